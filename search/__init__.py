@@ -1,0 +1,1 @@
+"""Hyperparameter search for Keras image classifiers."""

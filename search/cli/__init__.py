@@ -1,0 +1,56 @@
+"""The command line: one file a command, each imported only when it is asked for.
+
+Knows nothing of how a command works; turns a ``SearchError`` into one message and its exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NoReturn
+
+import click
+
+from search.errors import SearchError
+
+COMMANDS = {
+    "run": "search.cli.run",
+    "baseline": "search.cli.baseline",
+    "leaderboard": "search.cli.leaderboard",
+    "spaces": "search.cli.spaces",
+    "data": "search.cli.data",
+}
+"""Command names to the modules that hold them, in the order that ``--help`` lists them."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the command names in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Returns the command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name]).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="keras-image-search")
+def group() -> None:
+    """Search hyperparameters of Keras image classifiers, starting from the tutorial's baselines."""
+
+
+def main() -> NoReturn:
+    """Runs the command line and leaves the process with its exit code."""
+    try:
+        group.main(prog_name="python -m search")
+    except SearchError as error:
+        click.secho(f"Error: {error.message}", err=True, fg="red")
+        if error.hint:
+            click.echo(error.hint, err=True)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(0)

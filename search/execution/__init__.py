@@ -1,0 +1,1 @@
+"""Executors run trials: submit, collect, cancel, close. They know nothing of engines."""

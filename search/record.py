@@ -1,0 +1,108 @@
+"""What a ledger gives back: a study's header and its recorded trials, as values.
+
+The leaderboard computes from these alone, so a board can be made on a machine that could not train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.protocol import EvaluationProtocol
+from search.trial import Outcome, Phase, Trial
+from spaces.space import Space
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyHeader:
+    """What a study is; it does not change once written.
+
+    Args:
+        name: The study's name, ``[A-Za-z0-9._-]+``.
+        space: The space as searched, narrowed by --fix and --range.
+        space_source: Registered name or path of the space's file, by which a worker finds the model builder.
+        protocol: How configurations are judged.
+        engine: Such as "optuna".
+        sampler: Such as "tpe".
+        pruner: Such as "asha".
+        seed: The study's seed, from which every other seed is derived.
+        created: ISO 8601 time, UTC.
+        versions: Library versions at creation.
+        command: The command that made the study.
+    """
+
+    name: str
+    space: Space
+    space_source: str
+    protocol: EvaluationProtocol
+    engine: str
+    sampler: str
+    pruner: str
+    seed: int
+    created: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the header as a plain dict."""
+        return {
+            "name": self.name,
+            "space": self.space.to_json(),
+            "space_source": self.space_source,
+            "protocol": self.protocol.to_json(),
+            "engine": self.engine,
+            "sampler": self.sampler,
+            "pruner": self.pruner,
+            "seed": self.seed,
+            "created": self.created,
+            "versions": dict(self.versions),
+            "command": self.command,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> StudyHeader:
+        """Returns the header that ``to_json`` described; its space has no model builder."""
+        space, protocol = Space.from_json(document["space"]), EvaluationProtocol.from_json(document["protocol"])
+        return cls(**{**document, "space": space, "protocol": protocol})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One recorded trial.
+
+    Args:
+        trial: What was run.
+        outcome: How it ended; None while it runs, or when its coordinator died.
+        started: ISO 8601 time, UTC.
+    """
+
+    trial: Trial
+    outcome: Outcome | None
+    started: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRecord:
+    """A whole study as recorded.
+
+    Args:
+        header: What the study is.
+        trials: Every recorded trial of every phase, in the order they were begun.
+        spent_seconds: Wall-clock seconds of all its sessions together.
+        command: The command of the latest session.
+    """
+
+    header: StudyHeader
+    trials: tuple[TrialRecord, ...]
+    spent_seconds: float = 0.0
+
+    def phase(self, phase: Phase) -> tuple[TrialRecord, ...]:
+        """Returns the trials of one phase."""
+        return tuple(record for record in self.trials if record.trial.phase is phase)
+
+    @property
+    def test_openings(self) -> int:
+        """How often the test images were scored: every verification run once, every reproduction once an epoch."""
+        verified = len(self.phase(Phase.VERIFICATION))
+        return verified + sum(record.trial.epochs for record in self.phase(Phase.REPRODUCTION))

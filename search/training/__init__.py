@@ -1,0 +1,1 @@
+"""Data, one training run, evaluation: the only room that knows Keras."""

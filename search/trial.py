@@ -1,0 +1,156 @@
+"""Trial and Outcome: what is run, and how it ended.
+
+Frozen values without behaviour. An engine's proposal becomes a Trial; an executor turns it into an Outcome; the ledger
+records both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Config = Mapping[str, Any]
+"""One point of a space: active parameter names to plain JSON values."""
+
+BASELINE = "baseline"
+FOUND = "found"
+
+
+class Phase(StrEnum):
+    """What a trial is run for.
+
+    SEARCH trains on the training share and scores every epoch on validation images. VERIFICATION trains on all
+    training images with a fresh seed and scores once, at the end, on the test images. REPRODUCTION is the tutorial
+    protocol: all training images, scored every epoch on the test images.
+    """
+
+    SEARCH = "search"
+    VERIFICATION = "verification"
+    REPRODUCTION = "reproduction"
+
+
+class State(StrEnum):
+    """How a trial ended. Failure is a state, never a magic cost."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Cause(StrEnum):
+    """Why a trial failed or was interrupted."""
+
+    OUT_OF_MEMORY = "out of memory"
+    NOT_FINITE = "loss not finite"
+    INVALID = "invalid configuration"
+    KILLED = "worker killed"
+    CRASHED = "worker crashed"
+    HUNG = "worker hung"
+    DISK_FULL = "disk full"
+    DATA = "data error"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    TIMEOUT = "time budget spent"
+    COORDINATOR_DIED = "coordinator died"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One configuration to be run once.
+
+    Args:
+        number: Position in its phase of the study, from 0.
+        config: Active parameters and their values.
+        seed: Seeds weights, dropout, data order and augmentation.
+        epochs: Passes over the training images.
+        origin: "baseline", "recipe: NAME" or "found".
+        phase: What it is run for.
+        of: In verification, the number of the search trial whose config this is.
+        replicate: In verification and reproduction, which repeat this is, from 0.
+        resume_from: Path of a checkpoint to go on from, or None.
+        save_to: Path to leave a checkpoint at when the trial ends or is stopped, or None.
+    """
+
+    number: int
+    config: Config
+    seed: int
+    epochs: int
+    origin: str = FOUND
+    phase: Phase = Phase.SEARCH
+    of: int | None = None
+    replicate: int | None = None
+    resume_from: str | None = None
+    save_to: str | None = None
+
+    @property
+    def key(self) -> tuple[Phase, int]:
+        """Identifies the trial within its study."""
+        return (self.phase, self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochReport:
+    """What one epoch gave.
+
+    Args:
+        epoch: Epochs finished, from 1.
+        training_loss: Mean cross-entropy over the epoch's batches, with augmentation, dropout and label smoothing.
+        loss: Mean cross-entropy on the scored images, in nats; None where the epoch was not scored.
+        error_percent: Share of scored images classified wrongly, in percent; None where not scored.
+        seconds: Wall-clock seconds of the epoch, scoring included.
+    """
+
+    epoch: int
+    training_loss: float
+    loss: float | None = None
+    error_percent: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a trial ended.
+
+    Args:
+        state: Complete, pruned, failed or interrupted.
+        error_percent: Error after the last epoch, in percent; validation error in the search phase, test error in the
+            other two. None unless at least one epoch was scored.
+        history: One report an epoch.
+        seconds: Wall-clock seconds by part: "build" (model, and tracing until the first batch ends), "fit", "evaluate".
+        parameters: Trainable parameters.
+        peak_memory_mib: The worker process's peak resident memory so far, in MiB.
+        cause: Why it failed or was interrupted.
+        message: The cause in words.
+        traceback: Of a failure inside the trial.
+        environment: Versions, backend, device, threads, determinism and process that ran it.
+        wrong: Indices of the scored images classified wrongly at the end (verification and reproduction only).
+    """
+
+    state: State
+    error_percent: float | None = None
+    history: tuple[EpochReport, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    parameters: int | None = None
+    peak_memory_mib: float | None = None
+    cause: Cause | None = None
+    message: str = ""
+    traceback: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    wrong: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the outcome as a plain dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Outcome:
+        """Returns the outcome that ``to_json`` described."""
+        known = dict(document)
+        known["state"] = State(known["state"])
+        known["cause"] = Cause(known["cause"]) if known.get("cause") else None
+        known["history"] = tuple(EpochReport(**report) for report in known.get("history", ()))
+        known["wrong"] = tuple(known.get("wrong", ()))
+        return cls(**known)
