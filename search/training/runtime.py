@@ -1,0 +1,131 @@
+"""What a worker process runs on: backend, device, threads, determinism.
+
+``Runtime`` is a value that travels to the worker; ``variables`` must be in the worker's environment before Keras is
+imported, ``configure`` runs right after. Called by the worker, and by anyone who trains in his own process.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import psutil
+
+
+class Device(StrEnum):
+    """Where to compute; auto takes a GPU where the backend finds one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+class Backend(StrEnum):
+    """Keras's backends that can train. On a CPU TensorFlow is 4 to 5 times faster than JAX for small convolutions."""
+
+    TENSORFLOW = "tensorflow"
+    JAX = "jax"
+    TORCH = "torch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What a worker process runs on.
+
+    Args:
+        backend: Keras's backend.
+        device: Where to compute.
+        threads: Threads an operation may use. Errors are reproducible bit for bit only at an equal thread count.
+        deterministic: Whether operations must give the same bits each time; free on a CPU, dear on a GPU.
+    """
+
+    backend: Backend = Backend.TENSORFLOW
+    device: Device = Device.AUTO
+    threads: int = 1
+    deterministic: bool = True
+
+    def variables(self) -> dict[str, str]:
+        """Returns the environment variables that must be set before Keras is imported."""
+        variables = {
+            "KERAS_BACKEND": self.backend.value,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            "OMP_NUM_THREADS": str(self.threads),
+        }
+        if self.device is Device.CPU:
+            variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+        return variables
+
+    def configure(self) -> dict[str, Any]:
+        """Sets threads and determinism in this process and returns what it runs on, for the record."""
+        return {
+            "device": _CONFIGURE[self.backend](self),
+            "backend": self.backend.value,
+            "threads": self.threads,
+            "deterministic": self.deterministic,
+            **machine(),
+            "versions": versions("keras", self.backend.value, "numpy"),
+        }
+
+
+def _tensorflow(runtime: Runtime) -> str:
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
+    if runtime.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    gpus = tf.config.list_physical_devices("GPU")
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
+
+
+def _jax(runtime: Runtime) -> str:
+    import jax
+
+    device = jax.devices()[0]
+    return "CPU" if device.platform == "cpu" else str(device.device_kind)
+
+
+def _torch(runtime: Runtime) -> str:
+    import torch
+
+    torch.set_num_threads(runtime.threads)
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+
+
+_CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH: _torch}
+
+
+def machine() -> dict[str, Any]:
+    """Returns the machine: host, processor, cores and memory in GiB."""
+    return {
+        "host": platform.node(),
+        "processor": _processor(),
+        "cores": psutil.cpu_count() or 1,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Returns Python's version and those of the named packages that are installed, without importing them."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
