@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,12 @@ import keras
 import numpy as np
 
 from search.errors import SearchError
-from search.protocol import EvaluationProtocol
 from search.training import checkpoint
 from search.training.augmentation import RandomAffine
-from search.training.data import DatasetInfo, Images, open_test, open_training
+from search.training.data import Images, open_test, open_training
 from search.training.optimizer import make_loss, make_optimizer
-from search.training.runtime import Runtime
 from search.training.split import assign_roles
+from search.training.task import Task
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
@@ -53,23 +52,6 @@ class Stopped(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an
 
 class NotFinite(Exception):  # noqa: N818 - see Stopped
     """The training loss became NaN or infinite."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What all trials of a study share; plain values, sent to each worker once.
-
-    Args:
-        protocol: How configurations are judged.
-        dataset: The prepared data.
-        space_source: Registered name or absolute path of the space's file.
-        runtime: What the worker runs on.
-    """
-
-    protocol: EvaluationProtocol
-    dataset: DatasetInfo
-    space_source: str
-    runtime: Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,18 +134,27 @@ class Trainer:
         images = self._images(trial.phase)
         started = time.perf_counter()
         keras.utils.set_random_seed(trial.seed)
-        model = self._compile(config, trial, len(images.fit))
+        model = self._compile(config, trial, images.fit)
         progress.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
         if trial.resume_from is not None:
             progress.history.extend(checkpoint.restore(model, Path(trial.resume_from)))
         progress.seconds["build"] += time.perf_counter() - started
         targets = np.eye(self._task.dataset.classes, dtype=np.float32)
         for epoch in range(len(progress.history), trial.epochs):
+            began = time.perf_counter()
             _set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
-            loss, seconds = _fit_epoch(model, images, targets, _Pass(trial.seed, epoch, config["batch_size"], hooks))
-            progress.seconds["build"] += seconds["build"]
-            progress.seconds["fit"] += seconds["fit"]
-            report = _score(model, images, progress, loss=loss, last=epoch == trial.epochs - 1)
+            this = _Pass(trial.seed, epoch, config["batch_size"], hooks)
+            training_loss = _fit_epoch(model, images, targets, this, progress)
+            loss, error = None, None
+            if images.every_epoch or epoch == trial.epochs - 1:
+                loss, error = _score(model, images, progress)
+            report = EpochReport(
+                epoch=epoch + 1,
+                training_loss=training_loss,
+                loss=loss,
+                error_percent=error,
+                seconds=round(time.perf_counter() - began, 4),
+            )
             progress.history.append(report)
             if trial.save_to is not None:
                 checkpoint.save(model, progress.history, Path(trial.save_to))
@@ -175,10 +166,11 @@ class Trainer:
             self._phases[phase] = _assign(phase, self._task)
         return self._phases[phase]
 
-    def _compile(self, config: dict[str, Any], trial: Trial, count: int) -> Any:  # noqa: ANN401 - Keras model
-        info = self._task.dataset
-        model = assemble(config, self._build, image_shape=info.image_shape, classes=info.classes, seed=trial.seed)
-        steps = math.ceil(count / config["batch_size"])
+    def _compile(self, config: dict[str, Any], trial: Trial, fit: np.ndarray) -> Any:  # noqa: ANN401 - Keras model
+        scale = 1.0 / 255.0 if fit.dtype == np.uint8 else 1.0
+        images = _pixels(config, fit.shape[1:], scale=scale, seed=trial.seed)
+        model = keras.Model(images[0], self._build(images[1], config, self._task.dataset.classes))
+        steps = math.ceil(len(fit) / config["batch_size"])
         model.compile(
             optimizer=make_optimizer(config, steps * trial.epochs),
             loss=make_loss(config),
@@ -206,24 +198,14 @@ class Trainer:
         )
 
 
-def assemble(
-    config: dict[str, Any], build: Any, *, image_shape: tuple[int, int, int], classes: int, seed: int  # noqa: ANN401
-) -> Any:  # noqa: ANN401 - Keras model
-    """Returns the whole model: raw pixels in, scaled and augmented, the space's own layers, probabilities out.
-
-    Args:
-        config: All training parameters and the space's own.
-        build: The space's model builder.
-        image_shape: (height, width, channels) of uint8 images, 0 to 255.
-        classes: Number of classes.
-        seed: Of the augmentation.
-    """
-    inputs = keras.Input(image_shape, name="pixels")
-    images = keras.layers.Rescaling(1.0 / 255.0, name="scale")(inputs)
+def _pixels(config: Mapping[str, Any], shape: tuple[int, ...], *, scale: float, seed: int) -> tuple[Any, Any]:
+    """Returns the model's input, raw pixels (height, width, channels), and the images scaled to [0, 1] and augmented."""
+    inputs = keras.Input(shape, name="pixels")
+    images = keras.layers.Rescaling(scale, name="scale")(inputs)
     magnitudes = {name: config[name] for name in ("shift", "rotation", "zoom", "shear")}
     if any(magnitudes.values()):
         images = RandomAffine(**magnitudes, seed=seed, name="augment")(images)
-    return keras.Model(inputs, build(images, config, classes))
+    return inputs, images
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +241,14 @@ def _fit_epoch(
     images: PhaseImages,
     targets: np.ndarray,
     this: _Pass,
-) -> tuple[float, dict[str, float]]:
+    progress: Progress,
+) -> float:
     """Trains one epoch in an order drawn from (seed, epoch) alone, so that a resumed trial sees the same batches.
 
+    Adds its seconds to the progress: to "build" until the first batches of a run are through (tracing), else to "fit".
+
     Returns:
-        The mean training loss, and seconds: "build" until the first batches of epoch 0 had run (tracing), "fit" after.
+        The mean training loss.
     """
     started = time.perf_counter()
     order = np.random.default_rng((this.seed, this.epoch)).permutation(len(images.fit))
@@ -278,32 +263,22 @@ def _fit_epoch(
         verbose=0,
         callbacks=[watch],
     )
-    ended = time.perf_counter()
-    traced = watch.first_batch if this.epoch == 0 and watch.first_batch else started
-    return float(history.history["loss"][-1]), {"build": traced - started, "fit": ended - traced}
+    is_first = progress.seconds["fit"] == 0.0 and watch.first_batch is not None
+    traced = watch.first_batch if is_first and watch.first_batch else started
+    progress.seconds["build"] += traced - started
+    progress.seconds["fit"] += time.perf_counter() - traced
+    return float(history.history["loss"][-1])
 
 
-def _score(model: Any, images: PhaseImages, progress: Progress, *, loss: float, last: bool) -> EpochReport:  # noqa: ANN401
-    """Scores the model where this phase says so, and returns the epoch's report."""
-    epoch = len(progress.history) + 1
-    fit_seconds = progress.seconds["fit"] + progress.seconds["build"] - sum(r.seconds for r in progress.history)
-    if not (images.every_epoch or last):
-        return EpochReport(epoch=epoch, training_loss=loss, seconds=round(fit_seconds, 4))
+def _score(model: Any, images: PhaseImages, progress: Progress) -> tuple[float, float]:  # noqa: ANN401
+    """Returns mean cross-entropy in nats and error in percent on the images to be scored."""
     started = time.perf_counter()
     probabilities = model.predict(images.score, batch_size=SCORING_BATCH, verbose=0)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != images.score_labels)
     true = probabilities[np.arange(len(probabilities)), images.score_labels].astype(np.float64)
-    seconds = time.perf_counter() - started
-    progress.seconds["evaluate"] += seconds
-    if last and not images.every_epoch:
-        progress.wrong = tuple(int(index) for index in wrong)
-    return EpochReport(
-        epoch=epoch,
-        training_loss=loss,
-        loss=float(-np.log(np.clip(true, keras.config.epsilon(), 1.0)).mean()),
-        error_percent=100.0 * len(wrong) / len(images.score),
-        seconds=round(fit_seconds + seconds, 4),
-    )
+    progress.wrong = tuple(int(index) for index in wrong)
+    progress.seconds["evaluate"] += time.perf_counter() - started
+    return float(-np.log(np.clip(true, keras.config.epsilon(), 1.0)).mean()), 100.0 * len(wrong) / len(true)
 
 
 def _set_augmentation(model: Any, *, on: bool) -> None:  # noqa: ANN401 - Keras model

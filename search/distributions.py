@@ -1,0 +1,27 @@
+"""Our domains as Optuna distributions; used by the Optuna engine to propose and by the ledger to record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search.trial import Config
+from spaces.domains import Choice, Domain, Float, Int
+from spaces.space import Space
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """Returns the Optuna distribution over exactly the values of a domain."""
+    match domain:
+        case Int():
+            return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+        case Float():
+            return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+        case Choice():
+            return CategoricalDistribution(domain.options)
+
+
+def distributions(space: Space, config: Config) -> Mapping[str, BaseDistribution]:
+    """Returns the distributions of a configuration's parameters; inactive ones have none."""
+    return {name: distribution(space.parameters[name]) for name in config}

@@ -1,0 +1,267 @@
+"""Optuna as an engine, by ask and tell on a study in memory; the ledger, not Optuna, is the record.
+
+Samplers and pruners are Optuna's own classes. Each ask seeds its sampler from (study seed, trial number, attempt):
+Optuna's seeds otherwise repeat their first draws when a study is resumed. The study in memory is rebuilt from the
+ledger by replaying its trials.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
+from optuna.samplers import (
+    BaseSampler,
+    BruteForceSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.trial import TrialState
+
+from search.engines.base import Capabilities, Engine, SpaceExhausted
+from search.errors import UserError, missing_extra, unknown_name
+from search.trial import Config, EpochReport, Outcome, State
+from spaces.domains import Choice, Domain, Float, Int, Value
+from spaces.space import Space
+
+START_UP_TRIALS = 5
+"""Trials before a model-based sampler takes over from random draws: the baseline and the recipes, and few more, since
+a search here has tens of trials, not hundreds."""
+ATTEMPTS = 200
+"""Draws before a space counts as exhausted."""
+MODEL_ATTEMPTS = 20
+"""Of these, draws from the sampler asked for; the rest are random, since a model that has settled on one
+configuration would propose it for ever."""
+NSGA2_POPULATION = 10
+"""Optuna's default of 50 would be random draws throughout a search of tens of trials."""
+PARTS_AT_FIRST_RUNG = 4
+"""A trial is judged first after a quarter of its epochs (the grace period), in the pruners that have rungs."""
+REDUCTION_FACTOR = 3
+"""One in three goes on from a rung. Source: Li et al., "Hyperband", JMLR 2018, section 2.2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerKind:
+    """A sampler by name.
+
+    Args:
+        make: Makes it from the study's seed and the seed of this draw.
+        doc: What it is, one line.
+        module: Module it needs beside Optuna's own dependencies.
+        extra: Extra that installs that module.
+        stateful: It keeps notes with each trial it was asked for (a generation, a place in a sequence), so it must be
+            asked for given configurations as well.
+        finite: It needs every domain to be finite.
+    """
+
+    make: Callable[[int, int], BaseSampler]
+    doc: str
+    module: str = ""
+    extra: str = ""
+    stateful: bool = False
+    finite: bool = False
+
+
+def _tpe(_: int, seed: int) -> BaseSampler:
+    # group=True on purpose: without it one trial without a conditional parameter (the baseline has many inactive)
+    # takes that parameter out of the joint model for all trials (optuna#5299).
+    return TPESampler(seed=seed, n_startup_trials=START_UP_TRIALS, multivariate=True, group=True, constant_liar=True)
+
+
+def _gp(_: int, seed: int) -> BaseSampler:
+    return GPSampler(seed=seed, n_startup_trials=START_UP_TRIALS, warn_independent_sampling=False)
+
+
+def _cmaes(_: int, seed: int) -> BaseSampler:
+    return CmaEsSampler(seed=seed, n_startup_trials=START_UP_TRIALS, warn_independent_sampling=False)
+
+
+def _qmc(study_seed: int, seed: int) -> BaseSampler:
+    return QMCSampler(
+        seed=study_seed,  # names the scrambled sequence, in which each draw takes the next place
+        scramble=True,
+        independent_sampler=RandomSampler(seed=seed),
+        warn_independent_sampling=False,
+        warn_asynchronous_seeding=False,
+    )
+
+
+def _random(_: int, seed: int) -> BaseSampler:
+    return RandomSampler(seed=seed)
+
+
+def _grid(_: int, seed: int) -> BaseSampler:
+    return BruteForceSampler(seed=seed)
+
+
+def _nsga2(_: int, seed: int) -> BaseSampler:
+    return NSGAIISampler(seed=seed, population_size=NSGA2_POPULATION)
+
+
+SAMPLERS: Mapping[str, SamplerKind] = {
+    "tpe": SamplerKind(make=_tpe, doc="Tree-structured Parzen estimator, multivariate, by groups of conditions"),
+    "gp": SamplerKind(make=_gp, doc="Gaussian process", module="torch", extra="gp"),
+    "cmaes": SamplerKind(make=_cmaes, doc="CMA-ES; choices at random", module="cmaes", extra="cmaes", stateful=True),
+    "random": SamplerKind(make=_random, doc="Uniform draws"),
+    "qmc": SamplerKind(make=_qmc, doc="Scrambled Sobol sequence; choices at random", stateful=True),
+    "grid": SamplerKind(make=_grid, doc="Every configuration once, in random order", finite=True),
+    "nsga2": SamplerKind(make=_nsga2, doc="Genetic algorithm, elitist", stateful=True),
+}
+"""Samplers by name."""
+
+PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
+    "none": lambda epochs: NopPruner(),
+    "median": lambda epochs: MedianPruner(n_startup_trials=START_UP_TRIALS, n_warmup_steps=_first_rung(epochs) - 1),
+    "asha": lambda epochs: SuccessiveHalvingPruner(
+        min_resource=_first_rung(epochs), reduction_factor=REDUCTION_FACTOR, min_early_stopping_rate=0
+    ),
+    "hyperband": lambda epochs: HyperbandPruner(
+        min_resource=_first_rung(epochs), max_resource=epochs, reduction_factor=REDUCTION_FACTOR
+    ),
+    "wilcoxon": lambda epochs: WilcoxonPruner(n_startup_steps=_first_rung(epochs)),
+}
+"""Pruners by name; each is made for trials of so many epochs."""
+
+
+def _first_rung(epochs: int) -> int:
+    return max(1, epochs // PARTS_AT_FIRST_RUNG + 1) if epochs > 1 else 1
+
+
+class OptunaEngine(Engine):
+    """Optuna's samplers and pruners.
+
+    Args:
+        space: The space to propose from.
+        sampler: A name in ``SAMPLERS``.
+        pruner: A name in ``PRUNERS``.
+        seed: The study's seed; 0 is a seed.
+        epochs: Epochs of a full trial, for the rungs.
+    """
+
+    capabilities = Capabilities(prunes=True, parallel=True, conditional=True)
+
+    def __init__(self, space: Space, *, sampler: str, pruner: str, seed: int, epochs: int) -> None:
+        if pruner not in PRUNERS:
+            raise unknown_name("pruner", pruner, PRUNERS)
+        self._space, self._seed = space, seed
+        self._kind = _usable(sampler, space)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # The name enters Hyperband's choice of bracket, so it is the same whatever the study is called.
+        self._study = optuna.create_study(study_name="search", direction="minimize", pruner=PRUNERS[pruner](epochs))
+        self._running: dict[int, optuna.Trial] = {}
+        self._seen: set[str] = set()
+
+    def ask(self, number: int, *, given: Config | None = None) -> Config:
+        """Returns a configuration not proposed before; see ``Engine.ask``."""
+        if given is not None:
+            return self._note(number, given)
+        for attempt in range(ATTEMPTS):
+            trial, config = self._draw(number, attempt)
+            if _identity(config) not in self._seen:
+                return self._keep(number, trial, config)
+            self._tell(trial, state=TrialState.FAIL)
+        raise SpaceExhausted
+
+    def report(self, number: int, report: EpochReport) -> bool:
+        """Notes an epoch's validation error; see ``Engine.report``."""
+        if report.error_percent is None:
+            return False
+        trial = self._running[number]
+        trial.report(report.error_percent, report.epoch)
+        return trial.should_prune()
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Notes how a trial ended; failed and interrupted ones carry no value."""
+        trial = self._running.pop(number)
+        if outcome.state is State.COMPLETE:
+            self._tell(trial, outcome.error_percent, TrialState.COMPLETE)
+        elif outcome.state is State.PRUNED and outcome.history:
+            self._tell(trial, state=TrialState.PRUNED)
+        else:
+            self._tell(trial, state=TrialState.FAIL)
+
+    def _note(self, number: int, config: Config) -> Config:
+        """Runs a given configuration through the study, so that samplers learn from it."""
+        self._study.enqueue_trial(dict(config))
+        trial, _ = self._draw(number, 0, plain=not self._kind.stateful)
+        return self._keep(number, trial, config)
+
+    def _keep(self, number: int, trial: optuna.Trial, config: Config) -> Config:
+        self._running[number] = trial
+        self._seen.add(_identity(config))
+        return config
+
+    def _draw(self, number: int, attempt: int, *, plain: bool = False) -> tuple[optuna.Trial, Config]:
+        """Draws a configuration, parents first, passing over the parameters whose condition does not hold."""
+        seed = _derived(self._seed, number, attempt)
+        plain = plain or (attempt >= MODEL_ATTEMPTS and not self._kind.finite)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.sampler = RandomSampler(seed=seed) if plain else self._kind.make(self._seed, seed)
+            trial = self._study.ask()
+            values: dict[str, object] = {}
+            for name, domain in self._space.parameters.items():
+                if domain.when is None or domain.when.holds(values):
+                    values[name] = _suggest(trial, name, domain)
+        return trial, self._space.active(values)
+
+    def _tell(self, trial: optuna.Trial, value: float | None = None, state: TrialState | None = None) -> None:
+        if not self._kind.stateful:
+            # Brute force calls Study.stop after its last trial, which Optuna refuses outside optimize.
+            self._study.sampler = RandomSampler(seed=0)
+        self._study.tell(trial, value, state)
+
+
+def _usable(sampler: str, space: Space) -> SamplerKind:
+    """Returns the sampler's kind, or says why it cannot be used here."""
+    if sampler not in SAMPLERS:
+        raise unknown_name("sampler", sampler, SAMPLERS)
+    kind = SAMPLERS[sampler]
+    if kind.module and importlib.util.find_spec(kind.module) is None:
+        raise missing_extra(f"Sampler {sampler!r}", kind.extra)
+    endless = [name for name, domain in space.parameters.items() if domain.values() is None]
+    if kind.finite and endless:
+        raise UserError(
+            f"Sampler {sampler!r} needs finitely many values of every parameter. Received: a continuum for "
+            f"{', '.join(endless)}.",
+            hint=f"Fix them, such as --fix {endless[0]}={space.parameters[endless[0]].baseline}.",
+        )
+    return kind
+
+
+def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
+    match domain:
+        case Choice():
+            return trial.suggest_categorical(name, domain.options)
+        case Int():
+            return trial.suggest_int(name, domain.low, domain.high, step=domain.step, log=domain.log)
+        case Float(low=low, high=high) if low == high:
+            return trial.suggest_float(name, low, high, step=1.0)  # brute force refuses a float without a step
+        case Float():
+            return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+
+
+def _derived(seed: int, number: int, attempt: int) -> int:
+    return int(np.random.SeedSequence([seed, number, attempt]).generate_state(1)[0])
+
+
+def _identity(config: Config) -> str:
+    return json.dumps(dict(config), sort_keys=True)

@@ -1,0 +1,88 @@
+"""The Executor interface and the events it delivers.
+
+An executor runs trials and knows nothing of engines, ledgers or studies. Order of calls::
+
+    submit (while len(running) < slots) -> collect ... collect -> [cancel] -> collect -> close
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from search.trial import Cause, EpochReport, Outcome, Phase, Trial
+
+Key = tuple[Phase, int]
+"""Identifies a trial within its study: phase and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A trial finished an epoch."""
+
+    key: Key
+    report: EpochReport
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A trial ended; no further event of it follows."""
+
+    key: Key
+    outcome: Outcome
+
+
+Event = Reported | Finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an executor can do.
+
+    Args:
+        survives_worker_death: A worker that dies costs one trial only.
+        ordered: Events come in the same order at every run.
+        real_time: Seconds are wall-clock seconds.
+    """
+
+    survives_worker_death: bool
+    ordered: bool
+    real_time: bool = True
+
+
+class Executor(ABC):
+    """Runs trials."""
+
+    capabilities: ClassVar[Capabilities]
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many trials may run at once."""
+
+    @property
+    @abstractmethod
+    def running(self) -> Mapping[Key, Trial]:
+        """The trials that were submitted and have not finished."""
+
+    @abstractmethod
+    def submit(self, trial: Trial) -> None:
+        """Starts a trial; allowed while fewer than ``slots`` run."""
+
+    @abstractmethod
+    def collect(self, timeout: float) -> list[Event]:
+        """Waits at most ``timeout`` seconds for something to happen and returns what did, in order.
+
+        Raises:
+            FatalError: No worker can be started; the message says why.
+        """
+
+    @abstractmethod
+    def cancel(self, key: Key, cause: Cause) -> None:
+        """Asks a running trial to stop; its Finished event follows, interrupted with this cause."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stops everything at once and gives back what was taken; nothing can be submitted any more."""

@@ -1,0 +1,309 @@
+"""The ledger: the one record of what happened, on Optuna's storage.
+
+A journal file in the study's folder by default, any Optuna storage URL otherwise. One Optuna study a phase holds the
+trials, so that Optuna's own tools can read them; what Optuna has no field for is kept as JSON attributes. One process
+writes, guarded by a lock; any number may read at any time.
+
+Layout of a study's folder::
+
+    ledger.journal   the record (absent with a storage URL)
+    lock             held while a coordinator runs
+    logs/            output of worker processes
+    checkpoints/     states of unfinished trials
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.distributions import distributions
+from search.errors import FatalError, UserError, unknown_name
+from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.trial import EpochReport, Outcome, Phase, State, Trial
+
+SCHEMA = 1
+"""Version of the attributes; a ledger of a newer one is refused."""
+HEADER, SCHEMA_KEY, SPENT, TRIAL, OUTCOME = "header", "schema", "spent_seconds", "trial", "outcome"
+_STATES: Mapping[State, TrialState] = {
+    State.COMPLETE: TrialState.COMPLETE,
+    State.PRUNED: TrialState.PRUNED,
+    State.FAILED: TrialState.FAIL,
+    State.INTERRUPTED: TrialState.FAIL,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where studies are kept.
+
+    Args:
+        studies_dir: Folder with one folder a study.
+        storage: An Optuna storage URL, or None for a journal file in the study's folder.
+    """
+
+    studies_dir: Path
+    storage: str | None = None
+
+    def folder(self, name: str) -> Path:
+        """Returns a study's folder."""
+        return self.studies_dir / name
+
+    def names(self) -> list[str]:
+        """Returns the names of the studies kept here."""
+        if self.storage is not None:
+            found = [summary.study_name for summary in optuna.get_all_study_summaries(_open(self, ""))]
+            return sorted(name.rpartition("/")[0] for name in found if name.endswith(f"/{Phase.SEARCH.value}"))
+        return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
+
+
+class Ledger:
+    """Writes one study. Use ``Ledger.open`` in a ``with`` statement.
+
+    Args:
+        place: Where studies are kept.
+        header: What the study is.
+        storage: Optuna's storage.
+        lock: Held until the ledger is closed.
+    """
+
+    def __init__(self, place: Place, header: StudyHeader, storage: BaseStorage, lock: FileLock) -> None:
+        self.folder, self.header = place.folder(header.name), header
+        self._storage, self._lock = storage, lock
+        self._studies = {phase: _study(storage, header, phase) for phase in Phase}
+
+    @classmethod
+    def open(cls, place: Place, header: StudyHeader) -> Ledger:
+        """Opens a study for writing, and makes it if it is new.
+
+        Raises:
+            UserError: The study exists as another study, is being written by another process, or cannot be reached.
+        """
+        exists = header.name in place.names() if _has_place(place) else False
+        if exists:
+            header = _same(read(place, header.name).header, header)
+        folder = place.folder(header.name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / "lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"Study {header.name!r} is being run by another process. Received: a lock held on {folder / 'lock'}.",
+                hint="Wait for it to end, or start another study with --study NAME.",
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
+                hint="Name another with --studies-dir.",
+            ) from error
+        if place.storage is None:
+            _mend(folder / "ledger.journal")
+        return cls(place, header, _open(place, header.name), lock)
+
+    def __enter__(self) -> Ledger:
+        """Returns the ledger."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets other processes write."""
+        self._lock.release()
+
+    def begin(self, trial: Trial) -> None:
+        """Records that a trial starts; its number must be the next of its phase."""
+        study = self._studies[trial.phase]
+        expected = len(study.get_trials(deepcopy=False))
+        assert trial.number == expected, f"trial {trial.number} is not the next, {expected}"
+        searched = trial.phase is Phase.SEARCH
+        study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params=dict(trial.config) if searched else {},
+                distributions=dict(distributions(self.header.space, trial.config)) if searched else {},
+                user_attrs={TRIAL: dataclasses.asdict(trial)},
+            )
+        )
+
+    def report(self, trial: Trial, report: EpochReport) -> None:
+        """Records an epoch's error."""
+        if report.error_percent is not None:
+            storage_id = self._storage_id(trial)
+            self._storage.set_trial_intermediate_value(storage_id, report.epoch, report.error_percent)
+
+    def finish(self, trial: Trial, outcome: Outcome) -> None:
+        """Records how a trial ended."""
+        self._storage.set_trial_user_attr(self._storage_id(trial), OUTCOME, outcome.to_json())
+        value = outcome.error_percent if outcome.state is State.COMPLETE else None
+        self._studies[trial.phase].tell(trial.number, value, _STATES[outcome.state], skip_if_finished=True)
+
+    def spend(self, seconds: float) -> None:
+        """Records the wall-clock seconds of all sessions together."""
+        self._studies[Phase.SEARCH].set_user_attr(SPENT, round(seconds, 3))
+
+    def read(self) -> StudyRecord:
+        """Returns the study as recorded so far."""
+        return _record(self.header, self._storage)
+
+    def _storage_id(self, trial: Trial) -> int:
+        study = self._studies[trial.phase]
+        return self._storage.get_trial_id_from_study_id_trial_number(study._study_id, trial.number)
+
+
+def read(place: Place, name: str) -> StudyRecord:
+    """Reads one study; disturbs nobody who writes it.
+
+    Raises:
+        UserError: No such study, or its ledger is of a newer version or cannot be read.
+    """
+    if name not in (known := place.names()):
+        if known:
+            raise unknown_name("study", name, known)
+        raise UserError(f"Unknown study. Received: {name!r}; there is none in {place.studies_dir}.")
+    storage = _open(place, name)
+    attributes = _attributes(storage, name, Phase.SEARCH)
+    if attributes.get(SCHEMA_KEY, 0) > SCHEMA:
+        raise UserError(
+            f"The ledger of study {name!r} was written by a newer version. "
+            f"Expected: schema {SCHEMA} at most. Received: {attributes[SCHEMA_KEY]}.",
+            hint="Update this package.",
+        )
+    if HEADER not in attributes:
+        raise UserError(f"Study {name!r} was not made by this tool, or was stopped before it began.")
+    return _record(StudyHeader.from_json(attributes[HEADER]), storage)
+
+
+def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None = None) -> list[StudyRecord]:
+    """Reads the named studies, or all where none is named."""
+    place = Place(studies_dir=studies_dir, storage=storage)
+    return [read(place, name) for name in (names or place.names())]
+
+
+def _has_place(place: Place) -> bool:
+    return place.storage is not None or place.studies_dir.is_dir()
+
+
+def _open(place: Place, name: str) -> BaseStorage:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if place.storage is not None:
+        return _open_url(place.storage)
+    path = str(place.folder(name) / "ledger.journal")
+    try:
+        return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+    except (OSError, ValueError, KeyError) as error:
+        raise FatalError(
+            f"The ledger cannot be read. Received: {path} ({type(error).__name__}: {error}).",
+            hint="Its lines are JSON; the first one that is not is where it was damaged. Keep a copy, then cut it there.",
+        ) from error
+
+
+def _open_url(url: str) -> BaseStorage:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        raise UserError(
+            "The storage URL cannot be read. Expected: such as sqlite:///studies.db. Received: --storage of another form."
+        ) from None
+    try:
+        return get_storage(url)
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise UserError(
+            f"The storage cannot be reached. Received: --storage {shown} ({reason}).",
+            hint="Check that the server runs and that its driver is installed.",
+        ) from None
+
+
+def _mend(path: Path) -> None:
+    """Cuts off a last line that its writer did not live to finish; every finished line is kept."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _study(storage: BaseStorage, header: StudyHeader, phase: Phase) -> optuna.Study:
+    study = optuna.create_study(
+        storage=storage,
+        study_name=f"{header.name}/{phase.value}",
+        direction="minimize",
+        load_if_exists=True,
+    )
+    if phase is Phase.SEARCH and HEADER not in study.user_attrs:
+        study.set_user_attr(SCHEMA_KEY, SCHEMA)
+        study.set_user_attr(HEADER, header.to_json())
+    return study
+
+
+def _attributes(storage: BaseStorage, name: str, phase: Phase) -> dict[str, Any]:
+    try:
+        study_id = storage.get_study_id_from_name(f"{name}/{phase.value}")
+    except KeyError:
+        return {}
+    return storage.get_study_user_attrs(study_id)
+
+
+def _record(header: StudyHeader, storage: BaseStorage) -> StudyRecord:
+    trials: list[TrialRecord] = []
+    for phase in Phase:
+        try:
+            study_id = storage.get_study_id_from_name(f"{header.name}/{phase.value}")
+        except KeyError:
+            continue
+        trials += [_trial_record(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
+    spent = _attributes(storage, header.name, Phase.SEARCH).get(SPENT, 0.0)
+    return StudyRecord(header=header, trials=tuple(trials), spent_seconds=spent)
+
+
+def _trial_record(frozen: FrozenTrial) -> TrialRecord:
+    fields = dict(frozen.user_attrs[TRIAL])
+    outcome = frozen.user_attrs.get(OUTCOME)
+    started = frozen.datetime_start
+    return TrialRecord(
+        trial=Trial(**{**fields, "phase": Phase(fields["phase"])}),
+        outcome=Outcome.from_json(outcome) if outcome else None,
+        started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
+    )
+
+
+def _same(recorded: StudyHeader, wanted: StudyHeader) -> StudyHeader:
+    """Returns the recorded header if the wanted one means the same study.
+
+    Raises:
+        UserError: It does not; the message names each difference.
+    """
+    differing = [
+        f"{name} (recorded {_short(old)}, received {_short(new)})"
+        for name in ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")
+        if (old := getattr(recorded, name)) != (new := getattr(wanted, name))
+    ]
+    if differing:
+        raise UserError(
+            f"Study {recorded.name!r} exists and is another one. It differs in {'; '.join(differing)}.",
+            hint="Give this one a name of its own with --study NAME, or repeat the recorded options.",
+        )
+    return recorded
+
+
+def _short(value: object) -> str:
+    fields = getattr(value, "to_json", None)
+    text = str(fields() if fields else value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def now() -> str:
+    """Returns the present time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,135 @@
+"""Data sets as the rest of the project sees them: prepared once by the coordinator, opened by every worker.
+
+    prepare         coordinator, once        finds, checks and caches a data set; returns plain values
+    open_training   every worker             maps the training images, their labels and groups
+    open_test       verification alone       maps the test images and their labels
+
+Knows nothing of splits, batches or Keras.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from search.errors import FatalError
+from search.training import cache
+from search.training.hashes import arrays_sha256
+from search.training.sources import find_source
+from search.training.validate import canonical
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetInfo:
+    """A prepared data set, in plain values that can be sent to another process.
+
+    Args:
+        name: The name as given, or the name of the file or folder.
+        sha256: Hash over the decoded arrays, 64 hexadecimal digits; the same data have it whatever file they came in.
+        image_shape: (height, width, channels).
+        classes: Number of classes; labels are 0 to classes - 1.
+        training_count: Number of training images, before any split.
+        test_count: Number of test images.
+        has_groups: Whether each training image carries a group, such as its writer.
+        folder: Path of the cache folder that holds the arrays.
+    """
+
+    name: str
+    sha256: str
+    image_shape: tuple[int, int, int]
+    classes: int
+    training_count: int
+    test_count: int
+    has_groups: bool
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """Images with their labels, as read-only memory maps.
+
+    Args:
+        images: (count, height, width, channels), uint8 in 0..255 or float32 in [0, 1].
+        labels: (count,) int64, 0 to classes - 1.
+        groups: (count,) integers or strings that name where each image came from, or None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+
+
+def default_cache_dir() -> Path:
+    """Returns the folder in which the operating system wants this user's caches."""
+    return platformdirs.user_cache_path("keras-image-search", appauthor=False)
+
+
+def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
+    """Finds a data set, checks it, and decompresses it into the cache unless it stands there undamaged.
+
+    Args:
+        dataset: "mnist" (embedded), "fashion_mnist" or "cifar10" (downloaded by Keras), or the path of a .npz file or
+            of a folder of IDX files.
+        cache_dir: Where to keep it; None for ``default_cache_dir``.
+
+    Raises:
+        UserError: There is no such data set, it cannot be used, or the cache cannot be written.
+        FatalError: The embedded MNIST is missing or damaged.
+    """
+    source = find_source(dataset)
+    folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / _folder_name(source.name, source.fingerprint)
+    cache.ensure(folder, lambda: canonical(source.read()))
+    arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
+    height, width, channels = arrays["x_train"].shape[1:]
+    return DatasetInfo(
+        name=source.name,
+        sha256=arrays_sha256(arrays),
+        image_shape=(height, width, channels),
+        classes=int(arrays["y_train"].max()) + 1,
+        training_count=len(arrays["x_train"]),
+        test_count=len(arrays["x_test"]),
+        has_groups="groups_train" in arrays,
+        folder=str(folder),
+    )
+
+
+def _folder_name(name: str, fingerprint: str) -> str:
+    return f"{re.sub('[^A-Za-z0-9._-]+', '-', name)[:60]}-{fingerprint[:16]}"
+
+
+def open_training(info: DatasetInfo) -> Images:
+    """Returns the training images, their labels and, where the data carry them, their groups.
+
+    Raises:
+        FatalError: The cache has lost or damaged them since they were prepared.
+    """
+    groups = ("groups_train",) if info.has_groups else ()
+    images, labels, *rest = _open(info, ("x_train", "y_train", *groups), info.training_count)
+    return Images(images, labels, rest[0] if rest else None)
+
+
+def open_test(info: DatasetInfo) -> Images:
+    """Returns the test images and their labels, on which nothing may be chosen: for verification alone.
+
+    Raises:
+        FatalError: The cache has lost or damaged them since they were prepared.
+    """
+    images, labels = _open(info, ("x_test", "y_test"), info.test_count)
+    return Images(images, labels, None)
+
+
+def _open(info: DatasetInfo, names: tuple[str, ...], count: int) -> list[np.ndarray]:
+    hint = "Run the command again: the cache mends itself when a study starts."
+    try:
+        arrays = [cache.open_array(Path(info.folder), name) for name in names]
+    except (OSError, EOFError, ValueError) as error:
+        raise FatalError(f"The cache has lost its data set {info.name}: {error}.", hint=hint) from error
+    if arrays[0].shape[1:] != info.image_shape or any(len(array) != count for array in arrays):
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        expected = f"Expected: {count} images of shape {info.image_shape}. Received: {shapes} in {info.folder}."
+        raise FatalError(f"The cache holds another data set than {info.name}. {expected}", hint=hint)
+    return arrays
