@@ -5,7 +5,10 @@ Knows nothing of how a command works; turns a ``SearchError`` into one message a
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import sys
 from typing import NoReturn
 
 import click
@@ -47,10 +50,28 @@ def group() -> None:
 def main() -> NoReturn:
     """Runs the command line and leaves the process with its exit code."""
     try:
-        group.main(prog_name="python -m search")
+        group.main(prog_name="python -m search", standalone_mode=False)
     except SearchError as error:
-        click.secho(f"Error: {error.message}", err=True, fg="red")
-        if error.hint:
-            click.echo(error.hint, err=True)
+        raise SystemExit(_complain(error.message, error.hint, error.exit_code)) from None
+    except click.ClickException as error:
+        error.show()
         raise SystemExit(error.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
+        raise SystemExit(_complain("Stopped at once; what was recorded is kept.", "", 130)) from None
+    except BrokenPipeError:
+        # The reader left (``| head -1``). Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        hint = "Free some space and run the same command again; what was recorded is kept."
+        raise SystemExit(_complain(f"The disk is full: {error}.", hint, 1)) from None
     raise SystemExit(0)
+
+
+def _complain(message: str, hint: str, exit_code: int) -> int:
+    click.secho(f"Error: {message}", err=True, fg="red")
+    if hint:
+        click.echo(hint, err=True)
+    return exit_code

@@ -48,7 +48,8 @@ class Engine(ABC):
 
         Args:
             number: The trial's number; the same seed, number and history give the same configuration.
-            given: A configuration chosen by the caller (the baseline, a recipe); noted and returned as it is.
+            given: A configuration chosen by the caller (the baseline, a recipe); noted and returned as it is. None asks
+                the engine for one.
 
         Raises:
             SpaceExhausted: No configuration is left that was not tried.

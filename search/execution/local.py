@@ -111,7 +111,7 @@ class LocalExecutor(Executor):
 
     Args:
         task: What all trials share.
-        workers: How many processes.
+        workers: How many processes, at most.
         log_dir: Folder for their output; made if missing.
         limits: When a worker is replaced.
     """
@@ -120,14 +120,15 @@ class LocalExecutor(Executor):
 
     def __init__(self, task: Task, *, workers: int, log_dir: Path, limits: Limits | None = None) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
-        self._task, self._log_dir, self._limits = task, log_dir, limits or Limits()
+        self._task, self._workers, self._log_dir = task, workers, log_dir
+        self._limits = limits or Limits()
         self._started = 0
-        self._slots = [Slot(self._start_worker()) for _ in range(workers)]
+        self._slots: list[Slot] = []
 
     @property
     def slots(self) -> int:
         """How many trials may run at once."""
-        return len(self._slots)
+        return self._workers
 
     @property
     def running(self) -> Mapping[Key, Trial]:
@@ -136,7 +137,7 @@ class LocalExecutor(Executor):
 
     def submit(self, trial: Trial) -> None:
         """Hands a trial to a free worker; the last one it may serve also starts its successor."""
-        slot = next(slot for slot in self._slots if slot.trial is None)
+        slot = self._free_slot()
         slot.trial, slot.cancelled, slot.sign_of_life = trial, None, time.monotonic()
         worker = slot.worker
         if worker.served + 1 >= self._limits.trials or worker.memory_mib() > self._limits.memory_mib:
@@ -167,6 +168,14 @@ class LocalExecutor(Executor):
             worker.process.kill()
         for worker in workers:
             worker.stop()
+
+    def _free_slot(self) -> Slot:
+        """Returns a slot without a trial; workers are started as they are first needed."""
+        for slot in self._slots:
+            if slot.trial is None:
+                return slot
+        self._slots.append(Slot(self._start_worker()))
+        return self._slots[-1]
 
     def _start_worker(self) -> Worker:
         self._started += 1

@@ -1,0 +1,68 @@
+"""``baseline``: the tutorial's own configuration, repeated under the tutorial's own protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from search.cli.options import gather, setting_options
+
+OPTIONS = (
+    "space", "dataset", "study", "epochs", "fix", "seed", "workers", "threads", "backend", "device", "deterministic",
+    "storage", "studies_dir", "reports_dir", "cache_dir",
+)  # fmt: skip
+
+
+@click.command("baseline")
+@setting_options(*OPTIONS)
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Repeats, a seed each.")
+@click.option("--quiet", is_flag=True, help="No progress; only the result.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines: what happens, then the leaderboard.")
+def command(repeats: int, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Reproduce a space's baseline: each repeat, the mean, and whether the tutorial's figure is consistent.
+
+    Trains on all training images and watches the test images each epoch, as the tutorial does. Nothing is searched.
+    """
+    from search import api
+    from search.cli.display import choose
+    from search.cli.run import INTERRUPTED
+    from search.leaderboard.formats import FORMATS
+
+    study = api.baseline(repeats=repeats, progress=choose(quiet=quiet, as_json=as_json), **_named(gather(given)))
+    click.echo(FORMATS["json"](study.board) if as_json else describe(study))
+    if study.interrupted:
+        raise SystemExit(INTERRUPTED)
+
+
+def _named(options: dict[str, Any]) -> dict[str, Any]:
+    """Gives the study a name of its own, apart from searches of the same space."""
+    from pathlib import Path
+
+    if "study" in options:
+        return options
+    dataset = Path(options.get("dataset", "mnist")).stem
+    return {**options, "study": f"{dataset}-{Path(options.get('space', 'cnn')).stem}-baseline"}
+
+
+def describe(study: Any) -> str:  # noqa: ANN401 - search.api.Study, which this module must not import at once
+    """Returns the repeats, their mean and deviation, and the verdict."""
+    from search.leaderboard.reference import DATASET, TUTORIAL_ERROR_PERCENT
+    from search.leaderboard.reproduction import Reproduction
+    from search.trial import Phase, State
+
+    record = study.record
+    header = record.header
+    ended = [known for known in record.phase(Phase.REPRODUCTION) if known.outcome is not None]
+    lines = [f"{header.space.name} baseline on {header.protocol.dataset}, {header.protocol.epochs} epochs:"]
+    for known in ended:
+        error = known.outcome.error_percent
+        shown = f"{error:.2f} %" if known.outcome.state is State.COMPLETE else known.outcome.state.value
+        lines.append(f"  repeat {known.trial.replicate}  seed {known.trial.seed:>10}  test error {shown}")
+    errors = [known.outcome.error_percent for known in ended if known.outcome.state is State.COMPLETE]
+    if not errors:
+        return "\n".join([*lines, "  no repeat was completed"])
+    figure = TUTORIAL_ERROR_PERCENT.get(header.space.name) if header.protocol.dataset == DATASET else None
+    result = Reproduction(errors_percent=tuple(errors), figure_percent=figure)
+    spread = f", s.d. {result.deviation:.2f} points" if result.deviation is not None else ""
+    return "\n".join([*lines, f"  mean {result.mean:.2f} % over {len(errors)} repeats{spread}", result.verdict()])

@@ -1,0 +1,99 @@
+"""Command-line options made from the settings' own declaration, so that names, defaults and help stand once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from search.errors import UserError, unknown_name
+from search.settings import Settings, from_file, parse_duration, parse_pair
+
+Command = Callable[..., Any]
+
+
+def setting_options(*names: str) -> Callable[[Command], Command]:
+    """Returns a decorator that adds the options of the named settings, all of them where none is named."""
+    fields = [known for known in dataclasses.fields(Settings) if not names or known.name in names]
+
+    def decorate(command: Command) -> Command:
+        for known in reversed(fields):
+            command = _option(known)(command)
+        return command
+
+    return decorate
+
+
+def _option(known: dataclasses.Field[Any]) -> Callable[[Command], Command]:
+    name, kind = known.name.replace("_", "-"), known.metadata.get("kind", str(known.type).replace(" | None", ""))
+    default = "" if known.default in (None, dataclasses.MISSING) or kind == "bool" else f" [default: {known.default}]"
+    text = known.metadata["doc"] + default
+    if kind == "bool":
+        return click.option(f"--{name}/--no-{name}", known.name, default=None, help=text)
+    if kind == "pairs":
+        return click.option(f"--{name}", known.name, multiple=True, metavar="NAME=VALUE", help=text)
+    metavar = {"duration": "TIME", "int": "N"}.get(kind, known.name.upper())
+    return click.option(
+        f"--{name}", known.name, type=int if kind == "int" else str, default=None, metavar=metavar, help=text
+    )
+
+
+def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the options by name: those of a file, overruled by those given as flags.
+
+    Args:
+        given: Flags as click read them; None and empty mean not given.
+        config: A TOML file.
+        extra: What click did not know: ``--batch-size 64`` fixes the parameter of that name.
+    """
+    options = {name.replace("-", "_"): value for name, value in (from_file(config) if config else {}).items()}
+    for name, value in given.items():
+        if value is None or value == ():
+            continue
+        if name in ("fix", "range"):
+            options[name] = {**options.get(name, {}), **dict(parse_pair(text, name) for text in value)}
+        else:
+            options[name] = parse_duration(value) if name == "timeout" else value
+    fixed = dict(_parameters(extra))
+    if fixed:
+        _check_parameters(fixed, options.get("space", "cnn"))
+        options["fix"] = {**options.get("fix", {}), **fixed}
+    return options
+
+
+def _parameters(extra: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """Yields the pairs in ``--name value --name=value``."""
+    words = iter(extra)
+    for word in words:
+        if not word.startswith("--"):
+            raise UserError(f"Unexpected argument. Received: {word!r}.", hint="Options begin with --.")
+        name, sign, value = word[2:].partition("=")
+        value = value if sign else next(words, "")
+        yield name.replace("-", "_"), value
+
+
+def _check_parameters(fixed: Mapping[str, str], space: str) -> None:
+    """Refuses an option that is neither a setting nor a parameter, naming the nearest one that is.
+
+    Raises:
+        UserError: There is such an option, or one without a value.
+    """
+    from spaces import registry
+
+    try:
+        parameters = registry.load(space).parameters
+    except registry.SpaceError as error:
+        raise UserError(str(error)) from None
+    for name, value in fixed.items():
+        if name not in parameters:
+            known = [*parameters, *(field.name for field in dataclasses.fields(Settings))]
+            raise unknown_name("option or parameter", f"--{name}".replace("_", "-"), _dashed(known))
+        if not value:
+            raise UserError(f"Option --{name.replace('_', '-')} needs a value.")
+
+
+def _dashed(names: Iterable[str]) -> list[str]:
+    return [f"--{name}".replace("_", "-") for name in names]

@@ -1,0 +1,50 @@
+"""``run``: search, verify, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from search.cli.options import gather, setting_options
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@setting_options()
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file with any of these options; flags win.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, time one epoch of the baseline, and write nothing.")
+@click.option("--quiet", is_flag=True, help="No progress; only the leaderboard.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines: what happens, then the leaderboard.")
+@click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
+def command(  # noqa: PLR0913 - click passes each option of its own by name
+    config: Path | None, dry_run: bool, quiet: bool, as_json: bool, extra: tuple[str, ...], **given: Any  # noqa: ANN401
+) -> None:
+    """Search a space, verify the best on the test images, print and write the leaderboard.
+
+    Any parameter of the space can be fixed by an option of its name, such as --batch-size 64. Running the same command
+    again goes on where the study stopped; --trials and --timeout are totals of the study.
+    """
+    from search import api
+    from search.cli.display import choose
+    from search.leaderboard.formats import FORMATS
+    from search.planning import make_plan
+    from search.settings import from_mapping
+
+    plan = make_plan(from_mapping(gather(given, config=config, extra=extra)))
+    if dry_run:
+        from search.cli.dry_run import describe
+
+        click.echo(describe(plan))
+        return
+    study = api.execute(plan, choose(quiet=quiet, as_json=as_json))
+    click.echo(FORMATS["json" if as_json else "table"](study.board))
+    if not quiet and not as_json:
+        click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
+    if study.interrupted:
+        if not quiet:
+            click.echo("Interrupted; run the same command again to go on.", err=True)
+        raise SystemExit(INTERRUPTED)

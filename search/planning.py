@@ -1,0 +1,200 @@
+"""From settings to a plan: everything that can be wrong with the input is found here, before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from search import seeds
+from search.engines.base import Engine
+from search.engines.registry import EnginePlan, make_engine
+from search.errors import UserError, unknown_name
+from search.ledger import Place, now, read
+from search.protocol import EvaluationProtocol, ProtocolName, Split
+from search.record import StudyHeader
+from search.settings import NAME, Settings
+from search.training.data import DatasetInfo, open_training, prepare
+from search.training.runtime import Backend, Device, Runtime, versions
+from search.training.split import assign_roles, default_split
+from search.training.task import Task
+from spaces import registry
+from spaces.narrowing import narrow
+from spaces.registry import SpaceError
+from spaces.space import Space
+
+DEFAULT_SECONDS = 14 * 60.0
+"""Time budget when none is given, verification included: what a reader waits for over a coffee."""
+NO_ENGINE = "none"
+"""Engine of a study that proposes nothing: the baseline's repeats."""
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done.
+
+    Args:
+        header: The study; of an existing study of this name, its seed.
+        place: Where it is kept.
+        task: What its trials share.
+        workers: Trials at a time.
+        settings: The settings it was made from, the default budget filled in.
+    """
+
+    header: StudyHeader
+    place: Place
+    task: Task
+    workers: int
+    settings: Settings
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Checks the settings and returns the plan.
+
+    Raises:
+        UserError: Something cannot be used as given; nothing was written but the data cache.
+    """
+    space, source = load_space(settings)
+    protocol_name = _choice(ProtocolName, settings.protocol, "protocol")
+    runtime = make_runtime(settings)
+    dataset = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
+    protocol = EvaluationProtocol(
+        name=protocol_name,
+        dataset=dataset.name,
+        data_sha256=dataset.sha256,
+        split=_split(settings, dataset),
+        split_seed=settings.split_seed,
+        epochs=settings.epochs,
+    )
+    for folder in ("studies_dir", "reports_dir"):
+        _check_folder(folder, Path(getattr(settings, folder)))
+    place = Place(studies_dir=Path(settings.studies_dir), storage=settings.storage)
+    name = settings.study or default_name(settings, dataset, space)
+    header = StudyHeader(
+        name=name,
+        space=space,
+        space_source=source,
+        protocol=protocol,
+        engine=settings.engine,
+        sampler=settings.sampler,
+        pruner=settings.pruner,
+        seed=_seed(settings, place, name),
+        created=now(),
+        versions=versions("tensorflow", "keras", "optuna", "numpy", "keras-image-search"),
+        command=command_line(),
+    )
+    if settings.engine != NO_ENGINE:
+        engine_for(header)  # an unknown sampler or a missing extra is said now
+    task = Task(protocol=protocol, dataset=dataset, space_source=source, runtime=runtime)
+    if protocol_name is ProtocolName.HOLDOUT:
+        assign_roles(open_training(dataset), split=protocol.split, seed=protocol.split_seed)  # so is a lopsided block
+    workers = settings.workers or default_workers(runtime)
+    return Plan(header=header, place=place, task=task, workers=workers, settings=_with_budget(settings))
+
+
+def engine_for(header: StudyHeader) -> Engine:
+    """Returns a fresh engine for a study."""
+    plan = EnginePlan(
+        space=header.space,
+        sampler=header.sampler,
+        pruner=header.pruner,
+        seed=header.seed,
+        epochs=header.protocol.epochs,
+    )
+    return make_engine(header.engine, plan)
+
+
+def load_space(settings: Settings) -> tuple[Space, str]:
+    """Returns the space, narrowed as the settings say, and the source by which a worker finds its builder."""
+    try:
+        space = registry.load(settings.space)
+        narrowed = narrow(space, settings.fix, settings.range)
+    except SpaceError as error:
+        raise UserError(str(error)) from None
+    is_registered = settings.space in registry.SPACES
+    return narrowed, settings.space if is_registered else str(Path(settings.space).resolve())
+
+
+def make_runtime(settings: Settings) -> Runtime:
+    """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable."""
+    device = _choice(Device, settings.device, "device")
+    on_gpu = device is not Device.CPU and gpu_count() > 0
+    return Runtime(
+        backend=_choice(Backend, settings.backend, "backend"),
+        device=device,
+        threads=settings.threads,
+        deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
+    )
+
+
+def gpu_count() -> int:
+    """Returns how many NVIDIA devices this machine shows, without importing a backend."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def default_workers(runtime: Runtime) -> int:
+    """Returns one worker a GPU, or one for each ``threads`` cores this process may use."""
+    if runtime.device is not Device.CPU and (gpus := gpu_count()):
+        return gpus
+    affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
+    cores = len(affinity()) if affinity else psutil.cpu_count() or 1
+    return max(1, cores // runtime.threads)
+
+
+def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
+    """Returns a study's name from what it searches: data set, space and sampler."""
+    tutorial = "" if settings.protocol == ProtocolName.HOLDOUT else f"-{settings.protocol}"
+    name = f"{dataset.name}-{space.name}-{settings.sampler}{tutorial}"
+    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in name)
+
+
+def command_line() -> str:
+    """Returns the command that is running, as one would type it; empty in a notebook."""
+    if not sys.argv[0].endswith("__main__.py"):
+        return ""
+    return shlex.join(["python", "-m", "search", *sys.argv[1:]])
+
+
+def _check_folder(option: str, folder: Path) -> None:
+    """Refuses a folder that could not be written to, before hours are spent on what should go there."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        reason = "is not a folder" if not nearest.is_dir() else "cannot be written to"
+        flag = f"--{option.replace('_', '-')}"
+        raise UserError(f"{nearest} {reason}. Received: {flag} {folder}.", hint=f"Name another with {flag}.")
+
+
+def _with_budget(settings: Settings) -> Settings:
+    if settings.trials is None and settings.timeout is None:
+        return dataclasses.replace(settings, timeout=DEFAULT_SECONDS)
+    return settings
+
+
+def _seed(settings: Settings, place: Place, name: str) -> int:
+    """Returns the seed given, else that of an existing study of this name, else a fresh one."""
+    if settings.seed is not None:
+        return settings.seed
+    if place.storage is not None or place.studies_dir.is_dir():
+        if name in place.names():
+            return read(place, name).header.seed
+    return seeds.draw()
+
+
+def _split(settings: Settings, dataset: DatasetInfo) -> Split:
+    return default_split(dataset) if settings.split is None else _choice(Split, settings.split, "split")
+
+
+def _choice(kind: type[E], received: str, what: str) -> E:
+    members: Mapping[str, E] = {member.value: member for member in kind}
+    if received not in members:
+        raise unknown_name(what, received, members)
+    return members[received]

@@ -1,0 +1,38 @@
+"""Progress: what a session tells whoever watches. Silent itself; the command line's displays fill it in."""
+
+from __future__ import annotations
+
+from search.budget import Budget
+from search.planning import Plan
+from search.record import StudyRecord
+from search.trial import EpochReport, Outcome, Trial
+
+
+class Progress:
+    """Hears what happens in a session; every method may be left as it is.
+
+    Order of calls::
+
+        opened -> (began | reported | finished | tick) ... -> verifying -> (began | ...) ... -> closed
+    """
+
+    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+        """The session begins; the record holds what earlier sessions found."""
+
+    def began(self, trial: Trial) -> None:
+        """A trial was handed to the executor."""
+
+    def reported(self, trial: Trial, report: EpochReport) -> None:
+        """A trial finished an epoch."""
+
+    def finished(self, trial: Trial, outcome: Outcome) -> None:
+        """A trial ended."""
+
+    def tick(self) -> None:
+        """Some time passed."""
+
+    def verifying(self, count: int) -> None:
+        """The search is over; so many verification runs follow."""
+
+    def closed(self) -> None:
+        """Nothing more follows."""

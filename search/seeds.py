@@ -1,0 +1,25 @@
+"""Seeds derived from the study's seed, so that no two uses share one and every one can be made again."""
+
+from __future__ import annotations
+
+import secrets
+
+import numpy as np
+
+from search.trial import Phase
+
+_STREAMS = {Phase.SEARCH: 0, Phase.VERIFICATION: 1, Phase.REPRODUCTION: 2}
+
+
+def derive(study_seed: int, phase: Phase, number: int) -> int:
+    """Returns the seed of a trial (by its number) or of a replicate (by its index), in [0, 2**31).
+
+    Replicates of all configurations share seeds index by index, so that differences between them can be paired.
+    """
+    state = np.random.SeedSequence([study_seed, _STREAMS[phase], number]).generate_state(1)
+    return int(state[0]) >> 1
+
+
+def draw() -> int:
+    """Returns a fresh seed, for a study that was given none."""
+    return secrets.randbelow(2**31)

@@ -1,0 +1,101 @@
+"""Verification: the best configurations and the baseline, retrained on all training images, scored once on the test images.
+
+Which ones they are is chosen by validation error alone. Every configuration gets the same fresh seeds, so that
+differences can be paired.
+"""
+
+from __future__ import annotations
+
+from search import seeds
+from search.record import StudyRecord, TrialRecord
+from search.trial import BASELINE, Phase, State, Trial
+
+ALL_OVER_TRAINING_SHARE = 6 / 5
+"""Verification trains on all training images, the search on five sixths of them."""
+
+
+def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
+    """Returns the baseline and the ``count`` best other complete trials by validation error, best first."""
+    complete = [known for known in record.phase(Phase.SEARCH) if known.outcome and known.outcome.state is State.COMPLETE]
+    baseline = [known for known in complete if known.trial.origin == BASELINE]
+    others = [known for known in complete if known.trial.origin != BASELINE]
+    return baseline[:1] + sorted(others, key=_validation_error)[:count]
+
+
+def _validation_error(known: TrialRecord) -> float:
+    assert known.outcome is not None and known.outcome.error_percent is not None
+    return known.outcome.error_percent
+
+
+def replicas(record: StudyRecord, *, count: int, replicates: int) -> list[Trial]:
+    """Returns the verification trials still to be run: for each replicate, each finalist.
+
+    Args:
+        record: The study.
+        count: Finalists beside the baseline.
+        replicates: Fresh seeds each.
+    """
+    recorded = record.phase(Phase.VERIFICATION)
+    done = {(known.trial.of, known.trial.replicate) for known in recorded if not _to_repeat(known)}
+    chosen = [known.trial for known in finalists(record, count)]
+    wanted = [(trial, replicate) for replicate in range(replicates) for trial in chosen]
+    missing = [(trial, replicate) for trial, replicate in wanted if (trial.number, replicate) not in done]
+    return [
+        Trial(
+            number=len(recorded) + index,
+            config=trial.config,
+            seed=seeds.derive(record.header.seed, Phase.VERIFICATION, replicate),
+            epochs=trial.epochs,
+            origin=trial.origin,
+            phase=Phase.VERIFICATION,
+            of=trial.number,
+            replicate=replicate,
+        )
+        for index, (trial, replicate) in enumerate(missing)
+    ]
+
+
+def repetitions(record: StudyRecord, *, repeats: int) -> list[Trial]:
+    """Returns the baseline's repeats under the tutorial protocol that are still to be run."""
+    recorded = record.phase(Phase.REPRODUCTION)
+    done = {known.trial.replicate for known in recorded if not _to_repeat(known)}
+    missing = [replicate for replicate in range(repeats) if replicate not in done]
+    return [
+        Trial(
+            number=len(recorded) + index,
+            config=record.header.space.baseline,
+            seed=seeds.derive(record.header.seed, Phase.REPRODUCTION, replicate),
+            epochs=record.header.protocol.epochs,
+            origin=BASELINE,
+            phase=Phase.REPRODUCTION,
+            replicate=replicate,
+        )
+        for index, replicate in enumerate(missing)
+    ]
+
+
+def _to_repeat(known: TrialRecord) -> bool:
+    return known.outcome is None or known.outcome.state is State.INTERRUPTED
+
+
+def estimate_seconds(record: StudyRecord, *, count: int, replicates: int, slots: int) -> float:
+    """Estimates the wall-clock seconds that verification would take now, from the finalists' measured seconds.
+
+    Args:
+        record: The study.
+        count: Finalists beside the baseline.
+        replicates: Fresh seeds each.
+        slots: Trials at a time.
+    """
+    if count == 0:
+        return 0.0
+    measured = {known.trial.number: _seconds(known) for known in finalists(record, count)}
+    waiting = replicas(record, count=count, replicates=replicates)
+    each = [measured[trial.of] * ALL_OVER_TRAINING_SHARE for trial in waiting if trial.of is not None]
+    # While the last trials run some slots stand empty: on average half of the longest trial.
+    return sum(each) / slots + (max(each) / 2 if slots > 1 else 0.0) if each else 0.0
+
+
+def _seconds(known: TrialRecord) -> float:
+    assert known.outcome is not None
+    return sum(known.outcome.seconds.values())
