@@ -1,0 +1,171 @@
+"""Board: what a leaderboard holds, as values. ``rows.compute`` makes it, the renderers show it.
+
+Frozen values without behaviour beyond what follows from their own fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from search.leaderboard.reference import Reference
+from search.leaderboard.statistics import Difference, Estimate
+from search.protocol import EvaluationProtocol
+from search.record import StudyHeader
+from search.trial import BASELINE, Cause, Config, State
+
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicate:
+    """One run that was scored on the test images.
+
+    Args:
+        number: Which repeat, from 0.
+        seed: Of weights, dropout, data order and augmentation.
+        state: How it ended; None while it runs, or when its coordinator died.
+        cause: Why it failed or was interrupted.
+        error_percent: Test error in percent; None unless complete.
+        seconds: Wall-clock seconds, all parts together.
+    """
+
+    number: int
+    seed: int
+    state: State | None
+    cause: Cause | None = None
+    error_percent: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One configuration of one study.
+
+    Args:
+        label: What it is: "baseline", "recipe: NAME", "found" or "baseline (tutorial protocol)".
+        study: The study that it belongs to.
+        trial: Number of its search trial; None in a reproduction.
+        state: How the search trial ended; None while it runs, or when its coordinator died.
+        cause: Why it failed or was interrupted.
+        config: Active parameters and their values.
+        validation_error_percent: What steered the search, in percent; see ``caveat`` for the tutorial protocol.
+        replicates: Its runs on the test images, by number, failed ones included.
+        test: Mean test error in percent over the complete replicates; None where there is none.
+        to_baseline: Test error minus that of the study's verified baseline, in percentage points.
+        to_tutorial: Test error minus the tutorial's figure for the space, in percentage points.
+        parameters: Trainable parameters.
+        epochs: Epochs trained by the search trial (in a reproduction, by a repeat).
+        seconds: Wall-clock seconds of the search trial, all parts together (in a reproduction, of all repeats).
+        environment: Versions and hardware of the run that gave its figure.
+        caveat: What its figure must not be taken for; empty where there is nothing to warn of.
+        rank: Place by mean test error, from 1; None unless verified.
+        ties: Other rows that share its rank, because no difference to the first of that rank is shown.
+    """
+
+    label: str
+    study: StudyHeader
+    trial: int | None
+    state: State | None
+    cause: Cause | None = None
+    config: Config
+    validation_error_percent: float | None = None
+    replicates: tuple[Replicate, ...] = ()
+    test: Estimate | None = None
+    to_baseline: Difference | None = None
+    to_tutorial: float | None = None
+    parameters: int | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    caveat: str = ""
+    rank: int | None = None
+    ties: int = 0
+
+    @property
+    def name(self) -> str:
+        """What it is, with its trial's number: "found #12"."""
+        return self.label if self.trial is None else f"{self.label} #{self.trial}"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is the configuration that the others of its study are measured against."""
+        return self.label == BASELINE
+
+    @property
+    def complete(self) -> tuple[Replicate, ...]:
+        """The replicates that the mean test error is taken over."""
+        return tuple(replicate for replicate in self.replicates if replicate.error_percent is not None)
+
+    @property
+    def errors_by_seed(self) -> dict[int, float]:
+        """Test errors in percent of the complete replicates, by seed."""
+        return {run.seed: run.error_percent for run in self.replicates if run.error_percent is not None}
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Parameters whose value is not the baseline's; what a changed parent switched off is not listed."""
+        baseline = self.study.space.baseline
+        return {name: value for name, value in self.config.items() if name not in baseline or baseline[name] != value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """The rows that share a protocol's name and version and the data's hash, and so may be ranked together.
+
+    Args:
+        studies: The studies it was made from, by name; at least one.
+        rows: Verified rows by rank, then the others by state and validation error.
+        references: Published figures for the same data.
+        states: Search trials by how they ended.
+        test_openings: How often the test images were scored.
+        spent_seconds: Wall-clock seconds of all sessions of all studies together.
+        hidden: Rows that ``top`` left out.
+    """
+
+    studies: tuple[StudyHeader, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Reference, ...]
+    states: Mapping[str, int]
+    test_openings: int
+    spent_seconds: float
+    hidden: int = 0
+
+    @property
+    def protocol(self) -> EvaluationProtocol:
+        """The first study's protocol; name, version and data hash are those of all, split and epochs need not be."""
+        return self.studies[0].protocol
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """The verified rows, best first."""
+        return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def unranked(self) -> tuple[Row, ...]:
+        """The rows without a test error."""
+        return tuple(row for row in self.rows if row.rank is None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """A leaderboard.
+
+    Args:
+        sections: One for each way of judging; never compared with each other.
+        notes: What is missing from it, and why.
+    """
+
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+
+
+def top(board: Board, count: int) -> Board:
+    """Returns the board with the first ``count`` rows of each section; baselines stay whatever their place."""
+    return replace(board, sections=tuple(_top(section, count) for section in board.sections))
+
+
+def _top(section: Section, count: int) -> Section:
+    kept = tuple(row for place, row in enumerate(section.rows) if place < count or row.is_baseline)
+    return replace(section, rows=kept, hidden=section.hidden + len(section.rows) - len(kept))

@@ -1,0 +1,48 @@
+"""The board as files: what the command line writes to disk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from search.errors import UserError
+from search.leaderboard.board import Board
+from search.leaderboard.formats import FORMATS
+
+REPORTS: Mapping[str, str] = MappingProxyType(
+    {"leaderboard.md": "markdown", "leaderboard.csv": "csv", "leaderboard.json": "json"}
+)
+"""File names to formats."""
+
+
+def write_reports(board: Board, folder: Path) -> list[Path]:
+    """Writes the board in every format made for files and returns their paths.
+
+    Raises:
+        UserError: The folder cannot be made or written to.
+    """
+    paths = [folder / name for name in REPORTS]
+    for path, form in zip(paths, REPORTS.values(), strict=True):
+        write(path, FORMATS[form](board))
+    return paths
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all, making its folder where needed; a reader never sees half of it.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".leaderboard-") as folder:
+            draft = Path(folder) / path.name
+            draft.write_text(text, encoding="utf-8", newline="")
+            draft.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"The leaderboard cannot be written: {error.strerror}. Received: {str(path)!r}.",
+            hint="Name a file in a folder that you may write to.",
+        ) from error

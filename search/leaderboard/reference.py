@@ -1,0 +1,67 @@
+"""Figures that others published, to be read beside the board's rows. They are quoted, not measured here.
+
+Knows nothing of studies or rows. They hold for MNIST with its own 10,000 test images, and for nothing else.
+
+Source: Jason Brownlee, "Handwritten Digit Recognition Using Convolutional Neural Networks in Python with Keras",
+Machine Learning Mastery; the figures stand in its text and in the outputs it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+DATASET = "mnist"
+"""The data set that every figure here belongs to."""
+
+TUTORIAL_ERROR_PERCENT: Mapping[str, float] = MappingProxyType({"mlp": 1.74, "cnn": 0.95, "cnn-large": 0.83})
+"""The tutorial's test error in percent by space name, one run each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A published figure.
+
+    Args:
+        label: Whose it is.
+        error_percent: Test error, in percent.
+        source: Where it stands, and what is to be known about it.
+        is_rounded: Whether it is quoted as "about".
+    """
+
+    label: str
+    error_percent: float
+    source: str
+    is_rounded: bool = False
+
+
+REFERENCES: tuple[Reference, ...] = (
+    Reference(
+        label="tutorial: mlp",
+        error_percent=TUTORIAL_ERROR_PERCENT["mlp"],
+        source="the tutorial's text, one run; the output it shows says 1.71",
+    ),
+    Reference(label="tutorial: cnn", error_percent=TUTORIAL_ERROR_PERCENT["cnn"], source="the tutorial, one run"),
+    Reference(
+        label="tutorial: cnn-large",
+        error_percent=TUTORIAL_ERROR_PERCENT["cnn-large"],
+        source="the tutorial, one run",
+    ),
+    Reference(
+        label="state of the art",
+        error_percent=0.2,
+        source="as the tutorial quotes it for large convolutional networks",
+        is_rounded=True,
+    ),
+)
+
+
+def references(dataset: str) -> tuple[Reference, ...]:
+    """Returns the published figures for a data set; none unless it is MNIST."""
+    return REFERENCES if dataset == DATASET else ()
+
+
+def tutorial_error_percent(dataset: str, space: str) -> float | None:
+    """Returns the tutorial's test error in percent for a space on a data set, or None where it gives none."""
+    return TUTORIAL_ERROR_PERCENT.get(space) if dataset == DATASET else None

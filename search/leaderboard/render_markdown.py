@@ -1,0 +1,119 @@
+r"""The board as Markdown for a code host.
+
+Everything that a user named is escaped: in text by backslashes and entities, in a code block by a fence that is longer
+than any in it.
+
+Source: CommonMark 0.31.2, 2.4 (any punctuation may be escaped) and 4.5 (fences); GFM 4.10 (``\|`` in table cells).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from tabulate import tabulate
+
+from search.leaderboard import tables, words
+from search.leaderboard.board import Board, Row, Section
+from search.leaderboard.verdict import verdict
+
+_RUNS = tables.Column(
+    "Test error % by seed",
+    lambda row: ", ".join(f"{seed}: {words.percent(error)}" for seed, error in row.errors_by_seed.items()),
+    lambda reference: reference.source,
+    number=False,
+)
+_CHANGES = tables.Column("Changed from the baseline", lambda row: words.settings(row.changes), number=False)
+
+_LEGEND = """\
+Rows that share a rank (`=`) are not shown to differ: the 95 % interval of their difference to the first of them holds
+0, or there are too few runs for one. Intervals are Student's t over training seeds; they leave out the choice of test
+images."""
+
+
+def render(board: Board) -> str:
+    """Returns the board as Markdown."""
+    blocks = ["# Leaderboard", *(block for section in board.sections for block in _section(section))]
+    return "\n\n".join([*blocks, *(escape(note) for note in board.notes)]) + "\n"
+
+
+def escape(text: object) -> str:
+    """Returns the text on one line, so that a Markdown reader shows it as it is."""
+    escaped = re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", words.one_line(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield f"## {escape(tables.title(section))}"
+    yield from (escape(sentence) for sentence in verdict(section))
+    if section.ranked:
+        yield "### Ranked by test error"
+        yield _table((*tables.RANKED, _RUNS, _CHANGES), tables.entries(section))
+        yield _LEGEND
+    if section.unranked:
+        yield "### Not verified on the test images"
+        yield _table((*tables.UNRANKED, _CHANGES), section.unranked)
+    yield escape(tables.accounts(section))
+    if section.ranked:
+        yield from _winner(section.ranked[0])
+    yield from _studies(section)
+
+
+def _winner(row: Row) -> Iterator[str]:
+    """Yields the configuration, as a file that ``python -m search run --config`` takes, and what it ran on."""
+    yield f"### Configuration of {escape(row.name)}, study {escape(row.study.name)}"
+    values = (f"{_key(name)} = {_value(value)}" for name, value in row.config.items())
+    yield _fence("toml", (f"space = {_value(row.study.space_source)}", "", "[fix]", *values))
+    environment = [f"{key.rpartition('.')[2]} {value}" for key, value in words.flat(row.environment).items()]
+    if environment:
+        yield f"Its test runs ran on: {escape(', '.join(environment))}."
+
+
+def _studies(section: Section) -> Iterator[str]:
+    yield "### Studies"
+    headers = ("Study", "Space", "Engine", "Sampler", "Pruner", "Seed", "Epochs", "Split", "Split seed", "Created")
+    cells = [
+        (
+            study.name,
+            study.space.name,
+            study.engine,
+            study.sampler,
+            study.pruner,
+            study.seed,
+            study.protocol.epochs,
+            study.protocol.split.value,
+            study.protocol.split_seed,
+            study.created,
+        )
+        for study in section.studies
+    ]
+    yield _markdown(headers, cells)
+    yield _fence("sh", (words.one_line(study.command) for study in section.studies if study.command))
+
+
+def _table(columns: Sequence[tables.Column], entries: Sequence[tables.Entry]) -> str:
+    shown = tables.choose(columns, entries)
+    cells = [[column.show(entry) for column in shown] for entry in entries]
+    aligned = ["right" if column.number else "left" for column in shown]
+    return _markdown([words.one_line(column.header) for column in shown], cells, aligned)
+
+
+def _markdown(headers: Sequence[str], cells: Iterable[Sequence[object]], aligned: Sequence[str] = ()) -> str:
+    escaped = [[escape(cell) for cell in line] for line in cells]
+    return tabulate(escaped, headers, tablefmt="pipe", colalign=aligned or None, disable_numparse=True)
+
+
+def _fence(language: str, lines: Iterable[str]) -> str:
+    body = "\n".join(lines)
+    longest = max((len(ticks) for ticks in re.findall("`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{body}\n{fence}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

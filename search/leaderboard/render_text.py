@@ -1,0 +1,75 @@
+"""The board as text for a terminal, a pipe or a log.
+
+Width, colour and character set are those of standard output, as Rich finds them (it heeds COLUMNS, NO_COLOR and pipes).
+Names reach Rich as ``Text``, never as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from search.leaderboard import tables, words
+from search.leaderboard.board import Board, Row, Section
+from search.leaderboard.reference import Reference
+from search.leaderboard.verdict import verdict
+
+STUDY_ROOM = 20
+"""Characters of a line that the studies' names take where there are several."""
+
+UNVERIFIED_CONFIGS = 3
+"""How many configurations are spelled out where none is verified."""
+
+
+def render(board: Board) -> str:
+    """Returns the board as text that fits standard output."""
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        for section in board.sections:
+            _section(console, section)
+        for note in board.notes:
+            console.print(Text(words.one_line(note)))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _section(console: Console, section: Section) -> None:
+    console.print(Text(tables.title(section), "bold"))
+    if section.ranked:
+        console.print(_table(console.width, tables.RANKED, tables.entries(section)))
+    if section.unranked:
+        console.print(Text("Not verified on the test images", "bold"))
+        console.print(_table(console.width, tables.UNRANKED, section.unranked))
+    changed = [row for row in section.ranked or section.unranked[:UNVERIFIED_CONFIGS] if row.changes]
+    if changed:
+        console.print(Text("Changed from the baseline", "bold"))
+        _changes(console, changed)
+    for sentence in (*verdict(section), tables.accounts(section)):
+        console.print(Text(sentence))
+    console.print()
+
+
+def _table(width: int, columns: Sequence[tables.Column], entries: Sequence[tables.Entry]) -> Table:
+    telling = tables.choose(columns, entries)
+    room = width - STUDY_ROOM if tables.STUDY in telling else width
+    shown = [column for column in telling if column.room <= room]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in shown:
+        justify: JustifyMethod = "right" if column.number else "left"
+        table.add_column(column.header, justify=justify, no_wrap=column.number, overflow="fold")
+    for entry in entries:
+        style = "dim" if isinstance(entry, Reference) else "bold" if entry.rank == 1 else ""
+        table.add_row(*(Text(column.show(entry)) for column in shown), style=style)
+    return table
+
+
+def _changes(console: Console, rows: Sequence[Row]) -> None:
+    names = tables.choose((tables.WHAT, tables.STUDY), rows)
+    for row in rows:
+        console.print(Text(", ".join(column.show(row) for column in names)))
+        console.print(Padding(Text(words.one_line(words.settings(row.changes))), (0, 0, 0, 4)))
+    console.print()

@@ -1,0 +1,138 @@
+"""From recorded studies to a board: one row a search trial, one a reproduction.
+
+Pure: reads ``StudyRecord`` values and nothing else, so a board can be made where nothing could be trained. Called by
+the command line and the API; what it returns goes to a renderer.
+
+    compute         groups studies by what may be ranked together
+      _section      one group: its rows, ranked
+        _searched     rows of the search trials, each with its verification runs
+        _reproduced   the row of a reproduction
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section
+from search.leaderboard.ranking import STATES, rank
+from search.leaderboard.reference import references, tutorial_error_percent
+from search.leaderboard.statistics import difference, estimate
+from search.protocol import ProtocolName
+from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.trial import Outcome, Phase, State
+
+REPRODUCED = "baseline (tutorial protocol)"
+STEERED = "the test images steered the search"
+WATCHED = "the test images were watched each epoch"
+
+_PRIVATE = frozenset({"host"})
+"""What a board, made to be published, does not repeat of a run's environment."""
+
+_NO_FIGURES = Outcome(state=State.INTERRUPTED)
+"""Stands in for the outcome of a run that has none yet."""
+
+
+def compute(studies: Sequence[StudyRecord]) -> Board:
+    """Returns the board of the studies; one without a finished trial is left out, and a note says so."""
+    notes = [] if studies else ["There is no study to show."]
+    groups: dict[tuple[str, str, str], list[StudyRecord]] = defaultdict(list)
+    for study in sorted(studies, key=lambda study: (study.header.name, study.header.created)):
+        if any(record.outcome for record in study.trials):
+            groups[study.header.protocol.ranking_key].append(study)
+        else:
+            begun = f"begun {len(study.trials)} and finished none" if study.trials else "begun none"
+            notes.append(f"Study {study.header.name} has no finished trial: it has {begun}.")
+    return Board(sections=tuple(_section(groups[key]) for key in sorted(groups)), notes=tuple(notes))
+
+
+def _section(studies: Sequence[StudyRecord]) -> Section:
+    rows = [row for study in studies for row in (*_searched(study), *_reproduced(study))]
+    trials = [record for study in studies for record in study.phase(Phase.SEARCH)]
+    return Section(
+        studies=tuple(study.header for study in studies),
+        rows=rank(rows),
+        references=references(studies[0].header.protocol.dataset),
+        states=Counter(record.outcome.state.value if record.outcome else UNFINISHED for record in trials),
+        test_openings=sum(study.test_openings for study in studies),
+        spent_seconds=sum(study.spent_seconds for study in studies),
+    )
+
+
+def _searched(study: StudyRecord) -> list[Row]:
+    """Returns a row for each search trial, with its difference to the study's baseline where both are verified."""
+    runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
+    for record in study.phase(Phase.VERIFICATION):
+        runs[record.trial.of].append(record)
+    rows = [_row(study.header, record, runs[record.trial.number]) for record in study.phase(Phase.SEARCH)]
+    baseline = next((row for row in rows if row.is_baseline and row.test), None)
+    return rows if baseline is None else [_measured(row, baseline) for row in rows]
+
+
+def _measured(row: Row, baseline: Row) -> Row:
+    if row.is_baseline or not row.test:
+        return row
+    return replace(row, to_baseline=difference(row.errors_by_seed, baseline.errors_by_seed))
+
+
+def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) -> Row:
+    """Returns the row that ``head`` gives its state and cost to, and ``runs`` their test errors."""
+    trial, outcome = head.trial, head.outcome or _NO_FIGURES
+    replicates = _replicates(runs)
+    errors = [run.error_percent for run in replicates if run.error_percent is not None]
+    test = estimate(errors) if errors else None
+    tutorial = tutorial_error_percent(header.protocol.dataset, header.space.name)
+    shown = _most_telling([*runs, head]).outcome or _NO_FIGURES
+    return Row(
+        label=trial.origin,
+        study=header,
+        trial=trial.number,
+        state=head.outcome.state if head.outcome else None,
+        cause=outcome.cause,
+        config=trial.config,
+        validation_error_percent=outcome.error_percent,
+        replicates=replicates,
+        test=test,
+        to_tutorial=test.mean - tutorial if test and tutorial is not None else None,
+        parameters=outcome.parameters,
+        epochs=outcome.history[-1].epoch if outcome.history else 0,
+        seconds=sum(outcome.seconds.values()),
+        environment={key: value for key, value in shown.environment.items() if key not in _PRIVATE},
+        caveat=STEERED if header.protocol.name is ProtocolName.TUTORIAL else "",
+    )
+
+
+def _reproduced(study: StudyRecord) -> list[Row]:
+    """Returns the one row of a reproduction's repeats; none where nothing was reproduced."""
+    runs = study.phase(Phase.REPRODUCTION)
+    if not runs:
+        return []
+    row = _row(study.header, _most_telling(runs), runs)
+    seconds = sum(replicate.seconds for replicate in row.replicates)
+    return [replace(row, label=REPRODUCED, trial=None, validation_error_percent=None, seconds=seconds, caveat=WATCHED)]
+
+
+def _most_telling(records: Sequence[TrialRecord]) -> TrialRecord:
+    """Returns the record that ended in the most telling way, the first of several."""
+    return min(records, key=lambda record: STATES.index(record.outcome and record.outcome.state))
+
+
+def _replicates(runs: Iterable[TrialRecord]) -> tuple[Replicate, ...]:
+    """Returns the repeats by number; one that was run again stands once, by its complete run where it has one."""
+    complete_last = sorted(map(_replicate, runs), key=lambda run: run.error_percent is not None)
+    chosen = {run.number: run for run in complete_last}
+    return tuple(chosen[number] for number in sorted(chosen))
+
+
+def _replicate(record: TrialRecord) -> Replicate:
+    trial, outcome = record.trial, record.outcome or _NO_FIGURES
+    is_complete = outcome.state is State.COMPLETE
+    return Replicate(
+        number=trial.replicate or 0,
+        seed=trial.seed,
+        state=record.outcome.state if record.outcome else None,
+        cause=outcome.cause,
+        error_percent=outcome.error_percent if is_complete else None,
+        seconds=sum(outcome.seconds.values()),
+    )

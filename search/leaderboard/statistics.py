@@ -1,0 +1,133 @@
+"""What a few training runs say about a configuration: means, and 95 % intervals over seeds.
+
+Pure arithmetic on error rates. Knows nothing of trials, studies or rows; called by ``rows`` and ``ranking``.
+
+The intervals cover the randomness of training (weights, data order, dropout, augmentation), not the choice of the test
+images, which is the same in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, variance
+
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+NO_SPREAD = 1e-9
+"""Standard errors below this are rounding noise: an error rate over n images moves in steps of 1 / n."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % confidence interval.
+
+    Args:
+        low: Lower end, in the unit of the values.
+        high: Upper end.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the distance between the ends."""
+        return (self.high - self.low) / 2
+
+    def contains(self, value: float) -> bool:
+        """Says whether the value lies inside, ends included."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean over runs.
+
+    Args:
+        mean: Mean of the values.
+        interval: Of the mean; None where it cannot be estimated: one value, or no spread among them.
+        n: How many values.
+    """
+
+    mean: float
+    interval: Interval | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How far one configuration lies from another.
+
+    Args:
+        mean: Ours minus theirs.
+        interval: Of the difference; None where it cannot be estimated.
+        paired: Whether it was taken seed by seed.
+    """
+
+    mean: float
+    interval: Interval | None
+    paired: bool
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the runs do not show a difference: the interval holds 0, or there is none."""
+        return self.interval is None or self.interval.contains(0.0)
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Returns the mean of at least one value, with Student's t interval.
+
+    Source: Student, "The Probable Error of a Mean", Biometrika 6 (1908).
+    """
+    if len(values) < 2:
+        return Estimate(mean=fmean(values), interval=None, n=1)
+    error = sqrt(_squared_error(values))
+    return Estimate(mean=fmean(values), interval=_interval(fmean(values), error, len(values) - 1), n=len(values))
+
+
+def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference:
+    """Returns ours minus theirs, each a map from a run's seed to its figure.
+
+    Runs that share a seed are compared seed by seed when there are at least two such pairs; else the means are
+    compared as independent samples.
+    """
+    shared = sorted(ours.keys() & theirs.keys())
+    if len(shared) >= 2:
+        return paired_difference([ours[seed] - theirs[seed] for seed in shared])
+    return welch_difference(list(ours.values()), list(theirs.values()))
+
+
+def paired_difference(differences: Sequence[float]) -> Difference:
+    """Returns the mean of the differences between paired runs, with Student's t interval."""
+    paired = estimate(differences)
+    return Difference(mean=paired.mean, interval=paired.interval, paired=True)
+
+
+def welch_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """Returns the difference of two independent means, with Welch's interval: the variances may differ.
+
+    Source: Welch, "The Generalization of 'Student's' Problem", Biometrika 34 (1947); degrees of freedom after
+    Satterthwaite, Biometrics Bulletin 2 (1946).
+    """
+    mean = fmean(ours) - fmean(theirs)
+    if min(len(ours), len(theirs)) < 2:
+        return Difference(mean=mean, interval=None, paired=False)
+    a, b = _squared_error(ours), _squared_error(theirs)
+    spread = a**2 / (len(ours) - 1) + b**2 / (len(theirs) - 1)
+    freedom = (a + b) ** 2 / spread if spread else 1.0
+    return Difference(mean=mean, interval=_interval(mean, sqrt(a + b), freedom), paired=False)
+
+
+def _squared_error(values: Sequence[float]) -> float:
+    """Returns the squared standard error of the mean."""
+    return variance(values) / len(values)
+
+
+def _interval(mean: float, error: float, freedom: float) -> Interval | None:
+    if error < NO_SPREAD:
+        return None
+    half_width = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    return Interval(mean - half_width, mean + half_width)

@@ -1,0 +1,110 @@
+"""The two tables of a section for people, as columns of cells: rows ranked by test error, and rows that are not ranked.
+
+Shared by the text and the Markdown renderer, which lay the cells out and escape them. Knows no output format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from search.leaderboard import words
+from search.leaderboard.board import Row, Section
+from search.leaderboard.reference import Reference
+
+Entry = Row | Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Args:
+        header: Its name, with the unit; a line break where it may be broken.
+        cell: What it says of a row.
+        reference: What it says of a published figure.
+        number: Whether it holds figures, which are set to the right.
+        room: Characters that a line must have for the column to be worth its place.
+    """
+
+    header: str
+    cell: Callable[[Row], str]
+    reference: Callable[[Reference], str] = lambda reference: ""
+    number: bool = True
+    room: int = 0
+
+    def show(self, entry: Entry) -> str:
+        """Returns the cell's text, on one line, not yet escaped."""
+        return words.one_line(self.cell(entry) if isinstance(entry, Row) else self.reference(entry))
+
+
+WHAT = Column("What", lambda row: row.name, lambda reference: reference.label, number=False)
+STUDY = Column("Study", lambda row: row.study.name, number=False)
+_CAUTION = Column("Caution", lambda row: row.caveat, number=False)
+_VALIDATION = Column("Val.\nerror %", lambda row: words.percent(row.validation_error_percent))
+_PARAMETERS = Column("Params", lambda row: words.count(row.parameters), room=76)
+_EPOCHS = Column("Epochs", lambda row: str(row.epochs) if row.state else "", room=100)
+_SECONDS = Column("Seconds", lambda row: f"{row.seconds:.0f}" if row.state else "", room=100)
+
+RANKED = (
+    Column("Rank", words.rank, number=False),
+    WHAT,
+    STUDY,
+    Column("Test\nerror %", lambda row: words.estimate(row.test), words.reference),
+    Column("Seeds", words.runs),
+    Column("To baseline,\n% points", lambda row: words.difference(row.to_baseline)),
+    Column("To tutorial,\n% points", lambda row: words.points(row.to_tutorial), room=100),
+    replace(_VALIDATION, room=76),
+    _PARAMETERS,
+    _EPOCHS,
+    _SECONDS,
+    _CAUTION,
+)
+"""Columns of the rows that have a test error."""
+
+UNRANKED = (
+    WHAT,
+    STUDY,
+    Column("How it ended", words.ended, number=False),
+    _VALIDATION,
+    _PARAMETERS,
+    _EPOCHS,
+    _SECONDS,
+    _CAUTION,
+)
+"""Columns of the rows that have none."""
+
+
+def choose(columns: Sequence[Column], entries: Sequence[Entry]) -> list[Column]:
+    """Returns the columns that say something of a row; the study's name does where there are several."""
+    rows = [entry for entry in entries if isinstance(entry, Row)]
+    several = len({row.study.name for row in rows}) > 1
+    return [column for column in columns if any(map(column.show, rows)) and (several or column is not STUDY)]
+
+
+def entries(section: Section) -> list[Entry]:
+    """Returns the ranked rows with the published figures put in at their place."""
+    merged: list[Entry] = [*section.ranked, *section.references]
+    return sorted(merged, key=_error_percent)
+
+
+def title(section: Section) -> str:
+    """Returns what the rows of a section share: "mnist, protocol holdout 1.0, data 3f2a91c0bd55"."""
+    protocol = section.protocol
+    data = protocol.data_sha256[:12]
+    return words.one_line(f"{protocol.dataset}, protocol {protocol.name.value} {protocol.version}, data {data}")
+
+
+def accounts(section: Section) -> str:
+    """Returns how the search trials ended and what the studies cost."""
+    states = [f"{number} {state}" for state, number in sorted(section.states.items())]
+    trials = f"Search trials: {', '.join(states)}. " if states else ""
+    hidden = f" Rows left out here: {section.hidden}." if section.hidden else ""
+    return f"{trials}Time spent: {words.duration(section.spent_seconds)}.{hidden}"
+
+
+def _error_percent(entry: Entry) -> float:
+    if isinstance(entry, Reference):
+        return entry.error_percent
+    assert entry.test is not None
+    return entry.test.mean

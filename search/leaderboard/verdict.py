@@ -1,0 +1,70 @@
+"""The verdict: what a section shows, in plain sentences. Every renderer for people ends with it.
+
+Knows rows and words; no output format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from search.leaderboard import words
+from search.leaderboard.board import Row, Section
+
+
+def verdict(section: Section) -> list[str]:
+    """Returns the sentences: the winner, how it stands to the baseline and the tutorial, what the figures rest on."""
+    return [words.one_line(sentence) for sentence in _sentences(section)]
+
+
+def _sentences(section: Section) -> Iterator[str]:
+    if section.ranked:
+        winner = section.ranked[0]
+        yield _winner(winner)
+        yield from _ties(winner)
+        yield from _to_baseline(winner)
+        yield from _to_tutorial(winner)
+    else:
+        yield "Nothing here was verified on the test images, so nothing is ranked."
+    yield from sorted({f"Caution: {row.caveat}." for row in section.rows if row.caveat})
+    times = "once" if section.test_openings == 1 else f"{section.test_openings:,} times"
+    yield f"The test images were scored {times} in verification and reproduction."
+
+
+def _winner(row: Row) -> str:
+    assert row.test is not None
+    runs = f"{row.test.n} seeds: {', '.join(str(run.seed) for run in row.complete)}"
+    if row.test.interval:
+        figure = f"{words.estimate(row.test)} % (95 % interval; {runs})"
+    elif row.test.n == 1:
+        figure = f"{words.percent(row.test.mean)} % from one seed, {row.complete[0].seed}, so without an interval"
+    else:
+        figure = f"{words.percent(row.test.mean)} % each time, so without an interval ({runs})"
+    return f"{'Lowest mean' if row.ties else 'Winner'}: {row.name} of study {row.study.name}, test error {figure}."
+
+
+def _ties(row: Row) -> Iterator[str]:
+    if row.ties:
+        others = "1 other row" if row.ties == 1 else f"{row.ties} other rows"
+        yield f"It ties with {others}: these runs do not establish an order among them."
+
+
+def _to_baseline(row: Row) -> Iterator[str]:
+    gap = row.to_baseline
+    if row.is_baseline:
+        yield "It is the baseline itself: nothing verified has a lower mean."
+    elif gap is None and row.trial is not None:
+        yield "Its study has no verified baseline to compare it with."
+    elif gap and gap.interval:
+        how = "paired by seed" if gap.paired else "seeds not paired"
+        tie = ": a tie, for the interval holds 0" if gap.is_tie else ""
+        figure = f"{words.points(gap.mean)} {words.plus_minus(gap.interval)}"
+        yield f"Difference to the baseline: {figure} percentage points (95 % interval, {how}){tie}."
+    elif gap:
+        figure = words.points(gap.mean)
+        yield f"Difference to the baseline: {figure} percentage points, without an interval: counted as a tie."
+
+
+def _to_tutorial(row: Row) -> Iterator[str]:
+    if row.to_tutorial is not None and row.test is not None:
+        figure = words.percent(row.test.mean - row.to_tutorial)
+        yield f"Difference to the tutorial's {figure} %: {words.points(row.to_tutorial)} percentage points."

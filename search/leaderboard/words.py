@@ -1,0 +1,102 @@
+"""How figures and names are written for people: the table cells and the verdict share these.
+
+Knows no output format: whoever renders escapes for his own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.leaderboard.board import UNFINISHED, Row
+from search.leaderboard.reference import Reference
+from search.leaderboard.statistics import Difference, Estimate, Interval
+
+
+def one_line(text: object) -> str:
+    """Returns the text on one line, without characters that would steer a terminal."""
+    return "".join(mark if mark.isprintable() else " " for mark in str(text))
+
+
+def percent(value: float | None) -> str:
+    """Returns a figure in percent with two decimals, or nothing."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def reference(figure: Reference) -> str:
+    """Returns a published figure in percent: "0.95", or "about 0.20"."""
+    return f"about {percent(figure.error_percent)}" if figure.is_rounded else percent(figure.error_percent)
+
+
+def points(value: float | None) -> str:
+    """Returns a difference in percentage points with its sign, or nothing."""
+    return "" if value is None else f"{value:+z.2f}"
+
+
+def plus_minus(interval: Interval) -> str:
+    """Returns the half-width of an interval; one too small for two decimals is not shown as zero."""
+    return "± <0.01" if interval.half_width < 0.005 else f"± {interval.half_width:.2f}"
+
+
+def estimate(value: Estimate | None) -> str:
+    """Returns a mean with its interval: "0.52 ± 0.06", or why it has none: "0.52 (n=1)"."""
+    if value is None:
+        return ""
+    if value.interval:
+        return f"{percent(value.mean)} {plus_minus(value.interval)}"
+    return f"{percent(value.mean)} (n=1)" if value.n == 1 else f"{percent(value.mean)} (no spread)"
+
+
+def difference(value: Difference | None) -> str:
+    """Returns a difference with its interval, and says "tie" where the runs do not show one."""
+    if value is None:
+        return ""
+    figure = f"{points(value.mean)} {plus_minus(value.interval)}" if value.interval else points(value.mean)
+    return f"{figure} tie" if value.is_tie else figure
+
+
+def rank(row: Row) -> str:
+    """Returns the rank, marked when it is shared: "1", "2="."""
+    return "" if row.rank is None else f"{row.rank}{'=' if row.ties else ''}"
+
+
+def runs(row: Row) -> str:
+    """Returns how many test runs the mean is over: "3", or "2 of 3" when one gave no figure."""
+    complete, begun = len(row.complete), len(row.replicates)
+    return str(complete) if complete == begun else f"{complete} of {begun}"
+
+
+def ended(row: Row) -> str:
+    """Returns how the row's trial ended, and why: "failed: out of memory"."""
+    state = row.state.value if row.state else UNFINISHED
+    text = f"{state}: {row.cause.value}" if row.cause else state
+    return f"{text}; verification failed" if row.replicates and not row.complete else text
+
+
+def count(value: int | None) -> str:
+    """Returns a count with its thousands parted: "226,110", or nothing."""
+    return "" if value is None else f"{value:,}"
+
+
+def duration(seconds: float) -> str:
+    """Returns seconds as "48 s", "12 min 3 s" or "2 h 5 min"."""
+    whole = round(seconds)
+    minutes, rest = divmod(whole, 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{whole} s"
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Returns "name=value" pairs, fractions to four digits."""
+    return " ".join(
+        f"{name}={value:.4g}" if type(value) is float else f"{name}={value}" for name, value in values.items()
+    )
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns a nested mapping as one level, keys joined by dots."""
+    level: dict[str, Any] = {}
+    for key, value in values.items():
+        level |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return level

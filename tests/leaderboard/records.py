@@ -1,0 +1,163 @@
+"""Studies as a ledger would give them back: small factories of values, with one default for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from search.protocol import EvaluationProtocol, ProtocolName, Split
+from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.trial import BASELINE, FOUND, Cause, Config, EpochReport, Outcome, Phase, State, Trial
+from spaces import Choice, Float, Int, Space
+
+SPACE = Space(
+    name="cnn",
+    parameters={
+        "filters_1": Int(8, 64, 32, step=8),
+        "filters_2": Int(0, 128, 0, step=8),
+        "kernel": Choice((3, 5, 7), 5),
+        "schedule": Choice(("constant", "cosine", "onecycle"), "constant"),
+        "peak_lr": Float(5e-4, 2e-2, 1e-3, log=True),
+        "batch_size": Int(32, 1024, 200, log=True),
+        "dropout": Float(0.0, 0.6, 0.2, step=0.05),
+        "rotation": Int(0, 25, 0),
+        "shift": Int(0, 4, 0),
+    },
+)
+BETTER: Config = {
+    **SPACE.baseline,
+    "filters_1": 64,
+    "filters_2": 96,
+    "schedule": "onecycle",
+    "peak_lr": 0.0031622776601683794,
+    "rotation": 10,
+    "shift": 2,
+}
+ENVIRONMENT = {
+    "device": "CPU",
+    "backend": "tensorflow",
+    "threads": 1,
+    "host": "a-private-name",
+    "processor": "A Processor | 2.0 GHz",
+    "versions": {"python": "3.11.9", "keras": "3.15.1", "tensorflow": "2.21.0"},
+}
+
+
+def protocol(name: ProtocolName = ProtocolName.HOLDOUT, version: str = "1.0", dataset: str = "mnist", data: str = "3f"):
+    return EvaluationProtocol(
+        name=name, version=version, dataset=dataset, data_sha256=data.ljust(64, "0"), split=Split.BLOCK
+    )
+
+
+def header(name: str = "cnn-tpe", *, judged: EvaluationProtocol | None = None, space: Space = SPACE, seed: int = 7):
+    return StudyHeader(
+        name=name,
+        space=space,
+        space_source=space.name,
+        protocol=judged or protocol(),
+        engine="optuna",
+        sampler="tpe",
+        pruner="asha",
+        seed=seed,
+        created="2026-11-20T10:00:00+00:00",
+        versions={"keras": "3.15.1"},
+        command=f"python -m search run {space.name} --study {name} --trials 30",
+    )
+
+
+def study(*groups: Iterable[TrialRecord], of: StudyHeader | None = None, spent_seconds: float = 600.0) -> StudyRecord:
+    trials = tuple(record for group in groups for record in group)
+    return StudyRecord(header=of or header(), trials=trials, spent_seconds=spent_seconds)
+
+
+def outcome(
+    error: float | None, state: State = State.COMPLETE, cause: Cause | None = None, epochs: int = 10
+) -> Outcome:
+    reports = (
+        EpochReport(epoch=epoch, training_loss=1 / epoch, loss=0.1, error_percent=error, seconds=4.5)
+        for epoch in range(1, epochs + 1)
+    )
+    return Outcome(
+        state=state,
+        error_percent=error,
+        history=tuple(reports),
+        seconds={"build": 1.0, "fit": 4.0 * epochs, "evaluate": 0.5 * epochs},
+        parameters=226_110,
+        cause=cause,
+        environment=ENVIRONMENT,
+    )
+
+
+def searched(
+    number: int, ended: Outcome | None, *, origin: str = FOUND, config: Config = BETTER
+) -> tuple[TrialRecord, ...]:
+    trial = Trial(number=number, config=config, seed=1000 + number, epochs=10, origin=origin)
+    return (TrialRecord(trial=trial, outcome=ended),)
+
+
+def verified(of: int, errors: Sequence[float | Outcome | None], *, first_seed: int = 100, config: Config = BETTER):
+    return tuple(
+        _repeat(Phase.VERIFICATION, 100 * of + place, place, error, seed=first_seed + place, of=of, config=config)
+        for place, error in enumerate(errors)
+    )
+
+
+def reproduced(errors: Sequence[float | Outcome | None]) -> tuple[TrialRecord, ...]:
+    return tuple(
+        _repeat(Phase.REPRODUCTION, place, place, error, seed=50 + place, of=None, config=SPACE.baseline)
+        for place, error in enumerate(errors)
+    )
+
+
+def _repeat(phase, number, replicate, error, *, seed, of, config) -> TrialRecord:
+    trial = Trial(
+        number=number,
+        config=config,
+        seed=seed,
+        epochs=10,
+        origin=BASELINE if phase is Phase.REPRODUCTION else FOUND,
+        phase=phase,
+        of=of,
+        replicate=replicate,
+    )
+    ended = error if isinstance(error, Outcome | None) else outcome(error)
+    return TrialRecord(trial=trial, outcome=ended)
+
+
+def tpe() -> StudyRecord:
+    """A study as they usually end: a baseline, recipes, found, pruned, failed; six verified, two of them tied."""
+    return study(
+        searched(0, outcome(1.41), origin=BASELINE, config=SPACE.baseline),
+        searched(1, outcome(0.57), origin="recipe: two stages"),
+        searched(2, outcome(0.68), origin="recipe: mild augmentation", config={**SPACE.baseline, "shift": 2}),
+        searched(3, outcome(3.1, State.PRUNED, epochs=3), config={**BETTER, "kernel": 7}),
+        searched(4, outcome(0.61), config={**BETTER, "batch_size": 64, "dropout": 0.35}),
+        searched(5, outcome(None, State.FAILED, Cause.OUT_OF_MEMORY, epochs=0), config={**BETTER, "batch_size": 1024}),
+        searched(6, outcome(0.55), config={**BETTER, "filters_1": 48}),
+        searched(7, outcome(None, State.FAILED, Cause.NOT_FINITE, epochs=1)),
+        searched(8, outcome(0.72)),
+        searched(9, outcome(4.0, State.PRUNED, epochs=1)),
+        searched(10, outcome(1.9, State.INTERRUPTED, Cause.KILLED, epochs=5)),
+        searched(11, None),
+        searched(12, outcome(0.58)),
+        searched(13, outcome(0.66)),
+        verified(6, (0.52, 0.50, 0.55)),
+        verified(1, (0.56, 0.51, 0.54)),
+        verified(4, (0.63, outcome(None, State.FAILED, Cause.CRASHED), 0.66)),
+        verified(2, (0.81, 0.80, 0.79)),
+        verified(12, (outcome(None, State.FAILED, Cause.CRASHED),)),
+        verified(0, (1.03, 1.00, 1.07), config=SPACE.baseline),
+    )
+
+
+def other() -> StudyRecord:
+    """A second study under the same protocol, with seeds of its own and one test run each."""
+    return study(
+        searched(0, outcome(1.39), origin=BASELINE, config=SPACE.baseline),
+        searched(1, outcome(0.98), config={**SPACE.baseline, "dropout": 0.3}),
+        verified(1, (0.99,), first_seed=900),
+        of=header("cnn-hyperband-with-a-long-name", seed=8),
+    )
+
+
+def reproduction() -> StudyRecord:
+    return study(reproduced((1.00, 1.01, 1.07)), of=header("tutorial-cnn", judged=protocol(ProtocolName.TUTORIAL)))
