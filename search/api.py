@@ -136,9 +136,7 @@ def make_executor(plan: Plan, log_dir: Path) -> Executor:
 
 def _search(plan: Plan, crew: Crew) -> None:
     settings = plan.settings
-    source = SearchSource(
-        engine_for(crew.ledger.header), crew.ledger, trials=settings.trials, recipes=settings.recipes
-    )
+    source = SearchSource(engine_for(crew.ledger.header), crew.ledger, trials=settings.trials, recipes=settings.recipes)
     drive(source, crew)
 
 

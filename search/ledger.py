@@ -88,8 +88,7 @@ class Ledger:
         Raises:
             UserError: The study exists as another study, is being written by another process, or cannot be reached.
         """
-        exists = header.name in place.names() if _has_place(place) else False
-        if exists:
+        if header.name in place.names():
             header = _same(read(place, header.name).header, header)
         folder = place.folder(header.name)
         try:
@@ -187,10 +186,6 @@ def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None
     return [read(place, name) for name in (names or place.names())]
 
 
-def _has_place(place: Place) -> bool:
-    return place.storage is not None or place.studies_dir.is_dir()
-
-
 def _open(place: Place, name: str) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if place.storage is not None:
@@ -201,7 +196,7 @@ def _open(place: Place, name: str) -> BaseStorage:
     except (OSError, ValueError, KeyError) as error:
         raise FatalError(
             f"The ledger cannot be read. Received: {path} ({type(error).__name__}: {error}).",
-            hint="Its lines are JSON; the first one that is not is where it was damaged. Keep a copy, then cut it there.",
+            hint="Its lines are JSON; keep a copy, then cut the file at the first line that is not.",
         ) from error
 
 
@@ -213,7 +208,7 @@ def _open_url(url: str) -> BaseStorage:
         shown = make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         raise UserError(
-            "The storage URL cannot be read. Expected: such as sqlite:///studies.db. Received: --storage of another form."
+            "The storage URL cannot be read. Expected: such as sqlite:///studies.db. Received: another form."
         ) from None
     try:
         return get_storage(url)

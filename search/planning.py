@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+from spaces.narrowing import narrow
+from spaces.registry import SpaceError
 
 from search import seeds
 from search.engines.base import Engine
@@ -27,8 +29,6 @@ from search.training.runtime import Backend, Device, Runtime, versions
 from search.training.split import assign_roles, default_split
 from search.training.task import Task
 from spaces import registry
-from spaces.narrowing import narrow
-from spaces.registry import SpaceError
 from spaces.space import Space
 
 DEFAULT_SECONDS = 14 * 60.0
@@ -117,7 +117,7 @@ def load_space(settings: Settings) -> tuple[Space, str]:
     """Returns the space, narrowed as the settings say, and the source by which a worker finds its builder."""
     try:
         space = registry.load(settings.space)
-        narrowed = narrow(space, settings.fix, settings.range)
+        narrowed = narrow(space, fix=settings.fix, ranges=settings.range)
     except SpaceError as error:
         raise UserError(str(error)) from None
     is_registered = settings.space in registry.SPACES
@@ -183,10 +183,7 @@ def _seed(settings: Settings, place: Place, name: str) -> int:
     """Returns the seed given, else that of an existing study of this name, else a fresh one."""
     if settings.seed is not None:
         return settings.seed
-    if place.storage is not None or place.studies_dir.is_dir():
-        if name in place.names():
-            return read(place, name).header.seed
-    return seeds.draw()
+    return read(place, name).header.seed if name in place.names() else seeds.draw()
 
 
 def _split(settings: Settings, dataset: DatasetInfo) -> Split:

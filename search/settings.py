@@ -35,7 +35,8 @@ class Settings:
     study: str | None = _option(None, "Name of the study; made from data set, space and sampler when not given.")
     trials: int | None = _option(None, "Search trials in all; run again to finish them, or with more to go on.")
     timeout: float | None = _option(
-        None, "Time in all, verification included, such as 20m. 14m when neither this nor --trials is given.",
+        None,
+        "Time in all, verification included, such as 20m. 14m when neither this nor --trials is given.",
         kind="duration",
     )
     engine: str = _option("optuna", "Who proposes configurations.")
@@ -147,9 +148,15 @@ def _read(known: dataclasses.Field[Any], value: Any) -> Any:  # noqa: ANN401 - a
         return parse_duration(value)
     if kind == "pairs" and isinstance(value, Mapping):
         return {str(name).replace("-", "_"): item for name, item in value.items()}
-    expected = {"str": str, "int": int, "bool": bool, "duration": (int, float), "pairs": Mapping}[kind]
+    expected: Mapping[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "bool": (bool,),
+        "duration": (int, float),
+        "pairs": (Mapping,),
+    }
     if isinstance(value, Path) and kind == "str":
         return str(value)
-    if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
+    if not isinstance(value, expected[kind]) or (isinstance(value, bool) and kind != "bool"):
         raise UserError(f"Option {known.name!r} takes {kind}. Received: {value!r}.")
     return value

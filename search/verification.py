@@ -1,4 +1,4 @@
-"""Verification: the best configurations and the baseline, retrained on all training images, scored once on the test images.
+"""Verification: the best configurations and the baseline, retrained on all training images, tested once.
 
 Which ones they are is chosen by validation error alone. Every configuration gets the same fresh seeds, so that
 differences can be paired.
@@ -16,7 +16,9 @@ ALL_OVER_TRAINING_SHARE = 6 / 5
 
 def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
     """Returns the baseline and the ``count`` best other complete trials by validation error, best first."""
-    complete = [known for known in record.phase(Phase.SEARCH) if known.outcome and known.outcome.state is State.COMPLETE]
+    complete = [
+        known for known in record.phase(Phase.SEARCH) if known.outcome and known.outcome.state is State.COMPLETE
+    ]
     baseline = [known for known in complete if known.trial.origin == BASELINE]
     others = [known for known in complete if known.trial.origin != BASELINE]
     return baseline[:1] + sorted(others, key=_validation_error)[:count]

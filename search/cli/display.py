@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
 from typing import Any
 
@@ -244,4 +245,4 @@ def choose(*, quiet: bool, as_json: bool) -> Progress:
         return JsonDisplay()
     if quiet:
         return Progress()
-    return LiveDisplay() if click.get_text_stream("stderr").isatty() else LinesDisplay()
+    return LiveDisplay() if sys.stderr.isatty() else LinesDisplay()

@@ -24,7 +24,7 @@ def describe(plan: Plan) -> str:
     trial = build + epoch * plan.header.protocol.epochs
     lines = [
         describe_plan(plan, StudyRecord(header=plan.header, trials=())),
-        f"  measured now, {plan.workers} at a time: {epoch:.1f} s an epoch of the baseline, {clock(trial)} a full trial",
+        f"  measured now, {plan.workers} at a time: {epoch:.1f} s an epoch of the baseline, {clock(trial)} a trial",
     ]
     return "\n".join([*lines, *_estimate(plan, trial), "Dry run: nothing was written."])
 
@@ -52,14 +52,16 @@ def _one_epoch_each(plan: Plan) -> list[Outcome]:
     Raises:
         FatalError: It failed; a search would as well.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        with closing(LocalExecutor(plan.task, workers=plan.workers, log_dir=Path(folder))) as executor:
-            config = plan.header.space.baseline
-            for number in range(plan.workers):
-                executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))
-            outcomes: list[Outcome] = []
-            while executor.running:
-                outcomes += [event.outcome for event in executor.collect(1.0) if isinstance(event, Finished)]
+    config = plan.header.space.baseline
+    outcomes: list[Outcome] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(LocalExecutor(plan.task, workers=plan.workers, log_dir=Path(folder))) as executor,
+    ):
+        for number in range(plan.workers):
+            executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))
+        while executor.running:
+            outcomes += [event.outcome for event in executor.collect(1.0) if isinstance(event, Finished)]
     failed = next((outcome for outcome in outcomes if outcome.state is not State.COMPLETE), None)
     if failed is not None:
         raise FatalError(f"The baseline cannot be trained here: {failed.message}\n{failed.traceback}")

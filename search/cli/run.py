@@ -20,8 +20,13 @@ INTERRUPTED = 130
 @click.option("--quiet", is_flag=True, help="No progress; only the leaderboard.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: what happens, then the leaderboard.")
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
-def command(  # noqa: PLR0913 - click passes each option of its own by name
-    config: Path | None, dry_run: bool, quiet: bool, as_json: bool, extra: tuple[str, ...], **given: Any  # noqa: ANN401
+def command(
+    config: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    extra: tuple[str, ...],
+    **given: Any,  # noqa: ANN401
 ) -> None:
     """Search a space, verify the best on the test images, print and write the leaderboard.
 
@@ -41,7 +46,7 @@ def command(  # noqa: PLR0913 - click passes each option of its own by name
         click.echo(describe(plan))
         return
     study = api.execute(plan, choose(quiet=quiet, as_json=as_json))
-    click.echo(FORMATS["json" if as_json else "table"](study.board))
+    click.echo(FORMATS["json" if as_json else "table"](study.board), nl=False)
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
     if study.interrupted:

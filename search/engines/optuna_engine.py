@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import optuna
@@ -217,6 +218,8 @@ class OptunaEngine(Engine):
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._study.sampler = RandomSampler(seed=seed) if plain else self._kind.make(self._seed, seed)
             trial = self._study.ask()
+            if self._kind.stateful:
+                _ = trial.relative_params  # Optuna asks the sampler only when drawing, and nothing is drawn if given
             values: dict[str, object] = {}
             for name, domain in self._space.parameters.items():
                 if domain.when is None or domain.when.holds(values):
@@ -250,7 +253,7 @@ def _usable(sampler: str, space: Space) -> SamplerKind:
 def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
     match domain:
         case Choice():
-            return trial.suggest_categorical(name, domain.options)
+            return cast(Value, trial.suggest_categorical(name, domain.options))
         case Int():
             return trial.suggest_int(name, domain.low, domain.high, step=domain.step, log=domain.log)
         case Float(low=low, high=high) if low == high:

@@ -32,9 +32,7 @@ class EnginePlan:
 def _optuna(plan: EnginePlan) -> Engine:
     from search.engines.optuna_engine import OptunaEngine
 
-    return OptunaEngine(
-        plan.space, sampler=plan.sampler, pruner=plan.pruner, seed=plan.seed, epochs=plan.epochs
-    )
+    return OptunaEngine(plan.space, sampler=plan.sampler, pruner=plan.pruner, seed=plan.seed, epochs=plan.epochs)
 
 
 ENGINES: Mapping[str, Callable[[EnginePlan], Engine]] = {"optuna": _optuna}

@@ -264,6 +264,4 @@ def _failure(cause: Cause | None, code: int, worker: Worker) -> Outcome:
         cause, message = Cause.KILLED, f"The worker was killed by signal {-code}; 9 is often the kernel, out of memory."
     else:
         cause, message = Cause.CRASHED, f"The worker left with exit code {code}."
-    return Outcome(
-        state=State.FAILED, cause=cause, message=message, traceback=worker.last_words(), environment={}
-    )
+    return Outcome(state=State.FAILED, cause=cause, message=message, traceback=worker.last_words(), environment={})

@@ -1,9 +1,9 @@
 """A worker process: receives a task once, then trials, one after the other, until its pipe closes.
 
-Started by ``search.execution.local`` as ``python -m search.execution.worker FD``, with the runtime's variables already in
-its environment. It is a process of its own rather than a fork or a spawned copy of the caller, so that a notebook or a
-script without a main guard can start a search. When the coordinator dies, however it dies, the pipe closes and the
-worker leaves at once.
+Started by ``search.execution.local`` as ``python -m search.execution.worker FD``, with the runtime's variables already
+in its environment. It is a process of its own rather than a fork or a spawned copy of the caller, so that a notebook
+or a script without a main guard can start a search. When the coordinator dies, however it dies, the pipe closes and
+the worker leaves at once.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         seed: Of the layer's own random numbers.
     """
 
-    def __init__(  # noqa: PLR0913 - four magnitudes and a seed, as Keras's own layers take them
+    def __init__(
         self,
         shift: int = 0,
         rotation: float = 0.0,

@@ -52,7 +52,7 @@ def find_source(dataset: str) -> Source:
         UserError: There is no such data set, or its files cannot be opened.
     """
     if dataset in NAMED:
-        return Source(name=dataset, fingerprint="built-in", read=NAMED[dataset])
+        return NAMED[dataset]
     path = Path(dataset)
     try:
         if path.is_file():
@@ -95,7 +95,7 @@ def _download(name: str) -> dict[str, np.ndarray]:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras draws its progress bar on stdout, where our JSON goes
             (x_train, y_train), (x_test, y_test) = getattr(datasets, name).load_data()
-    except Exception as error:  # noqa: BLE001 - keras.utils.get_file raises a bare Exception when it cannot download
+    except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot download
         raise UserError(
             f"Keras could not download the data set: {error}. Received: dataset={name!r}.",
             hint="Connect to the internet, or fetch the data set elsewhere and give its path with --dataset: "
@@ -104,9 +104,9 @@ def _download(name: str) -> dict[str, np.ndarray]:
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
-NAMED: Mapping[str, Callable[[], Mapping[str, np.ndarray]]] = {
-    "mnist": _read_embedded,
-    "fashion_mnist": partial(_download, "fashion_mnist"),
-    "cifar10": partial(_download, "cifar10"),
+NAMED: Mapping[str, Source] = {
+    "mnist": Source(name="mnist", fingerprint=MNIST_SHA256, read=_read_embedded),
+    "fashion_mnist": Source(name="fashion_mnist", fingerprint="keras", read=partial(_download, "fashion_mnist")),
+    "cifar10": Source(name="cifar10", fingerprint="keras", read=partial(_download, "cifar10")),
 }
-"""Data sets by name, with what reads them."""
+"""Data sets that have a name."""

@@ -105,10 +105,10 @@ def _check_block_classes(labels: np.ndarray, block: np.ndarray) -> None:
     expected = overall * len(block) / len(labels)
     lopsided = np.flatnonzero((received < expected / LOPSIDED) | (received > expected * LOPSIDED))
     if len(lopsided):
-        worst = lopsided[0]
+        label = lopsided[0]
         raise UserError(
-            f"The last sixth of the training images is lopsided. Expected: about {expected[worst]:.0f} of the "
-            f"{overall[worst]} images of class {worst}. Received: {received[worst]}.",
+            f"The last sixth of the training images is lopsided. Expected: about {expected[label]:.0f} of the "
+            f"{overall[label]} images of class {label}. Received: {received[label]}.",
             hint="Use --split stratified, or --split group where the data carry groups.",
         )
 
@@ -117,9 +117,9 @@ def _check_training_classes(labels: np.ndarray, roles: Roles) -> None:
     overall = np.bincount(labels)
     missing = np.flatnonzero(np.bincount(labels[roles.training], minlength=len(overall)) == 0)
     if len(missing):
-        worst = missing[0]
+        label = missing[0]
         raise UserError(
-            f"No image of class {worst} is left to train on. Received: {overall[worst]} in all, every one of them "
+            f"No image of class {label} is left to train on. Received: {overall[label]} in all, every one of them "
             "drawn for validation.",
             hint="Draw again with another --split-seed, or give the class more images.",
         )

@@ -199,7 +199,7 @@ class Trainer:
 
 
 def _pixels(config: Mapping[str, Any], shape: tuple[int, ...], *, scale: float, seed: int) -> tuple[Any, Any]:
-    """Returns the model's input, raw pixels (height, width, channels), and the images scaled to [0, 1] and augmented."""
+    """Returns the model's input, raw pixels of a shape (height, width, channels), and them scaled and augmented."""
     inputs = keras.Input(shape, name="pixels")
     images = keras.layers.Rescaling(scale, name="scale")(inputs)
     magnitudes = {name: config[name] for name in ("shift", "rotation", "zoom", "shear")}
@@ -270,7 +270,11 @@ def _fit_epoch(
     return float(history.history["loss"][-1])
 
 
-def _score(model: Any, images: PhaseImages, progress: Progress) -> tuple[float, float]:  # noqa: ANN401
+def _score(
+    model: Any,  # noqa: ANN401 - Keras model
+    images: PhaseImages,
+    progress: Progress,
+) -> tuple[float, float]:
     """Returns mean cross-entropy in nats and error in percent on the images to be scored."""
     started = time.perf_counter()
     probabilities = model.predict(images.score, batch_size=SCORING_BATCH, verbose=0)

@@ -1,0 +1,33 @@
+"""Fixtures: a small piece of the real MNIST, and a cache of its own for each test session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+EMBEDDED = Path(__file__).parents[1] / "search" / "training" / "embedded" / "mnist.npz"
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data cache that no other session shares."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,200 training and 300 test images of MNIST as an .npz file."""
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    with np.load(EMBEDDED) as whole:
+        np.savez(
+            path,
+            x_train=whole["x_train"][:1200],
+            y_train=whole["y_train"][:1200],
+            x_test=whole["x_test"][:300],
+            y_test=whole["y_test"][:300],
+        )
+    return path

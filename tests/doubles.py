@@ -1,0 +1,76 @@
+"""Executors that run nothing, for tests of what stands above them: they answer at once, late, or wrongly on purpose."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
+from search.trial import Cause, EpochReport, Outcome, State, Trial
+
+Curve = Callable[[Trial, int], float]
+
+
+def bowl(trial: Trial, epoch: int) -> float:
+    """A smooth error in percent: best at learning_rate 0.01, falling with epochs."""
+    rate = trial.config.get("learning_rate", 0.001)
+    return 1.0 + abs(rate - 0.01) * 100 + 1.0 / epoch
+
+
+class InstantExecutor(Executor):
+    """Each collect advances one running trial by one epoch; which one, a seeded generator decides."""
+
+    capabilities = Capabilities(survives_worker_death=True, ordered=False, real_time=False)
+
+    def __init__(self, *, slots: int = 1, curve: Curve = bowl, seed: int = 0) -> None:
+        self._slots, self._curve, self._random = slots, curve, random.Random(seed)
+        self._running: dict[Key, tuple[Trial, list[EpochReport]]] = {}
+        self._cancelled: dict[Key, Cause] = {}
+        self.ran: list[Trial] = []
+        self.closed = False
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    @property
+    def running(self) -> Mapping[Key, Trial]:
+        return {key: trial for key, (trial, _) in self._running.items()}
+
+    def submit(self, trial: Trial) -> None:
+        assert len(self._running) < self._slots
+        self._running[trial.key] = (trial, [])
+        self.ran.append(trial)
+
+    def collect(self, timeout: float) -> list[Event]:
+        if not self._running:
+            return []
+        key = self._random.choice(sorted(self._running))
+        trial, history = self._running[key]
+        if key in self._cancelled or len(history) == trial.epochs:
+            del self._running[key]
+            return [Finished(key, self._outcome(history, self._cancelled.pop(key, None)))]
+        try:
+            error = self._curve(trial, len(history) + 1)
+        except ArithmeticError as failure:
+            del self._running[key]
+            cause = Cause.NOT_FINITE
+            return [Finished(key, Outcome(state=State.FAILED, cause=cause, message=str(failure)))]
+        history.append(EpochReport(epoch=len(history) + 1, training_loss=1.0, loss=1.0, error_percent=error))
+        return [Reported(key, history[-1])]
+
+    @staticmethod
+    def _outcome(history: list[EpochReport], cause: Cause | None) -> Outcome:
+        return Outcome(
+            state=State.INTERRUPTED if cause else State.COMPLETE,
+            cause=cause,
+            error_percent=history[-1].error_percent if history else None,
+            history=tuple(history),
+            seconds={"fit": float(len(history))},
+        )
+
+    def cancel(self, key: Key, cause: Cause) -> None:
+        self._cancelled.setdefault(key, cause)
+
+    def close(self) -> None:
+        self.closed = True
