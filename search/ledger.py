@@ -280,23 +280,37 @@ def _same(recorded: StudyHeader, wanted: StudyHeader) -> StudyHeader:
     Raises:
         UserError: It does not; the message names each difference.
     """
+    old, new = _flat(_identity(recorded)), _flat(_identity(wanted))
     differing = [
-        f"{name} (recorded {_short(old)}, received {_short(new)})"
-        for name in ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")
-        if (old := getattr(recorded, name)) != (new := getattr(wanted, name))
+        f"{name} (recorded {old.get(name, 'nothing')}, received {new.get(name, 'nothing')})"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
     ]
     if differing:
         raise UserError(
-            f"Study {recorded.name!r} exists and is another one. It differs in {'; '.join(differing)}.",
+            f"Study {recorded.name!r} exists and is another one. It differs in {_some(differing)}.",
             hint="Give this one a name of its own with --study NAME, or repeat the recorded options.",
         )
     return recorded
 
 
-def _short(value: object) -> str:
-    fields = getattr(value, "to_json", None)
-    text = str(fields() if fields else value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _identity(header: StudyHeader) -> dict[str, Any]:
+    """Returns what makes a study this one; its name, time, versions and command do not."""
+    document = header.to_json()
+    return {key: document[key] for key in ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")}
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns nested dicts as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _some(texts: Sequence[str], most: int = 4) -> str:
+    more = f"; and {len(texts) - most} more" if len(texts) > most else ""
+    return "; ".join(texts[:most]) + more
 
 
 def now() -> str:

@@ -237,12 +237,11 @@ def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
     starts += [Start(config=trial.config, origin=trial.origin) for trial in interrupted]
     seeds_of = {_identity(trial.config): trial.seed for trial in interrupted}
     done = {_identity(known.trial.config) for known in settled(record)}
-    unique = {_identity(start.config or {}): start for start in reversed(starts)}
-    return [
-        dataclasses.replace(start, seed=seeds_of.get(identity))
-        for identity, start in reversed(unique.items())
-        if identity not in done
-    ]
+    unique: dict[str, Start] = {}
+    for start in starts:
+        identity = _identity(start.config or {})
+        unique.setdefault(identity, dataclasses.replace(start, seed=seeds_of.get(identity)))
+    return [start for identity, start in unique.items() if identity not in done]
 
 
 def _identity(config: Config) -> str:

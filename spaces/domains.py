@@ -1,12 +1,14 @@
 """Domains: the set of values that one parameter may take, its baseline value, and when it counts.
 
-Pure Python. A domain knows nothing of samplers: engines translate it into their own distributions.
+Pure Python. A domain knows nothing of samplers: engines translate it into their own distributions. Called by ``Space``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +27,22 @@ class When:
     parameter: str
     values: tuple[Value, ...]
 
+    def __post_init__(self) -> None:
+        """Takes any sequence of values."""
+        object.__setattr__(self, "values", tuple(self.values))
+
+    @classmethod
+    def between(cls, parameter: str, low: int, high: int) -> When:
+        """Returns the condition that a whole number lies from low to high, both included."""
+        return cls(parameter=parameter, values=tuple(range(low, high + 1)))
+
     def holds(self, config: Mapping[str, Any]) -> bool:
         """Says whether the condition holds in a config; an inactive parent makes its children inactive."""
         return self.parameter in config and config[self.parameter] in self.values
+
+    def describe(self) -> str:
+        """Returns the condition in words, such as ``conv_stages is 2 or 3``."""
+        return f"{self.parameter} is {' or '.join(str(value) for value in self.values)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +52,7 @@ class Int:
     Args:
         low: Smallest value.
         high: Largest value.
-        baseline: The tutorial's value.
+        baseline: Its value in the baseline configuration.
         step: Distance between neighbours; must be 1 when log is set.
         log: Whether equal ratios are equally likely.
         when: Condition under which the parameter counts.
@@ -57,8 +72,11 @@ class Int:
     source: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
+        """Refuses bounds, steps and baselines that do not belong together."""
         if any(not isinstance(number, int) or isinstance(number, bool) for number in (self.low, self.high, self.step)):
-            raise ValueError(f"Int needs whole numbers. Received: low={self.low!r}, high={self.high!r}.")
+            raise ValueError(
+                f"Int needs whole numbers. Received: low={self.low!r}, high={self.high!r}, step={self.step!r}."
+            )
         if self.low > self.high or self.step < 1:
             raise ValueError(f"Int needs low <= high and step >= 1. Received: {self.describe()}, step={self.step}.")
         if self.log and (self.step != 1 or self.low < 1):
@@ -77,6 +95,13 @@ class Int:
         """Returns all values."""
         return tuple(range(self.low, self.high + 1, self.step))
 
+    def draw(self, generator: random.Random) -> int:
+        """Draws a value, each equally likely; with log, in proportion to its share of the logarithmic scale."""
+        if not self.log:
+            return generator.randrange(self.low, self.high + 1, self.step)
+        drawn = _draw_log(self.low - 0.5, self.high + 0.5, generator)  # each value owns the half either side of it
+        return min(max(round(drawn), self.low), self.high)
+
     def describe(self) -> str:
         """Returns the range in words, such as ``8..64 log``."""
         return f"{self.low}..{self.high}" + (" log" if self.log else f" step {self.step}" if self.step > 1 else "")
@@ -89,7 +114,7 @@ class Float:
     Args:
         low: Smallest value.
         high: Largest value.
-        baseline: The tutorial's value.
+        baseline: Its value in the baseline configuration.
         step: Distance between neighbours, or None for a continuum.
         log: Whether equal ratios are equally likely; excludes a step.
         when: Condition under which the parameter counts.
@@ -109,38 +134,55 @@ class Float:
     source: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
-            raise ValueError(f"Float needs finite low <= high. Received: {self.describe()}.")
+        """Refuses bounds, steps and baselines that do not belong together."""
+        if not (_is_finite(self.low) and _is_finite(self.high) and self.low <= self.high):
+            raise ValueError(f"Float needs finite low <= high. Received: low={self.low!r}, high={self.high!r}.")
         if self.log and (self.step is not None or self.low <= 0):
             raise ValueError(f"A log Float needs low > 0 and no step. Received: low={self.low}, step={self.step}.")
-        if self.step is not None and (self.step <= 0 or not self._on_step(self.high)):
+        if self.step is not None and not (_is_finite(self.step) and self.step > 0):
+            raise ValueError(f"Float needs a finite step above 0. Received: step={self.step!r}.")
+        if not self.contains(self.high):
             raise ValueError(f"high must lie a whole number of steps above low. Received: {self.describe()}.")
         _check_baseline(self)
 
-    def _on_step(self, value: float) -> bool:
-        if self.step is None:
-            return True
-        steps = (value - self.low) / self.step
-        return math.isclose(steps, round(steps), abs_tol=1e-6)
-
     def contains(self, value: object) -> bool:
-        """Says whether the value is a finite number of the range, on a step where there is one."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        """Says whether the value is a number of the range, on a step where there is one, but for float noise."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return self.low <= value <= self.high and self._on_step(float(value))
+        if self.step is None:
+            return self.low <= value <= self.high
+        noise = self.step * 1e-6
+        is_in_range = self.low - noise <= value <= self.high + noise
+        return is_in_range and abs(self._on_step(value) - value) <= noise
+
+    def canonical(self, value: float) -> float:
+        """Returns a value of the domain free of float noise, so that equal configurations are equal dicts."""
+        return float(value) if self.step is None else self._on_step(value)
 
     def values(self) -> tuple[Value, ...] | None:
         """Returns all values, or None for a continuum."""
         if self.low == self.high:
-            return (self.low,)
+            return (float(self.low),)
         if self.step is None:
             return None
         count = round((self.high - self.low) / self.step)
-        return tuple(round(self.low + index * self.step, 12) for index in range(count + 1))
+        return tuple(self._on_step(self.low + index * self.step) for index in range(count + 1))
+
+    def draw(self, generator: random.Random) -> float:
+        """Draws a value uniformly, with log on the logarithmic scale."""
+        if self.step is not None:
+            return self._on_step(self.low + generator.randint(0, round((self.high - self.low) / self.step)) * self.step)
+        drawn = _draw_log(self.low, self.high, generator) if self.log else generator.uniform(self.low, self.high)
+        return min(max(drawn, self.low), self.high)
 
     def describe(self) -> str:
         """Returns the range in words, such as ``0.0005..0.02 log``."""
         return f"{self.low:g}..{self.high:g}" + (" log" if self.log else f" step {self.step:g}" if self.step else "")
+
+    def _on_step(self, value: float) -> float:
+        """Returns the step's value nearest to a number of the range."""
+        assert self.step is not None
+        return round(self.low + round((value - self.low) / self.step) * self.step, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +191,7 @@ class Choice:
 
     Args:
         options: The values.
-        baseline: The tutorial's value.
+        baseline: Its value in the baseline configuration.
         when: Condition under which the parameter counts.
         doc: Meaning, one line.
         unit: Such as "px"; empty where there is none.
@@ -164,8 +206,10 @@ class Choice:
     source: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.options or len({type(option) for option in self.options}) != 1:
-            raise ValueError(f"Choice needs options of one type. Received: {self.options!r}.")
+        """Refuses options that are not alike or not distinct, and a baseline that is none of them."""
+        object.__setattr__(self, "options", tuple(self.options))
+        if len({type(option) for option in self.options}) != 1 or not isinstance(self.options[0], Value):
+            raise ValueError(f"Choice needs options of one type: bool, int, float or str. Received: {self.options!r}.")
         if len(set(self.options)) != len(self.options):
             raise ValueError(f"Choice needs distinct options. Received: {self.options!r}.")
         _check_baseline(self)
@@ -178,6 +222,10 @@ class Choice:
         """Returns all values."""
         return self.options
 
+    def draw(self, generator: random.Random) -> Value:
+        """Draws an option, each equally likely."""
+        return generator.choice(self.options)
+
     def describe(self) -> str:
         """Returns the options in words, such as ``max | average``."""
         return " | ".join(str(option) for option in self.options)
@@ -186,6 +234,31 @@ class Choice:
 Domain = Int | Float | Choice
 DOMAINS: Mapping[str, type[Int] | type[Float] | type[Choice]] = {"int": Int, "float": Float, "choice": Choice}
 """Domains by their name in JSON."""
+
+
+def to_json(domain: Domain) -> dict[str, Any]:
+    """Returns the domain as a plain dict."""
+    kind = next(kind for kind, domain_class in DOMAINS.items() if isinstance(domain, domain_class))
+    return {"kind": kind, **dataclasses.asdict(domain, dict_factory=_plain)}
+
+
+def from_json(document: Mapping[str, Any]) -> Domain:
+    """Returns the domain that ``to_json`` described."""
+    fields = {key: value for key, value in document.items() if key != "kind"}
+    when = fields["when"] and When(**fields["when"])
+    return DOMAINS[document["kind"]](**{**fields, "when": when})
+
+
+def _plain(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in pairs}
+
+
+def _is_finite(number: object) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+
+
+def _draw_log(low: float, high: float, generator: random.Random) -> float:
+    return math.exp(generator.uniform(math.log(low), math.log(high)))
 
 
 def _check_baseline(domain: Domain) -> None:

@@ -48,7 +48,7 @@ def restore(model: Any, path: Path) -> tuple[EpochReport, ...]:  # noqa: ANN401 
             reports = json.loads(str(archive["history"]))
             arrays = [archive[str(index)] for index in range(len(archive.files) - 1)]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise TrialError(f"The checkpoint cannot be read. Received: {path} ({error}).") from error
+        raise TrialError(f"The checkpoint is missing or damaged. Received: {path}.") from error
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         raise TrialError(f"The checkpoint belongs to another configuration. Received: {path}.")
     for variable, array in zip(variables, arrays, strict=True):

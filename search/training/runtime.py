@@ -7,6 +7,7 @@ imported, ``configure`` runs right after. Called by the worker, and by anyone wh
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,6 +69,7 @@ class Runtime:
             "backend": self.backend.value,
             "threads": self.threads,
             "deterministic": self.deterministic,
+            "pid": os.getpid(),
             **machine(),
             "versions": versions("keras", self.backend.value, "numpy"),
         }

@@ -97,7 +97,7 @@ def _download(name: str) -> dict[str, np.ndarray]:
             (x_train, y_train), (x_test, y_test) = getattr(datasets, name).load_data()
     except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot download
         raise UserError(
-            f"Keras could not download the data set: {error}. Received: dataset={name!r}.",
+            f"Keras could not load the data set: {error}. Received: dataset={name!r}.",
             hint="Connect to the internet, or fetch the data set elsewhere and give its path with --dataset: "
             f"a folder with its four IDX files, or a .npz file. {SAVE_HINT}",
         ) from error

@@ -329,6 +329,8 @@ def _cause(error: BaseException) -> Cause:
 def _first_line(error: BaseException) -> str:
     if isinstance(error, NotFinite):
         return "The training loss became NaN or infinite."
+    if isinstance(error, SearchError):
+        return error.message
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 

@@ -67,7 +67,8 @@ def _check_pixels(name: str, images: np.ndarray) -> type[np.uint8 | np.float32]:
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 1:
         raise UserError(
-            f"{expected}. Received: {low:g} to {high:g}.", hint="Scale it: (x - x.min()) / (x.max() - x.min())."
+            f"{expected}. Received: {low:g} to {high:g}.",
+            hint="Divide it by 255, or by what white is, or keep it as uint8.",
         )
     return np.float32
 

@@ -1,0 +1,124 @@
+"""``spaces``: the search spaces at hand, and every parameter of one, as a run would search it.
+
+Imports no Keras: the spaces declare without it. Rich is imported when something is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from search.errors import UserError
+from search.settings import parse_pair
+from spaces.domains import Domain
+from spaces.narrowing import narrow
+from spaces.registry import SPACES, SpaceError, load
+from spaces.space import Space
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List the search spaces, or show one of them."""
+    if context.invoked_subcommand is None:
+        _console().print(_overview(load(name) for name in SPACES))
+
+
+@command.command()
+@click.argument("space", metavar="NAME|PATH")
+@click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Fix a parameter, as run does. Repeatable.")
+@click.option(
+    "--range", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Narrow a parameter, as run does. Repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def show(space: str, fix: tuple[str, ...], ranges: tuple[str, ...], as_json: bool) -> None:
+    """Show a space: its parameters, their baselines and meanings, its recipes, and where each comes from."""
+    import json
+
+    shown = _narrowed(space, fix, ranges)
+    if as_json:
+        click.echo(json.dumps(shown.to_json(), indent=2))
+    else:
+        _print(shown, _console())
+
+
+def _narrowed(source: str, fix: Iterable[str], ranges: Iterable[str]) -> Space:
+    fixed = dict(parse_pair(text, "fix") for text in fix)
+    cut = dict(parse_pair(text, "range") for text in ranges)
+    try:
+        return narrow(load(source), fix=fixed, ranges=cut)
+    except SpaceError as error:
+        raise UserError(str(error)) from error
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False)  # ranges such as [0, 1) are no markup
+
+
+def _table(columns: Mapping[str, int | None]) -> Table:
+    """Returns an empty table of columns with their greatest widths; the rest of the line belongs to those without."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name, width in columns.items():
+        table.add_column(name, max_width=width, overflow="fold")
+    return table
+
+
+def _overview(shown: Iterable[Space]) -> Table:
+    table = _table({"Space": 12, "What it is": None, "Parameters": 10, "Size": 10, "Recipes": 18})
+    for space in shown:
+        table.add_row(space.name, space.doc, str(len(space.parameters)), _size(space), ", ".join(space.recipes))
+    return table
+
+
+def _size(space: Space) -> str:
+    size = space.size()
+    return "continuum" if size is None else f"at most {size:,}"
+
+
+def _print(space: Space, console: Console) -> None:
+    """Prints the parameters, the recipes, and the sources that both point to by number."""
+    sources: dict[str, int] = {}
+    console.print(f"{space.name}: {space.doc}")
+    console.print(f"{len(space.parameters)} parameters, configurations: {_size(space)}")
+    console.print(_parameters(space, sources))
+    if space.recipes:
+        console.print(_recipes(space, sources))
+    for source, number in sources.items():
+        console.print(f"[{number}] {source}")
+
+
+def _parameters(space: Space, sources: dict[str, int]) -> Table:
+    table = _table({"Parameter": 20, "Domain": 17, "Baseline": 14, "Meaning": None})
+    for name, domain in space.parameters.items():
+        baseline = f"{domain.baseline} {domain.unit}".rstrip()
+        table.add_row(name, domain.describe(), baseline, _meaning(domain, sources))
+    return table
+
+
+def _meaning(domain: Domain, sources: dict[str, int]) -> str:
+    parts = [domain.doc, domain.when and f"Counts when {domain.when.describe()}.", _footnote(domain.source, sources)]
+    return " ".join(part for part in parts if part)
+
+
+def _recipes(space: Space, sources: dict[str, int]) -> Table:
+    table = _table({"Recipe": 18, "Beyond the baseline": 22, "Meaning": None})
+    for name, recipe in space.recipes.items():
+        changes = ", ".join(f"{key}={value}" for key, value in recipe.values.items())
+        table.add_row(name, changes, f"{recipe.doc} {_footnote(recipe.source, sources)}")
+    return table
+
+
+def _footnote(source: str, sources: dict[str, int]) -> str:
+    """Returns the number of a source, such as ``[2]``, counted in order of appearance."""
+    return f"[{sources.setdefault(source, len(sources) + 1)}]" if source else ""

@@ -1,0 +1,158 @@
+"""Convolutional networks as in the tutorial: the one builder and the one parameter table of both its CNNs.
+
+A network, baseline choices in brackets::
+
+    stages: Conv [relu] -> Pool [max] -> Dropout     one to three; dropout_conv, after the last stage dropout_flatten
+    Flatten
+    hidden: Dense [relu] -> Dropout [0]              none to two; dropout_dense
+    Dense softmax
+
+Called by ``cnn`` and ``cnn_large``, which differ in their baselines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spaces import layers
+from spaces.domains import Choice, Domain, Float, Int, When
+from spaces.training import TRAINING, TUTORIAL
+
+STAGES = 3
+"""Most convolutional stages; 28 x 28 pixels are 1 x 1 after them."""
+HIDDEN = 2
+"""Most hidden dense layers, as in the tutorial's larger CNN."""
+_SIZES = f"baseline: {TUTORIAL}, where it has the layer; range: around its sizes, from a quarter to a few times them"
+_DROPOUT = "past the 0.5 of Srivastava et al., JMLR 2014"
+
+
+def build(images: Any, config: Mapping[str, Any], classes: int) -> Any:  # noqa: ANN401 - Keras tensors
+    """Makes the network; see ``spaces.space.Builder``."""
+    import keras
+
+    stages = config["conv_stages"]
+    for stage in range(1, stages + 1):
+        images = layers.convolution(
+            images, config, filters=config[f"filters_{stage}"], kernel=config[f"kernel_{stage}"]
+        )
+        images = layers.pooled(images, config["pooling"])
+        images = layers.dropped(images, config["dropout_conv" if stage < stages else "dropout_flatten"])
+    features = keras.layers.Flatten()(images)
+    for layer in range(1, config["dense_layers"] + 1):
+        features = layers.dense(features, config, units=config[f"dense_{layer}"])
+        features = layers.dropped(features, config["dropout_dense"])
+    return layers.probabilities(features, config, classes=classes)
+
+
+def parameters(
+    *,
+    stages: int,
+    filters: tuple[int, int, int],
+    kernels: tuple[int, int, int],
+    hidden: int,
+    units: tuple[int, int],
+) -> dict[str, Domain]:
+    """Returns the parameters of a convolutional space around its baseline.
+
+    Args:
+        stages: Baseline of the convolutional stages.
+        filters: Baseline of each stage's filters.
+        kernels: Baseline of each stage's kernel, in pixels.
+        hidden: Baseline of the hidden dense layers.
+        units: Baseline of each hidden dense layer's units.
+    """
+    table: dict[str, Domain] = {
+        "conv_stages": Int(1, STAGES, stages, doc="Stages of convolution, pooling and dropout.", source=TUTORIAL)
+    }
+    for stage in range(1, STAGES + 1):
+        table[f"filters_{stage}"] = _filters(stage, filters[stage - 1])
+        table[f"kernel_{stage}"] = _kernel(stage, kernels[stage - 1])
+    table["pooling"] = Choice(
+        ("max", "average"),
+        "max",
+        doc="How each stage halves its images.",
+        source=f"max: {TUTORIAL}; average: github.com/Matuzas77/MNIST-0.17",
+    )
+    table["dense_layers"] = Int(0, HIDDEN, hidden, doc="Hidden dense layers after the stages.", source=TUTORIAL)
+    for layer in range(1, HIDDEN + 1):
+        table[f"dense_{layer}"] = _units(layer, units[layer - 1])
+    return {**table, **_dropout(), **layers.style(initializer="glorot_uniform"), **TRAINING}
+
+
+def _filters(stage: int, baseline: int) -> Int:
+    low, high = (8, 64) if stage == 1 else (15, 128)
+    return Int(
+        low,
+        high,
+        baseline,
+        log=True,
+        when=_has_stage(stage),
+        doc=f"Filters of stage {stage}.",
+        unit="filters",
+        source=_SIZES,
+    )
+
+
+def _kernel(stage: int, baseline: int) -> Int:
+    return Int(
+        3,
+        7,
+        baseline,
+        step=2,
+        when=_has_stage(stage),
+        doc=f"Side of the kernel of stage {stage}.",
+        unit="px",
+        source=_SIZES,
+    )
+
+
+def _has_stage(stage: int) -> When | None:
+    return When.between("conv_stages", stage, STAGES) if stage > 1 else None
+
+
+def _units(layer: int, baseline: int) -> Int:
+    return Int(
+        32,
+        512,
+        baseline,
+        log=True,
+        when=When.between("dense_layers", layer, HIDDEN),
+        doc=f"Units of hidden dense layer {layer}.",
+        unit="units",
+        source=_SIZES,
+    )
+
+
+def _dropout() -> dict[str, Domain]:
+    return {
+        "dropout_conv": Float(
+            0.0,
+            0.4,
+            0.0,
+            step=0.05,
+            when=When.between("conv_stages", 2, STAGES),
+            doc="Share of pixels dropped after each stage but the last.",
+            unit="fraction",
+            source="range: up to 0.4 as in github.com/cdeotte/MNIST-CNN-99.75",
+        ),
+        "dropout_flatten": Float(
+            0.0,
+            0.6,
+            0.2,
+            step=0.05,
+            doc="Share of pixels dropped after the last stage.",
+            unit="fraction",
+            source=f"baseline: {TUTORIAL}; range: {_DROPOUT}",
+        ),
+        "dropout_dense": Float(
+            0.0,
+            0.6,
+            0.0,
+            step=0.05,
+            when=When.between("dense_layers", 1, HIDDEN),
+            doc="Share of units dropped after each hidden dense layer.",
+            unit="fraction",
+            source=f"range: {_DROPOUT}",
+        ),
+    }

@@ -1,0 +1,104 @@
+"""Building blocks of the shipped models: layers that fit images of any size and follow a configuration's style.
+
+The style is three parameters: activation, batch_norm and initializer. Keras is imported inside the functions, so that
+a space can be declared, listed and sampled without it. Called by the model builders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from spaces.domains import Choice, Domain
+from spaces.training import TUTORIAL
+
+BATCH_NORM_MOMENTUM = 0.9
+"""Weight of the past in the running mean and variance. Keras's 0.99 still remembers its start-up values after the few
+hundred steps of a short trial. Source: PyTorch's default (0.1 there is the weight of the present)."""
+
+Tensor = Any
+"""A Keras tensor; Keras has no types to name it by."""
+
+
+def style(initializer: str) -> dict[str, Domain]:
+    """Returns the parameters that the blocks below read.
+
+    Args:
+        initializer: Baseline of the initializer.
+    """
+    return {
+        "activation": Choice(
+            ("relu", "gelu", "silu", "leaky_relu"),
+            "relu",
+            doc="Activation of every hidden layer.",
+            source=(
+                f"relu: {TUTORIAL}; gelu: Hendrycks and Gimpel, arXiv:1606.08415; silu: Ramachandran et al., "
+                "arXiv:1710.05941; leaky_relu: Maas et al., ICML 2013"
+            ),
+        ),
+        "batch_norm": Choice(
+            (False, True),
+            False,
+            doc="Whether batch normalization takes the place of each hidden layer's bias.",
+            source="Ioffe and Szegedy, arXiv:1502.03167",
+        ),
+        "initializer": Choice(
+            ("glorot_uniform", "he_normal", "random_normal"),
+            initializer,
+            doc="Initial weights of every layer; random_normal has a standard deviation of 0.05.",
+            source=(
+                "glorot_uniform: Keras's default; he_normal: He et al., arXiv:1502.01852; "
+                f'random_normal: "normal" in {TUTORIAL}'
+            ),
+        ),
+    }
+
+
+def convolution(images: Tensor, config: Mapping[str, Any], *, filters: int, kernel: int) -> Tensor:
+    """Convolves images (batch, height, width, channels): unpadded where at least 2 x 2 pixels remain, else padded."""
+    import keras
+
+    padding = "valid" if min(images.shape[1:3]) - kernel + 1 >= 2 else "same"
+    initializer = config["initializer"]
+    layer = partial(keras.layers.Conv2D, filters, kernel, padding=padding, kernel_initializer=initializer)
+    return _activated(layer, images, config)
+
+
+def pooled(images: Tensor, kind: str) -> Tensor:
+    """Halves images (batch, height, width, channels) by their maxima or averages; a side of 1 pixel leaves them be."""
+    import keras
+
+    layers = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
+    return layers[kind](2)(images) if min(images.shape[1:3]) >= 2 else images
+
+
+def dense(features: Tensor, config: Mapping[str, Any], *, units: int) -> Tensor:
+    """Adds a hidden dense layer to features (batch, count)."""
+    import keras
+
+    return _activated(partial(keras.layers.Dense, units, kernel_initializer=config["initializer"]), features, config)
+
+
+def dropped(features: Tensor, rate: float) -> Tensor:
+    """Drops a share of the features while training; a rate of 0 adds no layer."""
+    import keras
+
+    return keras.layers.Dropout(rate)(features) if rate else features
+
+
+def probabilities(features: Tensor, config: Mapping[str, Any], *, classes: int) -> Tensor:
+    """Ends a model: from features (batch, count) to class probabilities (batch, classes)."""
+    import keras
+
+    return keras.layers.Dense(classes, activation="softmax", kernel_initializer=config["initializer"])(features)
+
+
+def _activated(layer: Callable[..., Any], inputs: Tensor, config: Mapping[str, Any]) -> Tensor:
+    """Applies a layer with its activation; with batch normalization in between where the configuration says so."""
+    import keras
+
+    if not config["batch_norm"]:
+        return layer(activation=config["activation"])(inputs)
+    normalize = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM)
+    return keras.layers.Activation(config["activation"])(normalize(layer(use_bias=False)(inputs)))

@@ -1,0 +1,82 @@
+"""The tutorial's multi-layer perceptron and its surroundings.
+
+Baseline, 623,290 trainable parameters at 28 x 28 x 1 and ten classes::
+
+    Flatten -> Dense 784 relu, normal -> Dense 10 softmax, normal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spaces import layers
+from spaces.domains import Domain, Float, Int, Value, When
+from spaces.space import Recipe, Space
+from spaces.training import TRAINING, TUTORIAL
+
+LAYERS = 3
+"""Most hidden layers."""
+_DROPOUT = "Srivastava et al., JMLR 2014 (0.2 on inputs, 0.5 on hidden units)"
+
+
+def build(images: Any, config: Mapping[str, Any], classes: int) -> Any:  # noqa: ANN401 - Keras tensors
+    """Makes the perceptron; see ``spaces.space.Builder``."""
+    import keras
+
+    features = layers.dropped(keras.layers.Flatten()(images), config["dropout_input"])
+    for layer in range(1, config["hidden_layers"] + 1):
+        features = layers.dense(features, config, units=config[f"width_{layer}"])
+        features = layers.dropped(features, config["dropout"])
+    return layers.probabilities(features, config, classes=classes)
+
+
+def _width(layer: int, baseline: int) -> Int:
+    return Int(
+        64,
+        1024,
+        baseline,
+        log=True,
+        when=When.between("hidden_layers", layer, LAYERS) if layer > 1 else None,
+        doc=f"Units of hidden layer {layer}.",
+        unit="units",
+        source=TUTORIAL if layer == 1 else "range: that of the first hidden layer",
+    )
+
+
+_PARAMETERS: Mapping[str, Domain] = {
+    "hidden_layers": Int(1, LAYERS, 1, doc="Hidden dense layers.", source=TUTORIAL),
+    "width_1": _width(1, 784),
+    "width_2": _width(2, 256),
+    "width_3": _width(3, 128),
+    "dropout_input": Float(0.0, 0.3, 0.0, step=0.05, doc="Share of pixels dropped.", unit="fraction", source=_DROPOUT),
+    "dropout": Float(
+        0.0,
+        0.6,
+        0.0,
+        step=0.05,
+        doc="Share of units dropped after each hidden layer.",
+        unit="fraction",
+        source=_DROPOUT,
+    ),
+    **layers.style(initializer="random_normal"),
+    **TRAINING,
+}
+
+_SCHEDULE: dict[str, Value] = {"schedule": "cosine", "learning_rate": 1e-3}
+_DEFORMED: dict[str, Value] = {**_SCHEDULE, "shift": 1, "rotation": 10.0, "clean_epochs": 1}
+
+SPACE = Space(
+    name="mlp",
+    doc="The tutorial's multi-layer perceptron and its surroundings; baseline: 623,290 parameters on MNIST",
+    parameters=_PARAMETERS,
+    recipes={
+        "schedule": Recipe(values=_SCHEDULE, doc="Cosine decay to 0 from the tutorial's rate.", source="TODO"),
+        "schedule + deformations": Recipe(values=_DEFORMED, doc="TODO", source="TODO"),
+        "schedule + deformations + batch norm": Recipe(
+            values={**_DEFORMED, "batch_norm": True, "learning_rate": 3e-3}, doc="TODO", source="TODO"
+        ),
+    },
+    build=build,
+)
+"""The space named "mlp"."""

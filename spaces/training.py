@@ -1,0 +1,108 @@
+"""The training parameters that every shipped space shares; a space of your own may take them over as they are.
+
+Declares what the names mean; the trainer reads them, and takes the tutorial's values for those a space leaves out.
+Pure Python, called by the spaces and the trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from spaces.domains import Choice, Domain, Float, Int, Value, When
+
+TUTORIAL = "Brownlee's tutorial (Machine Learning Mastery)"
+"""Source of the baselines: Jason Brownlee, "Handwritten Digit Recognition Using Convolutional Neural Networks in Python
+with Keras"; its models, batch size, optimizer and loss."""
+_FAST = "github.com/tuomaso/train_mnist_fast (Adam at 1e-2 with one-cycle)"
+_DEFORMED = (
+    "range: around github.com/Matuzas77/MNIST-0.17 (rotation 10 degrees, shift 0.1, shear 10 degrees, zoom 0.2) and "
+    "github.com/cdeotte/MNIST-CNN-99.75 (rotation 15, shift 0.1, zoom 0.15)"
+)
+
+TRAINING: Mapping[str, Domain] = MappingProxyType(
+    {
+        "batch_size": Int(
+            32,
+            1024,
+            200,
+            log=True,
+            doc="Images an optimizer step.",
+            unit="images",
+            source=f"baseline: {TUTORIAL}; from Keras's default of 32 up",
+        ),
+        "optimizer": Choice(
+            ("adam", "adamw", "sgd"),
+            "adam",
+            doc="Adam, AdamW (decoupled weight decay), or SGD with Nesterov momentum 0.9.",
+            source=f"baseline: {TUTORIAL}; AdamW: Loshchilov and Hutter, arXiv:1711.05101",
+        ),
+        "learning_rate": Float(
+            2e-4,
+            2e-2,
+            1e-3,
+            log=True,
+            when=When(parameter="optimizer", values=("adam", "adamw")),
+            doc="Highest learning rate of the schedule.",
+            source=f"baseline: Keras's default, as in the tutorial; range: around {_FAST}",
+        ),
+        "learning_rate_sgd": Float(
+            5e-3,
+            0.5,
+            0.1,
+            log=True,
+            when=When(parameter="optimizer", values=("sgd",)),
+            doc="Highest learning rate of the schedule; SGD takes larger ones than Adam.",
+            source="baseline: He et al., arXiv:1512.03385, section 4.2 (0.1 with momentum 0.9 on small images)",
+        ),
+        "schedule": Choice(
+            ("constant", "cosine", "one_cycle", "exponential"),
+            "constant",
+            doc=(
+                "constant; cosine: 5 % linear warm-up, then cosine decay to 0; one_cycle: 30 % warm-up, then cosine "
+                "decay to 0; exponential: decay to 1 % at the end."
+            ),
+            source=(
+                f"baseline: {TUTORIAL}; cosine: Loshchilov and Hutter, arXiv:1608.03983; one-cycle: Smith and Topin, "
+                "arXiv:1708.07120"
+            ),
+        ),
+        "weight_decay": Float(
+            1e-5,
+            1e-2,
+            1e-4,
+            log=True,
+            when=When(parameter="optimizer", values=("adamw",)),
+            doc="Share of each weight taken off a step, times the learning rate.",
+            source="Loshchilov and Hutter, arXiv:1711.05101; up from a value too small to matter",
+        ),
+        "label_smoothing": Float(
+            0.0,
+            0.1,
+            0.0,
+            step=0.01,
+            doc="Share of a label spread evenly over all classes.",
+            source="Szegedy et al., arXiv:1512.00567, section 7 (0.1)",
+        ),
+        "shift": Int(0, 4, 0, doc="Largest random shift along each axis.", unit="px", source=_DEFORMED),
+        "rotation": Float(
+            0.0, 25.0, 0.0, step=2.5, doc="Largest random rotation, either way.", unit="degrees", source=_DEFORMED
+        ),
+        "zoom": Float(
+            0.0, 0.2, 0.0, step=0.02, doc="Largest random change of size.", unit="fraction", source=_DEFORMED
+        ),
+        "shear": Float(0.0, 0.2, 0.0, step=0.02, doc="Largest random shear.", unit="slope", source=_DEFORMED),
+        "clean_epochs": Int(
+            0,
+            2,
+            0,
+            doc="Last epochs trained without shift, rotation, zoom and shear.",
+            unit="epochs",
+            source="He et al., arXiv:1909.09148; one in github.com/Matuzas77/MNIST-0.17",
+        ),
+    }
+)
+"""Training parameters by name, in order; at their baselines they train as the tutorial does."""
+
+TUTORIAL_TRAINING: Mapping[str, Value] = MappingProxyType({name: domain.baseline for name, domain in TRAINING.items()})
+"""The tutorial's value of every training parameter, inactive ones included."""

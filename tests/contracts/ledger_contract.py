@@ -1,0 +1,121 @@
+"""What a ledger must keep on every storage; inherited by a test class for each, which gives a place."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from makers import TINY, complete, header, trial
+
+from search.errors import UserError
+from search.ledger import Ledger, Place, read
+from search.protocol import Split
+from search.trial import Cause, EpochReport, Outcome, Phase, State
+from spaces import Int
+
+
+class LedgerContract:
+    """Inherit, and define ``place(tmp_path)``."""
+
+    @staticmethod
+    def place(tmp_path: Path) -> Place:
+        raise NotImplementedError
+
+    def test_what_is_written_is_read(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        searched, verified = trial(0), trial(0, phase=Phase.VERIFICATION, of=0, replicate=0)
+        with Ledger.open(place, header()) as ledger:
+            for one, error in ((searched, 1.5), (verified, 1.25)):
+                ledger.begin(one)
+                ledger.report(one, EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
+                ledger.finish(one, complete(error))
+            ledger.spend(12.5)
+        record = read(place, "study")
+        assert record.header == header()
+        assert record.spent_seconds == 12.5
+        assert [known.trial for known in record.trials] == [searched, verified]
+        assert [known.outcome for known in record.trials] == [complete(1.5), complete(1.25)]
+        assert all(known.started for known in record.trials)
+        assert record.test_openings == 1
+
+    def test_every_state_survives_with_its_cause(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        outcomes = [
+            complete(2.0),
+            dataclasses.replace(complete(3.0, epochs=2), state=State.PRUNED),
+            Outcome(state=State.FAILED, cause=Cause.NOT_FINITE, message="NaN", traceback="Traceback ..."),
+            Outcome(state=State.INTERRUPTED, cause=Cause.TIMEOUT, message="time"),
+        ]
+        with Ledger.open(place, header()) as ledger:
+            for number, outcome in enumerate(outcomes):
+                ledger.begin(trial(number))
+                ledger.finish(trial(number), outcome)
+        assert [known.outcome for known in read(place, "study").trials] == outcomes
+
+    def test_a_running_trial_has_no_outcome(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        with Ledger.open(place, header()) as ledger:
+            ledger.begin(trial(0))
+            assert read(place, "study").trials[0].outcome is None
+
+    def test_a_study_is_taken_up_again(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        for number in range(3):
+            with Ledger.open(place, header(created=f"2026-01-0{number + 1}")) as ledger:
+                ledger.begin(trial(number))
+                ledger.finish(trial(number), complete(float(number)))
+        record = read(place, "study")
+        assert [known.trial.number for known in record.trials] == [0, 1, 2]
+        assert record.header.created == "2026-01-01"
+
+    @pytest.mark.parametrize(
+        ("changes", "named"),
+        [
+            ({"space": TINY.narrow({"width": Int(4, 32, 16, log=True)})}, "width"),
+            ({"protocol": dataclasses.replace(header().protocol, split=Split.STRATIFIED)}, "split"),
+            ({"protocol": dataclasses.replace(header().protocol, data_sha256="cd" * 32)}, "data_sha256"),
+            ({"protocol": dataclasses.replace(header().protocol, epochs=20)}, "epochs"),
+            ({"sampler": "tpe"}, "sampler"),
+            ({"pruner": "asha"}, "pruner"),
+            ({"seed": 6}, "seed"),
+        ],
+    )
+    def test_another_study_of_the_same_name_is_refused(self, tmp_path: Path, changes: dict, named: str) -> None:
+        place = self.place(tmp_path)
+        with Ledger.open(place, header()) as ledger:
+            ledger.begin(trial(0))
+        before = read(place, "study")
+        with pytest.raises(UserError, match=named) as refusal:
+            Ledger.open(place, header(**changes))
+        assert "--study" in refusal.value.hint
+        assert read(place, "study") == before
+
+    def test_only_one_process_writes(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        with Ledger.open(place, header()), pytest.raises(UserError, match="another process"):
+            Ledger.open(place, header())
+        with Ledger.open(place, header()):
+            pass
+
+    def test_studies_stand_apart(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        for name in ("one", "two"):
+            with Ledger.open(place, header(name)) as ledger:
+                ledger.begin(trial(0))
+        assert place.names() == ["one", "two"]
+        assert len(read(place, "one").trials) == 1
+
+    def test_an_unknown_study_is_named(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        with pytest.raises(UserError, match="Unknown study"):
+            read(place, "nothing")
+        with Ledger.open(place, header("study")):
+            pass
+        with pytest.raises(UserError) as refusal:
+            read(place, "studdy")
+        assert "Did you mean 'study'?" in refusal.value.hint
+
+    def test_trial_numbers_have_no_gaps(self, tmp_path: Path) -> None:
+        with Ledger.open(self.place(tmp_path), header()) as ledger, pytest.raises(AssertionError):
+            ledger.begin(trial(3))

@@ -1,0 +1,104 @@
+"""The ledger's contract on a journal file and on SQLite, and what only a file can suffer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ledger_contract import LedgerContract
+from makers import complete, header, trial
+
+from search.errors import FatalError, UserError
+from search.ledger import Ledger, Place, read
+
+
+class TestJournal(LedgerContract):
+    @staticmethod
+    def place(tmp_path: Path) -> Place:
+        return Place(studies_dir=tmp_path / "studies")
+
+
+class TestSqlite(LedgerContract):
+    @staticmethod
+    def place(tmp_path: Path) -> Place:
+        return Place(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
+
+
+def _journal(tmp_path: Path) -> tuple[Place, Path]:
+    place = Place(studies_dir=tmp_path)
+    with Ledger.open(place, header()) as ledger:
+        for number in range(3):
+            ledger.begin(trial(number))
+            ledger.finish(trial(number), complete(float(number)))
+    return place, tmp_path / "study" / "ledger.journal"
+
+
+def test_a_line_cut_short_costs_that_line_only(tmp_path: Path) -> None:
+    place, path = _journal(tmp_path)
+    before = read(place, "study")
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code": 5, "worker')
+    assert read(place, "study") == before
+    with Ledger.open(place, header()) as ledger:
+        ledger.begin(trial(3))
+        ledger.finish(trial(3), complete(9.0))
+    assert read(place, "study").trials[:3] == before.trials
+    assert len(read(place, "study").trials) == 4
+
+
+def test_a_journal_cut_anywhere_in_its_last_line_keeps_the_lines_before(tmp_path: Path) -> None:
+    place, path = _journal(tmp_path)
+    whole = path.read_bytes()
+    start = whole[:-1].rfind(b"\n") + 1
+    for cut in (start + 1, (start + len(whole)) // 2, len(whole) - 2):
+        path.write_bytes(whole[:cut])
+        with Ledger.open(place, header()) as ledger:
+            assert [known.trial.number for known in ledger.read().trials] == [0, 1, 2]
+        assert path.read_bytes().startswith(whole[:start])
+
+
+def test_a_damaged_line_in_the_middle_is_an_error_that_says_where(tmp_path: Path) -> None:
+    place, path = _journal(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[4:]]))
+    with pytest.raises(FatalError, match=r"ledger\.journal"):
+        read(place, "study")
+
+
+def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    place, path = _journal(tmp_path)
+    text = path.read_text()
+    assert '"schema": 1' in text or '"schema":1' in text
+    path.write_text(text.replace('"schema": 1', '"schema": 99').replace('"schema":1', '"schema":99'))
+    with pytest.raises(UserError, match="newer version"):
+        read(place, "study")
+
+
+def test_every_line_of_a_journal_is_json(tmp_path: Path) -> None:
+    _, path = _journal(tmp_path)
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("storage", "named"),
+    [
+        ("nonsense", "cannot be read"),
+        ("mysql+nodriver://host/db", "cannot be reached"),
+        ("postgresql+psycopg://somebody:secret@127.0.0.1:1/db", "cannot be reached"),
+        ("sqlite:////nowhere/at/all.db", "cannot be reached"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_an_error_without_its_password(
+    tmp_path: Path, storage: str, named: str
+) -> None:
+    with pytest.raises(UserError, match=named) as refusal:
+        Ledger.open(Place(studies_dir=tmp_path / "studies", storage=storage), header())
+    assert "secret" not in str(refusal.value)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "studies").write_text("not a folder")
+    with pytest.raises(UserError, match="cannot be written"):
+        Ledger.open(Place(studies_dir=tmp_path / "studies"), header())

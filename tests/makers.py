@@ -1,0 +1,60 @@
+"""Values that many tests need: a space, a protocol, a header, trials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search.protocol import EvaluationProtocol, Split
+from search.record import StudyHeader
+from search.trial import BASELINE, EpochReport, Outcome, State, Trial
+from spaces import Choice, Float, Int, Recipe, Space, When
+
+TINY = Space(
+    name="tiny",
+    parameters={
+        "width": Int(4, 64, 16, log=True),
+        "optimizer": Choice(("adam", "sgd"), "adam"),
+        "momentum": Float(0.0, 0.9, 0.5, step=0.1, when=When(parameter="optimizer", values=("sgd",))),
+        "learning_rate": Float(1e-4, 1e-1, 1e-3, log=True),
+    },
+    recipes={"faster": Recipe(values={"learning_rate": 0.01}, doc="A higher rate", source="this test")},
+)
+
+
+def header(name: str = "study", **changes: Any) -> StudyHeader:
+    """A study's header; any field can be changed."""
+    protocol = EvaluationProtocol(dataset="mnist", data_sha256="ab" * 32, split=Split.BLOCK, epochs=4)
+    fields = {
+        "name": name,
+        "space": TINY,
+        "space_source": "tiny",
+        "protocol": protocol,
+        "engine": "optuna",
+        "sampler": "random",
+        "pruner": "none",
+        "seed": 5,
+        "created": "2026-01-01T00:00:00+00:00",
+    }
+    return StudyHeader(**{**fields, **changes})
+
+
+def trial(number: int = 0, **changes: Any) -> Trial:
+    """A trial of the baseline; any field can be changed."""
+    fields = {"number": number, "config": TINY.baseline, "seed": number, "epochs": 4, "origin": BASELINE}
+    return Trial(**{**fields, **changes})
+
+
+def complete(error_percent: float = 1.5, epochs: int = 4) -> Outcome:
+    """An outcome with a history that ends at the error."""
+    history = tuple(
+        EpochReport(epoch=epoch, training_loss=0.1, loss=0.1, error_percent=error_percent + epochs - epoch, seconds=1.0)
+        for epoch in range(1, epochs + 1)
+    )
+    return Outcome(
+        state=State.COMPLETE,
+        error_percent=error_percent,
+        history=history,
+        seconds={"build": 0.5, "fit": 3.0, "evaluate": 0.5},
+        parameters=100,
+        environment={"device": "CPU", "versions": {"keras": "3"}},
+    )

@@ -1,0 +1,205 @@
+"""The loop with a real engine and a real ledger; the executor is a double that trains nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from doubles import InstantExecutor, bowl
+from makers import TINY, header
+
+from search.engines.optuna_engine import OptunaEngine
+from search.execution.base import Executor
+from search.execution.ordered import OrderedExecutor
+from search.ledger import Ledger, Place
+from search.progress import Progress
+from search.record import StudyRecord
+from search.study import Crew, ReplicateSource, SearchSource, drive, reclaim, settled
+from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
+from search.verification import estimate_seconds, finalists, replicas, repetitions
+
+
+def search(
+    folder: Path,
+    executor: Executor,
+    *,
+    trials: int | None = 12,
+    recipes: bool = True,
+    stop: Callable[[], Cause | None] = lambda: None,
+    pruner: str = "none",
+) -> StudyRecord:
+    """Runs a session of the study in a folder and returns the record."""
+    with Ledger.open(Place(studies_dir=folder), header(pruner=pruner)) as ledger:
+        reclaim(ledger)
+        engine = OptunaEngine(TINY, sampler="tpe", pruner=pruner, seed=5, epochs=4)
+        source = SearchSource(engine, ledger, trials=trials, recipes=recipes)
+        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=stop))
+        return ledger.read()
+
+
+def configs(record: StudyRecord) -> list[str]:
+    """The configs in the order of their trials."""
+    return [json.dumps(dict(known.trial.config)) for known in record.phase(Phase.SEARCH)]
+
+
+def after(count: int, cause: Cause = Cause.CANCELLED) -> Callable[[], Cause | None]:
+    """A wish to stop that comes at the count-th look."""
+    looks = iter(range(count))
+    return lambda: None if next(looks, None) is not None else cause
+
+
+def test_the_baseline_comes_first_then_recipes_then_proposals(tmp_path: Path) -> None:
+    record = search(tmp_path, InstantExecutor())
+    origins = [known.trial.origin for known in record.trials]
+    assert origins == [BASELINE, "recipe: faster"] + ["found"] * 10
+    assert record.trials[0].trial.config == TINY.baseline
+    assert all(known.outcome.state is State.COMPLETE for known in record.trials)
+    assert len({known.trial.seed for known in record.trials}) == 12
+
+
+def test_recipes_can_be_left_out(tmp_path: Path) -> None:
+    record = search(tmp_path, InstantExecutor(), trials=3, recipes=False)
+    assert [known.trial.origin for known in record.trials] == [BASELINE, "found", "found"]
+
+
+def test_trials_are_a_total_of_the_study(tmp_path: Path) -> None:
+    search(tmp_path, InstantExecutor(), trials=5)
+    again, more = InstantExecutor(), InstantExecutor()
+    assert len(search(tmp_path, again, trials=5).trials) == 5
+    assert again.ran == []
+    assert len(search(tmp_path, more, trials=8).trials) == 8
+    assert [trial.number for trial in more.ran] == [5, 6, 7]
+    assert BASELINE not in {trial.origin for trial in more.ran}
+
+
+def test_a_resumed_study_proposes_what_an_uninterrupted_one_would(tmp_path: Path) -> None:
+    straight = search(tmp_path / "straight", InstantExecutor(), trials=12)
+    for trials in (4, 9, 12):
+        resumed = search(tmp_path / "resumed", InstantExecutor(), trials=trials)
+    assert configs(resumed) == configs(straight)
+
+
+def test_an_interrupted_trial_is_taken_up_again_with_its_seed(tmp_path: Path) -> None:
+    stopped = search(tmp_path, InstantExecutor(slots=2), stop=after(20))
+    interrupted = [known for known in stopped.trials if known.outcome.state is State.INTERRUPTED]
+    assert interrupted
+    assert {known.outcome.cause for known in interrupted} == {Cause.CANCELLED}
+    record = search(tmp_path, InstantExecutor(slots=2))
+    assert len(settled(record)) == 12
+    for known in interrupted:
+        again = [one for one in settled(record) if one.trial.config == known.trial.config]
+        assert [one.trial.seed for one in again] == [known.trial.seed]
+    assert len([known for known in settled(record) if known.trial.origin == BASELINE]) == 1
+
+
+def test_a_trial_whose_coordinator_died_is_marked_and_run_again(tmp_path: Path) -> None:
+    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+        ledger.begin(Trial(number=0, config=TINY.baseline, seed=77, epochs=4, origin=BASELINE))
+    record = search(tmp_path, InstantExecutor(), trials=3)
+    assert record.trials[0].outcome.cause is Cause.COORDINATOR_DIED
+    again = record.trials[1]
+    assert (again.trial.origin, again.trial.seed, again.outcome.state) == (BASELINE, 77, State.COMPLETE)
+    assert len(settled(record)) == 3
+
+
+def test_a_failed_trial_is_recorded_and_never_repeated(tmp_path: Path) -> None:
+    def curve(trial: Trial, epoch: int) -> float:
+        if trial.number % 3 == 2:
+            raise ArithmeticError("NaN")
+        return bowl(trial, epoch)
+
+    record = search(tmp_path, InstantExecutor(curve=curve))
+    states = [known.outcome.state for known in record.trials]
+    assert states.count(State.FAILED) == 4
+    assert len(set(configs(record))) == 12
+
+
+def test_bad_trials_are_pruned_and_the_baseline_never_is(tmp_path: Path) -> None:
+    def curve(trial: Trial, epoch: int) -> float:
+        return 50.0 if trial.origin == BASELINE else 10.0 + trial.number + 1.0 / epoch
+
+    record = search(tmp_path, InstantExecutor(curve=curve, slots=3), pruner="asha", trials=15)
+    by_state = {state: [known for known in record.trials if known.outcome.state is state] for state in State}
+    assert record.trials[0].outcome.state is State.COMPLETE
+    assert len(by_state[State.PRUNED]) >= 3
+    for known in by_state[State.PRUNED]:
+        assert 0 < len(known.outcome.history) < known.trial.epochs
+        assert known.outcome.error_percent == known.outcome.history[-1].error_percent
+
+
+def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
+    from spaces import Int, Space
+
+    space = Space(name="few", parameters={"width": Int(1, 4, 2)})
+    with Ledger.open(Place(studies_dir=tmp_path), header(space=space)) as ledger:
+        engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
+        source = SearchSource(engine, ledger, trials=100, recipes=True)
+        crew = Crew(executor=InstantExecutor(slots=2), ledger=ledger, listener=Progress(), stop=lambda: None)
+        drive(source, crew)
+        assert source.exhausted
+        assert sorted(known.trial.config["width"] for known in ledger.read().trials) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("slots", [2, 5])
+def test_ordered_proposes_the_same_whatever_finishes_first(tmp_path: Path, slots: int) -> None:
+    def record(seed: int, *, ordered: bool) -> list[str]:
+        inner = InstantExecutor(slots=slots, seed=seed)
+        executor = OrderedExecutor(inner) if ordered else inner
+        found = search(tmp_path / f"{seed}-{ordered}", executor, pruner="asha", trials=14)
+        return [f"{config} {len(known.outcome.history)}" for config, known in zip(configs(found), found.trials)]
+
+    first = record(0, ordered=True)
+    assert all(record(seed, ordered=True) == first for seed in range(1, 6))
+    assert any(record(seed, ordered=False) != record(0, ordered=False) for seed in range(1, 6))
+
+
+def test_verification_takes_the_baseline_and_the_best_by_validation(tmp_path: Path) -> None:
+    record = search(tmp_path, InstantExecutor())
+    best = sorted(record.trials[1:], key=lambda known: known.outcome.error_percent)[:2]
+    assert finalists(record, 2) == [record.trials[0], *best]
+    waiting = replicas(record, count=2, replicates=3)
+    assert [(trial.of, trial.replicate) for trial in waiting] == [
+        (known.trial.number, replicate) for replicate in range(3) for known in finalists(record, 2)
+    ]
+    assert [trial.number for trial in waiting] == list(range(9))
+    for replicate in range(3):
+        assert len({trial.seed for trial in waiting if trial.replicate == replicate}) == 1
+    assert not {trial.seed for trial in waiting} & {known.trial.seed for known in record.trials}
+
+
+def test_verification_is_resumed_and_not_repeated(tmp_path: Path) -> None:
+    search(tmp_path, InstantExecutor())
+    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+        for stop in (after(12), lambda: None):
+            waiting = replicas(ledger.read(), count=2, replicates=3)
+            crew = Crew(executor=InstantExecutor(slots=2), ledger=ledger, listener=Progress(), stop=stop)
+            drive(ReplicateSource(waiting), crew)
+        record = ledger.read()
+        assert replicas(record, count=2, replicates=3) == []
+        assert len(replicas(record, count=2, replicates=4)) == 3
+    done = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
+    assert len({(known.trial.of, known.trial.replicate) for known in done}) == len(done) == 9
+    assert len(record.phase(Phase.VERIFICATION)) > 9
+    assert record.test_openings == len(record.phase(Phase.VERIFICATION))
+
+
+def test_the_reserve_for_verification_follows_what_finalists_cost(tmp_path: Path) -> None:
+    record = search(tmp_path, InstantExecutor())
+    one, two = (estimate_seconds(record, count=2, replicates=3, slots=slots) for slots in (1, 2))
+    assert one == pytest.approx(9 * 4 * 6 / 5)
+    assert one / 2 <= two < one
+    assert estimate_seconds(record, count=0, replicates=3, slots=1) == 0.0
+
+
+def test_the_baselines_repeats_have_seeds_of_their_own(tmp_path: Path) -> None:
+    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+        waiting = repetitions(ledger.read(), repeats=3)
+        ledger.begin(waiting[0])
+        ledger.finish(waiting[0], Outcome(state=State.COMPLETE, error_percent=1.0))
+        left = repetitions(ledger.read(), repeats=4)
+    assert len({trial.seed for trial in waiting}) == 3
+    assert [trial.replicate for trial in left] == [1, 2, 3]
+    assert [trial.number for trial in left] == [1, 2, 3]
+    assert [trial.seed for trial in left[:2]] == [trial.seed for trial in waiting[1:]]

@@ -1,0 +1,216 @@
+"""Training for real, on a small piece of MNIST: the tutorial's numbers, reproducibility, pauses, failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.protocol import EvaluationProtocol, Split
+from search.training.data import prepare
+from search.training.runtime import Device, Runtime
+from search.training.task import Task
+from search.training.trainer import Hooks, Trainer
+from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
+from spaces import registry
+
+CNN = registry.load("cnn")
+RICH = CNN.active(
+    {
+        **{name: domain.baseline for name, domain in CNN.parameters.items()},
+        "conv_stages": 2,
+        "batch_norm": True,
+        "dropout_dense": 0.3,
+        "shift": 2,
+        "rotation": 10.0,
+        "zoom": 0.1,
+        "shear": 0.1,
+        "clean_epochs": 1,
+        "schedule": "one_cycle",
+        "optimizer": "adamw",
+        "weight_decay": 0.001,
+        "label_smoothing": 0.05,
+        "batch_size": 64,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def task(small_mnist: Path, cache_dir: Path) -> Task:
+    dataset = prepare(str(small_mnist), cache_dir)
+    protocol = EvaluationProtocol(
+        dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3
+    )
+    return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
+
+
+@pytest.fixture(scope="module")
+def trainer(task: Task) -> Trainer:
+    return Trainer(task)
+
+
+def trial(config: dict | None = None, **changes: object) -> Trial:
+    fields = {"number": 0, "config": config or CNN.baseline, "seed": 3, "epochs": 3}
+    return Trial(**{**fields, **changes})
+
+
+def numbers(outcome: Outcome) -> list[tuple[float, float | None, float | None]]:
+    """What must agree bit for bit."""
+    return [(report.training_loss, report.loss, report.error_percent) for report in outcome.history]
+
+
+def test_an_outcome_says_everything(trainer: Trainer) -> None:
+    reports: list[EpochReport] = []
+    outcome = trainer.run(trial(), Hooks(report=reports.append))
+    assert outcome.state is State.COMPLETE, outcome.traceback
+    assert tuple(reports) == outcome.history
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert outcome.error_percent == reports[-1].error_percent < reports[0].error_percent < 60
+    assert outcome.parameters == 592_074
+    assert all(outcome.seconds[part] > 0 for part in ("build", "fit", "evaluate"))
+    assert outcome.peak_memory_mib > 100
+    assert outcome.environment["backend"] == "tensorflow"
+    assert outcome.environment["threads"] == 1
+    assert "keras" in outcome.environment["versions"]
+
+
+@pytest.mark.parametrize("config", [CNN.baseline, RICH], ids=["baseline", "rich"])
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(trainer: Trainer, config: dict) -> None:
+    first = trainer.run(trial(config))
+    assert first.state is State.COMPLETE, first.traceback
+    assert numbers(trainer.run(trial(config))) == numbers(first)
+    assert numbers(trainer.run(trial(config, seed=0))) != numbers(first)
+
+
+def test_the_same_seed_gives_the_same_bits_in_another_process(trainer: Trainer, task: Task) -> None:
+    code = (
+        "import os, pickle, sys\n"
+        "task, trial = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
+        "os.environ.update(task.runtime.variables())\n"
+        "from search.training.trainer import Trainer\n"
+        "import json\n"
+        "print(json.dumps(Trainer(task).run(trial).to_json()))\n"
+    )
+    sent = pickle.dumps((task, trial(RICH))).hex()
+    command = [sys.executable, "-c", code, sent]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    other = Outcome.from_json(json.loads(printed.splitlines()[-1]))
+    assert other.environment["pid"] != trainer.run(trial()).environment["pid"]
+    assert numbers(other) == numbers(trainer.run(trial(RICH)))
+
+
+@pytest.mark.parametrize("paused_after", [1, 2])
+def test_a_paused_trial_goes_on_bit_for_bit(trainer: Trainer, tmp_path: Path, paused_after: int) -> None:
+    path = tmp_path / "state.npz"
+    straight = trainer.run(trial(RICH))
+    done: list[EpochReport] = []
+    hooks = Hooks(
+        report=done.append, should_stop=lambda: Cause.CANCELLED if len(done) == paused_after else None
+    )
+    paused = trainer.run(trial(RICH, save_to=str(path)), hooks)
+    assert paused.state is not State.FAILED, paused.traceback
+    assert (paused.state, paused.cause, len(paused.history)) == (State.INTERRUPTED, Cause.CANCELLED, paused_after)
+    resumed = trainer.run(trial(RICH, resume_from=str(path)))
+    assert resumed.state is State.COMPLETE, resumed.traceback
+    assert numbers(resumed) == numbers(straight)
+
+
+def test_a_damaged_checkpoint_fails_with_its_cause(trainer: Trainer, tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    path.write_bytes(b"not a checkpoint")
+    outcome = trainer.run(trial(resume_from=str(path)))
+    assert (outcome.state, outcome.cause) == (State.FAILED, Cause.DATA)
+    trainer.run(trial(epochs=1, save_to=str(path)))
+    outcome = trainer.run(trial(RICH, resume_from=str(path)))
+    assert "another configuration" in outcome.message
+
+
+def test_a_diverging_trial_fails_with_its_cause(trainer: Trainer) -> None:
+    config = {**CNN.baseline, "optimizer": "sgd", "learning_rate_sgd": 1e30}
+    outcome = trainer.run(trial(config))
+    assert (outcome.state, outcome.cause) == (State.FAILED, Cause.NOT_FINITE)
+    assert outcome.parameters == 592_074
+
+
+def test_a_broken_configuration_fails_with_its_traceback(trainer: Trainer) -> None:
+    outcome = trainer.run(trial({**CNN.baseline, "activation": "no such thing"}))
+    assert (outcome.state, outcome.cause) == (State.FAILED, Cause.INVALID)
+    assert "no such thing" in outcome.message
+    assert "Traceback" in outcome.traceback
+
+
+def test_the_search_never_opens_the_test_images(task: Task) -> None:
+    folder = Path(task.dataset.folder)
+    hidden = [path for path in folder.glob("*test*.npy")]
+    assert hidden
+    moved = [path.rename(path.with_suffix(".hidden")) for path in hidden]
+    try:
+        fresh = Trainer(task)
+        assert fresh.run(trial(epochs=1)).state is State.COMPLETE
+        assert fresh.run(trial(epochs=1, phase=Phase.VERIFICATION)).state is State.FAILED
+    finally:
+        for path, original in zip(moved, hidden, strict=True):
+            path.rename(original)
+
+
+def test_phases_train_on_and_score_what_they_should(trainer: Trainer, task: Task) -> None:
+    images = {phase: trainer._images(phase) for phase in Phase}
+    training, testing = task.dataset.training_count, task.dataset.test_count
+    assert (len(images[Phase.SEARCH].fit), len(images[Phase.SEARCH].score)) == (training * 5 // 6, training // 6)
+    for phase in (Phase.VERIFICATION, Phase.REPRODUCTION):
+        assert (len(images[phase].fit), len(images[phase].score)) == (training, testing)
+    verified = trainer.run(trial(phase=Phase.VERIFICATION))
+    assert [report.error_percent for report in verified.history[:-1]] == [None, None]
+    assert verified.error_percent == pytest.approx(100 * len(verified.wrong) / testing)
+    reproduced = trainer.run(trial(phase=Phase.REPRODUCTION))
+    assert None not in [report.error_percent for report in reproduced.history]
+    assert [report.training_loss for report in reproduced.history] == [r.training_loss for r in verified.history]
+
+
+def test_the_score_agrees_with_keras(trainer: Trainer) -> None:
+    """Retrains the baseline with plain Keras in the same order and seed, and lets Keras evaluate it."""
+    import keras
+
+    images = trainer._images(Phase.SEARCH)
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((28, 28, 1))
+    hidden = CNN.build(keras.layers.Rescaling(1 / 255)(inputs), CNN.baseline, 10)
+    model = keras.Model(inputs, hidden)
+    model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    labels = keras.utils.to_categorical(images.fit_labels, 10)
+    for epoch in range(3):
+        order = np.random.default_rng((3, epoch)).permutation(len(labels))
+        model.fit(images.fit[order], labels[order], batch_size=200, shuffle=False, verbose=0)
+    loss, accuracy = model.evaluate(images.score, keras.utils.to_categorical(images.score_labels, 10), verbose=0)
+    outcome = trainer.run(trial())
+    assert outcome.error_percent == pytest.approx(100 * (1 - accuracy), abs=1e-3)
+    assert outcome.history[-1].loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_float_images_train_like_the_same_bytes(small_mnist: Path, cache_dir: Path, tmp_path: Path, task: Task) -> None:
+    with np.load(small_mnist) as bytes_:
+        arrays = {name: bytes_[name] for name in bytes_.files}
+    for name in ("x_train", "x_test"):
+        arrays[name] = (arrays[name] / np.float32(255)).astype(np.float32)
+    np.savez(tmp_path / "floats.npz", **arrays)
+    dataset = prepare(str(tmp_path / "floats.npz"), cache_dir)
+    floats = Trainer(dataclasses.replace(task, dataset=dataset)).run(trial(epochs=1))
+    assert floats.state is State.COMPLETE, floats.traceback
+    assert floats.history[0].training_loss == pytest.approx(Trainer(task).run(trial(epochs=1)).history[0].training_loss, rel=1e-3)
+
+
+def test_a_stop_comes_within_a_few_steps(trainer: Trainer) -> None:
+    looks: list[int] = []
+
+    def should_stop() -> Cause | None:
+        looks.append(1)
+        return Cause.TIMEOUT if len(looks) == 3 else None
+
+    outcome = trainer.run(trial({**CNN.baseline, "batch_size": 32}, epochs=50), Hooks(should_stop=should_stop))
+    assert (outcome.state, outcome.cause, len(looks)) == (State.INTERRUPTED, Cause.TIMEOUT, 3)
