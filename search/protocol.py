@@ -18,9 +18,9 @@ class Split(StrEnum):
 
     With a random draw every validation writer of MNIST also wrote training images, and the test set shares no writer
     with the training set, so a random draw flatters a model that knows the writer's hand. Whole groups
-    (writers, patients) are the honest choice where the data carry them. The embedded MNIST does not; its images stand
-    in runs by writer, so the last block shares fewer writers (41 % of the last 10,000 images are by writers also
-    present before them) than a random draw (nearly all).
+    (writers, patients) are the honest choice where the data carry them. The embedded MNIST does not; a writer's
+    images lie near each other in it, so the last block shares fewer writers with the rest (41 % of the last 10,000
+    images are by writers who also wrote earlier ones) than a random draw (every one of them).
     """
 
     GROUP = "group"

@@ -46,6 +46,7 @@ class Inbox:
             if isinstance(message, Cancel):
                 self._cancelled[message.key] = message.cause
             else:
+                self._cancelled.pop(message.key, None)
                 self._trials.put(message)
 
     def trials(self) -> Iterator[Trial]:
