@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
-from spaces.narrowing import narrow
-from spaces.registry import SpaceError
 
 from search import seeds
 from search.engines.base import Engine
@@ -29,6 +27,8 @@ from search.training.runtime import Backend, Device, Runtime, versions
 from search.training.split import assign_roles, default_split
 from search.training.task import Task
 from spaces import registry
+from spaces.narrowing import narrow
+from spaces.registry import SpaceError
 from spaces.space import Space
 
 DEFAULT_SECONDS = 14 * 60.0

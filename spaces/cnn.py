@@ -10,23 +10,30 @@ from __future__ import annotations
 from spaces import convolutional
 from spaces.domains import Value
 from spaces.space import Recipe, Space
+from spaces.training import MEASURED
 
 _SCHEDULE: dict[str, Value] = {"schedule": "cosine", "learning_rate": 3e-3}
 _SHIFT: dict[str, Value] = {**_SCHEDULE, "shift": 2, "clean_epochs": 1}
 
 SPACE = Space(
     name="cnn",
-    doc="The tutorial's convolutional network and its surroundings; baseline: 592,074 parameters on MNIST",
+    doc="The tutorial's CNN (592,074 trainable parameters on MNIST) and what lies around it",
     parameters=convolutional.parameters(stages=1, filters=(32, 64, 128), kernels=(5, 3, 3), hidden=1, units=(128, 64)),
     recipes={
-        "schedule": Recipe(values=_SCHEDULE, doc="Warm-up and cosine decay from three times the rate.", source="TODO"),
+        "schedule": Recipe(
+            values=_SCHEDULE,
+            doc="Warm-up and cosine decay, from three times the rate.",
+            source=f"0.95 where the baseline has 1.41; {MEASURED}",
+        ),
         "schedule + shift": Recipe(
-            values=_SHIFT, doc="Also shifted by up to 2 px, but for a clean last epoch.", source="TODO"
+            values=_SHIFT,
+            doc="Also shifted by up to 2 px, but for a clean last epoch.",
+            source=f"0.68; {MEASURED}",
         ),
         "two stages": Recipe(
-            values={**_SHIFT, "conv_stages": 2, "batch_norm": True},
-            doc="Also a second stage of 64 filters, and batch normalization; 225,770 parameters.",
-            source="TODO",
+            values={**_SHIFT, "conv_stages": 2, "filters_2": 64, "kernel_2": 3, "batch_norm": True},
+            doc="Also a second stage, and batch normalization; 225,770 trainable parameters on MNIST.",
+            source=f"0.57; {MEASURED}",
         ),
     },
     build=convolutional.build,

@@ -11,23 +11,30 @@ from __future__ import annotations
 from spaces import convolutional
 from spaces.domains import Value
 from spaces.space import Recipe, Space
+from spaces.training import MEASURED
 
 _SCHEDULE: dict[str, Value] = {"schedule": "cosine", "learning_rate": 3e-3}
 _SHIFT: dict[str, Value] = {**_SCHEDULE, "shift": 2, "clean_epochs": 1}
 
 SPACE = Space(
     name="cnn-large",
-    doc="The tutorial's larger, two-stage network and its surroundings; baseline: 59,933 parameters on MNIST",
+    doc="The tutorial's larger CNN (59,933 trainable parameters on MNIST) and what lies around it",
     parameters=convolutional.parameters(stages=2, filters=(30, 15, 64), kernels=(5, 3, 3), hidden=2, units=(128, 50)),
     recipes={
-        "schedule": Recipe(values=_SCHEDULE, doc="Warm-up and cosine decay from three times the rate.", source="TODO"),
+        "schedule": Recipe(
+            values=_SCHEDULE,
+            doc="Warm-up and cosine decay, from three times the rate.",
+            source="taken over from the space cnn; not measured here",
+        ),
         "schedule + shift": Recipe(
-            values=_SHIFT, doc="Also shifted by up to 2 px, but for a clean last epoch.", source="TODO"
+            values=_SHIFT,
+            doc="Also shifted by up to 2 px, but for a clean last epoch.",
+            source=f"0.62; {MEASURED}",
         ),
         "wide stages": Recipe(
             values={**_SHIFT, "filters_2": 64, "batch_norm": True},
-            doc="Also 64 filters in the second stage, and batch normalization.",
-            source="TODO",
+            doc="Also 64 filters in the second stage, and batch normalization; 230,284 trainable parameters on MNIST.",
+            source=f"0.54; {MEASURED}",
         ),
     },
     build=convolutional.build,

@@ -17,17 +17,18 @@ from typing import Any
 
 from spaces import layers
 from spaces.domains import Choice, Domain, Float, Int, When
+from spaces.layers import Tensor
 from spaces.training import TRAINING, TUTORIAL
 
 STAGES = 3
-"""Most convolutional stages; 28 x 28 pixels are 1 x 1 after them."""
+"""Most convolutional stages; little is left of 28 x 28 pixels after them."""
 HIDDEN = 2
 """Most hidden dense layers, as in the tutorial's larger CNN."""
 _SIZES = f"baseline: {TUTORIAL}, where it has the layer; range: around its sizes, from a quarter to a few times them"
 _DROPOUT = "past the 0.5 of Srivastava et al., JMLR 2014"
 
 
-def build(images: Any, config: Mapping[str, Any], classes: int) -> Any:  # noqa: ANN401 - Keras tensors
+def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
     """Makes the network; see ``spaces.space.Builder``."""
     import keras
 
@@ -65,9 +66,9 @@ def parameters(
     table: dict[str, Domain] = {
         "conv_stages": Int(1, STAGES, stages, doc="Stages of convolution, pooling and dropout.", source=TUTORIAL)
     }
-    for stage in range(1, STAGES + 1):
-        table[f"filters_{stage}"] = _filters(stage, filters[stage - 1])
-        table[f"kernel_{stage}"] = _kernel(stage, kernels[stage - 1])
+    for stage, (count, side) in enumerate(zip(filters, kernels, strict=True), start=1):
+        table[f"filters_{stage}"] = _filters(stage, count)
+        table[f"kernel_{stage}"] = _kernel(stage, side)
     table["pooling"] = Choice(
         ("max", "average"),
         "max",
@@ -75,8 +76,8 @@ def parameters(
         source=f"max: {TUTORIAL}; average: github.com/Matuzas77/MNIST-0.17",
     )
     table["dense_layers"] = Int(0, HIDDEN, hidden, doc="Hidden dense layers after the stages.", source=TUTORIAL)
-    for layer in range(1, HIDDEN + 1):
-        table[f"dense_{layer}"] = _units(layer, units[layer - 1])
+    for layer, count in enumerate(units, start=1):
+        table[f"dense_{layer}"] = _units(layer, count)
     return {**table, **_dropout(), **layers.style(initializer="glorot_uniform"), **TRAINING}
 
 
@@ -132,7 +133,7 @@ def _dropout() -> dict[str, Domain]:
             0.0,
             step=0.05,
             when=When.between("conv_stages", 2, STAGES),
-            doc="Share of pixels dropped after each stage but the last.",
+            doc="Share of values dropped after each stage but the last.",
             unit="fraction",
             source="range: up to 0.4 as in github.com/cdeotte/MNIST-CNN-99.75",
         ),
@@ -141,7 +142,7 @@ def _dropout() -> dict[str, Domain]:
             0.6,
             0.2,
             step=0.05,
-            doc="Share of pixels dropped after the last stage.",
+            doc="Share of values dropped after the last stage.",
             unit="fraction",
             source=f"baseline: {TUTORIAL}; range: {_DROPOUT}",
         ),

@@ -12,15 +12,16 @@ from typing import Any
 
 from spaces import layers
 from spaces.domains import Domain, Float, Int, Value, When
+from spaces.layers import Tensor
 from spaces.space import Recipe, Space
-from spaces.training import TRAINING, TUTORIAL
+from spaces.training import MEASURED, TRAINING, TUTORIAL
 
 LAYERS = 3
 """Most hidden layers."""
 _DROPOUT = "Srivastava et al., JMLR 2014 (0.2 on inputs, 0.5 on hidden units)"
 
 
-def build(images: Any, config: Mapping[str, Any], classes: int) -> Any:  # noqa: ANN401 - Keras tensors
+def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
     """Makes the perceptron; see ``spaces.space.Builder``."""
     import keras
 
@@ -68,13 +69,23 @@ _DEFORMED: dict[str, Value] = {**_SCHEDULE, "shift": 1, "rotation": 10.0, "clean
 
 SPACE = Space(
     name="mlp",
-    doc="The tutorial's multi-layer perceptron and its surroundings; baseline: 623,290 parameters on MNIST",
+    doc="The tutorial's perceptron (623,290 trainable parameters on MNIST) and what lies around it",
     parameters=_PARAMETERS,
     recipes={
-        "schedule": Recipe(values=_SCHEDULE, doc="Cosine decay to 0 from the tutorial's rate.", source="TODO"),
-        "schedule + deformations": Recipe(values=_DEFORMED, doc="TODO", source="TODO"),
-        "schedule + deformations + batch norm": Recipe(
-            values={**_DEFORMED, "batch_norm": True, "learning_rate": 3e-3}, doc="TODO", source="TODO"
+        "schedule": Recipe(
+            values=_SCHEDULE,
+            doc="Warm-up and cosine decay.",
+            source=f"1.99 where the baseline has 2.04, which one seed cannot tell apart; {MEASURED}",
+        ),
+        "deformations": Recipe(
+            values=_DEFORMED,
+            doc="Also shifted by up to 1 px and rotated by up to 10 degrees, but for a clean last epoch.",
+            source=f"1.68; {MEASURED}",
+        ),
+        "batch norm": Recipe(
+            values={**_DEFORMED, "batch_norm": True, "learning_rate": 3e-3},
+            doc="Also batch normalization, and three times the rate.",
+            source=f"1.17; {MEASURED}",
         ),
     },
     build=build,

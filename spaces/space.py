@@ -131,7 +131,7 @@ class Space:
         """Returns the space with some domains replaced.
 
         Conditions forget the values that their parent lost. What can no longer be is left out: parameters whose
-        condition cannot hold any more, and recipes outside the narrowed domains.
+        condition cannot hold any more, and recipes that lie outside or have become the same as what precedes them.
         """
         parameters: dict[str, Domain] = {}
         for name, domain in {**self.parameters, **changes}.items():
@@ -139,8 +139,7 @@ class Space:
             if reachable is not None:
                 parameters[name] = reachable
         narrowed = dataclasses.replace(self, parameters=parameters, recipes={})
-        kept = {name: recipe for name, recipe in self.recipes.items() if not narrowed._recipe_problems(recipe)}
-        return dataclasses.replace(narrowed, recipes=kept)
+        return dataclasses.replace(narrowed, recipes=narrowed._still_new(self.recipes))
 
     def to_json(self) -> dict[str, Any]:
         """Returns the space as a plain dict, without its model builder."""
@@ -165,6 +164,17 @@ class Space:
     def _changed(self, values: Mapping[str, Value]) -> dict[str, Value]:
         baseline = {name: domain.baseline for name, domain in self.parameters.items()}
         return self.active({**baseline, **values})
+
+    def _still_new(self, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
+        """Returns the recipes inside this space that differ from its baseline and from each other."""
+        kept: dict[str, Recipe] = {}
+        known = [self.baseline]
+        for name, recipe in recipes.items():
+            config = self._changed(recipe.values)
+            if config not in known and not self._recipe_problems(recipe):
+                kept[name] = recipe
+                known.append(config)
+        return kept
 
     def _recipe_problems(self, recipe: Recipe) -> list[str]:
         config = self._changed(recipe.values)

@@ -18,7 +18,7 @@ from search.progress import Progress
 from search.record import StudyRecord
 from search.study import Crew, ReplicateSource, SearchSource, drive, reclaim, settled
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
-from search.verification import estimate_seconds, finalists, replicas, repetitions
+from search.verification import estimate_seconds, finalists, repetitions, replicas
 
 
 def search(

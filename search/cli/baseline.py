@@ -25,12 +25,11 @@ def command(repeats: int, quiet: bool, as_json: bool, **given: Any) -> None:  # 
     Trains on all training images and watches the test images each epoch, as the tutorial does. Nothing is searched.
     """
     from search import api
-    from search.cli.display import choose
+    from search.cli.display import board_line, choose
     from search.cli.run import INTERRUPTED
-    from search.leaderboard.formats import FORMATS
 
     study = api.baseline(repeats=repeats, progress=choose(quiet=quiet, as_json=as_json), **_named(gather(given)))
-    click.echo(FORMATS["json"](study.board) if as_json else describe(study))
+    click.echo(board_line(study.board) if as_json else describe(study))
     if study.interrupted:
         raise SystemExit(INTERRUPTED)
 

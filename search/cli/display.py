@@ -17,6 +17,8 @@ from rich.live import Live
 from rich.text import Text
 
 from search.budget import Budget
+from search.leaderboard.board import Board
+from search.leaderboard.formats import FORMATS
 from search.planning import Plan
 from search.progress import Progress
 from search.record import StudyRecord
@@ -38,6 +40,7 @@ class Tally:
         self.running: dict[tuple[Phase, int], tuple[Trial, int]] = {}
         self.ended = len(settled(record))
         self.verified, self.to_verify = 0, 0
+        self.begun = 0
         self.best: float | None = None
         self.baseline: float | None = None
         self._seconds: list[float] = []
@@ -47,6 +50,7 @@ class Tally:
 
     def began(self, trial: Trial) -> None:
         """Counts a trial as running."""
+        self.begun += 1
         self.running[trial.key] = (trial, 0)
 
     def reported(self, trial: Trial, report: EpochReport) -> None:
@@ -128,6 +132,13 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
     return "\n".join(lines)
 
 
+def describe_idleness(tally: Tally) -> str:
+    """Returns what to say when the session had nothing to do; nothing when it had."""
+    if tally.begun:
+        return ""
+    return f"Nothing left to do: {tally.ended} trials are recorded. Raise --trials or --timeout to go on."
+
+
 def describe_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     """Returns a line about a trial that ended."""
     what = f"trial {trial.number}" if trial.phase is Phase.SEARCH else f"{trial.phase.value} {trial.number}"
@@ -167,6 +178,11 @@ class LinesDisplay(Progress):
         self._tally.to_verify = count
         if count:
             click.echo(f"Verifying: {count} runs on the test images", err=True)
+
+    def closed(self) -> None:
+        """Says so when there was nothing to do."""
+        if idleness := describe_idleness(self._tally):
+            click.echo(idleness, err=True)
 
 
 class LiveDisplay(Progress):
@@ -209,6 +225,8 @@ class LiveDisplay(Progress):
     def closed(self) -> None:
         """Takes the line away."""
         self._live.stop()
+        if idleness := describe_idleness(self._tally):
+            self._console.print(Text(idleness))
 
 
 class JsonDisplay(Progress):
@@ -237,6 +255,11 @@ class JsonDisplay(Progress):
 
     def _write(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
         click.echo(json.dumps({"event": event, "seconds": round(self._budget.spent(), 3), **fields}))
+
+
+def board_line(board: Board) -> str:
+    """Returns the leaderboard as the last of the JSON lines."""
+    return json.dumps({"event": "leaderboard", "leaderboard": json.loads(FORMATS["json"](board))})
 
 
 def choose(*, quiet: bool, as_json: bool) -> Progress:

@@ -34,7 +34,7 @@ def command(
     again goes on where the study stopped; --trials and --timeout are totals of the study.
     """
     from search import api
-    from search.cli.display import choose
+    from search.cli.display import board_line, choose
     from search.leaderboard.formats import FORMATS
     from search.planning import make_plan
     from search.settings import from_mapping
@@ -46,7 +46,7 @@ def command(
         click.echo(describe(plan))
         return
     study = api.execute(plan, choose(quiet=quiet, as_json=as_json))
-    click.echo(FORMATS["json" if as_json else "table"](study.board), nl=False)
+    click.echo(board_line(study.board) if as_json else FORMATS["table"](study.board).rstrip())
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
     if study.interrupted:

@@ -75,9 +75,9 @@ def _table(columns: Mapping[str, int | None]) -> Table:
 
 
 def _overview(shown: Iterable[Space]) -> Table:
-    table = _table({"Space": 12, "What it is": None, "Parameters": 10, "Size": 10, "Recipes": 18})
+    table = _table({"Space": 12, "What it is": None, "Parameters": 10, "Size": 10, "Recipes": 24})
     for space in shown:
-        table.add_row(space.name, space.doc, str(len(space.parameters)), _size(space), ", ".join(space.recipes))
+        table.add_row(space.name, space.doc, str(len(space.parameters)), _size(space), "\n".join(space.recipes))
     return table
 
 

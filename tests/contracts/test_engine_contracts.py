@@ -7,8 +7,8 @@ import random
 import warnings
 
 import pytest
-
 from engine_contract import FINITE, SMALL, EngineContract
+
 from search.engines.base import Capabilities, Engine
 from search.engines.optuna_engine import SAMPLERS, OptunaEngine
 from search.engines.registry import ENGINES

@@ -27,9 +27,9 @@ def spaces(draw: st.DrawFn) -> Space:
         when = None
         if parameters and draw(st.booleans()):
             parent = draw(st.sampled_from(sorted(parameters)))
-            values = parameters[parent].values()
-            subset = values and st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True)
-            when = When(parameter=parent, values=tuple(draw(subset))) if subset else None
+            values = parameters[parent].values() or (parameters[parent].baseline,)
+            subset = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True))
+            when = When(parameter=parent, values=tuple(subset))
         kinds = (
             Int(1, 5, 3, when=when),
             Int(2, 32, 8, log=True, when=when, doc="d", unit="px", source="s"),

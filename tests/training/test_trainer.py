@@ -44,9 +44,7 @@ RICH = CNN.active(
 @pytest.fixture(scope="module")
 def task(small_mnist: Path, cache_dir: Path) -> Task:
     dataset = prepare(str(small_mnist), cache_dir)
-    protocol = EvaluationProtocol(
-        dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3
-    )
+    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3)
     return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
 
 
@@ -110,9 +108,7 @@ def test_a_paused_trial_goes_on_bit_for_bit(trainer: Trainer, tmp_path: Path, pa
     path = tmp_path / "state.npz"
     straight = trainer.run(trial(RICH))
     done: list[EpochReport] = []
-    hooks = Hooks(
-        report=done.append, should_stop=lambda: Cause.CANCELLED if len(done) == paused_after else None
-    )
+    hooks = Hooks(report=done.append, should_stop=lambda: Cause.CANCELLED if len(done) == paused_after else None)
     paused = trainer.run(trial(RICH, save_to=str(path)), hooks)
     assert paused.state is not State.FAILED, paused.traceback
     assert (paused.state, paused.cause, len(paused.history)) == (State.INTERRUPTED, Cause.CANCELLED, paused_after)
@@ -202,7 +198,9 @@ def test_float_images_train_like_the_same_bytes(small_mnist: Path, cache_dir: Pa
     dataset = prepare(str(tmp_path / "floats.npz"), cache_dir)
     floats = Trainer(dataclasses.replace(task, dataset=dataset)).run(trial(epochs=1))
     assert floats.state is State.COMPLETE, floats.traceback
-    assert floats.history[0].training_loss == pytest.approx(Trainer(task).run(trial(epochs=1)).history[0].training_loss, rel=1e-3)
+    assert floats.history[0].training_loss == pytest.approx(
+        Trainer(task).run(trial(epochs=1)).history[0].training_loss, rel=1e-3
+    )
 
 
 def test_a_stop_comes_within_a_few_steps(trainer: Trainer) -> None:

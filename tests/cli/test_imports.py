@@ -1,0 +1,58 @@
+"""What the paths that do not train may import: an allow-list, since one import of Keras costs ten seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"keras", "tensorflow", "jax", "torch", "keras_tuner", "sklearn", "matplotlib", "pandas"}
+HELP = {"click", "search", "spaces"}
+"""Beside the standard library, all that ``--help`` may import."""
+
+
+def imported(*words: str) -> set[str]:
+    """The top-level packages outside the standard library that a command imports."""
+    code = (
+        "import json, runpy, sys\n"
+        "before = set(sys.modules)\n"
+        "sys.argv = ['search', *sys.argv[1:]]\n"
+        "try: runpy.run_module('search', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "found = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "outside = found - set(sys.stdlib_module_names)\n"
+        "print('\\n' + json.dumps(sorted(name for name in outside if not name.startswith('_'))))\n"
+    )
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("baseline", "--help"), ("leaderboard", "--help")])
+def test_help_imports_next_to_nothing(words: tuple[str, ...]) -> None:
+    assert imported(*words) <= HELP
+
+
+@pytest.mark.parametrize("words", [("spaces",), ("spaces", "show", "cnn")])
+def test_spaces_import_neither_keras_nor_optuna(words: tuple[str, ...]) -> None:
+    assert not imported(*words) & (HEAVY | {"optuna", "numpy", "scipy"})
+
+
+def test_a_leaderboard_imports_no_keras(tmp_path: Path) -> None:
+    from makers import complete, header, trial
+
+    from search.ledger import Ledger, Place
+
+    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+        ledger.begin(trial(0))
+        ledger.finish(trial(0), complete())
+    found = imported("leaderboard", "--studies-dir", str(tmp_path))
+    assert "optuna" in found
+    assert not found & HEAVY
+
+
+def test_data_show_imports_no_keras(cache_dir: Path) -> None:
+    assert not imported("data", "show", "--cache-dir", str(cache_dir)) & (HEAVY - {"matplotlib"})

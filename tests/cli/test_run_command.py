@@ -1,0 +1,177 @@
+"""``run`` from the outside: a real process, real files, real training on a small piece of MNIST."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from search.ledger import Place, read
+from search.trial import BASELINE, Phase, State
+
+SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2")
+
+
+def run(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Runs ``python -m search`` in a folder."""
+    command = [sys.executable, "-m", "search", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> Path:
+    """A folder in which a whole study was run."""
+    folder = tmp_path_factory.mktemp("finished")
+    words = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "whole", "--seed", "0")
+    (folder / "words.json").write_text(json.dumps(words))
+    (folder / "first.txt").write_text(run(folder, "run", *words, *SMALL, "--trials", "4").stdout)
+    return folder
+
+
+def again(finished: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Runs the finished study's command again."""
+    return run(finished, "run", *json.loads((finished / "words.json").read_text()), *SMALL, *more)
+
+
+def test_a_study_is_searched_verified_and_reported(finished: Path) -> None:
+    record = read(Place(studies_dir=finished / "studies"), "whole")
+    searched, verified = record.phase(Phase.SEARCH), record.phase(Phase.VERIFICATION)
+    assert [known.trial.number for known in searched] == [0, 1, 2, 3]
+    assert sorted(known.trial.origin for known in searched).count(BASELINE) == 1
+    complete = [known for known in searched if known.outcome.state is State.COMPLETE]
+    assert len(verified) == 2 * min(3, len(complete))
+    assert all(known.outcome.state is State.COMPLETE for known in verified)
+    assert record.header.seed == 0
+    assert "run --dataset" in record.header.command
+    printed = (finished / "first.txt").read_text()
+    assert "baseline" in printed
+    assert "error %" in printed
+
+
+def test_the_reports_agree_with_the_record(finished: Path) -> None:
+    folder = finished / "reports" / "whole"
+    rows = list(csv.DictReader(io.StringIO((folder / "leaderboard.csv").read_text())))
+    assert len(rows) == 4
+    assert json.loads((folder / "leaderboard.json").read_text())["schema"].startswith("leaderboard/")
+    assert "python -m search run" in (folder / "leaderboard.md").read_text()
+
+
+def test_running_it_again_does_nothing_and_says_so(finished: Path) -> None:
+    before = read(Place(studies_dir=finished / "studies"), "whole").trials
+    done = again(finished, "--trials", "4")
+    assert read(Place(studies_dir=finished / "studies"), "whole").trials == before
+    assert "nothing left to do" in done.stderr.lower()
+    assert "baseline" in done.stdout
+
+
+def test_more_trials_go_on(finished: Path) -> None:
+    events = [json.loads(line) for line in again(finished, "--trials", "5", "--json").stdout.splitlines()[:-1]]
+    began = [event["trial"] for event in events if event["event"] == "began" and event["trial"]["phase"] == "search"]
+    assert [trial["number"] for trial in began] == [4]
+    assert began[0]["origin"] != BASELINE
+
+
+def test_json_lines_end_with_the_board(finished: Path) -> None:
+    lines = again(finished, "--trials", "5", "--json").stdout.splitlines()
+    assert json.loads(lines[-1])["leaderboard"]["schema"].startswith("leaderboard/")
+    assert json.loads(lines[0])["event"] == "opened"
+
+
+def test_quiet_says_nothing_but_the_board(finished: Path) -> None:
+    done = again(finished, "--trials", "5", "--quiet")
+    assert done.stderr == ""
+    assert "baseline" in done.stdout
+
+
+def test_a_parameter_is_an_option_and_a_file_gives_options(finished: Path, tmp_path: Path) -> None:
+    config = tmp_path / "study.toml"
+    config.write_text('space = "mlp"\ntrials = 7\nseed = 0\n[fix]\nwidth_1 = 64\n')
+    shown = run(tmp_path, "run", "--config", str(config), "--batch-size", "64", "--help").stdout
+    assert "--batch-size" in shown
+    from search.cli.options import gather
+
+    options = gather({"trials": 3}, config=config, extra=("--batch-size", "64", "--learning-rate=0.01"))
+    assert options["trials"] == 3
+    assert options["space"] == "mlp"
+    assert options["fix"] == {"width_1": 64, "batch_size": "64", "learning_rate": "0.01"}
+    assert tomllib.loads(config.read_text())["trials"] == 7
+
+
+BAD = {
+    "space": (["--space", "cnm"], "cnn"),
+    "space file": (["--space", "nowhere.py"], "nowhere.py"),
+    "sampler": (["--sampler", "tpee"], "tpe"),
+    "pruner": (["--pruner", "ash"], "asha"),
+    "engine": (["--engine", "optunaa"], "optuna"),
+    "protocol": (["--protocol", "holdup"], "holdout"),
+    "split": (["--split", "groups"], "group"),
+    "no groups": (["--split", "group"], "group"),
+    "device": (["--device", "tpu"], "cpu"),
+    "dataset": (["--dataset", "nowhere.npz"], "nowhere.npz"),
+    "fixed outside": (["--fix", "filters_1=1000"], "filters_1"),
+    "unknown parameter": (["--fix", "filter_1=8"], "filters_1"),
+    "not a pair": (["--fix", "filters_1"], "name=value"),
+    "range outside": (["--range", "filters_1=1:1000"], "filters_1"),
+    "range backwards": (["--range", "filters_1=40:20"], "filters_1"),
+    "baseline outside": (["--range", "filters_1=40:60"], "baseline"),
+    "trials": (["--trials", "-1"], "--trials"),
+    "timeout": (["--timeout", "soon"], "soon"),
+    "negative timeout": (["--timeout", "-5m"], "-5m"),
+    "epochs": (["--epochs", "0"], "--epochs"),
+    "workers": (["--workers", "0"], "--workers"),
+    "seed": (["--seed", "-1"], "--seed"),
+    "study name": (["--study", "a/b"], "a/b"),
+    "typed wrong": (["--trails", "3"], "--trials"),
+    "word": (["cnn"], "cnn"),
+    "no number": (["--trials", "many"], "many"),
+    "storage": (["--storage", "nonsense"], "storage"),
+    "unreachable": (["--storage", "sqlite:////nowhere/at/all.db"], "storage"),
+    "studies folder": (["--studies-dir", "file/studies"], "--studies-dir"),
+    "reports folder": (["--reports-dir", "file/reports"], "--reports-dir"),
+    "cache folder": (["--cache-dir", "file/cache"], "--cache-dir"),
+    "grid": (["--sampler", "grid"], "learning_rate"),
+    "config": (["--config", "nowhere.toml"], "nowhere.toml"),
+    "config key": (["--config", "wrong.toml"], "trials"),
+    "config syntax": (["--config", "broken.toml"], "broken.toml"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_with_a_remedy_and_nothing_written(tmp_path: Path, cache_dir: Path, case: str) -> None:
+    words, named = BAD[case]
+    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "wrong.toml").write_text("trails = 3\n")
+    (tmp_path / "broken.toml").write_text("trials = = 3\n")
+    before = sorted(tmp_path.rglob("*"))
+    cache = () if "--cache-dir" in words else ("--cache-dir", str(cache_dir))
+    done = run(tmp_path, "run", *cache, *words, check=False)
+    assert done.returncode == 2, done.stderr
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 6
+    assert done.stdout == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_another_study_of_the_same_name_is_refused(finished: Path) -> None:
+    words = json.loads((finished / "words.json").read_text())
+    done = run(finished, "run", *words, *SMALL, "--trials", "4", "--pruner", "none", check=False)
+    assert done.returncode == 2
+    assert "pruner" in done.stderr
+    assert "--study" in done.stderr
+
+
+def test_a_dry_run_measures_and_writes_nothing(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
+    done = run(tmp_path, "run", "--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--dry-run", *SMALL)
+    assert "measured now" in done.stdout
+    assert "nothing was written" in done.stdout.lower()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,110 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spaces import SPACES, SpaceError, load
+
+USER_FILE = """
+from __future__ import annotations
+from dataclasses import dataclass
+from spaces import Int, Space
+
+@dataclass
+class Width:
+    low: int
+
+def build(images, config, classes):
+    raise NotImplementedError
+
+SPACE = Space(name="mine", parameters={"width": Int(Width(low=1).low, 9, 3)}, build=build)
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.py"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_registered_space_bears_its_name(name: str) -> None:
+    assert load(name).name == name
+    assert load(name) is load(name)
+
+
+def test_a_file_is_loaded_by_absolute_and_by_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, USER_FILE)
+    monkeypatch.chdir(tmp_path)
+    assert load(str(path)) == load("mine.py") == load("./mine.py")
+    assert load("mine.py").baseline == {"width": 3}
+
+
+def test_an_edited_file_is_loaded_anew_and_leaves_no_cache(tmp_path: Path) -> None:
+    for high in range(3, 9):
+        assert load(str(written(tmp_path, USER_FILE.replace("9", str(high))))).parameters["width"].high == high
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "Received: no SPACE"),
+        ("SPACE = {'width': 3}", "Received: SPACE of type dict"),
+        ("SPACE = None", "Received: SPACE of type NoneType"),
+        (USER_FILE.replace(", build=build", ""), "Received: build=None"),
+        (USER_FILE.replace("build=build", "build='build'"), "Received: build='build'"),
+        ("x = 1\ny = = 2", "SyntaxError on line 2: invalid syntax"),
+        ("x = 1\n\nimport no_such_module_at_all", "ModuleNotFoundError on line 3: No module named"),
+        ("def f():\n    return 1 / 0\nf()", "ZeroDivisionError on line 2: division by zero"),
+        (USER_FILE.replace("9, 3", "9, 33"), "ValueError on line 13: The baseline must lie in 1..9"),
+        ("raise SystemExit(3)", "SystemExit on line 1: 3"),
+        ("SPACE = '\0'", "cannot be run"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SpaceError) as caught:
+        load(str(path))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_fails_leaves_no_module_behind(tmp_path: Path) -> None:
+    with pytest.raises(SpaceError):
+        load(str(written(tmp_path, "import no_such_module_at_all")))
+    assert not [name for name in sys.modules if str(tmp_path) in name]
+
+
+def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SpaceError, match="cannot be run"):
+        load(str(path))
+    for missing in (tmp_path / "missing.py", tmp_path):
+        with pytest.raises(SpaceError):
+            load(str(missing))
+    with pytest.raises(SpaceError, match="There is no space file"):
+        load(str(tmp_path / "missing.py"))
+
+
+def test_an_unknown_name_names_the_nearest() -> None:
+    with pytest.raises(
+        SpaceError, match=r"Received: 'cnn_large'. Did you mean 'cnn-large'\? Known: mlp, cnn, cnn-larg"
+    ):
+        load("cnn_large")
+
+
+def test_no_space_imports_keras_before_it_builds() -> None:
+    example = Path(__file__).parents[2] / "docs" / "example_space.py"
+    code = (
+        "import sys\n"
+        "from spaces import SPACES, load\n"
+        "import spaces.narrowing\n"
+        f"for source in [*SPACES, {str(example)!r}]: load(source)\n"
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'optuna', 'rich', 'search'}\n"
+        "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

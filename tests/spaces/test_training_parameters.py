@@ -1,0 +1,62 @@
+import pytest
+
+from spaces import SPACES, TRAINING, load
+from spaces.training import TUTORIAL_TRAINING
+
+NAMES = [
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "learning_rate_sgd",
+    "schedule",
+    "weight_decay",
+    "label_smoothing",
+    "shift",
+    "rotation",
+    "zoom",
+    "shear",
+    "clean_epochs",
+]
+
+
+def test_the_trainer_reads_exactly_these_names() -> None:
+    assert list(TRAINING) == list(TUTORIAL_TRAINING) == NAMES
+
+
+def test_the_baselines_train_as_the_tutorial_does() -> None:
+    assert {name: TUTORIAL_TRAINING[name] for name in ("batch_size", "optimizer", "learning_rate", "schedule")} == {
+        "batch_size": 200,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+    }
+    off = ("label_smoothing", "shift", "rotation", "zoom", "shear", "clean_epochs")
+    assert {TUTORIAL_TRAINING[name] for name in off} == {0}
+
+
+def test_training_parameters_cannot_be_changed_by_accident() -> None:
+    with pytest.raises(TypeError):
+        TUTORIAL_TRAINING["batch_size"] = 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rates"),
+    [
+        ("adam", {"learning_rate"}),
+        ("adamw", {"learning_rate", "weight_decay"}),
+        ("sgd", {"learning_rate_sgd"}),
+    ],
+)
+@pytest.mark.parametrize("name", SPACES)
+def test_each_optimizer_has_its_own_rates(name: str, optimizer: str, rates: set[str]) -> None:
+    space = load(name)
+    config = space.active({key: domain.baseline for key, domain in space.parameters.items()} | {"optimizer": optimizer})
+    assert {"learning_rate", "learning_rate_sgd", "weight_decay"} & set(config) == rates
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_shipped_parameter_and_recipe_names_its_source(name: str) -> None:
+    space = load(name)
+    entries = {**space.parameters, **space.recipes}
+    assert [key for key, entry in entries.items() if not entry.source] == []
+    assert 1 <= len(space.recipes) <= 3
