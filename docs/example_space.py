@@ -1,4 +1,3 @@
-# ruff: noqa: ANN001, ANN201, D103
 """A space of your own: ``python -m search run --space docs/example_space.py``."""
 
 from spaces import TRAINING, Choice, Int, Space, When

@@ -148,7 +148,10 @@ def test_ordered_proposes_the_same_whatever_finishes_first(tmp_path: Path, slots
         inner = InstantExecutor(slots=slots, seed=seed)
         executor = OrderedExecutor(inner) if ordered else inner
         found = search(tmp_path / f"{seed}-{ordered}", executor, pruner="asha", trials=14)
-        return [f"{config} {len(known.outcome.history)}" for config, known in zip(configs(found), found.trials)]
+        return [
+            f"{config} {len(known.outcome.history)}"
+            for config, known in zip(configs(found), found.trials, strict=False)
+        ]
 
     first = record(0, ordered=True)
     assert all(record(seed, ordered=True) == first for seed in range(1, 6))

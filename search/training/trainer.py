@@ -106,7 +106,9 @@ class Trainer:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._environment = task.runtime.configure()
-        self._build = registry.load(task.space_source).build
+        build = registry.load(task.space_source).build
+        assert build is not None, "a space that was loaded from its source has a builder"
+        self._build = build
         self._phases: dict[Phase, PhaseImages] = {}
 
     def run(self, trial: Trial, hooks: Hooks | None = None) -> Outcome:

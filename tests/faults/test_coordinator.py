@@ -132,7 +132,9 @@ def test_sigkill_again_and_again_at_any_moment(command: list[str], tmp_path: Pat
 def test_sigkill_of_a_worker_in_a_search_costs_one_trial(command: list[str], tmp_path: Path) -> None:
     session = start(command, tmp_path)
     wait_until(tmp_path, lambda record: len(ended(record)) >= 1)
-    workers = [child for child in psutil.Process(session.pid).children() if "search.execution.worker" in child.cmdline()]
+    workers = [
+        child for child in psutil.Process(session.pid).children() if "search.execution.worker" in child.cmdline()
+    ]
     os.kill(workers[0].pid, signal.SIGKILL)
     _, said = session.communicate(timeout=300)
     assert session.returncode == 0, said

@@ -143,7 +143,7 @@ def test_a_broken_configuration_fails_with_its_traceback(trainer: Trainer) -> No
 
 def test_the_search_never_opens_the_test_images(task: Task) -> None:
     folder = Path(task.dataset.folder)
-    hidden = [path for path in folder.glob("*test*.npy")]
+    hidden = list(folder.glob("*test*.npy"))
     assert hidden
     moved = [path.rename(path.with_suffix(".hidden")) for path in hidden]
     try:
