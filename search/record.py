@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.protocol import EvaluationProtocol
+from search.protocol import EvaluationProtocol, ProtocolName
 from search.trial import Outcome, Phase, Trial
 from spaces.space import Space
 
@@ -90,7 +90,6 @@ class StudyRecord:
         header: What the study is.
         trials: Every recorded trial of every phase, in the order they were begun.
         spent_seconds: Wall-clock seconds of all its sessions together.
-        command: The command of the latest session.
     """
 
     header: StudyHeader
@@ -103,6 +102,12 @@ class StudyRecord:
 
     @property
     def test_openings(self) -> int:
-        """How often the test images were scored: every verification run once, every reproduction once an epoch."""
-        verified = len(self.phase(Phase.VERIFICATION))
-        return verified + sum(record.trial.epochs for record in self.phase(Phase.REPRODUCTION))
+        """How often the test images were scored: once a verification run, and once an epoch under the tutorial protocol.
+
+        A verification run counts from its beginning, since its end may not have been recorded.
+        """
+        watched = self.phase(Phase.REPRODUCTION)
+        if self.header.protocol.name is ProtocolName.TUTORIAL:
+            watched += self.phase(Phase.SEARCH)
+        epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in watched)
+        return len(self.phase(Phase.VERIFICATION)) + epochs

@@ -174,8 +174,8 @@ class SearchSource:
         return trial
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
-        """Asks the engine whether to prune; the baseline never is."""
-        return self._engine.report(trial.number, report) and trial.origin != BASELINE
+        """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are."""
+        return self._engine.report(trial.number, report) and trial.origin == FOUND
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine; an interrupted trial keeps its checkpoint and does not count."""

@@ -17,7 +17,7 @@ from search.ledger import Ledger, Place
 from search.progress import Progress
 from search.record import StudyRecord
 from search.study import Crew, ReplicateSource, SearchSource, drive, reclaim, settled
-from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
+from search.trial import BASELINE, FOUND, Cause, Outcome, Phase, State, Trial
 from search.verification import estimate_seconds, finalists, repetitions, replicas
 
 
@@ -116,13 +116,13 @@ def test_a_failed_trial_is_recorded_and_never_repeated(tmp_path: Path) -> None:
     assert len(set(configs(record))) == 12
 
 
-def test_bad_trials_are_pruned_and_the_baseline_never_is(tmp_path: Path) -> None:
+def test_bad_trials_are_pruned_and_baseline_and_recipes_never_are(tmp_path: Path) -> None:
     def curve(trial: Trial, epoch: int) -> float:
-        return 50.0 if trial.origin == BASELINE else 10.0 + trial.number + 1.0 / epoch
+        return 50.0 if trial.origin != FOUND else 10.0 + trial.number + 1.0 / epoch
 
     record = search(tmp_path, InstantExecutor(curve=curve, slots=3), pruner="asha", trials=15)
     by_state = {state: [known for known in record.trials if known.outcome.state is state] for state in State}
-    assert record.trials[0].outcome.state is State.COMPLETE
+    assert [known.outcome.state for known in record.trials[:2]] == [State.COMPLETE] * 2
     assert len(by_state[State.PRUNED]) >= 3
     for known in by_state[State.PRUNED]:
         assert 0 < len(known.outcome.history) < known.trial.epochs

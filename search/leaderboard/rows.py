@@ -27,7 +27,7 @@ REPRODUCED = "baseline (tutorial protocol)"
 STEERED = "the test images steered the search"
 WATCHED = "the test images were watched each epoch"
 
-_PRIVATE = frozenset({"host"})
+_PRIVATE = frozenset({"host", "pid"})
 """What a board, made to be published, does not repeat of a run's environment."""
 
 _NO_FIGURES = Outcome(state=State.INTERRUPTED)

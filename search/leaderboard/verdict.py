@@ -19,7 +19,7 @@ def verdict(section: Section) -> list[str]:
 def _sentences(section: Section) -> Iterator[str]:
     if section.ranked:
         winner = section.ranked[0]
-        yield _winner(winner)
+        yield _winner(winner, alone=len(section.ranked) == 1)
         yield from _ties(winner)
         yield from _to_baseline(winner)
         yield from _to_tutorial(winner)
@@ -27,11 +27,12 @@ def _sentences(section: Section) -> Iterator[str]:
         yield "Nothing here was verified on the test images, so nothing is ranked."
     yield from sorted({f"Caution: {row.caveat}." for row in section.rows if row.caveat})
     times = "once" if section.test_openings == 1 else f"{section.test_openings:,} times"
-    yield f"The test images were scored {times} in verification and reproduction."
+    yield f"The test images were scored {times}."
 
 
-def _winner(row: Row) -> str:
+def _winner(row: Row, *, alone: bool) -> str:
     assert row.test is not None
+    head = "Verified" if alone else "Lowest mean" if row.ties else "Winner"
     runs = f"{row.test.n} seeds: {', '.join(str(run.seed) for run in row.complete)}"
     if row.test.interval:
         figure = f"{words.estimate(row.test)} % (95 % interval; {runs})"
@@ -39,7 +40,7 @@ def _winner(row: Row) -> str:
         figure = f"{words.percent(row.test.mean)} % from one seed, {row.complete[0].seed}, so without an interval"
     else:
         figure = f"{words.percent(row.test.mean)} % each time, so without an interval ({runs})"
-    return f"{'Lowest mean' if row.ties else 'Winner'}: {row.name} of study {row.study.name}, test error {figure}."
+    return f"{head}: {row.name} of study {row.study.name}, test error {figure}."
 
 
 def _ties(row: Row) -> Iterator[str]:

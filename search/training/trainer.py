@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 from search.errors import SearchError
+from search.protocol import ProtocolName
 from search.training import checkpoint
 from search.training.augmentation import RandomAffine
 from search.training.data import Images, open_test, open_training
@@ -295,7 +296,7 @@ def _set_augmentation(model: Any, *, on: bool) -> None:  # noqa: ANN401 - Keras 
 
 def _assign(phase: Phase, task: Task) -> PhaseImages:
     training = open_training(task.dataset)
-    if phase is Phase.SEARCH:
+    if phase is Phase.SEARCH and task.protocol.name is ProtocolName.HOLDOUT:
         roles = assign_roles(training, split=task.protocol.split, seed=task.protocol.split_seed)
         fit, score = _pick(training, roles.training), _pick(training, roles.validation)
     else:
