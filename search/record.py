@@ -102,7 +102,7 @@ class StudyRecord:
 
     @property
     def test_openings(self) -> int:
-        """How often the test images were scored: once a verification run, and once an epoch under the tutorial protocol.
+        """How often the test images were scored: once a verification run, once an epoch under the tutorial protocol.
 
         A verification run counts from its beginning, since its end may not have been recorded.
         """

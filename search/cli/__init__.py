@@ -63,10 +63,10 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        hint = "Free some space and run the same command again; what was recorded is kept."
-        raise SystemExit(_complain(f"The disk is full: {error}.", hint, 1)) from None
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        what = "The disk is full" if full else "A file cannot be read or written"
+        hint = f"{'Free some space' if full else 'Mend it'} and run the same command again; what was recorded is kept."
+        raise SystemExit(_complain(f"{what}: {error}.", hint, 1)) from None
     raise SystemExit(0)
 
 
