@@ -83,6 +83,7 @@ def main() -> None:
         trial = Trial(number=number, config=baseline, seed=number, epochs=options.epochs, phase=Phase.REPRODUCTION)
         ours += [report.seconds for report in trainer.run(trial).history[1:]]
         theirs += plain(options.epochs, shared)
+    print("plain:", *(f"{s:.1f}" for s in theirs), " tool:", *(f"{s:.1f}" for s in ours))
     rows = [
         ("plain model.fit", min(theirs), median(theirs), 1.0),
         ("through the tool", min(ours), median(ours), median(ours) / median(theirs)),

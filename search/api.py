@@ -10,8 +10,9 @@ Example::
 
 from __future__ import annotations
 
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from search.protocol import ProtocolName
 from search.record import StudyRecord
 from search.settings import from_mapping
 from search.study import Crew, ReplicateSource, SearchSource, drive, reclaim
+from search.trial import Cause, Trial
 from search.verification import estimate_seconds, repetitions, replicas
 
 if TYPE_CHECKING:
@@ -85,19 +87,13 @@ def run(*, progress: Progress | None = None, **options: Any) -> Study:  # noqa: 
 
 def execute(plan: Plan, progress: Progress) -> Study:
     """Runs a plan: search, then verification, then the reports."""
-    with Ledger.open(plan.place, plan.header) as ledger, Interrupt() as interrupt:
-        reclaim(ledger)
-        with closing(make_executor(plan, ledger.folder / "logs")) as executor:
-            budget = _budget(plan, ledger, executor, interrupt)
-            progress.opened(plan, ledger.read(), budget)
-            _search(plan, Crew(executor=executor, ledger=ledger, listener=progress, stop=budget.stop_search))
-            if not interrupt.asked:
-                crew = Crew(executor=executor, ledger=ledger, listener=progress, stop=budget.stop_verification)
-                _verify(plan, crew, progress)
-            ledger.spend(budget.spent())
-        progress.closed()
-        reports = write_reports(compute([ledger.read()]), Path(plan.settings.reports_dir) / plan.header.name)
-    return Study(name=plan.header.name, place=plan.place, interrupted=interrupt.asked, reports=tuple(reports))
+    with _session(plan, progress) as session:
+        _search(session)
+        if not session.interrupt.asked:
+            _verify(session)
+        if plan.settings.timeout is not None and not session.interrupt.asked:
+            session.ledger.exhaust(plan.settings.timeout)
+    return _report(session, Path(plan.settings.reports_dir) / plan.header.name)
 
 
 def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: Any) -> Study:  # noqa: ANN401 - see run
@@ -113,19 +109,46 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
     """
     fixed = {"protocol": "tutorial", "engine": NO_ENGINE, "sampler": NO_ENGINE, "pruner": NO_ENGINE, "finalists": 0}
     plan = make_plan(from_mapping({**options, **fixed, "trials": repeats}))
-    progress = progress or Progress()
+    with _session(plan, progress or Progress()) as session:
+        _replicate(session, repetitions(session.ledger.read(), repeats=repeats))
+    folder = plan.header.name.removesuffix("-baseline")
+    return _report(session, Path(plan.settings.reports_dir) / "baselines" / folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    """What one run of a plan works with."""
+
+    plan: Plan
+    ledger: Ledger
+    executor: Executor
+    budget: Budget
+    interrupt: Interrupt
+    progress: Progress
+
+    def crew(self, stop: Callable[[], Cause | None]) -> Crew:
+        """Returns the loop's companions, with its own reason to stop."""
+        return Crew(executor=self.executor, ledger=self.ledger, listener=self.progress, stop=stop)
+
+
+@contextmanager
+def _session(plan: Plan, progress: Progress) -> Iterator[_Session]:
+    """Opens ledger, executor and display, and closes them however the session ends."""
     with Ledger.open(plan.place, plan.header) as ledger, Interrupt() as interrupt:
         reclaim(ledger)
-        with closing(make_executor(plan, ledger.folder / "logs")) as executor:
+        with closing(make_executor(plan, ledger.folder / "logs")) as executor, closing(progress):
             budget = _budget(plan, ledger, executor, interrupt)
             progress.opened(plan, ledger.read(), budget)
-            crew = Crew(executor=executor, ledger=ledger, listener=progress, stop=budget.stop_verification)
-            drive(ReplicateSource(repetitions(ledger.read(), repeats=repeats)), crew)
+            yield _Session(
+                plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=progress
+            )
             ledger.spend(budget.spent())
-        progress.closed()
-        folder = Path(plan.settings.reports_dir) / "baselines" / plan.header.name.removesuffix("-baseline")
-        reports = write_reports(compute([ledger.read()]), folder)
-    return Study(name=plan.header.name, place=plan.place, interrupted=interrupt.asked, reports=tuple(reports))
+
+
+def _report(session: _Session, folder: Path) -> Study:
+    plan = session.plan
+    study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
+    return replace(study, reports=tuple(write_reports(study.board, folder)))
 
 
 def make_executor(plan: Plan, log_dir: Path) -> Executor:
@@ -134,19 +157,25 @@ def make_executor(plan: Plan, log_dir: Path) -> Executor:
     return OrderedExecutor(local) if plan.settings.ordered else local
 
 
-def _search(plan: Plan, crew: Crew) -> None:
-    settings = plan.settings
-    source = SearchSource(engine_for(crew.ledger.header), crew.ledger, trials=settings.trials, recipes=settings.recipes)
-    drive(source, crew)
+def _search(session: _Session) -> None:
+    settings, ledger = session.plan.settings, session.ledger
+    source = SearchSource(engine_for(ledger.header), ledger, trials=settings.trials, recipes=settings.recipes)
+    drive(source, session.crew(session.budget.stop_search))
+    if source.exhausted:
+        session.progress.exhausted()
 
 
-def _verify(plan: Plan, crew: Crew, progress: Progress) -> None:
+def _verify(session: _Session) -> None:
     """Verifies the finalists; a search that the test images steered has nothing left to verify them with."""
-    if _is_verified(plan):
-        settings = plan.settings
-        waiting = replicas(crew.ledger.read(), count=settings.finalists, replicates=settings.replicates)
-        progress.verifying(len(waiting))
-        drive(ReplicateSource(waiting), crew)
+    settings = session.plan.settings
+    if _is_verified(session.plan):
+        record = session.ledger.read()
+        _replicate(session, replicas(record, count=settings.finalists, replicates=settings.replicates))
+
+
+def _replicate(session: _Session, trials: Sequence[Trial]) -> None:
+    session.progress.replicating(len(trials))
+    drive(ReplicateSource(trials), session.crew(session.budget.stop_verification))
 
 
 def _is_verified(plan: Plan) -> bool:

@@ -57,17 +57,25 @@ class Budget:
         self, ledger: Ledger, *, timeout: float | None, reserve: Callable[[], float], interrupt: Interrupt
     ) -> None:
         self._ledger, self._timeout, self._reserve, self._interrupt = ledger, timeout, reserve, interrupt
-        self._before, self._began = ledger.read().spent_seconds, time.monotonic()
+        record = ledger.read()
+        self._before, self._began = record.spent_seconds, time.monotonic()
+        self._is_exhausted = timeout is not None and timeout <= record.exhausted_seconds
         self._reserved, self._looked = 0.0, float("-inf")
 
     def spent(self) -> float:
         """Returns the seconds of all sessions so far."""
         return self._before + time.monotonic() - self._began
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._interrupt.asked
+
     def stop_search(self) -> Cause | None:
         """Returns why the search must end now, or None."""
         self._look()
-        if self._timeout is not None and self.spent() + self._reserved >= self._timeout:
+        is_spent = self._timeout is not None and self.spent() + self._reserved >= self._timeout
+        if self._is_exhausted or is_spent:
             return Cause.TIMEOUT
         return self.stop_verification()
 

@@ -33,7 +33,8 @@ from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 SCHEMA = 1
 """Version of the attributes; a ledger of a newer one is refused."""
-HEADER, SCHEMA_KEY, SPENT, TRIAL, OUTCOME = "header", "schema", "spent_seconds", "trial", "outcome"
+HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
+TRIAL, OUTCOME = "trial", "outcome"
 _STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PRUNED: TrialState.PRUNED,
@@ -88,26 +89,16 @@ class Ledger:
         Raises:
             UserError: The study exists as another study, is being written by another process, or cannot be reached.
         """
-        if header.name in place.names():
-            header = _same(read(place, header.name).header, header)
-        folder = place.folder(header.name)
+        known = _recorded_header(place, header.name)
+        header = header if known is None else _same(known, header)
+        lock = _lock(place.folder(header.name))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / "lock", timeout=0)
-            lock.acquire()
-        except Timeout:
-            raise UserError(
-                f"Study {header.name!r} is being run by another process. Received: a lock held on {folder / 'lock'}.",
-                hint="Wait for it to end, or start another study with --study NAME.",
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
-                hint="Name another with --studies-dir.",
-            ) from error
-        if place.storage is None:
-            _mend(folder / "ledger.journal")
-        return cls(place, header, _open(place, header.name), lock)
+            if place.storage is None:
+                _mend(place.folder(header.name) / "ledger.journal")
+            return cls(place, header, _open(place, header.name), lock)
+        except BaseException:
+            lock.release()
+            raise
 
     def __enter__(self) -> Ledger:
         """Returns the ledger."""
@@ -148,6 +139,10 @@ class Ledger:
         """Records the wall-clock seconds of all sessions together."""
         self._studies[Phase.SEARCH].set_user_attr(SPENT, round(seconds, 3))
 
+    def exhaust(self, seconds: float) -> None:
+        """Records that a time budget of so many seconds was used as far as it goes, verification included."""
+        self._studies[Phase.SEARCH].set_user_attr(EXHAUSTED, seconds)
+
     def read(self) -> StudyRecord:
         """Returns the study as recorded so far."""
         return _record(self.header, self._storage)
@@ -167,23 +162,60 @@ def read(place: Place, name: str) -> StudyRecord:
         if known:
             raise unknown_name("study", name, known)
         raise UserError(f"Unknown study. Received: {name!r}; there is none in {place.studies_dir}.")
-    storage = _open(place, name)
-    attributes = _attributes(storage, name, Phase.SEARCH)
+    header = _recorded_header(place, name)
+    if header is None:
+        raise UserError(f"Study {name!r} was stopped before it began.", hint="Run its command again.")
+    return _record(header, _open(place, name))
+
+
+def recorded(place: Place, header: StudyHeader) -> StudyRecord | None:
+    """Returns what is recorded of a study, or None where nothing is.
+
+    Raises:
+        UserError: A study of this name is another one.
+    """
+    known = _recorded_header(place, header.name)
+    return None if known is None else _record(_same(known, header), _open(place, header.name))
+
+
+def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None = None) -> list[StudyRecord]:
+    """Reads the named studies, or all where none is named."""
+    place = Place(studies_dir=studies_dir, storage=storage)
+    begun = names or [name for name in place.names() if _recorded_header(place, name) is not None]
+    return [read(place, name) for name in begun]
+
+
+def _recorded_header(place: Place, name: str) -> StudyHeader | None:
+    """Returns a study's header; None where there is no such study, or its first session died before writing it."""
+    if name not in place.names():
+        return None
+    attributes = _attributes(_open(place, name), name, Phase.SEARCH)
     if attributes.get(SCHEMA_KEY, 0) > SCHEMA:
         raise UserError(
             f"The ledger of study {name!r} was written by a newer version. "
             f"Expected: schema {SCHEMA} at most. Received: {attributes[SCHEMA_KEY]}.",
             hint="Update this package.",
         )
-    if HEADER not in attributes:
-        raise UserError(f"Study {name!r} was not made by this tool, or was stopped before it began.")
-    return _record(StudyHeader.from_json(attributes[HEADER]), storage)
+    return StudyHeader.from_json(attributes[HEADER]) if HEADER in attributes else None
 
 
-def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None = None) -> list[StudyRecord]:
-    """Reads the named studies, or all where none is named."""
-    place = Place(studies_dir=studies_dir, storage=storage)
-    return [read(place, name) for name in (names or place.names())]
+def _lock(folder: Path) -> FileLock:
+    """Returns the lock on a study's folder, held, making the folder where needed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"Study {folder.name!r} is being run by another process. Received: a lock held on {folder / 'lock'}.",
+            hint="Wait for it to end, or start another study with --study NAME.",
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
+            hint="Name another with --studies-dir.",
+        ) from error
+    return lock
 
 
 def _open(place: Place, name: str) -> BaseStorage:
@@ -212,7 +244,7 @@ def _open_url(url: str) -> BaseStorage:
         ) from None
     try:
         return get_storage(url)
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise UserError(
             f"The storage cannot be reached. Received: --storage {shown} ({reason}).",
@@ -259,8 +291,13 @@ def _record(header: StudyHeader, storage: BaseStorage) -> StudyRecord:
         except KeyError:
             continue
         trials += [_trial_record(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
-    spent = _attributes(storage, header.name, Phase.SEARCH).get(SPENT, 0.0)
-    return StudyRecord(header=header, trials=tuple(trials), spent_seconds=spent)
+    account = _attributes(storage, header.name, Phase.SEARCH)
+    return StudyRecord(
+        header=header,
+        trials=tuple(trials),
+        spent_seconds=account.get(SPENT, 0.0),
+        exhausted_seconds=account.get(EXHAUSTED, 0.0),
+    )
 
 
 def _trial_record(frozen: FrozenTrial) -> TrialRecord:

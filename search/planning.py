@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import shlex
 import sys
@@ -23,7 +24,7 @@ from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.record import StudyHeader
 from search.settings import NAME, Settings
 from search.training.data import DatasetInfo, open_training, prepare
-from search.training.runtime import Backend, Device, Runtime, versions
+from search.training.runtime import Backend, Device, Runtime, usable_gpus, versions
 from search.training.split import assign_roles, default_split
 from search.training.task import Task
 from spaces import registry
@@ -31,7 +32,7 @@ from spaces.narrowing import narrow
 from spaces.registry import SpaceError
 from spaces.space import Space
 
-DEFAULT_SECONDS = 14 * 60.0
+DEFAULT_SECONDS = 15 * 60.0
 """Time budget when none is given, verification included: what a reader waits for over a coffee."""
 NO_ENGINE = "none"
 """Engine of a study that proposes nothing: the baseline's repeats."""
@@ -87,13 +88,14 @@ def make_plan(settings: Settings) -> Plan:
         engine=settings.engine,
         sampler=settings.sampler,
         pruner=settings.pruner,
-        seed=_seed(settings, place, name),
+        seed=settings.seed or 0,
         created=now(),
         versions=versions("tensorflow", "keras", "optuna", "numpy", "keras-image-search"),
-        command=command_line(),
     )
     if settings.engine != NO_ENGINE:
-        engine_for(header)  # an unknown sampler or a missing extra is said now
+        engine_for(header)  # an unknown sampler or a missing extra is said now, before a storage is opened
+    seed = _seed(settings, place, name)
+    header = dataclasses.replace(header, seed=seed, command=command_line(seed))
     task = Task(protocol=protocol, dataset=dataset, space_source=source, runtime=runtime)
     if protocol_name is ProtocolName.HOLDOUT:
         assign_roles(open_training(dataset), split=protocol.split, seed=protocol.split_seed)  # so is a lopsided block
@@ -125,43 +127,53 @@ def load_space(settings: Settings) -> tuple[Space, str]:
 
 
 def make_runtime(settings: Settings) -> Runtime:
-    """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable."""
-    device = _choice(Device, settings.device, "device")
-    on_gpu = device is not Device.CPU and gpu_count() > 0
+    """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable.
+
+    Raises:
+        UserError: The backend is not installed, or a GPU was asked for and there is none it can use.
+    """
+    device, backend = _choice(Device, settings.device, "device"), _choice(Backend, settings.backend, "backend")
+    if importlib.util.find_spec(backend.value) is None:
+        raise UserError(f"The backend is not installed. Received: --backend {backend}.", hint=f"pip install {backend}")
+    gpus = usable_gpus(backend)
+    if device is Device.GPU and not gpus:
+        raise UserError(
+            f"There is no GPU here that {backend} can use. Received: --device gpu.",
+            hint="For TensorFlow on NVIDIA GPUs: pip install '.[cuda]'",
+        )
+    on_gpu = device is not Device.CPU and gpus > 0
     return Runtime(
-        backend=_choice(Backend, settings.backend, "backend"),
-        device=device,
+        backend=backend,
+        device=Device.GPU if on_gpu else Device.CPU,
         threads=settings.threads,
         deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
     )
 
 
-def gpu_count() -> int:
-    """Returns how many NVIDIA devices this machine shows, without importing a backend."""
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
-
-
 def default_workers(runtime: Runtime) -> int:
     """Returns one worker a GPU, or one for each ``threads`` cores this process may use."""
-    if runtime.device is not Device.CPU and (gpus := gpu_count()):
-        return gpus
+    if runtime.device is Device.GPU:
+        return usable_gpus(runtime.backend)
     affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
     cores = len(affinity()) if affinity else psutil.cpu_count() or 1
     return max(1, cores // runtime.threads)
 
 
 def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
-    """Returns a study's name from what it searches: data set, space and sampler."""
-    tutorial = "" if settings.protocol == ProtocolName.HOLDOUT else f"-{settings.protocol}"
-    name = f"{dataset.name}-{space.name}-{settings.sampler}{tutorial}"
-    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in name)
+    """Returns a study's name from what it does: data set, space, and sampler or "baseline"."""
+    what = "baseline" if settings.engine == NO_ENGINE else settings.sampler
+    tutorial = "-tutorial" if settings.protocol == ProtocolName.TUTORIAL and settings.engine != NO_ENGINE else ""
+    name = f"{Path(dataset.name).stem}-{space.name}-{what}{tutorial}"
+    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in name).lstrip("._-")
 
 
-def command_line() -> str:
-    """Returns the command that is running, as one would type it; empty in a notebook."""
-    if not sys.argv[0].endswith("__main__.py"):
+def command_line(seed: int) -> str:
+    """Returns the command that is running, as one would type it to make the same again; empty in a notebook."""
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    if main is None or main.name != "search.__main__":
         return ""
-    return shlex.join(["python", "-m", "search", *sys.argv[1:]])
+    drawn = () if any(word.partition("=")[0] == "--seed" for word in sys.argv) else ("--seed", str(seed))
+    return shlex.join(["python", "-m", "search", *sys.argv[1:], *drawn])
 
 
 def _check_folder(option: str, folder: Path) -> None:

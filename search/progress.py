@@ -13,7 +13,7 @@ class Progress:
 
     Order of calls::
 
-        opened -> (began | reported | finished | tick) ... -> verifying -> (began | ...) ... -> closed
+        opened -> (began | reported | finished | tick) ... -> [exhausted] -> replicating -> (began | ...) ... -> close
     """
 
     def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
@@ -31,8 +31,11 @@ class Progress:
     def tick(self) -> None:
         """Some time passed."""
 
-    def verifying(self, count: int) -> None:
-        """The search is over; so many verification runs follow."""
+    def exhausted(self) -> None:
+        """The space holds no configuration that was not tried."""
 
-    def closed(self) -> None:
-        """Nothing more follows."""
+    def replicating(self, count: int) -> None:
+        """So many runs of chosen configurations follow: verification, or the baseline's repeats."""
+
+    def close(self) -> None:
+        """The session is over, well or not; may be called before ``opened``."""

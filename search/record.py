@@ -88,13 +88,15 @@ class StudyRecord:
 
     Args:
         header: What the study is.
-        trials: Every recorded trial of every phase, in the order they were begun.
+        trials: Every recorded trial, by phase, in the order they were begun.
         spent_seconds: Wall-clock seconds of all its sessions together.
+        exhausted_seconds: The largest time budget that was used as far as it goes; 0 where none was.
     """
 
     header: StudyHeader
     trials: tuple[TrialRecord, ...]
     spent_seconds: float = 0.0
+    exhausted_seconds: float = 0.0
 
     def phase(self, phase: Phase) -> tuple[TrialRecord, ...]:
         """Returns the trials of one phase."""

@@ -36,7 +36,7 @@ class Settings:
     trials: int | None = _option(None, "Search trials in all; run again to finish them, or with more to go on.")
     timeout: float | None = _option(
         None,
-        "Time in all, verification included, such as 20m. 14m when neither this nor --trials is given.",
+        "Time in all, verification included, such as 20m. 15m when neither this nor --trials is given.",
         kind="duration",
     )
     engine: str = _option("optuna", "Who proposes configurations.")
@@ -52,7 +52,7 @@ class Settings:
     protocol: str = _option("holdout", "holdout, or tutorial, in which the test images steer the search.")
     split: str | None = _option(None, "Validation images: group, block or stratified; chosen by data set by default.")
     split_seed: int = _option(0, "Seed of that draw.")
-    finalists: int = _option(2, "Best configurations to verify on the test images, beside the baseline; 0 for none.")
+    finalists: int = _option(1, "Best configurations to verify on the test images, beside the baseline; 0 for none.")
     replicates: int = _option(3, "Fresh seeds each of them is retrained with.")
     workers: int | None = _option(None, "Trials at a time: one a core on a CPU, one a GPU, when not given.")
     threads: int = _option(1, "Threads of each worker.")

@@ -8,7 +8,6 @@ everything; it is the only place where engine, executor and ledger meet.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,12 +16,26 @@ from typing import Protocol
 
 from search import seeds
 from search.engines.base import Engine, SpaceExhausted, replay
-from search.execution.base import Executor, Finished, Key, Reported
+from search.errors import FatalError
+from search.execution.base import Executor, Finished, Key
 from search.ledger import Ledger
 from search.record import StudyRecord, TrialRecord
-from search.trial import BASELINE, FOUND, Cause, Config, EpochReport, Outcome, Phase, State, Trial
+from search.trial import (
+    BASELINE,
+    FOUND,
+    Cause,
+    Config,
+    EpochReport,
+    Outcome,
+    Phase,
+    State,
+    Trial,
+    identity,
+)
 from spaces.space import Space
 
+FAILURES_AT_START = 3
+"""So many failed trials with nothing else before them end the study: it is not the configurations that are at fault."""
 TICK_SECONDS = 0.2
 """Longest wait for an event before the clock is looked at."""
 
@@ -74,25 +87,27 @@ class Crew:
 
 
 @dataclass(slots=True)
-class _Loop:
-    """What the loop remembers of running trials."""
+class _Run:
+    """What the loop remembers of a running trial."""
 
-    pruned: dict[Key, int] = field(default_factory=dict)
-    trials: dict[Key, Trial] = field(default_factory=dict)
+    trial: Trial
+    reports: list[EpochReport] = field(default_factory=list)
+    is_pruned: bool = False
 
 
 def drive(source: Source, crew: Crew) -> None:
     """Keeps the executor busy until the source has no more trials and none runs, or until it must stop.
 
-    Running trials are then cancelled and recorded as interrupted.
+    Running trials are then cancelled and recorded as interrupted. A wish to stop is not taken back.
     """
-    loop, executor = _Loop(), crew.executor
+    runs: dict[Key, _Run] = {}
+    executor, cause = crew.executor, None
     while True:
-        cause = crew.stop()
+        cause = cause or crew.stop()
         while cause is None and len(executor.running) < executor.slots and (trial := source.next()) is not None:
             crew.ledger.begin(trial)
             crew.listener.began(trial)
-            loop.trials[trial.key] = trial
+            runs[trial.key] = _Run(trial)
             executor.submit(trial)
         if cause is not None:
             for key in executor.running:
@@ -100,43 +115,36 @@ def drive(source: Source, crew: Crew) -> None:
         if not executor.running:
             return
         for event in executor.collect(TICK_SECONDS):
-            if isinstance(event, Reported):
-                _reported(event, loop, source, crew)
-            else:
-                _finished(event, loop, source, crew)
+            if isinstance(event, Finished):
+                _finished(event.outcome, runs.pop(event.key), source, crew)
+            elif not runs[event.key].is_pruned:
+                _reported(event.report, runs[event.key], source, crew)
         crew.listener.tick()
 
 
-def _reported(event: Reported, loop: _Loop, source: Source, crew: Crew) -> None:
+def _reported(report: EpochReport, run: _Run, source: Source, crew: Crew) -> None:
     """Records an epoch, and cancels the trial where the source prunes it."""
-    trial, report = loop.trials[event.key], event.report
-    if event.key in loop.pruned:
-        return
-    crew.ledger.report(trial, report)
-    crew.listener.reported(trial, report)
-    if source.report(trial, report) and report.epoch < trial.epochs:
-        loop.pruned[event.key] = report.epoch
-        crew.executor.cancel(event.key, Cause.CANCELLED)
+    run.reports.append(report)
+    crew.ledger.report(run.trial, report)
+    crew.listener.reported(run.trial, report)
+    if source.report(run.trial, report) and report.epoch < run.trial.epochs:
+        run.is_pruned = True
+        crew.executor.cancel(run.trial.key, Cause.CANCELLED)
 
 
-def _finished(event: Finished, loop: _Loop, source: Source, crew: Crew) -> None:
-    """Records how a trial ended, and tells the source."""
-    trial, outcome = loop.trials.pop(event.key), event.outcome
-    epochs = loop.pruned.pop(event.key, None)
-    if epochs is not None:
-        outcome = _as_pruned(outcome, epochs)
-    crew.ledger.finish(trial, outcome)
-    source.finished(trial, outcome)
-    crew.listener.finished(trial, outcome)
+def _finished(outcome: Outcome, run: _Run, source: Source, crew: Crew) -> None:
+    """Records how a trial ended, and tells the source.
 
-
-def _as_pruned(outcome: Outcome, epochs: int) -> Outcome:
-    """Returns the outcome cut to the epochs the decision was made on; the worker may have run on a little."""
-    history = outcome.history[:epochs]
-    error = history[-1].error_percent if history else None
-    return dataclasses.replace(
-        outcome, state=State.PRUNED, history=history, error_percent=error, cause=None, message="", traceback=""
-    )
+    The history is what was reported: a pruned trial's worker may have run on a little, and one that was killed takes
+    its own account along.
+    """
+    error = next((report.error_percent for report in reversed(run.reports)), None)
+    outcome = dataclasses.replace(outcome, history=tuple(run.reports), error_percent=error)
+    if run.is_pruned:
+        outcome = dataclasses.replace(outcome, state=State.PRUNED, cause=None, message="", traceback="")
+    crew.ledger.finish(run.trial, outcome)
+    crew.listener.finished(run.trial, outcome)
+    source.finished(run.trial, outcome)
 
 
 class SearchSource:
@@ -158,6 +166,7 @@ class SearchSource:
         self._number = len(recorded)
         self._left = float("inf") if trials is None else trials - len(settled(record))
         self._given = deque(_starts(header.space, record, recipes=recipes))
+        self._failed_at_start: int | None = None if _has_success(record) else 0
         self.exhausted = False
 
     def next(self) -> Trial | None:
@@ -178,12 +187,27 @@ class SearchSource:
         return self._engine.report(trial.number, report) and trial.origin == FOUND
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Tells the engine; an interrupted trial keeps its checkpoint and does not count."""
+        """Tells the engine; an interrupted trial keeps its checkpoint and does not count.
+
+        Raises:
+            FatalError: The first trials all failed; the rest would as well.
+        """
         self._engine.tell(trial.number, outcome)
+        self._look_at_start(outcome)
         if outcome.state is State.INTERRUPTED:
             self._left += 1
         elif trial.save_to is not None:
             self._checkpoint(trial.seed).unlink(missing_ok=True)
+
+    def _look_at_start(self, outcome: Outcome) -> None:
+        if self._failed_at_start is None or outcome.state is State.INTERRUPTED:
+            return
+        self._failed_at_start = self._failed_at_start + 1 if outcome.state is State.FAILED else None
+        if self._failed_at_start == FAILURES_AT_START:
+            raise FatalError(
+                f"The first {FAILURES_AT_START} trials failed, the last with: {outcome.message}\n{outcome.traceback}",
+                hint="Mend the cause, then run the study anew under another name with --study.",
+            )
 
     def _trial(self, start: Start) -> Trial:
         config = self._engine.ask(self._number, given=start.config)
@@ -228,6 +252,10 @@ def settled(record: StudyRecord) -> list[TrialRecord]:
     ]
 
 
+def _has_success(record: StudyRecord) -> bool:
+    return any(known.outcome and known.outcome.state is not State.FAILED for known in settled(record))
+
+
 def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
     """Returns what is tried before the engine is asked: baseline, recipes, interrupted; nothing that was settled."""
     starts = [Start(config=space.baseline, origin=BASELINE)]
@@ -235,17 +263,13 @@ def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
         starts += [Start(config=space.recipe(name), origin=f"recipe: {name}") for name in space.recipes]
     interrupted = [known.trial for known in record.phase(Phase.SEARCH) if known not in settled(record)]
     starts += [Start(config=trial.config, origin=trial.origin) for trial in interrupted]
-    seeds_of = {_identity(trial.config): trial.seed for trial in interrupted}
-    done = {_identity(known.trial.config) for known in settled(record)}
+    seeds_of = {identity(trial.config): trial.seed for trial in interrupted}
+    done = {identity(known.trial.config) for known in settled(record)}
     unique: dict[str, Start] = {}
     for start in starts:
-        identity = _identity(start.config or {})
-        unique.setdefault(identity, dataclasses.replace(start, seed=seeds_of.get(identity)))
-    return [start for identity, start in unique.items() if identity not in done]
-
-
-def _identity(config: Config) -> str:
-    return json.dumps(dict(config), sort_keys=True)
+        key = identity(start.config or {})
+        unique.setdefault(key, dataclasses.replace(start, seed=seeds_of.get(key)))
+    return [start for key, start in unique.items() if key not in done]
 
 
 class ReplicateSource:

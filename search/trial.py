@@ -6,6 +6,7 @@ records both.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -71,7 +72,8 @@ class Trial:
         of: In verification, the number of the search trial whose config this is.
         replicate: In verification and reproduction, which repeat this is, from 0.
         resume_from: Path of a checkpoint to go on from, or None.
-        save_to: Path to leave a checkpoint at when the trial ends or is stopped, or None.
+        save_to: Path to leave checkpoints at while it runs, or None.
+        model_to: Path to save the trained model at, a ``.keras`` file, or None.
     """
 
     number: int
@@ -84,11 +86,17 @@ class Trial:
     replicate: int | None = None
     resume_from: str | None = None
     save_to: str | None = None
+    model_to: str | None = None
 
     @property
     def key(self) -> tuple[Phase, int]:
         """Identifies the trial within its study."""
         return (self.phase, self.number)
+
+
+def identity(config: Config) -> str:
+    """Returns a text that two configurations share when they are the same one."""
+    return json.dumps(dict(config), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +134,7 @@ class Outcome:
         message: The cause in words.
         traceback: Of a failure inside the trial.
         environment: Versions, backend, device, threads, determinism and process that ran it.
-        wrong: Indices of the scored images classified wrongly at the end (verification and reproduction only).
+        wrong: Indices of the test images classified wrongly at the end; empty in the search phase.
     """
 
     state: State

@@ -15,11 +15,13 @@ ALL_OVER_TRAINING_SHARE = 6 / 5
 
 
 def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
-    """Returns the baseline and the ``count`` best other complete trials by validation error, best first."""
-    complete = [
-        known for known in record.phase(Phase.SEARCH) if known.outcome and known.outcome.state is State.COMPLETE
-    ]
-    baseline = [known for known in complete if known.trial.origin == BASELINE]
+    """Returns the baseline and the ``count`` best other complete trials by validation error, best first.
+
+    The baseline is verified also when its search trial failed, since every row is compared with it.
+    """
+    ended = [known for known in record.phase(Phase.SEARCH) if not _to_repeat(known)]
+    baseline = [known for known in ended if known.trial.origin == BASELINE]
+    complete = [known for known in ended if known.outcome and known.outcome.state is State.COMPLETE]
     others = [known for known in complete if known.trial.origin != BASELINE]
     return baseline[:1] + sorted(others, key=_validation_error)[:count]
 
@@ -93,11 +95,14 @@ def estimate_seconds(record: StudyRecord, *, count: int, replicates: int, slots:
         return 0.0
     measured = {known.trial.number: _seconds(known) for known in finalists(record, count)}
     waiting = replicas(record, count=count, replicates=replicates)
-    each = [measured[trial.of] * ALL_OVER_TRAINING_SHARE for trial in waiting if trial.of is not None]
+    each = [measured[trial.of] for trial in waiting if trial.of is not None]
     # While the last trials run some slots stand empty: on average half of the longest trial.
     return sum(each) / slots + (max(each) / 2 if slots > 1 else 0.0) if each else 0.0
 
 
 def _seconds(known: TrialRecord) -> float:
+    """Estimates one verification run: more images than in the search, scored once instead of every epoch."""
     assert known.outcome is not None
-    return sum(known.outcome.seconds.values())
+    seconds, epochs = known.outcome.seconds, max(1, len(known.outcome.history))
+    fit, evaluate = seconds.get("fit", 0.0), seconds.get("evaluate", 0.0)
+    return seconds.get("build", 0.0) + fit * ALL_OVER_TRAINING_SHARE + evaluate / epochs

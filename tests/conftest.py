@@ -13,6 +13,16 @@ EMBEDDED = Path(__file__).parents[1] / "search" / "training" / "embedded" / "mni
 
 
 @pytest.fixture(scope="session")
+def one_thread() -> None:
+    """TensorFlow in this process as in a worker, set before its first operation; for all tests that use it here."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+
+
+@pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data cache that no other session shares."""
     return tmp_path_factory.mktemp("cache")

@@ -11,7 +11,8 @@ from doubles import InstantExecutor, bowl
 from makers import TINY, header
 
 from search.engines.optuna_engine import OptunaEngine
-from search.execution.base import Executor
+from search.errors import FatalError
+from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
 from search.ledger import Ledger, Place
 from search.progress import Progress
@@ -129,6 +130,39 @@ def test_bad_trials_are_pruned_and_baseline_and_recipes_never_are(tmp_path: Path
         assert known.outcome.error_percent == known.outcome.history[-1].error_percent
 
 
+def test_a_study_whose_first_trials_all_fail_is_ended_with_the_cause(tmp_path: Path) -> None:
+    def curve(trial: Trial, epoch: int) -> float:
+        raise ArithmeticError("the builder is broken")
+
+    with pytest.raises(FatalError, match="the builder is broken"):
+        search(tmp_path, InstantExecutor(curve=curve))
+
+
+def test_a_baseline_that_failed_is_verified_all_the_same(tmp_path: Path) -> None:
+    def curve(trial: Trial, epoch: int) -> float:
+        if trial.origin == BASELINE:
+            raise ArithmeticError("killed")
+        return bowl(trial, epoch)
+
+    record = search(tmp_path, InstantExecutor(curve=curve), trials=4)
+    assert finalists(record, 1)[0].trial.origin == BASELINE
+
+
+def test_a_worker_that_died_leaves_the_epochs_it_reported(tmp_path: Path) -> None:
+    class Dying(InstantExecutor):
+        def collect(self, timeout: float) -> list[Event]:
+            events = super().collect(timeout)
+            lost = Outcome(state=State.FAILED, cause=Cause.KILLED)
+            return [Finished(event.key, lost) if isinstance(event, Finished) else event for event in events]
+
+    with pytest.raises(FatalError):
+        search(tmp_path, Dying(), trials=3)
+    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+        record = ledger.read()
+    assert [len(known.outcome.history) for known in record.trials] == [4, 4, 4]
+    assert all(known.outcome.error_percent is not None for known in record.trials)
+
+
 def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
     from spaces import Int, Space
 
@@ -191,7 +225,7 @@ def test_verification_is_resumed_and_not_repeated(tmp_path: Path) -> None:
 def test_the_reserve_for_verification_follows_what_finalists_cost(tmp_path: Path) -> None:
     record = search(tmp_path, InstantExecutor())
     one, two = (estimate_seconds(record, count=2, replicates=3, slots=slots) for slots in (1, 2))
-    assert one == pytest.approx(9 * 4 * 6 / 5)
+    assert one == pytest.approx(9 * 4 * 6 / 5)  # four seconds of fitting each, on six fifths of the images
     assert one / 2 <= two < one
     assert estimate_seconds(record, count=0, replicates=3, slots=1) == 0.0
 

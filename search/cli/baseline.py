@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from search.cli.options import gather, setting_options
 
+if TYPE_CHECKING:
+    from search.record import StudyHeader
+
+TUTORIAL_EPOCHS = 10
 OPTIONS = (
     "space", "dataset", "study", "epochs", "fix", "seed", "workers", "threads", "backend", "device", "deterministic",
     "storage", "studies_dir", "reports_dir", "cache_dir",
@@ -28,25 +32,16 @@ def command(repeats: int, quiet: bool, as_json: bool, **given: Any) -> None:  # 
     from search.cli.display import board_line, choose
     from search.cli.run import INTERRUPTED
 
-    study = api.baseline(repeats=repeats, progress=choose(quiet=quiet, as_json=as_json), **_named(gather(given)))
+    study = api.baseline(repeats=repeats, progress=choose(quiet=quiet, as_json=as_json), **gather(given))
     click.echo(board_line(study.board) if as_json else describe(study))
     if study.interrupted:
         raise SystemExit(INTERRUPTED)
-
-
-def _named(options: dict[str, Any]) -> dict[str, Any]:
-    """Gives the study a name of its own, apart from searches of the same space."""
-    from pathlib import Path
-
-    if "study" in options:
-        return options
-    dataset = Path(options.get("dataset", "mnist")).stem
-    return {**options, "study": f"{dataset}-{Path(options.get('space', 'cnn')).stem}-baseline"}
+    if not study.board.sections or not study.board.sections[0].ranked:
+        raise SystemExit(1)
 
 
 def describe(study: Any) -> str:  # noqa: ANN401 - search.api.Study, which this module must not import at once
     """Returns the repeats, their mean and deviation, and the verdict."""
-    from search.leaderboard.reference import DATASET, TUTORIAL_ERROR_PERCENT
     from search.leaderboard.reproduction import Reproduction
     from search.trial import Phase, State
 
@@ -61,7 +56,18 @@ def describe(study: Any) -> str:  # noqa: ANN401 - search.api.Study, which this 
     errors = [known.outcome.error_percent for known in ended if known.outcome.state is State.COMPLETE]
     if not errors:
         return "\n".join([*lines, "  no repeat was completed"])
-    figure = TUTORIAL_ERROR_PERCENT.get(header.space.name) if header.protocol.dataset == DATASET else None
-    result = Reproduction(errors_percent=tuple(errors), figure_percent=figure)
+    result = Reproduction(errors_percent=tuple(errors), figure_percent=_figure(header))
     spread = f", s.d. {result.deviation:.2f} points" if result.deviation is not None else ""
     return "\n".join([*lines, f"  mean {result.mean:.2f} % over {len(errors)} repeats{spread}", result.verdict()])
+
+
+def _figure(header: StudyHeader) -> float | None:
+    """Returns the tutorial's figure where what was repeated is what the tutorial trained, and None elsewhere."""
+    from search.leaderboard.reference import tutorial_error_percent
+    from spaces import registry
+
+    is_shipped = header.space_source in registry.SPACES
+    if not is_shipped or header.space.baseline != registry.load(header.space_source).baseline:
+        return None
+    is_as_long = header.protocol.epochs == TUTORIAL_EPOCHS
+    return tutorial_error_percent(header.protocol.dataset, header.space.name) if is_as_long else None

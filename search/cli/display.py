@@ -1,13 +1,12 @@
-"""The displays of a running session: one live line on a terminal, plain lines elsewhere, JSON lines for scripts.
+"""The displays of a running session: lines for people, one of them live on a terminal, and JSON lines for scripts.
 
-All write to standard error but the JSON lines, so that standard output holds the leaderboard alone.
+The first go to standard error, so that standard output holds the leaderboard alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import time
 from typing import Any
 
@@ -19,8 +18,9 @@ from rich.text import Text
 from search.budget import Budget
 from search.leaderboard.board import Board
 from search.leaderboard.formats import FORMATS
-from search.planning import Plan
+from search.planning import NO_ENGINE, Plan
 from search.progress import Progress
+from search.protocol import ProtocolName
 from search.record import StudyRecord
 from search.study import settled
 from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial
@@ -38,9 +38,10 @@ class Tally:
     def __init__(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
         self.plan, self.budget = plan, budget
         self.running: dict[tuple[Phase, int], tuple[Trial, int]] = {}
-        self.ended = len(settled(record))
-        self.verified, self.to_verify = 0, 0
-        self.begun = 0
+        self.ended, self.begun = len(settled(record)), 0
+        self.replicas: int | None = None
+        self.replicated = 0
+        self.is_exhausted = False
         self.best: float | None = None
         self.baseline: float | None = None
         self._seconds: list[float] = []
@@ -62,7 +63,7 @@ class Tally:
         self.running.pop(trial.key, None)
         self._seconds.append(sum(outcome.seconds.values()))
         if trial.phase is not Phase.SEARCH:
-            self.verified += outcome.state is State.COMPLETE
+            self.replicated += 1
             return False
         self.ended += outcome.state is not State.INTERRUPTED
         return self._judge(trial, outcome)
@@ -79,25 +80,36 @@ class Tally:
     def eta_seconds(self) -> float | None:
         """Estimates the seconds that are left: the rest of the time budget, or trials left at the mean price so far."""
         settings = self.plan.settings
-        if self.to_verify:
-            left = self.to_verify - self.verified
+        if self.replicas is not None:
+            left = self.replicas - self.replicated
         elif settings.timeout is not None:
             return max(0.0, settings.timeout - self.budget.spent())
         else:
-            left = (settings.trials or 0) - self.ended
+            left = max(0, (settings.trials or 0) - self.ended)
         return left * sum(self._seconds) / len(self._seconds) / self.plan.workers if self._seconds else None
 
     def line(self) -> str:
         """Returns the live line."""
-        head = f"verifying {self.verified}/{self.to_verify}" if self.to_verify else f"{self.ended} trials done"
+        if self.budget.is_stopping:
+            return "stopping in good order; once more to stop at once"
+        done = f"{self.ended} trials done" if self.replicas is None else f"{self.replicated}/{self.replicas} runs done"
         epochs = ", ".join(f"{epoch}/{trial.epochs}" for trial, epoch in self.running.values())
-        parts = [head, f"{len(self.running)} running" + (f" (epoch {epochs})" if epochs else "")]
+        parts = [done, f"{len(self.running)} running" + (f" (epoch {epochs})" if epochs else "")]
         if self.best is not None:
             gain = f" ({self.best - self.baseline:+.2f} to baseline)" if self.baseline is not None else ""
             parts.append(f"best {self.best:.2f} %{gain}")
         parts.append(clock(self.budget.spent()))
         eta = self.eta_seconds()
         return "  ".join([*parts, f"about {clock(eta)} left"] if eta is not None else parts)
+
+    def farewell(self) -> str:
+        """Returns what is to be said at the end beside the results; mostly nothing."""
+        if self.is_exhausted:
+            return "Every configuration of the space was tried."
+        if self.begun or self.budget.is_stopping:
+            return ""
+        more = "--repeats" if self.plan.header.engine == NO_ENGINE else "--trials or --timeout"
+        return f"Nothing left to do: everything asked for is recorded. Raise {more} to go on."
 
 
 def clock(seconds: float) -> str:
@@ -109,34 +121,38 @@ def clock(seconds: float) -> str:
 
 def describe_plan(plan: Plan, record: StudyRecord) -> str:
     """Returns what the session will do, in a few lines."""
-    header, settings, protocol = plan.header, plan.settings, plan.header.protocol
+    header, settings = plan.header, plan.settings
+    what = f"space {header.space.name}, data {header.protocol.dataset}, {header.protocol.epochs} epochs a trial"
+    where = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}, {settings.threads} thread each"
+    if header.engine == NO_ENGINE:
+        return (
+            f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}\n  {what}\n  {where}"
+        )
     until = [f"{settings.trials} trials"] if settings.trials is not None else []
     if settings.timeout is not None:
         until.append(f"{clock(settings.timeout)} in all, verification included")
-    done = len(settled(record))
     lines = [
         f"Study {header.name}: {header.engine} {header.sampler}, pruner {header.pruner}, seed {header.seed}",
-        f"  space {header.space.name} ({len(header.space.parameters)} parameters), data {protocol.dataset}, "
-        f"{protocol.epochs} epochs a trial",
-        f"  {plan.workers} workers, {settings.threads} thread each; until {' or '.join(until)}",
+        f"  {what}",
+        f"  {where}; until {' or '.join(until)}",
+        *_describe_judging(plan),
     ]
-    if settings.finalists and protocol.name == "holdout":
-        lines.append(
-            f"  then the best {settings.finalists} and the baseline, retrained on all training images with "
-            f"{settings.replicates} fresh seeds, are scored on the test images"
-        )
-    if protocol.name == "tutorial":
-        lines.append("  Note: under the tutorial protocol the test images steer the search; its errors are optimistic.")
-    if done:
+    if done := len(settled(record)):
         lines.append(f"  {done} trials are recorded already; {clock(record.spent_seconds)} spent")
     return "\n".join(lines)
 
 
-def describe_idleness(tally: Tally) -> str:
-    """Returns what to say when the session had nothing to do; nothing when it had."""
-    if tally.begun:
-        return ""
-    return f"Nothing left to do: {tally.ended} trials are recorded. Raise --trials or --timeout to go on."
+def _describe_judging(plan: Plan) -> list[str]:
+    settings = plan.settings
+    if plan.header.protocol.name is ProtocolName.TUTORIAL:
+        return ["  Caution: under the tutorial protocol the test images steer the search; its errors are optimistic."]
+    if not settings.finalists:
+        return []
+    best = "the best" if settings.finalists == 1 else f"the best {settings.finalists}"
+    return [
+        f"  then {best} and the baseline are retrained on all training images with {settings.replicates} fresh seeds",
+        "  and scored on the test images",
+    ]
 
 
 def describe_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
@@ -152,81 +168,67 @@ def describe_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     return "  ".join(parts)
 
 
-class LinesDisplay(Progress):
-    """Plain lines: the plan, a line for each trial that ends."""
+class TerminalDisplay(Progress):
+    """The plan, a line for each trial that ends, and on a terminal a live line below them."""
 
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
-        """Prints the plan."""
-        self._tally = Tally(plan, record, budget)
-        click.echo(describe_plan(plan, record), err=True)
-
-    def began(self, trial: Trial) -> None:
-        """Counts."""
-        self._tally.began(trial)
-
-    def reported(self, trial: Trial, report: EpochReport) -> None:
-        """Counts."""
-        self._tally.reported(trial, report)
-
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Prints how it ended and where the study stands."""
-        is_best = self._tally.finished(trial, outcome)
-        click.echo(f"{clock(self._tally.budget.spent())}  {describe_end(trial, outcome, is_best=is_best)}", err=True)
-
-    def verifying(self, count: int) -> None:
-        """Prints how many runs follow."""
-        self._tally.to_verify = count
-        if count:
-            click.echo(f"Verifying: {count} runs on the test images", err=True)
-
-    def closed(self) -> None:
-        """Says so when there was nothing to do."""
-        if idleness := describe_idleness(self._tally):
-            click.echo(idleness, err=True)
-
-
-class LiveDisplay(Progress):
-    """One line that is redrawn, and a plain line above it for each trial that ends."""
-
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
-        """Prints the plan and starts the line."""
-        self._tally = Tally(plan, record, budget)
-        self._console = Console(stderr=True, highlight=False)
-        self._console.print(Text(describe_plan(plan, record)))
-        self._drawn = 0.0
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
+        self._tally: Tally | None = None
+        self._drawn = 0.0
+
+    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+        """Prints the plan and starts the live line."""
+        self._tally = Tally(plan, record, budget)
+        self._print(describe_plan(plan, record))
+        if self._console.is_terminal:
+            self._live.start()
 
     def began(self, trial: Trial) -> None:
         """Counts."""
-        self._tally.began(trial)
+        self._now.began(trial)
 
     def reported(self, trial: Trial, report: EpochReport) -> None:
         """Counts."""
-        self._tally.reported(trial, report)
+        self._now.reported(trial, report)
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
-        is_best = self._tally.finished(trial, outcome)
+        is_best = self._now.finished(trial, outcome)
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
-        self._console.print(Text(describe_end(trial, outcome, is_best=is_best), style=style))
+        when = clock(self._now.budget.spent())
+        self._print(f"{when:>6}  {describe_end(trial, outcome, is_best=is_best)}", style)
 
-    def verifying(self, count: int) -> None:
-        """Shows the new phase."""
-        self._tally.to_verify = count
+    def exhausted(self) -> None:
+        """Notes it."""
+        self._now.is_exhausted = True
+
+    def replicating(self, count: int) -> None:
+        """Prints how many runs follow."""
+        self._now.replicas = count
+        if count:
+            self._print(f"{count} runs scored on the test images follow")
 
     def tick(self) -> None:
-        """Redraws the line, twice a second at most."""
-        if time.monotonic() - self._drawn > 0.5:
+        """Redraws the live line, twice a second at most."""
+        if self._live.is_started and time.monotonic() - self._drawn > 0.5:
             self._drawn = time.monotonic()
-            line = Text(self._tally.line(), style="bold", no_wrap=True, overflow="ellipsis")
+            line = Text(self._now.line(), style="bold", no_wrap=True, overflow="ellipsis")
             self._live.update(line, refresh=True)
 
-    def closed(self) -> None:
-        """Takes the line away."""
+    def close(self) -> None:
+        """Takes the live line away and says what is left to say."""
         self._live.stop()
-        if idleness := describe_idleness(self._tally):
-            self._console.print(Text(idleness))
+        if self._tally is not None and (farewell := self._tally.farewell()):
+            self._print(farewell)
+
+    @property
+    def _now(self) -> Tally:
+        assert self._tally is not None, "opened comes first"
+        return self._tally
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style=style))
 
 
 class JsonDisplay(Progress):
@@ -249,9 +251,13 @@ class JsonDisplay(Progress):
         """Writes the outcome."""
         self._write("finished", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
 
-    def verifying(self, count: int) -> None:
+    def exhausted(self) -> None:
+        """Writes that nothing is left to try."""
+        self._write("exhausted")
+
+    def replicating(self, count: int) -> None:
         """Writes how many runs follow."""
-        self._write("verifying", runs=count)
+        self._write("replicating", runs=count)
 
     def _write(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
         click.echo(json.dumps({"event": event, "seconds": round(self._budget.spent(), 3), **fields}))
@@ -266,6 +272,4 @@ def choose(*, quiet: bool, as_json: bool) -> Progress:
     """Returns the display that fits the options and the terminal."""
     if as_json:
         return JsonDisplay()
-    if quiet:
-        return Progress()
-    return LiveDisplay() if sys.stderr.isatty() else LinesDisplay()
+    return Progress() if quiet else TerminalDisplay()

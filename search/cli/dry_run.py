@@ -11,38 +11,46 @@ from search.cli.display import clock, describe_plan
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
+from search.ledger import recorded
 from search.planning import Plan
+from search.protocol import ProtocolName
 from search.record import StudyRecord
+from search.study import settled
 from search.trial import BASELINE, Outcome, State, Trial
+from search.verification import ALL_OVER_TRAINING_SHARE
 
 
 def describe(plan: Plan) -> str:
     """Returns the plan, and the price of a baseline trial measured with all workers busy; writes no study."""
+    record = recorded(plan.place, plan.header) or StudyRecord(header=plan.header, trials=())
     outcomes = _one_epoch_each(plan)
     build = fmean(outcome.seconds["build"] for outcome in outcomes)
     epoch = fmean(outcome.seconds["fit"] + outcome.seconds["evaluate"] for outcome in outcomes)
     trial = build + epoch * plan.header.protocol.epochs
     lines = [
-        describe_plan(plan, StudyRecord(header=plan.header, trials=())),
+        describe_plan(plan, record),
         f"  measured now, {plan.workers} at a time: {epoch:.1f} s an epoch of the baseline, {clock(trial)} a trial",
+        *_estimate(plan, record, trial),
+        "Dry run: nothing was written.",
     ]
-    return "\n".join([*lines, *_estimate(plan, trial), "Dry run: nothing was written."])
+    return "\n".join(lines)
 
 
-def _estimate(plan: Plan, trial: float) -> list[str]:
+def _estimate(plan: Plan, record: StudyRecord, trial: float) -> list[str]:
+    """Returns how long it takes if what is found costs what the baseline does; both budgets may end the search."""
     settings = plan.settings
-    runs = (settings.finalists + 1) * settings.replicates if settings.finalists else 0
-    verification = runs * trial * 6 / 5 / plan.workers
+    is_verified = settings.finalists and plan.header.protocol.name is ProtocolName.HOLDOUT
+    runs = (settings.finalists + 1) * settings.replicates if is_verified else 0
+    verification = runs * trial * ALL_OVER_TRAINING_SHARE / plan.workers
+    bounds = []
     if settings.trials is not None:
-        search = settings.trials * trial / plan.workers
-        return [
-            f"  estimate: search {clock(search)} at most, verification {clock(verification)}, "
-            "if what is found costs what the baseline does"
-        ]
-    searching = max(0.0, (settings.timeout or 0.0) - verification)
+        bounds.append(max(0, settings.trials - len(settled(record))) * trial / plan.workers)
+    if settings.timeout is not None:
+        bounds.append(max(0.0, settings.timeout - record.spent_seconds - verification))
+    search = min(bounds)
     return [
-        f"  estimate: verification {clock(verification)}; that leaves {clock(searching)} to search, "
-        f"about {searching * plan.workers / trial:.0f} full trials, more where trials are pruned"
+        f"  estimate: search {clock(search)} (about {search * plan.workers / trial:.0f} full trials, more where trials "
+        f"are pruned), verification {clock(verification)}"
     ]
 
 

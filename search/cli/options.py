@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from search.errors import UserError, unknown_name
-from search.settings import Settings, from_file, parse_duration, parse_pair
+from search.settings import Settings, from_file, from_mapping, parse_duration, parse_pair
 
 Command = Callable[..., Any]
 
@@ -50,6 +50,7 @@ def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Seque
         extra: What click did not know: ``--batch-size 64`` fixes the parameter of that name.
     """
     options = {name.replace("-", "_"): value for name, value in (from_file(config) if config else {}).items()}
+    from_mapping(options)  # a file is judged by itself, before flags cover what is wrong in it
     for name, value in given.items():
         if value is None or value == ():
             continue

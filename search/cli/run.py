@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
 @setting_options()
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file with any of these options; flags win.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of options above; flags win.")
 @click.option("--dry-run", is_flag=True, help="Print the plan, time one epoch of the baseline, and write nothing.")
 @click.option("--quiet", is_flag=True, help="No progress; only the leaderboard.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: what happens, then the leaderboard.")

@@ -8,7 +8,7 @@ ledger by replaying its trials.
 from __future__ import annotations
 
 import importlib.util
-import json
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,22 +39,22 @@ from optuna.trial import TrialState
 
 from search.engines.base import Capabilities, Engine, SpaceExhausted
 from search.errors import UserError, missing_extra, unknown_name
-from search.trial import Config, EpochReport, Outcome, State
+from search.trial import Config, EpochReport, Outcome, State, identity
 from spaces.domains import Choice, Domain, Float, Int, Value
 from spaces.space import Space
 
 START_UP_TRIALS = 5
 """Trials before a model-based sampler takes over from random draws: the baseline and the recipes, and few more, since
 a search here has tens of trials, not hundreds."""
-ATTEMPTS = 200
-"""Draws before a space counts as exhausted."""
-MODEL_ATTEMPTS = 20
+ATTEMPTS = 30
+"""Draws before a space counts as exhausted; where it is finite, one more by brute force finds what is left."""
+MODEL_ATTEMPTS = 5
 """Of these, draws from the sampler asked for; the rest are random, since a model that has settled on one
 configuration would propose it for ever."""
 NSGA2_POPULATION = 10
 """Optuna's default of 50 would be random draws throughout a search of tens of trials."""
 PARTS_AT_FIRST_RUNG = 4
-"""A trial is judged first after a quarter of its epochs (the grace period), in the pruners that have rungs."""
+"""A trial is judged first after a quarter of its epochs, rounded up (the grace period)."""
 REDUCTION_FACTOR = 2
 """One in two goes on from a rung. Hyperband's usual 3 (Li et al., JMLR 2018, section 2.2) ended augmented and scheduled
 trials, which start slowly and end well, after 3 of 10 epochs; 2 costs as many epochs here, in two gentler steps."""
@@ -131,7 +131,7 @@ SAMPLERS: Mapping[str, SamplerKind] = {
 
 PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
     "none": lambda epochs: NopPruner(),
-    "median": lambda epochs: MedianPruner(n_startup_trials=START_UP_TRIALS, n_warmup_steps=_first_rung(epochs) - 1),
+    "median": lambda epochs: MedianPruner(n_startup_trials=START_UP_TRIALS, n_warmup_steps=_first_rung(epochs)),
     "asha": lambda epochs: SuccessiveHalvingPruner(
         min_resource=_first_rung(epochs), reduction_factor=REDUCTION_FACTOR, min_early_stopping_rate=0
     ),
@@ -144,7 +144,7 @@ PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
 
 
 def _first_rung(epochs: int) -> int:
-    return max(1, epochs // PARTS_AT_FIRST_RUNG + 1) if epochs > 1 else 1
+    return math.ceil(epochs / PARTS_AT_FIRST_RUNG)
 
 
 class OptunaEngine(Engine):
@@ -167,7 +167,10 @@ class OptunaEngine(Engine):
         self._kind = _usable(sampler, space)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # The name enters Hyperband's choice of bracket, so it is the same whatever the study is called.
-        self._study = optuna.create_study(study_name="search", direction="minimize", pruner=PRUNERS[pruner](epochs))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            rule = PRUNERS[pruner](epochs)
+        self._study = optuna.create_study(study_name="search", direction="minimize", pruner=rule)
         self._running: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
 
@@ -175,9 +178,9 @@ class OptunaEngine(Engine):
         """Returns a configuration not proposed before; see ``Engine.ask``."""
         if given is not None:
             return self._note(number, given)
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS + (self._space.size() is not None)):
             trial, config = self._draw(number, attempt)
-            if _identity(config) not in self._seen:
+            if identity(config) not in self._seen:
                 return self._keep(number, trial, config)
             self._tell(trial, state=TrialState.FAIL)
         raise SpaceExhausted
@@ -208,16 +211,15 @@ class OptunaEngine(Engine):
 
     def _keep(self, number: int, trial: optuna.Trial, config: Config) -> Config:
         self._running[number] = trial
-        self._seen.add(_identity(config))
+        self._seen.add(identity(config))
         return config
 
     def _draw(self, number: int, attempt: int, *, plain: bool = False) -> tuple[optuna.Trial, Config]:
         """Draws a configuration, parents first, passing over the parameters whose condition does not hold."""
         seed = _derived(self._seed, number, attempt)
-        plain = plain or (attempt >= MODEL_ATTEMPTS and not self._kind.finite)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.sampler = RandomSampler(seed=seed) if plain else self._kind.make(self._seed, seed)
+            self._study.sampler = self._sampler(seed, attempt, plain=plain)
             trial = self._study.ask()
             if self._kind.stateful:
                 _ = trial.relative_params  # Optuna asks the sampler only when drawing, and nothing is drawn if given
@@ -227,8 +229,16 @@ class OptunaEngine(Engine):
                     values[name] = _suggest(trial, name, domain)
         return trial, self._space.active(values)
 
+    def _sampler(self, seed: int, attempt: int, *, plain: bool) -> BaseSampler:
+        """Returns the sampler of a draw: the one asked for, later a random one, at last one that misses nothing."""
+        if attempt == ATTEMPTS:
+            return BruteForceSampler(seed=seed)
+        if plain or (attempt >= MODEL_ATTEMPTS and not self._kind.finite):
+            return RandomSampler(seed=seed)
+        return self._kind.make(self._seed, seed)
+
     def _tell(self, trial: optuna.Trial, value: float | None = None, state: TrialState | None = None) -> None:
-        if not self._kind.stateful:
+        if not self._kind.stateful or isinstance(self._study.sampler, BruteForceSampler):
             # Brute force calls Study.stop after its last trial, which Optuna refuses outside optimize.
             self._study.sampler = RandomSampler(seed=0)
         self._study.tell(trial, value, state)
@@ -265,7 +275,3 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
 
 def _derived(seed: int, number: int, attempt: int) -> int:
     return int(np.random.SeedSequence([seed, number, attempt]).generate_state(1)[0])
-
-
-def _identity(config: Config) -> str:
-    return json.dumps(dict(config), sort_keys=True)

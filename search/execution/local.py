@@ -43,7 +43,7 @@ class Limits:
     trials: int = 25
     memory_mib: float = 4096.0
     hang_seconds: float = 300.0
-    cancel_seconds: float = 10.0
+    cancel_seconds: float = 20.0
 
 
 class Worker:
@@ -52,14 +52,19 @@ class Worker:
     Args:
         task: Sent to the process first.
         log: File that takes its output; TensorFlow's chatter stays out of the terminal.
+        slot: Which of the executor's slots it serves; on GPUs, this decides which one it uses.
     """
 
-    def __init__(self, task: Task, log: Path) -> None:
+    def __init__(self, task: Task, log: Path, slot: int) -> None:
         self.connection, theirs = Pipe()
         self.log = log
         self.ready = False
         self.served = 0
-        environment = {**os.environ, **task.runtime.variables(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = {
+            **os.environ,
+            **task.runtime.variables(slot),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
         with theirs, log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "search.execution.worker", str(theirs.fileno())],
@@ -98,6 +103,7 @@ class Worker:
 class Slot:
     """A place for one trial at a time, and the worker that serves it."""
 
+    number: int
     worker: Worker
     successor: Worker | None = None
     trial: Trial | None = None
@@ -141,7 +147,7 @@ class LocalExecutor(Executor):
         slot.trial, slot.cancelled, slot.sign_of_life = trial, None, time.monotonic()
         worker = slot.worker
         if worker.served + 1 >= self._limits.trials or worker.memory_mib() > self._limits.memory_mib:
-            slot.successor = slot.successor or self._start_worker()
+            slot.successor = slot.successor or self._start_worker(slot.number)
         self._send(worker, trial)
 
     def collect(self, timeout: float) -> list[Event]:
@@ -174,12 +180,13 @@ class LocalExecutor(Executor):
         for slot in self._slots:
             if slot.trial is None:
                 return slot
-        self._slots.append(Slot(self._start_worker()))
+        number = len(self._slots)
+        self._slots.append(Slot(number, self._start_worker(number)))
         return self._slots[-1]
 
-    def _start_worker(self) -> Worker:
+    def _start_worker(self, slot: int) -> Worker:
         self._started += 1
-        return Worker(self._task, self._log_dir / f"worker-{self._started}.log")
+        return Worker(self._task, self._log_dir / f"worker-{self._started}.log", slot)
 
     @staticmethod
     def _send(worker: Worker, message: Trial | Cancel) -> None:
@@ -192,7 +199,7 @@ class LocalExecutor(Executor):
         """Reads one message of a slot's worker."""
         try:
             message = slot.worker.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: killed in the middle of a message
             return self._bury(slot)
         slot.sign_of_life = time.monotonic()
         if isinstance(message, Ready):
@@ -217,9 +224,9 @@ class LocalExecutor(Executor):
         """Replaces a worker that died, and says what became of its trial."""
         dead, trial = slot.worker, slot.trial
         code = dead.stop()
-        if not dead.ready:
+        if not dead.ready and slot.cancelled is None:
             return self._restart(slot, code)
-        slot.worker, slot.successor = slot.successor or self._start_worker(), None
+        slot.worker, slot.successor = slot.successor or self._start_worker(slot.number), None
         slot.trial = None
         if trial is None:
             return []
@@ -236,7 +243,7 @@ class LocalExecutor(Executor):
                 f"A worker process could not start. Received: exit code {code}.\n{dead.last_words()}",
                 hint=f"Its whole output stands in {dead.log}.",
             )
-        slot.worker, slot.starts = self._start_worker(), slot.starts + 1
+        slot.worker, slot.starts = self._start_worker(slot.number), slot.starts + 1
         if slot.trial is not None:
             slot.sign_of_life = time.monotonic()
             self._send(slot.worker, slot.trial)

@@ -63,7 +63,8 @@ def serve(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
     task = connection.recv()
     inbox = Inbox(connection)
-    from search.training.trainer import Hooks, Trainer
+    from search.training.epochs import Hooks
+    from search.training.trainer import Trainer
 
     trainer = Trainer(task)
     connection.send(Ready())
@@ -81,6 +82,7 @@ def serve(connection: Connection) -> None:
             return inbox.cancelled(key)
 
         connection.send(Finished(trial.key, trainer.run(trial, Hooks(report=report, should_stop=should_stop))))
+        trainer.clean()  # while the coordinator records and asks
 
 
 if __name__ == "__main__":

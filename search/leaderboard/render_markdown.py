@@ -64,7 +64,15 @@ def _winner(row: Row) -> Iterator[str]:
     """Yields the configuration, as a file that ``python -m search run --config`` takes, and what it ran on."""
     yield f"### Configuration of {escape(row.name)}, study {escape(row.study.name)}"
     values = (f"{_key(name)} = {_value(value)}" for name, value in row.config.items())
-    yield _fence("toml", (f"space = {_value(row.study.space_source)}", "", "[fix]", *values))
+    judged = row.study.protocol
+    settings = {
+        "space": row.study.space_source,
+        "dataset": judged.dataset,
+        "epochs": judged.epochs,
+        "split": judged.split.value,
+        "split_seed": judged.split_seed,
+    }
+    yield _fence("toml", (*(f"{name} = {_value(value)}" for name, value in settings.items()), "", "[fix]", *values))
     environment = [f"{key.rpartition('.')[2]} {value}" for key, value in words.flat(row.environment).items()]
     if environment:
         yield f"Its test runs ran on: {escape(', '.join(environment))}."

@@ -21,7 +21,7 @@ from search.leaderboard.reference import references, tutorial_error_percent
 from search.leaderboard.statistics import difference, estimate
 from search.protocol import ProtocolName
 from search.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import Outcome, Phase, State
+from search.trial import Outcome, Phase, State, identity
 
 REPRODUCED = "baseline (tutorial protocol)"
 STEERED = "the test images steered the search"
@@ -49,7 +49,7 @@ def compute(studies: Sequence[StudyRecord]) -> Board:
 
 def _section(studies: Sequence[StudyRecord]) -> Section:
     rows = [row for study in studies for row in (*_searched(study), *_reproduced(study))]
-    trials = [record for study in studies for record in study.phase(Phase.SEARCH)]
+    trials = [record for study in studies for record in _standing(study)]
     return Section(
         studies=tuple(study.header for study in studies),
         rows=rank(rows),
@@ -65,9 +65,20 @@ def _searched(study: StudyRecord) -> list[Row]:
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.phase(Phase.VERIFICATION):
         runs[record.trial.of].append(record)
-    rows = [_row(study.header, record, runs[record.trial.number]) for record in study.phase(Phase.SEARCH)]
+    rows = [_row(study.header, record, runs[record.trial.number]) for record in _standing(study)]
     baseline = next((row for row in rows if row.is_baseline and row.test), None)
     return rows if baseline is None else [_measured(row, baseline) for row in rows]
+
+
+def _standing(study: StudyRecord) -> list[TrialRecord]:
+    """Returns the search trials without those that were interrupted and taken up again later."""
+    searched = study.phase(Phase.SEARCH)
+    last = {(record.trial.seed, identity(record.trial.config)): record for record in searched}
+    return [
+        record
+        for record in searched
+        if not (record.outcome and record.outcome.state is State.INTERRUPTED) or record in last.values()
+    ]
 
 
 def _measured(row: Row, baseline: Row) -> Row:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,22 @@ from search.errors import TrialError
 from search.trial import EpochReport
 
 
-def save(model: Any, history: Sequence[EpochReport], path: Path) -> None:  # noqa: ANN401 - Keras model
-    """Writes the state after ``len(history)`` epochs; whole or not at all."""
+def save(model: Any, history: Sequence[EpochReport], seconds: Mapping[str, float], path: Path) -> None:  # noqa: ANN401
+    """Writes the state after ``len(history)`` epochs and so many seconds; whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {str(index): keras.ops.convert_to_numpy(variable) for index, variable in enumerate(_variables(model))}
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            np.savez(file, history=json.dumps([asdict(report) for report in history]), **arrays)
+            reached = {"history": [asdict(report) for report in history], "seconds": dict(seconds)}
+            np.savez(file, reached=json.dumps(reached), **arrays)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def restore(model: Any, path: Path) -> tuple[EpochReport, ...]:  # noqa: ANN401 - Keras model
-    """Sets a compiled model to a saved state and returns the history up to there.
+def restore(model: Any, path: Path) -> tuple[tuple[EpochReport, ...], dict[str, float]]:  # noqa: ANN401 - Keras model
+    """Sets a compiled model to a saved state and returns history and seconds up to there; all of it or nothing.
 
     Raises:
         TrialError: The file is missing, damaged, or belongs to another configuration.
@@ -45,7 +46,7 @@ def restore(model: Any, path: Path) -> tuple[EpochReport, ...]:  # noqa: ANN401 
     variables = _variables(model)
     try:
         with np.load(path, allow_pickle=False) as archive:
-            reports = json.loads(str(archive["history"]))
+            reached = json.loads(str(archive["reached"]))
             arrays = [archive[str(index)] for index in range(len(archive.files) - 1)]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise TrialError(f"The checkpoint is missing or damaged. Received: {path}.") from error
@@ -53,7 +54,7 @@ def restore(model: Any, path: Path) -> tuple[EpochReport, ...]:  # noqa: ANN401 
         raise TrialError(f"The checkpoint belongs to another configuration. Received: {path}.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-    return tuple(EpochReport(**report) for report in reports)
+    return tuple(EpochReport(**report) for report in reached["history"]), reached["seconds"]
 
 
 def _variables(model: Any) -> list[Any]:  # noqa: ANN401 - Keras model

@@ -7,6 +7,7 @@ imported, ``configure`` runs right after. Called by the worker, and by anyone wh
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import psutil
 
 
 class Device(StrEnum):
-    """Where to compute; auto takes a GPU where the backend finds one."""
+    """Where to compute; auto takes the GPUs where there are some that the backend can use."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -49,8 +50,13 @@ class Runtime:
     threads: int = 1
     deterministic: bool = True
 
-    def variables(self) -> dict[str, str]:
-        """Returns the environment variables that must be set before Keras is imported."""
+    def variables(self, slot: int = 0) -> dict[str, str]:
+        """Returns the environment variables that must be set before Keras is imported.
+
+        Args:
+            slot: Which of several workers it is; they take the GPUs in turn, unless the caller's environment says
+                which are to be seen.
+        """
         variables = {
             "KERAS_BACKEND": self.backend.value,
             "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -60,6 +66,8 @@ class Runtime:
         }
         if self.device is Device.CPU:
             variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+        elif (gpus := gpu_count()) and "CUDA_VISIBLE_DEVICES" not in os.environ:
+            variables["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
         return variables
 
     def configure(self) -> dict[str, Any]:
@@ -102,6 +110,22 @@ def _torch(runtime: Runtime) -> str:
 
 
 _CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH: _torch}
+
+
+CUDA_PACKAGE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
+"""A module that only an installation with CUDA has (for PyTorch: its own word is asked in the worker)."""
+
+
+def gpu_count() -> int:
+    """Returns how many NVIDIA devices this machine shows, without importing a backend."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def usable_gpus(backend: Backend) -> int:
+    """Returns how many GPUs the backend, as it is installed here, can use; does not import it."""
+    package = CUDA_PACKAGE[backend]
+    parent = package.partition(".")[0]
+    return gpu_count() if importlib.util.find_spec(parent) and importlib.util.find_spec(package) else 0
 
 
 def machine() -> dict[str, Any]:

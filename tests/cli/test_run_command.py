@@ -48,7 +48,7 @@ def test_a_study_is_searched_verified_and_reported(finished: Path) -> None:
     assert [known.trial.number for known in searched] == [0, 1, 2, 3]
     assert sorted(known.trial.origin for known in searched).count(BASELINE) == 1
     complete = [known for known in searched if known.outcome.state is State.COMPLETE]
-    assert len(verified) == 2 * min(3, len(complete))
+    assert len(verified) == 2 * min(2, len(complete))
     assert all(known.outcome.state is State.COMPLETE for known in verified)
     assert record.header.seed == 0
     assert "run --dataset" in record.header.command

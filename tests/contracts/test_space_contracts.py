@@ -10,6 +10,8 @@ from space_contract import SpaceContract
 
 from spaces import SPACES, TRAINING, Int, Recipe, Space, load
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EXAMPLE = str(Path(__file__).parents[2] / "docs" / "example_space.py")
 
 

@@ -208,7 +208,8 @@ def test_markdown_holds_what_makes_the_board_again() -> None:
 
 def test_the_winners_configuration_is_toml() -> None:
     (block,) = re.findall(r"```toml\n(.*?)```", FORMATS["markdown"](compute([records.tpe()])), flags=re.DOTALL)
-    assert tomllib.loads(block) == {"space": "cnn", "fix": {**records.BETTER, "filters_1": 48}}
+    judged = {"dataset": "mnist", "epochs": 10, "split": "block", "split_seed": 0}
+    assert tomllib.loads(block) == {"space": "cnn", **judged, "fix": {**records.BETTER, "filters_1": 48}}
 
 
 @pytest.mark.parametrize("name", WEIRD)

@@ -10,6 +10,8 @@ import pytest
 
 from spaces import SPACES, load
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MNIST = (28, 28, 1)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from search.training.augmentation import RandomAffine
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def cross(count: int = 64, side: int = 21) -> np.ndarray:
     """Images with one bright pixel in the middle, (count, side, side, 1)."""

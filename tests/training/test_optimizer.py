@@ -7,6 +7,8 @@ import pytest
 from search.training.optimizer import make_loss, make_optimizer, make_schedule
 from spaces.training import TUTORIAL_TRAINING
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def rates(name: str, steps: int = 1000) -> list[float]:
     schedule = make_schedule(name, 0.01, steps)

@@ -14,11 +14,14 @@ import pytest
 
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
+from search.training.epochs import Hooks
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
-from search.training.trainer import Hooks, Trainer
+from search.training.trainer import Trainer
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CNN = registry.load("cnn")
 RICH = CNN.active(
@@ -42,7 +45,7 @@ RICH = CNN.active(
 
 
 @pytest.fixture(scope="module")
-def task(small_mnist: Path, cache_dir: Path) -> Task:
+def task(small_mnist: Path, cache_dir: Path, one_thread: None) -> Task:
     dataset = prepare(str(small_mnist), cache_dir)
     protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3)
     return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
@@ -50,7 +53,7 @@ def task(small_mnist: Path, cache_dir: Path) -> Task:
 
 @pytest.fixture(scope="module")
 def trainer(task: Task) -> Trainer:
-    return Trainer(task)
+    return Trainer(task, checkpoint_seconds=0.0)
 
 
 def trial(config: dict | None = None, **changes: object) -> Trial:
@@ -117,14 +120,35 @@ def test_a_paused_trial_goes_on_bit_for_bit(trainer: Trainer, tmp_path: Path, pa
     assert numbers(resumed) == numbers(straight)
 
 
-def test_a_damaged_checkpoint_fails_with_its_cause(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
-    path.write_bytes(b"not a checkpoint")
-    outcome = trainer.run(trial(resume_from=str(path)))
-    assert (outcome.state, outcome.cause) == (State.FAILED, Cause.DATA)
-    trainer.run(trial(epochs=1, save_to=str(path)))
-    outcome = trainer.run(trial(RICH, resume_from=str(path)))
-    assert "another configuration" in outcome.message
+    first = trainer.run(trial(epochs=2, save_to=str(path)))
+    reports: list[EpochReport] = []
+    resumed = trainer.run(trial(epochs=3, resume_from=str(path)), Hooks(report=reports.append))
+    assert [report.epoch for report in reports] == [1, 2, 3]
+    assert reports[:2] == list(first.history)
+    assert resumed.seconds["fit"] > first.seconds["fit"]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration"])
+def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "state.npz"
+    if damage == "garbage":
+        path.write_bytes(b"not a checkpoint")
+    elif damage == "of another configuration":
+        trainer.run(trial(RICH, epochs=1, save_to=str(path)))
+    assert numbers(trainer.run(trial(resume_from=str(path)))) == numbers(trainer.run(trial()))
+
+
+def test_the_trained_model_is_saved_on_request(trainer: Trainer, tmp_path: Path) -> None:
+    import keras
+
+    path = tmp_path / "model.keras"
+    outcome = trainer.run(trial(RICH, phase=Phase.VERIFICATION, model_to=str(path)))
+    images = trainer._images(Phase.VERIFICATION)
+    probabilities = keras.saving.load_model(path).predict(images.score, verbose=0)
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != images.score_labels)
+    assert tuple(wrong) == outcome.wrong
 
 
 def test_a_diverging_trial_fails_with_its_cause(trainer: Trainer) -> None:
