@@ -20,10 +20,12 @@ from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.local import LocalExecutor
-from search.ledger import Ledger, Place, now
+from search.ledger import Ledger, now
 from search.progress import Progress
 from search.record import StudyHeader
-from search.study import Crew, SearchSource, drive
+from search.sources import SearchSource
+from search.storage import Place
+from search.study import Crew, drive
 from search.trial import Outcome, Trial
 from spaces import registry
 

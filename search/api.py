@@ -22,13 +22,15 @@ from search.execution.local import LocalExecutor
 from search.execution.ordered import OrderedExecutor
 from search.leaderboard.files import write_reports
 from search.leaderboard.rows import compute
-from search.ledger import Ledger, Place, read
+from search.ledger import Ledger, read
 from search.planning import NO_ENGINE, Plan, engine_for, make_plan
 from search.progress import Progress
 from search.protocol import ProtocolName
 from search.record import StudyRecord
 from search.settings import from_mapping
-from search.study import Crew, ReplicateSource, SearchSource, drive, reclaim
+from search.sources import ReplicateSource, SearchSource, reclaim
+from search.storage import Place
+from search.study import Crew, drive
 from search.trial import Cause, Trial
 from search.verification import estimate_seconds, repetitions, replicas
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
-from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from filelock import FileLock
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.distributions import distributions
-from search.errors import FatalError, UserError, unknown_name
+from search.errors import UserError, unknown_name
 from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.storage import Place, lock_folder, mend, open_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 SCHEMA = 1
@@ -41,30 +41,6 @@ _STATES: Mapping[State, TrialState] = {
     State.FAILED: TrialState.FAIL,
     State.INTERRUPTED: TrialState.FAIL,
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where studies are kept.
-
-    Args:
-        studies_dir: Folder with one folder a study.
-        storage: An Optuna storage URL, or None for a journal file in the study's folder.
-    """
-
-    studies_dir: Path
-    storage: str | None = None
-
-    def folder(self, name: str) -> Path:
-        """Returns a study's folder."""
-        return self.studies_dir / name
-
-    def names(self) -> list[str]:
-        """Returns the names of the studies kept here."""
-        if self.storage is not None:
-            found = [summary.study_name for summary in optuna.get_all_study_summaries(_open(self, ""))]
-            return sorted(name.rpartition("/")[0] for name in found if name.endswith(f"/{Phase.SEARCH.value}"))
-        return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
 
 
 class Ledger:
@@ -91,11 +67,11 @@ class Ledger:
         """
         known = _recorded_header(place, header.name)
         header = header if known is None else _same(known, header)
-        lock = _lock(place.folder(header.name))
+        lock = lock_folder(place.folder(header.name))
         try:
             if place.storage is None:
-                _mend(place.folder(header.name) / "ledger.journal")
-            return cls(place, header, _open(place, header.name), lock)
+                mend(place.folder(header.name) / "ledger.journal")
+            return cls(place, header, open_storage(place, header.name), lock)
         except BaseException:
             lock.release()
             raise
@@ -165,7 +141,7 @@ def read(place: Place, name: str) -> StudyRecord:
     header = _recorded_header(place, name)
     if header is None:
         raise UserError(f"Study {name!r} was stopped before it began.", hint="Run its command again.")
-    return _record(header, _open(place, name))
+    return _record(header, open_storage(place, name))
 
 
 def recorded(place: Place, header: StudyHeader) -> StudyRecord | None:
@@ -175,7 +151,7 @@ def recorded(place: Place, header: StudyHeader) -> StudyRecord | None:
         UserError: A study of this name is another one.
     """
     known = _recorded_header(place, header.name)
-    return None if known is None else _record(_same(known, header), _open(place, header.name))
+    return None if known is None else _record(_same(known, header), open_storage(place, header.name))
 
 
 def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None = None) -> list[StudyRecord]:
@@ -189,7 +165,7 @@ def _recorded_header(place: Place, name: str) -> StudyHeader | None:
     """Returns a study's header; None where there is no such study, or its first session died before writing it."""
     if name not in place.names():
         return None
-    attributes = _attributes(_open(place, name), name, Phase.SEARCH)
+    attributes = _attributes(open_storage(place, name), name, Phase.SEARCH)
     if attributes.get(SCHEMA_KEY, 0) > SCHEMA:
         raise UserError(
             f"The ledger of study {name!r} was written by a newer version. "
@@ -197,69 +173,6 @@ def _recorded_header(place: Place, name: str) -> StudyHeader | None:
             hint="Update this package.",
         )
     return StudyHeader.from_json(attributes[HEADER]) if HEADER in attributes else None
-
-
-def _lock(folder: Path) -> FileLock:
-    """Returns the lock on a study's folder, held, making the folder where needed."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise UserError(
-            f"Study {folder.name!r} is being run by another process. Received: a lock held on {folder / 'lock'}.",
-            hint="Wait for it to end, or start another study with --study NAME.",
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
-            hint="Name another with --studies-dir.",
-        ) from error
-    return lock
-
-
-def _open(place: Place, name: str) -> BaseStorage:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if place.storage is not None:
-        return _open_url(place.storage)
-    path = str(place.folder(name) / "ledger.journal")
-    try:
-        return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-    except (OSError, ValueError, KeyError) as error:
-        raise FatalError(
-            f"The ledger cannot be read. Received: {path} ({type(error).__name__}: {error}).",
-            hint="Its lines are JSON; keep a copy, then cut the file at the first line that is not.",
-        ) from error
-
-
-def _open_url(url: str) -> BaseStorage:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-
-    try:
-        shown = make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        raise UserError(
-            "The storage URL cannot be read. Expected: such as sqlite:///studies.db. Received: another form."
-        ) from None
-    try:
-        return get_storage(url)
-    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UserError(
-            f"The storage cannot be reached. Received: --storage {shown} ({reason}).",
-            hint="Check that the server runs and that its driver is installed.",
-        ) from None
-
-
-def _mend(path: Path) -> None:
-    """Cuts off a last line that its writer did not live to finish; every finished line is kept."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
 
 
 def _study(storage: BaseStorage, header: StudyHeader, phase: Phase) -> optuna.Study:

@@ -19,10 +19,11 @@ from search import seeds
 from search.engines.base import Engine
 from search.engines.registry import EnginePlan, make_engine
 from search.errors import UserError, unknown_name
-from search.ledger import Place, now, read
+from search.ledger import now, read
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.record import StudyHeader
 from search.settings import NAME, Settings
+from search.storage import Place
 from search.training.data import DatasetInfo, open_training, prepare
 from search.training.runtime import Backend, Device, Runtime, usable_gpus, versions
 from search.training.split import assign_roles, default_split

@@ -1,41 +1,20 @@
 """The loop: ask, submit, collect, judge, record, tell.
 
-A source says which trial comes next and hears how it went: the search itself (``SearchSource``), or a fixed list
-(``ReplicateSource``: verification and the baseline command). ``drive`` keeps an executor busy with it and records
-everything; it is the only place where engine, executor and ledger meet.
+A source says which trial comes next and hears how it went: the search itself, or a fixed list (``search.sources``).
+``drive`` keeps an executor busy with it and records everything.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
-from search import seeds
-from search.engines.base import Engine, SpaceExhausted, replay
-from search.errors import FatalError
 from search.execution.base import Executor, Finished, Key
 from search.ledger import Ledger
-from search.record import StudyRecord, TrialRecord
-from search.trial import (
-    BASELINE,
-    FOUND,
-    Cause,
-    Config,
-    EpochReport,
-    Outcome,
-    Phase,
-    State,
-    Trial,
-    identity,
-)
-from spaces.space import Space
+from search.trial import Cause, EpochReport, Outcome, State, Trial
 
-FAILURES_AT_START = 3
-"""So many failed trials with nothing else before them end the study: it is not the configurations that are at fault."""
 TICK_SECONDS = 0.2
 """Longest wait for an event before the clock is looked at."""
 
@@ -145,159 +124,3 @@ def _finished(outcome: Outcome, run: _Run, source: Source, crew: Crew) -> None:
     crew.ledger.finish(run.trial, outcome)
     crew.listener.finished(run.trial, outcome)
     source.finished(run.trial, outcome)
-
-
-class SearchSource:
-    """The search: the baseline first, then recipes, then what was interrupted, then what the engine proposes.
-
-    Args:
-        engine: Proposes; a fresh one, which this replays the recorded trials into.
-        ledger: For the recorded trials and the places of checkpoints.
-        trials: Trials in all, recorded ones included; None for no bound.
-        recipes: Whether to try the space's recipes.
-    """
-
-    def __init__(self, engine: Engine, ledger: Ledger, *, trials: int | None, recipes: bool) -> None:
-        header, record = ledger.header, ledger.read()
-        self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
-        self._checkpoints = ledger.folder / "checkpoints"
-        recorded = record.phase(Phase.SEARCH)
-        replay(engine, recorded)
-        self._number = len(recorded)
-        self._left = float("inf") if trials is None else trials - len(settled(record))
-        self._given = deque(_starts(header.space, record, recipes=recipes))
-        self._failed_at_start: int | None = None if _has_success(record) else 0
-        self.exhausted = False
-
-    def next(self) -> Trial | None:
-        """Returns the next trial, or None when the budget is spent or nothing is left to try."""
-        if self._left <= 0 or self.exhausted:
-            return None
-        try:
-            trial = self._trial(self._given.popleft() if self._given else Start())
-        except SpaceExhausted:
-            self.exhausted = True
-            return None
-        self._left -= 1
-        self._number += 1
-        return trial
-
-    def report(self, trial: Trial, report: EpochReport) -> bool:
-        """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are."""
-        return self._engine.report(trial.number, report) and trial.origin == FOUND
-
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Tells the engine; an interrupted trial keeps its checkpoint and does not count.
-
-        Raises:
-            FatalError: The first trials all failed; the rest would as well.
-        """
-        self._engine.tell(trial.number, outcome)
-        self._look_at_start(outcome)
-        if outcome.state is State.INTERRUPTED:
-            self._left += 1
-        elif trial.save_to is not None:
-            self._checkpoint(trial.seed).unlink(missing_ok=True)
-
-    def _look_at_start(self, outcome: Outcome) -> None:
-        if self._failed_at_start is None or outcome.state is State.INTERRUPTED:
-            return
-        self._failed_at_start = self._failed_at_start + 1 if outcome.state is State.FAILED else None
-        if self._failed_at_start == FAILURES_AT_START:
-            raise FatalError(
-                f"The first {FAILURES_AT_START} trials failed, the last with: {outcome.message}\n{outcome.traceback}",
-                hint="Mend the cause, then run the study anew under another name with --study.",
-            )
-
-    def _trial(self, start: Start) -> Trial:
-        config = self._engine.ask(self._number, given=start.config)
-        seed = seeds.derive(self._seed, Phase.SEARCH, self._number) if start.seed is None else start.seed
-        path = self._checkpoint(seed)
-        return Trial(
-            number=self._number,
-            config=config,
-            seed=seed,
-            epochs=self._epochs,
-            origin=start.origin,
-            resume_from=str(path) if path.exists() else None,
-            save_to=str(path),
-        )
-
-    def _checkpoint(self, seed: int) -> Path:
-        """Returns where a trial's state is kept; by seed, which a trial that is taken up again keeps."""
-        return self._checkpoints / f"{seed}.npz"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """What a trial starts from.
-
-    Args:
-        config: The configuration, or None to ask the engine.
-        origin: Where it comes from.
-        seed: The seed of an interrupted trial that is taken up again.
-    """
-
-    config: Config | None = None
-    origin: str = FOUND
-    seed: int | None = None
-
-
-def settled(record: StudyRecord) -> list[TrialRecord]:
-    """Returns the search trials that count: ended, and not merely interrupted."""
-    return [
-        known
-        for known in record.phase(Phase.SEARCH)
-        if known.outcome is not None and known.outcome.state is not State.INTERRUPTED
-    ]
-
-
-def _has_success(record: StudyRecord) -> bool:
-    return any(known.outcome and known.outcome.state is not State.FAILED for known in settled(record))
-
-
-def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
-    """Returns what is tried before the engine is asked: baseline, recipes, interrupted; nothing that was settled."""
-    starts = [Start(config=space.baseline, origin=BASELINE)]
-    if recipes:
-        starts += [Start(config=space.recipe(name), origin=f"recipe: {name}") for name in space.recipes]
-    interrupted = [known.trial for known in record.phase(Phase.SEARCH) if known not in settled(record)]
-    starts += [Start(config=trial.config, origin=trial.origin) for trial in interrupted]
-    seeds_of = {identity(trial.config): trial.seed for trial in interrupted}
-    done = {identity(known.trial.config) for known in settled(record)}
-    unique: dict[str, Start] = {}
-    for start in starts:
-        key = identity(start.config or {})
-        unique.setdefault(key, dataclasses.replace(start, seed=seeds_of.get(key)))
-    return [start for key, start in unique.items() if key not in done]
-
-
-class ReplicateSource:
-    """A fixed list of trials, none of them ever pruned.
-
-    Args:
-        trials: In the order they are to be run.
-    """
-
-    def __init__(self, trials: Iterable[Trial]) -> None:
-        self._trials = deque(trials)
-
-    def next(self) -> Trial | None:
-        """Returns the next trial of the list."""
-        return self._trials.popleft() if self._trials else None
-
-    def report(self, trial: Trial, report: EpochReport) -> bool:
-        """Never prunes."""
-        return False
-
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Needs to know nothing."""
-
-
-def reclaim(ledger: Ledger) -> int:
-    """Marks trials that their coordinator did not live to finish as interrupted; returns how many there were."""
-    orphans = [known.trial for known in ledger.read().trials if known.outcome is None]
-    cause = Cause.COORDINATOR_DIED
-    for trial in orphans:
-        ledger.finish(trial, Outcome(state=State.INTERRUPTED, cause=cause, message=cause.value))
-    return len(orphans)

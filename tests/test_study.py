@@ -14,10 +14,12 @@ from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
-from search.ledger import Ledger, Place
+from search.ledger import Ledger
 from search.progress import Progress
 from search.record import StudyRecord
-from search.study import Crew, ReplicateSource, SearchSource, drive, reclaim, settled
+from search.sources import ReplicateSource, SearchSource, reclaim, settled
+from search.storage import Place
+from search.study import Crew, drive
 from search.trial import BASELINE, FOUND, Cause, Outcome, Phase, State, Trial
 from search.verification import estimate_seconds, finalists, repetitions, replicas
 

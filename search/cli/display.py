@@ -22,7 +22,7 @@ from search.planning import NO_ENGINE, Plan
 from search.progress import Progress
 from search.protocol import ProtocolName
 from search.record import StudyRecord
-from search.study import settled
+from search.sources import settled
 from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial
 
 

@@ -15,7 +15,7 @@ from search.ledger import recorded
 from search.planning import Plan
 from search.protocol import ProtocolName
 from search.record import StudyRecord
-from search.study import settled
+from search.sources import settled
 from search.trial import BASELINE, Outcome, State, Trial
 from search.verification import ALL_OVER_TRAINING_SHARE
 

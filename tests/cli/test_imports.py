@@ -44,7 +44,8 @@ def test_spaces_import_neither_keras_nor_optuna(words: tuple[str, ...]) -> None:
 def test_a_leaderboard_imports_no_keras(tmp_path: Path) -> None:
     from makers import complete, header, trial
 
-    from search.ledger import Ledger, Place
+    from search.ledger import Ledger
+    from search.storage import Place
 
     with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))

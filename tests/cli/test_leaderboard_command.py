@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from search.cli.leaderboard import command
 from search.errors import UserError
 from search.leaderboard.formats import FORMATS
-from search.ledger import Ledger, Place
+from search.ledger import Ledger
 from search.record import StudyRecord
+from search.storage import Place
 from search.trial import Phase
 from tests.leaderboard import records
 

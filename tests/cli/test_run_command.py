@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from search.ledger import Place, read
+from search.ledger import read
+from search.storage import Place
 from search.trial import BASELINE, Phase, State
 
 SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2")

@@ -9,8 +9,9 @@ import pytest
 from makers import TINY, complete, header, trial
 
 from search.errors import UserError
-from search.ledger import Ledger, Place, read
+from search.ledger import Ledger, read
 from search.protocol import Split
+from search.storage import Place
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 from spaces import Int
 

@@ -10,7 +10,8 @@ from ledger_contract import LedgerContract
 from makers import complete, header, trial
 
 from search.errors import FatalError, UserError
-from search.ledger import Ledger, Place, read
+from search.ledger import Ledger, read
+from search.storage import Place
 
 
 class TestJournal(LedgerContract):
@@ -44,6 +45,16 @@ def test_a_line_cut_short_costs_that_line_only(tmp_path: Path) -> None:
         ledger.begin(trial(3))
         ledger.finish(trial(3), complete(9.0))
     assert read(place, "study").trials[:3] == before.trials
+    assert len(read(place, "study").trials) == 4
+
+
+def test_a_lock_left_by_a_killed_writer_is_cleared_away(tmp_path: Path) -> None:
+    place, path = _journal(tmp_path)
+    left = path.with_name("ledger.journal.lock")
+    left.touch()
+    with Ledger.open(place, header()) as ledger:
+        assert not left.exists()
+        ledger.begin(trial(3))
     assert len(read(place, "study").trials) == 4
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from search.ledger import Place, read
+from search.ledger import read
 from search.record import StudyRecord, TrialRecord
+from search.storage import Place
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,114 @@
+"""Where studies are kept: folders, journal files and databases, opened, locked and mended.
+
+Knows Optuna's storages and nothing of what is written into them; the ledger does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from search.errors import FatalError, UserError
+from search.trial import Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where studies are kept.
+
+    Args:
+        studies_dir: Folder with one folder a study.
+        storage: An Optuna storage URL, or None for a journal file in the study's folder.
+    """
+
+    studies_dir: Path
+    storage: str | None = None
+
+    def folder(self, name: str) -> Path:
+        """Returns a study's folder."""
+        return self.studies_dir / name
+
+    def names(self) -> list[str]:
+        """Returns the names of the studies kept here."""
+        if self.storage is not None:
+            found = [summary.study_name for summary in optuna.get_all_study_summaries(open_storage(self, ""))]
+            return sorted(name.rpartition("/")[0] for name in found if name.endswith(f"/{Phase.SEARCH.value}"))
+        return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
+
+
+def open_storage(place: Place, name: str) -> BaseStorage:
+    """Opens a study's journal, or the database that holds all studies.
+
+    Raises:
+        UserError: The database cannot be reached; its password is not shown.
+        FatalError: The journal is damaged.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if place.storage is not None:
+        return _open_url(place.storage)
+    path = str(place.folder(name) / "ledger.journal")
+    try:
+        return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
+    except (OSError, ValueError, KeyError) as error:
+        raise FatalError(
+            f"The ledger cannot be read. Received: {path} ({type(error).__name__}: {error}).",
+            hint="Its lines are JSON; keep a copy, then cut the file at the first line that is not.",
+        ) from error
+
+
+def _open_url(url: str) -> BaseStorage:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        raise UserError(
+            "The storage URL cannot be read. Expected: such as sqlite:///studies.db. Received: another form."
+        ) from None
+    try:
+        return get_storage(url)
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise UserError(
+            f"The storage cannot be reached. Received: --storage {shown} ({reason}).",
+            hint="Check that the server runs and that its driver is installed.",
+        ) from None
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Returns the lock on a study's folder, held, making the folder where needed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"Study {folder.name!r} is being run by another process. Received: a lock held on {folder / 'lock'}.",
+            hint="Wait for it to end, or start another study with --study NAME.",
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
+            hint="Name another with --studies-dir.",
+        ) from error
+    return lock
+
+
+def mend(path: Path) -> None:
+    """Clears away what a killed writer left: its lock, and a last line that it did not live to finish.
+
+    To be called with the study's folder locked, so that there is no other writer.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
