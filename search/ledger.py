@@ -230,7 +230,7 @@ def _same(recorded: StudyHeader, wanted: StudyHeader) -> StudyHeader:
     Raises:
         UserError: It does not; the message names each difference.
     """
-    old, new = _flat(_identity(recorded)), _flat(_identity(wanted))
+    old, new = _identity(recorded), _identity(wanted)
     differing = [
         f"{name} (recorded {old.get(name, 'nothing')}, received {new.get(name, 'nothing')})"
         for name in sorted(old.keys() | new.keys())
@@ -245,9 +245,11 @@ def _same(recorded: StudyHeader, wanted: StudyHeader) -> StudyHeader:
 
 
 def _identity(header: StudyHeader) -> dict[str, Any]:
-    """Returns what makes a study this one; its name, time, versions and command do not."""
+    """Returns what makes a study this one, by dotted names; its name, time, versions, command and words do not."""
     document = header.to_json()
-    return {key: document[key] for key in ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")}
+    parts = ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")
+    flat = _flat({part: document[part] for part in parts})
+    return {name: value for name, value in flat.items() if name.rpartition(".")[2] not in ("doc", "unit", "source")}
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

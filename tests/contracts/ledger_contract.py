@@ -92,6 +92,16 @@ class LedgerContract:
         assert "--study" in refusal.value.hint
         assert read(place, "study") == before
 
+    def test_a_reworded_space_is_the_same_study(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        with Ledger.open(place, header()):
+            pass
+        reworded = dataclasses.replace(
+            TINY.narrow({"width": dataclasses.replace(TINY.parameters["width"], doc="Said better.")}), doc="Too."
+        )
+        with Ledger.open(place, header(space=reworded)):
+            pass
+
     def test_only_one_process_writes(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
         with Ledger.open(place, header()), pytest.raises(UserError, match="another process"):

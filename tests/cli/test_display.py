@@ -1,0 +1,75 @@
+"""The displays: the live line on a real terminal (a pseudo-terminal), and what the lines say."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RICH = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+
+
+def in_terminal(folder: Path, words: list[str], interrupt_after: str | None = None) -> tuple[int, str]:
+    """Runs ``python -m search`` on a pseudo-terminal and returns its exit code and everything it drew.
+
+    Args:
+        folder: Working folder.
+        words: Arguments.
+        interrupt_after: Two Ctrl-C are sent, one after the other, once this text was drawn.
+    """
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "search", *words]
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, **RICH}, process_group=0
+    )
+    os.close(theirs)
+    drawn = b""
+    while True:
+        try:
+            chunk = os.read(ours, 4096)
+        except OSError:  # Linux says so when the last writer has left
+            break
+        if not chunk:
+            break
+        drawn += chunk
+        if interrupt_after and interrupt_after in drawn.decode(errors="replace"):
+            interrupt_after = None
+            for _ in range(2):
+                os.kill(process.pid, signal.SIGINT)
+                time.sleep(0.5)
+    os.close(ours)
+    return process.wait(timeout=60), drawn.decode(errors="replace")
+
+
+@pytest.fixture
+def words(small_mnist: Path, cache_dir: Path) -> list[str]:
+    options = ["--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "shown", "--seed", "1"]
+    return ["run", *options, "--fix", "filters_1=8", "--replicates", "1"]
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_one_live_line_and_keeps_its_cursor(words: list[str], tmp_path: Path) -> None:
+    code, drawn = in_terminal(tmp_path, [*words, "--trials", "2", "--epochs", "6"])
+    assert code == 0, drawn
+    assert "running (epoch" in drawn
+    assert "to baseline)" in drawn
+    assert re.search(r"\d+:\d\d  about \d+:\d\d left", drawn)
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") > 0
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", drawn)]
+    live = [line for line in lines if "running (epoch" in line]
+    assert all(len(line) <= 80 for line in live)
+
+
+@pytest.mark.slow
+def test_two_interrupts_leave_the_terminal_as_it_was(words: list[str], tmp_path: Path) -> None:
+    code, drawn = in_terminal(tmp_path, [*words, "--trials", "2", "--epochs", "5000"], interrupt_after="epoch 2/5000")
+    assert code == 130, drawn
+    assert "Traceback" not in drawn
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") > 0

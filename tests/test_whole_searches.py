@@ -1,0 +1,69 @@
+"""Whole searches with two real workers: reproducible when ordered, over when the time is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from search.ledger import read
+from search.record import StudyRecord
+from search.storage import Place
+from search.trial import Phase, State
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder: Path, *words: str) -> tuple[StudyRecord, str]:
+    """Runs a session in a folder and returns the record and what was said."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "search", "run", "--study", "whole", "--seed", "3", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return read(Place(studies_dir=folder / "studies"), "whole"), done.stderr
+
+
+@pytest.fixture
+def data(small_mnist: Path, cache_dir: Path) -> tuple[str, ...]:
+    small = ("--range", "filters_1=8:32", "--range", "conv_stages=1:2", "--fix", "dense_1=32")
+    return ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), *small)
+
+
+def told(record: StudyRecord) -> list[str]:
+    """What must be the same at every run: configs, seeds, states and errors bit for bit."""
+    return [
+        json.dumps([dict(known.trial.config), known.trial.seed, known.outcome.state, known.outcome.error_percent])
+        for known in record.trials
+    ]
+
+
+def test_an_ordered_search_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:
+    words = (*data, "--ordered", "--workers", "2", "--trials", "9", "--epochs", "4", "--replicates", "2")
+    first, _ = run(tmp_path / "first", *words)
+    second, _ = run(tmp_path / "second", *words)
+    assert told(first) == told(second)
+    assert len(first.phase(Phase.SEARCH)) == 9
+
+
+def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:
+    words = (*data, "--workers", "1", "--trials", "7", "--epochs", "3", "--replicates", "1")
+    assert told(run(tmp_path / "first", *words)[0]) == told(run(tmp_path / "second", *words)[0])
+
+
+def test_a_time_budget_holds_and_is_done_when_it_is_used(tmp_path: Path, data: tuple[str, ...]) -> None:
+    words = (*data, "--epochs", "4", "--replicates", "2")
+    started = time.monotonic()
+    record, _ = run(tmp_path / "study", *words, "--timeout", "45s")
+    assert record.exhausted_seconds == 45.0
+    assert time.monotonic() - started < 90  # verification is estimated, not cut
+    verified = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
+    assert len(verified) == 4
+    again, said = run(tmp_path / "study", *words, "--timeout", "45s")
+    assert again.trials == record.trials
+    assert "Nothing left to do" in said
+    more, _ = run(tmp_path / "study", *words, "--timeout", "70s")
+    assert len(more.trials) > len(record.trials)
