@@ -89,18 +89,18 @@ class Tally:
         return left * sum(self._seconds) / len(self._seconds) / self.plan.workers if self._seconds else None
 
     def line(self) -> str:
-        """Returns the live line."""
+        """Returns the live line; with two workers it fits into 80 columns."""
         if self.budget.is_stopping:
             return "stopping in good order; once more to stop at once"
-        done = f"{self.ended} trials done" if self.replicas is None else f"{self.replicated}/{self.replicas} runs done"
-        epochs = ", ".join(f"{epoch}/{trial.epochs}" for trial, epoch in self.running.values())
-        parts = [done, f"{len(self.running)} running" + (f" (epoch {epochs})" if epochs else "")]
+        parts = [f"{self.ended} done" if self.replicas is None else f"{self.replicated}/{self.replicas} runs"]
+        if self.running:
+            parts.append("epoch " + ", ".join(f"{epoch}/{trial.epochs}" for trial, epoch in self.running.values()))
         if self.best is not None:
             gain = f" ({self.best - self.baseline:+.2f} to baseline)" if self.baseline is not None else ""
             parts.append(f"best {self.best:.2f} %{gain}")
-        parts.append(clock(self.budget.spent()))
         eta = self.eta_seconds()
-        return "  ".join([*parts, f"about {clock(eta)} left"] if eta is not None else parts)
+        parts.append(clock(self.budget.spent()) + (f", ~{clock(eta)} left" if eta is not None else ""))
+        return "  ".join(parts)
 
     def farewell(self) -> str:
         """Returns what is to be said at the end beside the results; mostly nothing."""

@@ -73,17 +73,17 @@ class Runtime:
     def configure(self) -> dict[str, Any]:
         """Sets threads and determinism in this process and returns what it runs on, for the record."""
         return {
-            "device": _CONFIGURE[self.backend](self),
             "backend": self.backend.value,
             "threads": self.threads,
             "deterministic": self.deterministic,
+            **_CONFIGURE[self.backend](self),
             "pid": os.getpid(),
             **machine(),
             "versions": versions("keras", self.backend.value, "numpy"),
         }
 
 
-def _tensorflow(runtime: Runtime) -> str:
+def _tensorflow(runtime: Runtime) -> dict[str, Any]:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
@@ -91,22 +91,24 @@ def _tensorflow(runtime: Runtime) -> str:
     if runtime.deterministic:
         tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {"device_name": "CPU"}
+    return {"device": str(details.get("device_name", "GPU"))}
 
 
-def _jax(runtime: Runtime) -> str:
+def _jax(runtime: Runtime) -> dict[str, Any]:
     import jax
 
     device = jax.devices()[0]
-    return "CPU" if device.platform == "cpu" else str(device.device_kind)
+    name = "CPU" if device.platform == "cpu" else str(device.device_kind)
+    return {"device": name, "threads": None, "deterministic": None}  # JAX lets neither be set here
 
 
-def _torch(runtime: Runtime) -> str:
+def _torch(runtime: Runtime) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(runtime.threads)
     torch.use_deterministic_algorithms(runtime.deterministic)
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"}
 
 
 _CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH: _torch}

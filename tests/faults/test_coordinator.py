@@ -33,6 +33,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "study": "hardy",
         "seed": 0,
         "trials": TRIALS,
+        "finalists": 2,
         "replicates": REPLICATES,
         "epochs": 12,
         "pruner": "none",
