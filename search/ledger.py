@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.distributions import distributions
 from search.errors import UserError, unknown_name
-from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.record import StudyHeader, StudyRecord, TrialRecord, flat
 from search.storage import Place, lock_folder, mend, open_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
@@ -248,16 +248,8 @@ def _identity(header: StudyHeader) -> dict[str, Any]:
     """Returns what makes a study this one, by dotted names; its name, time, versions, command and words do not."""
     document = header.to_json()
     parts = ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")
-    flat = _flat({part: document[part] for part in parts})
-    return {name: value for name, value in flat.items() if name.rpartition(".")[2] not in ("doc", "unit", "source")}
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns nested dicts as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+    named = flat({part: document[part] for part in parts})
+    return {name: value for name, value in named.items() if name.rpartition(".")[2] not in ("doc", "unit", "source")}
 
 
 def _some(texts: Sequence[str], most: int = 4) -> str:

@@ -113,3 +113,11 @@ class StudyRecord:
             watched += self.phase(Phase.SEARCH)
         epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in watched)
         return len(self.phase(Phase.VERIFICATION)) + epochs
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns a nested mapping as one level, keys joined by dots."""
+    level: dict[str, Any] = {}
+    for key, value in values.items():
+        level |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return level

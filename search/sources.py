@@ -148,10 +148,11 @@ def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
     starts = [Start(config=space.baseline, origin=BASELINE)]
     if recipes:
         starts += [Start(config=space.recipe(name), origin=f"recipe: {name}") for name in space.recipes]
-    interrupted = [known.trial for known in record.phase(Phase.SEARCH) if known not in settled(record)]
+    done = {identity(known.trial.config) for known in settled(record)}
+    numbers = {known.trial.number for known in settled(record)}
+    interrupted = [known.trial for known in record.phase(Phase.SEARCH) if known.trial.number not in numbers]
     starts += [Start(config=trial.config, origin=trial.origin) for trial in interrupted]
     seeds_of = {identity(trial.config): trial.seed for trial in interrupted}
-    done = {identity(known.trial.config) for known in settled(record)}
     unique: dict[str, Start] = {}
     for start in starts:
         key = identity(start.config or {})

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from search.leaderboard import words
 from search.leaderboard.board import UNFINISHED, Board, Row
 from search.leaderboard.statistics import Interval
+from search.record import flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "protocol_version": Column("Major.Minor.", lambda row: row.study.protocol.version),
         "protocol_epochs": Column("Epochs that a trial is given.", lambda row: row.study.protocol.epochs),
         "environment": Column(
-            "Versions and hardware of the run that gave the figure.", lambda row: words.flat(row.environment)
+            "Versions and hardware of the run that gave the figure.", lambda row: flat(row.environment)
         ),
         "command": Column("The command that made the study.", lambda row: row.study.command),
         "caveat": Column("What the figure must not be taken for.", lambda row: row.caveat),

@@ -17,6 +17,7 @@ from tabulate import tabulate
 from search.leaderboard import tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.verdict import verdict
+from search.record import flat
 
 _RUNS = tables.Column(
     "Test error % by seed",
@@ -73,7 +74,7 @@ def _winner(row: Row) -> Iterator[str]:
         "split_seed": judged.split_seed,
     }
     yield _fence("toml", (*(f"{name} = {_value(value)}" for name, value in settings.items()), "", "[fix]", *values))
-    environment = [f"{key.rpartition('.')[2]} {value}" for key, value in words.flat(row.environment).items()]
+    environment = [f"{key.rpartition('.')[2]} {value}" for key, value in flat(row.environment).items()]
     if environment:
         yield f"Its test runs ran on: {escape(', '.join(environment))}."
 

@@ -73,11 +73,12 @@ def _searched(study: StudyRecord) -> list[Row]:
 def _standing(study: StudyRecord) -> list[TrialRecord]:
     """Returns the search trials without those that were interrupted and taken up again later."""
     searched = study.phase(Phase.SEARCH)
-    last = {(record.trial.seed, identity(record.trial.config)): record for record in searched}
+    last = {(record.trial.seed, identity(record.trial.config)): record.trial.number for record in searched}
+    latest = set(last.values())
     return [
         record
         for record in searched
-        if not (record.outcome and record.outcome.state is State.INTERRUPTED) or record in last.values()
+        if not (record.outcome and record.outcome.state is State.INTERRUPTED) or record.trial.number in latest
     ]
 
 

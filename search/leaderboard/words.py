@@ -92,11 +92,3 @@ def settings(values: Mapping[str, Any]) -> str:
     return " ".join(
         f"{name}={value:.4g}" if type(value) is float else f"{name}={value}" for name, value in values.items()
     )
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns a nested mapping as one level, keys joined by dots."""
-    level: dict[str, Any] = {}
-    for key, value in values.items():
-        level |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return level
