@@ -23,7 +23,7 @@ from search.execution.local import LocalExecutor
 from search.ledger import Ledger, now
 from search.progress import Progress
 from search.record import StudyHeader
-from search.sources import SearchSource
+from search.sources import Limits, SearchSource
 from search.storage import Place
 from search.study import Crew, drive
 from search.trial import Outcome, Trial
@@ -66,7 +66,7 @@ def main() -> None:
         closing(LocalExecutor(shared, workers=1, log_dir=Path(folder))) as executor,
     ):
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=0, epochs=2)
-        source = SearchSource(engine, ledger, trials=options.trials, recipes=True)
+        source = SearchSource(engine, ledger, limits=Limits(trials=options.trials), recipes=True)
         drive(source, Crew(executor=executor, ledger=ledger, listener=meter, stop=lambda: None))
     ms = [1000 * seconds for seconds in meter.added]
     table(["added to a trial", "median, ms", "mean, ms", "most, ms"], [("loop", median(ms), fmean(ms), max(ms))])

@@ -28,7 +28,7 @@ from search.progress import Progress
 from search.protocol import ProtocolName
 from search.record import StudyRecord
 from search.settings import from_mapping
-from search.sources import ReplicateSource, SearchSource, reclaim
+from search.sources import Limits, ReplicateSource, SearchSource, reclaim
 from search.storage import Place
 from search.study import Crew, drive
 from search.trial import Cause, Trial
@@ -130,7 +130,13 @@ class _Session:
 
     def crew(self, stop: Callable[[], Cause | None]) -> Crew:
         """Returns the loop's companions, with its own reason to stop."""
-        return Crew(executor=self.executor, ledger=self.ledger, listener=self.progress, stop=stop)
+        return Crew(
+            executor=self.executor,
+            ledger=self.ledger,
+            listener=self.progress,
+            stop=stop,
+            clock=self.budget.spent,
+        )
 
 
 @contextmanager
@@ -161,7 +167,9 @@ def make_executor(plan: Plan, log_dir: Path) -> Executor:
 
 def _search(session: _Session) -> None:
     settings, ledger = session.plan.settings, session.ledger
-    source = SearchSource(engine_for(ledger.header), ledger, trials=settings.trials, recipes=settings.recipes)
+    bounds = {"trials": settings.trials, "epochs": settings.total_epochs}
+    limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
+    source = SearchSource(engine_for(ledger.header), ledger, limits=limits, recipes=settings.recipes)
     drive(source, session.crew(session.budget.stop_search))
     if source.exhausted:
         session.progress.exhausted()

@@ -31,12 +31,13 @@ from search.record import StudyHeader, StudyRecord, TrialRecord, flat
 from search.storage import Place, lock_folder, mend, open_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
-SCHEMA = 1
-"""Version of the attributes; a ledger of a newer one is refused."""
+SCHEMA = 2
+"""Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on."""
 HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
 TRIAL, OUTCOME = "trial", "outcome"
 _STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
+    State.PAUSED: TrialState.PRUNED,
     State.PRUNED: TrialState.PRUNED,
     State.FAILED: TrialState.FAIL,
     State.INTERRUPTED: TrialState.FAIL,

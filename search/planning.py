@@ -17,7 +17,7 @@ import psutil
 
 from search import seeds
 from search.engines.base import Engine
-from search.engines.registry import EnginePlan, make_engine
+from search.engines.registry import ENGINES, EngineChoice, choose_engine, make_engine
 from search.errors import UserError, unknown_name
 from search.ledger import now, read
 from search.protocol import EvaluationProtocol, ProtocolName, Split
@@ -49,7 +49,7 @@ class Plan:
         place: Where it is kept.
         task: What its trials share.
         workers: Trials at a time.
-        settings: The settings it was made from, the default budget filled in.
+        settings: The settings it was made from, the default budget, sampler and pruner filled in.
     """
 
     header: StudyHeader
@@ -65,6 +65,7 @@ def make_plan(settings: Settings) -> Plan:
     Raises:
         UserError: Something cannot be used as given; nothing was written but the data cache.
     """
+    settings = _completed(settings)
     space, source = load_space(settings)
     protocol_name = _choice(ProtocolName, settings.protocol, "protocol")
     runtime = make_runtime(settings)
@@ -87,11 +88,11 @@ def make_plan(settings: Settings) -> Plan:
         space_source=source,
         protocol=protocol,
         engine=settings.engine,
-        sampler=settings.sampler,
-        pruner=settings.pruner,
+        sampler=settings.sampler or NO_ENGINE,
+        pruner=settings.pruner or NO_ENGINE,
         seed=settings.seed or 0,
         created=now(),
-        versions=versions("tensorflow", "keras", "optuna", "numpy", "keras-image-search"),
+        versions=versions("tensorflow", "keras", "optuna", "keras-tuner", "numpy", "keras-image-search"),
     )
     if settings.engine != NO_ENGINE:
         engine_for(header)  # an unknown sampler or a missing extra is said now, before a storage is opened
@@ -101,19 +102,13 @@ def make_plan(settings: Settings) -> Plan:
     if protocol_name is ProtocolName.HOLDOUT:
         assign_roles(open_training(dataset), split=protocol.split, seed=protocol.split_seed)  # so is a lopsided block
     workers = settings.workers or default_workers(runtime)
-    return Plan(header=header, place=place, task=task, workers=workers, settings=_with_budget(settings))
+    return Plan(header=header, place=place, task=task, workers=workers, settings=settings)
 
 
 def engine_for(header: StudyHeader) -> Engine:
     """Returns a fresh engine for a study."""
-    plan = EnginePlan(
-        space=header.space,
-        sampler=header.sampler,
-        pruner=header.pruner,
-        seed=header.seed,
-        epochs=header.protocol.epochs,
-    )
-    return make_engine(header.engine, plan)
+    choice = EngineChoice(engine=header.engine, sampler=header.sampler, pruner=header.pruner)
+    return make_engine(choice, header.space, seed=header.seed, epochs=header.protocol.epochs)
 
 
 def load_space(settings: Settings) -> tuple[Space, str]:
@@ -161,8 +156,13 @@ def default_workers(runtime: Runtime) -> int:
 
 
 def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
-    """Returns a study's name from what it does: data set, space, and sampler or "baseline"."""
-    what = "baseline" if settings.engine == NO_ENGINE else settings.sampler
+    """Returns a study's name from what it does: data set, space, and sampler or "baseline".
+
+    An engine other than the default stands before its sampler, since both may have one of the same name.
+    """
+    what = "baseline" if settings.engine == NO_ENGINE else str(settings.sampler)
+    if settings.engine not in (NO_ENGINE, next(iter(ENGINES))):
+        what = f"{settings.engine}-{what}"
     tutorial = "-tutorial" if settings.protocol == ProtocolName.TUTORIAL and settings.engine != NO_ENGINE else ""
     name = f"{Path(dataset.name).stem}-{space.name}-{what}{tutorial}"
     return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in name).lstrip("._-")
@@ -186,9 +186,13 @@ def _check_folder(option: str, folder: Path) -> None:
         raise UserError(f"{nearest} {reason}. Received: {flag} {folder}.", hint=f"Name another with {flag}.")
 
 
-def _with_budget(settings: Settings) -> Settings:
-    if settings.trials is None and settings.timeout is None:
-        return dataclasses.replace(settings, timeout=DEFAULT_SECONDS)
+def _completed(settings: Settings) -> Settings:
+    """Returns the settings with engine, sampler, pruner and budget filled in."""
+    if settings.engine != NO_ENGINE:
+        choice = choose_engine(settings.engine, sampler=settings.sampler, pruner=settings.pruner)
+        settings = dataclasses.replace(settings, engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner)
+    if settings.trials is None and settings.timeout is None and settings.total_epochs is None:
+        settings = dataclasses.replace(settings, timeout=DEFAULT_SECONDS)
     return settings
 
 

@@ -23,3 +23,8 @@ def derive(study_seed: int, phase: Phase, number: int) -> int:
 def draw() -> int:
     """Returns a fresh seed, for a study that was given none."""
     return secrets.randbelow(2**31)
+
+
+def draw_seed(study_seed: int, number: int, attempt: int) -> int:
+    """Returns the seed with which an engine draws the configuration of a trial, in [0, 2**32)."""
+    return int(np.random.SeedSequence([study_seed, number, attempt]).generate_state(1)[0])

@@ -39,9 +39,20 @@ class Settings:
         "Time in all, verification included, such as 20m. 15m when neither this nor --trials is given.",
         kind="duration",
     )
-    engine: str = _option("optuna", "Who proposes configurations.")
-    sampler: str = _option("tpe", "How: tpe, gp, cmaes, random, qmc, grid or nsga2.")
-    pruner: str = _option("asha", "Which trials end early: none, median, asha, hyperband or wilcoxon.")
+    total_epochs: int | None = _option(
+        None, "Epochs of all search trials together; a budget that is the same for every engine."
+    )
+    engine: str = _option(
+        "optuna", "Who proposes configurations: optuna or keras-tuner, and how, as in keras-tuner:hyperband."
+    )
+    sampler: str | None = _option(
+        None,
+        "The same apart. optuna: tpe (default), gp, cmaes, random, qmc, grid, nsga2; "
+        "keras-tuner: bayesian (default), hyperband, random, grid.",
+    )
+    pruner: str | None = _option(
+        None, "Which trials end early. optuna: asha (default), median, hyperband, wilcoxon, none; keras-tuner: none."
+    )
     epochs: int = _option(10, "Epochs of a full trial.")
     fix: Mapping[str, Any] = _option({}, "Fix a parameter: --fix batch_size=200. Repeatable.", kind="pairs")
     range: Mapping[str, Any] = _option(
@@ -66,11 +77,9 @@ class Settings:
     cache_dir: str | None = _option(None, "Folder of decompressed data; the platform's cache folder by default.")
 
     def __post_init__(self) -> None:
-        for name, least in (("trials", 0), ("epochs", 1), ("finalists", 0), ("replicates", 1), ("workers", 1)):
-            _at_least(name, getattr(self, name), least)
-        _at_least("threads", self.threads, 1)
-        _at_least("timeout", self.timeout, 0)
-        for name in ("seed", "split_seed"):
+        for name in ("epochs", "replicates", "workers", "threads"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("trials", "total_epochs", "timeout", "finalists", "seed", "split_seed"):
             _at_least(name, getattr(self, name), 0)
         if self.study is not None and not NAME.fullmatch(self.study):
             raise UserError(

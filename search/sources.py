@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search import seeds
-from search.engines.base import Engine, SpaceExhausted, replay
+from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
 from search.errors import FatalError
 from search.ledger import Ledger
 from search.record import StudyRecord, TrialRecord
@@ -20,10 +20,10 @@ from search.trial import (
     BASELINE,
     FOUND,
     Cause,
-    Config,
     EpochReport,
     Outcome,
     Phase,
+    Proposal,
     State,
     Trial,
     identity,
@@ -40,32 +40,38 @@ class SearchSource:
     Args:
         engine: Proposes; a fresh one, which this replays the recorded trials into.
         ledger: For the recorded trials and the places of checkpoints.
-        trials: Trials in all, recorded ones included; None for no bound.
+        limits: When to stop, recorded trials included.
         recipes: Whether to try the space's recipes.
     """
 
-    def __init__(self, engine: Engine, ledger: Ledger, *, trials: int | None, recipes: bool) -> None:
+    def __init__(self, engine: Engine, ledger: Ledger, *, limits: Limits, recipes: bool) -> None:
         header, record = ledger.header, ledger.read()
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
         self._checkpoints = ledger.folder / "checkpoints"
         recorded = record.phase(Phase.SEARCH)
         replay(engine, recorded)
         self._number = len(recorded)
-        self._left = float("inf") if trials is None else trials - len(settled(record))
+        self._seeds = {known.trial.number: known.trial.seed for known in recorded}
+        self._paused = {known.trial.number for known in recorded if _is_paused(known)}
+        self._trials_left = limits.trials - len(settled(record))
+        self._epochs_left = limits.epochs - sum(known.outcome.epochs_trained for known in recorded if known.outcome)
         self._given = deque(_starts(header.space, record, recipes=recipes))
         self._failed_at_start: int | None = None if _has_success(record) else 0
         self.exhausted = False
 
     def next(self) -> Trial | None:
-        """Returns the next trial, or None when the budget is spent or nothing is left to try."""
-        if self._left <= 0 or self.exhausted:
+        """Returns the next trial, or None when the budget is spent, or nothing is left to try or can be tried yet."""
+        if self._trials_left <= 0 or self._epochs_left <= 0 or self.exhausted:
             return None
         try:
             trial = self._trial(self._given.popleft() if self._given else Start())
+        except NothingYet:
+            return None
         except SpaceExhausted:
             self.exhausted = True
             return None
-        self._left -= 1
+        self._trials_left -= 1
+        self._epochs_left -= trial.last_epoch  # as long as it runs; then what it trained
         self._number += 1
         return trial
 
@@ -74,17 +80,30 @@ class SearchSource:
         return self._engine.report(trial.number, report) and trial.origin == FOUND
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Tells the engine; an interrupted trial keeps its checkpoint and does not count.
+        """Tells the engine; an interrupted trial does not count, and keeps its checkpoint for when it is taken up again.
+
+        So do paused trials for as long as the engine may go on from them.
 
         Raises:
             FatalError: The first trials all failed; the rest would as well.
         """
         self._engine.tell(trial.number, outcome)
         self._look_at_start(outcome)
+        self._epochs_left += trial.last_epoch - outcome.epochs_trained
         if outcome.state is State.INTERRUPTED:
-            self._left += 1
-        elif trial.save_to is not None:
+            self._trials_left += 1
+        elif outcome.state is State.PAUSED:
+            self._paused.add(trial.number)
+        else:
             self._checkpoint(trial.seed).unlink(missing_ok=True)
+        self._drop_checkpoints()
+
+    def _drop_checkpoints(self) -> None:
+        """Deletes the states of paused trials that nothing will go on from."""
+        for number in [number for number in self._paused if not self._engine.may_resume(number)]:
+            self._paused.remove(number)
+            if not any(self._seeds[other] == self._seeds[number] for other in range(number + 1, self._number)):
+                self._checkpoint(self._seeds[number]).unlink(missing_ok=True)
 
     def _look_at_start(self, outcome: Outcome) -> None:
         if self._failed_at_start is None or outcome.state is State.INTERRUPTED:
@@ -97,22 +116,45 @@ class SearchSource:
             )
 
     def _trial(self, start: Start) -> Trial:
-        config = self._engine.ask(self._number, given=start.config)
-        seed = seeds.derive(self._seed, Phase.SEARCH, self._number) if start.seed is None else start.seed
+        proposal = self._engine.ask(self._number, given=start.proposal)
+        seed = self._seed_of(proposal) if start.seed is None else start.seed
+        self._seeds[self._number] = seed
         path = self._checkpoint(seed)
         return Trial(
             number=self._number,
-            config=config,
+            config=proposal.config,
             seed=seed,
             epochs=self._epochs,
+            until=proposal.until,
+            parent=proposal.parent,
+            notes=proposal.notes,
             origin=start.origin,
             resume_from=str(path) if path.exists() else None,
             save_to=str(path),
         )
 
+    def _seed_of(self, proposal: Proposal) -> int:
+        """Returns its parent's seed, with which it goes on as if it had never paused, or a new one."""
+        if proposal.parent is not None:
+            return self._seeds[proposal.parent]
+        return seeds.derive(self._seed, Phase.SEARCH, self._number)
+
     def _checkpoint(self, seed: int) -> Path:
-        """Returns where a trial's state is kept; by seed, which a trial that is taken up again keeps."""
+        """Returns where a trial's state is kept; by seed, which a trial that goes on keeps."""
         return self._checkpoints / f"{seed}.npz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When a search stops, over all its sessions.
+
+    Args:
+        trials: Search trials that came to their own end.
+        epochs: Epochs trained in search trials, unfinished ones included; the last trial may go beyond.
+    """
+
+    trials: float = float("inf")
+    epochs: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +162,12 @@ class Start:
     """What a trial starts from.
 
     Args:
-        config: The configuration, or None to ask the engine.
+        proposal: What to run, or None to ask the engine.
         origin: Where it comes from.
         seed: The seed of an interrupted trial that is taken up again.
     """
 
-    config: Config | None = None
+    proposal: Proposal | None = None
     origin: str = FOUND
     seed: int | None = None
 
@@ -143,21 +185,32 @@ def _has_success(record: StudyRecord) -> bool:
     return any(known.outcome and known.outcome.state is not State.FAILED for known in settled(record))
 
 
+def _is_paused(known: TrialRecord) -> bool:
+    return known.outcome is not None and known.outcome.state is State.PAUSED
+
+
 def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
     """Returns what is tried before the engine is asked: baseline, recipes, interrupted; nothing that was settled."""
-    starts = [Start(config=space.baseline, origin=BASELINE)]
+    starts = [Start(proposal=Proposal(config=space.baseline), origin=BASELINE)]
     if recipes:
-        starts += [Start(config=space.recipe(name), origin=f"recipe: {name}") for name in space.recipes]
-    done = {identity(known.trial.config) for known in settled(record)}
+        given = {name: Proposal(config=space.recipe(name)) for name in space.recipes}
+        starts += [Start(proposal=proposal, origin=f"recipe: {name}") for name, proposal in given.items()]
+    done = {_key(known.trial.proposal) for known in settled(record)}
     numbers = {known.trial.number for known in settled(record)}
     interrupted = [known.trial for known in record.phase(Phase.SEARCH) if known.trial.number not in numbers]
-    starts += [Start(config=trial.config, origin=trial.origin) for trial in interrupted]
-    seeds_of = {identity(trial.config): trial.seed for trial in interrupted}
-    unique: dict[str, Start] = {}
+    starts += [Start(proposal=trial.proposal, origin=trial.origin) for trial in interrupted]
+    seeds_of = {_key(trial.proposal): trial.seed for trial in interrupted}
+    unique: dict[tuple[str, int | None], Start] = {}
     for start in starts:
-        key = identity(start.config or {})
+        assert start.proposal is not None
+        key = _key(start.proposal)
         unique.setdefault(key, dataclasses.replace(start, seed=seeds_of.get(key)))
     return [start for key, start in unique.items() if key not in done]
+
+
+def _key(proposal: Proposal) -> tuple[str, int | None]:
+    """Returns what two proposals share when they ask for the same training."""
+    return (identity(proposal.config), proposal.until)
 
 
 class ReplicateSource:

@@ -57,12 +57,14 @@ class Crew:
         ledger: Records them.
         listener: Hears of them.
         stop: Returns the cause for which everything must stop now, or None; asked every ``TICK_SECONDS``.
+        clock: Returns the seconds that the study has taken so far, over all its sessions; None where nobody counts.
     """
 
     executor: Executor
     ledger: Ledger
     listener: Listener
     stop: Callable[[], Cause | None]
+    clock: Callable[[], float] | None = None
 
 
 @dataclass(slots=True)
@@ -106,7 +108,7 @@ def _reported(report: EpochReport, run: _Run, source: Source, crew: Crew) -> Non
     run.reports.append(report)
     crew.ledger.report(run.trial, report)
     crew.listener.reported(run.trial, report)
-    if source.report(run.trial, report) and report.epoch < run.trial.epochs:
+    if source.report(run.trial, report) and report.epoch < run.trial.last_epoch:
         run.is_pruned = True
         crew.executor.cancel(run.trial.key, Cause.CANCELLED)
 
@@ -118,7 +120,8 @@ def _finished(outcome: Outcome, run: _Run, source: Source, crew: Crew) -> None:
     its own account along.
     """
     error = next((report.error_percent for report in reversed(run.reports)), None)
-    outcome = dataclasses.replace(outcome, history=tuple(run.reports), error_percent=error)
+    at = None if crew.clock is None else round(crew.clock(), 3)
+    outcome = dataclasses.replace(outcome, history=tuple(run.reports), error_percent=error, at_seconds=at)
     if run.is_pruned:
         outcome = dataclasses.replace(outcome, state=State.PRUNED, cause=None, message="", traceback="")
     crew.ledger.finish(run.trial, outcome)

@@ -1,4 +1,4 @@
-"""Trial and Outcome: what is run, and how it ended.
+"""Proposal, Trial and Outcome: what is asked for, what is run, and how it ended.
 
 Frozen values without behaviour. An engine's proposal becomes a Trial; an executor turns it into an Outcome; the ledger
 records both.
@@ -33,9 +33,13 @@ class Phase(StrEnum):
 
 
 class State(StrEnum):
-    """How a trial ended. Failure is a state, never a magic cost."""
+    """How a trial ended. Failure is a state, never a magic cost.
+
+    PAUSED means that it reached the epoch it was asked for, short of a full trial; another trial may go on from it.
+    """
 
     COMPLETE = "complete"
+    PAUSED = "paused"
     PRUNED = "pruned"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
@@ -59,6 +63,24 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What an engine asks for.
+
+    Args:
+        config: Active parameters and their values.
+        until: Epoch after which to pause, fewer than a full trial has; None for a full trial.
+        parent: Number of the search trial, of the same config, from whose weights and optimizer state to go on; None to
+            begin anew.
+        notes: What the engine wants to be known of it, as JSON, such as a bracket and a round.
+    """
+
+    config: Config
+    until: int | None = None
+    parent: int | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One configuration to be run once.
 
@@ -66,7 +88,10 @@ class Trial:
         number: Position in its phase of the study, from 0.
         config: Active parameters and their values.
         seed: Seeds weights, dropout, data order and augmentation.
-        epochs: Passes over the training images.
+        epochs: Passes over the training images of a full trial; schedules run over these.
+        until: Epoch after which it pauses, if before the last; see ``Proposal``.
+        parent: Number of the search trial that it goes on from; see ``Proposal``.
+        notes: The engine's; see ``Proposal``.
         origin: "baseline", "recipe: NAME" or "found".
         phase: What it is run for.
         of: In verification, the number of the search trial whose config this is.
@@ -80,6 +105,9 @@ class Trial:
     config: Config
     seed: int
     epochs: int
+    until: int | None = None
+    parent: int | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
     origin: str = FOUND
     phase: Phase = Phase.SEARCH
     of: int | None = None
@@ -92,6 +120,16 @@ class Trial:
     def key(self) -> tuple[Phase, int]:
         """Identifies the trial within its study."""
         return (self.phase, self.number)
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that it ends with, unless something stops it."""
+        return self.epochs if self.until is None else min(self.until, self.epochs)
+
+    @property
+    def proposal(self) -> Proposal:
+        """What the engine asked for."""
+        return Proposal(config=self.config, until=self.until, parent=self.parent, notes=self.notes)
 
 
 def identity(config: Config) -> str:
@@ -109,6 +147,7 @@ class EpochReport:
         loss: Mean cross-entropy on the scored images, in nats; None where the epoch was not scored.
         error_percent: Share of scored images classified wrongly, in percent; None where not scored.
         seconds: Wall-clock seconds of the epoch, scoring included.
+        restored: Whether it came with the state that the trial went on from, and was not trained by it.
     """
 
     epoch: int
@@ -116,6 +155,7 @@ class EpochReport:
     loss: float | None = None
     error_percent: float | None = None
     seconds: float = 0.0
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,11 +163,13 @@ class Outcome:
     """How a trial ended.
 
     Args:
-        state: Complete, pruned, failed or interrupted.
+        state: Complete, paused, pruned, failed or interrupted.
         error_percent: Error after the last epoch, in percent; validation error in the search phase, test error in the
             other two. None unless at least one epoch was scored.
         history: One report an epoch.
-        seconds: Wall-clock seconds by part: "build" (model, and tracing until the first batch ends), "fit", "evaluate".
+        seconds: Wall-clock seconds by part: "build" (model, and tracing until the first batch ends), "fit", "evaluate";
+            those of restored epochs included.
+        at_seconds: The study's own clock when it ended, in seconds over all sessions; None where nobody kept one.
         parameters: Trainable parameters.
         peak_memory_mib: The worker process's peak resident memory so far, in MiB.
         cause: Why it failed or was interrupted.
@@ -141,6 +183,7 @@ class Outcome:
     error_percent: float | None = None
     history: tuple[EpochReport, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    at_seconds: float | None = None
     parameters: int | None = None
     peak_memory_mib: float | None = None
     cause: Cause | None = None
@@ -148,6 +191,11 @@ class Outcome:
     traceback: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     wrong: tuple[int, ...] = ()
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs that this trial trained itself; restored ones are another's work."""
+        return sum(not report.restored for report in self.history)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome as a plain dict."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
 from search.trial import Cause, EpochReport, Outcome, State, Trial
@@ -26,6 +28,8 @@ class InstantExecutor(Executor):
         self._slots, self._curve, self._random = slots, curve, random.Random(seed)
         self._running: dict[Key, tuple[Trial, list[EpochReport]]] = {}
         self._cancelled: dict[Key, Cause] = {}
+        self._saved: dict[str | None, list[EpochReport]] = {}
+        self._restored: dict[Key, list[EpochReport]] = {}
         self.ran: list[Trial] = []
         self.closed = False
 
@@ -40,6 +44,7 @@ class InstantExecutor(Executor):
     def submit(self, trial: Trial) -> None:
         assert len(self._running) < self._slots
         self._running[trial.key] = (trial, [])
+        self._restored[trial.key] = list(self._saved.get(trial.resume_from, ()))
         self.ran.append(trial)
 
     def collect(self, timeout: float) -> list[Event]:
@@ -47,9 +52,12 @@ class InstantExecutor(Executor):
             return []
         key = self._random.choice(sorted(self._running))
         trial, history = self._running[key]
-        if key in self._cancelled or len(history) == trial.epochs:
+        if key in self._cancelled or len(history) == trial.last_epoch:
             del self._running[key]
-            return [Finished(key, self._outcome(history, self._cancelled.pop(key, None)))]
+            return [Finished(key, self._outcome(trial, history, self._cancelled.pop(key, None)))]
+        if self._restored[key]:
+            history.append(self._restored[key].pop(0))
+            return [Reported(key, history[-1])]
         try:
             error = self._curve(trial, len(history) + 1)
         except ArithmeticError as failure:
@@ -59,10 +67,14 @@ class InstantExecutor(Executor):
         history.append(EpochReport(epoch=len(history) + 1, training_loss=1.0, loss=1.0, error_percent=error))
         return [Reported(key, history[-1])]
 
-    @staticmethod
-    def _outcome(history: list[EpochReport], cause: Cause | None) -> Outcome:
+    def _outcome(self, trial: Trial, history: list[EpochReport], cause: Cause | None) -> Outcome:
+        is_whole = len(history) == trial.epochs
+        if trial.save_to is not None and not is_whole:
+            Path(trial.save_to).parent.mkdir(parents=True, exist_ok=True)
+            Path(trial.save_to).touch()
+            self._saved[trial.save_to] = [dataclasses.replace(report, restored=True) for report in history]
         return Outcome(
-            state=State.INTERRUPTED if cause else State.COMPLETE,
+            state=State.INTERRUPTED if cause else State.COMPLETE if is_whole else State.PAUSED,
             cause=cause,
             error_percent=history[-1].error_percent if history else None,
             history=tuple(history),

@@ -17,7 +17,7 @@ from search.execution.ordered import OrderedExecutor
 from search.ledger import Ledger
 from search.progress import Progress
 from search.record import StudyRecord
-from search.sources import ReplicateSource, SearchSource, reclaim, settled
+from search.sources import Limits, ReplicateSource, SearchSource, reclaim, settled
 from search.storage import Place
 from search.study import Crew, drive
 from search.trial import BASELINE, FOUND, Cause, Outcome, Phase, State, Trial
@@ -28,7 +28,8 @@ def search(
     folder: Path,
     executor: Executor,
     *,
-    trials: int | None = 12,
+    trials: float = 12,
+    epochs: float = float("inf"),
     recipes: bool = True,
     stop: Callable[[], Cause | None] = lambda: None,
     pruner: str = "none",
@@ -37,7 +38,7 @@ def search(
     with Ledger.open(Place(studies_dir=folder), header(pruner=pruner)) as ledger:
         reclaim(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner=pruner, seed=5, epochs=4)
-        source = SearchSource(engine, ledger, trials=trials, recipes=recipes)
+        source = SearchSource(engine, ledger, limits=Limits(trials=trials, epochs=epochs), recipes=recipes)
         drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=stop))
         return ledger.read()
 
@@ -171,7 +172,7 @@ def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
     space = Space(name="few", parameters={"width": Int(1, 4, 2)})
     with Ledger.open(Place(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, trials=100, recipes=True)
+        source = SearchSource(engine, ledger, limits=Limits(trials=100), recipes=True)
         crew = Crew(executor=InstantExecutor(slots=2), ledger=ledger, listener=Progress(), stop=lambda: None)
         drive(source, crew)
         assert source.exhausted

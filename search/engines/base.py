@@ -4,6 +4,9 @@ An engine receives values, never the study or the ledger. Order of calls for eac
 
     ask -> report ... report -> tell
 
+A proposal may ask for part of a trial only: it then ends as paused, and a later proposal of the same configuration may
+go on from it, as its child.
+
 Only the thread that made an engine may call it.
 """
 
@@ -12,14 +15,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from search.record import TrialRecord
-from search.trial import Config, EpochReport, Outcome
+from search.trial import EpochReport, Outcome, Proposal
+
+START_UP_TRIALS = 5
+"""Trials before a model-based sampler, of whatever engine, takes over from random draws: the baseline and the recipes,
+and few more, since a search here has tens of trials, not hundreds."""
 
 
 class SpaceExhausted(Exception):  # noqa: N818 - the end of a search, not a failure
     """No configuration is left that was not tried."""
+
+
+class NothingYet(Exception):  # noqa: N818 - see SpaceExhausted
+    """Nothing can be proposed before a running trial ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,29 +40,32 @@ class Capabilities:
         prunes: It may stop a trial early.
         parallel: It takes running trials into account when asked for another.
         conditional: It models parameters that count only under a condition.
+        pauses: It asks for parts of trials, and goes on from some.
     """
 
     prunes: bool
     parallel: bool
     conditional: bool
+    pauses: bool = False
 
 
 class Engine(ABC):
     """Proposes configurations of one space."""
 
-    capabilities: ClassVar[Capabilities]
+    capabilities: Capabilities
 
     @abstractmethod
-    def ask(self, number: int, *, given: Config | None = None) -> Config:
-        """Returns the configuration of trial ``number``.
+    def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
+        """Returns what trial ``number`` is to be.
 
         Args:
-            number: The trial's number; the same seed, number and history give the same configuration.
-            given: A configuration chosen by the caller (the baseline, a recipe); noted and returned as it is. None asks
-                the engine for one.
+            number: The trial's number; the same seed, number and history give the same proposal.
+            given: A proposal chosen by the caller (the baseline, a recipe, an earlier one of this engine's to be taken
+                up again); noted and returned as it is. None asks the engine for one.
 
         Raises:
-            SpaceExhausted: No configuration is left that was not tried.
+            SpaceExhausted: No configuration is left that was not tried, and none to go on from.
+            NothingYet: There may be one when a running trial has ended.
         """
 
     @abstractmethod
@@ -61,7 +74,11 @@ class Engine(ABC):
 
     @abstractmethod
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Notes how a trial ended."""
+        """Notes how a trial ended; an interrupted one will be given again under another number."""
+
+    def may_resume(self, number: int) -> bool:
+        """Says whether a later proposal may go on from this paused trial, so that its state must be kept."""
+        return False
 
 
 def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
@@ -69,7 +86,7 @@ def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
     for record in records:
         if record.outcome is None:
             continue
-        engine.ask(record.trial.number, given=record.trial.config)
+        engine.ask(record.trial.number, given=record.trial.proposal)
         for report in record.outcome.history:
             engine.report(record.trial.number, report)
         engine.tell(record.trial.number, record.outcome)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
@@ -37,15 +36,13 @@ from optuna.samplers import (
 )
 from optuna.trial import TrialState
 
-from search.engines.base import Capabilities, Engine, SpaceExhausted
+from search import seeds
+from search.engines.base import START_UP_TRIALS, Capabilities, Engine, SpaceExhausted
 from search.errors import UserError, missing_extra, unknown_name
-from search.trial import Config, EpochReport, Outcome, State, identity
+from search.trial import Config, EpochReport, Outcome, Proposal, State, identity
 from spaces.domains import Choice, Domain, Float, Int, Value
 from spaces.space import Space
 
-START_UP_TRIALS = 5
-"""Trials before a model-based sampler takes over from random draws: the baseline and the recipes, and few more, since
-a search here has tens of trials, not hundreds."""
 ATTEMPTS = 30
 """Draws before a space counts as exhausted; where it is finite, one more by brute force finds what is left."""
 MODEL_ATTEMPTS = 5
@@ -66,7 +63,6 @@ class SamplerKind:
 
     Args:
         make: Makes it from the study's seed and the seed of this draw.
-        doc: What it is, one line.
         module: Module it needs beside Optuna's own dependencies.
         extra: Extra that installs that module.
         stateful: It keeps notes with each trial it was asked for (a generation, a place in a sequence), so it must be
@@ -75,7 +71,6 @@ class SamplerKind:
     """
 
     make: Callable[[int, int], BaseSampler]
-    doc: str
     module: str = ""
     extra: str = ""
     stateful: bool = False
@@ -119,13 +114,13 @@ def _nsga2(_: int, seed: int) -> BaseSampler:
 
 
 SAMPLERS: Mapping[str, SamplerKind] = {
-    "tpe": SamplerKind(make=_tpe, doc="Tree-structured Parzen estimator, multivariate, by groups of conditions"),
-    "gp": SamplerKind(make=_gp, doc="Gaussian process", module="torch", extra="gp"),
-    "cmaes": SamplerKind(make=_cmaes, doc="CMA-ES; choices at random", module="cmaes", extra="cmaes", stateful=True),
-    "random": SamplerKind(make=_random, doc="Uniform draws"),
-    "qmc": SamplerKind(make=_qmc, doc="Scrambled Sobol sequence; choices at random", stateful=True),
-    "grid": SamplerKind(make=_grid, doc="Every configuration once, in random order", finite=True),
-    "nsga2": SamplerKind(make=_nsga2, doc="Genetic algorithm, elitist", stateful=True),
+    "tpe": SamplerKind(make=_tpe),
+    "gp": SamplerKind(make=_gp, module="torch", extra="gp"),
+    "cmaes": SamplerKind(make=_cmaes, module="cmaes", extra="cmaes", stateful=True),
+    "random": SamplerKind(make=_random),
+    "qmc": SamplerKind(make=_qmc, stateful=True),
+    "grid": SamplerKind(make=_grid, finite=True),
+    "nsga2": SamplerKind(make=_nsga2, stateful=True),
 }
 """Samplers by name."""
 
@@ -174,14 +169,16 @@ class OptunaEngine(Engine):
         self._running: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
 
-    def ask(self, number: int, *, given: Config | None = None) -> Config:
+    def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
         """Returns a configuration not proposed before; see ``Engine.ask``."""
         if given is not None:
-            return self._note(number, given)
+            self._note(number, given.config)
+            return given
         for attempt in range(ATTEMPTS + (self._space.size() is not None)):
             trial, config = self._draw(number, attempt)
             if identity(config) not in self._seen:
-                return self._keep(number, trial, config)
+                self._keep(number, trial, config)
+                return Proposal(config=config)
             self._tell(trial, state=TrialState.FAIL)
         raise SpaceExhausted
 
@@ -203,20 +200,19 @@ class OptunaEngine(Engine):
         else:
             self._tell(trial, state=TrialState.FAIL)
 
-    def _note(self, number: int, config: Config) -> Config:
+    def _note(self, number: int, config: Config) -> None:
         """Runs a given configuration through the study, so that samplers learn from it."""
         self._study.enqueue_trial(dict(config))
         trial, _ = self._draw(number, 0, plain=not self._kind.stateful)
-        return self._keep(number, trial, config)
+        self._keep(number, trial, config)
 
-    def _keep(self, number: int, trial: optuna.Trial, config: Config) -> Config:
+    def _keep(self, number: int, trial: optuna.Trial, config: Config) -> None:
         self._running[number] = trial
         self._seen.add(identity(config))
-        return config
 
     def _draw(self, number: int, attempt: int, *, plain: bool = False) -> tuple[optuna.Trial, Config]:
         """Draws a configuration, parents first, passing over the parameters whose condition does not hold."""
-        seed = _derived(self._seed, number, attempt)
+        seed = seeds.draw_seed(self._seed, number, attempt)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._study.sampler = self._sampler(seed, attempt, plain=plain)
@@ -271,7 +267,3 @@ def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Value:
             return trial.suggest_float(name, low, high, step=1.0)  # brute force refuses a float without a step
         case Float():
             return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
-
-
-def _derived(seed: int, number: int, attempt: int) -> int:
-    return int(np.random.SeedSequence([seed, number, attempt]).generate_state(1)[0])

@@ -1,4 +1,7 @@
-"""Engines by name. A new engine is a file beside this one and a line here."""
+"""Engines by name, with their samplers and pruners. A new engine is a file beside this one and an entry here.
+
+Light: an engine's library is imported when the engine is made, never to list names or to complete them in a shell.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +9,126 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from search.engines.base import Engine
-from search.errors import unknown_name
+from search.errors import UserError, unknown_name
 from spaces.space import Space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnginePlan:
-    """What an engine is made from.
+class EngineChoice:
+    """An engine with one of its samplers and pruners.
 
     Args:
-        space: The space to propose from.
-        sampler: The engine's name for the algorithm.
-        pruner: The engine's name for the early-stopping rule.
-        seed: The study's seed.
-        epochs: Epochs of a full trial.
+        engine: A name in ``ENGINES``.
+        sampler: One of its samplers.
+        pruner: One of its pruners.
     """
 
-    space: Space
+    engine: str
     sampler: str
     pruner: str
-    seed: int
-    epochs: int
+
+    @property
+    def name(self) -> str:
+        """Engine and sampler as they are written on the command line: ``optuna:tpe``."""
+        return f"{self.engine}:{self.sampler}"
 
 
-def _optuna(plan: EnginePlan) -> Engine:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineKind:
+    """An engine by name.
+
+    Args:
+        make: Makes it from a choice, a space, the study's seed and the epochs of a full trial.
+        samplers: Its samplers, the default first, and what each is, one line.
+        pruners: Its pruners, the default first.
+    """
+
+    make: Callable[[EngineChoice, Space, int, int], Engine]
+    samplers: Mapping[str, str]
+    pruners: tuple[str, ...]
+
+
+def _optuna(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
     from search.engines.optuna_engine import OptunaEngine
 
-    return OptunaEngine(plan.space, sampler=plan.sampler, pruner=plan.pruner, seed=plan.seed, epochs=plan.epochs)
+    return OptunaEngine(space, sampler=choice.sampler, pruner=choice.pruner, seed=seed, epochs=epochs)
 
 
-ENGINES: Mapping[str, Callable[[EnginePlan], Engine]] = {"optuna": _optuna}
-"""Engines by name; each is imported when it is made."""
+def _keras_tuner(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
+    from search.engines.keras_tuner_engine import KerasTunerEngine
+
+    return KerasTunerEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs)
 
 
-def make_engine(name: str, plan: EnginePlan) -> Engine:
-    """Returns an engine.
+ENGINES: Mapping[str, EngineKind] = {
+    "optuna": EngineKind(
+        make=_optuna,
+        samplers={
+            "tpe": "tree-structured Parzen estimator, multivariate, by groups of conditions",
+            "gp": "Gaussian process (extra gp)",
+            "cmaes": "CMA-ES, choices at random (extra cmaes)",
+            "random": "uniform draws",
+            "qmc": "scrambled Sobol sequence, choices at random",
+            "grid": "every configuration once, in random order",
+            "nsga2": "genetic algorithm, elitist",
+        },
+        pruners=("asha", "median", "hyperband", "wilcoxon", "none"),
+    ),
+    "keras-tuner": EngineKind(
+        make=_keras_tuner,
+        samplers={
+            "bayesian": "Gaussian process, lower confidence bound",
+            "hyperband": "random draws, most of them trained for a few epochs, the best going on",
+            "random": "uniform draws",
+            "grid": "every configuration once, in order; ten values of a continuum",
+        },
+        pruners=("none",),
+    ),
+}
+"""Engines by name, the default first."""
+
+
+def choose_engine(text: str, *, sampler: str | None = None, pruner: str | None = None) -> EngineChoice:
+    """Returns the engine that a text such as ``optuna`` or ``keras-tuner:hyperband`` names.
+
+    Args:
+        text: The engine, and after a colon its sampler where it is not named otherwise.
+        sampler: Its sampler; the engine's default where neither says.
+        pruner: Its pruner; the engine's default where it is None.
 
     Raises:
-        UserError: No such engine, sampler or pruner, or it cannot be used here; the message says why.
+        UserError: There is none of that name, or the sampler is named twice.
     """
-    if name not in ENGINES:
-        raise unknown_name("engine", name, ENGINES)
-    return ENGINES[name](plan)
+    engine, colon, named = text.partition(":")
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    kind = ENGINES[engine]
+    if colon and sampler is not None and sampler != named:
+        raise UserError(f"The sampler is named twice. Received: --engine {text} and --sampler {sampler}.")
+    chosen = named if colon else sampler or next(iter(kind.samplers))
+    if chosen not in kind.samplers:
+        raise unknown_name(f"sampler of {engine}", chosen, kind.samplers)
+    rule = pruner or kind.pruners[0]
+    if rule not in kind.pruners:
+        raise unknown_name(f"pruner of {engine}", rule, kind.pruners)
+    return EngineChoice(engine=engine, sampler=chosen, pruner=rule)
+
+
+def engine_names() -> list[str]:
+    """Returns every engine with every sampler, as ``choose_engine`` reads them."""
+    return [f"{engine}:{sampler}" for engine, kind in ENGINES.items() for sampler in kind.samplers]
+
+
+def make_engine(choice: EngineChoice, space: Space, *, seed: int, epochs: int) -> Engine:
+    """Returns an engine.
+
+    Args:
+        choice: Which one.
+        space: The space to propose from.
+        seed: The study's seed.
+        epochs: Epochs of a full trial.
+
+    Raises:
+        UserError: It cannot be used here, for want of an extra or because of the space; the message says why.
+    """
+    return ENGINES[choice.engine].make(choice, space, seed, epochs)

@@ -39,6 +39,8 @@ def save(model: Any, history: Sequence[EpochReport], seconds: Mapping[str, float
 def restore(model: Any, path: Path) -> tuple[tuple[EpochReport, ...], dict[str, float]]:  # noqa: ANN401 - Keras model
     """Sets a compiled model to a saved state and returns history and seconds up to there; all of it or nothing.
 
+    The reports are marked as restored.
+
     Raises:
         TrialError: The file is missing, damaged, or belongs to another configuration.
     """
@@ -54,7 +56,7 @@ def restore(model: Any, path: Path) -> tuple[tuple[EpochReport, ...], dict[str, 
         raise TrialError(f"The checkpoint belongs to another configuration. Received: {path}.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-    return tuple(EpochReport(**report) for report in reached["history"]), reached["seconds"]
+    return tuple(EpochReport(**{**report, "restored": True}) for report in reached["history"]), reached["seconds"]
 
 
 def _variables(model: Any) -> list[Any]:  # noqa: ANN401 - Keras model

@@ -82,7 +82,7 @@ class Trainer:
                 message=_first_line(error),
                 traceback=traceback.format_exc(),
             )
-        return self._outcome(State.COMPLETE, attempt)
+        return self._outcome(State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE, attempt)
 
     def clean(self) -> None:
         """Gives back what the last trial left in memory; to be called between trials.
@@ -102,7 +102,7 @@ class Trainer:
             hooks.report(report)
         targets = np.eye(self._task.dataset.classes, dtype=np.float32)
         saved = time.perf_counter()
-        for epoch in range(len(attempt.history), trial.epochs):
+        for epoch in range(len(attempt.history), trial.last_epoch):
             began = time.perf_counter()
             _set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
             this = Pass(trial.seed, epoch, config["batch_size"], hooks)
@@ -117,7 +117,8 @@ class Trainer:
                 epoch=epoch + 1, training_loss=training_loss, loss=loss, error_percent=error, seconds=seconds
             )
             attempt.history.append(report)
-            if trial.save_to is not None and time.perf_counter() - saved >= self._checkpoint_seconds:
+            is_pause = epoch + 1 == trial.last_epoch < trial.epochs
+            if trial.save_to is not None and (is_pause or time.perf_counter() - saved >= self._checkpoint_seconds):
                 checkpoint.save(model, attempt.history, attempt.seconds, Path(trial.save_to))
                 saved = time.perf_counter()
             hooks.report(report)
