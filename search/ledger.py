@@ -22,7 +22,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.distributions import distributions
@@ -76,6 +76,18 @@ class Ledger:
         except BaseException:
             lock.release()
             raise
+
+    @classmethod
+    def in_memory(cls, place: Place, header: StudyHeader) -> Ledger:
+        """Returns a ledger that is gone with the process, for studies of simulated trials.
+
+        Args:
+            place: Where trials would leave their checkpoints; the ledger itself writes nothing there.
+            header: What the study is.
+        """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # Nobody else can reach the record, so the lock is never taken.
+        return cls(place, header, InMemoryStorage(), FileLock(place.folder(header.name) / "lock"))
 
     def __enter__(self) -> Ledger:
         """Returns the ledger."""

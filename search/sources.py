@@ -80,9 +80,9 @@ class SearchSource:
         return self._engine.report(trial.number, report) and trial.origin == FOUND
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Tells the engine; an interrupted trial does not count, and keeps its checkpoint for when it is taken up again.
+        """Tells the engine; an interrupted trial does not count.
 
-        So do paused trials for as long as the engine may go on from them.
+        Its checkpoint is kept for when it is taken up again; a paused trial's, while the engine may go on from it.
 
         Raises:
             FatalError: The first trials all failed; the rest would as well.

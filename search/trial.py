@@ -197,6 +197,11 @@ class Outcome:
         """Epochs that this trial trained itself; restored ones are another's work."""
         return sum(not report.restored for report in self.history)
 
+    @property
+    def seconds_trained(self) -> float:
+        """Wall-clock seconds of these epochs, scoring included."""
+        return sum(report.seconds for report in self.history if not report.restored)
+
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome as a plain dict."""
         return asdict(self)

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 from search import seeds
 from search.record import StudyRecord, TrialRecord
-from search.trial import BASELINE, Phase, State, Trial
+from search.trial import BASELINE, Phase, State, Trial, identity
 
 ALL_OVER_TRAINING_SHARE = 6 / 5
 """Verification trains on all training images, the search on five sixths of them."""
 
 
 def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
-    """Returns the baseline and the ``count`` best other complete trials by validation error, best first.
+    """Returns the baseline and the ``count`` best other trials by validation error, best first.
 
-    The baseline is verified also when its search trial failed, since every row is compared with it.
+    Complete trials come before paused ones, and of these those that went further. The baseline is verified also when
+    its search trial failed, since every row is compared with it.
     """
     ended = [known for known in record.phase(Phase.SEARCH) if not _to_repeat(known)]
     baseline = [known for known in ended if known.trial.origin == BASELINE]
-    complete = [known for known in ended if known.outcome and known.outcome.state is State.COMPLETE]
-    others = [known for known in complete if known.trial.origin != BASELINE]
-    return baseline[:1] + sorted(others, key=_validation_error)[:count]
+    furthest: dict[str, TrialRecord] = {}
+    for known in ended:
+        if known.trial.origin != BASELINE and known.outcome and known.outcome.state in (State.COMPLETE, State.PAUSED):
+            furthest[identity(known.trial.config)] = known  # a later trial of the same config went on from the earlier
+    return baseline[:1] + sorted(furthest.values(), key=_merit)[:count]
 
 
-def _validation_error(known: TrialRecord) -> float:
+def _merit(known: TrialRecord) -> tuple[int, float]:
     assert known.outcome is not None and known.outcome.error_percent is not None
-    return known.outcome.error_percent
+    return (-known.trial.last_epoch, known.outcome.error_percent)
 
 
 def replicas(record: StudyRecord, *, count: int, replicates: int) -> list[Trial]:
@@ -101,8 +104,8 @@ def estimate_seconds(record: StudyRecord, *, count: int, replicates: int, slots:
 
 
 def _seconds(known: TrialRecord) -> float:
-    """Estimates one verification run: more images than in the search, scored once instead of every epoch."""
+    """Estimates one verification run: every epoch, more images than in the search, scored once, not every epoch."""
     assert known.outcome is not None
     seconds, epochs = known.outcome.seconds, max(1, len(known.outcome.history))
-    fit, evaluate = seconds.get("fit", 0.0), seconds.get("evaluate", 0.0)
-    return seconds.get("build", 0.0) + fit * ALL_OVER_TRAINING_SHARE + evaluate / epochs
+    fit = seconds.get("fit", 0.0) / epochs * known.trial.epochs
+    return seconds.get("build", 0.0) + fit * ALL_OVER_TRAINING_SHARE + seconds.get("evaluate", 0.0) / epochs

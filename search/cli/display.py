@@ -61,7 +61,7 @@ class Tally:
     def finished(self, trial: Trial, outcome: Outcome) -> bool:
         """Counts a trial as ended; returns whether it is the best so far."""
         self.running.pop(trial.key, None)
-        self._seconds.append(sum(outcome.seconds.values()))
+        self._seconds.append(outcome.seconds_trained)
         if trial.phase is not Phase.SEARCH:
             self.replicated += 1
             return False
@@ -94,7 +94,7 @@ class Tally:
             return "stopping in good order; once more to stop at once"
         parts = [f"{self.ended} done" if self.replicas is None else f"{self.replicated}/{self.replicas} runs"]
         if self.running:
-            parts.append("epoch " + ", ".join(f"{epoch}/{trial.epochs}" for trial, epoch in self.running.values()))
+            parts.append("epoch " + ", ".join(f"{epoch}/{trial.last_epoch}" for trial, epoch in self.running.values()))
         if self.best is not None:
             gain = f" ({self.best - self.baseline:+.2f} to baseline)" if self.baseline is not None else ""
             parts.append(f"best {self.best:.2f} %{gain}")
@@ -164,7 +164,8 @@ def describe_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
         parts.append(f"{kind} error {outcome.error_percent:.2f} %{' (best)' if is_best else ''}")
     if outcome.state is State.FAILED:
         parts.append(outcome.message)
-    parts.append(f"{len(outcome.history)} epochs in {sum(outcome.seconds.values()):.0f} s")
+    after = f" after {trial.parent}" if trial.parent is not None else ""
+    parts.append(f"{outcome.epochs_trained} epochs{after} in {outcome.seconds_trained:.0f} s")
     return "  ".join(parts)
 
 

@@ -12,10 +12,10 @@ import click
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "markdown", "csv", "json"]),
+    type=click.Choice(["table", "details", "markdown", "csv", "json"]),
     default="table",
     show_default=True,
-    help="How to write it.",
+    help="How to write it; details: every search trial, with its part of a training and what the engine noted.",
 )
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first rows; the baseline stays.  [default: all]")
 @click.option(

@@ -41,12 +41,14 @@ class Capabilities:
         parallel: It takes running trials into account when asked for another.
         conditional: It models parameters that count only under a condition.
         pauses: It asks for parts of trials, and goes on from some.
+        seeded: Another seed gives other proposals.
     """
 
     prunes: bool
     parallel: bool
     conditional: bool
     pauses: bool = False
+    seeded: bool = True
 
 
 class Engine(ABC):

@@ -1,9 +1,9 @@
 """Keras Tuner as an engine: its oracles propose, and nothing else of it is used.
 
-An oracle is asked through ``populate_space`` and told by setting its trials' status and score. What its ``create_trial``
-and ``end_trial`` do besides (files written in place, locks that an exception leaves held, tables on the terminal,
-retries, an end after three failures) is the business of our executor, ledger and displays. The oracle keeps no file:
-the ledger, in the study's folder, is its state, from which it is rebuilt by replaying the trials.
+An oracle is asked through ``populate_space`` and told by setting its trials' status and score. What its
+``create_trial`` and ``end_trial`` do besides (files written in place, locks that an exception leaves held, tables on
+the terminal, retries, an end after three failures) is the business of our executor, ledger and displays. The oracle
+keeps no file: the ledger, in the study's folder, is its state, from which it is rebuilt by replaying the trials.
 
 Every ask seeds the oracle from (study seed, trial number): its own seed of 0 means "any", and what it draws after a
 reload depends on how often it was asked before.
@@ -70,7 +70,13 @@ class KerasTunerEngine(Engine):
     def __init__(self, space: Space, *, sampler: str, seed: int, epochs: int) -> None:
         if sampler not in ORACLES:
             raise unknown_name("sampler of keras-tuner", sampler, ORACLES)
-        self.capabilities = Capabilities(prunes=False, parallel=True, conditional=True, pauses=sampler == "hyperband")
+        self.capabilities = Capabilities(
+            prunes=False,
+            parallel=True,
+            conditional=True,
+            pauses=sampler == "hyperband",
+            seeded=sampler != "grid",
+        )
         self._space, self._seed, self._epochs = space, seed, epochs
         self._oracle = ORACLES[sampler](hyperparameters(space), epochs)
         self._oracle._random_values = self._unseen_values
@@ -236,7 +242,7 @@ class _Grid(keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
         values = self._random_values()
         return {"status": TrialStatus.RUNNING if values else TrialStatus.STOPPED, "values": values}
 
-    def _random_values(self) -> None:
+    def _random_values(self) -> dict[str, Any] | None:
         return None
 
 
@@ -265,6 +271,8 @@ class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore
     And it guesses how running trials will end by the model of its last proposal, or by none.
     """
 
+    trials: dict[str, Any]
+
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns random values at first, then those with the lowest confidence bound."""
         with warnings.catch_warnings():
@@ -285,7 +293,8 @@ class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore
 
     def _vectorize_trials(self) -> tuple[np.ndarray, np.ndarray]:
         if self.ongoing_trials:
-            known, self.trials = self.trials, {name: t for name, t in self.trials.items() if t.status != "RUNNING"}
+            known = self.trials
+            self.trials = {name: trial for name, trial in known.items() if trial.status != TrialStatus.RUNNING}
             self.gpr.fit(*super()._vectorize_trials())
             self.trials = known
         vectors: tuple[np.ndarray, np.ndarray] = super()._vectorize_trials()

@@ -193,8 +193,9 @@ class OptunaEngine(Engine):
     def tell(self, number: int, outcome: Outcome) -> None:
         """Notes how a trial ended; failed and interrupted ones carry no value."""
         trial = self._running.pop(number)
-        if outcome.state is State.COMPLETE:
-            self._tell(trial, outcome.error_percent, TrialState.COMPLETE)
+        error = outcome.error_percent
+        if outcome.state is State.COMPLETE and error is not None and math.isfinite(error):
+            self._tell(trial, error, TrialState.COMPLETE)
         elif outcome.state is State.PRUNED and outcome.history:
             self._tell(trial, state=TrialState.PRUNED)
         else:

@@ -40,6 +40,31 @@ class Replicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One search trial of a row's configuration: the only one, or a part of it that others went on from.
+
+    Args:
+        trial: Its number.
+        state: How it ended; None while it runs, or when its coordinator died.
+        first_epoch: First epoch that it trained itself, from 1.
+        last_epoch: Last epoch that it trained; less than the first where it trained none.
+        parent: Number of the trial that it went on from; None where it began anew.
+        notes: What the engine noted of it, such as its bracket and round.
+        validation_error_percent: After its last epoch, in percent.
+        seconds: Wall-clock seconds of the epochs that it trained.
+    """
+
+    trial: int
+    state: State | None
+    first_epoch: int
+    last_epoch: int
+    parent: int | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    validation_error_percent: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One configuration of one study.
 
@@ -51,6 +76,7 @@ class Row:
         cause: Why it failed or was interrupted.
         config: Active parameters and their values.
         validation_error_percent: What steered the search, in percent; see ``caveat`` for the tutorial protocol.
+        steps: The search trials that trained it, in order; empty in a reproduction.
         replicates: Its runs on the test images, by number, failed ones included.
         test: Mean test error in percent over the complete replicates; None where there is none.
         to_baseline: Test error minus that of the study's verified baseline, in percentage points.
@@ -71,6 +97,7 @@ class Row:
     cause: Cause | None = None
     config: Config
     validation_error_percent: float | None = None
+    steps: tuple[Step, ...] = ()
     replicates: tuple[Replicate, ...] = ()
     test: Estimate | None = None
     to_baseline: Difference | None = None

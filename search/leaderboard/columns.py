@@ -44,7 +44,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "study": Column("The study's name.", lambda row: row.study.name),
         "trial": Column("Number of the search trial.", lambda row: row.trial),
         "state": Column(
-            "complete, pruned, failed, interrupted or unfinished.",
+            "complete, paused (at an epoch that the engine asked for), pruned, failed, interrupted or unfinished.",
             lambda row: row.state.value if row.state else UNFINISHED,
         ),
         "cause": Column("Why it failed or was interrupted.", lambda row: row.cause.value if row.cause else None),
@@ -83,7 +83,13 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Test error minus the tutorial's figure, in percentage points.", lambda row: row.to_tutorial
         ),
         "parameters": Column("Trainable parameters.", lambda row: row.parameters),
-        "epochs": Column("Epochs trained by the search trial.", lambda row: row.epochs),
+        "epochs": Column("Epochs that its figure was reached after.", lambda row: row.epochs),
+        "parent": Column(
+            "Number of the search trial that it went on from.", lambda row: row.steps[-1].parent if row.steps else None
+        ),
+        "engine_notes": Column(
+            "What the engine noted of it.", lambda row: dict(row.steps[-1].notes) if row.steps else {}
+        ),
         "seconds": Column("Wall-clock seconds of the search trial.", lambda row: row.seconds),
         "space": Column("The space's name.", lambda row: row.study.space.name),
         "engine": Column("The engine that proposed it.", lambda row: row.study.engine),

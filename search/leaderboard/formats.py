@@ -14,5 +14,6 @@ FORMATS: Mapping[str, Callable[[Board], str]] = MappingProxyType(
         "markdown": render_markdown.render,
         "csv": render_csv.render,
         "json": render_json.render,
+        "details": render_text.render_details,
     }
 )

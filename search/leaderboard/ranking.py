@@ -14,7 +14,7 @@ from search.leaderboard.board import Row
 from search.leaderboard.statistics import difference
 from search.trial import State
 
-STATES = (State.COMPLETE, State.PRUNED, State.FAILED, State.INTERRUPTED, None)
+STATES = (State.COMPLETE, State.PAUSED, State.PRUNED, State.FAILED, State.INTERRUPTED, None)
 """How a trial ended, the most telling first; None where it did not end."""
 
 

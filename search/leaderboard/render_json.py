@@ -9,8 +9,10 @@ sections    one for each way of judging
   test_openings, spent_seconds, hidden_rows
   verdict       the plain sentences
   references    label, error_percent, source, is_rounded (quoted as "about")
-  rows          the columns of ``columns.COLUMNS``, and under "replicates" every test run: number, seed, state, cause,
-                    error_percent, seconds
+  rows          the columns of ``columns.COLUMNS``, and
+    replicates      every test run: number, seed, state, cause, error_percent, seconds
+    steps           the search trials that trained it: trial, state, first_epoch, last_epoch, parent, notes,
+                    validation_error_percent, seconds
 """
 
 from __future__ import annotations
@@ -48,7 +50,11 @@ def _section(section: Section) -> dict[str, Any]:
         "verdict": verdict(section),
         "references": [asdict(reference) for reference in section.references],
         "rows": [
-            {**columns.record(row), "replicates": [asdict(replicate) for replicate in row.replicates]}
+            {
+                **columns.record(row),
+                "replicates": [asdict(replicate) for replicate in row.replicates],
+                "steps": [asdict(step) for step in row.steps],
+            }
             for row in section.rows
         ],
     }

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from search.leaderboard import tables, words
+from search.leaderboard import details, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.verdict import verdict
 from search.record import flat
@@ -58,6 +58,9 @@ def _section(section: Section) -> Iterator[str]:
     yield escape(tables.accounts(section))
     if section.ranked:
         yield from _winner(section.ranked[0])
+    if details.are_telling(section):
+        yield "### Search trials one by one"
+        yield _markdown(details.HEADERS, details.lines(section), details.ALIGNED)
     yield from _studies(section)
 
 

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard import tables, words
+from search.leaderboard import details, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.reference import Reference
 from search.leaderboard.verdict import verdict
@@ -34,7 +34,27 @@ def render(board: Board) -> str:
             _section(console, section)
         for note in board.notes:
             console.print(Text(words.one_line(note)))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+    return _lines(capture.get())
+
+
+def render_details(board: Board) -> str:
+    """Returns every search trial on a line: its epochs, what it went on from, and what the engine noted of it."""
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        for section in board.sections:
+            console.print(Text(tables.title(section), "bold"))
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+            for header, align in zip(details.HEADERS, details.ALIGNED, strict=True):
+                table.add_column(header, justify=align, overflow="fold")
+            for line in details.lines(section):
+                table.add_row(*map(Text, line))
+            console.print(table)
+    return _lines(capture.get())
+
+
+def _lines(text: str) -> str:
+    """Returns the text without blanks at the ends of its lines, and with one line break at its own."""
+    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n") + "\n"
 
 
 def _section(console: Console, section: Section) -> None:

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section
+from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section, Step
 from search.leaderboard.ranking import STATES, rank
 from search.leaderboard.reference import references, tutorial_error_percent
 from search.leaderboard.statistics import difference, estimate
@@ -29,6 +29,8 @@ WATCHED = "the test images were watched each epoch"
 
 _PRIVATE = frozenset({"host", "pid"})
 """What a board, made to be published, does not repeat of a run's environment."""
+
+_UNENDED = frozenset({State.PAUSED, State.INTERRUPTED})
 
 _NO_FIGURES = Outcome(state=State.INTERRUPTED)
 """Stands in for the outcome of a run that has none yet."""
@@ -65,21 +67,49 @@ def _searched(study: StudyRecord) -> list[Row]:
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.phase(Phase.VERIFICATION):
         runs[record.trial.of].append(record)
-    rows = [_row(study.header, record, runs[record.trial.number]) for record in _standing(study)]
+    steps: dict[tuple[int, str], list[TrialRecord]] = defaultdict(list)
+    for record in study.phase(Phase.SEARCH):
+        steps[_training(record)].append(record)
+    rows = [
+        replace(
+            _row(study.header, record, runs[record.trial.number]),
+            steps=tuple(map(_step, steps[_training(record)])),
+        )
+        for record in _standing(study)
+    ]
     baseline = next((row for row in rows if row.is_baseline and row.test), None)
     return rows if baseline is None else [_measured(row, baseline) for row in rows]
 
 
 def _standing(study: StudyRecord) -> list[TrialRecord]:
-    """Returns the search trials without those that were interrupted and taken up again later."""
+    """Returns the search trials without those that paused or were interrupted and that others went on from later."""
     searched = study.phase(Phase.SEARCH)
-    last = {(record.trial.seed, identity(record.trial.config)): record.trial.number for record in searched}
-    latest = set(last.values())
+    latest = set({_training(record): record.trial.number for record in searched}.values())
     return [
         record
         for record in searched
-        if not (record.outcome and record.outcome.state is State.INTERRUPTED) or record.trial.number in latest
+        if not (record.outcome and record.outcome.state in _UNENDED) or record.trial.number in latest
     ]
+
+
+def _training(record: TrialRecord) -> tuple[int, str]:
+    """Returns what the parts of one training share."""
+    return (record.trial.seed, identity(record.trial.config))
+
+
+def _step(record: TrialRecord) -> Step:
+    trial, outcome = record.trial, record.outcome or _NO_FIGURES
+    epochs = len(outcome.history)
+    return Step(
+        trial=trial.number,
+        state=record.outcome.state if record.outcome else None,
+        first_epoch=epochs - outcome.epochs_trained + 1,
+        last_epoch=epochs,
+        parent=trial.parent,
+        notes=trial.notes,
+        validation_error_percent=outcome.error_percent,
+        seconds=outcome.seconds_trained,
+    )
 
 
 def _measured(row: Row, baseline: Row) -> Row:

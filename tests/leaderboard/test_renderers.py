@@ -254,7 +254,7 @@ def test_json_has_its_schema_and_every_replicate() -> None:
     assert document["schema"] == "leaderboard/1"
     assert document["notes"] == ["Study fresh has no finished trial: it has begun none."]
     holdout, tutorial = document["sections"]
-    assert [list(row) for row in holdout["rows"]] == [[*COLUMNS, "replicates"]] * 16
+    assert [list(row) for row in holdout["rows"]] == [[*COLUMNS, "replicates", "steps"]] * 16
     found = next(row for row in holdout["rows"] if row["trial"] == 4 and row["study"] == "cnn-tpe")
     assert [run["state"] for run in found["replicates"]] == ["complete", "failed", "complete"]
     assert found["replicates"][1]["error_percent"] is None

@@ -1,0 +1,39 @@
+"""Details: every search trial of a section on a line, also those that others went on from, with what the engine asked.
+
+Cells of text for the renderers, which lay them out and escape them. Knows no output format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from search.leaderboard import words
+from search.leaderboard.board import UNFINISHED, Row, Section, Step
+
+HEADERS = ("Trial", "What", "How it ended", "Epochs", "After", "Val. error %", "Seconds", "Engine's notes")
+ALIGNED: tuple[Literal["left", "right"], ...] = ("right", "left", "left", "right", "right", "right", "right", "left")
+
+
+def are_telling(section: Section) -> bool:
+    """Says whether a trial went on from another, or an engine noted something."""
+    return any(step.notes or step.parent is not None for row in section.rows for step in row.steps)
+
+
+def lines(section: Section) -> list[tuple[str, ...]]:
+    """Returns the cells of every search trial, by study and number."""
+    several = len(section.studies) > 1
+    parts = [(row, step) for row in section.rows for step in row.steps]
+    ordered = sorted(parts, key=lambda part: (part[0].study.name, part[1].trial))
+    return [tuple(_cells(row, step, several=several)) for row, step in ordered]
+
+
+def _cells(row: Row, step: Step, *, several: bool) -> Iterator[str]:
+    yield str(step.trial)
+    yield words.one_line(f"{row.label} ({row.study.name})" if several else row.label)
+    yield step.state.value if step.state else UNFINISHED
+    yield f"{step.first_epoch}-{step.last_epoch}" if step.first_epoch <= step.last_epoch else "none"
+    yield "" if step.parent is None else str(step.parent)
+    yield words.percent(step.validation_error_percent)
+    yield f"{step.seconds:.0f}"
+    yield words.one_line(" ".join(f"{name}={value}" for name, value in step.notes.items()))
