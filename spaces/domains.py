@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Value = bool | int | float | str
+DECIMALS = 12
+"""Decimals of a stepped float; what lies beyond is noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +143,20 @@ class Float:
             raise ValueError(f"A log Float needs low > 0 and no step. Received: low={self.low}, step={self.step}.")
         if self.step is not None and not (_is_finite(self.step) and self.step > 0):
             raise ValueError(f"Float needs a finite step above 0. Received: step={self.step!r}.")
+        if self.step is not None:
+            self._round_off()
         if not self.contains(self.high):
             raise ValueError(f"high must lie a whole number of steps above low. Received: {self.describe()}.")
         _check_baseline(self)
+
+    def _round_off(self) -> None:
+        """Rids the ends of float noise, such as that of 3 * 0.1: engines count steps in decimals, to the last digit."""
+        if round(self.step or 0.0, DECIMALS) != self.step:
+            raise ValueError(
+                f"A step has {DECIMALS} decimals at most. Received: step={self.step!r}. List the values in a Choice."
+            )
+        for name in ("low", "high"):
+            object.__setattr__(self, name, round(getattr(self, name), DECIMALS))
 
     def contains(self, value: object) -> bool:
         """Says whether the value is a number of the range, on a step where there is one, but for float noise."""
@@ -182,7 +195,7 @@ class Float:
     def _on_step(self, value: float) -> float:
         """Returns the step's value nearest to a number of the range."""
         assert self.step is not None
-        return round(self.low + round((value - self.low) / self.step) * self.step, 12)
+        return round(self.low + round((value - self.low) / self.step) * self.step, DECIMALS)
 
 
 @dataclass(frozen=True, slots=True)

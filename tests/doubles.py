@@ -68,14 +68,16 @@ class InstantExecutor(Executor):
         return [Reported(key, history[-1])]
 
     def _outcome(self, trial: Trial, history: list[EpochReport], cause: Cause | None) -> Outcome:
-        is_whole = len(history) == trial.epochs
+        is_whole, is_over = len(history) == trial.epochs, len(history) == trial.last_epoch
         if trial.save_to is not None and not is_whole:
             Path(trial.save_to).parent.mkdir(parents=True, exist_ok=True)
             Path(trial.save_to).touch()
-            self._saved[trial.save_to] = [dataclasses.replace(report, restored=True) for report in history]
+            self._saved[trial.save_to] = [
+                dataclasses.replace(report, restored=True) for report in [*history, *self._restored[trial.key]]
+            ]
         return Outcome(
-            state=State.INTERRUPTED if cause else State.COMPLETE if is_whole else State.PAUSED,
-            cause=cause,
+            state=(State.COMPLETE if is_whole else State.PAUSED) if is_over else State.INTERRUPTED,
+            cause=None if is_over else cause,
             error_percent=history[-1].error_percent if history else None,
             history=tuple(history),
             seconds={"fit": float(len(history))},

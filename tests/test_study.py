@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doubles import InstantExecutor, bowl
 from makers import TINY, header
 
+from search.engines.keras_tuner_engine import KerasTunerEngine
 from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Event, Executor, Finished
@@ -164,6 +168,75 @@ def test_a_worker_that_died_leaves_the_epochs_it_reported(tmp_path: Path) -> Non
         record = ledger.read()
     assert [len(known.outcome.history) for known in record.trials] == [4, 4, 4]
     assert all(known.outcome.error_percent is not None for known in record.trials)
+
+
+def hyperband(folder: Path, executor: Executor, **more: Any) -> StudyRecord:
+    """Runs a session of a Hyperband study of nine epochs and returns the record."""
+    protocol = dataclasses.replace(header().protocol, epochs=9)
+    with Ledger.open(Place(studies_dir=folder), header(engine="keras-tuner", protocol=protocol)) as ledger:
+        reclaim(ledger)
+        engine = KerasTunerEngine(TINY, sampler="hyperband", seed=5, epochs=9)
+        source = SearchSource(engine, ledger, limits=more.get("limits", Limits(trials=24)), recipes=False)
+        stop = more.get("stop", lambda: None)
+        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=stop, clock=lambda: 7.0))
+        return ledger.read()
+
+
+def test_hyperband_trains_the_epochs_of_its_brackets_and_no_more(tmp_path: Path) -> None:
+    record = hyperband(tmp_path, InstantExecutor())
+    assert (record.trials[0].trial.origin, record.trials[0].outcome.state) == (BASELINE, State.COMPLETE)
+    assert sum(known.outcome.epochs_trained for known in record.trials) == 9 + 75
+    states = [known.outcome.state for known in record.trials]
+    assert (states.count(State.COMPLETE), states.count(State.PAUSED)) == (1 + 1 + 2 + 3, 9 + 3 + 5)
+    assert {known.outcome.at_seconds for known in record.trials} == {7.0}
+    for known in record.trials:
+        if known.trial.parent is not None:
+            parent = record.trials[known.trial.parent]
+            assert (known.trial.seed, known.trial.config) == (parent.trial.seed, parent.trial.config)
+
+
+def test_states_are_kept_while_hyperband_may_go_on_from_them(tmp_path: Path) -> None:
+    kept = tmp_path / "study" / "checkpoints"
+    half = hyperband(tmp_path, InstantExecutor(), limits=Limits(trials=8))
+    assert len(list(kept.iterdir())) == len(half.trials) - 1 == 7
+    hyperband(tmp_path, InstantExecutor())
+    assert list(kept.iterdir()) == []
+
+
+@pytest.mark.parametrize("looks", [9, 25, 60, 100])
+def test_an_interrupted_hyperband_ends_with_the_same_brackets(tmp_path: Path, looks: int) -> None:
+    executor = InstantExecutor(slots=3)
+    hyperband(tmp_path, executor, stop=after(looks))
+    hyperband(tmp_path, executor, stop=after(looks))
+    record = hyperband(tmp_path, executor, limits=Limits(trials=30))
+    trials = [known for known in settled(record) if known.trial.notes.get("iteration") == 0]
+    rounds = Counter((known.trial.notes["bracket"], known.trial.notes["round"]) for known in trials)
+    assert rounds == {(2, 0): 9, (2, 1): 3, (2, 2): 1, (1, 0): 5, (1, 1): 2, (0, 0): 3}
+    assert executor.ran[0].origin == BASELINE
+    trained = Counter(
+        (known.trial.seed, r.epoch) for known in record.trials for r in known.outcome.history if not r.restored
+    )
+    assert max(trained.values()) == 1
+
+
+def test_the_finalists_of_hyperband_went_furthest(tmp_path: Path) -> None:
+    half = finalists(hyperband(tmp_path / "half", InstantExecutor(), limits=Limits(trials=12)), 2)
+    assert [known.trial.until for known in half] == [None, 3, 3], "none was trained to the end"
+    whole = finalists(hyperband(tmp_path / "whole", InstantExecutor()), 2)
+    assert [known.trial.until for known in whole] == [None, None, None]
+    waiting = replicas(hyperband(tmp_path / "half", InstantExecutor(), limits=Limits(trials=12)), count=2, replicates=1)
+    assert {trial.last_epoch for trial in waiting} == {9}, "verification trains to the end"
+
+
+def test_a_budget_of_epochs_is_kept_by_every_engine(tmp_path: Path) -> None:
+    for pruner in ("none", "asha"):
+        record = search(tmp_path / pruner, InstantExecutor(slots=2), trials=1000, epochs=50, pruner=pruner)
+        assert 50 <= sum(known.outcome.epochs_trained for known in record.trials) < 50 + 4
+    record = hyperband(tmp_path / "hyperband", InstantExecutor(), limits=Limits(epochs=50))
+    assert 50 <= sum(known.outcome.epochs_trained for known in record.trials) < 50 + 9
+    again = InstantExecutor()
+    hyperband(tmp_path / "hyperband", again, limits=Limits(epochs=50))
+    assert again.ran == []
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:

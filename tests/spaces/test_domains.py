@@ -177,3 +177,14 @@ def test_domains_in_words() -> None:
     assert Float(2e-4, 2e-2, 1e-3, log=True).describe() == "0.0002..0.02 log"
     assert Float(0.0, 0.6, 0.2, step=0.05).describe() == "0..0.6 step 0.05"
     assert Choice((False, True), False).describe() == "False | True"
+
+
+def test_noise_at_the_ends_of_a_stepped_float_is_rounded_off() -> None:
+    noisy = Float(0.0, 33 * 0.05, 0.0, step=0.05)
+    assert noisy.high == 1.65
+    assert noisy.values()[-1] == 1.65
+
+
+def test_a_step_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="Choice"):
+        Float(0.0, 1.0, 0.0, step=1 / 3)

@@ -126,8 +126,30 @@ def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_
     reports: list[EpochReport] = []
     resumed = trainer.run(trial(epochs=3, resume_from=str(path)), Hooks(report=reports.append))
     assert [report.epoch for report in reports] == [1, 2, 3]
-    assert reports[:2] == list(first.history)
+    assert reports[:2] == [dataclasses.replace(report, restored=True) for report in first.history]
+    assert not reports[2].restored
+    assert resumed.epochs_trained == 1
     assert resumed.seconds["fit"] > first.seconds["fit"]
+
+
+def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, tmp_path: Path) -> None:
+    """As Hyperband trains it: each part a trial of its own, the schedule and the clean epochs those of the whole."""
+    path = str(tmp_path / "state.npz")
+    straight = trainer.run(trial(RICH))
+    first = trainer.run(trial(RICH, until=1, save_to=path))
+    assert (first.state, first.epochs_trained) == (State.PAUSED, 1)
+    second = trainer.run(trial(RICH, number=5, until=2, parent=0, save_to=path, resume_from=path))
+    assert (second.state, second.epochs_trained) == (State.PAUSED, 1)
+    last = trainer.run(trial(RICH, number=9, parent=5, save_to=path, resume_from=path))
+    assert (last.state, last.epochs_trained) == (State.COMPLETE, 1)
+    assert numbers(last) == numbers(straight)
+    assert numbers(second) == numbers(straight)[:2]
+
+
+def test_a_pause_is_saved_however_short_it_was(task: Task, tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    Trainer(task, checkpoint_seconds=1000.0).run(trial(until=1, save_to=str(path)))
+    assert path.exists()
 
 
 @pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration"])

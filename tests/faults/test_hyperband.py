@@ -1,0 +1,110 @@
+"""Keras Tuner's Hyperband for real: killed in the middle, it ends with the same brackets and trains nothing twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from search.ledger import read
+from search.record import StudyRecord, TrialRecord
+from search.storage import Place
+from search.trial import BASELINE, Phase, State
+
+EPOCHS, SWEEP, MORE = 9, 23, 5
+ROUNDS = {(2, 0): 9, (2, 1): 3, (2, 2): 1, (1, 0): 5, (1, 1): 2, (0, 0): 3}
+"""Trials by bracket and round in one sweep of nine epochs."""
+
+
+@pytest.fixture
+def command(small_mnist: Path, cache_dir: Path) -> list[str]:
+    """The command of the study, the same at every session."""
+    options = {
+        "engine": "keras-tuner:hyperband",
+        "dataset": small_mnist,
+        "cache-dir": cache_dir,
+        "study": "bands",
+        "seed": 0,
+        "trials": 1 + SWEEP + MORE,
+        "finalists": 0,
+        "epochs": EPOCHS,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    small = ("--range", "filters_1=8:32", "--range", "conv_stages=1:2", "--fix", "dense_1=32")
+    return [sys.executable, "-m", "search", "run", "--no-recipes", *words, *small]
+
+
+def recorded(folder: Path) -> StudyRecord:
+    return read(Place(studies_dir=folder / "studies"), "bands")
+
+
+def settled(record: StudyRecord) -> list[TrialRecord]:
+    """The search trials that came to their own end."""
+    searched = record.phase(Phase.SEARCH)
+    return [known for known in searched if known.outcome and known.outcome.state is not State.INTERRUPTED]
+
+
+def check_whole(record: StudyRecord) -> None:
+    """One whole sweep in Keras Tuner's brackets, every epoch of every training trained once."""
+    trials = settled(record)
+    assert trials[0].trial.origin == BASELINE
+    assert (trials[0].trial.until, trials[0].outcome.epochs_trained) == (None, EPOCHS)
+    found = [known for known in trials if known.trial.origin != BASELINE]
+    notes = [known.trial.notes for known in found if known.trial.notes["iteration"] == 0]
+    assert Counter((one["bracket"], one["round"]) for one in notes) == ROUNDS
+    by_number = {known.trial.number: known for known in record.phase(Phase.SEARCH)}
+    trained: Counter[tuple[int, int]] = Counter()
+    for known in trials:
+        reports = known.outcome.history
+        assert [report.epoch for report in reports] == list(range(1, known.trial.last_epoch + 1))
+        trained.update((known.trial.seed, report.epoch) for report in reports if not report.restored)
+        if known.trial.parent is not None:
+            parent = by_number[known.trial.parent]
+            before = parent.trial.last_epoch
+            assert known.trial.notes["initial_epoch"] == before
+            assert (known.trial.config, known.trial.seed) == (parent.trial.config, parent.trial.seed)
+            assert all(report.restored for report in reports[:before]), "it went on, and did not begin anew"
+            assert [r.error_percent for r in reports[:before]] == [r.error_percent for r in parent.outcome.history]
+    assert max(trained.values()) == 1, "nothing is trained twice"
+
+
+@pytest.mark.slow
+def test_sigkill_in_the_middle_of_hyperband_changes_nothing(command: list[str], tmp_path: Path) -> None:
+    moments = random.Random(7)
+    for ended in (6, 14, 20):  # in the first round, between rounds, in the second bracket
+        session = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 240
+        while not (tmp_path / "studies/bands/ledger.journal").exists() or len(settled(recorded(tmp_path))) < ended:
+            assert session.poll() is None, session.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(moments.uniform(0.0, 1.0))
+        os.kill(session.pid, signal.SIGKILL)
+        session.communicate()
+    before = settled(recorded(tmp_path))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr
+    record = recorded(tmp_path)
+    assert len(settled(record)) == 1 + SWEEP + MORE
+    assert [known for known in settled(record) if known.trial.number <= before[-1].trial.number] == before
+    check_whole(record)
+    shown = subprocess.run(
+        [sys.executable, "-m", "search", "leaderboard", "--format", "details"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "bracket=2 round=1" in " ".join(shown.split())
+    waiting = {known.trial.seed for known in settled(record) if known.outcome.state is State.PAUSED}
+    kept = {int(path.stem) for path in (tmp_path / "studies/bands/checkpoints").glob("*.npz")}
+    assert kept <= waiting, "only what may go on is kept"
+    over = {k.trial.seed for k in settled(record) if k.trial.notes.get("iteration") == 0}
+    assert not kept & over, "and nothing of a bracket that is over"
