@@ -9,6 +9,7 @@ import errno
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -18,6 +19,7 @@ from search.errors import SearchError
 COMMANDS = {
     "run": "search.cli.run",
     "baseline": "search.cli.baseline",
+    "compare": "search.cli.compare",
     "leaderboard": "search.cli.leaderboard",
     "spaces": "search.cli.spaces",
     "data": "search.cli.data",
@@ -47,10 +49,19 @@ def group() -> None:
     """Search hyperparameters of Keras image classifiers, starting from the tutorial's baselines."""
 
 
+SCRIPT = "keras-image-search"
+"""The command that installation leaves on the path; the same as ``python -m search``, and what a shell can complete."""
+COMPLETE = "_KERAS_IMAGE_SEARCH_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
+
 def main() -> NoReturn:
     """Runs the command line and leaves the process with its exit code."""
+    if COMPLETE in os.environ:
+        importlib.import_module("search.cli.completion")
+    name = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m search"
     try:
-        group.main(prog_name="python -m search", standalone_mode=False)
+        group.main(prog_name=name, standalone_mode=False, complete_var=COMPLETE)
     except SearchError as error:
         raise SystemExit(_complain(error.message, error.hint, error.exit_code)) from None
     except click.ClickException as error:

@@ -35,10 +35,26 @@ def _option(known: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         return click.option(f"--{name}/--no-{name}", known.name, default=None, help=text)
     if kind == "pairs":
         return click.option(f"--{name}", known.name, multiple=True, metavar="NAME=VALUE", help=text)
-    metavar = {"duration": "TIME", "int": "N"}.get(kind, known.name.upper())
     return click.option(
-        f"--{name}", known.name, type=int if kind == "int" else str, default=None, metavar=metavar, help=text
+        f"--{name}",
+        known.name,
+        type=int if kind == "int" else str,
+        default=None,
+        metavar={"duration": "TIME", "int": "N"}.get(kind, known.name.upper()),
+        help=text,
+        shell_complete=completer(known.name),
     )
+
+
+def completer(option: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Returns what a shell calls to complete the value of an option."""
+
+    def complete(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+        from search.cli.completion import begun_with, values
+
+        return begun_with(values(option, context.params), begun)
+
+    return complete
 
 
 def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""Completion in a shell: the values of options, and engines with their samplers also where bash breaks words at colons.
+
+Imported only while a shell asks. Knows names, and no library behind them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+
+from search.engines.registry import ENGINES, engine_names
+from spaces.registry import SPACES
+
+
+def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
+    """Returns the values of an option, such as a shell may offer.
+
+    Args:
+        option: The setting's name.
+        given: The options that stand before it.
+    """
+    kind = ENGINES.get(str(given.get("engine") or next(iter(ENGINES))).partition(":")[0])
+    known: Mapping[str, Sequence[str]] = {
+        "space": list(SPACES),
+        "dataset": ("mnist", "fashion_mnist", "cifar10"),
+        "engine": [*ENGINES, *engine_names()],
+        "sampler": list(kind.samplers) if kind else (),
+        "pruner": kind.pruners if kind else (),
+        "protocol": ("holdout", "tutorial"),
+        "split": ("group", "block", "stratified"),
+        "backend": ("tensorflow", "jax", "torch"),
+        "device": ("auto", "cpu", "gpu"),
+    }
+    return known.get(option, ())
+
+
+def begun_with(candidates: Sequence[str], begun: str) -> list[str]:
+    """Returns the candidates for the last item of a list that is separated by commas, each with the items before."""
+    before, comma, last = begun.rpartition(",")
+    taken = before.split(",")
+    return [f"{before}{comma}{one}" for one in candidates if one.startswith(last) and one not in taken]
+
+
+class ColonComplete(BashComplete):
+    """Bash takes a colon for the end of a word: here the parts are joined again, and only the last is given back."""
+
+    name = "bash"
+    _broken_off = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Returns the words before the one to be completed, and that one as it was typed."""
+        at = int(os.environ["COMP_CWORD"])
+        words = split_arg_string(os.environ["COMP_WORDS"])[: at + 1]
+        words += [""] * (at + 1 - len(words))
+        joined: list[str] = []
+        for index, word in enumerate(words):
+            if index and (word == ":" or words[index - 1] == ":"):
+                joined[-1] += word
+            else:
+                joined.append(word)
+        begun = joined[-1]
+        self._broken_off = begun[: begun.rfind(":") + 1]
+        return joined[1:-1], begun
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Returns what bash puts in place of the part after the last colon."""
+        return f"{item.type},{item.value.removeprefix(self._broken_off)}"
+
+
+add_completion_class(ColonComplete)

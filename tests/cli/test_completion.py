@@ -1,0 +1,44 @@
+"""Completion in a real bash: what it would put in place of the word under the cursor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BASH = shutil.which("bash")
+COLON = ("bayesian", "hyperband", "random", "grid")
+CASES = {
+    "an engine": (
+        ["run", "--engine", "opt"],
+        ["optuna", *(f"optuna:{s}" for s in ["tpe", "gp", "cmaes", "random", "qmc", "grid", "nsga2"])],
+    ),
+    "a sampler after a colon": (["run", "--engine", "keras-tuner", ":", "hy"], ["hyperband"]),
+    "the colon itself": (["run", "--engine", "keras-tuner", ":"], list(COLON)),
+    "a sampler apart": (["run", "--engine", "keras-tuner", "--sampler", ""], list(COLON)),
+    "a sampler of the default engine": (["run", "--sampler", "t"], ["tpe"]),
+    "a pruner": (["run", "--pruner", "h"], ["hyperband"]),
+    "a pruner of the other engine": (["run", "--engine", "keras-tuner", "--pruner", ""], ["none"]),
+    "a space": (["run", "--space", "cnn"], ["cnn", "cnn-large"]),
+    "a command": (["lea"], ["leaderboard"]),
+}
+
+
+@pytest.mark.skipif(BASH is None, reason="bash is not installed")
+@pytest.mark.parametrize("case", CASES)
+def test_bash_completes(case: str) -> None:
+    script = Path(sys.executable).with_name("keras-image-search")
+    words, expected = CASES[case]
+    line = " ".join(f"'{word}'" for word in ("keras-image-search", *words))
+    code = f"""
+        eval "$(_KERAS_IMAGE_SEARCH_COMPLETE=bash_source '{script}')"
+        COMP_WORDS=({line}); COMP_CWORD={len(words)}
+        _keras_image_search_completion '{script}'
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run([str(BASH), "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert done.stdout.split() == expected, done.stderr
