@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from search.engines.differences import differences
 from search.errors import UserError
 from search.settings import parse_pair
 from spaces.domains import Domain
@@ -94,6 +95,8 @@ def _print(space: Space, console: Console) -> None:
     console.print(_parameters(space, sources))
     if space.recipes:
         console.print(_recipes(space, sources))
+    for sentence in differences(space):
+        console.print(sentence)
     for source, number in sources.items():
         console.print(f"[{number}] {source}")
 

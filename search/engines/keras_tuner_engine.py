@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from search import seeds
@@ -275,7 +276,9 @@ class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns random values at first, then those with the lowest confidence bound."""
-        with warnings.catch_warnings():
+        # It predicts one point at a time, tens of thousands of times: checks of each would be half of the work.
+        unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
+        with unchecked, warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of the kernel's one length; says nothing to a user
             response: dict[str, Any] = super().populate_space(trial_id)
         return response

@@ -1,0 +1,204 @@
+"""Cost of ask + tell for each engine and sampler, beside the library used plainly, at a growing number of trials.
+
+    python benchmarks/engines.py [--trials 100 1000 5000] [--engines optuna:tpe,...] [--asks 10] [--patience 20]
+
+Both sides are given the same finished trials of the space cnn and are then asked and told in turn; the figure is the
+median. Plain Optuna is ``study.ask``, ``suggest_*`` and ``tell`` on a study in memory, with the same sampler; plain
+Keras Tuner is ``create_trial``, ``update_trial``, ``end_trial`` and ``save``, as its tuner calls them, in a folder. What
+takes longer than ``--patience`` seconds an ask is not asked at larger numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras_tuner
+import optuna
+from common import table
+
+from search.distributions import distributions
+from search.engines.base import START_UP_TRIALS, replay
+from search.engines.keras_tuner_engine import hyperparameters
+from search.engines.optuna_engine import SAMPLERS, _suggest
+from search.engines.registry import choose_engine, engine_names, make_engine
+from search.record import TrialRecord
+from search.trial import EpochReport, Outcome, State, Trial
+from spaces import Space, load
+
+SPACE = load("cnn")
+EPOCHS = 10
+Turn = Callable[[int], None]
+"""Asks for trial ``number`` and tells how it ended."""
+
+
+def history(count: int) -> list[TrialRecord]:
+    """Returns finished trials at random points, the same for everyone."""
+    chance, records, seen = random.Random(0), [], set()
+    while len(records) < count:
+        config = SPACE.sample(chance) if records else SPACE.baseline
+        key = json.dumps(config, sort_keys=True)
+        if key not in seen:
+            seen.add(key)
+            trial = Trial(number=len(records), config=config, seed=0, epochs=EPOCHS)
+            records.append(TrialRecord(trial=trial, outcome=ended(chance.uniform(0.5, 3.0))))
+    return records
+
+
+def ended(error: float) -> Outcome:
+    """Returns the outcome of a whole trial."""
+    report = EpochReport(epoch=EPOCHS, training_loss=0.1, error_percent=error)
+    return Outcome(state=State.COMPLETE, error_percent=error, history=(report,))
+
+
+def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
+    """Returns a turn of our engine."""
+    choice = choose_engine(name, pruner="none")
+    engine = make_engine(choice, space_for(name), seed=0, epochs=EPOCHS)
+    replay(engine, records)
+
+    def turn(number: int) -> None:
+        proposal = engine.ask(number)
+        error = 1.0 + random.Random(number).random()
+        engine.report(number, EpochReport(epoch=EPOCHS, training_loss=0.1, error_percent=error))
+        state = State.COMPLETE if proposal.until is None else State.PAUSED
+        engine.tell(number, Outcome(state=state, error_percent=error))
+
+    return turn
+
+
+def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
+    """Returns a turn of Optuna as its own documentation asks and tells."""
+    study = optuna.create_study(sampler=SAMPLERS[sampler].make(0, 1), pruner=optuna.pruners.NopPruner())
+    space = space_for(f"optuna:{sampler}")
+    for known in () if SAMPLERS[sampler].stateful else records:
+        values = dict(known.trial.config)
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=values, distributions=dict(distributions(space, values)), value=known.outcome.error_percent
+            )
+        )
+
+    def turn(number: int) -> None:
+        trial = study.ask()
+        values: dict[str, Any] = {}
+        for name, domain in space.parameters.items():
+            if domain.when is None or domain.when.holds(values):
+                values[name] = _suggest(trial, name, domain)
+        error = 1.0 + random.Random(number).random()
+        trial.report(error, EPOCHS)
+        study.tell(trial, error)
+
+    if SAMPLERS[sampler].stateful:  # it notes with each trial that it proposed how it did; given ones tell it nothing
+        for number in range(len(records)):
+            turn(number)
+    return turn
+
+
+def plain_keras_tuner(sampler: str, records: Sequence[TrialRecord]) -> Turn:
+    """Returns a turn of Keras Tuner's oracle as its own tuner drives it."""
+    objective = keras_tuner.Objective("error", "min")
+    shared = {"objective": objective, "hyperparameters": hyperparameters(SPACE), "seed": 1}
+    makers = {
+        "random": lambda: keras_tuner.oracles.RandomSearchOracle(max_trials=10**6, **shared),
+        "bayesian": lambda: keras_tuner.oracles.BayesianOptimizationOracle(
+            max_trials=10**6, num_initial_points=START_UP_TRIALS, **shared
+        ),
+        "hyperband": lambda: keras_tuner.oracles.HyperbandOracle(max_epochs=EPOCHS, hyperband_iterations=0, **shared),
+        "grid": lambda: keras_tuner.oracles.GridSearchOracle(**shared),
+    }
+    oracle = makers[sampler]()
+    oracle.verbose = 0
+    oracle._set_project_dir(tempfile.mkdtemp(), "plain")
+    for known in records if sampler != "grid" else ():
+        values = hyperparameters(SPACE)
+        values.values = dict(known.trial.config)
+        number = f"{known.trial.number:07d}"
+        trial = keras_tuner.engine.trial.Trial(values, trial_id=number, status="COMPLETED")
+        trial.score = known.outcome.error_percent
+        oracle.trials[number] = trial
+        oracle.start_order.append(number)
+        oracle.end_order.append(number)
+        oracle._record_values(trial)
+
+    def turn(number: int) -> None:
+        trial = oracle.create_trial("tuner")
+        oracle.update_trial(trial.trial_id, {"error": 1.0 + random.Random(number).random()}, step=EPOCHS)
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+        oracle.save()
+
+    if sampler == "grid":  # it cannot be given trials, only asked for them
+        for number in range(len(records)):
+            turn(number)
+    return turn
+
+
+def space_for(name: str) -> Space:
+    """Returns the space cnn, made finite for Optuna's grid, which needs that."""
+    if name != "optuna:grid":
+        return SPACE
+    changes = {n: domain for n, domain in SPACE.parameters.items() if domain.values() is not None}
+    return Space(name="finite", parameters={n: d for n, d in changes.items() if d.when is None})
+
+
+def seconds(turns: Sequence[Turn], first: int, asks: int) -> list[float]:
+    """Returns the median seconds of each of several turns, taken one after the other."""
+    spent: list[list[float]] = [[] for _ in turns]
+    for number in range(first, first + asks):
+        for own, turn in zip(spent, turns, strict=True):
+            began = time.perf_counter()
+            turn(number)
+            own.append(time.perf_counter() - began)
+            if own[-1] > 5.0 and len(own) >= 2:
+                asks = 0
+        if asks == 0:
+            break
+    return [statistics.median(own) for own in spent]
+
+
+def main() -> None:
+    """Prints a row for each engine, sampler and number of trials."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 5000])
+    parser.add_argument("--engines", default=",".join(name for name in engine_names() if name != "optuna:gp"))
+    parser.add_argument("--asks", type=int, default=10)
+    parser.add_argument("--patience", type=float, default=20.0)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    rows = []
+    for name in options.engines.split(","):
+        library, sampler = name.split(":")
+        for count in options.trials:
+            records = history(count)
+            if name == "optuna:grid":
+                finite = space_for(name)
+                records = [r for r in records if not set(finite.parameters) - set(r.trial.config)]
+                records = [
+                    TrialRecord(
+                        trial=Trial(number=i, config=finite.active(r.trial.config), seed=0, epochs=EPOCHS),
+                        outcome=r.outcome,
+                    )
+                    for i, r in enumerate(records)
+                ]
+            plain = plain_optuna if library == "optuna" else plain_keras_tuner
+            began = time.perf_counter()
+            turns = (ours(name, records), plain(sampler, records))
+            mine, theirs = seconds(turns, count, options.asks)
+            rows.append((name, count, 1000 * mine, 1000 * theirs, 1000 * (mine - theirs), mine / theirs))
+            print(f"{name} {count}: {mine:.4f} {theirs:.4f}  ({time.perf_counter() - began:.0f} s in all)", flush=True)
+            if max(mine, theirs) > options.patience:
+                break
+    table(["engine", "finished trials", "ours, ms", "plain, ms", "added, ms", "ratio"], rows)
+
+
+if __name__ == "__main__":
+    main()
