@@ -1,0 +1,1 @@
+"""The arena: search engines compared on tables of finished trainings, so that nothing is trained."""

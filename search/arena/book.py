@@ -1,0 +1,152 @@
+"""The book of a tournament: one JSON line a finished game, so that whatever stops it costs only the games in play.
+
+The first line says what all games share, and a folder that holds other games is refused. A last line that a killed
+writer did not finish is dropped. One process writes, guarded by a lock.
+
+Layout of a tournament's folder::
+
+    games.jsonl   a line of terms, then a line a game
+    lock          held while a tournament runs
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from search.arena.play import Trace
+from search.errors import FatalError, UserError
+from search.record import flat
+from search.storage import mend
+
+SCHEMA = "games/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """The place of a game in a tournament.
+
+    Args:
+        engine: Name of the engine's choice, such as "optuna:tpe".
+        table: The table's name.
+        repeat: From 0; engines share the study's seed of a table's repeat.
+    """
+
+    engine: str
+    table: str
+    repeat: int
+
+
+class Book:
+    """Reads and appends the games of one tournament. Use ``Book.open`` in a ``with`` statement.
+
+    Args:
+        path: The file.
+        lock: Held until the book is closed.
+        games: What it holds already.
+    """
+
+    def __init__(self, path: Path, lock: FileLock, games: Mapping[Slot, Trace]) -> None:
+        self._path, self._lock = path, lock
+        self.games = dict(games)
+
+    @classmethod
+    def open(cls, folder: Path, terms: Mapping[str, Any]) -> Book:
+        """Opens a tournament's folder for writing, and makes it if it is new.
+
+        Args:
+            folder: The tournament's folder.
+            terms: What its games share, as JSON.
+
+        Raises:
+            UserError: The folder holds games of other terms, is in use, or cannot be written.
+            FatalError: The file is damaged.
+        """
+        path = folder / "games.jsonl"
+        lock = _lock(folder)
+        try:
+            mend(path)
+            if not path.exists() or not path.stat().st_size:
+                _append(path, {"schema": SCHEMA, **terms})
+            return cls(path, lock, _read(path, terms))
+        except BaseException:
+            lock.release()
+            raise
+
+    def __enter__(self) -> Book:
+        """Returns the book."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets other processes write."""
+        self._lock.release()
+
+    def add(self, slot: Slot, trace: Trace) -> None:
+        """Records a finished game."""
+        _append(self._path, {**asdict(slot), **asdict(trace)})
+        self.games[slot] = trace
+
+
+def _lock(folder: Path) -> FileLock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"A tournament is being played in this folder by another process. Received: {folder}.",
+            hint="Wait for it to end, or name another folder.",
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"The tournament's folder cannot be written. Received: {folder} ({error.strerror}).",
+            hint="Name another folder.",
+        ) from error
+    return lock
+
+
+def _append(path: Path, document: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(document, allow_nan=False) + "\n")
+
+
+def _read(path: Path, terms: Mapping[str, Any]) -> dict[Slot, Trace]:
+    try:
+        header, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        games = dict(map(_game, lines))
+    except (ValueError, KeyError, TypeError) as error:
+        raise FatalError(
+            f"The games cannot be read. Received: {path} ({type(error).__name__}: {error}).",
+            hint="Its lines are JSON; keep a copy, then cut the file at the first line that is not.",
+        ) from error
+    _check(path.parent, flat(header), flat({"schema": SCHEMA, **terms}))
+    return games
+
+
+def _game(document: dict[str, Any]) -> tuple[Slot, Trace]:
+    trace = Trace(
+        observed=tuple(document["observed"]),
+        incumbent=tuple(document["incumbent"]),
+        regrets=tuple(document["regrets"]),
+        engine_seconds=document["engine_seconds"],
+    )
+    return Slot(engine=document["engine"], table=document["table"], repeat=document["repeat"]), trace
+
+
+def _check(folder: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuses a folder whose games were played on other terms; they could not be compared."""
+    differing = [
+        f"{name} (recorded {recorded.get(name, 'nothing')}, received {wanted.get(name, 'nothing')})"
+        for name in sorted(recorded.keys() | wanted.keys())
+        if recorded.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise UserError(
+            f"The folder holds games of another tournament. It differs in {'; '.join(differing)}. Received: {folder}.",
+            hint="Name another folder, or repeat the recorded options. More engines and more repeats can be added.",
+        )

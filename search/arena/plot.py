@@ -1,0 +1,79 @@
+"""The picture of a tournament: regret against trials, a line and a band an engine, on a logarithmic scale.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; beyond them, lines are dashed.
+
+Source: Okabe and Ito, "Color Universal Design", https://jfly.uni-koeln.de/color/ (2008).
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.arena.results import Result
+from search.errors import UserError
+from search.leaderboard.files import write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's but for their yellow, which is too faint for a line on white."""
+DASHES = ("-", "--", ":")
+
+
+def svg(result: Result) -> str:
+    """Returns the picture as SVG, the same text for the same result."""
+    import matplotlib as mpl
+
+    drawn = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "arena"}):
+        _figure(result).savefig(drawn, format="svg", metadata={"Date": None})
+    return "".join(f"{line.rstrip()}\n" for line in drawn.getvalue().splitlines())
+
+
+def save(result: Result, path: Path) -> None:
+    """Writes the picture, as SVG or PNG by the path's suffix.
+
+    Raises:
+        UserError: Another suffix, or the file cannot be written.
+    """
+    match path.suffix:
+        case ".svg":
+            write(path, svg(result))
+        case ".png":
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _figure(result).savefig(path, dpi=150)
+            except OSError as error:
+                raise UserError(f"The picture cannot be written: {error.strerror}. Received: {path}.") from error
+        case _:
+            raise UserError(f"The picture's format is not known. Expected: .svg or .png. Received: {path}.")
+
+
+def _figure(result: Result) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    tournament = result.tournament
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    trials = range(1, tournament.trials + 1)
+    for index, (name, curve) in enumerate(result.curves.items()):
+        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+        axes.fill_between(trials, curve.low, curve.high, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(trials, curve.mean, color=colour, linestyle=dash, linewidth=1.8, label=name)
+    axes.set_yscale("log", nonpositive="clip")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(1, max(2, tournament.trials))
+    axes.set_xlabel("trials")
+    axes.set_ylabel("mean normalised regret")
+    axes.set_title(f"{tournament.arena}: {len(result.tables)} tables, {tournament.repeats} seeds")
+    axes.grid(which="both", alpha=0.25, linewidth=0.5)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
+    return figure
