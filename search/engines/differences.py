@@ -26,8 +26,8 @@ def differences(space: Space) -> Iterator[str]:
         yield f"keras-tuner:grid takes ten values of {_some([*continua, *logs])}, spread over the scale."
     if logs:
         yield (
-            f"keras-tuner draws {_some(logs)} a little larger than optuna does: to it the value v owns the scale from v "
-            "to v + 1, to optuna from v - 1/2 to v + 1/2."
+            f"keras-tuner draws {_some(logs)} a little larger than optuna does: to it the value v owns the scale from "
+            "v to v + 1, to optuna from v - 1/2 to v + 1/2."
         )
 
 

@@ -5,14 +5,43 @@ Cells of text for the renderers, which lay them out and escape them. Knows no ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from search.leaderboard import words
 from search.leaderboard.board import UNFINISHED, Row, Section, Step
 
-HEADERS = ("Trial", "What", "How it ended", "Epochs", "After", "Val. error %", "Seconds", "Engine's notes")
-ALIGNED: tuple[Literal["left", "right"], ...] = ("right", "left", "left", "right", "right", "right", "right", "left")
+Side = Literal["left", "right"]
+_COLUMNS: Sequence[tuple[str, Side]] = (
+    ("Trial", "right"),
+    ("What", "left"),
+    ("Ended", "left"),
+    ("Epochs", "right"),
+    ("After", "right"),
+    ("Val. %", "right"),
+    ("Seconds", "right"),
+    ("Engine's notes", "left"),
+)
+WORDY = frozenset({"What", "Engine's notes"})
+"""Columns whose cells may be broken between words; the others hold a figure or a word."""
+SPARE = "Seconds"
+"""The column that a narrow terminal can do without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """The trials of a section.
+
+    Args:
+        headers: Names of the columns.
+        sides: Which side each column is set to.
+        lines: Cells by trial.
+    """
+
+    headers: tuple[str, ...]
+    sides: tuple[Side, ...]
+    lines: tuple[tuple[str, ...], ...]
 
 
 def are_telling(section: Section) -> bool:
@@ -20,12 +49,16 @@ def are_telling(section: Section) -> bool:
     return any(step.notes or step.parent is not None for row in section.rows for step in row.steps)
 
 
-def lines(section: Section) -> list[tuple[str, ...]]:
+def details(section: Section) -> Details:
     """Returns the cells of every search trial, by study and number."""
-    several = len(section.studies) > 1
     parts = [(row, step) for row in section.rows for step in row.steps]
     ordered = sorted(parts, key=lambda part: (part[0].study.name, part[1].trial))
-    return [tuple(_cells(row, step, several=several)) for row, step in ordered]
+    several = len(section.studies) > 1
+    return Details(
+        headers=tuple(header for header, _ in _COLUMNS),
+        sides=tuple(side for _, side in _COLUMNS),
+        lines=tuple(tuple(_cells(row, step, several=several)) for row, step in ordered),
+    )
 
 
 def _cells(row: Row, step: Step, *, several: bool) -> Iterator[str]:
@@ -36,4 +69,4 @@ def _cells(row: Row, step: Step, *, several: bool) -> Iterator[str]:
     yield "" if step.parent is None else str(step.parent)
     yield words.percent(step.validation_error_percent)
     yield f"{step.seconds:.0f}"
-    yield words.one_line(" ".join(f"{name}={value}" for name, value in step.notes.items()))
+    yield words.one_line(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in step.notes.items()))

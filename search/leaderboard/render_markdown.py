@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from search.leaderboard import details, tables, words
+from search.leaderboard import tables, words
 from search.leaderboard.board import Board, Row, Section
+from search.leaderboard.details import are_telling, details
 from search.leaderboard.verdict import verdict
 from search.record import flat
 
@@ -58,9 +59,10 @@ def _section(section: Section) -> Iterator[str]:
     yield escape(tables.accounts(section))
     if section.ranked:
         yield from _winner(section.ranked[0])
-    if details.are_telling(section):
+    if are_telling(section):
+        one_by_one = details(section)
         yield "### Search trials one by one"
-        yield _markdown(details.HEADERS, details.lines(section), details.ALIGNED)
+        yield _markdown([*map(escape, one_by_one.headers)], one_by_one.lines, one_by_one.sides)
     yield from _studies(section)
 
 

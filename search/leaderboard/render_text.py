@@ -14,13 +14,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard import details, tables, words
+from search.leaderboard import tables, words
 from search.leaderboard.board import Board, Row, Section
+from search.leaderboard.details import SPARE, WORDY, details
 from search.leaderboard.reference import Reference
 from search.leaderboard.verdict import verdict
 
 STUDY_ROOM = 20
 """Characters of a line that the studies' names take where there are several."""
+
+WIDE = 100
+"""Characters of a line that has room for everything."""
 
 UNVERIFIED_CONFIGS = 3
 """How many configurations are spelled out where none is verified."""
@@ -43,11 +47,14 @@ def render_details(board: Board) -> str:
     with console.capture() as capture:
         for section in board.sections:
             console.print(Text(tables.title(section), "bold"))
+            one_by_one = details(section)
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-            for header, align in zip(details.HEADERS, details.ALIGNED, strict=True):
-                table.add_column(header, justify=align, overflow="fold")
-            for line in details.lines(section):
-                table.add_row(*map(Text, line))
+            shown = [at for at, name in enumerate(one_by_one.headers) if name != SPARE or console.width >= WIDE]
+            for at in shown:
+                name = one_by_one.headers[at]
+                table.add_column(name, justify=one_by_one.sides[at], no_wrap=name not in WORDY, overflow="fold")
+            for line in one_by_one.lines:
+                table.add_row(*(Text(line[at]) for at in shown))
             console.print(table)
     return _lines(capture.get())
 
