@@ -4,8 +4,8 @@
 
 Both sides are given the same finished trials of the space cnn and are then asked and told in turn; the figure is the
 median. Plain Optuna is ``study.ask``, ``suggest_*`` and ``tell`` on a study in memory, with the same sampler; plain
-Keras Tuner is ``create_trial``, ``update_trial``, ``end_trial`` and ``save``, as its tuner calls them, in a folder. What
-takes longer than ``--patience`` seconds an ask is not asked at larger numbers.
+Keras Tuner is ``create_trial``, ``update_trial``, ``end_trial`` and ``save``, as its tuner calls them, in a folder.
+What takes longer than ``--patience`` seconds an ask is not asked at larger numbers.
 """
 
 from __future__ import annotations

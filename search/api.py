@@ -11,7 +11,7 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,8 +89,8 @@ def run(*, progress: Progress | None = None, **options: Any) -> Study:  # noqa: 
 
 def execute(plan: Plan, progress: Progress) -> Study:
     """Runs a plan: search, then verification, then the reports."""
-    with _session(plan, progress) as session:
-        _search(session)
+    with open_session(plan, progress) as session:
+        session.search()
         if not session.interrupt.asked:
             _verify(session)
         if plan.settings.timeout is not None and not session.interrupt.asked:
@@ -111,15 +111,37 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
     """
     fixed = {"protocol": "tutorial", "engine": NO_ENGINE, "sampler": NO_ENGINE, "pruner": NO_ENGINE, "finalists": 0}
     plan = make_plan(from_mapping({**options, **fixed, "trials": repeats}))
-    with _session(plan, progress or Progress()) as session:
-        _replicate(session, repetitions(session.ledger.read(), repeats=repeats))
+    with open_session(plan, progress or Progress()) as session:
+        session.replicate(repetitions(session.ledger.read(), repeats=repeats))
     folder = plan.header.name.removesuffix("-baseline")
     return _report(session, Path(plan.settings.reports_dir) / "baselines" / folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Session:
-    """What one run of a plan works with."""
+class Shared:
+    """What several studies that run one after the other have in common.
+
+    Args:
+        executor: Runs their trials, on workers that stay warm between studies; whoever made it closes it.
+        interrupt: The wish to stop, of all of them.
+    """
+
+    executor: Executor
+    interrupt: Interrupt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One run of a plan: what it works with, and its two stages.
+
+    Args:
+        plan: What is done.
+        ledger: Of its study, open for writing.
+        executor: Runs the trials.
+        budget: The time account.
+        interrupt: The wish to stop.
+        progress: Hears what happens.
+    """
 
     plan: Plan
     ledger: Ledger
@@ -128,8 +150,23 @@ class _Session:
     interrupt: Interrupt
     progress: Progress
 
-    def crew(self, stop: Callable[[], Cause | None]) -> Crew:
-        """Returns the loop's companions, with its own reason to stop."""
+    def search(self) -> None:
+        """Searches until the study's limits are reached, or nothing is left to try."""
+        settings = self.plan.settings
+        bounds = {"trials": settings.trials, "epochs": settings.total_epochs}
+        limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
+        engine = engine_for(self.ledger.header)
+        source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes)
+        drive(source, self._crew(self.budget.stop_search))
+        if source.exhausted:
+            self.progress.exhausted()
+
+    def replicate(self, trials: Sequence[Trial]) -> None:
+        """Runs the trials of a fixed list."""
+        self.progress.replicating(len(trials))
+        drive(ReplicateSource(trials), self._crew(self.budget.stop_verification))
+
+    def _crew(self, stop: Callable[[], Cause | None]) -> Crew:
         return Crew(
             executor=self.executor,
             ledger=self.ledger,
@@ -140,20 +177,24 @@ class _Session:
 
 
 @contextmanager
-def _session(plan: Plan, progress: Progress) -> Iterator[_Session]:
-    """Opens ledger, executor and display, and closes them however the session ends."""
-    with Ledger.open(plan.place, plan.header) as ledger, Interrupt() as interrupt:
+def open_session(plan: Plan, progress: Progress, shared: Shared | None = None) -> Iterator[Session]:
+    """Opens ledger, executor and display, and closes them however the session ends; not what it only shares."""
+    with Ledger.open(plan.place, plan.header) as ledger, ExitStack() as own:
+        interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
         reclaim(ledger)
-        with closing(make_executor(plan, ledger.folder / "logs")) as executor, closing(progress):
-            budget = _budget(plan, ledger, executor, interrupt)
-            progress.opened(plan, ledger.read(), budget)
-            yield _Session(
-                plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=progress
-            )
-            ledger.spend(budget.spent())
+        executor = shared.executor if shared else make_executor(plan, ledger.folder / "logs")
+        if shared is None:
+            own.enter_context(closing(executor))
+        own.enter_context(closing(progress))
+        budget = _budget(plan, ledger, executor, interrupt)
+        progress.opened(plan, ledger.read(), budget)
+        yield Session(
+            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=progress
+        )
+        ledger.spend(budget.spent())
 
 
-def _report(session: _Session, folder: Path) -> Study:
+def _report(session: Session, folder: Path) -> Study:
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
     return replace(study, reports=tuple(write_reports(study.board, folder)))
@@ -165,27 +206,12 @@ def make_executor(plan: Plan, log_dir: Path) -> Executor:
     return OrderedExecutor(local) if plan.settings.ordered else local
 
 
-def _search(session: _Session) -> None:
-    settings, ledger = session.plan.settings, session.ledger
-    bounds = {"trials": settings.trials, "epochs": settings.total_epochs}
-    limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
-    source = SearchSource(engine_for(ledger.header), ledger, limits=limits, recipes=settings.recipes)
-    drive(source, session.crew(session.budget.stop_search))
-    if source.exhausted:
-        session.progress.exhausted()
-
-
-def _verify(session: _Session) -> None:
+def _verify(session: Session) -> None:
     """Verifies the finalists; a search that the test images steered has nothing left to verify them with."""
     settings = session.plan.settings
     if _is_verified(session.plan):
         record = session.ledger.read()
-        _replicate(session, replicas(record, count=settings.finalists, replicates=settings.replicates))
-
-
-def _replicate(session: _Session, trials: Sequence[Trial]) -> None:
-    session.progress.replicating(len(trials))
-    drive(ReplicateSource(trials), session.crew(session.budget.stop_verification))
+        session.replicate(replicas(record, count=settings.finalists, replicates=settings.replicates))
 
 
 def _is_verified(plan: Plan) -> bool:

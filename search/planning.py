@@ -148,11 +148,13 @@ def make_runtime(settings: Settings) -> Runtime:
 
 def default_workers(runtime: Runtime) -> int:
     """Returns one worker a GPU, or one for each ``threads`` cores this process may use."""
-    if runtime.device is Device.GPU:
-        return usable_gpus(runtime.backend)
+    return usable_gpus(runtime.backend) if runtime.device is Device.GPU else max(1, cores() // runtime.threads)
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
     affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
-    cores = len(affinity()) if affinity else psutil.cpu_count() or 1
-    return max(1, cores // runtime.threads)
+    return len(affinity()) if affinity else psutil.cpu_count() or 1
 
 
 def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:

@@ -84,8 +84,10 @@ class Tally:
             left = self.replicas - self.replicated
         elif settings.timeout is not None:
             return max(0.0, settings.timeout - self.budget.spent())
+        elif settings.trials is not None:
+            left = max(0, settings.trials - self.ended)
         else:
-            left = max(0, (settings.trials or 0) - self.ended)
+            return None
         return left * sum(self._seconds) / len(self._seconds) / self.plan.workers if self._seconds else None
 
     def line(self) -> str:
@@ -108,7 +110,7 @@ class Tally:
             return "Every configuration of the space was tried."
         if self.begun or self.budget.is_stopping:
             return ""
-        more = "--repeats" if self.plan.header.engine == NO_ENGINE else "--trials or --timeout"
+        more = "--repeats" if self.plan.header.engine == NO_ENGINE else "--trials, --total-epochs or --timeout"
         return f"Nothing left to do: everything asked for is recorded. Raise {more} to go on."
 
 
@@ -129,6 +131,8 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
             f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}\n  {what}\n  {where}"
         )
     until = [f"{settings.trials} trials"] if settings.trials is not None else []
+    if settings.total_epochs is not None:
+        until.append(f"{settings.total_epochs} epochs of all trials together")
     if settings.timeout is not None:
         until.append(f"{clock(settings.timeout)} in all, verification included")
     lines = [

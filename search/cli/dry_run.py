@@ -16,7 +16,7 @@ from search.planning import Plan
 from search.protocol import ProtocolName
 from search.record import StudyRecord
 from search.sources import settled
-from search.trial import BASELINE, Outcome, State, Trial
+from search.trial import BASELINE, Outcome, Phase, State, Trial
 from search.verification import ALL_OVER_TRAINING_SHARE
 
 
@@ -45,6 +45,10 @@ def _estimate(plan: Plan, record: StudyRecord, trial: float) -> list[str]:
     bounds = []
     if settings.trials is not None:
         bounds.append(max(0, settings.trials - len(settled(record))) * trial / plan.workers)
+    if settings.total_epochs is not None:
+        searched = record.phase(Phase.SEARCH)
+        trained = sum(known.outcome.epochs_trained for known in searched if known.outcome)
+        bounds.append(max(0, settings.total_epochs - trained) / settings.epochs * trial / plan.workers)
     if settings.timeout is not None:
         bounds.append(max(0.0, settings.timeout - record.spent_seconds - verification))
     search = min(bounds)

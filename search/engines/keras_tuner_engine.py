@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import sklearn
+import threadpoolctl
 from sklearn.exceptions import ConvergenceWarning
 
 from search import seeds
@@ -56,6 +57,9 @@ with _silent_stderr():
     import keras_tuner
     from keras_tuner.engine.hyperparameters import HyperParameter, HyperParameters
     from keras_tuner.engine.trial import Trial, TrialStatus
+
+
+_BLAS = threadpoolctl.ThreadpoolController()
 
 
 class KerasTunerEngine(Engine):
@@ -277,8 +281,9 @@ class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns random values at first, then those with the lowest confidence bound."""
         # It predicts one point at a time, tens of thousands of times: checks of each would be half of the work.
+        # And its matrices are so small that threads of BLAS wait for each other, the more so beside busy workers.
         unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
-        with unchecked, warnings.catch_warnings():
+        with unchecked, _BLAS.limit(limits=1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of the kernel's one length; says nothing to a user
             response: dict[str, Any] = super().populate_space(trial_id)
         return response

@@ -43,6 +43,6 @@ def write(path: Path, text: str) -> None:
             draft.replace(path)
     except OSError as error:
         raise UserError(
-            f"The leaderboard cannot be written: {error.strerror}. Received: {str(path)!r}.",
+            f"The report cannot be written: {error.strerror}. Received: {str(path)!r}.",
             hint="Name a file in a folder that you may write to.",
         ) from error

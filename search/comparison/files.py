@@ -1,0 +1,35 @@
+"""The comparison as files: what the command line writes to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from search.comparison import plot
+from search.comparison.formats import FORMATS
+from search.comparison.render_markdown import PICTURE
+from search.comparison.results import Comparison
+from search.leaderboard.files import write
+
+REPORTS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType(
+    {
+        "comparison.md": FORMATS["markdown"],
+        "comparison.csv": FORMATS["csv"],
+        "comparison.json": FORMATS["json"],
+        PICTURE: plot.svg,
+    }
+)
+"""File names to what fills them."""
+
+
+def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
+    """Writes the comparison in every format made for files and returns their paths.
+
+    Raises:
+        UserError: The folder cannot be made or written to.
+    """
+    paths = [folder / name for name in REPORTS]
+    for path, render in zip(paths, REPORTS.values(), strict=True):
+        write(path, render(comparison))
+    return paths

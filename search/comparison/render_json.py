@@ -1,0 +1,96 @@
+"""The comparison as JSON.
+
+schema          "comparison/1"; the number rises when a key changes its name or its meaning
+rules           name, seed, engines, repeats, epochs or seconds of each search, replicates, terms, commands, created
+protocol        as recorded with the studies; null where none has begun
+versions        of the libraries, as recorded with a study
+environments    what the trials ran on, each combination once
+verdict, terms  the plain sentences
+baseline        test_error_percent over repeats, and validation_error_percent
+engines         by rank: engine, rank, ties, test_error_percent, to_baseline_points, validation_error_percent
+pairs           first (the lower mean), second, repeats, difference_points, p, p_adjusted, is_tie
+studies         the columns of ``columns.COLUMNS``, and under "curve" the steps of the best-so-far curve
+test_openings   how often the test images were scored
+
+An estimate is {mean, low, high, n}, a difference {mean, low, high}; low and high bound the 95 % interval over repeats
+and are null where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from search.comparison import columns
+from search.comparison.results import Comparison, Entrant, Pair
+from search.comparison.verdict import terms, verdict
+from search.leaderboard.statistics import Difference, Estimate
+
+SCHEMA = "comparison/1"
+
+
+def render(comparison: Comparison) -> str:
+    """Returns the comparison as JSON."""
+    study = comparison.study
+    document = {
+        "schema": SCHEMA,
+        "rules": comparison.rules.to_json(),
+        "protocol": study.protocol.to_json() if study else None,
+        "versions": dict(study.versions) if study else {},
+        "environments": [dict(environment) for environment in comparison.environments],
+        "verdict": verdict(comparison),
+        "terms": terms(comparison),
+        "baseline": {
+            "test_error_percent": _estimate(comparison.baseline),
+            "validation_error_percent": comparison.baseline_validation_percent,
+        },
+        "engines": [_entrant(entrant) for entrant in comparison.entrants],
+        "pairs": [_pair(pair) for pair in comparison.pairs],
+        "studies": [
+            {**columns.record(entrant, run), "curve": [asdict(point) for point in run.curve]}
+            for entrant, run in comparison.runs
+        ],
+        "test_openings": comparison.test_openings,
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _entrant(entrant: Entrant) -> dict[str, Any]:
+    return {
+        "engine": entrant.engine,
+        "rank": entrant.rank,
+        "ties": entrant.ties,
+        "test_error_percent": _estimate(entrant.test),
+        "to_baseline_points": _difference(entrant.to_baseline),
+        "validation_error_percent": entrant.validation_error_percent,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "repeats": pair.repeats,
+        "difference_points": _difference(pair.difference),
+        "p": pair.p,
+        "p_adjusted": pair.p_adjusted,
+        "is_tie": pair.is_tie,
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else {**_bounds(estimate), "n": estimate.n}
+
+
+def _difference(difference: Difference | None) -> dict[str, Any] | None:
+    return None if difference is None else _bounds(difference)
+
+
+def _bounds(figure: Estimate | Difference) -> dict[str, Any]:
+    interval = figure.interval
+    return {
+        "mean": figure.mean,
+        "low": interval.low if interval else None,
+        "high": interval.high if interval else None,
+    }

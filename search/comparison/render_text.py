@@ -1,0 +1,39 @@
+"""The comparison as text for a terminal, a pipe or a log.
+
+Width, colour and character set are those of standard output, as Rich finds them. Names reach Rich as ``Text``, never as
+markup.
+"""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.comparison import tables
+from search.comparison.results import Comparison
+from search.comparison.verdict import terms, verdict
+from search.leaderboard import words
+
+
+def render(comparison: Comparison) -> str:
+    """Returns the comparison as text that fits standard output."""
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        console.print(Text(words.one_line(f"Tournament {comparison.rules.name}"), "bold"))
+        for table in tables.tables(comparison, room=console.width):
+            console.print(Text(table.title, "bold"))
+            console.print(_table(table))
+        for sentence in (*verdict(comparison), *terms(comparison)):
+            console.print(Text(sentence))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _table(cells: tables.Table) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)  # four engines then fit 80 columns
+    for header, number in zip(cells.headers, cells.numbers, strict=True):
+        table.add_column(header, justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for place, line in enumerate(cells.lines):
+        table.add_row(*map(Text, line), style="bold" if place in cells.leading else "")
+    return table

