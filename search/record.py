@@ -13,6 +13,9 @@ from search.protocol import EvaluationProtocol, ProtocolName
 from search.trial import Outcome, Phase, Trial
 from spaces.space import Space
 
+COPIED_FROM = "copied_from"
+"""In the environment of a verification run that one study took over from another: whose run it was."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyHeader:
@@ -106,13 +109,19 @@ class StudyRecord:
     def test_openings(self) -> int:
         """How often the test images were scored: once a verification run, once an epoch under the tutorial protocol.
 
-        A verification run counts from its beginning, since its end may not have been recorded.
+        A verification run counts from its beginning, since its end may not have been recorded; one that was taken over
+        from another study counts there.
         """
         watched = self.phase(Phase.REPRODUCTION)
         if self.header.protocol.name is ProtocolName.TUTORIAL:
             watched += self.phase(Phase.SEARCH)
         epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in watched)
-        return len(self.phase(Phase.VERIFICATION)) + epochs
+        verified = [record for record in self.phase(Phase.VERIFICATION) if not _is_copied(record)]
+        return len(verified) + epochs
+
+
+def _is_copied(record: TrialRecord) -> bool:
+    return record.outcome is not None and COPIED_FROM in record.outcome.environment
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,11 +11,10 @@ import pytest
 from doubles import InstantExecutor
 from filelock import FileLock
 
-from search.comparison.compute import COPIED_FROM
 from search.errors import UserError
 from search.execution.base import Event
 from search.progress import Progress
-from search.record import StudyRecord
+from search.record import COPIED_FROM, StudyRecord
 from search.settings import from_mapping
 from search.sources import settled
 from search.tournament.plan import Bout, Tournament, choose, make_tournament, repeat_seed

@@ -20,11 +20,8 @@ from search.comparison.results import Comparison, Entrant, Pair, Run
 from search.comparison.rules import Entry, Rules
 from search.leaderboard.board import UNFINISHED
 from search.leaderboard.statistics import Difference, estimate, paired_difference
-from search.record import StudyRecord, TrialRecord
+from search.record import COPIED_FROM, StudyRecord, TrialRecord
 from search.trial import BASELINE, Phase, State
-
-COPIED_FROM = "copied_from"
-"""In the environment of a verification run that one study took over from another: whose run it was."""
 
 _OF_ONE_RUN = frozenset({"host", "pid", COPIED_FROM})
 """What a report, made to be published, does not repeat of a run's environment, or what says nothing of the rest."""
@@ -48,7 +45,7 @@ def compute(rules: Rules, entries: Iterable[Entry]) -> Comparison:
         pairs=tested,
         baseline=estimate(list(baselines.values())) if baselines else None,
         baseline_validation_percent=_mean(_baseline_validation(entry.record) for entry in entries),
-        test_openings=sum(_openings(entry.record) for entry in entries),
+        test_openings=sum(entry.record.test_openings for entry in entries),
         environments=tuple(_environments(entry.record for entry in entries)),
     )
 
@@ -158,15 +155,6 @@ def _has_ended(known: TrialRecord) -> bool:
 def _validation_error(known: TrialRecord) -> float:
     assert known.outcome is not None and known.outcome.error_percent is not None
     return known.outcome.error_percent
-
-
-def _openings(record: StudyRecord) -> int:
-    copied = [
-        known
-        for known in record.phase(Phase.VERIFICATION)
-        if known.outcome and COPIED_FROM in known.outcome.environment
-    ]
-    return record.test_openings - len(copied)
 
 
 def _environments(records: Iterable[StudyRecord]) -> Iterator[Mapping[str, Any]]:

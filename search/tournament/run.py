@@ -13,11 +13,10 @@ from pathlib import Path
 
 from search.api import Session, Shared, make_executor, open_session
 from search.budget import Interrupt
-from search.comparison.compute import COPIED_FROM
 from search.execution.base import Executor
 from search.planning import Plan
 from search.progress import Progress
-from search.record import StudyHeader, StudyRecord
+from search.record import COPIED_FROM, StudyHeader, StudyRecord
 from search.study import TICK_SECONDS
 from search.tournament.plan import Bout, Tournament
 from search.tournament.store import locked, records, write_rules

@@ -3,9 +3,10 @@ import dataclasses
 import pytest
 from scipy.stats import ttest_rel
 
-from search.comparison.compute import COPIED_FROM, compute
+from search.comparison.compute import compute
 from search.comparison.results import Comparison
 from search.comparison.verdict import verdict
+from search.record import COPIED_FROM
 from search.trial import BASELINE, State
 from tests.comparison.tournaments import ENVIRONMENT, finished, outcome, rules, simple, study
 
