@@ -62,7 +62,8 @@ def _figure(result: Result) -> Figure:
     trials = range(1, tournament.trials + 1)
     for index, (name, curve) in enumerate(result.curves.items()):
         colour, dash = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
-        axes.fill_between(trials, curve.low, curve.high, color=colour, alpha=0.12, linewidth=0)
+        if name == result.rows[0].engine:  # the bands of all would hide each other
+            axes.fill_between(trials, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(trials, curve.mean, color=colour, linestyle=dash, linewidth=1.8, label=name)
     axes.set_yscale("log", nonpositive="clip")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -123,7 +123,10 @@ def _blocks(result: Result) -> Iterator[str]:
     aligned = ["left", *["right"] * (len(headers) - 2), "left"]
     yield tabulate(cells, headers, tablefmt="pipe", colalign=aligned, disable_numparse=True)
     yield f"![Regret against trials]({PICTURE})"
-    yield f"Lines are means over tables and seeds; bands lie between percentiles {BAND[0]} and {BAND[1]} over seeds."
+    yield (
+        f"Lines are means over tables and seeds. The band of {escape(result.rows[0].engine)} lies between percentiles "
+        f"{BAND[0]} and {BAND[1]} over seeds; those of the others stand in arena.json."
+    )
     yield "## What it means"
     yield words.REGRET
     yield (
@@ -136,8 +139,10 @@ def _blocks(result: Result) -> Iterator[str]:
         yield "\n".join(f"- {escape(sentence)}" for sentence in _left_out(result))
     yield "## To make it again"
     yield f"Versions: {escape(', '.join(f'{name} {version}' for name, version in result.versions.items()))}."
-    yield f"Seed {tournament.seed}; the studies' seeds, the same for every engine:"
-    yield "\n".join(f"- {escape(name)}: {', '.join(map(str, _seeds(result, name)))}" for name in result.tables)
+    yield (
+        f"Seed {tournament.seed}. From it each table and repeat has a study's seed, the same for every engine; "
+        "arena.json lists them."
+    )
     if result.command:
         yield f"```sh\n{result.command}\n```"
 

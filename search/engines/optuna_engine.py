@@ -48,6 +48,9 @@ ATTEMPTS = 30
 MODEL_ATTEMPTS = 5
 """Of these, draws from the sampler asked for; the rest are random, since a model that has settled on one
 configuration would propose it for ever."""
+SEARCH_SPACES = ("_search_space", "_group_decomposed_search_space", "_intersection_search_space")
+"""Where Optuna 5.0's samplers keep the parameters that all trials so far share. Without it a sampler that is made anew
+goes through all trials at each ask: 65 ms at 1,000 trials, where CMA-ES itself takes 3."""
 NSGA2_POPULATION = 10
 """Optuna's default of 50 would be random draws throughout a search of tens of trials."""
 PARTS_AT_FIRST_RUNG = 4
@@ -166,6 +169,7 @@ class OptunaEngine(Engine):
             warnings.simplefilter("ignore", ExperimentalWarning)
             rule = PRUNERS[pruner](epochs)
         self._study = optuna.create_study(study_name="search", direction="minimize", pruner=rule)
+        self._model: BaseSampler | None = None
         self._running: dict[int, optuna.Trial] = {}
         self._seen: set[str] = set()
 
@@ -232,7 +236,12 @@ class OptunaEngine(Engine):
             return BruteForceSampler(seed=seed)
         if plain or (attempt >= MODEL_ATTEMPTS and not self._kind.finite):
             return RandomSampler(seed=seed)
-        return self._kind.make(self._seed, seed)
+        fresh = self._kind.make(self._seed, seed)
+        for name in SEARCH_SPACES:  # what the one before found by going through all trials
+            if hasattr(self._model, name):
+                setattr(fresh, name, getattr(self._model, name))
+        self._model = fresh
+        return fresh
 
     def _tell(self, trial: optuna.Trial, value: float | None = None, state: TrialState | None = None) -> None:
         if not self._kind.stateful or isinstance(self._study.sampler, BruteForceSampler):
