@@ -11,9 +11,9 @@ from search.leaderboard.board import Board
 FORMATS: Mapping[str, Callable[[Board], str]] = MappingProxyType(
     {
         "table": render_text.render,
+        "details": render_text.render_details,
         "markdown": render_markdown.render,
         "csv": render_csv.render,
         "json": render_json.render,
-        "details": render_text.render_details,
     }
 )
