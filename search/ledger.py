@@ -34,7 +34,7 @@ from search.trial import EpochReport, Outcome, Phase, State, Trial
 SCHEMA = 2
 """Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on."""
 HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
-TRIAL, OUTCOME = "trial", "outcome"
+TRIAL, OUTCOME, REPORT = "trial", "outcome", "report "
 _STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PAUSED: TrialState.PRUNED,
@@ -113,9 +113,10 @@ class Ledger:
         )
 
     def report(self, trial: Trial, report: EpochReport) -> None:
-        """Records an epoch's error."""
+        """Records an epoch."""
+        storage_id = self._storage_id(trial)
+        self._storage.set_trial_user_attr(storage_id, f"{REPORT}{report.epoch}", dataclasses.asdict(report))
         if report.error_percent is not None:
-            storage_id = self._storage_id(trial)
             self._storage.set_trial_intermediate_value(storage_id, report.epoch, report.error_percent)
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
@@ -234,7 +235,13 @@ def _trial_record(frozen: FrozenTrial) -> TrialRecord:
         trial=Trial(**{**fields, "phase": Phase(fields["phase"])}),
         outcome=Outcome.from_json(outcome) if outcome else None,
         started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
+        reports=() if outcome else _reports(frozen),
     )
+
+
+def _reports(frozen: FrozenTrial) -> tuple[EpochReport, ...]:
+    known = [EpochReport(**value) for name, value in frozen.user_attrs.items() if name.startswith(REPORT)]
+    return tuple(sorted(known, key=lambda report: report.epoch))
 
 
 def _same(recorded: StudyHeader, wanted: StudyHeader) -> StudyHeader:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.protocol import EvaluationProtocol, ProtocolName
-from search.trial import Outcome, Phase, Trial
+from search.trial import EpochReport, Outcome, Phase, Trial
 from spaces.space import Space
 
 COPIED_FROM = "copied_from"
@@ -78,11 +78,13 @@ class TrialRecord:
         trial: What was run.
         outcome: How it ended; None while it runs, or when its coordinator died.
         started: ISO 8601 time, UTC.
+        reports: The epochs it has reported while it has no outcome; afterwards they stand in the outcome's history.
     """
 
     trial: Trial
     outcome: Outcome | None
     started: str = ""
+    reports: tuple[EpochReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,9 +54,10 @@ class SearchSource:
         self._seeds = {known.trial.number: known.trial.seed for known in recorded}
         self._paused = {known.trial.number for known in recorded if _is_paused(known)}
         self._trials_left = limits.trials - len(settled(record))
-        self._epochs_left = limits.epochs - sum(known.outcome.epochs_trained for known in recorded if known.outcome)
+        self._epochs_left = limits.epochs - sum(_cost(known.outcome) for known in recorded if known.outcome)
         self._given = deque(_starts(header.space, record, recipes=recipes))
         self._failed_at_start: int | None = None if _has_success(record) else 0
+        self._sweep()
         self.exhausted = False
 
     def next(self) -> Trial | None:
@@ -76,8 +77,11 @@ class SearchSource:
         return trial
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
-        """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are."""
-        return self._engine.report(trial.number, report) and trial.origin == FOUND
+        """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are.
+
+        Nor is a trial for epochs that it came with: it was judged by them when they were trained.
+        """
+        return self._engine.report(trial.number, report) and trial.origin == FOUND and not report.restored
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine; an interrupted trial does not count.
@@ -89,7 +93,7 @@ class SearchSource:
         """
         self._engine.tell(trial.number, outcome)
         self._look_at_start(outcome)
-        self._epochs_left += trial.last_epoch - outcome.epochs_trained
+        self._epochs_left += trial.last_epoch - _cost(outcome)
         if outcome.state is State.INTERRUPTED:
             self._trials_left += 1
         elif outcome.state is State.PAUSED:
@@ -97,6 +101,14 @@ class SearchSource:
         else:
             self._checkpoint(trial.seed).unlink(missing_ok=True)
         self._drop_checkpoints()
+
+    def _sweep(self) -> None:
+        """Deletes the states that nothing will go on from, such as that of a trial whose end a kill came upon."""
+        resumed = {start.seed for start in self._given}
+        resumed |= {self._seeds[number] for number in self._paused if self._engine.may_resume(number)}
+        for path in self._checkpoints.glob("*.npz"):
+            if int(path.stem) not in resumed:
+                path.unlink(missing_ok=True)
 
     def _drop_checkpoints(self) -> None:
         """Deletes the states of paused trials that nothing will go on from."""
@@ -185,6 +197,14 @@ def _has_success(record: StudyRecord) -> bool:
     return any(known.outcome and known.outcome.state is not State.FAILED for known in settled(record))
 
 
+def _cost(outcome: Outcome) -> int:
+    """Returns the epochs that a trial is charged: those it trained, and one at least where it failed.
+
+    Else a search whose proposals all fail at once would never use its budget up.
+    """
+    return max(outcome.epochs_trained, 1 if outcome.state is State.FAILED else 0)
+
+
 def _is_paused(known: TrialRecord) -> bool:
     return known.outcome is not None and known.outcome.state is State.PAUSED
 
@@ -236,9 +256,20 @@ class ReplicateSource:
 
 
 def reclaim(ledger: Ledger) -> int:
-    """Marks trials that their coordinator did not live to finish as interrupted; returns how many there were."""
-    orphans = [known.trial for known in ledger.read().trials if known.outcome is None]
-    cause = Cause.COORDINATOR_DIED
-    for trial in orphans:
-        ledger.finish(trial, Outcome(state=State.INTERRUPTED, cause=cause, message=cause.value))
+    """Marks trials that their coordinator did not live to finish as interrupted; returns how many there were.
+
+    The epochs that they reported are theirs, and count for every budget.
+    """
+    record, cause = ledger.read(), Cause.COORDINATOR_DIED
+    orphans = [known for known in record.trials if known.outcome is None]
+    for known in orphans:
+        outcome = Outcome(
+            state=State.INTERRUPTED,
+            error_percent=known.reports[-1].error_percent if known.reports else None,
+            history=known.reports,
+            at_seconds=record.spent_seconds,
+            cause=cause,
+            message=cause.value,
+        )
+        ledger.finish(known.trial, outcome)
     return len(orphans)

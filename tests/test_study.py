@@ -24,7 +24,7 @@ from search.record import StudyRecord
 from search.sources import Limits, ReplicateSource, SearchSource, reclaim, settled
 from search.storage import Place
 from search.study import Crew, drive
-from search.trial import BASELINE, FOUND, Cause, Outcome, Phase, State, Trial
+from search.trial import BASELINE, FOUND, Cause, EpochReport, Outcome, Phase, State, Trial
 from search.verification import estimate_seconds, finalists, repetitions, replicas
 
 
@@ -237,6 +237,40 @@ def test_a_budget_of_epochs_is_kept_by_every_engine(tmp_path: Path) -> None:
     again = InstantExecutor()
     hyperband(tmp_path / "hyperband", again, limits=Limits(epochs=50))
     assert again.ran == []
+
+
+def test_a_killed_trials_epochs_count_for_the_budget(tmp_path: Path) -> None:
+    report = EpochReport(epoch=1, training_loss=0.5, error_percent=3.0, seconds=2.0)
+    for _ in range(2):  # a coordinator dies twice, each time after an epoch
+        with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+            reclaim(ledger)
+            number = len(ledger.read().phase(Phase.SEARCH))
+            trial = Trial(number=number, config=TINY.baseline, seed=77, epochs=4, origin=BASELINE)
+            ledger.begin(trial)
+            ledger.report(trial, report)
+    record = search(tmp_path, InstantExecutor(), trials=100, epochs=10, recipes=False)
+    killed = [known.outcome for known in record.trials if known.outcome.state is State.INTERRUPTED]
+    assert [outcome.history for outcome in killed] == [(report,), (report,)]
+    assert sum(known.outcome.epochs_trained for known in record.trials) == 2 + 8, "two lost epochs, and two trials"
+
+
+def test_a_search_whose_proposals_all_fail_uses_its_budget_up(tmp_path: Path) -> None:
+    def curve(trial: Trial, epoch: int) -> float:
+        if trial.origin == BASELINE:
+            return 1.0
+        raise ArithmeticError("NaN")
+
+    record = search(tmp_path, InstantExecutor(curve=curve), trials=1000, epochs=14, recipes=False)
+    assert [known.outcome.state for known in record.trials] == [State.COMPLETE] + [State.FAILED] * 10
+
+
+def test_states_that_nothing_goes_on_from_are_swept_away(tmp_path: Path) -> None:
+    hyperband(tmp_path, InstantExecutor(), limits=Limits(trials=8))
+    kept = tmp_path / "study" / "checkpoints"
+    before = {path.name for path in kept.iterdir()}
+    (kept / "4711.npz").touch()  # of a trial that a kill came upon after its end
+    hyperband(tmp_path, InstantExecutor(), limits=Limits(trials=8))
+    assert {path.name for path in kept.iterdir()} == before
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:

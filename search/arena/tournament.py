@@ -57,6 +57,8 @@ class Tournament:
         for name, count in counts.items():
             if count < 1:
                 raise UserError(f"A tournament needs one at least. Received: {name}={count}.")
+        if self.seed < 0:
+            raise UserError(f"--seed must be at least 0. Received: --seed {self.seed}.")
 
     def study_seed(self, table: str, repeat: int) -> int:
         """Returns the seed of a repeat on a table, the same for every engine, so that games can be paired.

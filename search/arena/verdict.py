@@ -36,7 +36,8 @@ def _sentences(result: Result) -> Iterator[str]:
     if behind:
         yield f"Behind it: {_named(behind)}."
     yield _test(result)
-    yield f"Every engine began with the baseline, regret {regret(result.curves[best.engine].mean[0])}."
+    if result.tournament.workers == 1:  # with several the baseline need not be the first to end
+        yield f"Every engine began with the baseline, regret {regret(result.curves[best.engine].mean[0])}."
 
 
 def _named(rows: Sequence[Row]) -> str:

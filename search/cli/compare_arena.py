@@ -15,9 +15,8 @@ from search.errors import UserError
 TRIALS, REPEATS = 100, 30
 OPTIONS = frozenset({"arena", "engines", "repeats", "trials", "name", "seed", "workers", "studies_dir", "reports_dir"})
 """The options of ``compare`` that mean something here."""
-NOT_BY_DEFAULT = frozenset({"keras-tuner:bayesian", "keras-tuner:hyperband", "optuna:gp"})
-"""Engines that must be named: half a minute a game where others take half a second; no game without learning curves; an
-extra of five gigabytes."""
+NOT_BY_DEFAULT = frozenset({"keras-tuner:bayesian"})
+"""Engines that must be named: it takes half a minute a game where others take half a second."""
 TELL_SECONDS = 2.0
 """Least time between two lines of progress that are not on a terminal."""
 
@@ -39,11 +38,11 @@ def run(given: Mapping[str, Any], *, form: str, quiet: bool) -> None:
     names = given["engines"] or ",".join(name for name in engine_names() if name not in NOT_BY_DEFAULT)
     tournament = Tournament(
         arena=given["arena"],
-        engines=tuple(choose_engine(name.strip(), pruner="none") for name in names.split(",")),
+        engines=tuple(choose_engine(name.strip(), pruner="none") for name in names.split(",") if name.strip()),
         trials=TRIALS if given["trials"] is None else given["trials"],
         repeats=REPEATS if given["repeats"] is None else given["repeats"],
         seed=given["seed"] or 0,
-        workers=given["workers"] or 1,
+        workers=1 if given["workers"] is None else given["workers"],
     )
     name = given["name"] or f"arena-{tournament.arena}"
     folder = Path(given["studies_dir"] or "studies") / name

@@ -33,8 +33,14 @@ def pairs(errors: Errors) -> tuple[Pair, ...]:
 
 
 def ranking(errors: Errors) -> list[str]:
-    """Returns the engines that have a figure by their mean, best first."""
-    return sorted((name for name in errors if errors[name]), key=lambda name: fmean(errors[name].values()))
+    """Returns the engines that have a figure by their mean, best first.
+
+    The mean is over the repeats that all of them have, where there are some: an engine is not to be first because its
+    hard repeats are still to come.
+    """
+    known = {name: of_engine for name, of_engine in errors.items() if of_engine}
+    shared = set.intersection(*(set(of_engine) for of_engine in known.values())) if known else set()
+    return sorted(known, key=lambda name: fmean(known[name][repeat] for repeat in shared or known[name]))
 
 
 def _pair(errors: Errors, first: str, second: str) -> Pair | None:
@@ -52,13 +58,13 @@ def _pair(errors: Errors, first: str, second: str) -> Pair | None:
 
 
 def groups(order: Sequence[str], found: Sequence[Pair]) -> list[list[str]]:
-    """Splits engines, best first, wherever one is shown to be worse than the first of the group before it."""
+    """Splits engines, best first: those not shown to be worse than the first of them, then in the same way the rest."""
     by_engines = {pair.engines: pair for pair in found}
     split: list[list[str]] = []
-    for engine in order:
-        pair = by_engines.get(frozenset((engine, split[-1][0]))) if split else None
-        if split and (pair is None or pair.is_tie):
-            split[-1].append(engine)
-        else:
-            split.append([engine])
+    rest = list(order)
+    while rest:
+        pairs_of_first = {engine: by_engines.get(frozenset((engine, rest[0]))) for engine in rest}
+        behind = [engine for engine, pair in pairs_of_first.items() if pair is not None and not pair.is_tie]
+        split.append([engine for engine in rest if engine not in behind])
+        rest = behind
     return split

@@ -93,8 +93,11 @@ class Pair:
 
     @property
     def is_tie(self) -> bool:
-        """Whether these repeats do not show a difference."""
-        return self.p_adjusted is None or self.p_adjusted >= ALPHA
+        """Whether these repeats do not show the first to be better.
+
+        Its own mean may be the lower and yet not that over the repeats which both have.
+        """
+        return self.p_adjusted is None or self.p_adjusted >= ALPHA or self.difference.mean >= 0
 
     @property
     def engines(self) -> frozenset[str]:

@@ -30,8 +30,6 @@ WATCHED = "the test images were watched each epoch"
 _PRIVATE = frozenset({"host", "pid"})
 """What a board, made to be published, does not repeat of a run's environment."""
 
-_UNENDED = frozenset({State.PAUSED, State.INTERRUPTED})
-
 _NO_FIGURES = Outcome(state=State.INTERRUPTED)
 """Stands in for the outcome of a run that has none yet."""
 
@@ -82,14 +80,20 @@ def _searched(study: StudyRecord) -> list[Row]:
 
 
 def _standing(study: StudyRecord) -> list[TrialRecord]:
-    """Returns the search trials without those that paused or were interrupted and that others went on from later."""
-    searched = study.phase(Phase.SEARCH)
-    latest = set({_training(record): record.trial.number for record in searched}.values())
-    return [
-        record
-        for record in searched
-        if not (record.outcome and record.outcome.state in _UNENDED) or record.trial.number in latest
-    ]
+    """Returns the search trials, of the parts of one training the one that tells most of it.
+
+    That is the last that came to its own end; where none did, the last.
+    """
+    telling: dict[tuple[int, str], TrialRecord] = {}
+    for record in study.phase(Phase.SEARCH):
+        before = telling.get(_training(record))
+        if before is None or not _is_cut_off(record) or _is_cut_off(before):
+            telling[_training(record)] = record
+    return sorted(telling.values(), key=lambda record: record.trial.number)
+
+
+def _is_cut_off(record: TrialRecord) -> bool:
+    return record.outcome is None or record.outcome.state is State.INTERRUPTED
 
 
 def _training(record: TrialRecord) -> tuple[int, str]:

@@ -6,6 +6,7 @@ run             warms the workers up, then plays each bout that is not finished
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -84,6 +85,7 @@ def _play(bout: Bout, shared: Shared, progress: Progress, replicates: int) -> No
         if not shared.interrupt.asked:
             _take_over(session, replicates)
             session.replicate(replicas(session.ledger.read(), count=1, replicates=replicates))
+            shutil.rmtree(session.ledger.folder / "checkpoints", ignore_errors=True)  # it is not searched on
 
 
 def _take_over(session: Session, replicates: int) -> None:

@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from search.comparison.compute import compute
+from search.comparison.pairs import groups, pairs, ranking
 from search.comparison.results import Comparison
 from search.comparison.verdict import verdict
 from search.record import COPIED_FROM
@@ -185,3 +186,22 @@ def test_engines_that_are_equal_rarely_differ() -> None:
         alarms += not pair.is_tie
     sigma = (0.05 * 0.95 / draws) ** 0.5
     assert abs(alarms / draws - 0.05) < 5 * sigma
+
+
+def test_nobody_is_better_by_repeats_that_the_other_lacks() -> None:
+    """A's own mean is lower only for repeats that B did not run; on those that both ran, B is better."""
+    a = {0: 1.10, 1: 1.21, 2: 1.30, 3: 0.1, 4: 0.1}
+    b = {0: 1.00, 1: 1.10, 2: 1.20}
+    assert ranking({"a": a, "b": b}) == ["b", "a"]
+    (pair,) = pairs({"a": a, "b": b})
+    assert (pair.first, pair.difference.mean < 0) == ("b", True)
+
+
+def test_a_tie_with_the_first_shares_its_rank_whoever_stands_between() -> None:
+    errors = {
+        "a": {0: 0.50, 1: 0.52, 2: 0.48},
+        "b": {0: 0.551, 1: 0.569, 2: 0.53},
+        "c": {0: 0.4, 1: 0.97, 2: 0.45},
+    }
+    found = pairs(errors)
+    assert groups(ranking(errors), found) == [["a", "c"], ["b"]]

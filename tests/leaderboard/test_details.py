@@ -12,7 +12,7 @@ from search.leaderboard.formats import FORMATS
 from search.leaderboard.rows import compute
 from search.record import TrialRecord
 from search.trial import BASELINE, Outcome, State, Trial
-from tests.leaderboard.records import BETTER, SPACE, header, outcome, searched, study
+from tests.leaderboard.records import BETTER, SPACE, header, outcome, searched, study, verified
 
 
 def part(number: int, until: int | None, *, parent: int | None = None, restored: int = 0) -> TrialRecord:
@@ -74,3 +74,21 @@ def test_a_board_without_parts_has_no_such_table() -> None:
     assert not are_telling(plain.sections[0])
     assert "one by one" not in FORMATS["markdown"](plain)
     assert "baseline" in FORMATS["details"](plain)
+
+
+def test_a_verified_part_keeps_its_row_when_its_child_was_cut_off() -> None:
+    child = part(3, 4, parent=1, restored=2)
+    cut_off = replace(child, outcome=replace(child.outcome, state=State.INTERRUPTED))
+    board = compute(
+        [
+            study(
+                searched(0, outcome(1.4), origin=BASELINE, config=SPACE.baseline),
+                (part(1, 2), cut_off),
+                verified(1, (0.5, 0.6)),
+                verified(0, (1.0, 1.1), config=SPACE.baseline),
+            )
+        ]
+    )
+    (section,) = board.sections
+    assert [row.trial for row in section.ranked] == [1, 0]
+    assert [step.trial for step in section.ranked[0].steps] == [1, 3]
