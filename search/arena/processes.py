@@ -46,7 +46,7 @@ def open_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
             for child in set(multiprocessing.active_children()) - others:
                 child.kill()
             raise
-        finally:
+        else:
             pool.shutdown()
 
 

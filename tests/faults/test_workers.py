@@ -115,7 +115,7 @@ def test_a_worker_is_replaced_after_its_share_of_trials(task: Task, tmp_path: Pa
 
 def test_a_worker_past_its_memory_is_replaced(task: Task, tmp_path: Path) -> None:
     served: list[int] = []
-    with executor(task, tmp_path, memory_mib=1.0) as running:
+    with executor(task, tmp_path, memory_mib=0.0) as running:
         for number in range(3):
             running.submit(trial(number, epochs=1))
             served.append(ending(drain(running)).outcome.environment["pid"])
