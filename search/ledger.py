@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.distributions import distributions
 from search.errors import UserError, unknown_name
-from search.record import StudyHeader, StudyRecord, TrialRecord, flat
+from search.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
 from search.storage import Place, lock_folder, mend, open_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
@@ -250,15 +250,9 @@ def _same(recorded: StudyHeader, wanted: StudyHeader) -> StudyHeader:
     Raises:
         UserError: It does not; the message names each difference.
     """
-    old, new = _identity(recorded), _identity(wanted)
-    differing = [
-        f"{name} (recorded {old.get(name, 'nothing')}, received {new.get(name, 'nothing')})"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    if differing:
+    if found := differing(_identity(recorded), _identity(wanted)):
         raise UserError(
-            f"Study {recorded.name!r} exists and is another one. It differs in {_some(differing)}.",
+            f"Study {recorded.name!r} exists and is another one. It differs in {_some(found)}.",
             hint="Give this one a name of its own with --study NAME, or repeat the recorded options.",
         )
     return recorded

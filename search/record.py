@@ -132,3 +132,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         level |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return level
+
+
+def differing(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Returns what keeps two mappings of one level from being equal, in words, by name."""
+    return [
+        f"{name} (recorded {recorded.get(name, 'nothing')}, received {wanted.get(name, 'nothing')})"
+        for name in sorted(recorded.keys() | wanted.keys())
+        if recorded.get(name) != wanted.get(name)
+    ]

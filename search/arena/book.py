@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from search.arena.play import Trace
 from search.errors import FatalError, UserError
-from search.record import flat
+from search.record import differing, flat
 from search.storage import mend
 
 SCHEMA = "games/1"
@@ -140,13 +140,8 @@ def _game(document: dict[str, Any]) -> tuple[Slot, Trace]:
 
 def _check(folder: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuses a folder whose games were played on other terms; they could not be compared."""
-    differing = [
-        f"{name} (recorded {recorded.get(name, 'nothing')}, received {wanted.get(name, 'nothing')})"
-        for name in sorted(recorded.keys() | wanted.keys())
-        if recorded.get(name) != wanted.get(name)
-    ]
-    if differing:
+    if found := differing(recorded, wanted):
         raise UserError(
-            f"The folder holds games of another tournament. It differs in {'; '.join(differing)}. Received: {folder}.",
+            f"The folder holds games of another tournament. It differs in {'; '.join(found)}. Received: {folder}.",
             hint="Name another folder, or repeat the recorded options. More engines and more repeats can be added.",
         )
