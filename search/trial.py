@@ -49,6 +49,7 @@ class Cause(StrEnum):
     """Why a trial failed or was interrupted."""
 
     OUT_OF_MEMORY = "out of memory"
+    DEVICE_MEMORY = "out of device memory"
     NOT_FINITE = "loss not finite"
     INVALID = "invalid configuration"
     KILLED = "worker killed"
@@ -57,7 +58,9 @@ class Cause(StrEnum):
     DISK_FULL = "disk full"
     DATA = "data error"
     ERROR = "error"
+    TRIAL_TIMEOUT = "trial time limit"
     CANCELLED = "cancelled"
+    GOAL = "goal reached"
     TIMEOUT = "time budget spent"
     COORDINATOR_DIED = "coordinator died"
 
