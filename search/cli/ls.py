@@ -63,7 +63,7 @@ def _text(found: list[Status]) -> str:
         console.print(table)
         for status in found:
             if status.problem:
-                console.print(Text(words.one_line(f"{status.name}: {status.problem}")))
+                console.print(Text("\n" + words.one_line(f"{status.name}: {status.problem}")))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).rstrip()
 
 

@@ -37,15 +37,16 @@ def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **g
     place = place_of(given)
     name = study or latest(place)
     if watch:
-        _watch(place, name)
+        _watch(place, name, tracebacks=tracebacks)
         return
     status = inspect(place, name)
     click.echo(json.dumps(full(status), indent=2) if as_json else text(status, tracebacks=tracebacks))
 
 
-def _watch(place: Place, name: str) -> None:
-    """Shows the study again and again until nobody runs it; in a pipe or a file, one account after the other."""
+def _watch(place: Place, name: str, *, tracebacks: bool) -> None:
+    """Shows the study again and again until nobody runs it, or Ctrl-C; off a terminal, one account after the other."""
     import time
+    from contextlib import nullcontext, suppress
 
     from rich.console import Console
     from rich.live import Live
@@ -54,15 +55,14 @@ def _watch(place: Place, name: str) -> None:
     from search.inspection import inspect
 
     console, status = Console(highlight=False), inspect(place, name)
-    if not console.is_terminal:
-        click.echo(text(status))
-        while status.coordinator is not None:
+    live = Live(view(status, tracebacks=tracebacks), console=console, auto_refresh=False)
+    with suppress(KeyboardInterrupt), live if console.is_terminal else nullcontext():
+        while True:
+            if console.is_terminal:
+                live.update(view(status, tracebacks=tracebacks), refresh=True)
+            else:
+                click.echo(f"{text(status, tracebacks=tracebacks)}\n")
+            if status.coordinator is None:
+                return
             time.sleep(WATCH_SECONDS)
             status = inspect(place, name)
-            click.echo(f"\n{text(status)}")
-        return
-    with Live(view(status), console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        while status.coordinator is not None:
-            time.sleep(WATCH_SECONDS)
-            status = inspect(place, name)
-            live.update(view(status), refresh=True)
