@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,8 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 def ask_at_once(folder: Path) -> list[str]:
     """Asks many times at once; every one must answer."""
-    asked = [start(folder, *words) for words in [("status",), ("status", "watched", "--json"), ("ls",)] * 7][:ASKED]
+    questions = islice(cycle([("status",), ("status", "watched", "--json"), ("ls",)]), ASKED)
+    asked = [start(folder, *words) for words in questions]
     answers = [(process.communicate(), process.returncode) for process in asked]
     assert [code for _, code in answers] == [0] * ASKED, answers
     return [printed for (printed, _), _ in answers]
