@@ -23,6 +23,7 @@ COMMANDS = {
     "leaderboard": "search.cli.leaderboard",
     "spaces": "search.cli.spaces",
     "data": "search.cli.data",
+    "doctor": "search.cli.doctor",
 }
 """Command names to the modules that hold them, in the order that ``--help`` lists them."""
 
