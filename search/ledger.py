@@ -8,6 +8,7 @@ Layout of a study's folder::
 
     ledger.journal   the record (absent with a storage URL)
     lock             held while a coordinator runs
+    coordinator.json which process that is
     logs/            output of worker processes
     checkpoints/     states of unfinished trials
 """
@@ -25,6 +26,7 @@ from filelock import FileLock
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search import coordinator
 from search.distributions import distributions
 from search.errors import UserError, unknown_name
 from search.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
@@ -42,6 +44,10 @@ _STATES: Mapping[State, TrialState] = {
     State.FAILED: TrialState.FAIL,
     State.INTERRUPTED: TrialState.FAIL,
 }
+
+
+class NotBegunError(UserError):
+    """A study's first session has not written what it is: it is only starting, or died before."""
 
 
 class Ledger:
@@ -70,10 +76,12 @@ class Ledger:
         header = header if known is None else _same(known, header)
         lock = lock_folder(place.folder(header.name))
         try:
+            coordinator.sign(place.folder(header.name))
             if place.storage is None:
                 mend(place.folder(header.name) / "ledger.journal")
             return cls(place, header, open_storage(place, header.name), lock)
         except BaseException:
+            coordinator.withdraw(place.folder(header.name))
             lock.release()
             raise
 
@@ -95,6 +103,8 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         """Lets other processes write."""
+        if self._lock.is_locked:
+            coordinator.withdraw(self.folder)
         self._lock.release()
 
     def begin(self, trial: Trial) -> None:
@@ -147,15 +157,17 @@ def read(place: Place, name: str) -> StudyRecord:
 
     Raises:
         UserError: No such study, or its ledger is of a newer version or cannot be read.
+        NotBegunError: It has no header yet.
     """
     if name not in (known := place.names()):
         if known:
             raise unknown_name("study", name, known)
         raise UserError(f"Unknown study. Received: {name!r}; there is none in {place.studies_dir}.")
-    header = _recorded_header(place, name)
+    storage = open_storage(place, name)
+    header = _header(storage, name)
     if header is None:
-        raise UserError(f"Study {name!r} was stopped before it began.", hint="Run its command again.")
-    return _record(header, open_storage(place, name))
+        raise NotBegunError(f"Study {name!r} was stopped before it began.", hint="Run its command again.")
+    return _record(header, storage)
 
 
 def recorded(place: Place, header: StudyHeader) -> StudyRecord | None:
@@ -177,9 +189,11 @@ def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None
 
 def _recorded_header(place: Place, name: str) -> StudyHeader | None:
     """Returns a study's header; None where there is no such study, or its first session died before writing it."""
-    if name not in place.names():
-        return None
-    attributes = _attributes(open_storage(place, name), name, Phase.SEARCH)
+    return _header(open_storage(place, name), name) if name in place.names() else None
+
+
+def _header(storage: BaseStorage, name: str) -> StudyHeader | None:
+    attributes = _attributes(storage, name, Phase.SEARCH)
     if attributes.get(SCHEMA_KEY, 0) > SCHEMA:
         raise UserError(
             f"The ledger of study {name!r} was written by a newer version. "

@@ -21,6 +21,8 @@ COMMANDS = {
     "baseline": "search.cli.baseline",
     "compare": "search.cli.compare",
     "leaderboard": "search.cli.leaderboard",
+    "status": "search.cli.status",
+    "ls": "search.cli.ls",
     "spaces": "search.cli.spaces",
     "data": "search.cli.data",
     "doctor": "search.cli.doctor",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
@@ -24,6 +25,7 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
     """
     kind = ENGINES.get(str(given.get("engine") or next(iter(ENGINES))).partition(":")[0])
     known: Mapping[str, Sequence[str]] = {
+        "study": _studies(Path(given.get("studies_dir") or "studies")),
         "space": list(SPACES),
         "dataset": ("mnist", "fashion_mnist", "cifar10"),
         "engine": [*ENGINES, *engine_names()],
@@ -35,6 +37,11 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
         "device": ("auto", "cpu", "gpu"),
     }
     return known.get(option, ())
+
+
+def _studies(folder: Path) -> list[str]:
+    """Returns the names of the studies in a folder; those in a database would take a library to find."""
+    return sorted(path.parent.name for path in folder.glob("*/ledger.journal"))
 
 
 def begun_with(candidates: Sequence[str], begun: str) -> list[str]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from search.cli.options import completer
+
 
 @click.command("leaderboard")
-@click.argument("studies", nargs=-1, metavar="[STUDY]...")
+@click.argument("studies", nargs=-1, metavar="[STUDY]...", shell_complete=completer("study"))
 @click.option(
     "--format",
     "form",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from search.errors import UserError, unknown_name
 from search.settings import Settings, from_file, from_mapping, parse_duration, parse_pair
+
+if TYPE_CHECKING:
+    from search.storage import Place
 
 Command = Callable[..., Any]
 
@@ -55,6 +58,14 @@ def completer(option: str) -> Callable[[click.Context, click.Parameter, str], li
         return begun_with(values(option, context.params), begun)
 
     return complete
+
+
+def place_of(given: Mapping[str, Any]) -> Place:
+    """Returns where studies are kept, from the options ``--studies-dir`` and ``--storage``."""
+    from search.storage import Place
+
+    settings = from_mapping(gather(given))
+    return Place(studies_dir=Path(settings.studies_dir), storage=settings.storage)
 
 
 def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Any]:

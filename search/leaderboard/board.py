@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from search.failures import Failure
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Difference, Estimate
 from search.protocol import EvaluationProtocol
@@ -146,6 +147,7 @@ class Section:
         rows: Verified rows by rank, then the others by state and validation error.
         references: Published figures for the same data.
         states: Search trials by how they ended.
+        failures: What failed or was interrupted, by study and cause; test runs too.
         test_openings: How often the test images were scored.
         spent_seconds: Wall-clock seconds of all sessions of all studies together.
         hidden: Rows that ``top`` left out.
@@ -157,6 +159,7 @@ class Section:
     states: Mapping[str, int]
     test_openings: int
     spent_seconds: float
+    failures: tuple[Failure, ...] = ()
     hidden: int = 0
 
     @property

@@ -1,11 +1,13 @@
 """The board as JSON.
 
-schema      "leaderboard/1"; the number rises when a key changes its name or its meaning
+schema      "leaderboard/2"; the number rises when a key comes, or changes its name or its meaning; 2: failures
 notes       what is missing from the board, and why
 sections    one for each way of judging
   protocol      as recorded with the section's first study
   studies       name, space, engine, sampler, pruner, seed, created, versions, command
   states        search trials by how they ended
+  failures      what failed or was interrupted, by study and cause: study, state, cause, count, message (the last one's)
+    trials          phase, number, again (number of the trial that took it up again)
   test_openings, spent_seconds, hidden_rows
   verdict       the plain sentences
   references    label, error_percent, source, is_rounded (quoted as "about")
@@ -21,12 +23,13 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from search.failures import Failure
 from search.leaderboard import columns
 from search.leaderboard.board import Board, Section
 from search.leaderboard.verdict import verdict
 from search.record import StudyHeader
 
-SCHEMA = "leaderboard/1"
+SCHEMA = "leaderboard/2"
 
 
 def render(board: Board) -> str:
@@ -44,6 +47,7 @@ def _section(section: Section) -> dict[str, Any]:
         "protocol": section.protocol.to_json(),
         "studies": [_study(study) for study in section.studies],
         "states": dict(section.states),
+        "failures": [failure(one) for one in section.failures],
         "test_openings": section.test_openings,
         "spent_seconds": section.spent_seconds,
         "hidden_rows": section.hidden,
@@ -57,6 +61,18 @@ def _section(section: Section) -> dict[str, Any]:
             }
             for row in section.rows
         ],
+    }
+
+
+def failure(one: Failure) -> dict[str, Any]:
+    """Returns the trials that ended for one cause; without the traceback, which is not made to be published."""
+    return {
+        "study": one.study,
+        "state": one.state.value,
+        "cause": one.cause.value if one.cause else None,
+        "count": len(one.trials),
+        "message": one.message,
+        "trials": [asdict(trial) for trial in one.trials],
     }
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from search.leaderboard import tables, words
+from search.failures import Failure
+from search.leaderboard import causes, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.details import are_telling, details
 from search.leaderboard.verdict import verdict
@@ -56,6 +57,9 @@ def _section(section: Section) -> Iterator[str]:
     if section.unranked:
         yield "### Not verified on the test images"
         yield _table((*tables.UNRANKED, _CHANGES), section.unranked)
+    if section.failures:
+        yield f"### {causes.TITLE}"
+        yield _failures(section.failures)
     yield escape(tables.accounts(section))
     if section.ranked:
         yield from _winner(section.ranked[0])
@@ -82,6 +86,12 @@ def _winner(row: Row) -> Iterator[str]:
     environment = [f"{key.rpartition('.')[2]} {value}" for key, value in flat(row.environment).items()]
     if environment:
         yield f"Its test runs ran on: {escape(', '.join(environment))}."
+
+
+def _failures(failures: Sequence[Failure]) -> str:
+    shown = causes.columns(failures)
+    cells = [[column.cell(failure) for column in shown] for failure in failures]
+    return _markdown([column.header for column in shown], cells, [column.side for column in shown])
 
 
 def _studies(section: Section) -> Iterator[str]:

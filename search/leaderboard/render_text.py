@@ -14,7 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard import tables, words
+from search.failures import Failure
+from search.leaderboard import causes, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.details import SPARE, WORDY, details
 from search.leaderboard.reference import Reference
@@ -75,6 +76,9 @@ def _section(console: Console, section: Section) -> None:
     if changed:
         console.print(Text("Changed from the baseline", "bold"))
         _changes(console, changed)
+    if section.failures:
+        console.print(Text(causes.TITLE, "bold"))
+        console.print(causes_table(section.failures))
     for sentence in (*verdict(section), tables.accounts(section)):
         console.print(Text(sentence))
     console.print()
@@ -91,6 +95,17 @@ def _table(width: int, columns: Sequence[tables.Column], entries: Sequence[table
     for entry in entries:
         style = "dim" if isinstance(entry, Reference) else "bold" if entry.rank == 1 else ""
         table.add_row(*(Text(column.show(entry)) for column in shown), style=style)
+    return table
+
+
+def causes_table(failures: Sequence[Failure]) -> Table:
+    """Returns the causes of failures and interruptions, for whoever prints them."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    shown = causes.columns(failures)
+    for column in shown:
+        table.add_column(column.header, justify=column.side, no_wrap=not column.wraps, overflow="fold")
+    for failure in failures:
+        table.add_row(*(Text(column.cell(failure)) for column in shown))
     return table
 
 

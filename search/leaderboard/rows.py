@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from search.failures import failures
 from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section, Step
 from search.leaderboard.ranking import STATES, rank
 from search.leaderboard.reference import references, tutorial_error_percent
@@ -57,6 +58,7 @@ def _section(studies: Sequence[StudyRecord]) -> Section:
         states=Counter(record.outcome.state.value if record.outcome else UNFINISHED for record in trials),
         test_openings=sum(study.test_openings for study in studies),
         spent_seconds=sum(study.spent_seconds for study in studies),
+        failures=failures(studies),
     )
 
 

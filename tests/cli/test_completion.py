@@ -25,12 +25,19 @@ CASES = {
     "a pruner of the other engine": (["run", "--engine", "keras-tuner", "--pruner", ""], ["none"]),
     "a space": (["run", "--space", "cnn"], ["cnn", "cnn-large"]),
     "a command": (["lea"], ["leaderboard"]),
+    "a study": (["status", "cn"], ["cnn-1", "cnn-2"]),
+    "a second study": (["leaderboard", "mlp", "cnn-2"], ["cnn-2"]),
+    "a study in another folder": (["status", "--studies-dir", "elsewhere", ""], ["far"]),
+    "the study of a run": (["run", "--study", "m"], ["mlp"]),
 }
 
 
 @pytest.mark.skipif(BASH is None, reason="bash is not installed")
 @pytest.mark.parametrize("case", CASES)
-def test_bash_completes(case: str) -> None:
+def test_bash_completes(case: str, tmp_path: Path) -> None:
+    for study in ("studies/cnn-1", "studies/cnn-2", "studies/mlp", "elsewhere/far"):
+        (tmp_path / study).mkdir(parents=True)
+        (tmp_path / study / "ledger.journal").touch()
     script = Path(sys.executable).with_name("keras-image-search")
     words, expected = CASES[case]
     line = " ".join(f"'{word}'" for word in ("keras-image-search", *words))
@@ -40,5 +47,7 @@ def test_bash_completes(case: str) -> None:
         _keras_image_search_completion '{script}'
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    done = subprocess.run([str(BASH), "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    done = subprocess.run(
+        [str(BASH), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
     assert done.stdout.split() == expected, done.stderr

@@ -31,7 +31,9 @@ def imported(*words: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("baseline", "--help"), ("leaderboard", "--help")])
+@pytest.mark.parametrize(
+    "words", [("--help",), *((name, "--help") for name in ("run", "baseline", "leaderboard", "status", "ls"))]
+)
 def test_help_imports_next_to_nothing(words: tuple[str, ...]) -> None:
     assert imported(*words) <= HELP
 
@@ -41,7 +43,8 @@ def test_spaces_import_neither_keras_nor_optuna(words: tuple[str, ...]) -> None:
     assert not imported(*words) & (HEAVY | {"optuna", "numpy", "scipy"})
 
 
-def test_a_leaderboard_imports_no_keras(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["leaderboard", "status", "ls"])
+def test_what_reads_studies_imports_no_keras(command: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
     from search.ledger import Ledger
@@ -50,7 +53,7 @@ def test_a_leaderboard_imports_no_keras(tmp_path: Path) -> None:
     with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))
         ledger.finish(trial(0), complete())
-    found = imported("leaderboard", "--studies-dir", str(tmp_path))
+    found = imported(command, "--studies-dir", str(tmp_path))
     assert "optuna" in found
     assert not found & HEAVY
 

@@ -189,7 +189,7 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 
 
 def test_markdown_tables_can_be_read_back() -> None:
-    ranked, unranked, studies, *_ = markdown_tables(FORMATS["markdown"](BOARD))
+    ranked, unranked, _, studies, *_ = markdown_tables(FORMATS["markdown"](BOARD))
     assert [line["Rank"] for line in ranked if line["Rank"]] == ["1=", "1=", "1=", "4=", "4=", "6"]
     assert ranked[1]["Test error %"] == "0.52 ± 0.06"
     assert ranked[1]["Test error % by seed"] == "100: 0.52, 101: 0.50, 102: 0.55"
@@ -216,7 +216,7 @@ def test_the_winners_configuration_is_toml() -> None:
 def test_names_in_markdown_are_shown_as_they_are(name: str) -> None:
     text = FORMATS["markdown"](named(name))
     shown = " ".join("".join(mark if mark.isprintable() else " " for mark in name).split())
-    _, _, studies, *_ = markdown_tables(text)
+    _, _, _, studies, *_ = markdown_tables(text)
     tokens = MarkdownIt("commonmark").parse(text)
     assert not [token for token in tokens if token.type == "html_block"]
     (toml,) = [token.content for token in tokens if token.info == "toml"]
@@ -251,7 +251,7 @@ def test_csv_has_one_line_a_row_with_the_documented_columns() -> None:
 
 def test_json_has_its_schema_and_every_replicate() -> None:
     document = json.loads(FORMATS["json"](BOARD))
-    assert document["schema"] == "leaderboard/1"
+    assert document["schema"] == "leaderboard/2"
     assert document["notes"] == ["Study fresh has no finished trial: it has begun none."]
     holdout, tutorial = document["sections"]
     assert [list(row) for row in holdout["rows"]] == [[*COLUMNS, "replicates", "steps"]] * 16

@@ -1,0 +1,82 @@
+"""The coordinator's sign: which process runs a study, left in the study's folder beside the lock.
+
+Whoever only wants to know whether a study runs must not try its lock: a run that starts at that moment would be
+refused. The sign can be read by anyone at any time. One that a killed coordinator left is told by its process, which is
+gone, or is another one that was given the same number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+SIGN = "coordinator.json"
+TOLERANCE_SECONDS = 2.0
+"""How far two accounts of when a process started may lie apart; the time of booting is known to a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coordinator:
+    """A process that runs a study.
+
+    Args:
+        pid: Its number.
+        host: The machine it runs on.
+        after_boot: Seconds between the machine's start and its own, which no change of the clock moves.
+        since: When it took the study up, ISO 8601, UTC.
+    """
+
+    pid: int
+    host: str
+    after_boot: float
+    since: str
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it runs, or ran, on this machine; of others it cannot be said whether they live."""
+        return self.host == socket.gethostname()
+
+
+def sign(folder: Path) -> None:
+    """Leaves the sign of this process in a study's folder, which it has locked."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    mine = Coordinator(pid=os.getpid(), host=socket.gethostname(), after_boot=_after_boot(psutil.Process()), since=now)
+    draft = folder / f"{SIGN}.tmp"
+    draft.write_text(json.dumps(asdict(mine)) + "\n", encoding="utf-8")
+    draft.replace(folder / SIGN)
+
+
+def withdraw(folder: Path) -> None:
+    """Takes the sign away; to be called before the lock is released."""
+    (folder / SIGN).unlink(missing_ok=True)
+
+
+def look(folder: Path) -> Coordinator | None:
+    """Returns who runs a study, or None where nobody does.
+
+    One on another machine is returned as long as its sign stands; see ``is_near``.
+    """
+    try:
+        found = Coordinator(**json.loads((folder / SIGN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if not found.is_near or _lives(found) else None
+
+
+def _lives(found: Coordinator) -> bool:
+    try:
+        process = psutil.Process(found.pid)
+        is_same = abs(_after_boot(process) - found.after_boot) < TOLERANCE_SECONDS
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _after_boot(process: psutil.Process) -> float:
+    return round(float(process.create_time() - psutil.boot_time()), 2)
