@@ -10,29 +10,22 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.budget import Budget, Interrupt
-from search.execution.base import Executor
-from search.execution.local import LocalExecutor
-from search.execution.ordered import OrderedExecutor
 from search.leaderboard.files import write_reports
 from search.leaderboard.rows import compute
-from search.ledger import Ledger, read
-from search.planning import NO_ENGINE, Plan, engine_for, make_plan
+from search.ledger import read
+from search.planning import NO_ENGINE, Plan, make_plan
 from search.progress import Progress
-from search.protocol import ProtocolName
 from search.record import StudyRecord
+from search.session import Session, is_verified, open_session
 from search.settings import from_mapping
-from search.sources import Limits, ReplicateSource, SearchSource, reclaim
 from search.storage import Place
-from search.study import Crew, drive
-from search.trial import Cause, Trial
-from search.verification import estimate_seconds, repetitions, replicas
+from search.trial import Trial
+from search.verification import repetitions, replicas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +41,16 @@ class Study:
         name: Its name.
         place: Where it is kept.
         interrupted: Whether the session that returned this was asked to stop.
+        goal: Which goal its search has reached, in words; empty where none.
+        missing: Verification runs that the time did not suffice for.
         reports: The report files that were written.
     """
 
     name: str
     place: Place
     interrupted: bool = False
+    goal: str = ""
+    missing: int = 0
     reports: tuple[Path, ...] = ()
 
     @property
@@ -84,18 +81,26 @@ def run(*, progress: Progress | None = None, **options: Any) -> Study:  # noqa: 
         UserError: An option cannot be used as given.
         FatalError: The study cannot go on; what was recorded is kept.
     """
-    return execute(make_plan(from_mapping(options)), progress or Progress())
+    began = time.monotonic()
+    return execute(make_plan(from_mapping(options)), progress or Progress(), began=began)
 
 
-def execute(plan: Plan, progress: Progress) -> Study:
-    """Runs a plan: search, then verification, then the reports."""
-    with open_session(plan, progress) as session:
-        session.search()
+def execute(plan: Plan, progress: Progress, *, began: float | None = None) -> Study:
+    """Runs a plan: search, then verification, then the reports.
+
+    Args:
+        plan: What is done.
+        progress: Hears what happens.
+        began: When somebody asked for it, on the monotonic clock; a time budget counts from there. Now if None.
+    """
+    with open_session(plan, progress, began=began) as session:
+        goal, missing = session.search() or "", 0
         if not session.interrupt.asked:
-            _verify(session)
-        if plan.settings.timeout is not None and not session.interrupt.asked:
+            missing = _verify(session)
+        if session.budget.ran_out and plan.settings.timeout is not None and not session.interrupt.asked:
             session.ledger.exhaust(plan.settings.timeout)
-    return _report(session, Path(plan.settings.reports_dir) / plan.header.name)
+    study = _report(session, Path(plan.settings.reports_dir) / plan.header.name)
+    return replace(study, goal=goal, missing=missing)
 
 
 def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: Any) -> Study:  # noqa: ANN401 - see run
@@ -117,115 +122,27 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
     return _report(session, Path(plan.settings.reports_dir) / "baselines" / folder)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What several studies that run one after the other have in common.
-
-    Args:
-        executor: Runs their trials, on workers that stay warm between studies; whoever made it closes it.
-        interrupt: The wish to stop, of all of them.
-    """
-
-    executor: Executor
-    interrupt: Interrupt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """One run of a plan: what it works with, and its two stages.
-
-    Args:
-        plan: What is done.
-        ledger: Of its study, open for writing.
-        executor: Runs the trials.
-        budget: The time account.
-        interrupt: The wish to stop.
-        progress: Hears what happens.
-    """
-
-    plan: Plan
-    ledger: Ledger
-    executor: Executor
-    budget: Budget
-    interrupt: Interrupt
-    progress: Progress
-
-    def search(self) -> None:
-        """Searches until the study's limits are reached, or nothing is left to try."""
-        settings = self.plan.settings
-        bounds = {"trials": settings.trials, "epochs": settings.total_epochs, "weights": settings.keep_weights}
-        limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
-        engine = engine_for(self.ledger.header)
-        source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes)
-        drive(source, self._crew(self.budget.stop_search))
-        if source.exhausted:
-            self.progress.exhausted()
-
-    def replicate(self, trials: Sequence[Trial]) -> None:
-        """Runs the trials of a fixed list."""
-        self.progress.replicating(len(trials))
-        recorded = self.ledger.read().phase(trials[0].phase) if trials else ()
-        drive(ReplicateSource(trials, recorded), self._crew(self.budget.stop_verification))
-
-    def _crew(self, stop: Callable[[], Cause | None]) -> Crew:
-        return Crew(
-            executor=self.executor,
-            ledger=self.ledger,
-            listener=self.progress,
-            stop=stop,
-            clock=self.budget.spent,
-        )
-
-
-@contextmanager
-def open_session(plan: Plan, progress: Progress, shared: Shared | None = None) -> Iterator[Session]:
-    """Opens ledger, executor and display, and closes them however the session ends; not what it only shares."""
-    with Ledger.open(plan.place, plan.header) as ledger, ExitStack() as own:
-        interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
-        reclaim(ledger)
-        executor = shared.executor if shared else make_executor(plan, ledger.folder / "logs")
-        if shared is None:
-            own.enter_context(closing(executor))
-        own.enter_context(closing(progress))
-        budget = _budget(plan, ledger, executor, interrupt)
-        progress.opened(plan, ledger.read(), budget)
-        yield Session(
-            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=progress
-        )
-        ledger.spend(budget.spent())
-
-
 def _report(session: Session, folder: Path) -> Study:
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
     return replace(study, reports=tuple(write_reports(study.board, folder)))
 
 
-def make_executor(plan: Plan, log_dir: Path) -> Executor:
-    """Returns the executor a plan asks for."""
-    local = LocalExecutor(plan.task, workers=plan.workers, log_dir=log_dir)
-    return OrderedExecutor(local) if plan.settings.ordered else local
+def _verify(session: Session) -> int:
+    """Verifies the finalists; returns how many runs the time did not suffice for.
 
-
-def _verify(session: Session) -> None:
-    """Verifies the finalists; a search that the test images steered has nothing left to verify them with."""
+    A search that the test images steered has nothing left to verify them with.
+    """
     settings = session.plan.settings
-    if _is_verified(session.plan):
-        record = session.ledger.read()
-        session.replicate(replicas(record, count=settings.finalists, replicates=settings.replicates))
 
+    def waiting() -> list[Trial]:
+        return replicas(session.ledger.read(), count=settings.finalists, replicates=settings.replicates)
 
-def _is_verified(plan: Plan) -> bool:
-    return plan.settings.finalists > 0 and plan.header.protocol.name is ProtocolName.HOLDOUT
-
-
-def _budget(plan: Plan, ledger: Ledger, executor: Executor, interrupt: Interrupt) -> Budget:
-    settings = plan.settings
-
-    def reserve() -> float:
-        if settings.timeout is None or not _is_verified(plan):
-            return 0.0
-        count, replicates = settings.finalists, settings.replicates
-        return estimate_seconds(ledger.read(), count=count, replicates=replicates, slots=executor.slots)
-
-    return Budget(ledger, timeout=settings.timeout, reserve=reserve, interrupt=interrupt)
+    if not is_verified(session.plan):
+        return 0
+    if not session.budget.is_over or not waiting():
+        session.replicate(waiting())
+    missing = 0 if session.interrupt.asked or not session.budget.is_over else len(waiting())
+    if missing:
+        session.progress.cut(missing, session.budget.enough_seconds())
+    return missing

@@ -98,7 +98,13 @@ def make_plan(settings: Settings) -> Plan:
         engine_for(header)  # an unknown sampler or a missing extra is said now, before a storage is opened
     seed = _seed(settings, place, name)
     header = dataclasses.replace(header, seed=seed, command=command_line(seed))
-    task = Task(protocol=protocol, dataset=dataset, space_source=source, runtime=runtime)
+    task = Task(
+        protocol=protocol,
+        dataset=dataset,
+        space_source=source,
+        runtime=runtime,
+        trial_seconds=settings.trial_timeout,
+    )
     if protocol_name is ProtocolName.HOLDOUT:
         assign_roles(open_training(dataset), split=protocol.split, seed=protocol.split_seed)  # so is a lopsided block
     workers = settings.workers or default_workers(runtime)

@@ -13,7 +13,8 @@ class Progress:
 
     Order of calls::
 
-        opened -> (began | reported | finished | tick) ... -> [exhausted] -> replicating -> (began | ...) ... -> close
+        opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
+            -> [replicating -> (began | ...) ...] -> [cut] -> close
     """
 
     def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
@@ -34,8 +35,19 @@ class Progress:
     def exhausted(self) -> None:
         """The space holds no configuration that was not tried."""
 
+    def reached(self, reason: str) -> None:
+        """The search has reached a goal, and ends."""
+
     def replicating(self, count: int) -> None:
         """So many runs of chosen configurations follow: verification, or the baseline's repeats."""
+
+    def cut(self, missing: int, enough_seconds: float) -> None:
+        """The time was over before verification was done.
+
+        Args:
+            missing: Verification runs that are left.
+            enough_seconds: A time budget with which the same command finishes them.
+        """
 
     def close(self) -> None:
         """The session is over, well or not; may be called before ``opened``."""

@@ -8,15 +8,20 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search import goals
 from search.errors import UserError, unknown_name
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LEAST_MEMORY_MIB = 1024.0
+"""Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(g|gib|gb|m|mib|mb)", re.IGNORECASE)
+_UNITS_MIB = {"m": 1.0, "mib": 1.0, "mb": 1e6 / 2**20, "g": 1024.0, "gib": 1024.0, "gb": 1e9 / 2**20}
 
 
 def _option(default: Any, doc: str, **more: Any) -> Any:  # noqa: ANN401 - dataclasses' own signature
@@ -41,6 +46,23 @@ class Settings:
     )
     total_epochs: int | None = _option(
         None, "Epochs of all search trials together; a budget that is the same for every engine."
+    )
+    trial_timeout: float | None = _option(
+        None,
+        "Time of one trial, such as 5m, building and compiling included; one that takes longer has failed. "
+        "Verification is not bound by it.",
+        kind="duration",
+    )
+    trial_memory: float | None = _option(
+        None,
+        "Memory of one trial's worker process, such as 4GiB; one that takes more is killed, and its trial has failed.",
+        kind="size",
+    )
+    stop_when: tuple[str, ...] = _option(
+        (),
+        "Goal at which the search ends and verification begins: error<0.6 (best validation error in percent) or "
+        "plateau:20 (not improved in the last 20 trials). Repeatable, or separated by commas.",
+        kind="goals",
     )
     engine: str = _option(
         "optuna", "Who proposes configurations: optuna or keras-tuner, and how, as in keras-tuner:hyperband."
@@ -84,6 +106,14 @@ class Settings:
             _at_least(name, getattr(self, name), 1)
         for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
             _at_least(name, getattr(self, name), 0)
+        _at_least("trial_timeout", self.trial_timeout, 1)
+        if self.trial_memory is not None and self.trial_memory < LEAST_MEMORY_MIB:
+            raise UserError(
+                f"--trial-memory must be at least 1GiB, most of which Keras itself takes. "
+                f"Received: --trial-memory {self.trial_memory:g}MiB."
+            )
+        for text in self.stop_when:
+            goals.parse(text)
         if self.study is not None and not NAME.fullmatch(self.study):
             raise UserError(
                 f"A study's name is made of letters, digits, '.', '_' and '-'. Received: --study {self.study!r}."
@@ -107,6 +137,18 @@ def parse_duration(text: str) -> float:
         raise UserError(f"A duration is such as 90s, 20m or 1h30m. Received: {text!r}.")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
+
+
+def parse_size(text: str) -> float:
+    """Returns the MiB in a text such as ``4GiB``, ``2.5G`` or ``3000MiB``; GB and MB are powers of ten.
+
+    Raises:
+        UserError: It is of another form.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise UserError(f"A size is such as 4GiB, 2.5GiB or 3000MiB. Received: {text!r}.")
+    return float(match[1]) * _UNITS_MIB[match[2].lower()]
 
 
 def parse_pair(text: str, option: str) -> tuple[str, str]:
@@ -156,19 +198,38 @@ def _read(known: dataclasses.Field[Any], value: Any) -> Any:  # noqa: ANN401 - a
     kind = known.metadata.get("kind", str(known.type).replace(" | None", ""))
     if value is None and "None" in str(known.type):
         return None
-    if kind == "duration" and isinstance(value, str):
-        return parse_duration(value)
-    if kind == "pairs" and isinstance(value, Mapping):
-        return {str(name).replace("-", "_"): item for name, item in value.items()}
-    expected: Mapping[str, tuple[type, ...]] = {
-        "str": (str,),
-        "int": (int,),
-        "bool": (bool,),
-        "duration": (int, float),
-        "pairs": (Mapping,),
-    }
     if isinstance(value, Path) and kind == "str":
         return str(value)
-    if not isinstance(value, expected[kind]) or (isinstance(value, bool) and kind != "bool"):
-        raise UserError(f"Option {known.name!r} takes {kind}. Received: {value!r}.")
+    expected, wanted, read = _KINDS[kind]
+    if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
+        raise UserError(f"Option {known.name!r} takes {wanted}. Received: {value!r}.")
+    return read(value)
+
+
+def _read_pairs(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name).replace("-", "_"): item for name, item in value.items()}
+
+
+def _read_goals(value: str | Sequence[Any]) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    return tuple(part.strip() for text in texts for part in str(text).split(","))
+
+
+def _as_is(value: Any) -> Any:  # noqa: ANN401 - any option's value
     return value
+
+
+_KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
+    "str": ((str,), "str", _as_is),
+    "int": ((int,), "int", _as_is),
+    "bool": ((bool,), "bool", _as_is),
+    "duration": (
+        (str, int, float),
+        "seconds or a duration",
+        lambda value: parse_duration(value) if isinstance(value, str) else value,
+    ),
+    "size": ((str,), "a size such as '4GiB'", parse_size),
+    "pairs": ((Mapping,), "pairs", _read_pairs),
+    "goals": ((str, list, tuple), "goals such as 'error<0.6'", _read_goals),
+}
+"""How each kind of option is given: the types, the same in words, and what is made of a value."""

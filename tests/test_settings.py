@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.cli.display import clock
+from search.cli.tally import clock
 from search.errors import UserError
-from search.settings import Settings, from_file, from_mapping, parse_duration, parse_pair
+from search.settings import Settings, from_file, from_mapping, parse_duration, parse_pair, parse_size
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,20 @@ def test_durations_are_read(text: str, seconds: float) -> None:
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="20m"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mebibytes"),
+    [("4GiB", 4096), ("2.5GiB", 2560), ("3000MiB", 3000), ("4G", 4096), ("4 gib", 4096), ("1.073741824GB", 1024)],
+)
+def test_sizes_are_read(text: str, mebibytes: float) -> None:
+    assert parse_size(text) == pytest.approx(mebibytes)
+
+
+@pytest.mark.parametrize("text", ["", "4", "GiB", "-4GiB", "4TB", "4GiBs", "4,5GiB", "nan"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="4GiB"):
+        parse_size(text)
 
 
 @given(st.integers(0, 10**6))
@@ -59,6 +73,16 @@ def test_names_take_dashes_and_values_their_types() -> None:
         ({"study": "a b"}, "a b"),
         ({"study": ""}, "name"),
         ({"replicates": 0}, "replicates"),
+        ({"trial_timeout": 0}, "trial-timeout"),
+        ({"trial_timeout": True}, "trial_timeout"),
+        ({"trial_timeout": "later"}, "later"),
+        ({"trial_memory": "1023MiB"}, "1GiB"),
+        ({"trial_memory": 4}, "4GiB"),
+        ({"trial_memory": "much"}, "much"),
+        ({"stop_when": "error=0.6"}, "error=0.6"),
+        ({"stop_when": ["error<0.6", "plateau:0"]}, "plateau:0"),
+        ({"stop_when": ""}, "error<"),
+        ({"stop_when": 3}, "stop_when"),
     ],
 )
 def test_wrong_options_are_refused_by_name(options: dict, named: str) -> None:
@@ -67,11 +91,31 @@ def test_wrong_options_are_refused_by_name(options: dict, named: str) -> None:
     assert named in str(refusal.value)
 
 
+def test_limits_of_a_trial_and_goals_are_read() -> None:
+    settings = from_mapping({"trial-timeout": "5m", "trial_memory": "4GiB", "stop_when": "error<0.6, plateau:20"})
+    assert (settings.trial_timeout, settings.trial_memory) == (300.0, 4096.0)
+    assert settings.stop_when == ("error<0.6", "plateau:20")
+    assert from_mapping({"stop_when": ["error<1", "plateau:3,error<2"]}).stop_when == (
+        "error<1",
+        "plateau:3",
+        "error<2",
+    )
+    assert from_mapping({"trial_timeout": 60}).trial_timeout == 60
+
+
 def test_zero_is_a_seed() -> None:
     assert from_mapping({"seed": 0}).seed == 0
 
 
 def test_a_file_gives_options(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
-    path.write_text('space = "mlp"\ntimeout = "20m"\n[fix]\nbatch_size = 64\n')
-    assert from_mapping(from_file(path)) == Settings(space="mlp", timeout=1200.0, fix={"batch_size": 64})
+    limits = 'trial-timeout = "90s"\ntrial_memory = "2GiB"\nstop_when = ["error<0.6"]\n'
+    path.write_text(f'space = "mlp"\ntimeout = "20m"\n{limits}[fix]\nbatch_size = 64\n')
+    assert from_mapping(from_file(path)) == Settings(
+        space="mlp",
+        timeout=1200.0,
+        trial_timeout=90.0,
+        trial_memory=2048.0,
+        stop_when=("error<0.6",),
+        fix={"batch_size": 64},
+    )

@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from search.budget import Budget
-from search.cli.display import Tally, clock, describe_end
+from search.cli.display import describe_end
+from search.cli.tally import Tally, clock
 from search.leaderboard.words import duration
 from search.planning import Plan
 from search.progress import Progress
@@ -87,7 +88,7 @@ class BoutDisplay(Progress):
 
     def replicating(self, count: int) -> None:
         """Notes how many runs follow."""
-        self._tally.replicas = count
+        self._tally.replicating(count)
 
     def tick(self) -> None:
         """Redraws the live line, twice a second at most."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from search.budget import Budget
+from search.cli.tally import Tally, clock
 from search.leaderboard.board import Board
 from search.leaderboard.formats import FORMATS
 from search.planning import NO_ENGINE, Plan
@@ -23,102 +25,7 @@ from search.progress import Progress
 from search.protocol import ProtocolName
 from search.record import StudyRecord
 from search.sources import settled
-from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial
-
-
-class Tally:
-    """What a display needs to know of a session so far.
-
-    Args:
-        plan: What is done.
-        record: What earlier sessions found.
-        budget: The time account.
-    """
-
-    def __init__(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
-        self.plan, self.budget = plan, budget
-        self.running: dict[tuple[Phase, int], tuple[Trial, int]] = {}
-        self.ended, self.begun = len(settled(record)), 0
-        self.replicas: int | None = None
-        self.replicated = 0
-        self.is_exhausted = False
-        self.best: float | None = None
-        self.baseline: float | None = None
-        self._seconds: list[float] = []
-        for known in record.phase(Phase.SEARCH):
-            if known.outcome is not None:
-                self._judge(known.trial, known.outcome)
-
-    def began(self, trial: Trial) -> None:
-        """Counts a trial as running."""
-        self.begun += 1
-        self.running[trial.key] = (trial, 0)
-
-    def reported(self, trial: Trial, report: EpochReport) -> None:
-        """Notes the epoch."""
-        self.running[trial.key] = (trial, report.epoch)
-
-    def finished(self, trial: Trial, outcome: Outcome) -> bool:
-        """Counts a trial as ended; returns whether it is the best so far."""
-        self.running.pop(trial.key, None)
-        self._seconds.append(outcome.seconds_trained)
-        if trial.phase is not Phase.SEARCH:
-            self.replicated += 1
-            return False
-        self.ended += outcome.state is not State.INTERRUPTED
-        return self._judge(trial, outcome)
-
-    def _judge(self, trial: Trial, outcome: Outcome) -> bool:
-        if outcome.state is not State.COMPLETE or outcome.error_percent is None:
-            return False
-        if trial.origin == BASELINE:
-            self.baseline = outcome.error_percent
-        is_best = self.best is None or outcome.error_percent < self.best
-        self.best = outcome.error_percent if is_best else self.best
-        return is_best
-
-    def eta_seconds(self) -> float | None:
-        """Estimates the seconds that are left: the rest of the time budget, or trials left at the mean price so far."""
-        settings = self.plan.settings
-        if self.replicas is not None:
-            left = self.replicas - self.replicated
-        elif settings.timeout is not None:
-            return max(0.0, settings.timeout - self.budget.spent())
-        elif settings.trials is not None:
-            left = max(0, settings.trials - self.ended)
-        else:
-            return None
-        return left * sum(self._seconds) / len(self._seconds) / self.plan.workers if self._seconds else None
-
-    def line(self) -> str:
-        """Returns the live line; with two workers it fits into 80 columns."""
-        if self.budget.is_stopping:
-            return "stopping in good order; once more to stop at once"
-        parts = [f"{self.ended} done" if self.replicas is None else f"{self.replicated}/{self.replicas} runs"]
-        if self.running:
-            parts.append("epoch " + ", ".join(f"{epoch}/{trial.last_epoch}" for trial, epoch in self.running.values()))
-        if self.best is not None:
-            gain = f" ({self.best - self.baseline:+.2f} to baseline)" if self.baseline is not None else ""
-            parts.append(f"best {self.best:.2f} %{gain}")
-        eta = self.eta_seconds()
-        parts.append(clock(self.budget.spent()) + (f", ~{clock(eta)} left" if eta is not None else ""))
-        return "  ".join(parts)
-
-    def farewell(self) -> str:
-        """Returns what is to be said at the end beside the results; mostly nothing."""
-        if self.is_exhausted:
-            return "Every configuration of the space was tried."
-        if self.begun or self.budget.is_stopping:
-            return ""
-        more = "--repeats" if self.plan.header.engine == NO_ENGINE else "--trials, --total-epochs or --timeout"
-        return f"Nothing left to do: everything asked for is recorded. Raise {more} to go on."
-
-
-def clock(seconds: float) -> str:
-    """Returns seconds as ``m:ss`` or ``h:mm:ss``."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 
 def describe_plan(plan: Plan, record: StudyRecord) -> str:
@@ -135,15 +42,25 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
         until.append(f"{settings.total_epochs} epochs of all trials together")
     if settings.timeout is not None:
         until.append(f"{clock(settings.timeout)} in all, verification included")
+    until += settings.stop_when
     lines = [
         f"Study {header.name}: {header.engine} {header.sampler}, pruner {header.pruner}, seed {header.seed}",
         f"  {what}",
         f"  {where}; until {' or '.join(until)}",
+        *_describe_limits(plan),
         *_describe_judging(plan),
     ]
     if done := len(settled(record)):
         lines.append(f"  {done} trials are recorded already; {clock(record.spent_seconds)} spent")
     return "\n".join(lines)
+
+
+def _describe_limits(plan: Plan) -> list[str]:
+    settings = plan.settings
+    limits = [clock(settings.trial_timeout)] if settings.trial_timeout is not None else []
+    if settings.trial_memory is not None:
+        limits.append(f"{settings.trial_memory / 1024:.1f} GiB of memory")
+    return [f"  a trial may take {' and '.join(limits)}"] if limits else []
 
 
 def _describe_judging(plan: Plan) -> list[str]:
@@ -208,9 +125,18 @@ class TerminalDisplay(Progress):
         """Notes it."""
         self._now.is_exhausted = True
 
+    def reached(self, reason: str) -> None:
+        """Prints it now, and once more at the end."""
+        self._now.goal = reason
+        self._print(f"Goal reached: {reason}")
+
+    def cut(self, missing: int, enough_seconds: float) -> None:
+        """Notes it."""
+        self._now.cut = (missing, enough_seconds)
+
     def replicating(self, count: int) -> None:
         """Prints how many runs follow."""
-        self._now.replicas = count
+        self._now.replicating(count)
         if count:
             self._print(f"{count} runs scored on the test images follow")
 
@@ -259,6 +185,14 @@ class JsonDisplay(Progress):
     def exhausted(self) -> None:
         """Writes that nothing is left to try."""
         self._write("exhausted")
+
+    def reached(self, reason: str) -> None:
+        """Writes which goal was reached."""
+        self._write("reached", goal=reason)
+
+    def cut(self, missing: int, enough_seconds: float) -> None:
+        """Writes how many verification runs are missing."""
+        self._write("cut", missing=missing, enough_seconds=math.ceil(enough_seconds))
 
     def replicating(self, count: int) -> None:
         """Writes how many runs follow."""

@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 
-from search.cli.display import clock, describe_plan
+from search.cli.display import describe_plan
+from search.cli.tally import clock
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.errors import UserError, unknown_name
-from search.settings import Settings, from_file, from_mapping, parse_duration, parse_pair
+from search.settings import Settings, from_file, from_mapping, parse_pair
 
 if TYPE_CHECKING:
     from search.storage import Place
@@ -32,18 +32,21 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
 
 def _option(known: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     name, kind = known.name.replace("_", "-"), known.metadata.get("kind", str(known.type).replace(" | None", ""))
-    default = "" if known.default in (None, dataclasses.MISSING) or kind == "bool" else f" [default: {known.default}]"
+    default = (
+        "" if known.default in (None, (), dataclasses.MISSING) or kind == "bool" else f" [default: {known.default}]"
+    )
     text = known.metadata["doc"] + default
     if kind == "bool":
         return click.option(f"--{name}/--no-{name}", known.name, default=None, help=text)
-    if kind == "pairs":
-        return click.option(f"--{name}", known.name, multiple=True, metavar="NAME=VALUE", help=text)
+    if kind in ("pairs", "goals"):
+        metavar = "NAME=VALUE" if kind == "pairs" else "GOAL"
+        return click.option(f"--{name}", known.name, multiple=True, metavar=metavar, help=text)
     return click.option(
         f"--{name}",
         known.name,
         type=int if kind == "int" else str,
         default=None,
-        metavar={"duration": "TIME", "int": "N"}.get(kind, known.name.upper()),
+        metavar={"duration": "TIME", "size": "SIZE", "int": "N"}.get(kind, known.name.upper()),
         help=text,
         shell_complete=completer(known.name),
     )
@@ -69,7 +72,7 @@ def place_of(given: Mapping[str, Any]) -> Place:
 
 
 def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns the options by name: those of a file, overruled by those given as flags.
+    """Returns the options by name, for ``from_mapping``: those of a file, overruled by those given as flags.
 
     Args:
         given: Flags as click read them; None and empty mean not given.
@@ -84,7 +87,7 @@ def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Seque
         if name in ("fix", "range"):
             options[name] = {**options.get(name, {}), **dict(parse_pair(text, name) for text in value)}
         else:
-            options[name] = parse_duration(value) if name == "timeout" else value
+            options[name] = value
     fixed = dict(_parameters(extra))
     if fixed:
         _check_parameters(fixed, options.get("space", "cnn"))

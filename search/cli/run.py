@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def command(
     Any parameter of the space can be fixed by an option of its name, such as --batch-size 64. Running the same command
     again goes on where the study stopped; --trials and --timeout are totals of the study.
     """
+    began = time.monotonic()  # a time budget counts from here
     from search import api
     from search.cli.display import board_line, choose
     from search.leaderboard.formats import FORMATS
@@ -45,7 +47,7 @@ def command(
 
         click.echo(describe(plan))
         return
-    study = api.execute(plan, choose(quiet=quiet, as_json=as_json))
+    study = api.execute(plan, choose(quiet=quiet, as_json=as_json), began=began)
     click.echo(board_line(study.board) if as_json else FORMATS["table"](study.board).rstrip())
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)

@@ -14,6 +14,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """Worker to coordinator: this trial begins now; what waited before was the worker's warming up."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Alive:
     """Worker to coordinator: the trial makes progress."""
 

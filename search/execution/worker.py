@@ -8,6 +8,7 @@ the worker leaves at once.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import sys
@@ -17,8 +18,9 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
 from search.execution.base import Finished, Key, Reported
-from search.execution.messages import Alive, Cancel, Ready
-from search.trial import Cause, EpochReport, Trial
+from search.execution.messages import Alive, Began, Cancel, Ready
+from search.training.task import Task
+from search.trial import Cause, EpochReport, Outcome, State, Trial
 
 ALIVE_SECONDS = 1.0
 """Least time between two signs of life."""
@@ -59,6 +61,44 @@ class Inbox:
         return self._cancelled.get(key)
 
 
+class Line:
+    """What a running trial says to the coordinator, and asks of the clock and the inbox.
+
+    Args:
+        trial: The trial; it begins now.
+        task: Says how long it may take.
+        connection: The pipe to the coordinator.
+        inbox: Hears whether it is cancelled.
+    """
+
+    def __init__(self, trial: Trial, task: Task, connection: Connection, inbox: Inbox) -> None:
+        self._key, self._connection, self._inbox = trial.key, connection, inbox
+        self._limit = task.limit_seconds(trial.phase)
+        self._began = self._said = time.monotonic()
+        connection.send(Began(trial.key))
+
+    def report(self, epoch: EpochReport) -> None:
+        """Sends an epoch's report."""
+        self._connection.send(Reported(self._key, epoch))
+
+    def should_stop(self) -> Cause | None:
+        """Gives a sign of life now and then, and returns why the trial must stop, or None."""
+        now = time.monotonic()
+        if now - self._said > ALIVE_SECONDS:
+            self._said = now
+            self._connection.send(Alive())
+        if cause := self._inbox.cancelled(self._key):
+            return cause
+        return Cause.TRIAL_TIMEOUT if self._limit is not None and now - self._began > self._limit else None
+
+    def finish(self, outcome: Outcome) -> None:
+        """Sends how it ended; a trial that took too long has failed, and is not merely interrupted."""
+        if outcome.cause is Cause.TRIAL_TIMEOUT:
+            message = f"It took longer than a trial may, {self._limit:g} s."
+            outcome = dataclasses.replace(outcome, state=State.FAILED, message=message)
+        self._connection.send(Finished(self._key, outcome))
+
+
 def serve(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
     task = connection.recv()
@@ -69,19 +109,8 @@ def serve(connection: Connection) -> None:
     trainer = Trainer(task)
     connection.send(Ready())
     for trial in inbox.trials():
-        said = time.monotonic()
-
-        def report(epoch: EpochReport, key: Key = trial.key) -> None:
-            connection.send(Reported(key, epoch))
-
-        def should_stop(key: Key = trial.key) -> Cause | None:
-            nonlocal said
-            if time.monotonic() - said > ALIVE_SECONDS:
-                said = time.monotonic()
-                connection.send(Alive())
-            return inbox.cancelled(key)
-
-        connection.send(Finished(trial.key, trainer.run(trial, Hooks(report=report, should_stop=should_stop))))
+        line = Line(trial, task, connection, inbox)
+        line.finish(trainer.run(trial, Hooks(report=line.report, should_stop=line.should_stop)))
         trainer.clean()  # while the coordinator records and asks
 
 

@@ -12,12 +12,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from search.api import Session, Shared, make_executor, open_session
 from search.budget import Interrupt
 from search.execution.base import Executor
 from search.planning import Plan
 from search.progress import Progress
 from search.record import COPIED_FROM, StudyHeader, StudyRecord
+from search.session import Session, Shared, make_executor, open_session
 from search.study import TICK_SECONDS
 from search.tournament.plan import Bout, Tournament
 from search.tournament.store import locked, records, write_rules
@@ -46,7 +46,7 @@ def run(tournament: Tournament, watch: Watch, *, executor: Executor | None = Non
         waiting = [bout for bout in tournament.bouts if bout.plan.header.name not in finished]
         if not waiting:
             return False
-        with closing(executor or make_executor(waiting[0].plan, folder / "logs")) as workers:
+        with closing(executor or make_executor(waiting[0].plan, folder / "logs", interrupt.patience)) as workers:
             shared = Shared(executor=workers, interrupt=interrupt)
             _warm_up(shared, waiting[0].plan)
             for bout in waiting:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from search.protocol import EvaluationProtocol
 from search.training.data import DatasetInfo
 from search.training.runtime import Runtime
+from search.trial import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +19,18 @@ class Task:
         dataset: The prepared data.
         space_source: Registered name or absolute path of the space's file.
         runtime: What the worker runs on.
+        trial_seconds: Seconds that a trial may take, from when its worker begins it; None for no bound.
     """
 
     protocol: EvaluationProtocol
     dataset: DatasetInfo
     space_source: str
     runtime: Runtime
+    trial_seconds: float | None = None
+
+    def limit_seconds(self, phase: Phase) -> float | None:
+        """Returns the seconds that a trial of a phase may take, or None.
+
+        Verification has no bound of its own: its runs repeat trials that kept theirs, on more images.
+        """
+        return None if phase is Phase.VERIFICATION else self.trial_seconds

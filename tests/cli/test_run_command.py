@@ -99,9 +99,14 @@ def test_a_parameter_is_an_option_and_a_file_gives_options(finished: Path, tmp_p
     shown = run(tmp_path, "run", "--config", str(config), "--batch-size", "64", "--help").stdout
     assert "--batch-size" in shown
     from search.cli.options import gather
+    from search.settings import from_mapping
 
     options = gather({"trials": 3}, config=config, extra=("--batch-size", "64", "--learning-rate=0.01"))
     assert options["trials"] == 3
+    goals = gather({"stop_when": ("error<1", "plateau:4,error<2"), "trial_timeout": "2m", "trial_memory": "2GiB"})
+    read_from = from_mapping(goals)
+    assert read_from.stop_when == ("error<1", "plateau:4", "error<2")
+    assert (read_from.trial_timeout, read_from.trial_memory) == (120.0, 2048.0)
     assert options["space"] == "mlp"
     assert options["fix"] == {"width_1": 64, "batch_size": "64", "learning_rate": "0.01"}
     assert tomllib.loads(config.read_text())["trials"] == 7
@@ -127,6 +132,12 @@ BAD = {
     "trials": (["--trials", "-1"], "--trials"),
     "timeout": (["--timeout", "soon"], "soon"),
     "negative timeout": (["--timeout", "-5m"], "-5m"),
+    "trial timeout": (["--trial-timeout", "soon"], "soon"),
+    "no trial timeout": (["--trial-timeout", "0s"], "--trial-timeout"),
+    "trial memory": (["--trial-memory", "lots"], "4GiB"),
+    "little trial memory": (["--trial-memory", "512MiB"], "1GiB"),
+    "goal": (["--stop-when", "error=0.6"], "error<"),
+    "second goal": (["--stop-when", "error<0.6,plateau:0"], "plateau:0"),
     "epochs": (["--epochs", "0"], "--epochs"),
     "workers": (["--workers", "0"], "--workers"),
     "seed": (["--seed", "-1"], "--seed"),

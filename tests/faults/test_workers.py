@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,11 +21,24 @@ from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
-from search.trial import Cause, Phase, State
+from search.trial import Cause, Phase, State, Trial
 
 pytestmark = pytest.mark.slow
 LONG = 10_000
 """Epochs of a trial that a test means to stop."""
+HUNGRY = """
+import numpy as np
+from spaces import TRAINING, Int, Space
+
+def build(images, config, classes):
+    import keras
+    held = np.ones((config["mebibytes"], 2**17))
+    assert held.sum() > 0
+    return keras.layers.Dense(classes, activation="softmax")(keras.layers.Flatten()(images))
+
+SPACE = Space(name="hungry", parameters={"mebibytes": Int(1, 4000, 1), **TRAINING}, build=build)
+"""
+"""A space whose parameter says how much memory its model's builder takes."""
 
 
 @pytest.fixture
@@ -35,9 +49,11 @@ def task(small_mnist: Path, cache_dir: Path) -> Task:
 
 
 @contextmanager
-def executor(task: Task, folder: Path, **limits: float) -> Iterator[LocalExecutor]:
+def executor(
+    task: Task, folder: Path, patience: Callable[[], float] | None = None, **limits: float
+) -> Iterator[LocalExecutor]:
     """One worker with these limits; afterwards no process of it is left."""
-    running = LocalExecutor(task, workers=1, log_dir=folder, limits=Limits(**limits))
+    running = LocalExecutor(task, workers=1, log_dir=folder, limits=Limits(**limits), patience=patience)
     before = {child.pid for child in psutil.Process().children()}
     try:
         yield running
@@ -104,6 +120,105 @@ def test_a_worker_that_does_not_heed_a_cancellation_is_killed(task: Task, tmp_pa
         assert (outcome.state, outcome.cause) == (State.INTERRUPTED, Cause.TIMEOUT)
 
 
+def test_a_trial_that_takes_too_long_has_failed_with_its_curve(task: Task, tmp_path: Path) -> None:
+    limited = dataclasses.replace(task, trial_seconds=8.0)
+    with executor(limited, tmp_path) as running:
+        running.submit(trial(0, epochs=LONG))
+        outcome = ending(drain(running)).outcome
+        assert (outcome.state, outcome.cause) == (State.FAILED, Cause.TRIAL_TIMEOUT)
+        assert "8 s" in outcome.message
+        assert outcome.history
+        assert outcome.seconds["fit"] > 0
+        pid = outcome.environment["pid"]
+        running.submit(trial(1, epochs=1))
+        assert ending(drain(running)).outcome.environment["pid"] == pid, "it stopped by itself and serves on"
+
+
+def test_the_wait_for_a_worker_is_not_a_trial_s_time(task: Task, tmp_path: Path) -> None:
+    slow = tmp_path / "space.py"
+    source = Path("spaces/cnn.py").resolve()
+    slow.write_text(
+        f"import importlib.util, time\nspec = importlib.util.spec_from_file_location('copied', {str(source)!r})\n"
+        "copied = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(copied)\nSPACE = copied.SPACE\n"
+        "time.sleep(20)\n"
+    )
+    limited = dataclasses.replace(task, trial_seconds=20.0, space_source=str(slow))
+    with executor(limited, tmp_path, cancel_seconds=1.0) as running:
+        running.submit(trial(0, epochs=1))
+        assert outcomes(drain(running)) == {0: State.COMPLETE}
+
+
+def test_verification_is_not_bound_by_a_trial_s_time(task: Task, tmp_path: Path) -> None:
+    limited = dataclasses.replace(task, trial_seconds=0.0)
+    with executor(limited, tmp_path, cancel_seconds=0.0) as running:
+        verification = dataclasses.replace(trial(0, epochs=1), phase=Phase.VERIFICATION, of=0, replicate=0)
+        running.submit(verification)
+        assert outcomes(drain(running)) == {0: State.COMPLETE}
+
+
+def test_a_worker_that_does_not_heed_its_trial_s_time_is_killed(task: Task, tmp_path: Path) -> None:
+    limited = dataclasses.replace(task, trial_seconds=15.0)
+    with executor(limited, tmp_path, cancel_seconds=1.0) as running:
+        before = pids(running)
+        running.submit(trial(0, epochs=LONG))
+        (pid,) = pids(running) - before
+        wait_for_report(running)
+        os.kill(pid, signal.SIGSTOP)
+        outcome = ending(drain(running)).outcome
+        assert (outcome.state, outcome.cause) == (State.FAILED, Cause.TRIAL_TIMEOUT)
+        assert not psutil.pid_exists(pid)
+
+
+def test_a_cancelled_trial_whose_worker_warms_up_ends_at_once(task: Task, tmp_path: Path) -> None:
+    with executor(task, tmp_path, cancel_seconds=60.0) as running:
+        running.submit(trial(0))
+        running.cancel((Phase.SEARCH, 0), Cause.TIMEOUT)
+        asked = time.monotonic()
+        outcome = ending(drain(running)).outcome
+        assert (outcome.state, outcome.cause) == (State.INTERRUPTED, Cause.TIMEOUT)
+        assert time.monotonic() - asked < 3.0
+        running.submit(trial(1, epochs=1))
+        assert outcomes(drain(running)) == {1: State.COMPLETE}
+
+
+def test_patience_can_end_while_a_cancelled_trial_is_waited_for(task: Task, tmp_path: Path) -> None:
+    patience = [600.0]
+    with executor(task, tmp_path, patience=lambda: patience[0]) as running:
+        before = pids(running)
+        running.submit(trial(0, epochs=LONG))
+        (pid,) = pids(running) - before
+        wait_for_report(running)
+        os.kill(pid, signal.SIGSTOP)
+        running.cancel((Phase.SEARCH, 0), Cause.TIMEOUT)
+        assert not any(isinstance(event, Finished) for _ in range(5) for event in running.collect(0.5))
+        patience[0] = 0.0
+        assert ending(drain(running)).outcome.state is State.INTERRUPTED
+
+
+def test_a_trial_that_takes_too_much_memory_is_killed_and_the_next_one_runs(task: Task, tmp_path: Path) -> None:
+    with executor(task, tmp_path, trial_memory_mib=1600.0) as running:
+        running.submit(trial(0, epochs=1))
+        assert outcomes(drain(running)) == {0: State.COMPLETE}
+        hungry = tmp_path / "hungry.py"
+        hungry.write_text(HUNGRY)
+    with executor(
+        dataclasses.replace(task, space_source=str(hungry)), tmp_path / "hungry", trial_memory_mib=1600.0
+    ) as running:
+        running.submit(Trial(number=0, config={"mebibytes": 4000}, seed=0, epochs=1))
+        outcome = ending(drain(running)).outcome
+        assert (outcome.state, outcome.cause) == (State.FAILED, Cause.OUT_OF_MEMORY)
+        assert "1.56 GiB" in outcome.message
+        assert "--trial-memory" in outcome.message
+        running.submit(Trial(number=1, config={"mebibytes": 1}, seed=0, epochs=1))
+        assert outcomes(drain(running)) == {1: State.COMPLETE}
+
+
+def test_what_earlier_trials_left_behind_may_take_half_of_a_trial_s_room() -> None:
+    assert Limits(memory_mib=4096.0).recycle_mib(700.0) == 4096.0
+    assert Limits(memory_mib=4096.0, trial_memory_mib=1500.0).recycle_mib(700.0) == 1100.0
+    assert Limits(memory_mib=4096.0, trial_memory_mib=16000.0).recycle_mib(700.0) == 4096.0
+
+
 def test_a_worker_is_replaced_after_its_share_of_trials(task: Task, tmp_path: Path) -> None:
     served: list[int] = []
     with executor(task, tmp_path, trials=2) as running:
@@ -134,8 +249,6 @@ def test_a_worker_killed_while_it_warms_up_costs_nothing(task: Task, tmp_path: P
 def test_workers_that_can_never_start_end_the_study_with_their_words(task: Task, tmp_path: Path) -> None:
     broken = tmp_path / "space.py"
     broken.write_text("raise RuntimeError('nothing to build here')\n")
-    import dataclasses
-
     with executor(dataclasses.replace(task, space_source=str(broken)), tmp_path) as running:
         running.submit(trial(0))
         with pytest.raises(FatalError, match="nothing to build here"):
