@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search import journal
 from search.distributions import distributions
-from search.errors import UserError, unknown_name
+from search.errors import FatalError, UserError, unknown_name
 from search.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
 from search.storage import Place, lock_folder, open_storage, read_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
@@ -257,15 +257,21 @@ def _record(header: StudyHeader, storage: BaseStorage) -> StudyRecord:
 
 
 def _trial_record(frozen: FrozenTrial) -> TrialRecord:
-    fields = dict(frozen.user_attrs[TRIAL])
-    outcome = frozen.user_attrs.get(OUTCOME)
-    started = frozen.datetime_start
-    return TrialRecord(
-        trial=Trial(**{**fields, "phase": Phase(fields["phase"])}),
-        outcome=Outcome.from_json(outcome) if outcome else None,
-        started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
-        reports=() if outcome else _reports(frozen),
-    )
+    outcome, started = frozen.user_attrs.get(OUTCOME), frozen.datetime_start
+    try:
+        fields = dict(frozen.user_attrs[TRIAL])
+        return TrialRecord(
+            trial=Trial(**{**fields, "phase": Phase(fields["phase"])}),
+            outcome=Outcome.from_json(outcome) if outcome else None,
+            started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
+            reports=() if outcome else _reports(frozen),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FatalError(
+            f"The ledger holds a trial that this version cannot read: number {frozen.number} of its phase "
+            f"({type(error).__name__}: {error}).",
+            hint="Read it with the version that wrote it, or start another study with --study NAME.",
+        ) from error
 
 
 def _reports(frozen: FrozenTrial) -> tuple[EpochReport, ...]:
