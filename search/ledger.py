@@ -6,7 +6,7 @@ writes, guarded by a lock; any number may read at any time.
 
 Layout of a study's folder::
 
-    ledger.journal   the record (absent with a storage URL)
+    ledger.journal   the record (absent with a storage URL); .damaged-N beside it: ends of it that could not be read
     lock             held while a coordinator runs
     coordinator.json which process that is
     logs/            output of worker processes
@@ -16,6 +16,7 @@ Layout of a study's folder::
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,17 +27,18 @@ from filelock import FileLock
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search import coordinator
+from search import coordinator, journal
 from search.distributions import distributions
-from search.errors import UserError, unknown_name
+from search.errors import FatalError, UserError, unknown_name
 from search.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
-from search.storage import Place, lock_folder, mend, open_storage
+from search.storage import Place, lock_folder, open_storage, read_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 SCHEMA = 2
 """Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on."""
 HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
 TRIAL, OUTCOME, REPORT = "trial", "outcome", "report "
+_LOG = logging.getLogger(__name__)
 _STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PAUSED: TrialState.PRUNED,
@@ -71,14 +73,16 @@ class Ledger:
 
         Raises:
             UserError: The study exists as another study, is being written by another process, or cannot be reached.
+            FatalError: Its journal is damaged in the middle.
+            OSError: Its journal cannot be written, for want of room, say.
         """
         known = _recorded_header(place, header.name)
         header = header if known is None else _same(known, header)
         lock = lock_folder(place.folder(header.name))
         try:
             coordinator.sign(place.folder(header.name))
-            if place.storage is None:
-                mend(place.folder(header.name) / "ledger.journal")
+            if place.storage is None and (note := journal.mend(place.journal(header.name))):
+                _LOG.warning(note)
             return cls(place, header, open_storage(place, header.name), lock)
         except BaseException:
             coordinator.withdraw(place.folder(header.name))
@@ -153,21 +157,32 @@ class Ledger:
 
 
 def read(place: Place, name: str) -> StudyRecord:
-    """Reads one study; disturbs nobody who writes it.
+    """Reads one study, as far as its ledger is sound; disturbs nobody who writes it.
 
     Raises:
         UserError: No such study, or its ledger is of a newer version or cannot be read.
         NotBegunError: It has no header yet.
+        FatalError: Its journal is damaged in the middle.
     """
+    record, _ = _read(place, name)
+    if record is None:
+        raise _not_begun(name)
+    return record
+
+
+def _read(place: Place, name: str) -> tuple[StudyRecord | None, str]:
+    """Returns a study, None where its first session died before it began, and what is to be told of damage."""
     if name not in (known := place.names()):
         if known:
             raise unknown_name("study", name, known)
         raise UserError(f"Unknown study. Received: {name!r}; there is none in {place.studies_dir}.")
-    storage = open_storage(place, name)
-    header = _header(storage, name)
-    if header is None:
-        raise NotBegunError(f"Study {name!r} was stopped before it began.", hint="Run its command again.")
-    return _record(header, storage)
+    reading = read_storage(place, name)
+    header = _header(reading.storage, name)
+    return None if header is None else _record(header, reading.storage), reading.note
+
+
+def _not_begun(name: str) -> NotBegunError:
+    return NotBegunError(f"Study {name!r} was stopped before it began.", hint="Run its command again.")
 
 
 def recorded(place: Place, header: StudyHeader) -> StudyRecord | None:
@@ -177,19 +192,29 @@ def recorded(place: Place, header: StudyHeader) -> StudyRecord | None:
         UserError: A study of this name is another one.
     """
     known = _recorded_header(place, header.name)
-    return None if known is None else _record(_same(known, header), open_storage(place, header.name))
+    return None if known is None else _record(_same(known, header), read_storage(place, header.name).storage)
 
 
 def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None = None) -> list[StudyRecord]:
-    """Reads the named studies, or all where none is named."""
+    """Reads the named studies, or all that have begun where none is named; what damage hides is told.
+
+    Raises:
+        UserError: As ``read``.
+        FatalError: As ``read``.
+    """
     place = Place(studies_dir=studies_dir, storage=storage)
-    begun = names or [name for name in place.names() if _recorded_header(place, name) is not None]
-    return [read(place, name) for name in begun]
+    found = {name: _read(place, name) for name in names or place.names()}
+    for name, (record, note) in found.items():
+        if note:
+            _LOG.warning(note)
+        if record is None and names:
+            raise _not_begun(name)
+    return [record for record, _ in found.values() if record is not None]
 
 
 def _recorded_header(place: Place, name: str) -> StudyHeader | None:
     """Returns a study's header; None where there is no such study, or its first session died before writing it."""
-    return _header(open_storage(place, name), name) if name in place.names() else None
+    return _header(read_storage(place, name).storage, name) if name in place.names() else None
 
 
 def _header(storage: BaseStorage, name: str) -> StudyHeader | None:
@@ -242,15 +267,21 @@ def _record(header: StudyHeader, storage: BaseStorage) -> StudyRecord:
 
 
 def _trial_record(frozen: FrozenTrial) -> TrialRecord:
-    fields = dict(frozen.user_attrs[TRIAL])
-    outcome = frozen.user_attrs.get(OUTCOME)
-    started = frozen.datetime_start
-    return TrialRecord(
-        trial=Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))}),
-        outcome=Outcome.from_json(outcome) if outcome else None,
-        started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
-        reports=() if outcome else _reports(frozen),
-    )
+    outcome, started = frozen.user_attrs.get(OUTCOME), frozen.datetime_start
+    try:
+        fields = dict(frozen.user_attrs[TRIAL])
+        return TrialRecord(
+            trial=Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))}),
+            outcome=Outcome.from_json(outcome) if outcome else None,
+            started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
+            reports=() if outcome else _reports(frozen),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FatalError(
+            f"The ledger holds a trial that this version cannot read: number {frozen.number} of its phase "
+            f"({type(error).__name__}: {error}).",
+            hint="Read it with the version that wrote it, or start another study with --study NAME.",
+        ) from error
 
 
 def _reports(frozen: FrozenTrial) -> tuple[EpochReport, ...]:

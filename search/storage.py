@@ -1,4 +1,4 @@
-"""Where studies are kept: folders, journal files and databases, opened, locked and mended.
+"""Where studies are kept: folders, journal files and databases, opened and locked.
 
 Knows Optuna's storages and nothing of what is written into them; the ledger does.
 """
@@ -11,9 +11,9 @@ from pathlib import Path
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from search.errors import FatalError, UserError
+from search import journal
+from search.errors import UserError
 from search.trial import Phase
 
 
@@ -33,6 +33,10 @@ class Place:
         """Returns a study's folder."""
         return self.studies_dir / name
 
+    def journal(self, name: str) -> Path:
+        """Returns a study's journal file, which there is unless a storage URL is given."""
+        return self.folder(name) / "ledger.journal"
+
     def names(self) -> list[str]:
         """Returns the names of the studies kept here."""
         if self.storage is not None:
@@ -41,8 +45,21 @@ class Place:
         return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a reader gets.
+
+    Args:
+        storage: What was recorded when it was read; a database shows what has been added since.
+        note: What is to be told of damage; mostly nothing.
+    """
+
+    storage: BaseStorage
+    note: str = ""
+
+
 def open_storage(place: Place, name: str) -> BaseStorage:
-    """Opens a study's journal, or the database that holds all studies.
+    """Opens a study's journal for writing, mended, or the database that holds all studies.
 
     Raises:
         UserError: The database cannot be reached; its password is not shown.
@@ -51,14 +68,28 @@ def open_storage(place: Place, name: str) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if place.storage is not None:
         return _open_url(place.storage)
-    path = str(place.folder(name) / "ledger.journal")
+    return JournalStorage(journal.Journal(place.journal(name)))
+
+
+def read_storage(place: Place, name: str) -> Reading:
+    """Opens a study's journal as far as it is sound, without writing or locking, or the database.
+
+    Raises:
+        UserError: The database cannot be reached, or the journal not be read.
+        FatalError: The journal is damaged in the middle.
+    """
+    if place.storage is not None:
+        return Reading(storage=open_storage(place, name))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = place.journal(name)
     try:
-        return JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path)))
-    except (OSError, ValueError, KeyError) as error:
-        raise FatalError(
-            f"The ledger cannot be read. Received: {path} ({type(error).__name__}: {error}).",
-            hint="Its lines are JSON; keep a copy, then cut the file at the first line that is not.",
-        ) from error
+        storage, damage = journal.load(path)
+    except OSError as error:
+        raise UserError(f"The ledger cannot be read. Received: {path} ({error.strerror}).") from error
+    if damage is None or damage.is_unfinished:
+        return Reading(storage=storage)
+    note = f"The ledger is damaged from line {damage.line} on, and was read up to there: {path}. "
+    return Reading(storage=storage, note=f"{note}The study's next run mends it.")
 
 
 def _open_url(url: str) -> BaseStorage:
@@ -98,17 +129,3 @@ def lock_folder(folder: Path) -> FileLock:
             hint="Name another with --studies-dir.",
         ) from error
     return lock
-
-
-def mend(path: Path) -> None:
-    """Clears away what a killed writer left: its lock, and a last line that it did not live to finish.
-
-    To be called with the study's folder locked, so that there is no other writer.
-    """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)

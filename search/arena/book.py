@@ -22,7 +22,6 @@ from filelock import FileLock, Timeout
 from search.arena.play import Trace
 from search.errors import FatalError, UserError
 from search.record import differing, flat
-from search.storage import mend
 
 SCHEMA = "games/1"
 
@@ -70,7 +69,7 @@ class Book:
         path = folder / "games.jsonl"
         lock = _lock(folder)
         try:
-            mend(path)
+            _cut_unfinished(path)
             if not path.exists() or not path.stat().st_size:
                 _append(path, {"schema": SCHEMA, **terms})
             return cls(path, lock, _read(path, terms))
@@ -108,6 +107,16 @@ def _lock(folder: Path) -> FileLock:
             hint="Name another folder.",
         ) from error
     return lock
+
+
+def _cut_unfinished(path: Path) -> None:
+    """Drops a last line that a killed writer did not live to finish; the folder is locked, so nobody is writing it."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def _append(path: Path, document: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -28,6 +28,8 @@ COMMANDS = {
     "doctor": "search.cli.doctor",
 }
 """Command names to the modules that hold them, in the order that ``--help`` lists them."""
+READER_LEFT = 128 + 13
+"""Exit code when whoever read the output closed it, as of a process that SIGPIPE ended."""
 
 
 class LazyGroup(click.Group):
@@ -44,6 +46,18 @@ class LazyGroup(click.Group):
         command = importlib.import_module(COMMANDS[cmd_name]).command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        """Runs the command; when the reader of its output left (``| head -1``), leaves quietly with ``READER_LEFT``."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            pass  # Click would leave with 1, as Rich does
+        except SystemExit as leaving:
+            if not isinstance(leaving.__context__, BrokenPipeError):
+                raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain once more when it flushes at exit
+        raise SystemExit(READER_LEFT)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,6 +76,7 @@ def main() -> NoReturn:
     """Runs the command line and leaves the process with its exit code."""
     if COMPLETE in os.environ:
         importlib.import_module("search.cli.completion")
+    _open_streams()
     name = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m search"
     try:
         group.main(prog_name=name, standalone_mode=False, complete_var=COMPLETE)
@@ -72,16 +87,19 @@ def main() -> NoReturn:
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(_complain("Stopped at once; what was recorded is kept.", "", 130)) from None
-    except BrokenPipeError:
-        # The reader left (``| head -1``). Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "The disk is full" if full else "A file cannot be read or written"
         hint = f"{'Free some space' if full else 'Mend it'} and run the same command again; what was recorded is kept."
         raise SystemExit(_complain(f"{what}: {error}.", hint, 1)) from None
     raise SystemExit(0)
+
+
+def _open_streams() -> None:
+    """Opens standard input, output and error where the caller closed them (``>&-``): a ledger could get the number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _complain(message: str, hint: str, exit_code: int) -> int:

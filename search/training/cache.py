@@ -1,13 +1,16 @@
 """The cache of decompressed data sets: one folder each, so that every worker maps the same pages into memory.
 
-A folder appears whole or not at all, by a rename under a lock, and one that was damaged since is made again. Knows
-arrays and files, not what they mean.
+A folder appears whole or not at all, by a rename under a lock, and one that was damaged since is made again. A
+``Watch`` notices damage while the files are in use. Knows arrays and files, not what they mean.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,8 +24,43 @@ MANIFEST = "manifest.json"
 """Maps the name of every array's file to its SHA-256."""
 
 
-def ensure(folder: Path, read: Callable[[], Mapping[str, np.ndarray]]) -> None:
+class Watch:
+    """Tells whether a file is still what its hash says, for the price of a look at its size and times.
+
+    The hash is taken anew whenever these changed, and the first time. It is the file itself that is watched, not its
+    name: one that was removed or replaced stays what it was for whoever has mapped it.
+
+    Args:
+        path: The file.
+        sha256: Of its bytes, as they should be.
+
+    Raises:
+        OSError: There is no such file.
+    """
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self.path, self._sha256 = path, sha256
+        self._descriptor = os.open(path, os.O_RDONLY)
+        self._seen: tuple[int, int, int] | None = None
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def is_intact(self) -> bool:
+        """Returns whether it is; reads the file, not a map of it, which a file cut short would turn into a SIGBUS."""
+        status = os.fstat(self._descriptor)
+        seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if seen != self._seen:
+            with os.fdopen(self._descriptor, "rb", closefd=False) as file:
+                file.seek(0)
+                if hashlib.file_digest(file, "sha256").hexdigest() != self._sha256:
+                    return False
+            self._seen = seen
+        return True
+
+
+def ensure(folder: Path, read: Callable[[], Mapping[str, np.ndarray]]) -> Mapping[str, str]:
     """Makes sure that the folder holds the arrays undamaged; reads them from their source only if it does not.
+
+    Returns the SHA-256 of each array's file, by the file's name.
 
     Args:
         folder: Where they belong, one ``NAME.npy`` each.
@@ -34,8 +72,7 @@ def ensure(folder: Path, read: Callable[[], Mapping[str, np.ndarray]]) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not _is_intact(folder):
-                _write(folder, read())
+            return _intact(folder) or _write(folder, read())
     except OSError as error:
         raise UserError(
             f"The data set cannot be written to the cache: {error.strerror or error}. Received: {str(folder)!r}.",
@@ -55,29 +92,36 @@ def open_array(folder: Path, name: str) -> np.ndarray:
     return array
 
 
-def _is_intact(folder: Path) -> bool:
+def _intact(folder: Path) -> Mapping[str, str]:
+    """Returns the manifest of a folder that holds what it says; nothing where it does not."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return bool(manifest == _hash_files(folder))
+        hashes = _hash_files(folder)
     except (OSError, ValueError):
-        return False
+        return {}
+    return hashes if manifest == hashes else {}
 
 
 def _hash_files(folder: Path) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in sorted(folder.glob("*.npy"))}
 
 
-def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Replaces the folder in one step; the lock is held, so a ``.partial`` found here was left by a killed process."""
+def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> Mapping[str, str]:
+    """Replaces the folder in one step, and returns its manifest.
+
+    The lock is held, so a ``.partial`` found here was left by a killed process.
+    """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
         for name, array in arrays.items():
             _save(partial / f"{name}.npy", array)
-        (partial / MANIFEST).write_text(json.dumps(_hash_files(partial), indent=1), encoding="utf-8")
+        hashes = _hash_files(partial)
+        (partial / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+        return hashes
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

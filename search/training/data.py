@@ -10,6 +10,7 @@ Knows nothing of splits, batches or Keras.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from search.training import cache
 from search.training.hashes import arrays_sha256
 from search.training.sources import find_source
 from search.training.validate import canonical
+
+MENDS = "Run the command again: the cache mends itself when a study starts."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,7 @@ class DatasetInfo:
         test_count: Number of test images.
         has_groups: Whether each training image carries a group, such as its writer.
         folder: Path of the cache folder that holds the arrays.
+        files: SHA-256 of each array's file there, by the file's name.
     """
 
     name: str
@@ -46,6 +50,7 @@ class DatasetInfo:
     test_count: int
     has_groups: bool
     folder: str
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,11 +61,23 @@ class Images:
         images: (count, height, width, channels), uint8 in 0..255 or float32 in [0, 1].
         labels: (count,) int64, 0 to classes - 1.
         groups: (count,) integers or strings that name where each image came from, or None.
+        watches: On the files that are mapped.
     """
 
     images: np.ndarray
     labels: np.ndarray
     groups: np.ndarray | None
+    watches: tuple[cache.Watch, ...] = ()
+
+    def verify(self) -> None:
+        """Makes sure that the maps show what was prepared: hashes the files at first, and again if they were touched.
+
+        Raises:
+            FatalError: A file was damaged.
+        """
+        for watch in self.watches:
+            if not watch.is_intact():
+                raise FatalError(f"The cached data were damaged while in use. Received: {watch.path}.", hint=MENDS)
 
 
 def default_cache_dir() -> Path:
@@ -82,7 +99,7 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
     """
     source = find_source(dataset)
     folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / _folder_name(source.name, source.fingerprint)
-    cache.ensure(folder, lambda: canonical(source.read()))
+    files = cache.ensure(folder, lambda: canonical(source.read()))
     arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
     height, width, channels = arrays["x_train"].shape[1:]
     return DatasetInfo(
@@ -94,6 +111,7 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
         test_count=len(arrays["x_test"]),
         has_groups="groups_train" in arrays,
         folder=str(folder),
+        files=files,
     )
 
 
@@ -102,14 +120,13 @@ def _folder_name(name: str, fingerprint: str) -> str:
 
 
 def open_training(info: DatasetInfo) -> Images:
-    """Returns the training images, their labels and, where the data carry them, their groups.
+    """Returns the training images, their labels and, where the data carry them, their groups; not yet verified.
 
     Raises:
         FatalError: The cache has lost or damaged them since they were prepared.
     """
     groups = ("groups_train",) if info.has_groups else ()
-    images, labels, *rest = _open(info, ("x_train", "y_train", *groups), info.training_count)
-    return Images(images, labels, rest[0] if rest else None)
+    return _open(info, ("x_train", "y_train", *groups), info.training_count)
 
 
 def open_test(info: DatasetInfo) -> Images:
@@ -118,18 +135,19 @@ def open_test(info: DatasetInfo) -> Images:
     Raises:
         FatalError: The cache has lost or damaged them since they were prepared.
     """
-    images, labels = _open(info, ("x_test", "y_test"), info.test_count)
-    return Images(images, labels, None)
+    return _open(info, ("x_test", "y_test"), info.test_count)
 
 
-def _open(info: DatasetInfo, names: tuple[str, ...], count: int) -> list[np.ndarray]:
-    hint = "Run the command again: the cache mends itself when a study starts."
+def _open(info: DatasetInfo, names: tuple[str, ...], count: int) -> Images:
+    folder = Path(info.folder)
     try:
-        arrays = [cache.open_array(Path(info.folder), name) for name in names]
+        watches = [cache.Watch(folder / f"{name}.npy", info.files[f"{name}.npy"]) for name in names]
+        arrays = [cache.open_array(folder, name) for name in names]
     except (OSError, EOFError, ValueError) as error:
-        raise FatalError(f"The cache has lost its data set {info.name}: {error}.", hint=hint) from error
+        raise FatalError(f"The cache has lost its data set {info.name}: {error}.", hint=MENDS) from error
     if arrays[0].shape[1:] != info.image_shape or any(len(array) != count for array in arrays):
         shapes = ", ".join(str(array.shape) for array in arrays)
         expected = f"Expected: {count} images of shape {info.image_shape}. Received: {shapes} in {info.folder}."
-        raise FatalError(f"The cache holds another data set than {info.name}. {expected}", hint=hint)
-    return arrays
+        raise FatalError(f"The cache holds another data set than {info.name}. {expected}", hint=MENDS)
+    images, labels, *rest = arrays
+    return Images(images, labels, rest[0] if rest else None, tuple(watches))

@@ -23,6 +23,7 @@ class PhaseImages:
         score: Scored, (count, height, width, channels).
         score_labels: (count,).
         every_epoch: Whether they are scored every epoch, or only after the last.
+        sources: Whatever these were taken from.
     """
 
     fit: np.ndarray
@@ -30,18 +31,37 @@ class PhaseImages:
     score: np.ndarray
     score_labels: np.ndarray
     every_epoch: bool
+    sources: tuple[Images, ...]
+
+    def verify(self) -> None:
+        """Makes sure that these are still the images that were prepared; takes microseconds unless files were touched.
+
+        Raises:
+            FatalError: A file of the cache was damaged.
+        """
+        for source in self.sources:
+            source.verify()
 
 
 def open_phase(phase: Phase, task: Task) -> PhaseImages:
-    """Opens the images of a phase; under the holdout protocol the search never sees a test image."""
+    """Opens the images of a phase, verified; under the holdout protocol the search never sees a test image.
+
+    Raises:
+        FatalError: The cache has lost or damaged them since they were prepared.
+    """
+    is_holdout = phase is Phase.SEARCH and task.protocol.name is ProtocolName.HOLDOUT
     training = open_training(task.dataset)
-    if phase is Phase.SEARCH and task.protocol.name is ProtocolName.HOLDOUT:
+    training.verify()
+    sources: tuple[Images, ...] = (training,)
+    if is_holdout:
         roles = assign_roles(training, split=task.protocol.split, seed=task.protocol.split_seed)
         fit, score = _pick(training, roles.training), _pick(training, roles.validation)
     else:
         fit, score = training, open_test(task.dataset)
+        score.verify()
+        sources = (fit, score)
     every_epoch = phase is not Phase.VERIFICATION
-    return PhaseImages(fit.images, fit.labels, score.images, score.labels, every_epoch)
+    return PhaseImages(fit.images, fit.labels, score.images, score.labels, every_epoch, sources)
 
 
 def _pick(images: Images, indices: np.ndarray) -> Images:

@@ -114,6 +114,7 @@ class Trainer:
                 loss, wrong = score(model, images, hooks, attempt.seconds)
                 error = 100.0 * len(wrong) / len(images.score)
                 attempt.wrong = () if trial.phase is Phase.SEARCH else tuple(int(index) for index in wrong)
+            images.verify()  # before anybody hears of the epoch
             seconds = round(time.perf_counter() - began, 4)
             report = EpochReport(
                 epoch=epoch + 1, training_loss=training_loss, loss=loss, error_percent=error, seconds=seconds
@@ -135,9 +136,10 @@ class Trainer:
         return Path(trial.save_to) if time.perf_counter() - saved >= self._checkpoint_seconds else None
 
     def _images(self, phase: Phase) -> PhaseImages:
-        """Returns the images of a phase, opened when the phase first comes."""
+        """Returns the images of a phase, opened when the phase first comes, and verified each time."""
         if phase not in self._phases:
             self._phases[phase] = open_phase(phase, self._task)
+        self._phases[phase].verify()
         return self._phases[phase]
 
     def _model(self, config: Mapping[str, Any], trial: Trial, fit: np.ndarray, attempt: Attempt) -> Any:  # noqa: ANN401

@@ -86,6 +86,14 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         read(place, "study")
 
 
+def test_a_trial_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
+    place, path = _journal(tmp_path)
+    path.write_text(path.read_text().replace('"replicate":', '"newer":'))
+    with pytest.raises(FatalError, match=r"cannot read: number 0 .*newer") as refusal:
+        read(place, "study")
+    assert "--study" in refusal.value.hint
+
+
 def test_every_line_of_a_journal_is_json(tmp_path: Path) -> None:
     _, path = _journal(tmp_path)
     assert all(json.loads(line) for line in path.read_text().splitlines())
