@@ -1,8 +1,9 @@
 """An executor on a virtual clock: it trains nothing, and plays what a function says of each trial, in order of time.
 
-For engines that are compared on tables of finished trainings, and for tests of what stands above executors: a thousand
-workers cost no more than their events. It never sleeps, and events at the same instant come in the order of submission,
-so the same trials give the same events at every run. Knows no engine and no table; called by ``search.arena``.
+For engines that are compared on tables of finished trainings (``search.arena``), for studies played again
+(``search.execution.replay``), and for tests of what stands above executors: a thousand workers cost no more than their
+events. It never sleeps, and events at the same instant come in the order of submission, so the same trials give the
+same events at every run. Knows no engine, no table and no record.
 """
 
 from __future__ import annotations
@@ -106,7 +107,14 @@ class VirtualExecutor(Executor):
         run = _Run(trial=trial, course=course, order=self._submitted, coming=coming)
         self._runs[trial.key], self._trials[trial.key] = run, trial
         self._submitted += 1
-        self._schedule(run, self._delay(run))
+        self._schedule(run, self._now + self._delay(run))
+
+    def work(self, seconds: float) -> None:
+        """Lets time pass in which whoever drives the executor is at work: what is due meanwhile is collected late.
+
+        Trials go on all the while; a place whose trial has ended stands empty until another is submitted.
+        """
+        self._now += seconds
 
     def collect(self, timeout: float) -> list[Event]:
         """Moves the clock to what happens next and returns that one event; nothing where nothing runs."""
@@ -114,8 +122,8 @@ class VirtualExecutor(Executor):
             due, _, ticket, key = heapq.heappop(self._queue)
             run = self._runs.get(key)
             if run is not None and run.ticket == ticket:  # else it was cancelled, and this will not happen any more
-                self._now = due
-                return [self._happen(run)]
+                self._now = max(self._now, due)
+                return [self._happen(run, due)]
         return []
 
     def cancel(self, key: Key, cause: Cause) -> None:
@@ -123,7 +131,7 @@ class VirtualExecutor(Executor):
         run = self._runs[key]
         if run.cancelled is None:
             run.cancelled = cause
-            self._schedule(run, 0.0)
+            self._schedule(run, self._now)
 
     def close(self) -> None:
         """Forgets everything; nothing can be submitted any more."""
@@ -142,18 +150,19 @@ class VirtualExecutor(Executor):
     def _delay(self, run: _Run) -> float:
         return run.coming[0][0] if run.coming else 0.0
 
-    def _schedule(self, run: _Run, seconds: float) -> None:
+    def _schedule(self, run: _Run, due: float) -> None:
         """Sets when the trial's next event is due, instead of what was set before."""
         self._tickets += 1
         run.ticket = self._tickets
-        heapq.heappush(self._queue, (self._now + seconds, run.order, run.ticket, run.trial.key))
+        heapq.heappush(self._queue, (due, run.order, run.ticket, run.trial.key))
 
-    def _happen(self, run: _Run) -> Event:
+    def _happen(self, run: _Run, due: float) -> Event:
+        """Returns the event that was due then, which may be earlier than now."""
         key = run.trial.key
         if run.coming and run.cancelled is None:
             _, report = run.coming.popleft()
             run.history.append(report)
-            self._schedule(run, self._delay(run))
+            self._schedule(run, due + self._delay(run))
             return Reported(key, report)
         del self._runs[key], self._trials[key]
         outcome = _outcome(run)

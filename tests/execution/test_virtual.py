@@ -140,6 +140,23 @@ def test_a_cancelled_trial_ends_now_and_reports_no_more() -> None:
     assert (event.key[1], event.outcome.state, executor.now) == (6, State.INTERRUPTED, 1.0)
 
 
+def test_trials_go_on_while_their_driver_works_and_are_heard_late() -> None:
+    executor = VirtualExecutor(paced, slots=2)
+    executor.submit(small(0))
+    executor.work(1.5)
+    executor.submit(small(1))
+    heard = []
+    while executor.running:
+        (event,) = executor.collect(1.0)
+        heard.append((executor.now, event.key[1], type(event)))
+        if len(heard) == 1:
+            executor.work(3.0)
+    # Trial 0 was due at 1, 2 and 3 s, trial 1 at 3.5, 5.5 and 7.5 s.
+    expected = [(1.5, 0), (4.5, 0), (4.5, 0), (4.5, 0), (4.5, 1), (5.5, 1), (7.5, 1), (7.5, 1)]
+    assert [(now, number) for now, number, _ in heard] == expected
+    assert [kind for _, _, kind in heard[3::4]] == [Finished, Finished]
+
+
 def test_nothing_can_be_submitted_once_it_is_closed_or_full_or_without_a_course_to_the_end() -> None:
     executor = VirtualExecutor(paced)
     executor.submit(small(0))

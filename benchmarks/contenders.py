@@ -1,0 +1,203 @@
+"""The contenders of the race: how each is run, and what is read from what it leaves. Called by ``race.py``.
+
+Our figures are read from the ledger. An epoch's time is its trial's end less the seconds of the epochs after it; where
+a trial was stopped in the middle of an epoch, its earlier epochs so count as later than they were, never as earlier.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common import task
+from runs import Run, keep, load, path_of
+
+from search import seeds
+from search.execution.base import Finished
+from search.execution.local import LocalExecutor
+from search.ledger import read_studies
+from search.record import StudyRecord
+from search.training.runtime import machine, versions
+from search.trial import Phase, Trial
+from search.verification import finalists
+
+ROOT = Path(__file__).parents[1]
+EPOCHS, REPLICATES, WORKERS = 10, 3, 2
+GRACE_SECONDS = 900.0
+"""How much longer than told a contender may take before it is killed; ours is not cut while it verifies."""
+
+
+def perform(name: str, *, seed: int, seconds: float, results: Path) -> None:
+    """Runs a contender, has its winner verified and keeps both, as far as they are not there.
+
+    Raises:
+        RuntimeError: It failed; its output stands in a file beside the results.
+    """
+    run = load(results, name, seed=seed, seconds=seconds)
+    if run is None:
+        print(f"{datetime.now():%H:%M:%S} {name}, seed {seed}: {seconds:g} s", file=sys.stderr, flush=True)
+        run = CONTENDERS[name](name, seed, seconds, results)
+        keep(run, results)
+    if not run.test_errors_percent and run.config is not None:
+        print(f"{datetime.now():%H:%M:%S} {name}, seed {seed}: retraining its winner", file=sys.stderr, flush=True)
+        keep(dataclasses.replace(run, test_errors_percent=_verified(run)), results)
+
+
+def _peer(script: str, name: str, seed: int, seconds: float, results: Path) -> Run:
+    """Runs a peer's script and reads its log."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.jsonl"
+        command = [str(ROOT / "benchmarks" / "peers" / script), "--seconds", f"{seconds:g}", "--seed", str(seed)]
+        wall, _ = _run([*command, "--log", str(log)], seconds, path_of(results, name, seed, seconds))
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    epochs = [line for line in lines if line["state"] == "epoch" and line["seconds"] <= seconds]
+    best = next((line for line in lines if line["state"] == "winner"), {})
+    return Run(
+        contender=name,
+        seed=seed,
+        seconds=seconds,
+        curve=tuple((line["seconds"], line["trial"], line["epoch"], line["error_percent"]) for line in epochs),
+        search_seconds=seconds,
+        wall_seconds=wall,
+        config=best.get("config"),
+        validation_error_percent=best.get("error_percent"),
+        made=_made(" ".join(["python", f"benchmarks/peers/{script}", *command[1:]]), "keras-tuner", "optuna"),
+    )
+
+
+def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, results: Path) -> Run:
+    """Runs our command and reads its ledger."""
+    path = path_of(results, name, seed, seconds)
+    folder = path.with_suffix("")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off; it would be gone on with
+    command = ["-m", "search", "run", "--space", "cnn", "--timeout", f"{seconds:g}s", "--seed", str(seed), *options]
+    places = ["--studies-dir", str(folder / "studies"), "--reports-dir", str(folder / "reports")]
+    wall, started = _run([*command, *places], seconds, path)
+    (record,) = read_studies([], studies_dir=folder / "studies")
+    return dataclasses.replace(
+        _recorded(record, started, seconds),
+        contender=name,
+        seed=seed,
+        wall_seconds=wall,
+        made=_made(" ".join(["python", *command]), "optuna"),
+    )
+
+
+CONTENDERS: Mapping[str, Callable[[str, int, float, Path], Run]] = {
+    "ours": partial(_ours, ()),
+    "keras-tuner": partial(_peer, "keras_tuner_hyperband.py"),
+    "optuna": partial(_peer, "optuna_tpe.py"),
+    "ours-no-recipes": partial(_ours, ("--no-recipes",)),
+}
+"""Contenders by name."""
+
+
+def _run(command: list[str], seconds: float, path: Path) -> tuple[float, float]:
+    """Runs a Python command to its end; returns the seconds that it took, and when it started (seconds since 1970).
+
+    Raises:
+        RuntimeError: It failed, or had to be killed.
+    """
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    log, started = path.with_suffix(".log"), time.time()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env=environment,
+            cwd=path.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout=seconds + GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"it did not end within {seconds + GRACE_SECONDS:g} s; see {log}") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if code != 0:
+        raise RuntimeError(f"exit code {code}; see {log}")
+    return time.time() - started, started
+
+
+def _recorded(record: StudyRecord, started: float, seconds: float) -> Run:
+    """Returns what a study's record says of its search and of its finalist."""
+    known = [known for known in record.phase(Phase.SEARCH) if known.outcome is not None]
+    # The study's clock starts with its first trial, whose time of day is recorded in whole seconds, cut off.
+    before = datetime.fromisoformat(known[0].started).timestamp() + 1.0 - started
+    curve: list[tuple[float, int, int, float]] = []
+    for each in known:
+        assert each.outcome is not None and each.outcome.at_seconds is not None
+        at = before + each.outcome.at_seconds
+        for report in reversed(each.outcome.history):
+            if not report.restored:
+                assert report.error_percent is not None
+                curve.append((round(at, 3), each.trial.number, report.epoch, report.error_percent))
+            at -= report.seconds
+    best = next(reversed(finalists(record, 1)), None)  # none, where the time was too short for a single trial
+    verified = [run for run in record.phase(Phase.VERIFICATION) if best and run.trial.of == best.trial.number]
+    ended = [run.outcome.error_percent for run in verified if run.outcome is not None]
+    return Run(
+        contender="ours",
+        seed=record.header.seed,
+        seconds=seconds,
+        curve=tuple(sorted(curve)),
+        search_seconds=max(before + (each.outcome.at_seconds or 0.0) for each in known if each.outcome),
+        wall_seconds=0.0,
+        config=dict(best.trial.config) if best else None,
+        validation_error_percent=best.outcome.error_percent if best and best.outcome else None,
+        test_errors_percent=tuple(error for error in ended if error is not None),
+    )
+
+
+def _verified(run: Run) -> tuple[float, ...]:
+    """Retrains a winner on all training images with the seeds that our own verification takes, and tests each once."""
+    assert run.config is not None
+    trials = [
+        Trial(
+            number=number,
+            config=run.config,
+            seed=seeds.derive(run.seed, Phase.VERIFICATION, number),
+            epochs=EPOCHS,
+            phase=Phase.VERIFICATION,
+            of=0,
+            replicate=number,
+        )
+        for number in range(REPLICATES)
+    ]
+    errors: dict[int, float] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(LocalExecutor(task(), workers=WORKERS, log_dir=Path(folder))) as executor,
+    ):
+        waiting = list(trials)
+        while waiting or executor.running:
+            while waiting and len(executor.running) < executor.slots:
+                executor.submit(waiting.pop(0))
+            for event in executor.collect(1.0):
+                if isinstance(event, Finished):
+                    if event.outcome.error_percent is None:
+                        raise RuntimeError(f"retraining failed: {event.outcome.message}")
+                    errors[event.key[1]] = event.outcome.error_percent
+    return tuple(errors[trial.number] for trial in trials)
+
+
+def _made(command: str, *packages: str) -> dict[str, Any]:
+    return {"command": command, **machine(), "versions": versions("tensorflow", "keras", "numpy", *packages)}

@@ -1,0 +1,172 @@
+"""How busy the coordinator keeps 1 to 1,000 virtual workers, and what load that is to it.
+
+    python benchmarks/virtual.py [--workers 1 10 100 1000] [--samplers random tpe] [--ledgers memory journal]
+    python benchmarks/virtual.py --workers 1000 --samplers random --ledgers journal --profile
+
+Trials of the space cnn take ten virtual seconds, give or take a tenth, and report ten epochs. Engine, source, loop and
+ledger are those of a study, and the real time that they take is charged to the virtual clock: a worker whose trial has
+ended stands idle until the coordinator has heard of it and handed out another. What a real executor adds (reading
+pipes) is not part of it. A row ends after ``--rounds`` trials a worker, or after ``--patience`` real seconds, when it
+tells of what happened until then. Busy is the share of all workers' time, from the start to the last trial handed out,
+in which they had a trial to run; load is the coordinator's processor time over the same virtual time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import random
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+from common import table
+
+from search.engines.registry import choose_engine, make_engine
+from search.execution.base import Event, Executor, Key
+from search.execution.virtual import Course, Step, VirtualExecutor
+from search.ledger import Ledger, now
+from search.progress import Progress
+from search.protocol import EvaluationProtocol, Split
+from search.record import StudyHeader
+from search.sources import Limits, SearchSource
+from search.storage import Place
+from search.study import Crew, drive
+from search.trial import Cause, Trial
+from spaces import registry
+
+EPOCHS, EPOCH_SECONDS, SPREAD = 10, 1.0, 0.1
+LEAST_TRIALS = 20
+LEDGERS = {"memory": Ledger.in_memory, "journal": Ledger.open}
+
+
+def course(trial: Trial) -> Course:
+    """Returns ten epochs of about a second each."""
+    draw = random.Random(trial.number)
+    seconds = EPOCH_SECONDS * draw.uniform(1 - SPREAD, 1 + SPREAD)
+    errors = (draw.uniform(0.5, 3.0) + 1 / epoch for epoch in range(1, EPOCHS + 1))
+    return Course(steps=tuple(Step(error_percent=error, seconds=seconds) for error in errors))
+
+
+class _Charging(Executor):
+    """A virtual executor whose clock also moves by the time that its driver takes between two calls.
+
+    Args:
+        slots: Trials at a time.
+    """
+
+    capabilities = VirtualExecutor.capabilities
+
+    def __init__(self, slots: int) -> None:
+        self._inner = VirtualExecutor(course, slots=slots)
+        self._left = (time.perf_counter(), time.process_time())
+        self._load = 0.0
+        self.spans: list[tuple[float, float]] = []
+        self.last = (0.0, 0.0)
+
+    @property
+    def slots(self) -> int:
+        return self._inner.slots
+
+    @property
+    def running(self) -> Mapping[Key, Trial]:
+        return self._inner.running
+
+    def submit(self, trial: Trial) -> None:
+        self._charge()
+        begun = self._inner.now
+        self.spans.append((begun, begun + sum(step.seconds for step in course(trial).steps)))
+        self.last = (begun, self._load)
+        self._inner.submit(trial)
+        self._leave()
+
+    def collect(self, timeout: float) -> list[Event]:
+        self._charge()
+        events = self._inner.collect(timeout)
+        self._leave()
+        return events
+
+    def cancel(self, key: Key, cause: Cause) -> None:
+        self._inner.cancel(key, cause)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _charge(self) -> None:
+        self._inner.work(time.perf_counter() - self._left[0])
+        self._load += time.process_time() - self._left[1]
+
+    def _leave(self) -> None:
+        self._left = (time.perf_counter(), time.process_time())
+
+
+def simulate(*, workers: int, sampler: str, ledger: str, trials: int, patience: float) -> tuple[object, ...]:
+    """Returns trials handed out, virtual seconds, the share of worker time that was busy, and the load in cores."""
+    space = registry.load("cnn")
+    choice = choose_engine(f"optuna:{sampler}", pruner="none")
+    protocol = EvaluationProtocol(dataset="none", data_sha256="0" * 64, split=Split.BLOCK, epochs=EPOCHS)
+    header = StudyHeader(
+        name="virtual", space=space, space_source="cnn", protocol=protocol, engine=choice.engine,
+        sampler=choice.sampler, pruner=choice.pruner, seed=1, created=now(),
+    )  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LEDGERS[ledger](Place(studies_dir=Path(folder)), header) as opened,
+    ):
+        engine = make_engine(choice, space, seed=1, epochs=EPOCHS)
+        source = SearchSource(engine, opened, limits=Limits(trials=trials), recipes=True)
+        executor, began = _Charging(workers), time.monotonic()
+
+        def stop() -> Cause | None:
+            return Cause.TIMEOUT if time.monotonic() - began > patience else None
+
+        drive(source, Crew(executor=executor, ledger=opened, listener=Progress(), stop=stop))
+    until, load = executor.last
+    busy = sum(max(0.0, min(end, until) - begun) for begun, end in executor.spans)
+    return len(executor.spans), until, 100 * busy / (workers * until), load / until
+
+
+def offenders(profile: cProfile.Profile, trials: int, count: int = 25) -> Iterable[tuple[object, ...]]:
+    """Returns our and Optuna's functions by cumulative time: milliseconds a trial, calls a trial."""
+    stats = pstats.Stats(profile)
+    known = [
+        (cumulative, own, calls, f"{Path(file).parent.name}/{Path(file).name}:{line} {name}")
+        for (file, line, name), (_, calls, own, cumulative, _) in stats.stats.items()  # type: ignore[attr-defined]
+    ]
+    for cumulative, own, calls, where in sorted(known, reverse=True)[:count]:
+        yield where, 1000 * cumulative / trials, 1000 * own / trials, calls / trials
+
+
+def main() -> None:
+    """Prints a row for each number of workers, sampler and ledger."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--samplers", nargs="+", default=["random", "qmc", "tpe"])
+    parser.add_argument("--ledgers", nargs="+", default=list(LEDGERS), choices=list(LEDGERS))
+    parser.add_argument("--rounds", type=int, default=5, help="trials a worker")
+    parser.add_argument("--patience", type=float, default=120.0, help="real seconds a row")
+    parser.add_argument("--profile", action="store_true", help="also say where the time goes; slower by half")
+    options = parser.parse_args()
+    rows = []
+    for sampler in options.samplers:
+        for ledger in options.ledgers:
+            for workers in options.workers:
+                trials = max(LEAST_TRIALS, options.rounds * workers)
+                profile = cProfile.Profile() if options.profile else None
+                with profile or nullcontext():
+                    figures = simulate(
+                        workers=workers, sampler=sampler, ledger=ledger, trials=trials, patience=options.patience
+                    )
+                rows.append((sampler, ledger, workers, *figures))
+                print(*rows[-1], flush=True)
+                if profile is not None:
+                    heads = ["where", "ms a trial", "of its own", "calls a trial"]
+                    table(heads, offenders(profile, int(str(figures[0]))))
+    table(["sampler", "ledger", "workers", "trials", "virtual s", "busy, %", "load, cores"], rows)
+
+
+if __name__ == "__main__":
+    main()
