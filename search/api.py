@@ -153,7 +153,7 @@ class Session:
     def search(self) -> None:
         """Searches until the study's limits are reached, or nothing is left to try."""
         settings = self.plan.settings
-        bounds = {"trials": settings.trials, "epochs": settings.total_epochs}
+        bounds = {"trials": settings.trials, "epochs": settings.total_epochs, "weights": settings.keep_weights}
         limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
         engine = engine_for(self.ledger.header)
         source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes)
@@ -164,7 +164,8 @@ class Session:
     def replicate(self, trials: Sequence[Trial]) -> None:
         """Runs the trials of a fixed list."""
         self.progress.replicating(len(trials))
-        drive(ReplicateSource(trials), self._crew(self.budget.stop_verification))
+        recorded = self.ledger.read().phase(trials[0].phase) if trials else ()
+        drive(ReplicateSource(trials, recorded), self._crew(self.budget.stop_verification))
 
     def _crew(self, stop: Callable[[], Cause | None]) -> Crew:
         return Crew(

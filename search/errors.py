@@ -51,6 +51,11 @@ def unknown_name(kind: str, received: str, known: Iterable[str]) -> UserError:
     return UserError(f"Unknown {kind}. Received: {received!r}.", hint=f"{guess}Known: {', '.join(names)}.")
 
 
+def install_command(extra: str) -> str:
+    """Returns the command that installs an optional dependency."""
+    return f"pip install '.[{extra}]'"
+
+
 def missing_extra(what: str, extra: str) -> UserError:
     """Returns the error for an optional dependency that is not installed, with the command that installs it."""
-    return UserError(f"{what} needs an optional dependency.", hint=f"Install it with: pip install '.[{extra}]'")
+    return UserError(f"{what} needs an optional dependency.", hint=f"Install it with: {install_command(extra)}")

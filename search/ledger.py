@@ -246,7 +246,7 @@ def _trial_record(frozen: FrozenTrial) -> TrialRecord:
     outcome = frozen.user_attrs.get(OUTCOME)
     started = frozen.datetime_start
     return TrialRecord(
-        trial=Trial(**{**fields, "phase": Phase(fields["phase"])}),
+        trial=Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))}),
         outcome=Outcome.from_json(outcome) if outcome else None,
         started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
         reports=() if outcome else _reports(frozen),

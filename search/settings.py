@@ -65,6 +65,9 @@ class Settings:
     split_seed: int = _option(0, "Seed of that draw.")
     finalists: int = _option(1, "Best configurations to verify on the test images, beside the baseline; 0 for none.")
     replicates: int = _option(3, "Fresh seeds each of them is retrained with.")
+    keep_weights: int = _option(
+        20, "Stopped trials whose weights stay on disk to go on from; others begin anew if their turn comes."
+    )
     workers: int | None = _option(None, "Trials at a time: one a core on a CPU, one a GPU, when not given.")
     threads: int = _option(1, "Threads of each worker.")
     ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
@@ -79,7 +82,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("epochs", "replicates", "workers", "threads"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("trials", "total_epochs", "timeout", "finalists", "seed", "split_seed"):
+        for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
             _at_least(name, getattr(self, name), 0)
         if self.study is not None and not NAME.fullmatch(self.study):
             raise UserError(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from search import seeds
+from search.checkpoints import Checkpoints, Waiting
 from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
-from search.errors import FatalError
+from search.faults import Faults, is_retried
 from search.ledger import Ledger
 from search.record import StudyRecord, TrialRecord
 from search.trial import (
@@ -30,9 +30,6 @@ from search.trial import (
 )
 from spaces.space import Space
 
-FAILURES_AT_START = 3
-"""So many failed trials with nothing else before them end the study: it is not the configurations that are at fault."""
-
 
 class SearchSource:
     """The search: the baseline first, then recipes, then what was interrupted, then what the engine proposes.
@@ -40,24 +37,26 @@ class SearchSource:
     Args:
         engine: Proposes; a fresh one, which this replays the recorded trials into.
         ledger: For the recorded trials and the places of checkpoints.
-        limits: When to stop, recorded trials included.
+        limits: When to stop, recorded trials included, and how much to keep.
         recipes: Whether to try the space's recipes.
     """
 
     def __init__(self, engine: Engine, ledger: Ledger, *, limits: Limits, recipes: bool) -> None:
         header, record = ledger.header, ledger.read()
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
-        self._checkpoints = ledger.folder / "checkpoints"
+        self._checkpoints = Checkpoints(ledger.folder / "checkpoints", most=limits.weights)
         recorded = record.phase(Phase.SEARCH)
         replay(engine, recorded)
         self._number = len(recorded)
-        self._seeds = {known.trial.number: known.trial.seed for known in recorded}
-        self._paused = {known.trial.number for known in recorded if _is_paused(known)}
+        self._faults = Faults(recorded)
+        self._waiting = {known.trial.number: one for known in recorded if (one := _waiting(known))}
+        self._running: set[int] = set()
         self._trials_left = limits.trials - len(settled(record))
         self._epochs_left = limits.epochs - sum(_cost(known.outcome) for known in recorded if known.outcome)
         self._given = deque(_starts(header.space, record, recipes=recipes))
-        self._failed_at_start: int | None = None if _has_success(record) else 0
-        self._sweep()
+        self._forget()
+        self._checkpoints.sweep(self._waiting.values(), [start.seed for start in self._given if start.seed is not None])
+        self._checkpoints.trim(self._waiting.values())
         self.exhausted = False
 
     def next(self) -> Trial | None:
@@ -74,6 +73,7 @@ class SearchSource:
         self._trials_left -= 1
         self._epochs_left -= trial.last_epoch  # as long as it runs; then what it trained
         self._number += 1
+        self._running.add(trial.seed)
         return trial
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
@@ -83,55 +83,50 @@ class SearchSource:
         """
         return self._engine.report(trial.number, report) and trial.origin == FOUND and not report.restored
 
+    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """Returns the outcome as it counts; see ``search.faults``."""
+        return self._faults.settle(trial, outcome)
+
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine; an interrupted trial does not count.
 
-        Its checkpoint is kept for when it is taken up again; a paused trial's, while the engine may go on from it.
+        Its checkpoint is kept for when it is taken up again, which is soon after a fault of the machine; that of a
+        paused or stopped trial, while the engine may go on from it.
 
         Raises:
-            FatalError: The first trials all failed; the rest would as well.
+            FatalError: The study cannot go on; see ``search.faults``.
         """
         self._engine.tell(trial.number, outcome)
-        self._look_at_start(outcome)
+        self._running.discard(trial.seed)
         self._epochs_left += trial.last_epoch - _cost(outcome)
         if outcome.state is State.INTERRUPTED:
             self._trials_left += 1
-        elif outcome.state is State.PAUSED:
-            self._paused.add(trial.number)
+        elif one := _waiting(TrialRecord(trial=trial, outcome=outcome)):
+            self._waiting[trial.number] = one
+            self._checkpoints.drop(trial.seed, but=one)
         else:
-            self._checkpoint(trial.seed).unlink(missing_ok=True)
-        self._drop_checkpoints()
+            self._checkpoints.drop(trial.seed)
+        if is_retried(outcome):
+            self._given.appendleft(Start(proposal=trial.proposal, origin=trial.origin, seed=trial.seed))
+        self._forget()
+        self._checkpoints.trim(one for one in self._waiting.values() if one.seed not in self._running)
+        self._faults.check(trial, outcome)
 
-    def _sweep(self) -> None:
-        """Deletes the states that nothing will go on from, such as that of a trial whose end a kill came upon."""
-        resumed = {start.seed for start in self._given}
-        resumed |= {self._seeds[number] for number in self._paused if self._engine.may_resume(number)}
-        for path in self._checkpoints.glob("*.npz"):
-            if int(path.stem) not in resumed:
-                path.unlink(missing_ok=True)
-
-    def _drop_checkpoints(self) -> None:
-        """Deletes the states of paused trials that nothing will go on from."""
-        for number in [number for number in self._paused if not self._engine.may_resume(number)]:
-            self._paused.remove(number)
-            if not any(self._seeds[other] == self._seeds[number] for other in range(number + 1, self._number)):
-                self._checkpoint(self._seeds[number]).unlink(missing_ok=True)
-
-    def _look_at_start(self, outcome: Outcome) -> None:
-        if self._failed_at_start is None or outcome.state is State.INTERRUPTED:
-            return
-        self._failed_at_start = self._failed_at_start + 1 if outcome.state is State.FAILED else None
-        if self._failed_at_start == FAILURES_AT_START:
-            raise FatalError(
-                f"The first {FAILURES_AT_START} trials failed, the last with: {outcome.message}\n{outcome.traceback}",
-                hint="Mend the cause, then run the study anew under another name with --study.",
-            )
+    def _forget(self) -> None:
+        """Deletes the states of waiting trials that nothing will go on from any more."""
+        for number in [number for number in self._waiting if not self._engine.may_resume(number)]:
+            gone = self._waiting.pop(number)
+            still = {one.seed for one in self._waiting.values()} | self._running
+            still |= {start.seed for start in self._given if start.seed is not None}
+            if gone.seed not in still:
+                self._checkpoints.drop(gone.seed)
 
     def _trial(self, start: Start) -> Trial:
         proposal = self._engine.ask(self._number, given=start.proposal)
-        seed = self._seed_of(proposal) if start.seed is None else start.seed
-        self._seeds[self._number] = seed
-        path = self._checkpoint(seed)
+        parent = None if proposal.parent is None else self._waiting.get(proposal.parent)
+        seed = start.seed
+        if seed is None:
+            seed = seeds.derive(self._seed, Phase.SEARCH, self._number) if parent is None else parent.seed
         return Trial(
             number=self._number,
             config=proposal.config,
@@ -140,33 +135,26 @@ class SearchSource:
             until=proposal.until,
             parent=proposal.parent,
             notes=proposal.notes,
+            rungs=self._engine.rungs if start.origin == FOUND else (),
             origin=start.origin,
-            resume_from=str(path) if path.exists() else None,
-            save_to=str(path),
+            resume_from=self._checkpoints.to_resume(seed),
+            save_to=str(self._checkpoints.latest(seed)),
         )
-
-    def _seed_of(self, proposal: Proposal) -> int:
-        """Returns its parent's seed, with which it goes on as if it had never paused, or a new one."""
-        if proposal.parent is not None:
-            return self._seeds[proposal.parent]
-        return seeds.derive(self._seed, Phase.SEARCH, self._number)
-
-    def _checkpoint(self, seed: int) -> Path:
-        """Returns where a trial's state is kept; by seed, which a trial that goes on keeps."""
-        return self._checkpoints / f"{seed}.npz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When a search stops, over all its sessions.
+    """When a search stops, over all its sessions, and how much it may keep.
 
     Args:
         trials: Search trials that came to their own end.
         epochs: Epochs trained in search trials, unfinished ones included; the last trial may go beyond.
+        weights: Paused and stopped trials whose states stay on disk.
     """
 
     trials: float = float("inf")
     epochs: float = float("inf")
+    weights: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,10 +181,6 @@ def settled(record: StudyRecord) -> list[TrialRecord]:
     ]
 
 
-def _has_success(record: StudyRecord) -> bool:
-    return any(known.outcome and known.outcome.state is not State.FAILED for known in settled(record))
-
-
 def _cost(outcome: Outcome) -> int:
     """Returns the epochs that a trial is charged: those it trained, and one at least where it failed.
 
@@ -205,8 +189,12 @@ def _cost(outcome: Outcome) -> int:
     return max(outcome.epochs_trained, 1 if outcome.state is State.FAILED else 0)
 
 
-def _is_paused(known: TrialRecord) -> bool:
-    return known.outcome is not None and known.outcome.state is State.PAUSED
+def _waiting(known: TrialRecord) -> Waiting | None:
+    """Returns where a paused or stopped trial waits; None for any other."""
+    outcome = known.outcome
+    if outcome is None or outcome.state not in (State.PAUSED, State.PRUNED) or outcome.error_percent is None:
+        return None
+    return Waiting(seed=known.trial.seed, epoch=len(outcome.history), error_percent=outcome.error_percent)
 
 
 def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
@@ -237,11 +225,13 @@ class ReplicateSource:
     """A fixed list of trials, none of them ever pruned.
 
     Args:
-        trials: In the order they are to be run.
+        trials: In the order they are to be run, numbered one after the other.
+        recorded: What earlier sessions recorded of the same phase.
     """
 
-    def __init__(self, trials: Iterable[Trial]) -> None:
-        self._trials = deque(trials)
+    def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = ()) -> None:
+        self._trials, self._faults = deque(trials), Faults(recorded)
+        self._number = trials[-1].number + 1 if trials else 0
 
     def next(self) -> Trial | None:
         """Returns the next trial of the list."""
@@ -251,8 +241,20 @@ class ReplicateSource:
         """Never prunes."""
         return False
 
+    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """Returns the outcome as it counts; see ``search.faults``."""
+        return self._faults.settle(trial, outcome)
+
     def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Needs to know nothing."""
+        """Puts a trial that is to be tried again at the end of the list.
+
+        Raises:
+            FatalError: The study cannot go on; see ``search.faults``.
+        """
+        if is_retried(outcome):
+            self._trials.append(dataclasses.replace(trial, number=self._number))
+            self._number += 1
+        self._faults.check(trial, outcome)
 
 
 def reclaim(ledger: Ledger) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from search.errors import FatalError
 from search.execution.base import Executor, Finished, Key
 from search.ledger import Ledger
 from search.trial import Cause, EpochReport, Outcome, State, Trial
@@ -44,8 +45,15 @@ class Source(Protocol):
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Notes an epoch; returns whether to prune the trial."""
 
+    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """Returns the outcome as it counts and is recorded: a failure may be an interruption, and be tried again."""
+
     def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Notes how a trial ended."""
+        """Notes how a trial ended.
+
+        Raises:
+            FatalError: The study cannot go on.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +88,13 @@ def drive(source: Source, crew: Crew) -> None:
     """Keeps the executor busy until the source has no more trials and none runs, or until it must stop.
 
     Running trials are then cancelled and recorded as interrupted. A wish to stop is not taken back.
+
+    Raises:
+        FatalError: The source says that the study cannot go on; what ran beside was recorded.
     """
     runs: dict[Key, _Run] = {}
     executor, cause = crew.executor, None
+    fault: FatalError | None = None
     while True:
         cause = cause or crew.stop()
         while cause is None and len(executor.running) < executor.slots and (trial := source.next()) is not None:
@@ -94,13 +106,18 @@ def drive(source: Source, crew: Crew) -> None:
             for key in executor.running:
                 executor.cancel(key, cause)
         if not executor.running:
-            return
+            break
         for event in executor.collect(TICK_SECONDS):
             if isinstance(event, Finished):
-                _finished(event.outcome, runs.pop(event.key), source, crew)
+                try:
+                    _finished(event.outcome, runs.pop(event.key), source, crew)
+                except FatalError as error:
+                    fault, cause = fault or error, Cause.CANCELLED
             elif not runs[event.key].is_pruned:
                 _reported(event.report, runs[event.key], source, crew)
         crew.listener.tick()
+    if fault is not None:
+        raise fault
 
 
 def _reported(report: EpochReport, run: _Run, source: Source, crew: Crew) -> None:
@@ -124,6 +141,7 @@ def _finished(outcome: Outcome, run: _Run, source: Source, crew: Crew) -> None:
     outcome = dataclasses.replace(outcome, history=tuple(run.reports), error_percent=error, at_seconds=at)
     if run.is_pruned:
         outcome = dataclasses.replace(outcome, state=State.PRUNED, cause=None, message="", traceback="")
+    outcome = source.settle(run.trial, outcome)
     crew.ledger.finish(run.trial, outcome)
     crew.listener.finished(run.trial, outcome)
     source.finished(run.trial, outcome)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 Config = Mapping[str, Any]
@@ -95,12 +96,13 @@ class Trial:
         until: Epoch after which it pauses, if before the last; see ``Proposal``.
         parent: Number of the search trial that it goes on from; see ``Proposal``.
         notes: The engine's; see ``Proposal``.
+        rungs: Epochs after which it may be stopped and another may go on from it, so that its state is kept.
         origin: "baseline", "recipe: NAME" or "found".
         phase: What it is run for.
         of: In verification, the number of the search trial whose config this is.
         replicate: In verification and reproduction, which repeat this is, from 0.
         resume_from: Path of a checkpoint to go on from, or None.
-        save_to: Path to leave checkpoints at while it runs, or None.
+        save_to: Path to leave its latest state at while it runs, and beside it those that are kept, or None.
         model_to: Path to save the trained model at, a ``.keras`` file, or None.
     """
 
@@ -111,6 +113,7 @@ class Trial:
     until: int | None = None
     parent: int | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    rungs: tuple[int, ...] = ()
     origin: str = FOUND
     phase: Phase = Phase.SEARCH
     of: int | None = None
@@ -133,6 +136,11 @@ class Trial:
     def proposal(self) -> Proposal:
         """What the engine asked for."""
         return Proposal(config=self.config, until=self.until, parent=self.parent, notes=self.notes)
+
+
+def kept_path(path: str, epoch: int) -> str:
+    """Returns where the state after an epoch is kept, beside the latest state at a path."""
+    return str(Path(path).with_stem(f"{Path(path).stem}-{epoch}"))
 
 
 def identity(config: Config) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
-from search.trial import Cause, EpochReport, Outcome, State, Trial
+from search.trial import Cause, EpochReport, Outcome, State, Trial, kept_path
 
 Curve = Callable[[Trial, int], float]
 
@@ -65,16 +65,14 @@ class InstantExecutor(Executor):
             cause = Cause.NOT_FINITE
             return [Finished(key, Outcome(state=State.FAILED, cause=cause, message=str(failure)))]
         history.append(EpochReport(epoch=len(history) + 1, training_loss=1.0, loss=1.0, error_percent=error))
+        if len(history) in (*trial.rungs, trial.last_epoch) and trial.save_to and len(history) < trial.epochs:
+            self._save(kept_path(trial.save_to, len(history)), history)
         return [Reported(key, history[-1])]
 
     def _outcome(self, trial: Trial, history: list[EpochReport], cause: Cause | None) -> Outcome:
         is_whole, is_over = len(history) == trial.epochs, len(history) == trial.last_epoch
-        if trial.save_to is not None and not is_whole:
-            Path(trial.save_to).parent.mkdir(parents=True, exist_ok=True)
-            Path(trial.save_to).touch()
-            self._saved[trial.save_to] = [
-                dataclasses.replace(report, restored=True) for report in [*history, *self._restored[trial.key]]
-            ]
+        if trial.save_to is not None and not is_over:
+            self._save(trial.save_to, [*history, *self._restored[trial.key]])
         return Outcome(
             state=(State.COMPLETE if is_whole else State.PAUSED) if is_over else State.INTERRUPTED,
             cause=None if is_over else cause,
@@ -82,6 +80,11 @@ class InstantExecutor(Executor):
             history=tuple(history),
             seconds={"fit": float(len(history))},
         )
+
+    def _save(self, path: str, history: list[EpochReport]) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+        self._saved[path] = [dataclasses.replace(report, restored=True) for report in history]
 
     def cancel(self, key: Key, cause: Cause) -> None:
         self._cancelled.setdefault(key, cause)

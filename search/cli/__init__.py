@@ -25,6 +25,7 @@ COMMANDS = {
     "ls": "search.cli.ls",
     "spaces": "search.cli.spaces",
     "data": "search.cli.data",
+    "doctor": "search.cli.doctor",
 }
 """Command names to the modules that hold them, in the order that ``--help`` lists them."""
 

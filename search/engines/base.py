@@ -4,8 +4,8 @@ An engine receives values, never the study or the ledger. Order of calls for eac
 
     ask -> report ... report -> tell
 
-A proposal may ask for part of a trial only: it then ends as paused, and a later proposal of the same configuration may
-go on from it, as its child.
+A proposal may ask for part of a trial only: it then ends as paused. A later proposal of the same configuration may go
+on from a paused trial, or from one that the engine stopped at one of its rungs, as its child.
 
 Only the thread that made an engine may call it.
 """
@@ -41,6 +41,7 @@ class Capabilities:
         parallel: It takes running trials into account when asked for another.
         conditional: It models parameters that count only under a condition.
         pauses: It asks for parts of trials, and goes on from some.
+        resumes: It goes on from some of the trials that it stopped.
         seeded: Another seed gives other proposals.
     """
 
@@ -48,13 +49,18 @@ class Capabilities:
     parallel: bool
     conditional: bool
     pauses: bool = False
+    resumes: bool = False
     seeded: bool = True
 
 
 class Engine(ABC):
-    """Proposes configurations of one space."""
+    """Proposes configurations of one space.
+
+    ``rungs`` are the epochs after which it may stop a trial that it may go on from later.
+    """
 
     capabilities: Capabilities
+    rungs: tuple[int, ...] = ()
 
     @abstractmethod
     def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
@@ -79,7 +85,7 @@ class Engine(ABC):
         """Notes how a trial ended; an interrupted one will be given again under another number."""
 
     def may_resume(self, number: int) -> bool:
-        """Says whether a later proposal may go on from this paused trial, so that its state must be kept."""
+        """Says whether a later proposal may go on from this paused or stopped trial, so that its state is kept."""
         return False
 
 

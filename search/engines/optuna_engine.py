@@ -37,7 +37,8 @@ from optuna.samplers import (
 from optuna.trial import TrialState
 
 from search import seeds
-from search.engines.base import START_UP_TRIALS, Capabilities, Engine, SpaceExhausted
+from search.engines.base import START_UP_TRIALS, Capabilities, Engine, NothingYet, SpaceExhausted
+from search.engines.promotion import REDUCTION_FACTOR, Promotions, first_rung, rungs
 from search.errors import UserError, missing_extra, unknown_name
 from search.trial import Config, EpochReport, Outcome, Proposal, State, identity
 from spaces.domains import Choice, Domain, Float, Int, Value
@@ -53,11 +54,8 @@ SEARCH_SPACES = ("_search_space", "_group_decomposed_search_space", "_intersecti
 goes through all trials at each ask: 65 ms at 1,000 trials, where CMA-ES itself takes 3."""
 NSGA2_POPULATION = 10
 """Optuna's default of 50 would be random draws throughout a search of tens of trials."""
-PARTS_AT_FIRST_RUNG = 4
-"""A trial is judged first after a quarter of its epochs, rounded up (the grace period)."""
-REDUCTION_FACTOR = 2
-"""One in two goes on from a rung. Hyperband's usual 3 (Li et al., JMLR 2018, section 2.2) ended augmented and scheduled
-trials, which start slowly and end well, after 3 of 10 epochs; 2 costs as many epochs here, in two gentler steps."""
+ASHA = "asha"
+"""The pruner whose stopped trials may go on later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,20 +127,28 @@ SAMPLERS: Mapping[str, SamplerKind] = {
 
 PRUNERS: Mapping[str, Callable[[int], BasePruner]] = {
     "none": lambda epochs: NopPruner(),
-    "median": lambda epochs: MedianPruner(n_startup_trials=START_UP_TRIALS, n_warmup_steps=_first_rung(epochs)),
-    "asha": lambda epochs: SuccessiveHalvingPruner(
-        min_resource=_first_rung(epochs), reduction_factor=REDUCTION_FACTOR, min_early_stopping_rate=0
+    "median": lambda epochs: MedianPruner(n_startup_trials=START_UP_TRIALS, n_warmup_steps=first_rung(epochs)),
+    ASHA: lambda epochs: SuccessiveHalvingPruner(
+        min_resource=first_rung(epochs), reduction_factor=REDUCTION_FACTOR, min_early_stopping_rate=0
     ),
     "hyperband": lambda epochs: HyperbandPruner(
-        min_resource=_first_rung(epochs), max_resource=epochs, reduction_factor=REDUCTION_FACTOR
+        min_resource=first_rung(epochs), max_resource=epochs, reduction_factor=REDUCTION_FACTOR
     ),
-    "wilcoxon": lambda epochs: WilcoxonPruner(n_startup_steps=_first_rung(epochs)),
+    "wilcoxon": lambda epochs: WilcoxonPruner(n_startup_steps=first_rung(epochs)),
 }
 """Pruners by name; each is made for trials of so many epochs."""
 
 
-def _first_rung(epochs: int) -> int:
-    return math.ceil(epochs / PARTS_AT_FIRST_RUNG)
+@dataclass(slots=True)
+class _Run:
+    """A configuration in training, in as many trials as it takes; to Optuna one trial, which runs until it is over.
+
+    Optuna has no word for a trial that waits: to its samplers it is one that runs.
+    """
+
+    trial: optuna.Trial
+    config: Config
+    epoch: int = 0
 
 
 class OptunaEngine(Engine):
@@ -156,7 +162,7 @@ class OptunaEngine(Engine):
         epochs: Epochs of a full trial, for the rungs.
     """
 
-    capabilities = Capabilities(prunes=True, parallel=True, conditional=True)
+    capabilities = Capabilities(prunes=True, parallel=True, conditional=True, resumes=True)
 
     def __init__(self, space: Space, *, sampler: str, pruner: str, seed: int, epochs: int) -> None:
         if pruner not in PRUNERS:
@@ -170,50 +176,84 @@ class OptunaEngine(Engine):
             rule = PRUNERS[pruner](epochs)
         self._study = optuna.create_study(study_name="search", direction="minimize", pruner=rule)
         self._model: BaseSampler | None = None
-        self._running: dict[int, optuna.Trial] = {}
+        self._running: dict[int, _Run] = {}
+        self._stopped: dict[int, _Run] = {}
+        self._interrupted: dict[str, _Run] = {}
         self._seen: set[str] = set()
+        self._promotions = Promotions(epochs) if pruner == ASHA else None
+        self.rungs = rungs(epochs) if pruner == ASHA else ()
 
     def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
-        """Returns a configuration not proposed before; see ``Engine.ask``."""
+        """Returns a stopped trial that is to go on, or a configuration not proposed before; see ``Engine.ask``."""
+        if given is None:
+            given = self._promoted()
         if given is not None:
-            self._note(number, given.config)
+            self._running[number] = self._taken_up(given) or self._noted(number, given.config)
             return given
         for attempt in range(ATTEMPTS + (self._space.size() is not None)):
             trial, config = self._draw(number, attempt)
             if identity(config) not in self._seen:
-                self._keep(number, trial, config)
+                self._running[number] = self._new(trial, config)
                 return Proposal(config=config)
             self._tell(trial, state=TrialState.FAIL)
+        if self._promotions is not None and self._running:
+            raise NothingYet  # when one of them reaches a rung, a stopped one may be due
         raise SpaceExhausted
 
     def report(self, number: int, report: EpochReport) -> bool:
         """Notes an epoch's validation error; see ``Engine.report``."""
-        if report.error_percent is None:
+        run = self._running[number]
+        if report.error_percent is None or report.epoch <= run.epoch:
             return False
-        trial = self._running[number]
-        trial.report(report.error_percent, report.epoch)
-        return trial.should_prune()
+        run.epoch = report.epoch
+        run.trial.report(report.error_percent, report.epoch)
+        if self._promotions is not None:
+            self._promotions.reached(run.trial.number, report.epoch, report.error_percent)
+        return run.trial.should_prune()
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Notes how a trial ended; failed and interrupted ones carry no value."""
-        trial = self._running.pop(number)
-        error = outcome.error_percent
-        if outcome.state is State.COMPLETE and error is not None and math.isfinite(error):
-            self._tell(trial, error, TrialState.COMPLETE)
-        elif outcome.state is State.PRUNED and outcome.history:
-            self._tell(trial, state=TrialState.PRUNED)
+        """Notes how a trial ended; failed ones carry no value."""
+        run, error = self._running.pop(number), outcome.error_percent
+        if outcome.state is State.INTERRUPTED:
+            self._interrupted[identity(run.config)] = run
+        elif outcome.state is State.COMPLETE and error is not None and math.isfinite(error):
+            self._tell(run.trial, error, TrialState.COMPLETE)
+        elif outcome.state is not State.PRUNED or not outcome.history:
+            self._tell(run.trial, state=TrialState.FAIL)
+        elif self._promotions is not None and self._promotions.stopped(run.trial.number):
+            self._stopped[number] = run
         else:
-            self._tell(trial, state=TrialState.FAIL)
+            self._tell(run.trial, state=TrialState.PRUNED)
 
-    def _note(self, number: int, config: Config) -> None:
+    def may_resume(self, number: int) -> bool:
+        """Says whether the trial waits at a rung, from which it goes on when it is among the best there."""
+        return number in self._stopped
+
+    def _promoted(self) -> Proposal | None:
+        """Returns the proposal to go on with a stopped trial, where one is due."""
+        due = None if self._promotions is None else self._promotions.next()
+        stopped = ((number, run) for number, run in self._stopped.items() if run.trial.number == due)
+        return next((Proposal(config=run.config, parent=number) for number, run in stopped), None)
+
+    def _taken_up(self, given: Proposal) -> _Run | None:
+        """Returns the run that a given proposal goes on with: an interrupted or a stopped one; None for a new one."""
+        if (run := self._interrupted.pop(identity(given.config), None)) is not None:
+            return run
+        if given.parent is None or (run := self._stopped.pop(given.parent, None)) is None:
+            return None
+        if self._promotions is not None:
+            self._promotions.resumed(run.trial.number)
+        return run
+
+    def _noted(self, number: int, config: Config) -> _Run:
         """Runs a given configuration through the study, so that samplers learn from it."""
         self._study.enqueue_trial(dict(config))
         trial, _ = self._draw(number, 0, plain=not self._kind.stateful)
-        self._keep(number, trial, config)
+        return self._new(trial, config)
 
-    def _keep(self, number: int, trial: optuna.Trial, config: Config) -> None:
-        self._running[number] = trial
+    def _new(self, trial: optuna.Trial, config: Config) -> _Run:
         self._seen.add(identity(config))
+        return _Run(trial, config)
 
     def _draw(self, number: int, attempt: int, *, plain: bool = False) -> tuple[optuna.Trial, Config]:
         """Draws a configuration, parents first, passing over the parameters whose condition does not hold."""

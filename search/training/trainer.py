@@ -32,7 +32,7 @@ from search.training.epochs import Hooks, NotFinite, Pass, Stopped, fit_epoch, s
 from search.training.optimizer import make_loss, make_optimizer
 from search.training.phases import PhaseImages, open_phase
 from search.training.task import Task
-from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
+from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial, kept_path
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 
@@ -48,6 +48,7 @@ class Attempt:
     seconds: dict[str, float] = field(default_factory=lambda: {"build": 0.0, "fit": 0.0, "evaluate": 0.0})
     parameters: int | None = None
     wrong: tuple[int, ...] = ()
+    unsaved: str = ""
 
 
 class Trainer:
@@ -82,7 +83,8 @@ class Trainer:
                 message=_first_line(error),
                 traceback=traceback.format_exc(),
             )
-        return self._outcome(State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE, attempt)
+        state = State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE
+        return self._outcome(state, attempt, message=attempt.unsaved)
 
     def clean(self) -> None:
         """Gives back what the last trial left in memory; to be called between trials.
@@ -117,13 +119,20 @@ class Trainer:
                 epoch=epoch + 1, training_loss=training_loss, loss=loss, error_percent=error, seconds=seconds
             )
             attempt.history.append(report)
-            is_pause = epoch + 1 == trial.last_epoch < trial.epochs
-            if trial.save_to is not None and (is_pause or time.perf_counter() - saved >= self._checkpoint_seconds):
-                checkpoint.save(model, attempt.history, attempt.seconds, Path(trial.save_to))
+            if (path := self._save_path(trial, epoch + 1, saved)) is not None:
+                _save(model, attempt, path)
                 saved = time.perf_counter()
             hooks.report(report)
         if trial.model_to is not None:
             model.save(trial.model_to)
+
+    def _save_path(self, trial: Trial, epoch: int, saved: float) -> Path | None:
+        """Returns where to leave the state after an epoch: beside the latest where another trial may go on from it."""
+        if trial.save_to is None or epoch == trial.epochs:
+            return None
+        if epoch in trial.rungs or epoch == trial.last_epoch:
+            return Path(kept_path(trial.save_to, epoch))
+        return Path(trial.save_to) if time.perf_counter() - saved >= self._checkpoint_seconds else None
 
     def _images(self, phase: Phase) -> PhaseImages:
         """Returns the images of a phase, opened when the phase first comes."""
@@ -172,6 +181,14 @@ class Trainer:
             environment=self._environment,
             wrong=attempt.wrong,
         )
+
+
+def _save(model: Any, attempt: Attempt, path: Path) -> None:  # noqa: ANN401 - Keras model
+    """Leaves the state at a path; a trial that cannot is no worse for it, until it is to go on from there."""
+    try:
+        checkpoint.save(model, attempt.history, attempt.seconds, path)
+    except OSError as error:
+        attempt.unsaved = f"No state could be kept: {error}."
 
 
 def _pixels(config: Mapping[str, Any], shape: tuple[int, ...], *, scale: float, seed: int) -> tuple[Any, Any]:

@@ -122,7 +122,8 @@ def test_a_paused_trial_goes_on_bit_for_bit(trainer: Trainer, tmp_path: Path, pa
 
 def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
-    first = trainer.run(trial(epochs=2, save_to=str(path)))
+    first = trainer.run(trial(epochs=3, until=2, save_to=str(path)))
+    path = tmp_path / "state-2.npz"
     reports: list[EpochReport] = []
     resumed = trainer.run(trial(epochs=3, resume_from=str(path)), Hooks(report=reports.append))
     assert [report.epoch for report in reports] == [1, 2, 3]
@@ -138,9 +139,10 @@ def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, tmp_pat
     straight = trainer.run(trial(RICH))
     first = trainer.run(trial(RICH, until=1, save_to=path))
     assert (first.state, first.epochs_trained) == (State.PAUSED, 1)
-    second = trainer.run(trial(RICH, number=5, until=2, parent=0, save_to=path, resume_from=path))
+    one, two = (str(tmp_path / f"state-{epoch}.npz") for epoch in (1, 2))
+    second = trainer.run(trial(RICH, number=5, until=2, parent=0, save_to=path, resume_from=one))
     assert (second.state, second.epochs_trained) == (State.PAUSED, 1)
-    last = trainer.run(trial(RICH, number=9, parent=5, save_to=path, resume_from=path))
+    last = trainer.run(trial(RICH, number=9, parent=5, save_to=path, resume_from=two))
     assert (last.state, last.epochs_trained) == (State.COMPLETE, 1)
     assert numbers(last) == numbers(straight)
     assert numbers(second) == numbers(straight)[:2]
@@ -149,7 +151,22 @@ def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, tmp_pat
 def test_a_pause_is_saved_however_short_it_was(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
     Trainer(task, checkpoint_seconds=1000.0).run(trial(until=1, save_to=str(path)))
-    assert path.exists()
+    assert {one.name for one in tmp_path.iterdir()} == {"state-1.npz"}
+
+
+def test_a_trial_leaves_its_state_at_each_rung_and_another_goes_on_from_one(trainer: Trainer, tmp_path: Path) -> None:
+    whole = trainer.run(trial(RICH, rungs=(1, 2), save_to=str(tmp_path / "state.npz")))
+    assert {one.name for one in tmp_path.iterdir()} >= {"state-1.npz", "state-2.npz"}
+    for epoch in (1, 2):
+        later = trainer.run(trial(RICH, number=5, parent=0, resume_from=str(tmp_path / f"state-{epoch}.npz")))
+        assert (later.state, later.epochs_trained) == (State.COMPLETE, 3 - epoch)
+        assert numbers(later) == numbers(whole)
+
+
+def test_a_trial_whose_state_cannot_be_kept_ends_all_the_same_and_says_so(trainer: Trainer) -> None:
+    outcome = trainer.run(trial(epochs=2, rungs=(1,), save_to="/dev/full/state.npz"))
+    assert outcome.state is State.COMPLETE, outcome.traceback
+    assert "No state could be kept" in outcome.message
 
 
 @pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration"])
@@ -158,7 +175,8 @@ def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path:
     if damage == "garbage":
         path.write_bytes(b"not a checkpoint")
     elif damage == "of another configuration":
-        trainer.run(trial(RICH, epochs=1, save_to=str(path)))
+        trainer.run(trial(RICH, until=1, save_to=str(path)))
+        (tmp_path / "state-1.npz").rename(path)
     assert numbers(trainer.run(trial(resume_from=str(path)))) == numbers(trainer.run(trial()))
 
 

@@ -1,0 +1,107 @@
+"""``doctor``: would a search run here, and if not, what mends it.
+
+The JSON document, version 1::
+
+    {"schema": 1, "would_run": true, "seconds": 11.2,
+     "checks": [{"name": "python", "status": "ok" | "warning" | "fails", "found": TEXT, "remedy": TEXT,
+                 "details": {...}}, ...]}
+
+Names and order of the checks are those of ``search.doctor.checks.CHECKS``; details differ by check.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from search.cli.options import gather, setting_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from search.doctor.finding import Finding
+
+SCHEMA = 1
+COLOURS = {"ok": "green", "warning": "yellow", "fails": "red"}
+INDENT = 19
+"""Columns before what was found: the mark and the check's name."""
+
+
+@click.command("doctor")
+@setting_options("space", "dataset", "backend", "studies_dir", "reports_dir", "cache_dir")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def command(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - values of the options
+    """Check whether a search would run here, and say what mends what is wrong.
+
+    Looks at Python, packages, extras, processor, memory, folders, data, engine, backend and GPUs, and trains two steps
+    of the space's baseline in a worker process. Exits with 0 if a search would run, warnings or not; with 1 if not.
+    Writes nothing but the data cache and temporary folders.
+    """
+    import json
+    from dataclasses import asdict
+
+    from search.doctor.checks import CHECKS, examine, to_mend, would_run
+    from search.doctor.subject import open_subject
+    from search.settings import from_mapping
+
+    began = time.monotonic()
+    findings: dict[str, Finding] = {}
+    with open_subject(from_mapping(gather(given))) as subject:
+        for name in CHECKS:
+            _announce(name)
+            findings[name] = examine(name, subject, findings)
+            _announce("")
+            if not as_json:
+                click.echo(_row(name, findings[name]), color=_coloured())
+    seconds, runs = time.monotonic() - began, would_run(findings)
+    if as_json:
+        checks = [{"name": name, **asdict(finding)} for name, finding in findings.items()]
+        document = {"schema": SCHEMA, "would_run": runs, "seconds": round(seconds, 2), "checks": checks}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        click.echo(_verdict(findings, to_mend(findings), seconds), color=_coloured())
+    raise SystemExit(0 if runs else 1)
+
+
+def _announce(name: str) -> None:
+    """Shows on a terminal what is being checked, until it is known; an empty name takes it away."""
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        click.echo(f"\r\x1b[K{f'checking {name} ...' if name else ''}", err=True, nl=False)
+
+
+def _coloured() -> bool | None:
+    """Returns whether to colour: never where NO_COLOR is set, else as the output allows."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _row(name: str, finding: Finding) -> str:
+    """Returns a check's lines: mark, name, what was found, and below it what mends it."""
+    lines = [*map(_wrapped, finding.found.splitlines()), *(_wrapped(f"-> {x}") for x in finding.remedy.splitlines())]
+    mark = click.style(f"{finding.status:<8}", fg=COLOURS[finding.status], bold=True)
+    return f"{mark} {name:<9} {textwrap.indent(chr(10).join(lines), ' ' * INDENT).lstrip()}"
+
+
+def _wrapped(line: str) -> str:
+    """Returns a line folded to the terminal's width; paths and commands stay whole, so that they can be copied."""
+    if line.startswith(("-> pip ", "-> python ")):
+        return line
+    return textwrap.fill(
+        line,
+        min(100, shutil.get_terminal_size().columns) - INDENT,
+        subsequent_indent=" " * (len(line) - len(line.lstrip()) + 3 * line.startswith("-> ")),
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _verdict(findings: Mapping[str, Finding], broken: Sequence[str], seconds: float) -> str:
+    text = f"A search would not run here. To be mended: {', '.join(broken)}." if broken else "A search would run here."
+    warnings = sum(finding.status == "warning" for finding in findings.values())
+    counts = f"{len(findings)} checks in {seconds:.0f} s, {warnings} warning{'s' if warnings != 1 else ''}."
+    return f"\n{click.style(text, fg='red' if broken else 'green', bold=True)}\n{counts}"

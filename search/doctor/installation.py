@@ -1,0 +1,163 @@
+"""Python, the packages and the extras, against what the installed metadata declare.
+
+Needs ``packaging`` and the standard library alone, so that it can say what else is missing.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from search.doctor.finding import Finding, Status
+from search.doctor.subject import Subject
+from search.errors import install_command
+
+PROJECT = "keras-image-search"
+SHOWN = ("tensorflow", "keras", "keras-tuner", "optuna", "numpy", "pandas")
+"""Packages whose versions are told also where all is well: those that results depend on."""
+FOR_DEVELOPERS = "dev"
+"""The extra that no search needs."""
+NOT_INSTALLED = Finding(
+    status=Status.WARNING,
+    found=f"{PROJECT} itself is not installed, so what it needs is not known here.",
+    remedy="pip install .",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A required package.
+
+    Args:
+        name: Its name, with its own extras, as in ``tensorflow[and-cuda]``.
+        required: The versions that are allowed, such as ``>=5,<6``; empty for all.
+        installed: The version that is there, or None.
+    """
+
+    name: str
+    required: str
+    installed: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is there in a version that is allowed."""
+        return self.installed is not None and SpecifierSet(self.required).contains(self.installed, prereleases=True)
+
+    @property
+    def requirement(self) -> str:
+        """As ``pip`` reads it."""
+        return f"{self.name}{self.required}"
+
+
+VersionOf = Callable[[str], str | None]
+"""Returns the version of a package that is installed, or None."""
+
+
+def version_of(name: str) -> str | None:
+    """Returns the version of a package that is installed, without importing it, or None."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def requirements(project: str, extra: str = "") -> Iterator[Requirement]:
+    """Yields what an installed project requires here: by itself, or beyond that for one of its extras."""
+    for text in importlib.metadata.requires(project) or ():
+        requirement = Requirement(text)
+        by_itself, for_extra = (
+            requirement.marker is None or requirement.marker.evaluate({"extra": name}) for name in ("", extra)
+        )
+        if for_extra and not (extra and by_itself):
+            yield requirement
+
+
+def compare(required: Iterable[Requirement], installed: VersionOf = version_of) -> list[Package]:
+    """Returns what is required beside what is there; the extras of a package that is there count as well."""
+    packages: list[Package] = []
+    for requirement in required:
+        version = installed(requirement.name)
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        packages.append(
+            Package(name=f"{requirement.name}{extras}", required=str(requirement.specifier), installed=version)
+        )
+        for extra in requirement.extras if version is not None else ():
+            packages += compare(requirements(requirement.name, extra), installed)
+    return packages
+
+
+def check_python(_: Subject) -> Finding:
+    """Python's version against the range the project declares."""
+    version, is_virtual = platform.python_version(), sys.prefix != sys.base_prefix
+    required = importlib.metadata.metadata(PROJECT)["Requires-Python"] if version_of(PROJECT) else ""
+    where = f"virtual environment {sys.prefix}" if is_virtual else "no virtual environment"
+    found = f"{version}, {where}; {platform.system()} {platform.machine()}"
+    details = {
+        "version": version,
+        "required": required,
+        "system": platform.platform(),
+        "executable": sys.executable,
+        "virtual_environment": sys.prefix if is_virtual else None,
+    }
+    if SpecifierSet(required).contains(version, prereleases=True):
+        return Finding(found=found, details=details)
+    return Finding(
+        status=Status.WARNING,
+        found=f"{found}; made for Python {required}",
+        remedy="Make the environment anew with such a Python: python3.X -m venv .venv && .venv/bin/pip install .",
+        details=details,
+    )
+
+
+def check_packages(_: Subject) -> Finding:
+    """The required packages against the ranges that the project declares."""
+    return judge(compare(requirements(PROJECT))) if version_of(PROJECT) else NOT_INSTALLED
+
+
+def judge(packages: list[Package]) -> Finding:
+    """Returns what is to be said of the required packages; one of another version may work, a missing one cannot."""
+    missing = [package for package in packages if package.installed is None]
+    other = [package for package in packages if package.installed is not None and not package.fits]
+    parts = [f"{len(packages) - len(missing) - len(other)} of {len(packages)} within their ranges"]
+    if missing:
+        parts.append(f"missing: {', '.join(package.name for package in missing)}")
+    parts += [f"{package.name} {package.installed} is not {package.required}" for package in other]
+    shown = [f"{package.name} {package.installed}" for package in packages if package.name in SHOWN and package.fits]
+    unfit = [*missing, *other]
+    return Finding(
+        status=Status.FAILS if missing else Status.WARNING if other else Status.OK,
+        found="; ".join([*parts, ", ".join(shown)] if shown else parts),
+        remedy=f"pip install {' '.join(repr(package.requirement) for package in unfit)}" if unfit else "",
+        details={package.name: asdict(package) for package in packages},
+    )
+
+
+def check_extras(_: Subject) -> Finding:
+    """The extras: which are there, and the command for each that is not. No search of the default kind needs one."""
+    if not version_of(PROJECT):
+        return NOT_INSTALLED
+    names: list[str] = importlib.metadata.metadata(PROJECT).get_all("Provides-Extra") or []
+    return judge_extras({name: compare(requirements(PROJECT, name)) for name in names if name != FOR_DEVELOPERS})
+
+
+def judge_extras(packages: Mapping[str, list[Package]]) -> Finding:
+    """Returns which extras are there, and the command for each that is not.
+
+    Args:
+        packages: Extras to what each requires.
+    """
+    present = [name for name, needed in packages.items() if all(package.fits for package in needed)]
+    absent = [name for name in packages if name not in present]
+    parts = [", ".join(present)] if present else []
+    parts += [f"not installed, and needed by their own options alone: {', '.join(absent)}"] if absent else []
+    details = {
+        name: {"installed": name in present, "command": install_command(name), "packages": list(map(asdict, needed))}
+        for name, needed in packages.items()
+    }
+    return Finding(found="; ".join(parts), remedy="\n".join(map(install_command, absent)), details=details)

@@ -1,0 +1,97 @@
+"""Which stopped trial goes on: asynchronous successive halving's own rule, on figures small enough to check by hand."""
+
+from __future__ import annotations
+
+import pytest
+from makers import TINY
+
+from search.engines.optuna_engine import OptunaEngine
+from search.engines.promotion import Promotions, rungs
+from search.trial import EpochReport, Outcome, Proposal, State
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [(1, ()), (2, (1,)), (4, (1, 2)), (9, (3, 6)), (10, (3, 6)), (27, (7, 14))]
+)
+def test_rungs_begin_at_a_quarter_and_double(epochs: int, expected: tuple[int, ...]) -> None:
+    assert rungs(epochs) == expected
+
+
+def test_nothing_is_due_before_a_rung_has_enough_trials() -> None:
+    promotions = Promotions(4)
+    promotions.reached(0, 1, 2.0)
+    assert promotions.stopped(0)
+    assert promotions.next() is None
+
+
+def test_the_better_half_of_a_rung_is_due_best_first() -> None:
+    promotions = Promotions(4)
+    for trial, error in enumerate([5.0, 3.0, 4.0, 6.0]):
+        promotions.reached(trial, 1, error)
+        promotions.stopped(trial)
+    due = []
+    while (trial := promotions.next()) is not None:
+        due.append(trial)
+        promotions.resumed(trial)
+    assert due == [1, 2]
+
+
+def test_the_highest_rung_comes_first_and_a_trial_waits_at_its_highest() -> None:
+    promotions = Promotions(4)
+    for trial, error in enumerate([1.0, 2.0, 3.0, 4.0]):
+        promotions.reached(trial, 1, error)
+    for trial, error in ((2, 0.5), (3, 0.6)):
+        promotions.reached(trial, 2, error)
+    for trial in range(4):
+        promotions.stopped(trial)
+    assert promotions.next() == 2
+
+
+def test_a_trial_that_reached_no_rung_does_not_wait() -> None:
+    promotions = Promotions(9)
+    promotions.reached(0, 2, 1.0)
+    assert not promotions.stopped(0)
+
+
+def report(engine: OptunaEngine, number: int, *errors: float) -> bool:
+    """Reports a trial's epochs from the first; returns whether the last one stops it."""
+    return [
+        engine.report(number, EpochReport(epoch=epoch, training_loss=1.0, error_percent=error))
+        for epoch, error in enumerate(errors, start=1)
+    ][-1]
+
+
+def stop(engine: OptunaEngine, number: int, *errors: float) -> None:
+    """Asks for a trial that is stopped after these epochs."""
+    engine.ask(number)
+    assert report(engine, number, *errors)
+    history = tuple(
+        EpochReport(epoch=epoch, training_loss=1.0, error_percent=error) for epoch, error in enumerate(errors, start=1)
+    )
+    engine.tell(number, Outcome(state=State.PRUNED, error_percent=errors[-1], history=history))
+
+
+def test_the_engine_goes_on_with_a_trial_that_was_stopped_too_early() -> None:
+    engine = OptunaEngine(TINY, sampler="random", pruner="asha", seed=0, epochs=4)
+    engine.ask(0, given=Proposal(config=TINY.baseline))
+    assert not report(engine, 0, 2.0)
+    stop(engine, 1, 3.0)
+    stop(engine, 2, 4.0)
+    assert engine.may_resume(1)
+    assert engine.ask(3).parent is None, "one of three goes on from the rung, and that one did"
+    assert report(engine, 3, 5.0)
+    engine.tell(3, Outcome(state=State.PRUNED, error_percent=5.0, history=(EpochReport(epoch=1, training_loss=1.0),)))
+    child = engine.ask(4)
+    assert child.parent == 1, "two of four do, and it is the second"
+    assert not engine.may_resume(1)
+    assert not report(engine, 4, 3.0, 2.5), "its first epoch was judged before"
+    engine.tell(4, Outcome(state=State.COMPLETE, error_percent=2.0))
+    assert engine.ask(5).parent is None
+
+
+def test_another_pruner_stops_for_good() -> None:
+    engine = OptunaEngine(TINY, sampler="random", pruner="hyperband", seed=0, epochs=8)
+    assert engine.rungs == ()
+    engine.ask(0)
+    engine.tell(0, Outcome(state=State.PRUNED, history=(EpochReport(epoch=2, training_loss=1.0, error_percent=1.0),)))
+    assert not engine.may_resume(0)

@@ -1,0 +1,86 @@
+"""Trials that fail for real, and states that cannot be kept: the search says why, and goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.ledger import read
+from search.record import StudyRecord
+from search.storage import Place
+from search.trial import BASELINE, Cause, Phase, State
+
+pytestmark = pytest.mark.slow
+
+SPACE = """
+from spaces import TRAINING, Choice, Space
+
+
+def build(images, config, classes):
+    import keras
+
+    kernel = 99 if config["trouble"] == "shape" else 3
+    features = keras.layers.Conv2D(4, kernel)(images)
+    scale = 1e38 if config["trouble"] == "overflow" else 1.0
+    features = keras.layers.Rescaling(scale)(keras.layers.Rescaling(scale)(features))
+    return keras.layers.Dense(classes, activation="softmax")(keras.layers.Flatten()(features))
+
+
+SPACE = Space(
+    name="troubled",
+    parameters={"trouble": Choice(("none", "shape", "overflow"), "none"), **TRAINING},
+    build=build,
+)
+"""
+
+
+def run(folder: Path, *words: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs a search in a folder, in a shell that is prepared first."""
+    command = [sys.executable, "-m", "search", "run", "--study", "s", "--seed", "0", "--finalists", "0", *words]
+    line = ["bash", "-c", f'{before} exec "$@"', "bash", *command]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
+
+
+def recorded(folder: Path) -> StudyRecord:
+    return read(Place(studies_dir=folder / "studies"), "s")
+
+
+def test_a_diverging_and_an_impossible_configuration_fail_with_their_causes(
+    small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "troubled.py").write_text(SPACE)
+    fixed = [f"--fix={name}" for name in ("batch_size=200", "optimizer=adam", "learning_rate=0.001", "shift=0")]
+    data = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir))
+    done = run(
+        tmp_path, "--space", "troubled.py", *data, *fixed, "--sampler", "random", "--trials", "12", "--epochs", "2"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    by_trouble = {known.trial.config["trouble"]: known.outcome for known in recorded(tmp_path).trials}
+    assert by_trouble["shape"].cause is Cause.INVALID
+    assert "Conv2D" in by_trouble["shape"].traceback or "conv" in by_trouble["shape"].traceback.lower()
+    assert by_trouble["overflow"].cause is Cause.NOT_FINITE
+    assert len(recorded(tmp_path).trials) == 12, "neither is tried again"
+
+
+def test_a_disk_too_full_for_states_costs_the_states_alone(small_mnist: Path, cache_dir: Path, tmp_path: Path) -> None:
+    """A real limit on the size of files: the ledger stays below it, the state of the tutorial's CNN (7 MB) does not."""
+    done = run(
+        tmp_path,
+        *("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--trials", "8", "--epochs", "4"),
+        *("--no-recipes", "--sampler", "random", "--fix", "filters_1=32", "--fix", "conv_stages=1"),
+        before='ulimit -f 1000; trap "" XFSZ;',
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    record = recorded(tmp_path)
+    assert len(record.phase(Phase.SEARCH)) == 8
+    assert record.trials[0].trial.origin == BASELINE
+    assert {known.outcome.state for known in record.trials} <= {State.COMPLETE, State.PRUNED}
+    unsaved = [known for known in record.trials if "No state could be kept" in known.outcome.message]
+    assert unsaved
+    left = list((tmp_path / "studies/s/checkpoints").glob("*"))
+    assert all(path.suffix == ".npz" and path.stat().st_size < 1000 * 1024 for path in left), "no half a state"

@@ -1,0 +1,148 @@
+"""What the study does about failures: tries again, goes on, or stops and says why. The executor fails on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from doubles import InstantExecutor
+from makers import TINY, header
+
+from search.engines.optuna_engine import OptunaEngine
+from search.errors import FatalError
+from search.execution.base import Event, Finished
+from search.ledger import Ledger, read
+from search.progress import Progress
+from search.record import StudyRecord
+from search.sources import Limits, ReplicateSource, SearchSource, reclaim, settled
+from search.storage import Place
+from search.study import Crew, drive
+from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
+from search.verification import replicas
+
+Fault = Callable[[Trial], Cause | None]
+
+
+class Failing(InstantExecutor):
+    """Trials end as a rule says, whatever they trained; None lets them be."""
+
+    def __init__(self, fault: Fault, *, slots: int = 1) -> None:
+        super().__init__(slots=slots)
+        self._fault = fault
+
+    def collect(self, timeout: float) -> list[Event]:
+        trials = dict(self.running)
+        return [self._failed(event, trials[event.key]) for event in super().collect(timeout)]
+
+    def _failed(self, event: Event, trial: Trial) -> Event:
+        if not isinstance(event, Finished) or event.outcome.state is State.INTERRUPTED:
+            return event
+        cause = self._fault(trial)
+        lost = Outcome(state=State.FAILED, cause=cause, message=f"it was {cause}")
+        return event if cause is None else Finished(event.key, lost)
+
+
+def search(folder: Path, executor: InstantExecutor, *, trials: int = 6) -> StudyRecord:
+    """Runs a session of the study in a folder and returns the record."""
+    with Ledger.open(Place(studies_dir=folder), header()) as ledger:
+        reclaim(ledger)
+        engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
+        source = SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=False)
+        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
+        return ledger.read()
+
+
+def states(record: StudyRecord) -> list[State]:
+    return [known.outcome.state for known in record.trials if known.outcome]
+
+
+def only(number: int, cause: Cause) -> Fault:
+    """The trial of that number fails, and no other."""
+    return lambda trial: cause if trial.number == number else None
+
+
+@pytest.mark.parametrize("cause", [Cause.KILLED, Cause.CRASHED, Cause.HUNG])
+def test_a_fault_of_the_machine_is_tried_again_at_once_with_the_same_seed(tmp_path: Path, cause: Cause) -> None:
+    record = search(tmp_path, Failing(only(2, cause)))
+    lost, again = record.trials[2], record.trials[3]
+    assert (lost.outcome.state, lost.outcome.cause) == (State.INTERRUPTED, cause)
+    assert (again.trial.config, again.trial.seed) == (lost.trial.config, lost.trial.seed)
+    assert again.outcome.state is State.COMPLETE
+    assert len(settled(record)) == 6
+    assert len(record.trials) == 7
+
+
+def test_it_is_tried_again_within_a_bound_over_all_sessions(tmp_path: Path) -> None:
+    def unlucky(trial: Trial) -> Cause | None:
+        return Cause.KILLED if trial.number > 0 and trial.seed == seeds[-1] else None
+
+    seeds = [search(tmp_path, InstantExecutor(), trials=1).trials[0].trial.seed]
+    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+        engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
+        trial = SearchSource(engine, ledger, limits=Limits(trials=2), recipes=False).next()
+        assert trial is not None
+        seeds.append(trial.seed)
+    record = search(tmp_path, Failing(unlucky), trials=4)
+    tries = [known.outcome.state for known in record.trials if known.trial.seed == seeds[-1]]
+    assert tries == [State.INTERRUPTED, State.INTERRUPTED, State.FAILED]
+    assert len(settled(record)) == 4
+
+
+@pytest.mark.parametrize("cause", [Cause.NOT_FINITE, Cause.OUT_OF_MEMORY, Cause.INVALID, Cause.TRIAL_TIMEOUT])
+def test_a_fault_of_the_configuration_is_never_tried_again(tmp_path: Path, cause: Cause) -> None:
+    record = search(tmp_path, Failing(only(2, cause)))
+    assert states(record).count(State.FAILED) == 1
+    assert record.trials[2].outcome.cause is cause
+    assert len({known.trial.seed for known in record.trials}) == len(record.trials) == 6
+
+
+@pytest.mark.parametrize("cause", [Cause.DISK_FULL, Cause.DATA])
+def test_what_would_fail_every_trial_stops_the_study_which_goes_on_later(tmp_path: Path, cause: Cause) -> None:
+    with pytest.raises(FatalError, match=f"it was {cause}") as stopped:
+        search(tmp_path, Failing(only(2, cause), slots=2))
+    assert "un the same command again" in stopped.value.hint
+    record = read(Place(studies_dir=tmp_path), "study")
+    assert all(known.outcome is not None for known in record.trials), "what ran beside was recorded"
+    assert (record.trials[2].outcome.state, record.trials[2].outcome.cause) == (State.INTERRUPTED, cause)
+    whole = search(tmp_path, InstantExecutor(slots=2))
+    assert len(settled(whole)) == 6
+    again = [known for known in settled(whole) if known.trial.seed == record.trials[2].trial.seed]
+    assert [known.outcome.state for known in again] == [State.COMPLETE]
+
+
+@pytest.mark.parametrize("cause", [Cause.INVALID, Cause.KILLED])
+def test_three_alike_at_the_start_stop_the_study_with_the_cause(tmp_path: Path, cause: Cause) -> None:
+    with pytest.raises(FatalError, match=f"ended alike.*{cause}"):
+        search(tmp_path, Failing(lambda trial: cause))
+    assert len(read(Place(studies_dir=tmp_path), "study").trials) == 3
+
+
+def test_failures_of_several_causes_at_the_start_are_not_alike(tmp_path: Path) -> None:
+    causes = [Cause.INVALID, Cause.NOT_FINITE, Cause.ERROR, Cause.INVALID]
+    record = search(tmp_path, Failing(lambda trial: dict(enumerate(causes)).get(trial.number)))
+    assert states(record) == [State.FAILED] * 4 + [State.COMPLETE] * 2
+
+
+def test_failures_that_are_quicker_than_the_first_trials_stop_nothing(tmp_path: Path) -> None:
+    """With many workers what fails fails first; it says nothing of the rest."""
+    record = search(tmp_path, Failing(lambda trial: Cause.INVALID if trial.number > 0 else None, slots=5), trials=9)
+    assert states(record) == [State.COMPLETE] + [State.FAILED] * 8
+
+
+def test_failures_after_a_success_stop_nothing(tmp_path: Path) -> None:
+    record = search(tmp_path, Failing(lambda trial: None if trial.origin == BASELINE else Cause.INVALID))
+    assert states(record) == [State.COMPLETE] + [State.FAILED] * 5
+
+
+def test_a_verification_run_that_a_fault_of_the_machine_ended_is_tried_again(tmp_path: Path) -> None:
+    search(tmp_path, InstantExecutor())
+    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+        waiting = replicas(ledger.read(), count=1, replicates=2)
+        crew = Crew(executor=Failing(only(1, Cause.KILLED)), ledger=ledger, listener=Progress(), stop=lambda: None)
+        drive(ReplicateSource(waiting), crew)
+        record = ledger.read()
+    assert replicas(record, count=1, replicates=2) == []
+    runs = record.phase(Phase.VERIFICATION)
+    assert [known.outcome.state for known in runs].count(State.INTERRUPTED) == 1
+    assert len(runs) == 5
