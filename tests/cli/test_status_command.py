@@ -194,7 +194,7 @@ def test_studies_are_listed_the_last_written_first_and_unreadable_ones_with_the_
     journal = (studies_dir / "hardy" / "ledger.journal").read_text(encoding="utf-8")
     for name, content in {
         "newer": journal.replace("hardy", "newer").replace('"schema":2', '"schema":99'),
-        "damaged": journal.replace("hardy", "damaged") + "garbage\nmore garbage\n",
+        "damaged": "garbage\n" + journal.replace("hardy", "damaged"),
     }.items():
         (studies_dir / name).mkdir()
         (studies_dir / name / "ledger.journal").write_text(content, encoding="utf-8")
@@ -202,12 +202,12 @@ def test_studies_are_listed_the_last_written_first_and_unreadable_ones_with_the_
         os.utime(studies_dir / name / "ledger.journal", (1e9 - age, 1e9 - age))
     text = told(ls.command, studies_dir=studies_dir)
     assert "newer: The ledger of study 'newer' was written by a newer version." in text
-    assert "damaged: The ledger cannot be read." in text
+    assert "damaged: The ledger is damaged in the middle" in text
     documents = json.loads(ask(ls.command, "--json", studies_dir=studies_dir).stdout)
     assert [one["study"] for one in documents] == ["hardy", "newer", "damaged"]
     assert [one["problem"] is None for one in documents] == [True, False, False]
     assert (documents[0]["settled"], documents[0]["test_runs"]) == (5, 1)
-    with pytest.raises(FatalError, match="cannot be read"):
+    with pytest.raises(FatalError, match="damaged in the middle"):
         ask(status.command, "damaged", studies_dir=studies_dir)
 
 
