@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 from pathlib import Path
 from statistics import fmean, median
@@ -87,6 +88,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="a PNG file; by default figure.png among the results")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the contender that runs is stopped as well
     known: dict[int, dict[str, Run]] = {}
     for seed in options.seeds:
         for name in options.only:

@@ -43,7 +43,9 @@ def draw(known: dict[int, dict[str, Run]], seconds: float, path: Path) -> None:
     for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         axis(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(which="both", alpha=0.25)
-    axes.set_title("Space cnn on MNIST, two cores: the same space, data, split and time")
+    axes.set_xlim(0, seconds / 60)
+    cores = {run.made.get("cores") for runs in known.values() for run in runs.values()}
+    axes.set_title(f"Space cnn on MNIST, {'/'.join(map(str, cores))} cores: the same space, data, split and time")
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
