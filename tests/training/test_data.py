@@ -139,7 +139,7 @@ def mapped_and_changed(path: Path) -> None:
 
 
 def wait_for_a_tick(path: Path) -> None:
-    """Returns once a file that changes now gets another time than this one has; kernels count in ticks of 1 to 10 ms."""
+    """Returns once a file that changes gets another time than this one has; kernels count in ticks of 1 to 10 ms."""
     probe = path.with_suffix(".probe")
     while not probe.exists() or probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:
         probe.touch()
