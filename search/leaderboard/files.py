@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from search.errors import UserError
+from search.errors import FatalError, UserError
 from search.leaderboard.board import Board
 from search.leaderboard.formats import FORMATS
 
@@ -34,6 +35,7 @@ def write(path: Path, text: str) -> None:
 
     Raises:
         UserError: The file cannot be written.
+        FatalError: The disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +44,11 @@ def write(path: Path, text: str) -> None:
             draft.write_text(text, encoding="utf-8", newline="")
             draft.replace(path)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise FatalError(
+                f"The report cannot be written: {error.strerror}. Received: {str(path)!r}.",
+                hint="Free some space, or name another place, and run the same command again; the record is kept.",
+            ) from error
         raise UserError(
             f"The report cannot be written: {error.strerror}. Received: {str(path)!r}.",
             hint="Name a file in a folder that you may write to.",

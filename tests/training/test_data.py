@@ -1,7 +1,10 @@
+import hashlib
 import json
+import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -109,6 +112,103 @@ def test_a_worker_tells_a_damaged_cache(tmp_path: Path, content: bytes) -> None:
         assert caught.value.__cause__ is not None
         prepare(str(tmp_path / "a.npz"), tmp_path)
     assert len(open_training(info).images) == 60
+
+
+def touched(path: Path) -> None:
+    path.touch()
+
+
+def flipped(path: Path) -> None:
+    with path.open("rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([byte ^ 1]))
+
+
+def flipped_under_its_old_time(path: Path) -> None:
+    before = path.stat()
+    flipped(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def mapped_and_changed(path: Path) -> None:
+    array = np.load(path, mmap_mode="r+")
+    array[0] += 1
+    array.flush()
+
+
+def wait_for_a_tick(path: Path) -> None:
+    """Returns once a file that changes gets another time than this one has; kernels count in ticks of 1 to 10 ms."""
+    probe = path.with_suffix(".probe")
+    while not probe.exists() or probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:
+        probe.touch()
+    probe.unlink()
+
+
+HARMLESS = {
+    "nothing": lambda path: None,
+    "touched": touched,
+    "made private": lambda path: path.chmod(0o600),
+    "removed": lambda path: path.unlink(),
+    "replaced by another": lambda path: (path.rename(path.with_suffix(".old")), np.save(path, np.zeros(3))),
+}
+HARMFUL = {
+    "a flipped bit": flipped,
+    "a flipped bit under the old time": flipped_under_its_old_time,
+    "a change through a map": mapped_and_changed,
+    "cut short": lambda path: os.truncate(path, 200),
+    "emptied": lambda path: path.write_bytes(b""),
+    "grown": lambda path: path.write_bytes(path.read_bytes() + b"more"),
+}
+
+
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_what_leaves_the_mapped_file_whole_is_no_damage(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    info = prepare(save_npz(tmp_path / "a.npz"), tmp_path)
+    training = open_training(info)
+    training.verify()
+    change(Path(info.folder) / "x_train.npy")
+    training.verify()
+    assert np.array_equal(training.images[..., 0], small_arrays()["x_train"])
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train", "groups_train"])
+@pytest.mark.parametrize("is_verified", [True, False], ids=["while in use", "before it was opened"])
+@pytest.mark.parametrize("change", HARMFUL.values(), ids=HARMFUL)
+def test_damage_to_a_mapped_file_is_noticed_and_the_cache_mends_itself(
+    tmp_path: Path, change: Callable[[Path], object], is_verified: bool, name: str
+) -> None:
+    given = save_npz(tmp_path / "a.npz", groups_train=np.arange(60))
+    info = prepare(given, tmp_path)
+    training = open_training(info)
+    path = Path(info.folder) / f"{name}.npy"
+    if is_verified:
+        training.verify()
+    wait_for_a_tick(path)
+    change(path)
+    for _ in range(2):
+        with pytest.raises(FatalError, match=rf"damaged while in use.*{name}\.npy") as caught:
+            training.verify()
+    assert "mends itself" in caught.value.hint
+    assert prepare(given, tmp_path) == info
+    again = open_training(info)
+    again.verify()
+    assert np.array_equal(again.images[..., 0], small_arrays()["x_train"])
+
+
+def test_only_a_file_that_was_touched_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = prepare(save_npz(tmp_path / "a.npz"), tmp_path)
+    training, read, digest = open_training(info), list[str](), hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: (read.append(name), digest(file, name))[1])
+    for expected in (2, 2):
+        training.verify()
+        assert len(read) == expected
+    wait_for_a_tick(Path(info.folder) / "x_train.npy")
+    (Path(info.folder) / "x_train.npy").touch()
+    for expected in (3, 3):
+        training.verify()
+        assert len(read) == expected
 
 
 def test_a_worker_tells_another_data_set(small_mnist: Path, cache_dir: Path) -> None:
