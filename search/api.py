@@ -10,6 +10,7 @@ Example::
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -20,9 +21,11 @@ from search.budget import Budget, Interrupt
 from search.execution.base import Executor
 from search.execution.local import LocalExecutor
 from search.execution.ordered import OrderedExecutor
+from search.execution.packing import Basis
 from search.leaderboard.files import write_reports
 from search.leaderboard.rows import compute
 from search.ledger import Ledger, read
+from search.packing import Watch, pack
 from search.planning import NO_ENGINE, Plan, engine_for, make_plan
 from search.progress import Progress
 from search.protocol import ProtocolName
@@ -182,6 +185,8 @@ def open_session(plan: Plan, progress: Progress, shared: Shared | None = None) -
     with Ledger.open(plan.place, plan.header) as ledger, ExitStack() as own:
         interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
         reclaim(ledger)
+        if shared is None:
+            plan = _packed(plan, ledger, progress, interrupt)
         executor = shared.executor if shared else make_executor(plan, ledger.folder / "logs")
         if shared is None:
             own.enter_context(closing(executor))
@@ -192,6 +197,15 @@ def open_session(plan: Plan, progress: Progress, shared: Shared | None = None) -
             plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=progress
         )
         ledger.spend(budget.spent())
+
+
+def _packed(plan: Plan, ledger: Ledger, progress: Progress, interrupt: Interrupt) -> Plan:
+    """Returns the plan with its packing decided; a measurement counts as the study's time."""
+    record, began = ledger.read(), time.monotonic()
+    plan = pack(plan, record, Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked))
+    if plan.packing.basis is Basis.MEASURED:
+        ledger.spend(record.spent_seconds + time.monotonic() - began)
+    return plan
 
 
 def _report(session: Session, folder: Path) -> Study:
