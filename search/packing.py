@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from search.errors import UserError
-from search.execution.packing import Basis, Layout, Packing, candidates, fastest, workers_on_gpus
+from search.execution.packing import SAME_BITS, Basis, Layout, Packing, candidates, fastest, workers_on_gpus
 from search.execution.probe import ProbeError, measure_memory, measure_speed
 from search.leaderboard.files import write
 from search.planning import Plan
@@ -62,7 +62,7 @@ def pack(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
         return _on_gpus(plan, threads or plan.packing.layout.threads, watch)
     if threads is not None:
         layout = Layout(plan.settings.workers or max(1, cores() // threads), threads)
-        return plan.packed(Packing(layout=layout, basis=Basis.RECORDED))
+        return plan.packed(Packing(layout=layout, basis=Basis.RECORDED, note=SAME_BITS))
     return _on_cores(plan, watch) if plan.packing.basis is Basis.OPEN else plan
 
 
@@ -87,7 +87,7 @@ def _on_cores(plan: Plan, watch: Watch) -> Plan:
     except ProbeError as error:
         return plan.packed(replace(plan.packing, basis=Basis.UNMEASURED, note=str(error)))
     if is_busy:
-        note = "while the machine was busy, so again next time"
+        note = "others kept the machine busy, so once more next time"
         return plan.packed(Packing(layout=fastest(speeds), basis=Basis.MEASURED, speeds=speeds, note=note))
     _keep(path, {"images_per_second": [speeds[layout] for layout in layouts]})
     return plan.packed(Packing(layout=fastest(speeds), basis=Basis.MEASURED, speeds=speeds))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from makers import complete, trial
 
+from search.errors import UserError
 from search.execution.packing import Basis, Layout, candidates, fastest
 from search.packing import Watch, pack
 from search.planning import Plan, make_plan
@@ -95,6 +98,14 @@ def test_a_measurement_that_is_stopped_leaves_a_worker_a_core(options: dict) -> 
     assert asked.layouts == candidates(cores())
     assert (packed.packing.basis, packed.packing.layout) == (Basis.UNMEASURED, Layout(cores(), 1))
     assert not list(Path(options["cache_dir"]).glob("packing/*.json"))
+
+
+def test_a_backend_that_is_not_installed_names_its_extra(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jax" else find(name))
+    with pytest.raises(UserError, match=re.escape("pip install '.[jax]'")) as refusal:
+        plan(options, backend="jax")
+    assert "--backend jax" in str(refusal.value)
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ TIE = 1.03
 bit on machines of any number of cores."""
 MOST_PER_GPU = 8
 """Most workers on one GPU: beyond that, they mostly wait for each other."""
+SAME_BITS = "errors are the same bit for bit only at an equal thread count"
+"""Why a study keeps its threads."""
 USABLE = 0.9
 """Share of a GPU's free memory that workers may take together."""
 HEADROOM = 2.0
@@ -41,7 +43,7 @@ class Basis(StrEnum):
     GIVEN = "as given"
     MEASURED = "measured now"
     REMEMBERED = "measured before"
-    RECORDED = "as the trials recorded, whose errors are the same bit for bit only so"
+    RECORDED = "as the recorded trials"
     UNMEASURED = "not measured"
 
 

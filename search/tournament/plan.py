@@ -12,7 +12,7 @@ from search import seeds
 from search.comparison.rules import Rules, study_name
 from search.engines.registry import ENGINES, EngineChoice, choose_engine
 from search.errors import UserError
-from search.execution.packing import Basis, Layout, Packing
+from search.execution.packing import SAME_BITS, Basis, Layout, Packing
 from search.ledger import now
 from search.packing import Watch, pack
 from search.planning import NO_ENGINE, Plan, command_line, default_name, make_plan
@@ -176,7 +176,8 @@ def _packed_as(plan: Plan, recorded: Rules | None) -> Plan:
     terms = recorded.terms if recorded else {}
     if plan.packing.basis is not Basis.OPEN or not {"workers", "threads"} <= terms.keys():
         return plan
-    return plan.packed(Packing(layout=Layout(terms["workers"], terms["threads"]), basis=Basis.RECORDED))
+    layout = Layout(terms["workers"], terms["threads"])
+    return plan.packed(Packing(layout=layout, basis=Basis.RECORDED, note=SAME_BITS))
 
 
 def _terms(plan: Plan, pruner: str | None) -> dict[str, object]:
