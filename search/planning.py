@@ -13,19 +13,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
-
 from search import seeds
 from search.engines.base import Engine
 from search.engines.registry import ENGINES, EngineChoice, choose_engine, make_engine
-from search.errors import UserError, unknown_name
+from search.errors import UserError, missing_extra, unknown_name
+from search.execution.packing import Basis, Layout, Packing
 from search.ledger import now, read
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.record import StudyHeader
 from search.settings import NAME, Settings
 from search.storage import Place
+from search.training import devices
 from search.training.data import DatasetInfo, open_training, prepare
-from search.training.runtime import Backend, Device, Runtime, usable_gpus, versions
+from search.training.runtime import Backend, Device, Runtime, cores, versions
 from search.training.split import assign_roles, default_split
 from search.training.task import Task
 from spaces import registry
@@ -47,16 +47,26 @@ class Plan:
     Args:
         header: The study; of an existing study of this name, its seed.
         place: Where it is kept.
-        task: What its trials share.
-        workers: Trials at a time.
+        task: What its trials share; the threads of its runtime are those of the packing.
+        packing: How many trials at a time, with how many threads each; perhaps still to be measured.
         settings: The settings it was made from, the default budget, sampler and pruner filled in.
     """
 
     header: StudyHeader
     place: Place
     task: Task
-    workers: int
+    packing: Packing
     settings: Settings
+
+    @property
+    def workers(self) -> int:
+        """Trials at a time."""
+        return self.packing.layout.workers
+
+    def packed(self, packing: Packing) -> Plan:
+        """Returns the same plan with its trials packed so."""
+        runtime = dataclasses.replace(self.task.runtime, threads=packing.layout.threads)
+        return dataclasses.replace(self, packing=packing, task=dataclasses.replace(self.task, runtime=runtime))
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -98,6 +108,7 @@ def make_plan(settings: Settings) -> Plan:
         engine_for(header)  # an unknown sampler or a missing extra is said now, before a storage is opened
     seed = _seed(settings, place, name)
     header = dataclasses.replace(header, seed=seed, command=command_line(seed))
+    packing = first_packing(settings, runtime)
     task = Task(
         protocol=protocol,
         dataset=dataset,
@@ -107,8 +118,7 @@ def make_plan(settings: Settings) -> Plan:
     )
     if protocol_name is ProtocolName.HOLDOUT:
         assign_roles(open_training(dataset), split=protocol.split, seed=protocol.split_seed)  # so is a lopsided block
-    workers = settings.workers or default_workers(runtime)
-    return Plan(header=header, place=place, task=task, workers=workers, settings=settings)
+    return Plan(header=header, place=place, task=task, packing=packing, settings=settings).packed(packing)
 
 
 def engine_for(header: StudyHeader) -> Engine:
@@ -134,33 +144,32 @@ def make_runtime(settings: Settings) -> Runtime:
     Raises:
         UserError: The backend is not installed, or a GPU was asked for and there is none it can use.
     """
-    device, backend = _choice(Device, settings.device, "device"), _choice(Backend, settings.backend, "backend")
+    backend = _choice(Backend, settings.backend, "backend")
     if importlib.util.find_spec(backend.value) is None:
-        raise UserError(f"The backend is not installed. Received: --backend {backend}.", hint=f"pip install {backend}")
-    gpus = usable_gpus(backend)
-    if device is Device.GPU and not gpus:
-        raise UserError(
-            f"There is no GPU here that {backend} can use. Received: --device gpu.",
-            hint="For TensorFlow on NVIDIA GPUs: pip install '.[cuda]'",
-        )
-    on_gpu = device is not Device.CPU and gpus > 0
+        raise missing_extra(f"--backend {backend}", backend.value)
+    device, gpus = devices.choose(settings.devices, backend)
+    on_gpu = device is Device.GPU
     return Runtime(
         backend=backend,
-        device=Device.GPU if on_gpu else Device.CPU,
-        threads=settings.threads,
+        device=device,
+        gpus=gpus,
         deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
     )
 
 
-def default_workers(runtime: Runtime) -> int:
-    """Returns one worker a GPU, or one for each ``threads`` cores this process may use."""
-    return usable_gpus(runtime.backend) if runtime.device is Device.GPU else max(1, cores() // runtime.threads)
+def first_packing(settings: Settings, runtime: Runtime) -> Packing:
+    """Returns the layout that the options say; where they leave it open, one worker a core or a GPU for now.
 
-
-def cores() -> int:
-    """Returns how many cores this process may use."""
-    affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
-    return len(affinity()) if affinity else psutil.cpu_count() or 1
+    Threads given alone leave room for so many workers; workers given alone share the cores among them.
+    """
+    workers, threads, places = settings.workers, settings.threads, cores()
+    if runtime.device is Device.GPU:
+        layout = Layout(workers or len(runtime.gpus), threads or 1)
+        return Packing(layout=layout, basis=Basis.OPEN if workers is None else Basis.GIVEN)
+    if workers is None and threads is None:
+        return Packing(layout=Layout(places, 1), basis=Basis.OPEN if places > 1 else Basis.UNMEASURED)
+    layout = Layout(workers or max(1, places // (threads or 1)), threads or max(1, places // (workers or 1)))
+    return Packing(layout=layout, basis=Basis.GIVEN)
 
 
 def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:

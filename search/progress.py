@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from search.budget import Budget
+from search.execution.packing import Layout
 from search.planning import Plan
 from search.record import StudyRecord
 from search.trial import EpochReport, Outcome, Trial
@@ -13,9 +16,12 @@ class Progress:
 
     Order of calls::
 
-        opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
+        [measuring] -> opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
             -> [replicating -> (began | ...) ...] -> [cut] -> close
     """
+
+    def measuring(self, layouts: Sequence[Layout]) -> None:
+        """How trials are packed onto this machine is measured now: these layouts, or where there are none, memory."""
 
     def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
         """The session begins; the record holds what earlier sessions found."""

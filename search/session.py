@@ -20,6 +20,7 @@ from search.execution import local
 from search.execution.base import Executor
 from search.execution.ordered import OrderedExecutor
 from search.ledger import Ledger
+from search.packing import Watch, pack
 from search.planning import Plan, engine_for
 from search.progress import Progress
 from search.protocol import ProtocolName
@@ -130,7 +131,10 @@ def open_session(
     with Ledger.open(plan.place, plan.header) as ledger, ExitStack() as own:
         interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
         reclaim(ledger)
-        budget = _budget(plan, ledger, interrupt, stopwatch(began))
+        elapsed = stopwatch(began)  # what is measured first takes of the study's time as well
+        if shared is None:
+            plan = pack(plan, ledger.read(), Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked))
+        budget = _budget(plan, ledger, interrupt, elapsed)
         executor = shared.executor if shared else make_executor(plan, ledger.folder / "logs", budget.patience)
         if shared is None:
             own.enter_context(closing(executor))

@@ -90,11 +90,15 @@ class Settings:
     keep_weights: int = _option(
         20, "Stopped trials whose weights stay on disk to go on from; others begin anew if their turn comes."
     )
-    workers: int | None = _option(None, "Trials at a time: one a core on a CPU, one a GPU, when not given.")
-    threads: int = _option(1, "Threads of each worker.")
+    workers: int | None = _option(
+        None, "Trials at a time. With --threads alone, as many as there are cores for; with neither, measured."
+    )
+    threads: int | None = _option(
+        None, "Threads of each worker. With --workers alone, its share of the cores; with neither, measured."
+    )
     ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
     backend: str = _option("tensorflow", "Keras backend: tensorflow, jax or torch.")
-    device: str = _option("auto", "auto, cpu or gpu.")
+    devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")
     storage: str | None = _option(None, "An Optuna storage URL instead of a journal file in the study's folder.")
     studies_dir: str = _option("studies", "Folder of the studies' records.")

@@ -46,7 +46,7 @@ def test_wrong_options_are_errors_with_a_remedy(tmp_path: Path) -> None:
 
 def test_the_baseline_command_repeats_and_judges(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
     command = [sys.executable, "-m", "search", "baseline", "--space", "cnn", "--repeats", "3", "--epochs", "1"]
-    command += ["--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--seed", "0"]
+    command += ["--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--seed", "0", "--threads", "1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.count("repeat ") == 3
     assert "mean" in done.stdout

@@ -55,7 +55,7 @@ def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data:
 
 
 def test_a_time_budget_holds_and_is_done_when_it_is_used(tmp_path: Path, data: tuple[str, ...]) -> None:
-    words = (*data, "--epochs", "4", "--replicates", "2")
+    words = (*data, "--epochs", "4", "--replicates", "2", "--threads", "1")
     started = time.monotonic()
     record, _ = run(tmp_path / "study", *words, "--timeout", "45s")
     assert record.exhausted_seconds == 45.0

@@ -18,7 +18,7 @@ ARENAS = ("hpobench-mlp", "fcnet", "nasbench201")
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
     "space", "dataset", "epochs", "pruner", "fix", "range", "seed", "split", "split_seed", "replicates", "workers",
-    "threads", "ordered", "backend", "device", "deterministic", "studies_dir", "reports_dir", "cache_dir",
+    "threads", "ordered", "backend", "devices", "deterministic", "studies_dir", "reports_dir", "cache_dir",
 )  # fmt: skip
 
 REPEATS = 3
@@ -119,11 +119,16 @@ def plan(given: Mapping[str, Any]) -> Tournament:
 def play(tournament: Tournament, *, quiet: bool) -> bool:
     """Runs the tournament; returns whether it was interrupted."""
     from search.cli.compare_display import BoutDisplay, describe
+    from search.cli.display import describe_measuring
+    from search.packing import Watch
     from search.progress import Progress
+    from search.tournament.plan import pack_all
     from search.tournament.run import run
 
     if quiet:
-        return run(tournament, lambda _: Progress())
+        return run(pack_all(tournament, Watch()), lambda _: Progress())
+    watch = Watch(measuring=lambda layouts: click.echo(describe_measuring(layouts), err=True))
+    tournament = pack_all(tournament, watch)
     click.echo(describe(tournament), err=True)
     return run(tournament, BoutDisplay)
 

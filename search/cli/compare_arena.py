@@ -32,7 +32,7 @@ def run(given: Mapping[str, Any], *, form: str, quiet: bool) -> None:
     from search.arena.run import run_arena
     from search.arena.tournament import Tournament
     from search.engines.registry import choose_engine, engine_names
-    from search.planning import cores
+    from search.training.runtime import cores
 
     _check(given)
     names = given["engines"] or ",".join(name for name in engine_names() if name not in NOT_BY_DEFAULT)

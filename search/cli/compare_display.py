@@ -29,12 +29,12 @@ def describe(tournament: Tournament) -> str:
     rules, bouts = tournament.rules, tournament.bouts
     plan = bouts[0].plan
     amount = f"{rules.epochs} epochs trained" if rules.epochs is not None else duration(rules.seconds or 0.0)
-    workers = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}, {plan.settings.threads} thread each"
     engines = list(dict.fromkeys(bout.engine for bout in bouts))
     return "\n".join(
         [
             f"Tournament {rules.name}: {', '.join(engines)}; {bouts[0].repeats} repeats, seed {rules.seed}",
-            f"  space {plan.header.space.name}, data {plan.header.protocol.dataset}, {workers}",
+            f"  space {plan.header.space.name}, data {plan.header.protocol.dataset}",
+            f"  {plan.packing.describe()}",
             f"  each search: {amount}, full trials of {plan.header.protocol.epochs} epochs, from the baseline alone",
             f"  then its best and the baseline are retrained with {rules.replicates} fresh seeds",
             "  and scored on the test images",

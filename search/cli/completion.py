@@ -34,7 +34,7 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
         "protocol": ("holdout", "tutorial"),
         "split": ("group", "block", "stratified"),
         "backend": ("tensorflow", "jax", "torch"),
-        "device": ("auto", "cpu", "gpu"),
+        "devices": ("auto", "cpu", "gpu"),
     }
     return known.get(option, ())
 

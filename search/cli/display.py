@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from search.budget import Budget
 from search.cli.tally import Tally, clock
+from search.execution.packing import Layout
 from search.leaderboard.board import Board
 from search.leaderboard.formats import FORMATS
 from search.planning import NO_ENGINE, Plan
@@ -32,7 +34,7 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
     """Returns what the session will do, in a few lines."""
     header, settings = plan.header, plan.settings
     what = f"space {header.space.name}, data {header.protocol.dataset}, {header.protocol.epochs} epochs a trial"
-    where = f"{plan.workers} worker{'s' if plan.workers > 1 else ''}, {settings.threads} thread each"
+    where = plan.packing.describe()
     if header.engine == NO_ENGINE:
         return (
             f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}\n  {what}\n  {where}"
@@ -46,7 +48,8 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
     lines = [
         f"Study {header.name}: {header.engine} {header.sampler}, pruner {header.pruner}, seed {header.seed}",
         f"  {what}",
-        f"  {where}; until {' or '.join(until)}",
+        f"  {where}",
+        f"  until {' or '.join(until)}",
         *_describe_limits(plan),
         *_describe_judging(plan),
     ]
@@ -61,6 +64,12 @@ def _describe_limits(plan: Plan) -> list[str]:
     if settings.trial_memory is not None:
         limits.append(f"{settings.trial_memory / 1024:.1f} GiB of memory")
     return [f"  a trial may take {' and '.join(limits)}"] if limits else []
+
+
+def describe_measuring(layouts: Sequence[Layout]) -> str:
+    """Returns what is measured before a study begins."""
+    what = f"what is faster, {' or '.join(map(str, layouts))}" if layouts else "how much GPU memory a worker takes"
+    return f"Measuring once for this space and data on this machine, {what}; --threads 1 does without"
 
 
 def _describe_judging(plan: Plan) -> list[str]:
@@ -98,6 +107,10 @@ class TerminalDisplay(Progress):
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
         self._tally: Tally | None = None
         self._drawn = 0.0
+
+    def measuring(self, layouts: Sequence[Layout]) -> None:
+        """Prints what is measured."""
+        self._print(describe_measuring(layouts))
 
     def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
         """Prints the plan and starts the live line."""
@@ -169,6 +182,7 @@ class JsonDisplay(Progress):
         """Writes the study's header."""
         self._budget = budget
         self._write("opened", study=plan.header.to_json(), recorded=len(record.trials), workers=plan.workers)
+        self._write("packed", **plan.packing.to_json())
 
     def began(self, trial: Trial) -> None:
         """Writes the trial."""

@@ -7,12 +7,15 @@ from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 
-from search.cli.display import describe_plan
+import click
+
+from search.cli.display import describe_measuring, describe_plan
 from search.cli.tally import clock
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
 from search.ledger import recorded
+from search.packing import Watch, pack
 from search.planning import Plan
 from search.protocol import ProtocolName
 from search.record import StudyRecord
@@ -24,6 +27,7 @@ from search.verification import ALL_OVER_TRAINING_SHARE
 def describe(plan: Plan) -> str:
     """Returns the plan, and the price of a baseline trial measured with all workers busy; writes no study."""
     record = recorded(plan.place, plan.header) or StudyRecord(header=plan.header, trials=())
+    plan = pack(plan, record, Watch(measuring=lambda layouts: click.echo(describe_measuring(layouts), err=True)))
     outcomes = _one_epoch_each(plan)
     build = fmean(outcome.seconds["build"] for outcome in outcomes)
     epoch = fmean(outcome.seconds["fit"] + outcome.seconds["evaluate"] for outcome in outcomes)

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from search.doctor.finding import Finding, Status, gib
 from search.doctor.subject import Subject
 from search.errors import install_command
-from search.training.runtime import Backend, gpu_count, usable_gpus
+from search.training.devices import usable_gpus, visible_gpus
+from search.training.runtime import Backend
 
 CUDA_COMMAND = {
     Backend.TENSORFLOW: install_command("cuda"),
-    Backend.JAX: "pip install 'jax[cuda12]'",
+    Backend.JAX: install_command("jax-cuda"),
     Backend.TORCH: "Install PyTorch with CUDA, as pytorch.org/get-started says for this machine.",
 }
 """What makes a backend use NVIDIA GPUs."""
@@ -85,7 +86,12 @@ def check_gpu(subject: Subject) -> Finding:
     """The GPUs: those of the machine, and those that the backend finds."""
     assert subject.devices is not None, "this check needs the backend"
     backend = Backend(subject.settings.backend)
-    seen = Seen(devices=gpu_count(), usable=usable_gpus(backend), cards=_cards(), by_backend=subject.devices.gpus)
+    seen = Seen(
+        devices=len(visible_gpus()),
+        usable=len(usable_gpus(backend)),
+        cards=_cards(),
+        by_backend=subject.devices.gpus,
+    )
     return judge(seen, backend)
 
 

@@ -12,7 +12,7 @@ from search.cgroup import cpu_quota, memory_limit
 from search.doctor.finding import Finding, Status, gib
 from search.doctor.subject import Subject
 from search.errors import FatalError
-from search.training.runtime import machine
+from search.training.runtime import cores, machine
 
 LEAST_MEMORY = 2**30
 """Bytes: what one worker takes, a little rounded up."""
@@ -20,8 +20,6 @@ LEAST_MEMORY = 2**30
 
 def check_cpu(_: Subject) -> Finding:
     """The processor, and whether the cores that are counted may be used in full."""
-    from search.planning import cores  # imports Optuna, without which the memory can be looked at all the same
-
     name, usable, quota = machine()["processor"], cores(), cpu_quota()
     found = f"{name}, {usable} of {psutil.cpu_count()} cores usable"
     details = {"name": name, "cores": psutil.cpu_count(), "usable_cores": usable, "quota_cores": quota}

@@ -22,10 +22,10 @@ from search.engines.registry import choose_engine, make_engine
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
-from search.planning import cores, default_workers, make_runtime
+from search.packing import remembered
+from search.planning import make_plan, make_runtime
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.training.data import DatasetInfo, open_training
-from search.training.runtime import Device
 from search.training.task import Task
 from search.trial import BASELINE, Outcome, Phase, Proposal, State, Trial
 from spaces.registry import SPACES
@@ -146,15 +146,10 @@ def _remedy(space: str, words: str) -> str:
 def check_workers(subject: Subject) -> Finding:
     """How many workers of how many threads a run would start by default, and whether the memory holds them."""
     assert subject.outcome is not None, "this check needs the training"
-    runtime = make_runtime(subject.settings)
-    workers, threads, available = default_workers(runtime), runtime.threads, available_memory()
-    each = int((subject.outcome.peak_memory_mib or 0.0) * 2**20)
-    why = "one for each GPU" if runtime.device is Device.GPU else f"{cores()} cores are usable"
-    of = f"{threads} thread{'s' if threads > 1 else ''} each"
-    found = (
-        f"{workers} worker{'s' if workers > 1 else ''} of {of}, since {why}; they take {gib(each * workers)} at least"
-    )
-    details = {"workers": workers, "threads": threads, "memory_bytes_each": each, "available_bytes": available}
+    packing, available = remembered(make_plan(subject.settings)), available_memory()
+    workers, each = packing.layout.workers, int((subject.outcome.peak_memory_mib or 0.0) * 2**20)
+    found = f"{packing.describe()}; they take {gib(each * workers)} at least"
+    details = {**packing.to_json(), "memory_bytes_each": each, "available_bytes": available}
     if each * workers <= available:
         return Finding(found=found, details=details)
     return Finding(

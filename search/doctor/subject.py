@@ -18,8 +18,8 @@ from spaces import registry
 from spaces.space import Space
 
 if TYPE_CHECKING:
+    from search.training.backend import Devices
     from search.training.data import DatasetInfo
-    from search.training.devices import Devices
     from search.trial import Outcome
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -43,7 +43,7 @@ class Probe:
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "search.training.devices", backend],
+            [sys.executable, "-m", "search.training.backend", backend],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -67,7 +67,7 @@ class Probe:
         Raises:
             FatalError: The backend cannot be imported; the message ends with the process's last words.
         """
-        from search.training.devices import Devices
+        from search.training.backend import Devices
 
         try:
             said, complained = self._process.communicate(timeout=PROBE_SECONDS)

@@ -31,3 +31,30 @@ class Cancel:
 
     key: Key
     cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A probe's process to coordinator: it trains at full speed, measurements can come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A probe's process to coordinator: what it measured.
+
+    Args:
+        images: Trained on; scoring them, where an epoch ended, is in the time.
+        seconds: Wall-clock seconds.
+        device_mib: Most device memory used so far, in MiB; 0 on a CPU.
+    """
+
+    images: float
+    seconds: float
+    device_mib: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A probe's process to coordinator: training failed."""
+
+    message: str

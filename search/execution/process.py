@@ -1,6 +1,6 @@
 """One worker process, the pipe to it, and what is said of a trial whose worker died.
 
-The process runs ``search.execution.worker``. Knows nothing of which trial it serves; called by the local executor.
+Knows nothing of which trial it serves; called by the local executor.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Worker:
         task: Sent to the process first.
         log: File that takes its output; TensorFlow's chatter stays out of the terminal.
         slot: Which of the executor's slots it serves; on GPUs, this decides which one it uses.
+        module: What it runs.
     """
 
-    def __init__(self, task: Task, log: Path, slot: int) -> None:
+    def __init__(self, task: Task, log: Path, slot: int, module: str = "search.execution.worker") -> None:
         self.connection, theirs = Pipe()
         self.log = log
         self.ready = False
@@ -39,7 +40,7 @@ class Worker:
         }
         with theirs, log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "search.execution.worker", str(theirs.fileno())],
+                [sys.executable, "-m", module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -12,8 +12,11 @@ from search import seeds
 from search.comparison.rules import Rules, study_name
 from search.engines.registry import ENGINES, EngineChoice, choose_engine
 from search.errors import UserError
+from search.execution.packing import SAME_BITS, Basis, Layout, Packing
 from search.ledger import now
+from search.packing import Watch, pack
 from search.planning import NO_ENGINE, Plan, command_line, default_name, make_plan
+from search.record import StudyRecord
 from search.settings import NAME, Settings
 from search.tournament.store import read_rules
 
@@ -78,9 +81,10 @@ def make_tournament(settings: Settings, *, engines: Sequence[str], repeats: int,
         raise UserError(f"A name is made of letters, digits, '.', '_' and '-'. Received: --name {name!r}.")
     shared = replace(_bounded(settings), recipes=False, finalists=0, study="tournament")
     plans = {choice.name: _plan(shared, choice) for choice in choose(engines, settings.pruner)}
-    first = next(iter(plans.values()))
-    folder = Path(settings.studies_dir) / (name or name_of(first))
+    folder = Path(settings.studies_dir) / (name or name_of(next(iter(plans.values()))))
     recorded = read_rules(folder)
+    plans = {engine: _packed_as(plan, recorded) for engine, plan in plans.items()}
+    first = next(iter(plans.values()))
     rules = Rules(
         name=folder.name,
         seed=_seed(settings, recorded),
@@ -95,6 +99,20 @@ def make_tournament(settings: Settings, *, engines: Sequence[str], repeats: int,
     command = command_line(rules.seed)
     rules = _joined(recorded, replace(rules, commands=(command,) if command else ()))
     return Tournament(rules=rules, folder=folder, bouts=tuple(_bouts(rules, plans, repeats, folder)))
+
+
+def pack_all(tournament: Tournament, watch: Watch) -> Tournament:
+    """Returns the tournament with the packing of its trials decided, the same for all studies.
+
+    Args:
+        tournament: What is done; one that was begun keeps its own.
+        watch: Who hears of a measurement.
+    """
+    first = tournament.bouts[0].plan
+    packing = pack(first, StudyRecord(header=first.header, trials=()), watch).packing
+    bouts = tuple(replace(bout, plan=bout.plan.packed(packing)) for bout in tournament.bouts)
+    terms = {**tournament.rules.terms, "workers": packing.layout.workers, "threads": packing.layout.threads}
+    return replace(tournament, rules=replace(tournament.rules, terms=terms), bouts=bouts)
 
 
 def choose(engines: Sequence[str], pruner: str | None) -> list[EngineChoice]:
@@ -151,6 +169,15 @@ def _plan(settings: Settings, choice: EngineChoice) -> Plan:
     """Returns the plan of an engine's studies; making it imports the engine's library, so that no clock counts that."""
     seed = settings.seed or 0
     return make_plan(replace(settings, engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner, seed=seed))
+
+
+def _packed_as(plan: Plan, recorded: Rules | None) -> Plan:
+    """Returns the plan packed as the tournament was that it goes on with, where the options leave that open."""
+    terms = recorded.terms if recorded else {}
+    if plan.packing.basis is not Basis.OPEN or not {"workers", "threads"} <= terms.keys():
+        return plan
+    layout = Layout(terms["workers"], terms["threads"])
+    return plan.packed(Packing(layout=layout, basis=Basis.RECORDED, note=SAME_BITS))
 
 
 def _terms(plan: Plan, pruner: str | None) -> dict[str, object]:

@@ -1,72 +1,102 @@
-"""What a backend finds here: its version, its GPUs, and whether it can be imported at all.
+"""Which GPUs there are, which of them were asked for, and how much memory they have; imports no backend.
 
-Importing a backend takes seconds and stays in the process, so this is asked in a process of its own::
-
-    python -m search.training.devices tensorflow    prints one line of JSON, the fields of ``Devices``
+Called while a run is planned. The facts come from the driver (``nvidia-ml-py``, of the extra ``cuda``), as
+``nvidia-smi`` shows them.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
 
-from search.training.runtime import Backend, versions
+from search.errors import UserError
+from search.training.runtime import Backend, Device
+
+CUDA_PACKAGE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
+"""A module that only an installation with CUDA has (for PyTorch: its own word is asked in the worker)."""
+_GPUS = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
+FORMS = "auto, cpu, gpu, or GPUs by number, such as gpu:0,1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Devices:
-    """What a backend finds.
+def choose(devices: str, backend: Backend) -> tuple[Device, tuple[str, ...]]:
+    """Returns where to compute, and on a GPU what CUDA calls those that were asked for.
 
     Args:
-        versions: Keras's and the backend's.
-        seconds: What the import took.
-        gpus: The names of its GPUs.
+        devices: One of ``FORMS``. Numbers count from 0 among the GPUs that can be seen.
+        backend: What is to use them.
+
+    Raises:
+        UserError: It is of another form, or there is no such GPU that the backend can use.
     """
-
-    versions: Mapping[str, str]
-    seconds: float
-    gpus: tuple[str, ...]
-
-
-def _tensorflow() -> list[str]:
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
-
-
-def _jax() -> list[str]:
-    import jax
-
-    return [str(device.device_kind) for device in jax.devices() if device.platform != "cpu"]
-
-
-def _torch() -> list[str]:
-    import torch
-
-    return [str(torch.cuda.get_device_name(index)) for index in range(torch.cuda.device_count())]
+    if devices not in (Device.AUTO, Device.CPU) and not _GPUS.fullmatch(devices):
+        raise UserError(f"Unknown device. Received: --devices {devices}.", hint=f"Known: {FORMS}.")
+    usable = usable_gpus(backend)
+    if devices == Device.CPU or (devices == Device.AUTO and not usable):
+        return Device.CPU, ()
+    if devices == Device.AUTO:
+        return Device.GPU, usable
+    if not usable:
+        raise UserError(
+            f"There is no GPU here that {backend} can use. Received: --devices {devices}.", hint=_remedy(backend)
+        )
+    match = _GPUS.fullmatch(devices)
+    assert match is not None
+    asked = sorted({int(number) for number in match[1].split(",")}) if match[1] else range(len(usable))
+    if missing := [number for number in asked if number >= len(usable)]:
+        last = f"gpu:0 to gpu:{len(usable) - 1}" if len(usable) > 1 else "gpu:0"
+        raise UserError(
+            f"There is no GPU {missing[0]} here. Expected: {last}. Received: --devices {devices}.",
+            hint="nvidia-smi lists them; CUDA_VISIBLE_DEVICES, where it is set, says which of them can be seen.",
+        )
+    return Device.GPU, tuple(usable[number] for number in asked)
 
 
-_GPUS: Mapping[Backend, Callable[[], list[str]]] = {
-    Backend.TENSORFLOW: _tensorflow,
-    Backend.JAX: _jax,
-    Backend.TORCH: _torch,
-}
+def visible_gpus() -> tuple[str, ...]:
+    """Returns what CUDA calls the NVIDIA devices of this machine, those alone that the environment lets be seen."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        found = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+        return tuple(sorted(found, key=int))
+    names = [name.strip() for name in named.split(",")]
+    # CUDA stops reading at the first name that means nothing, such as -1.
+    end = next((place for place, name in enumerate(names) if not name or name.startswith("-")), len(names))
+    return tuple(names[:end])
 
 
-def look(backend: Backend) -> Devices:
-    """Imports Keras and its backend, ``KERAS_BACKEND``, and returns what is found."""
-    began = time.perf_counter()
-    import keras
-
-    assert keras.backend.backend() == backend, "the caller's environment names the backend"
-    gpus = tuple(_GPUS[backend]())
-    seconds = round(time.perf_counter() - began, 2)
-    return Devices(versions=versions("keras", backend.value), seconds=seconds, gpus=gpus)
+def usable_gpus(backend: Backend) -> tuple[str, ...]:
+    """Returns the GPUs that the backend, as it is installed here, can use; does not import it."""
+    package = CUDA_PACKAGE[backend]
+    parent = package.partition(".")[0]
+    return visible_gpus() if importlib.util.find_spec(parent) and importlib.util.find_spec(package) else ()
 
 
-if __name__ == "__main__":
-    sys.stdout.write(f"\n{json.dumps(asdict(look(Backend(sys.argv[1]))))}\n")
+def free_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
+    """Returns the free memory of GPUs in MiB, as the driver counts it; None where it cannot be asked.
+
+    Args:
+        gpus: As CUDA calls them: numbers in the order of the bus, or UUIDs.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        try:
+            handles = [
+                pynvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(gpu)
+                for gpu in gpus
+            ]
+            return tuple(pynvml.nvmlDeviceGetMemoryInfo(handle).free / 2**20 for handle in handles)
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None
+
+
+def _remedy(backend: Backend) -> str:
+    extra = {Backend.TENSORFLOW: "cuda", Backend.JAX: "jax-cuda", Backend.TORCH: "torch"}[backend]
+    return f"With an NVIDIA GPU and its driver: pip install '.[{extra}]'. Without: --devices cpu."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,44 @@ from search.trial import Phase
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Subset:
+    """Some images of an array, which stays where it is: all workers share the pages of its memory map.
+
+    Args:
+        whole: (count, height, width, channels).
+        indices: Of the images that belong to the subset, sorted.
+    """
+
+    whole: np.ndarray
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self.indices)
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        """Returns a copy of the images at some places of the subset."""
+        chosen: np.ndarray = self.whole[self.indices[places]]
+        return chosen
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+        return (len(self.indices), *self.whole.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As an array's."""
+        return self.whole.dtype
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PhaseImages:
     """The images of one phase.
 
     Args:
-        fit: Trained on, (count, height, width, channels).
+        fit: Trained on, an array (count, height, width, channels) or a ``Subset`` of one; batches are picked from it by
+            an array of indices.
         fit_labels: (count,).
         score: Scored, (count, height, width, channels).
         score_labels: (count,).
@@ -26,7 +60,7 @@ class PhaseImages:
         sources: Whatever these were taken from.
     """
 
-    fit: np.ndarray
+    fit: Any
     fit_labels: np.ndarray
     score: np.ndarray
     score_labels: np.ndarray
@@ -49,24 +83,22 @@ def open_phase(phase: Phase, task: Task) -> PhaseImages:
     Raises:
         FatalError: The cache has lost or damaged them since they were prepared.
     """
-    is_holdout = phase is Phase.SEARCH and task.protocol.name is ProtocolName.HOLDOUT
     training = open_training(task.dataset)
     training.verify()
-    sources: tuple[Images, ...] = (training,)
-    if is_holdout:
-        roles = assign_roles(training, split=task.protocol.split, seed=task.protocol.split_seed)
-        fit, score = _pick(training, roles.training), _pick(training, roles.validation)
-    else:
-        fit, score = training, open_test(task.dataset)
-        score.verify()
-        sources = (fit, score)
     every_epoch = phase is not Phase.VERIFICATION
-    return PhaseImages(fit.images, fit.labels, score.images, score.labels, every_epoch, sources)
+    if phase is not Phase.SEARCH or task.protocol.name is not ProtocolName.HOLDOUT:
+        test = open_test(task.dataset)
+        test.verify()
+        return PhaseImages(training.images, training.labels, test.images, test.labels, every_epoch, (training, test))
+    roles = assign_roles(training, split=task.protocol.split, seed=task.protocol.split_seed)
+    fit, score = _subset(training.images, roles.training), _subset(training.images, roles.validation)
+    scored = score[np.arange(len(score))] if isinstance(score, Subset) else score
+    fit_labels, score_labels = training.labels[roles.training], training.labels[roles.validation]
+    return PhaseImages(fit, fit_labels, scored, score_labels, every_epoch, (training,))
 
 
-def _pick(images: Images, indices: np.ndarray) -> Images:
-    """Returns the images at sorted indices; a run of neighbours stays a view on the shared memory map."""
+def _subset(images: np.ndarray, indices: np.ndarray) -> np.ndarray | Subset:
+    """Returns the images at sorted indices; a run of neighbours is a view on the memory map."""
     if len(indices) == indices[-1] - indices[0] + 1:
-        chosen = slice(int(indices[0]), int(indices[-1]) + 1)
-        return Images(images.images[chosen], images.labels[chosen], None)
-    return Images(images.images[indices], images.labels[indices], None)
+        return images[int(indices[0]) : int(indices[-1]) + 1]
+    return Subset(images, indices)

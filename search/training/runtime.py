@@ -41,12 +41,14 @@ class Runtime:
     Args:
         backend: Keras's backend.
         device: Where to compute.
+        gpus: What CUDA calls the GPUs that workers take in turn, one each; empty on a CPU.
         threads: Threads an operation may use. Errors are reproducible bit for bit only at an equal thread count.
         deterministic: Whether operations must give the same bits each time; free on a CPU, dear on a GPU.
     """
 
     backend: Backend = Backend.TENSORFLOW
     device: Device = Device.AUTO
+    gpus: tuple[str, ...] = ()
     threads: int = 1
     deterministic: bool = True
 
@@ -54,8 +56,7 @@ class Runtime:
         """Returns the environment variables that must be set before Keras is imported.
 
         Args:
-            slot: Which of several workers it is; they take the GPUs in turn, unless the caller's environment says
-                which are to be seen.
+            slot: Which of several workers it is; they take the GPUs in turn.
         """
         variables = {
             "KERAS_BACKEND": self.backend.value,
@@ -63,11 +64,17 @@ class Runtime:
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "OMP_NUM_THREADS": str(self.threads),
+            "PJRT_NPROC": str(self.threads),  # JAX has no other way to say how many threads a CPU is to it
         }
         if self.device is Device.CPU:
-            variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-        elif (gpus := gpu_count()) and "CUDA_VISIBLE_DEVICES" not in os.environ:
-            variables["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+            return variables | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+        if self.gpus:
+            # In the order of the bus, as nvidia-smi and NVML count them.
+            variables |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": self.gpus[slot % len(self.gpus)]}
+        if self.deterministic and self.backend is Backend.JAX:
+            variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".lstrip()
+        if self.deterministic and self.backend is Backend.TORCH:
+            variables["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         return variables
 
     def configure(self) -> dict[str, Any]:
@@ -98,9 +105,8 @@ def _tensorflow(runtime: Runtime) -> dict[str, Any]:
 def _jax(runtime: Runtime) -> dict[str, Any]:
     import jax
 
-    device = jax.devices()[0]
-    name = "CPU" if device.platform == "cpu" else str(device.device_kind)
-    return {"device": name, "threads": None, "deterministic": None}  # JAX lets neither be set here
+    device = jax.devices()[0]  # threads and determinism were set by variables
+    return {"device": "CPU" if device.platform == "cpu" else str(device.device_kind)}
 
 
 def _torch(runtime: Runtime) -> dict[str, Any]:
@@ -114,20 +120,10 @@ def _torch(runtime: Runtime) -> dict[str, Any]:
 _CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH: _torch}
 
 
-CUDA_PACKAGE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
-"""A module that only an installation with CUDA has (for PyTorch: its own word is asked in the worker)."""
-
-
-def gpu_count() -> int:
-    """Returns how many NVIDIA devices this machine shows, without importing a backend."""
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
-
-
-def usable_gpus(backend: Backend) -> int:
-    """Returns how many GPUs the backend, as it is installed here, can use; does not import it."""
-    package = CUDA_PACKAGE[backend]
-    parent = package.partition(".")[0]
-    return gpu_count() if importlib.util.find_spec(parent) and importlib.util.find_spec(package) else 0
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
+    return len(affinity()) if affinity else psutil.cpu_count() or 1
 
 
 def machine() -> dict[str, Any]:

@@ -15,7 +15,20 @@ from click.testing import CliRunner
 from search.cli.compare import command, complete
 from search.engines.registry import engine_names
 
-SMALL = ("--space", "cnn", "--fix", "filters_1=8", "--dense-1", "32", "--epochs", "2", "--replicates", "2")
+SMALL = (
+    "--space",
+    "cnn",
+    "--fix",
+    "filters_1=8",
+    "--dense-1",
+    "32",
+    "--epochs",
+    "2",
+    "--replicates",
+    "2",
+    "--threads",
+    "1",
+)
 TOURNAMENT = (
     "--engines", "optuna:random,keras-tuner:hyperband", "--repeats", "2", "--trials", "3", "--seed", "5",
     "--name", "small",

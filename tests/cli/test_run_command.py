@@ -16,7 +16,7 @@ from search.ledger import read
 from search.storage import Place
 from search.trial import BASELINE, Phase, State
 
-SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2")
+SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2", "--threads", "1")
 
 
 def run(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -85,6 +85,8 @@ def test_json_lines_end_with_the_board(finished: Path) -> None:
     lines = again(finished, "--trials", "5", "--json").stdout.splitlines()
     assert json.loads(lines[-1])["leaderboard"]["schema"].startswith("leaderboard/")
     assert json.loads(lines[0])["event"] == "opened"
+    packed = json.loads(lines[1])
+    assert (packed["event"], packed["threads"], packed["basis"]) == ("packed", 1, "as given")
 
 
 def test_quiet_says_nothing_but_the_board(finished: Path) -> None:
@@ -121,7 +123,11 @@ BAD = {
     "protocol": (["--protocol", "holdup"], "holdout"),
     "split": (["--split", "groups"], "group"),
     "no groups": (["--split", "group"], "group"),
-    "device": (["--device", "tpu"], "cpu"),
+    "device": (["--devices", "tpu"], "gpu:0,1"),
+    "devices": (["--devices", "cpu,gpu"], "gpu:0,1"),
+    "gpu by no number": (["--devices", "gpu:one"], "gpu:0,1"),
+    "backend": (["--backend", "pytorch"], "torch"),
+    "threads": (["--threads", "0"], "--threads"),
     "dataset": (["--dataset", "nowhere.npz"], "nowhere.npz"),
     "fixed outside": (["--fix", "filters_1=1000"], "filters_1"),
     "unknown parameter": (["--fix", "filter_1=8"], "filters_1"),

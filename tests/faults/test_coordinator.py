@@ -37,6 +37,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "replicates": REPLICATES,
         "epochs": 12,
         "pruner": "none",
+        "threads": 1,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", "search", "run", *words, "--range", "filters_1=8:32", "--range", "conv_stages=1:2"]

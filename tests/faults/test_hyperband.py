@@ -35,6 +35,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "trials": 1 + SWEEP + MORE,
         "finalists": 0,
         "epochs": EPOCHS,
+        "threads": 1,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     small = ("--range", "filters_1=8:32", "--range", "conv_stages=1:2", "--fix", "dense_1=32")

@@ -1,0 +1,72 @@
+"""What a backend finds here: its version, its GPUs, and whether it can be imported at all.
+
+Importing a backend takes seconds and stays in the process, so this is asked in a process of its own::
+
+    python -m search.training.backend tensorflow    prints one line of JSON, the fields of ``Devices``
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from search.training.runtime import Backend, versions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Devices:
+    """What a backend finds.
+
+    Args:
+        versions: Keras's and the backend's.
+        seconds: What the import took.
+        gpus: The names of its GPUs.
+    """
+
+    versions: Mapping[str, str]
+    seconds: float
+    gpus: tuple[str, ...]
+
+
+def _tensorflow() -> list[str]:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return [str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)) for gpu in gpus]
+
+
+def _jax() -> list[str]:
+    import jax
+
+    return [str(device.device_kind) for device in jax.devices() if device.platform != "cpu"]
+
+
+def _torch() -> list[str]:
+    import torch
+
+    return [str(torch.cuda.get_device_name(index)) for index in range(torch.cuda.device_count())]
+
+
+_GPUS: Mapping[Backend, Callable[[], list[str]]] = {
+    Backend.TENSORFLOW: _tensorflow,
+    Backend.JAX: _jax,
+    Backend.TORCH: _torch,
+}
+
+
+def look(backend: Backend) -> Devices:
+    """Imports Keras and its backend, ``KERAS_BACKEND``, and returns what is found."""
+    began = time.perf_counter()
+    import keras
+
+    assert keras.backend.backend() == backend, "the caller's environment names the backend"
+    gpus = tuple(_GPUS[backend]())
+    seconds = round(time.perf_counter() - began, 2)
+    return Devices(versions=versions("keras", backend.value), seconds=seconds, gpus=gpus)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"\n{json.dumps(asdict(look(Backend(sys.argv[1]))))}\n")

@@ -1,0 +1,121 @@
+"""Keras's other backends, where they are installed: a whole search, and trials that are the same bit for bit."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from search.execution.base import Finished
+from search.execution.local import LocalExecutor
+from search.ledger import read
+from search.protocol import EvaluationProtocol, Split
+from search.storage import Place
+from search.training.data import prepare
+from search.training.runtime import Backend, Device, Runtime
+from search.training.task import Task
+from search.trial import Outcome, Phase, State, Trial
+from spaces import registry
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
+]
+CNN = registry.load("cnn")
+RICH = CNN.active(
+    {
+        **{name: domain.baseline for name, domain in CNN.parameters.items()},
+        "batch_norm": True,
+        "dropout_dense": 0.3,
+        "filters_1": 8,
+        "dense_1": 32,
+        "shift": 2,
+        "rotation": 10.0,
+        "zoom": 0.1,
+        "shear": 0.1,
+        "clean_epochs": 1,
+        "schedule": "one_cycle",
+        "optimizer": "adamw",
+        "weight_decay": 0.001,
+        "batch_size": 64,
+    }
+)
+
+
+def test_a_search_with_jax_is_searched_verified_and_gone_on_with(
+    tmp_path: Path, small_mnist: Path, cache_dir: Path
+) -> None:
+    words = [
+        "--backend",
+        "jax",
+        "--threads",
+        "1",
+        "--study",
+        "jax",
+        "--seed",
+        "0",
+        "--epochs",
+        "2",
+        "--replicates",
+        "1",
+    ]
+    words += [
+        "--dataset",
+        str(small_mnist),
+        "--cache-dir",
+        str(cache_dir),
+        "--fix",
+        "filters_1=8",
+        "--fix",
+        "dense_1=32",
+    ]
+    for trials in ("2", "3"):
+        command = [sys.executable, "-m", "search", "run", *words, "--trials", trials]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+    record = read(Place(studies_dir=tmp_path / "studies"), "jax")
+    assert [known.outcome.state for known in record.phase(Phase.SEARCH)] == [State.COMPLETE] * 3
+    for known in record.trials:
+        environment = known.outcome.environment
+        assert (environment["backend"], environment["threads"], environment["device"]) == ("jax", 1, "CPU")
+        assert "jax" in environment["versions"]
+    assert record.phase(Phase.VERIFICATION)
+
+
+def run(executor: LocalExecutor, trial: Trial) -> Outcome:
+    """Runs a trial."""
+    executor.submit(trial)
+    while executor.running:
+        for event in executor.collect(1.0):
+            if isinstance(event, Finished):
+                return event.outcome
+    raise AssertionError("it did not end")
+
+
+def numbers(outcome: Outcome) -> list[tuple[float, float | None]]:
+    assert outcome.state is not State.FAILED, outcome.traceback
+    return [(report.training_loss, report.loss) for report in outcome.history]
+
+
+def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
+    tmp_path: Path, small_mnist: Path, cache_dir: Path
+) -> None:
+    dataset = prepare(str(small_mnist), cache_dir)
+    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3)
+    runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
+    task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=runtime)
+    trial, path = {"number": 0, "config": RICH, "seed": 3, "epochs": 3}, str(tmp_path / "state.npz")
+    with closing(LocalExecutor(task, workers=1, log_dir=tmp_path)) as executor:
+        straight = run(executor, Trial(**trial))
+        run(executor, Trial(**trial, until=1, save_to=path))
+        resumed = run(executor, Trial(**trial, resume_from=path))
+        other = run(executor, Trial(**{**trial, "seed": 4}))
+    with closing(LocalExecutor(task, workers=1, log_dir=tmp_path)) as executor:
+        again = run(executor, Trial(**trial))
+    assert straight.state is State.COMPLETE
+    assert numbers(resumed) == numbers(again) == numbers(straight) != numbers(other)
+    assert [report.restored for report in resumed.history] == [True, False, False]
