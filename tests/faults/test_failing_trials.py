@@ -40,6 +40,7 @@ SPACE = Space(
 def run(folder: Path, *words: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """Runs a search in a folder, in a shell that is prepared first."""
     command = [sys.executable, "-m", "search", "run", "--study", "s", "--seed", "0", "--finalists", "0", *words]
+    command += ["--threads", "1"]
     line = ["bash", "-c", f'{before} exec "$@"', "bash", *command]
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=400, check=False)
 
