@@ -34,8 +34,8 @@ from search.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
 from search.storage import Place, lock_folder, open_storage, read_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
-SCHEMA = 2
-"""Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on."""
+SCHEMA = 3
+"""Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on. 3: rungs."""
 HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
 TRIAL, OUTCOME, REPORT = "trial", "outcome", "report "
 _LOG = logging.getLogger(__name__)

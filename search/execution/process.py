@@ -6,8 +6,10 @@ Knows nothing of which trial it serves; called by the local executor.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -72,6 +74,12 @@ class Worker:
         return self.log.read_text(encoding="utf-8", errors="replace")[-2000:].strip()
 
 
+_MEANINGS: Mapping[int, str] = {
+    signal.SIGKILL: "; it is often the kernel's, out of memory",
+    signal.SIGBUS: "; it mostly means that a file of the data cache was cut short while it was in use",
+}
+
+
 def failure(cause: Cause | None, message: str, code: int, worker: Worker) -> Outcome:
     """Returns the outcome of a trial whose worker died.
 
@@ -82,7 +90,7 @@ def failure(cause: Cause | None, message: str, code: int, worker: Worker) -> Out
         worker: The worker, for its last words.
     """
     if cause is None and code < 0:
-        cause, message = Cause.KILLED, f"The worker was killed by signal {-code}; 9 is often the kernel, out of memory."
+        cause, message = Cause.KILLED, f"The worker was killed by signal {-code}{_MEANINGS.get(-code, '')}."
     elif cause is None:
         cause, message = Cause.CRASHED, f"The worker left with exit code {code}."
     return Outcome(state=State.FAILED, cause=cause, message=message, traceback=worker.last_words(), environment={})

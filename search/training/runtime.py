@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from search.cgroup import cpu_quota
+
 
 class Device(StrEnum):
     """Where to compute; auto takes the GPUs where there are some that the backend can use."""
@@ -121,9 +123,10 @@ _CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH:
 
 
 def cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns how many cores this process may use: those it is bound to, or fewer where its container is granted less."""
     affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
-    return len(affinity()) if affinity else psutil.cpu_count() or 1
+    bound = len(affinity()) if affinity else psutil.cpu_count() or 1
+    return max(1, min(bound, int(cpu_quota() or bound)))
 
 
 def machine() -> dict[str, Any]:

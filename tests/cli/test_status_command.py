@@ -193,7 +193,7 @@ def test_no_line_is_wider_than_the_terminal(command, width: int, studies_dir: Pa
 def test_studies_are_listed_the_last_written_first_and_unreadable_ones_with_the_reason(studies_dir: Path) -> None:
     journal = (studies_dir / "hardy" / "ledger.journal").read_text(encoding="utf-8")
     for name, content in {
-        "newer": journal.replace("hardy", "newer").replace('"schema":2', '"schema":99'),
+        "newer": journal.replace("hardy", "newer").replace('"schema":3', '"schema":99'),
         "damaged": "garbage\n" + journal.replace("hardy", "damaged"),
     }.items():
         (studies_dir / name).mkdir()

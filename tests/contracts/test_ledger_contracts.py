@@ -80,8 +80,8 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_says_where(tmp_path: Path
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     place, path = _journal(tmp_path)
     text = path.read_text()
-    assert '"schema": 2' in text or '"schema":2' in text
-    path.write_text(text.replace('"schema": 2', '"schema": 99').replace('"schema":2', '"schema":99'))
+    assert '"schema": 3' in text or '"schema":3' in text
+    path.write_text(text.replace('"schema": 3', '"schema": 99').replace('"schema":3', '"schema":99'))
     with pytest.raises(UserError, match="newer version"):
         read(place, "study")
 

@@ -55,7 +55,7 @@ def test_what_this_project_requires_by_itself_and_for_an_extra() -> None:
 
 
 def test_the_extra_of_a_required_package_is_looked_through() -> None:
-    (requirement,) = requirements(PROJECT, "cuda")
+    requirement, *_ = requirements(PROJECT, "cuda")
     packages = compare([requirement])
     assert packages[0].name == "tensorflow[and-cuda]"
     assert any(package.name.startswith("nvidia-") for package in packages[1:])
