@@ -1,7 +1,8 @@
 """How long it will still take, from what trials have cost so far: pure arithmetic on what a display hears.
 
 Prices are wall-clock seconds of whole trials, pruned and failed ones included, building and compiling included, a
-worker's warming up not.
+worker's warming up not. They fall as a search goes on, since a pruner needs some trials before it prunes at all, so
+that the later half of them says more about those to come than all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from search.trial import EpochReport, Outcome, Trial
+
+LEAST_TRIALS = 5
+"""So many of the last trials count at least, as far as there are so many."""
 
 
 @dataclass(slots=True)
@@ -43,7 +47,7 @@ class Pace:
 
     def __init__(self, workers: int, *, recorded: Iterable[Outcome] = (), price: float | None = None) -> None:
         self._workers, self._expected = workers, price
-        self._prices = [seconds for outcome in recorded if (seconds := _own_seconds(outcome))]
+        self._ended = [(seconds, outcome.epochs_trained) for outcome in recorded if (seconds := _own_seconds(outcome))]
         self._running: dict[int, _Run] = {}
 
     def began(self, trial: Trial, now: float, *, is_pruned_never: bool) -> None:
@@ -64,16 +68,23 @@ class Pace:
         """
         run = self._running.pop(trial.number)
         if cost := min(now - run.began, _own_seconds(outcome) or now - run.began):
-            self._prices.append(cost)
+            self._ended.append((cost, outcome.epochs_trained))
 
     def price(self) -> float | None:
-        """Returns the mean price of a trial; before the first has ended, as running ones promise."""
-        if self._prices:
-            return fmean(self._prices)
+        """Returns the mean price of the later half of trials; before the first has ended, as running ones promise."""
+        if self._ended:
+            return fmean(seconds for seconds, _ in self._late())
         if self._expected is not None:
             return self._expected
         promised = [whole for run in self._running.values() if (whole := run.whole()) is not None]
         return fmean(promised) if promised else None
+
+    def epochs(self) -> float | None:
+        """Returns the mean epochs of the same trials; None before the first has ended, or where none trained any."""
+        return (fmean(epochs for _, epochs in self._late()) or None) if self._ended else None
+
+    def _late(self) -> list[tuple[float, int]]:
+        return self._ended[-max(LEAST_TRIALS, len(self._ended) // 2) :]
 
     def left(self, waiting: float, now: float) -> float | None:
         """Returns the seconds until the running trials and so many more have ended; None while nobody can know.

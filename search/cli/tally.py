@@ -33,6 +33,7 @@ class Tally:
         self.cut: tuple[int, float] | None = None
         self.best: float | None = None
         self.baseline: float | None = None
+        self._complete = 0
         searched = [known for known in record.phase(Phase.SEARCH) if known.outcome is not None]
         self.epochs = sum(known.outcome.epochs_trained for known in searched if known.outcome)
         self._pace = Pace(plan.workers, recorded=[known.outcome for known in settled(record) if known.outcome])
@@ -72,6 +73,7 @@ class Tally:
     def _judge(self, trial: Trial, outcome: Outcome) -> bool:
         if outcome.state is not State.COMPLETE or outcome.error_percent is None:
             return False
+        self._complete += 1
         if trial.origin == BASELINE:
             self.baseline = outcome.error_percent
         is_best = self.best is None or outcome.error_percent < self.best
@@ -105,18 +107,20 @@ class Tally:
         if settings.total_epochs is None:
             return trials, None
         left = settings.total_epochs - self.epochs - sum(trial.last_epoch for trial in running)
-        each = self.epochs / self.ended if self.ended and self.epochs else settings.epochs
-        return trials, max(0.0, left / each)
+        return trials, max(0.0, left / (self._pace.epochs() or settings.epochs))
 
     def _verification_seconds(self) -> float:
         """Returns what verification will take; before any trial has ended, what all its runs take at this pace."""
         if not self.budget.includes_verification:
             return 0.0
         settings, estimate, price = self.plan.settings, self.budget.verification_seconds(), self._pace.price()
-        if estimate or price is None:
-            return estimate
-        runs = (settings.finalists + 1) * settings.replicates
-        return runs * price * ALL_OVER_TRAINING_SHARE / self.plan.workers
+        finalists = settings.finalists if settings.trials is None else min(settings.finalists, settings.trials - 1)
+        if estimate:
+            known = min(self._complete, finalists + 1)  # the estimate is for those that there are already
+            return estimate * (finalists + 1) / max(1, known)
+        if price is None:
+            return 0.0
+        return (finalists + 1) * settings.replicates * price * ALL_OVER_TRAINING_SHARE / self.plan.workers
 
     def line(self) -> str:
         """Returns the live line; with two workers it fits into 80 columns."""

@@ -123,7 +123,7 @@ _CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH:
 
 
 def cores() -> int:
-    """Returns how many cores this process may use: those it is bound to, or fewer where its container is granted less."""
+    """Returns how many cores this process may use: those it is bound to, or as many as its container is granted."""
     affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
     bound = len(affinity()) if affinity else psutil.cpu_count() or 1
     return max(1, min(bound, int(cpu_quota() or bound)))

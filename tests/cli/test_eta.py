@@ -1,0 +1,199 @@
+"""The time that is shown as left, against what happened: whole studies on a virtual clock."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from makers import trial
+
+from search.budget import Budget, Interrupt
+from search.cli.eta import Pace
+from search.cli.tally import Tally
+from search.execution.virtual import Course, Step, VirtualExecutor
+from search.ledger import Ledger
+from search.planning import make_plan
+from search.progress import Progress
+from search.record import StudyRecord
+from search.session import Session
+from search.settings import from_mapping
+from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
+from search.verification import ALL_OVER_TRAINING_SHARE, estimate_seconds, replicas
+
+EPOCHS = 8
+TOLERANCES = {0.25: 0.35, 0.5: 0.3, 0.75: 0.15}
+"""How far what is shown as left may be off after that share of a study, as a share of its whole time; trials vary
+from 16 to 96 seconds."""
+WITH_A_PRUNER = {0.25: 1.5, 0.5: 0.75, 0.75: 0.15}
+"""The same on the side of too long where most trials will be pruned, which nobody can know while the first ones are
+trained to their ends."""
+
+
+def course(trial: Trial) -> Course:
+    """Trials of 2 to 12 seconds an epoch, by their configuration; one in thirteen fails in its third epoch."""
+    chance = random.Random(json.dumps(dict(trial.config), sort_keys=True))
+    pace = chance.choice((2.0, 3.0, 5.0, 12.0)) * (1.0 if trial.phase is Phase.SEARCH else ALL_OVER_TRAINING_SHARE)
+    floor = chance.uniform(0.5, 6.0)
+    epochs = range(1, trial.epochs + 1)
+    steps = [Step(error_percent=floor + 20.0 / epoch, seconds=pace * chance.uniform(0.8, 1.2)) for epoch in epochs]
+    if trial.phase is Phase.SEARCH and trial.number % 13 == 12:
+        return Course(steps=tuple(steps[:2]), failure=Cause.NOT_FINITE)
+    return Course(steps=tuple(steps))
+
+
+class Watched(Progress):
+    """Notes, whenever something happens, what is shown as left; the clock is the executor's."""
+
+    def __init__(self, executor: VirtualExecutor) -> None:
+        self._executor, self.shown = executor, list[tuple[float, float | None]]()
+
+    def opened(self, plan: Any, record: StudyRecord, budget: Budget) -> None:
+        self.tally = Tally(plan, record, budget)
+
+    def began(self, trial: Trial) -> None:
+        self.tally.began(trial)
+
+    def reported(self, trial: Trial, report: EpochReport) -> None:
+        self.tally.reported(trial, report)
+
+    def finished(self, trial: Trial, outcome: Outcome) -> None:
+        self.tally.finished(trial, outcome)
+
+    def replicating(self, count: int) -> None:
+        self.tally.replicating(count)
+
+    def tick(self) -> None:
+        self.shown.append((self._executor.now, self.tally.eta_seconds()))
+
+
+def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, float | None]], float]:
+    """Runs a study; returns what was shown when, and when it ended."""
+    plan = make_plan(from_mapping({"seed": 3, **options, "studies_dir": folder, "epochs": EPOCHS, "sampler": "random"}))
+    executor = VirtualExecutor(course, slots=plan.workers)
+    watched, settings = Watched(executor), plan.settings
+    with Ledger.in_memory(plan.place, plan.header) as ledger:
+
+        def verification() -> float:
+            return estimate_seconds(
+                ledger.read(), count=settings.finalists, replicates=settings.replicates, slots=plan.workers
+            )
+
+        budget = Budget(
+            ledger,
+            timeout=settings.timeout,
+            verification=verification if settings.finalists else None,
+            interrupt=(interrupt := Interrupt()),
+            elapsed=lambda: executor.now,
+        )
+        session = Session(
+            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=watched
+        )
+        watched.opened(plan, ledger.read(), budget)
+        session.search()
+        if settings.finalists:
+            session.replicate(replicas(ledger.read(), count=settings.finalists, replicates=settings.replicates))
+    return watched.shown, executor.now
+
+
+STUDIES = {
+    "trials, one worker": {"trials": 40, "workers": 1, "pruner": "none"},
+    "trials, four workers": {"trials": 60, "workers": 4, "pruner": "none"},
+    "pruned": {"trials": 60, "workers": 3, "pruner": "median"},
+    "mostly verification": {"trials": 6, "workers": 2, "pruner": "none", "finalists": 3, "replicates": 6},
+    "no verification": {"trials": 40, "workers": 2, "pruner": "none", "finalists": 0},
+    "epochs": {"total_epochs": 300, "workers": 2, "pruner": "median"},
+    "time": {"timeout": 1500, "workers": 2, "pruner": "none"},
+    "time enough": {"timeout": 50_000, "trials": 40, "workers": 2, "pruner": "none"},
+    "time too short": {"timeout": 600, "trials": 400, "workers": 2, "pruner": "none"},
+}
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_is_left_is_what_then_passes(
+    name: str, seed: int, tmp_path: Path, small_mnist: Path, cache_dir: Path
+) -> None:
+    options = {"dataset": str(small_mnist), "cache_dir": str(cache_dir), "seed": seed, **STUDIES[name]}
+    shown, whole = play(tmp_path, options)
+    for share, tolerance in TOLERANCES.items():
+        now, eta = next((now, eta) for now, eta in shown if now >= share * whole)
+        assert eta is not None
+        print(f"{name}: at {now:.0f} of {whole:.0f} s {eta:.0f} s were shown as left; {whole - now:.0f} passed")
+        too_long = WITH_A_PRUNER[share] if name == "pruned" else tolerance
+        assert -tolerance * whole < eta - (whole - now) < too_long * whole
+    timeout = options.get("timeout")
+    assert timeout is None or all(eta <= timeout - now + 1e-6 for now, eta in shown if eta and now < timeout)
+
+
+def test_the_time_budget_is_a_bound_from_the_start_and_trials_once_an_epoch_is_known(
+    tmp_path: Path, small_mnist: Path, cache_dir: Path
+) -> None:
+    where = {"dataset": str(small_mnist), "cache_dir": str(cache_dir), "workers": 1, "pruner": "none"}
+    shown, _ = play(tmp_path / "timed", {**where, "timeout": 1500})
+    assert shown[0][1] is not None
+    assert shown[0][1] <= 1500
+    shown, whole = play(tmp_path / "trials", {**where, "trials": 20})
+    assert shown[0][1] is not None, "one epoch of the baseline promises what the rest costs"
+    assert 0.2 * whole < shown[0][1] < 5 * whole
+
+
+def outcome(*seconds: float, state: State = State.COMPLETE, build: float = 0.0) -> Outcome:
+    history = tuple(EpochReport(epoch=i + 1, training_loss=1.0, seconds=value) for i, value in enumerate(seconds))
+    return Outcome(state=state, history=history, seconds={"build": build, "fit": sum(seconds)})
+
+
+def test_a_first_trial_is_priced_without_the_warming_up_of_its_worker() -> None:
+    pace = Pace(1)
+    assert pace.price() is None
+    assert pace.left(3, 0.0) is None
+    pace.began(trial(0), 0.0, is_pruned_never=True)
+    pace.finished(trial(0), outcome(2.0, 2.0, build=1.0), 15.0)
+    assert pace.price() == 5.0
+    assert pace.left(3, 15.0) == 15.0
+
+
+def test_pruned_trials_make_the_mean_cheaper_and_a_killed_one_is_priced_by_the_clock() -> None:
+    pace = Pace(1, recorded=[outcome(2.0, 2.0, 2.0, 2.0)])
+    pace.began(trial(1), 0.0, is_pruned_never=False)
+    pace.finished(trial(1), outcome(2.0, state=State.PRUNED), 2.0)
+    assert pace.price() == 5.0
+    pace.began(trial(2), 2.0, is_pruned_never=False)
+    pace.finished(trial(2), Outcome(state=State.FAILED, cause=Cause.KILLED), 7.0)
+    assert pace.price() == 5.0
+
+
+def test_a_running_trial_takes_the_rest_of_a_mean_one_and_then_goes_to_its_end() -> None:
+    pace = Pace(1, recorded=[outcome(2.0, 2.0), outcome(2.0)])  # 3 s
+    running = trial(5, origin="found")
+    pace.began(running, 0.0, is_pruned_never=False)
+    assert pace.left(0, 1.0) == 2.0
+    pace.reported(running, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
+    assert pace.left(0, 2.0) == 1.0
+    pace.reported(running, EpochReport(epoch=2, training_loss=1.0, seconds=2.0))
+    assert pace.left(0, 4.0) == 4.0
+    assert pace.left(1, 4.0) == 7.0
+    baseline = trial(6, origin=BASELINE)
+    sure = Pace(1, recorded=[outcome(1.0)])
+    sure.began(baseline, 0.0, is_pruned_never=True)
+    sure.reported(baseline, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
+    assert sure.left(0, 2.0) == 6.0
+
+
+def test_restored_epochs_cost_nothing() -> None:
+    history = (
+        EpochReport(epoch=1, training_loss=1.0, seconds=50.0, restored=True),
+        EpochReport(epoch=2, training_loss=1.0, seconds=3.0),
+    )
+    went_on = Outcome(state=State.COMPLETE, history=history, seconds={"build": 9.0, "fit": 53.0})
+    assert Pace(1, recorded=[went_on]).price() == 3.0
+
+
+def test_the_last_trials_leave_workers_without_work() -> None:
+    pace = Pace(4, recorded=[outcome(8.0)])
+    assert pace.left(8, 0.0) == 8 * 8 / 4 + 8 / 2 * 3 / 4
+    assert pace.left(1, 0.0) == 8.0
+    assert pace.left(0, 0.0) == 0.0
