@@ -133,7 +133,9 @@ def open_session(
         reclaim(ledger)
         elapsed = stopwatch(began)  # what is measured first takes of the study's time as well
         if shared is None:
-            plan = pack(plan, ledger.read(), Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked))
+            early = _budget(plan, ledger, interrupt, elapsed)
+            watch = Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked or early.is_over)
+            plan = pack(plan, ledger.read(), watch)
         budget = _budget(plan, ledger, interrupt, elapsed)
         executor = shared.executor if shared else make_executor(plan, ledger.folder / "logs", budget.patience)
         if shared is None:

@@ -103,6 +103,7 @@ STUDIES = {
     "trials, one worker": {"trials": 40, "workers": 1, "pruner": "none"},
     "trials, four workers": {"trials": 60, "workers": 4, "pruner": "none"},
     "pruned": {"trials": 60, "workers": 3, "pruner": "median"},
+    "halved": {"trials": 60, "workers": 3, "pruner": "asha"},
     "mostly verification": {"trials": 6, "workers": 2, "pruner": "none", "finalists": 3, "replicates": 6},
     "no verification": {"trials": 40, "workers": 2, "pruner": "none", "finalists": 0},
     "epochs": {"total_epochs": 300, "workers": 2, "pruner": "median"},
@@ -123,7 +124,7 @@ def test_what_is_left_is_what_then_passes(
         now, eta = next((now, eta) for now, eta in shown if now >= share * whole)
         assert eta is not None
         print(f"{name}: at {now:.0f} of {whole:.0f} s {eta:.0f} s were shown as left; {whole - now:.0f} passed")
-        too_long = WITH_A_PRUNER[share] if name == "pruned" else tolerance
+        too_long = WITH_A_PRUNER[share] if name in ("pruned", "halved") else tolerance
         assert -tolerance * whole < eta - (whole - now) < too_long * whole
     timeout = options.get("timeout")
     assert timeout is None or all(eta <= timeout - now + 1e-6 for now, eta in shown if eta and now < timeout)

@@ -33,7 +33,14 @@ class Bench:
 
     def __init__(self, folder: Path, dataset: Path, cache_dir: Path) -> None:
         self.folder = folder
-        fixed = {"dataset": dataset, "cache-dir": cache_dir, "study": "bound", "seed": 0, "pruner": "none"}
+        fixed = {
+            "dataset": dataset,
+            "cache-dir": cache_dir,
+            "study": "bound",
+            "seed": 0,
+            "pruner": "none",
+            "threads": 1,
+        }
         options = [word for name, value in fixed.items() for word in (f"--{name}", str(value))]
         self.words = [sys.executable, "-m", "search", "run", *options, *SMALL]
 
