@@ -17,7 +17,7 @@ from search.trial import Cause
 
 LOOK_SECONDS = 5.0
 """Time between two looks at the ledger; what a killed session loses of its time account at most."""
-RESERVE_MARGIN = 1.2
+RESERVE_MARGIN = 1.1
 """What is reserved for verification, in parts of its estimate. Search trials are not all measured with every worker
 busy, and a step boundary is waited for before the first run begins."""
 WARM_UP_SECONDS = 15.0
