@@ -15,6 +15,7 @@ Layout of a study's folder::
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ from search import coordinator, journal
 from search.distributions import distributions
 from search.errors import FatalError, UserError, unknown_name
 from search.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
-from search.storage import Place, lock_folder, open_storage, read_storage
+from search.storage import Commit, Place, lock_folder, open_storage, read_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 SCHEMA = 3
@@ -58,14 +59,16 @@ class Ledger:
     Args:
         place: Where studies are kept.
         header: What the study is.
-        storage: Optuna's storage.
+        storage: Optuna's storage, and what has the disk take what was written to it.
         lock: Held until the ledger is closed.
     """
 
-    def __init__(self, place: Place, header: StudyHeader, storage: BaseStorage, lock: FileLock) -> None:
+    def __init__(self, place: Place, header: StudyHeader, storage: tuple[BaseStorage, Commit], lock: FileLock) -> None:
         self.folder, self.header = place.folder(header.name), header
-        self._storage, self._lock = storage, lock
-        self._studies = {phase: _study(storage, header, phase) for phase in Phase}
+        (self._storage, self._commit), self._lock = storage, lock
+        self._studies = {phase: _study(self._storage, header, phase) for phase in Phase}
+        self._begun = {phase: len(study.get_trials(deepcopy=False)) for phase, study in self._studies.items()}
+        self._commit(True)
 
     @classmethod
     def open(cls, place: Place, header: StudyHeader) -> Ledger:
@@ -99,22 +102,27 @@ class Ledger:
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # Nobody else can reach the record, so the lock is never taken.
-        return cls(place, header, InMemoryStorage(), FileLock(place.folder(header.name) / "lock"))
+        return cls(
+            place, header, (InMemoryStorage(), lambda at_once: None), FileLock(place.folder(header.name) / "lock")
+        )
 
     def __enter__(self) -> Ledger:
         """Returns the ledger."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Lets other processes write."""
-        if self._lock.is_locked:
-            coordinator.withdraw(self.folder)
-        self._lock.release()
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Has the disk take everything, and lets other processes write."""
+        try:
+            with contextlib.suppress(*(() if kind is None else (OSError, FatalError))):  # the first error is the cause
+                self._commit(True)
+        finally:
+            if self._lock.is_locked:
+                coordinator.withdraw(self.folder)
+            self._lock.release()
 
     def begin(self, trial: Trial) -> None:
         """Records that a trial starts; its number must be the next of its phase."""
-        study = self._studies[trial.phase]
-        expected = len(study.get_trials(deepcopy=False))
+        study, expected = self._studies[trial.phase], self._begun[trial.phase]
         assert trial.number == expected, f"trial {trial.number} is not the next, {expected}"
         searched = trial.phase is Phase.SEARCH
         study.add_trial(
@@ -125,6 +133,7 @@ class Ledger:
                 user_attrs={TRIAL: dataclasses.asdict(trial)},
             )
         )
+        self._begun[trial.phase] += 1
 
     def report(self, trial: Trial, report: EpochReport) -> None:
         """Records an epoch."""
@@ -134,10 +143,15 @@ class Ledger:
             self._storage.set_trial_intermediate_value(storage_id, report.epoch, report.error_percent)
 
     def finish(self, trial: Trial, outcome: Outcome) -> None:
-        """Records how a trial ended."""
+        """Records how a trial ended, so that it is known whatever happens next."""
         self._storage.set_trial_user_attr(self._storage_id(trial), OUTCOME, outcome.to_json())
         value = outcome.error_percent if outcome.state is State.COMPLETE else None
         self._studies[trial.phase].tell(trial.number, value, _STATES[outcome.state], skip_if_finished=True)
+        self._commit(True)
+
+    def keep_up(self) -> None:
+        """Has the disk take what has waited for a moment; to be called now and then."""
+        self._commit(False)
 
     def spend(self, seconds: float) -> None:
         """Records the wall-clock seconds of all sessions together."""

@@ -5,6 +5,7 @@ Knows Optuna's storages and nothing of what is written into them; the ledger doe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage, get_storage
 from search import journal
 from search.errors import UserError
 from search.trial import Phase
+
+Commit = Callable[[bool], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Place:
     def names(self) -> list[str]:
         """Returns the names of the studies kept here."""
         if self.storage is not None:
-            found = [summary.study_name for summary in optuna.get_all_study_summaries(open_storage(self, ""))]
+            found = [summary.study_name for summary in optuna.get_all_study_summaries(open_storage(self, "")[0])]
             return sorted(name.rpartition("/")[0] for name in found if name.endswith(f"/{Phase.SEARCH.value}"))
         return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
 
@@ -58,8 +61,12 @@ class Reading:
     note: str = ""
 
 
-def open_storage(place: Place, name: str) -> BaseStorage:
+def open_storage(place: Place, name: str) -> tuple[BaseStorage, Commit]:
     """Opens a study's journal for writing, mended, or the database that holds all studies.
+
+    Returns:
+        The storage, and what has the disk take what was written to it: all of it where it is called with True, else
+        what has waited for long enough.
 
     Raises:
         UserError: The database cannot be reached; its password is not shown.
@@ -67,8 +74,9 @@ def open_storage(place: Place, name: str) -> BaseStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if place.storage is not None:
-        return _open_url(place.storage)
-    return JournalStorage(journal.Journal(place.journal(name)))
+        return _open_url(place.storage), lambda at_once: None
+    backend = journal.Journal(place.journal(name))
+    return JournalStorage(backend), lambda at_once: backend.commit(at_once=at_once)
 
 
 def read_storage(place: Place, name: str) -> Reading:
@@ -79,7 +87,7 @@ def read_storage(place: Place, name: str) -> Reading:
         FatalError: The journal is damaged in the middle.
     """
     if place.storage is not None:
-        return Reading(storage=open_storage(place, name))
+        return Reading(storage=open_storage(place, name)[0])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = place.journal(name)
     try:

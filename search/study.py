@@ -115,6 +115,7 @@ def drive(source: Source, crew: Crew) -> None:
                     fault, cause = fault or error, Cause.CANCELLED
             elif not runs[event.key].is_pruned:
                 _reported(event.report, runs[event.key], source, crew)
+        crew.ledger.keep_up()
         crew.listener.tick()
     if fault is not None:
         raise fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,11 +203,13 @@ def test_damage_done_while_a_session_writes_ends_it_with_a_message_and_the_next_
     with study(WHOLE) as (place, path):
         with Ledger.open(place, header()) as ledger:
             ledger.begin(trial(3))
+            ledger.finish(trial(3), complete(2.0))
             before = ledger.read()
             with path.open("ab") as file:
                 file.write(garbage)
+            ledger.begin(trial(4))
             with pytest.raises(FatalError, match=r"Another program changed the ledger.*is not Optuna's"):
-                ledger.finish(trial(3), complete(1.0))
+                ledger.finish(trial(4), complete(1.0))
         assert path.read_bytes().endswith(garbage), "damage was written over, or behind"
         assert seen(place) == before
         goes_on(place)
@@ -217,12 +220,32 @@ def test_a_journal_cut_or_removed_while_a_session_writes_ends_it_with_a_message(
         with Ledger.open(place, header()) as ledger:
             path.write_bytes(b"".join(LINES[:-2]))
             with pytest.raises(FatalError, match="removed or cut short"):
-                ledger.spend(20.0)
+                ledger.finish(trial(2), complete(1.0))
         with Ledger.open(place, header()) as ledger:
             path.unlink()
             with pytest.raises(FatalError, match="removed or cut short"):
-                ledger.spend(20.0)
+                ledger.finish(trial(2), complete(1.0))
         assert not path.exists(), "a new file would pass for the whole record"
+
+
+def test_what_is_reported_reaches_the_disk_together_and_an_end_at_once() -> None:
+    with study(WHOLE) as (place, path), Ledger.open(place, header()) as ledger:
+        size = path.stat().st_size
+        ledger.begin(trial(3))
+        ledger.report(trial(3), complete().history[0])
+        assert ledger.read().phase(Phase.SEARCH)[3].reports == (complete().history[0],), "known here already"
+        assert path.stat().st_size == size, "both wait for the disk"
+        ledger.finish(trial(3), complete(2.0))
+        assert seen(place) == ledger.read()
+
+
+def test_what_waits_for_the_disk_does_not_wait_long() -> None:
+    with study(WHOLE) as (place, _), Ledger.open(place, header()) as ledger:
+        ledger.begin(trial(3))
+        deadline = time.monotonic() + 5.0
+        while seen(place) != ledger.read():
+            assert time.monotonic() < deadline
+            ledger.keep_up()
 
 
 def test_what_optunas_own_tools_append_is_taken_in() -> None:

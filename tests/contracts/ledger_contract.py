@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,12 @@ class LedgerContract:
         place = self.place(tmp_path)
         with Ledger.open(place, header()) as ledger:
             ledger.begin(trial(0))
-            assert read(place, "study").trials[0].outcome is None
+            assert ledger.read().trials[0].outcome is None
+            deadline = time.monotonic() + 10.0
+            while not (seen := read(place, "study").trials):  # others see it in a moment
+                assert time.monotonic() < deadline
+                ledger.keep_up()
+            assert seen[0].outcome is None
 
     def test_a_study_is_taken_up_again(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
