@@ -11,6 +11,7 @@ from typing import Any
 from search.leaderboard.board import UNFINISHED, Row
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Difference, Estimate, Interval
+from search.trial import State
 
 
 def one_line(text: object) -> str:
@@ -70,7 +71,10 @@ def ended(row: Row) -> str:
     """Returns how the row's trial ended, and why: "failed: out of memory"."""
     state = row.state.value if row.state else UNFINISHED
     text = f"{state}: {row.cause.value}" if row.cause else state
-    return f"{text}; verification failed" if row.replicates and not row.complete else text
+    if not row.replicates or row.complete:
+        return text
+    has_failed = any(run.state is State.FAILED for run in row.replicates)
+    return f"{text}; verification failed" if has_failed else f"{text}; not verified"
 
 
 def count(value: int | None) -> str:
