@@ -6,6 +6,7 @@ second, the deadline, everything does, verification included.
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -148,10 +149,11 @@ class Budget:
             return Cause.TIMEOUT
         return Cause.CANCELLED if self._interrupt.asked else None
 
-    def enough_seconds(self) -> float:
-        """Returns a time budget with which another session would finish the verification, and search no more."""
+    def enough_seconds(self) -> int:
+        """Returns a time budget, in whole seconds, with which another session finishes the verification alone."""
         self._look(anyway=True)
-        return self.spent() + RESERVE_MARGIN * self._estimate + WARM_UP_SECONDS
+        enough = self.spent() + RESERVE_MARGIN * self._estimate + WARM_UP_SECONDS
+        return max(math.floor(enough), math.floor(self._ledger.read().exhausted_seconds) + 1)
 
     def _look(self, *, anyway: bool = False) -> None:
         """Writes the account and asks for the estimate, once in a while."""

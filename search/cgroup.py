@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 NO_LIMIT = 2**60
@@ -23,6 +25,12 @@ def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
 def memory_limit(root: Path = ROOT, own: Path = OWN) -> int | None:
     """Returns how many bytes of memory this process and those around it may use; None where nothing limits them."""
     return min(filter(None, map(_bytes, _folders("memory", root, own))), default=None)
+
+
+def available_memory() -> int:
+    """Returns how many bytes can be taken now, within the container's limit."""
+    available = int(psutil.virtual_memory().available)
+    return min(available, memory_limit() or available)
 
 
 def _folders(controller: str, root: Path, own: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ Trials write them (``search.training.checkpoint``); here they are found, and del
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,16 @@ class Checkpoints:
 
     Args:
         folder: Where they are; need not exist.
-        most: How many waiting trials may keep theirs; those that went furthest, with the least errors.
+        most: How many waiting trials may keep theirs: the best of those that wait at each epoch in turn.
     """
 
     def __init__(self, folder: Path, *, most: float) -> None:
         self._folder, self._most = folder, most
+
+    @property
+    def keeps_any(self) -> bool:
+        """Whether waiting trials may keep any."""
+        return self._most > 0
 
     def latest(self, seed: int) -> Path:
         """Returns where a running trial leaves its latest state."""
@@ -54,14 +60,18 @@ class Checkpoints:
 
     def drop(self, seed: int, *, but: Waiting | None = None) -> None:
         """Deletes the states of a trial, but the one in which it waits."""
-        for path in self._folder.glob(f"{seed}[.-]*npz"):
+        for path in self._folder.glob(f"{seed}[.-]*"):
             if but is None or path != self._kept(but):
                 path.unlink(missing_ok=True)
 
     def trim(self, waiting: Iterable[Waiting]) -> None:
         """Deletes the states of waiting trials beyond those that may be kept; these would begin anew."""
-        ranked = sorted(waiting, key=lambda one: (-one.epoch, one.error_percent))
-        for rank, one in enumerate(ranked):
+        place: Counter[int] = Counter()
+        ranked: list[tuple[int, int, Waiting]] = []
+        for one in sorted(waiting, key=lambda one: one.error_percent):
+            ranked.append((place[one.epoch], -one.epoch, one))
+            place[one.epoch] += 1
+        for rank, (_, _, one) in enumerate(sorted(ranked, key=lambda each: each[:2])):
             if rank >= self._most:
                 self._kept(one).unlink(missing_ok=True)
 

@@ -43,12 +43,16 @@ class Coordinator:
         return self.host == socket.gethostname()
 
 
+def myself() -> Coordinator:
+    """Returns the sign of this process."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Coordinator(pid=os.getpid(), host=socket.gethostname(), after_boot=_after_boot(psutil.Process()), since=now)
+
+
 def sign(folder: Path) -> None:
     """Leaves the sign of this process in a study's folder, which it has locked."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    mine = Coordinator(pid=os.getpid(), host=socket.gethostname(), after_boot=_after_boot(psutil.Process()), since=now)
     draft = folder / f"{SIGN}.tmp"
-    draft.write_text(json.dumps(asdict(mine)) + "\n", encoding="utf-8")
+    draft.write_text(json.dumps(asdict(myself())) + "\n", encoding="utf-8")
     draft.replace(folder / SIGN)
 
 
@@ -66,10 +70,11 @@ def look(folder: Path) -> Coordinator | None:
         found = Coordinator(**json.loads((folder / SIGN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return found if not found.is_near or _lives(found) else None
+    return found if not found.is_near or lives(found) else None
 
 
-def _lives(found: Coordinator) -> bool:
+def lives(found: Coordinator) -> bool:
+    """Says whether a process of this machine still runs."""
     try:
         process = psutil.Process(found.pid)
         is_same = abs(_after_boot(process) - found.after_boot) < TOLERANCE_SECONDS

@@ -28,6 +28,8 @@ from search.errors import FatalError
 Record = dict[str, Any]
 BEGINNING = b'{"op_code":'
 """How each of Optuna's lines begins."""
+CREATIONS = (0, 4)
+"""Optuna's codes for a line that makes a study or a trial, which are numbered by their order."""
 COMMIT_SECONDS = 0.2
 """How long a record may wait for the disk: what a killed coordinator loses at most, beside what it did not know yet."""
 _UNFIT = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
@@ -123,6 +125,8 @@ class Journal(BaseJournalBackend):
             return
         pending, self._pending = self._pending, []
         others = self._take_in(to_the_end=True)
+        if any(record["op_code"] in CREATIONS for record in others):  # numbers would be others when read again
+            raise self._meddled("studies or trials were added to it")
         self._file.append_logs(pending)
         self._unread += others
         self._end, self._committed = self._path.stat().st_size, time.monotonic()

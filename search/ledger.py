@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,10 @@ from search.trial import EpochReport, Outcome, Phase, State, Trial
 SCHEMA = 3
 """Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on. 3: rungs."""
 HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
+COORDINATOR = "coordinator"
+BEAT_SECONDS = 60.0
+"""How long a process that runs a study in a database may not be heard of before another may take it; it beats every
+five seconds, by its own clock."""
 TRIAL, OUTCOME, REPORT = "trial", "outcome", "report "
 _LOG = logging.getLogger(__name__)
 _STATES: Mapping[State, TrialState] = {
@@ -67,6 +72,9 @@ class Ledger:
         self.folder, self.header = place.folder(header.name), header
         (self._storage, self._commit), self._lock = storage, lock
         self._studies = {phase: _study(self._storage, header, phase) for phase in Phase}
+        self._is_shared = place.storage is not None
+        if self._is_shared:
+            self._claim()
         self._begun = {phase: len(study.get_trials(deepcopy=False)) for phase, study in self._studies.items()}
         self._commit(True)
 
@@ -114,6 +122,8 @@ class Ledger:
         """Has the disk take everything, and lets other processes write."""
         try:
             with contextlib.suppress(*(() if kind is None else (OSError, FatalError))):  # the first error is the cause
+                if self._is_shared:
+                    self._studies[Phase.SEARCH].set_user_attr(COORDINATOR, None)
                 self._commit(True)
         finally:
             if self._lock.is_locked:
@@ -125,14 +135,15 @@ class Ledger:
         study, expected = self._studies[trial.phase], self._begun[trial.phase]
         assert trial.number == expected, f"trial {trial.number} is not the next, {expected}"
         searched = trial.phase is Phase.SEARCH
-        study.add_trial(
-            create_trial(
-                state=TrialState.RUNNING,
-                params=dict(trial.config) if searched else {},
-                distributions=dict(distributions(self.header.space, trial.config)) if searched else {},
-                user_attrs={TRIAL: dataclasses.asdict(trial)},
-            )
+        begun = create_trial(
+            state=TrialState.RUNNING,
+            params=dict(trial.config) if searched else {},
+            distributions=dict(distributions(self.header.space, trial.config)) if searched else {},
+            user_attrs={TRIAL: dataclasses.asdict(trial)},
         )
+        storage_id = self._storage.create_new_trial(study._study_id, template_trial=begun)
+        if self._storage.get_trial_number_from_id(storage_id) != trial.number:
+            raise _another(self.header.name)
         self._begun[trial.phase] += 1
 
     def report(self, trial: Trial, report: EpochReport) -> None:
@@ -156,6 +167,8 @@ class Ledger:
     def spend(self, seconds: float) -> None:
         """Records the wall-clock seconds of all sessions together."""
         self._studies[Phase.SEARCH].set_user_attr(SPENT, round(seconds, 3))
+        if self._is_shared:
+            self._beat()
 
     def exhaust(self, seconds: float) -> None:
         """Records that a time budget of so many seconds was used as far as it goes, verification included."""
@@ -165,9 +178,37 @@ class Ledger:
         """Returns the study as recorded so far."""
         return _record(self.header, self._storage)
 
+    def _claim(self) -> None:
+        """Takes a study in a database for this process; its folder's lock keeps off those of this machine alone.
+
+        Raises:
+            UserError: Another process has it, and was heard of lately.
+        """
+        sign = self._studies[Phase.SEARCH].user_attrs.get(COORDINATOR)
+        if sign is not None:
+            found, beat = coordinator.Coordinator(**sign["process"]), sign["beat"]
+            if abs(time.time() - beat) < BEAT_SECONDS and (not found.is_near or coordinator.lives(found)):
+                raise UserError(
+                    f"Study {self.header.name!r} is being run by another process. "
+                    f"Received: process {found.pid} on {found.host}, since {found.since}.",
+                    hint=f"Wait for it to end, or for {BEAT_SECONDS:.0f} s if it was killed; or name another --study.",
+                )
+        self._beat()
+
+    def _beat(self) -> None:
+        sign = {"process": dataclasses.asdict(coordinator.myself()), "beat": time.time()}
+        self._studies[Phase.SEARCH].set_user_attr(COORDINATOR, sign)
+
     def _storage_id(self, trial: Trial) -> int:
         study = self._studies[trial.phase]
         return self._storage.get_trial_id_from_study_id_trial_number(study._study_id, trial.number)
+
+
+def _another(name: str) -> FatalError:
+    return FatalError(
+        f"Another process adds trials to study {name!r}.",
+        hint="Let one process alone run a study; run the same command again when the other has ended.",
+    )
 
 
 def read(place: Place, name: str) -> StudyRecord:
@@ -249,8 +290,9 @@ def _study(storage: BaseStorage, header: StudyHeader, phase: Phase) -> optuna.St
         direction="minimize",
         load_if_exists=True,
     )
-    if phase is Phase.SEARCH and HEADER not in study.user_attrs:
+    if phase is Phase.SEARCH and study.user_attrs.get(SCHEMA_KEY, 0) < SCHEMA:
         study.set_user_attr(SCHEMA_KEY, SCHEMA)
+    if phase is Phase.SEARCH and HEADER not in study.user_attrs:
         study.set_user_attr(HEADER, header.to_json())
     return study
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from search.errors import UserError
+from search.errors import SearchError
 from search.execution.packing import SAME_BITS, Basis, Layout, Packing, candidates, fastest, workers_on_gpus
 from search.execution.probe import ProbeError, measure_memory, measure_speed
 from search.leaderboard.files import write
@@ -27,7 +27,7 @@ from search.planning import Plan
 from search.record import StudyRecord
 from search.training.data import default_cache_dir
 from search.training.hashes import file_sha256
-from search.training.runtime import Device, cores, machine, versions
+from search.training.runtime import Device, cores, machine, room, versions
 from spaces import registry
 
 SHORTEST_SECONDS = 180.0
@@ -59,16 +59,16 @@ def pack(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
     """
     threads = None if plan.settings.threads is not None else recorded_threads(record)
     if plan.task.runtime.device is Device.GPU:
-        return _on_gpus(plan, threads or plan.packing.layout.threads, watch)
+        return _on_gpus(plan, threads or plan.packing.layout.threads, record, watch)
     if threads is not None:
         layout = Layout(plan.settings.workers or max(1, cores() // threads), threads)
         return plan.packed(Packing(layout=layout, basis=Basis.RECORDED, note=SAME_BITS))
-    return _on_cores(plan, watch) if plan.packing.basis is Basis.OPEN else plan
+    return _on_cores(plan, record, watch) if plan.packing.basis is Basis.OPEN else plan
 
 
 def remembered(plan: Plan) -> Packing:
     """Returns the packing that was measured here before, or the plan's own as it is; measures nothing."""
-    layouts = candidates(cores())
+    layouts = candidates(cores(), room())
     is_open = plan.packing.basis is Basis.OPEN and plan.task.runtime.device is Device.CPU
     if not is_open or (known := _speeds(_read(_path(plan)), layouts)) is None:
         return plan.packing
@@ -81,12 +81,14 @@ def recorded_threads(record: StudyRecord) -> int | None:
     return next((threads for threads in reversed(known) if threads), None)
 
 
-def _on_cores(plan: Plan, watch: Watch) -> Plan:
+def _on_cores(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
     """Chooses the fastest layout of those in question."""
-    layouts, path = candidates(cores()), _path(plan)
+    layouts, path = candidates(cores(), room()), _path(plan)
     if (known := remembered(plan)).basis is Basis.REMEMBERED:
         return plan.packed(known)
-    if not _pays(plan):
+    if len(layouts) == 1:
+        return plan.packed(Packing(layout=layouts[0], basis=Basis.UNMEASURED, note="the memory holds no more"))
+    if not _pays(plan, record):
         return plan.packed(replace(plan.packing, basis=Basis.UNMEASURED, note="a short study"))
     watch.measuring(layouts)
     is_busy = psutil.cpu_percent(interval=0.5) > BUSY_PERCENT
@@ -101,12 +103,12 @@ def _on_cores(plan: Plan, watch: Watch) -> Plan:
     return plan.packed(Packing(layout=fastest(speeds), basis=Basis.MEASURED, speeds=speeds))
 
 
-def _on_gpus(plan: Plan, threads: int, watch: Watch) -> Plan:
+def _on_gpus(plan: Plan, threads: int, record: StudyRecord, watch: Watch) -> Plan:
     """Chooses as many workers as fit into the GPUs' memory by what the baseline takes."""
     given, gpus = plan.packing, plan.task.runtime.gpus
     if given.basis is not Basis.OPEN:
         return plan.packed(replace(given, layout=Layout(given.layout.workers, threads)))
-    if not _pays(plan):
+    if not _pays(plan, record):
         return plan.packed(Packing(layout=Layout(len(gpus), threads), basis=Basis.UNMEASURED, note="a short study"))
     path = _path(plan)
     known, basis = _memory(_read(path), len(gpus)), Basis.REMEMBERED
@@ -123,13 +125,13 @@ def _on_gpus(plan: Plan, threads: int, watch: Watch) -> Plan:
     return plan.packed(Packing(layout=Layout(workers, threads), basis=basis, note=note))
 
 
-def _pays(plan: Plan) -> bool:
+def _pays(plan: Plan, record: StudyRecord) -> bool:
     """Says whether the study is long enough for a measurement: a trial for each worker at least, and some minutes."""
     settings, workers = plan.settings, plan.workers
     return (
         (settings.trials is None or settings.trials >= workers)
         and (settings.total_epochs is None or settings.total_epochs >= workers * settings.epochs)
-        and (settings.timeout is None or settings.timeout >= SHORTEST_SECONDS)
+        and (settings.timeout is None or settings.timeout - record.spent_seconds >= SHORTEST_SECONDS)
     )
 
 
@@ -171,7 +173,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _keep(path: Path, measured: dict[str, Any]) -> None:
-    with contextlib.suppress(UserError):  # a full disk: it is measured again next time
+    with contextlib.suppress(SearchError):  # a full disk: it is measured again next time
         write(path, json.dumps(measured) + "\n")
 
 

@@ -25,7 +25,7 @@ from search.settings import NAME, Settings
 from search.storage import Place
 from search.training import devices
 from search.training.data import DatasetInfo, open_training, prepare
-from search.training.runtime import Backend, Device, Runtime, cores, versions
+from search.training.runtime import Backend, Device, Runtime, cores, room, versions
 from search.training.split import assign_roles, default_split
 from search.training.task import Task
 from spaces import registry
@@ -167,7 +167,7 @@ def first_packing(settings: Settings, runtime: Runtime) -> Packing:
         layout = Layout(workers or len(runtime.gpus), threads or 1)
         return Packing(layout=layout, basis=Basis.OPEN if workers is None else Basis.GIVEN)
     if workers is None and threads is None:
-        return Packing(layout=Layout(places, 1), basis=Basis.OPEN if places > 1 else Basis.UNMEASURED)
+        return Packing(layout=Layout(min(places, room()), 1), basis=Basis.OPEN if places > 1 else Basis.UNMEASURED)
     layout = Layout(workers or max(1, places // (threads or 1)), threads or max(1, places // (workers or 1)))
     return Packing(layout=layout, basis=Basis.GIVEN)
 

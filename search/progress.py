@@ -47,7 +47,7 @@ class Progress:
     def replicating(self, count: int) -> None:
         """So many runs of chosen configurations follow: verification, or the baseline's repeats."""
 
-    def cut(self, missing: int, enough_seconds: float) -> None:
+    def cut(self, missing: int, enough_seconds: int) -> None:
         """The time was over before verification was done.
 
         Args:

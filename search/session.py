@@ -16,6 +16,7 @@ from pathlib import Path
 
 from search import goals
 from search.budget import Budget, Interrupt, stopwatch
+from search.errors import UserError
 from search.execution import local
 from search.execution.base import Executor
 from search.execution.ordered import OrderedExecutor
@@ -27,7 +28,7 @@ from search.protocol import ProtocolName
 from search.record import StudyRecord
 from search.sources import Limits, ReplicateSource, SearchSource, reclaim
 from search.study import Crew, drive
-from search.trial import Cause, Outcome, Trial
+from search.trial import BASELINE, Cause, Outcome, Phase, Trial
 from search.verification import estimate_seconds
 
 
@@ -106,6 +107,10 @@ class GoalWatch:
 
     def __init__(self, texts: Sequence[str], record: StudyRecord, listener: Progress) -> None:
         self._goals = [goals.parse(text) for text in texts]
+        self._has_baseline = any(
+            known.trial.origin == BASELINE and known.outcome is not None and goals.is_settled(known.outcome)
+            for known in record.phase(Phase.SEARCH)
+        )
         self._errors = goals.settled_errors(record)
         self.began, self.reported, self.tick = listener.began, listener.reported, listener.tick
         self._finished = listener.finished
@@ -115,12 +120,13 @@ class GoalWatch:
         """Passes it on and looks at the goals."""
         self._finished(trial, outcome)
         if goals.is_settled(outcome):
+            self._has_baseline = self._has_baseline or trial.origin == BASELINE
             self._errors.append(goals.error_of(outcome))
             self.reason = self.reason or goals.reason(self._goals, self._errors)
 
     def stop(self) -> Cause | None:
-        """Returns the cause for which the search must end, or None."""
-        return Cause.GOAL if self.reason else None
+        """Returns the cause for which the search must end, or None; never before the baseline, which rows refer to."""
+        return Cause.GOAL if self.reason and self._has_baseline else None
 
 
 @contextmanager
@@ -131,6 +137,7 @@ def open_session(
     with Ledger.open(plan.place, plan.header) as ledger, ExitStack() as own:
         interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
         reclaim(ledger)
+        _check_backend(plan, ledger.read())
         elapsed = stopwatch(began)  # what is measured first takes of the study's time as well
         if shared is None:
             early = _budget(plan, ledger, interrupt, elapsed)
@@ -146,6 +153,22 @@ def open_session(
             plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=progress
         )
         ledger.spend(budget.spent())
+
+
+def _check_backend(plan: Plan, record: StudyRecord) -> None:
+    """Refuses to go on with a study on another backend, whose errors at an equal seed are others.
+
+    Raises:
+        UserError: Its trials ran on another.
+    """
+    wanted = plan.task.runtime.backend.value
+    known = {known.outcome.environment.get("backend", wanted) for known in record.trials if known.outcome}
+    if others := sorted(known - {wanted}):
+        raise UserError(
+            f"Study {record.header.name!r} was run on another backend. Recorded: {', '.join(others)}. "
+            f"Received: --backend {wanted}.",
+            hint=f"Go on with --backend {others[0]}, or start another study with --study NAME.",
+        )
 
 
 def make_executor(plan: Plan, log_dir: Path, patience: Callable[[], float] | None = None) -> Executor:

@@ -6,6 +6,7 @@ The command line, a TOML file and the Python API all take these same names. Know
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +42,7 @@ class Settings:
     trials: int | None = _option(None, "Search trials in all; run again to finish them, or with more to go on.")
     timeout: float | None = _option(
         None,
-        "Time in all, verification included, such as 20m. 15m when neither this nor --trials is given.",
+        "Time in all, verification included, such as 20m. 15m when neither this, --trials nor --total-epochs is given.",
         kind="duration",
     )
     total_epochs: int | None = _option(
@@ -125,7 +126,7 @@ class Settings:
 
 
 def _at_least(name: str, value: float | None, least: int) -> None:
-    if value is not None and value < least:
+    if value is not None and not (value >= least and math.isfinite(value)):
         option = name.replace("_", "-")
         raise UserError(f"--{option} must be at least {least}. Received: --{option} {value:g}.")
 
@@ -207,7 +208,10 @@ def _read(known: dataclasses.Field[Any], value: Any) -> Any:  # noqa: ANN401 - a
     expected, wanted, read = _KINDS[kind]
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
         raise UserError(f"Option {known.name!r} takes {wanted}. Received: {value!r}.")
-    return read(value)
+    try:
+        return read(value)
+    except UserError as error:
+        raise UserError(f"--{known.name.replace('_', '-')}: {error.message}", hint=error.hint) from None
 
 
 def _read_pairs(value: Mapping[str, Any]) -> dict[str, Any]:

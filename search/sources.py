@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from search import seeds
 from search.checkpoints import Checkpoints, Waiting
 from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
-from search.faults import Faults, is_retried
 from search.ledger import Ledger
 from search.record import StudyRecord, TrialRecord
+from search.retries import Retries, is_retried
 from search.trial import (
     BASELINE,
     FOUND,
@@ -48,20 +48,21 @@ class SearchSource:
         recorded = record.phase(Phase.SEARCH)
         replay(engine, recorded)
         self._number = len(recorded)
-        self._faults = Faults(recorded)
+        self._retries = Retries(recorded)
         self._waiting = {known.trial.number: one for known in recorded if (one := _waiting(known))}
-        self._running: set[int] = set()
+        self._in_use: set[int] = set()  # seeds of trials that run, or will be taken up again
         self._trials_left = limits.trials - len(settled(record))
         self._epochs_left = limits.epochs - sum(_cost(known.outcome) for known in recorded if known.outcome)
         self._given = deque(_starts(header.space, record, recipes=recipes))
+        self._in_use.update(start.seed for start in self._given if start.seed is not None)
         self._forget()
-        self._checkpoints.sweep(self._waiting.values(), [start.seed for start in self._given if start.seed is not None])
+        self._checkpoints.sweep(self._waiting.values(), self._in_use)
         self._checkpoints.trim(self._waiting.values())
         self.exhausted = False
 
     def next(self) -> Trial | None:
         """Returns the next trial, or None when the budget is spent, or nothing is left to try or can be tried yet."""
-        if self._trials_left <= 0 or self._epochs_left <= 0 or self.exhausted:
+        if self._trials_left <= 0 or self._epochs_left <= 0 or (self.exhausted and not self._given):
             return None
         try:
             trial = self._trial(self._given.popleft() if self._given else Start())
@@ -73,19 +74,16 @@ class SearchSource:
         self._trials_left -= 1
         self._epochs_left -= trial.last_epoch  # as long as it runs; then what it trained
         self._number += 1
-        self._running.add(trial.seed)
+        self._in_use.add(trial.seed)
         return trial
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
-        """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are.
-
-        Nor is a trial for epochs that it came with: it was judged by them when they were trained.
-        """
-        return self._engine.report(trial.number, report) and trial.origin == FOUND and not report.restored
+        """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are."""
+        return self._engine.report(trial.number, report) and trial.origin == FOUND
 
     def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
-        """Returns the outcome as it counts; see ``search.faults``."""
-        return self._faults.settle(trial, outcome)
+        """Returns the outcome as it counts; see ``search.retries``."""
+        return self._retries.settle(trial, outcome)
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine; an interrupted trial does not count.
@@ -94,31 +92,32 @@ class SearchSource:
         paused or stopped trial, while the engine may go on from it.
 
         Raises:
-            FatalError: The study cannot go on; see ``search.faults``.
+            FatalError: The study cannot go on; see ``search.retries``.
         """
         self._engine.tell(trial.number, outcome)
-        self._running.discard(trial.seed)
         self._epochs_left += trial.last_epoch - _cost(outcome)
         if outcome.state is State.INTERRUPTED:
             self._trials_left += 1
-        elif one := _waiting(TrialRecord(trial=trial, outcome=outcome)):
-            self._waiting[trial.number] = one
-            self._checkpoints.drop(trial.seed, but=one)
         else:
-            self._checkpoints.drop(trial.seed)
+            self._in_use.discard(trial.seed)
+            self._keep(TrialRecord(trial=trial, outcome=outcome))
         if is_retried(outcome):
             self._given.appendleft(Start(proposal=trial.proposal, origin=trial.origin, seed=trial.seed))
         self._forget()
-        self._checkpoints.trim(one for one in self._waiting.values() if one.seed not in self._running)
-        self._faults.check(trial, outcome)
+        self._checkpoints.trim(one for one in self._waiting.values() if one.seed not in self._in_use)
+        self._retries.check(trial, outcome)
+
+    def _keep(self, ended: TrialRecord) -> None:
+        """Keeps the state of a trial that another may go on from, and deletes every other one of it."""
+        if (one := _waiting(ended)) is not None:
+            self._waiting[ended.trial.number] = one
+        self._checkpoints.drop(ended.trial.seed, but=one)
 
     def _forget(self) -> None:
         """Deletes the states of waiting trials that nothing will go on from any more."""
         for number in [number for number in self._waiting if not self._engine.may_resume(number)]:
             gone = self._waiting.pop(number)
-            still = {one.seed for one in self._waiting.values()} | self._running
-            still |= {start.seed for start in self._given if start.seed is not None}
-            if gone.seed not in still:
+            if gone.seed not in {one.seed for one in self._waiting.values()} | self._in_use:
                 self._checkpoints.drop(gone.seed)
 
     def _trial(self, start: Start) -> Trial:
@@ -135,7 +134,7 @@ class SearchSource:
             until=proposal.until,
             parent=proposal.parent,
             notes=proposal.notes,
-            rungs=self._engine.rungs if start.origin == FOUND else (),
+            rungs=self._engine.rungs if start.origin == FOUND and self._checkpoints.keeps_any else (),
             origin=start.origin,
             resume_from=self._checkpoints.to_resume(seed),
             save_to=str(self._checkpoints.latest(seed)),
@@ -208,7 +207,7 @@ def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
     interrupted = [known.trial for known in record.phase(Phase.SEARCH) if known.trial.number not in numbers]
     starts += [Start(proposal=trial.proposal, origin=trial.origin) for trial in interrupted]
     seeds_of = {_key(trial.proposal): trial.seed for trial in interrupted}
-    unique: dict[tuple[str, int | None], Start] = {}
+    unique: dict[tuple[str, int | None, int | None], Start] = {}
     for start in starts:
         assert start.proposal is not None
         key = _key(start.proposal)
@@ -216,9 +215,9 @@ def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
     return [start for key, start in unique.items() if key not in done]
 
 
-def _key(proposal: Proposal) -> tuple[str, int | None]:
+def _key(proposal: Proposal) -> tuple[str, int | None, int | None]:
     """Returns what two proposals share when they ask for the same training."""
-    return (identity(proposal.config), proposal.until)
+    return (identity(proposal.config), proposal.until, proposal.parent)
 
 
 class ReplicateSource:
@@ -230,7 +229,7 @@ class ReplicateSource:
     """
 
     def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = ()) -> None:
-        self._trials, self._faults = deque(trials), Faults(recorded)
+        self._trials, self._retries = deque(trials), Retries(recorded)
         self._number = trials[-1].number + 1 if trials else 0
 
     def next(self) -> Trial | None:
@@ -242,19 +241,19 @@ class ReplicateSource:
         return False
 
     def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
-        """Returns the outcome as it counts; see ``search.faults``."""
-        return self._faults.settle(trial, outcome)
+        """Returns the outcome as it counts; see ``search.retries``."""
+        return self._retries.settle(trial, outcome)
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Puts a trial that is to be tried again at the end of the list.
 
         Raises:
-            FatalError: The study cannot go on; see ``search.faults``.
+            FatalError: The study cannot go on; see ``search.retries``.
         """
         if is_retried(outcome):
             self._trials.append(dataclasses.replace(trial, number=self._number))
             self._number += 1
-        self._faults.check(trial, outcome)
+        self._retries.check(trial, outcome)
 
 
 def reclaim(ledger: Ledger) -> int:

@@ -87,6 +87,7 @@ def read_storage(place: Place, name: str) -> Reading:
         FatalError: The journal is damaged in the middle.
     """
     if place.storage is not None:
+        _check_file(place.storage)
         return Reading(storage=open_storage(place, name)[0])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = place.journal(name)
@@ -98,6 +99,13 @@ def read_storage(place: Place, name: str) -> Reading:
         return Reading(storage=storage)
     note = f"The ledger is damaged from line {damage.line} on, and was read up to there: {path}. "
     return Reading(storage=storage, note=f"{note}The study's next run mends it.")
+
+
+def _check_file(url: str) -> None:
+    """Refuses to read a database file that does not exist, which Optuna would make."""
+    _, is_sqlite, path = url.partition("sqlite:///")
+    if is_sqlite and not Path(path).exists():
+        raise UserError(f"There is no such database. Received: --storage {url}.", hint="A run makes it.")
 
 
 def _open_url(url: str) -> BaseStorage:

@@ -141,7 +141,8 @@ def _finished(outcome: Outcome, run: _Run, source: Source, crew: Crew) -> None:
     at = None if crew.clock is None else round(crew.clock(), 3)
     outcome = dataclasses.replace(outcome, history=tuple(run.reports), error_percent=error, at_seconds=at)
     if run.is_pruned:
-        outcome = dataclasses.replace(outcome, state=State.PRUNED, cause=None, message="", traceback="")
+        message = "" if outcome.message == Cause.CANCELLED.value else outcome.message
+        outcome = dataclasses.replace(outcome, state=State.PRUNED, cause=None, message=message, traceback="")
     outcome = source.settle(run.trial, outcome)
     crew.ledger.finish(run.trial, outcome)
     crew.listener.finished(run.trial, outcome)

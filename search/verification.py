@@ -94,9 +94,10 @@ def estimate_seconds(record: StudyRecord, *, count: int, replicates: int, slots:
         replicates: Fresh seeds each.
         slots: Trials at a time.
     """
-    if count == 0:
-        return 0.0
-    measured = {known.trial.number: _seconds(known) for known in finalists(record, count)}
+    chosen = finalists(record, count)
+    if count == 0 or not any(known.trial.origin == BASELINE for known in chosen):
+        return 0.0  # without the baseline, which is still in training, there is nothing to compare with
+    measured = {known.trial.number: _seconds(known) for known in chosen}
     waiting = replicas(record, count=count, replicates=replicates)
     each = [measured[trial.of] for trial in waiting if trial.of is not None]
     # While the last trials run some slots stand empty: on average half of the longest trial.

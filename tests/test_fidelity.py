@@ -92,13 +92,16 @@ def test_with_no_room_for_states_promoted_trials_begin_anew(tmp_path: Path) -> N
     assert names(tmp_path) == set()
 
 
-@pytest.mark.parametrize("looks", [7, 23, 40, 71])
+@pytest.mark.parametrize("looks", [7, 23, 40, 55, 71])
 def test_a_study_that_was_stopped_ends_with_everything_trained_once(tmp_path: Path, looks: int) -> None:
     running = executor()
     asha(tmp_path, running, looks=looks)
     asha(tmp_path, running, looks=looks)
+    stopped = [known.trial for known in asha(tmp_path, running, looks=0).trials if known.outcome.cause]
     record = asha(tmp_path, running)
     assert len(settled(record)) == 24
+    again = {(known.trial.seed, known.trial.parent) for known in settled(record)}
+    assert {(trial.seed, trial.parent) for trial in stopped} <= again, "promoted ones too go on"
     trained = Counter(
         (known.trial.seed, r.epoch) for known in record.trials for r in known.outcome.history if not r.restored
     )

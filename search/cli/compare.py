@@ -106,7 +106,7 @@ def plan(given: Mapping[str, Any]) -> Tournament:
     from search.settings import from_mapping, parse_duration
     from search.tournament.plan import make_tournament
 
-    shared = gather({name: given[name] for name in OPTIONS}, extra=given["extra"])
+    shared = gather({name: given[name] for name in OPTIONS}, extra=given["extra"], command="compare")
     bounds = {name: given[name] for name in ("trials", "total_epochs") if given[name] is not None}
     if given["budget"] is not None:
         bounds["timeout"] = parse_duration(given["budget"])

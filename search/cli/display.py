@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +25,8 @@ from search.planning import NO_ENGINE, Plan
 from search.progress import Progress
 from search.protocol import ProtocolName
 from search.record import StudyRecord
+from search.retries import is_retried
+from search.session import is_verified
 from search.sources import settled
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
@@ -43,7 +44,8 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
     if settings.total_epochs is not None:
         until.append(f"{settings.total_epochs} epochs of all trials together")
     if settings.timeout is not None:
-        until.append(f"{clock(settings.timeout)} in all, verification included")
+        included = ", verification included" if is_verified(plan) else ""
+        until.append(f"{clock(settings.timeout)} in all{included}")
     until += settings.stop_when
     lines = [
         f"Study {header.name}: {header.engine} {header.sampler}, pruner {header.pruner}, seed {header.seed}",
@@ -68,7 +70,9 @@ def _describe_limits(plan: Plan) -> list[str]:
 
 def describe_measuring(layouts: Sequence[Layout]) -> str:
     """Returns what is measured before a study begins."""
-    what = f"what is faster, {' or '.join(map(str, layouts))}" if layouts else "how much GPU memory a worker takes"
+    if not layouts:
+        return "Measuring once here how much GPU memory a worker takes; --workers N does without"
+    what = f"what is faster, {' or '.join(map(str, layouts))}"
     return f"Measuring once for this space and data on this machine, {what}; --threads 1 does without"
 
 
@@ -92,8 +96,10 @@ def describe_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     parts = [f"{what}  {trial.origin}  {outcome.state.value}"]
     if outcome.error_percent is not None:
         parts.append(f"{kind} error {outcome.error_percent:.2f} %{' (best)' if is_best else ''}")
-    if outcome.state is State.FAILED:
+    if outcome.state is State.FAILED or is_retried(outcome):
         parts.append(outcome.message)
+    if is_retried(outcome):
+        parts.append("tried again")
     after = f" after {trial.parent}" if trial.parent is not None else ""
     parts.append(f"{outcome.epochs_trained} epochs{after} in {outcome.seconds_trained:.0f} s")
     return "  ".join(parts)
@@ -143,7 +149,7 @@ class TerminalDisplay(Progress):
         self._now.goal = reason
         self._print(f"Goal reached: {reason}")
 
-    def cut(self, missing: int, enough_seconds: float) -> None:
+    def cut(self, missing: int, enough_seconds: int) -> None:
         """Notes it."""
         self._now.cut = (missing, enough_seconds)
 
@@ -178,6 +184,13 @@ class TerminalDisplay(Progress):
 class JsonDisplay(Progress):
     """A JSON object a line on standard output for each thing that happens."""
 
+    def __init__(self) -> None:
+        self._budget: Budget | None = None
+
+    def measuring(self, layouts: Sequence[Layout]) -> None:
+        """Writes what is measured before the study begins."""
+        self._write("measuring", layouts=[dataclasses.asdict(layout) for layout in layouts])
+
     def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
         """Writes the study's header."""
         self._budget = budget
@@ -204,16 +217,17 @@ class JsonDisplay(Progress):
         """Writes which goal was reached."""
         self._write("reached", goal=reason)
 
-    def cut(self, missing: int, enough_seconds: float) -> None:
+    def cut(self, missing: int, enough_seconds: int) -> None:
         """Writes how many verification runs are missing."""
-        self._write("cut", missing=missing, enough_seconds=math.ceil(enough_seconds))
+        self._write("cut", missing=missing, enough_seconds=enough_seconds)
 
     def replicating(self, count: int) -> None:
         """Writes how many runs follow."""
         self._write("replicating", runs=count)
 
     def _write(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
-        click.echo(json.dumps({"event": event, "seconds": round(self._budget.spent(), 3), **fields}))
+        seconds = 0.0 if self._budget is None else round(self._budget.spent(), 3)
+        click.echo(json.dumps({"event": event, "seconds": seconds, **fields}))
 
 
 def board_line(board: Board) -> str:

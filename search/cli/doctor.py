@@ -34,7 +34,7 @@ INDENT = 19
 
 
 @click.command("doctor")
-@setting_options("space", "dataset", "backend", "studies_dir", "reports_dir", "cache_dir")
+@setting_options("space", "dataset", "backend", "devices", "studies_dir", "reports_dir", "cache_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def command(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - values of the options
     """Check whether a search would run here, and say what mends what is wrong.

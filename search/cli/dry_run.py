@@ -17,8 +17,8 @@ from search.execution.local import LocalExecutor
 from search.ledger import recorded
 from search.packing import Watch, pack
 from search.planning import Plan
-from search.protocol import ProtocolName
 from search.record import StudyRecord
+from search.session import is_verified
 from search.sources import settled
 from search.trial import BASELINE, Outcome, Phase, State, Trial
 from search.verification import ALL_OVER_TRAINING_SHARE
@@ -36,7 +36,7 @@ def describe(plan: Plan) -> str:
         describe_plan(plan, record),
         f"  measured now, {plan.workers} at a time: {epoch:.1f} s an epoch of the baseline, {clock(trial)} a trial",
         *_estimate(plan, record, trial),
-        "Dry run: nothing was written.",
+        "Dry run: no study was written.",
     ]
     return "\n".join(lines)
 
@@ -44,8 +44,7 @@ def describe(plan: Plan) -> str:
 def _estimate(plan: Plan, record: StudyRecord, trial: float) -> list[str]:
     """Returns how long it takes if what is found costs what the baseline does; both budgets may end the search."""
     settings = plan.settings
-    is_verified = settings.finalists and plan.header.protocol.name is ProtocolName.HOLDOUT
-    runs = (settings.finalists + 1) * settings.replicates if is_verified else 0
+    runs = (settings.finalists + 1) * settings.replicates if is_verified(plan) else 0
     verification = runs * trial * ALL_OVER_TRAINING_SHARE / plan.workers
     bounds = []
     if settings.trials is not None:

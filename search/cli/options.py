@@ -71,13 +71,16 @@ def place_of(given: Mapping[str, Any]) -> Place:
     return Place(studies_dir=Path(settings.studies_dir), storage=settings.storage)
 
 
-def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Sequence[str] = ()) -> dict[str, Any]:
+def gather(
+    given: Mapping[str, Any], *, config: Path | None = None, extra: Sequence[str] = (), command: str = "run"
+) -> dict[str, Any]:
     """Returns the options by name, for ``from_mapping``: those of a file, overruled by those given as flags.
 
     Args:
         given: Flags as click read them; None and empty mean not given.
         config: A TOML file.
         extra: What click did not know: ``--batch-size 64`` fixes the parameter of that name.
+        command: The command that was called, for what it does not take.
     """
     options = {name.replace("-", "_"): value for name, value in (from_file(config) if config else {}).items()}
     from_mapping(options)  # a file is judged by itself, before flags cover what is wrong in it
@@ -90,7 +93,7 @@ def gather(given: Mapping[str, Any], *, config: Path | None = None, extra: Seque
             options[name] = value
     fixed = dict(_parameters(extra))
     if fixed:
-        _check_parameters(fixed, options.get("space", "cnn"))
+        _check_parameters(fixed, options.get("space", "cnn"), command)
         options["fix"] = {**options.get("fix", {}), **fixed}
     return options
 
@@ -106,7 +109,7 @@ def _parameters(extra: Sequence[str]) -> Iterable[tuple[str, str]]:
         yield name.replace("-", "_"), value
 
 
-def _check_parameters(fixed: Mapping[str, str], space: str) -> None:
+def _check_parameters(fixed: Mapping[str, str], space: str, command: str) -> None:
     """Refuses an option that is neither a setting nor a parameter, naming the nearest one that is.
 
     Raises:
@@ -118,9 +121,12 @@ def _check_parameters(fixed: Mapping[str, str], space: str) -> None:
         parameters = registry.load(space).parameters
     except registry.SpaceError as error:
         raise UserError(str(error)) from None
+    settings = [field.name for field in dataclasses.fields(Settings)]
     for name, value in fixed.items():
         if name not in parameters:
-            known = [*parameters, *(field.name for field in dataclasses.fields(Settings))]
+            if name in settings:
+                raise UserError(f"{command} takes no --{name.replace('_', '-')}; run does.")
+            known = [*parameters, *settings]
             raise unknown_name("option or parameter", f"--{name}".replace("_", "-"), _dashed(known))
         if not value:
             raise UserError(f"Option --{name.replace('_', '-')} needs a value.")

@@ -51,6 +51,8 @@ def command(
     click.echo(board_line(study.board) if as_json else FORMATS["table"](study.board).rstrip())
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
+    if study.missing and quiet:
+        click.echo(f"The time did not suffice for verification: {study.missing} of its runs are missing.", err=True)
     if study.interrupted:
         if not quiet:
             click.echo("Interrupted; run the same command again to go on.", err=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from search.budget import Budget
 from search.cli.eta import Pace
 from search.planning import NO_ENGINE, Plan
@@ -30,7 +28,7 @@ class Tally:
         self.replicated = 0
         self.is_exhausted = False
         self.goal = ""
-        self.cut: tuple[int, float] | None = None
+        self.cut: tuple[int, int] | None = None
         self.best: float | None = None
         self.baseline: float | None = None
         self._complete = 0
@@ -58,7 +56,7 @@ class Tally:
         self.running.pop(trial.key, None)
         self._pace.finished(trial, outcome, self.budget.spent())
         if trial.phase is not Phase.SEARCH:
-            self.replicated += 1
+            self.replicated += outcome.state is not State.INTERRUPTED
             return False
         self.epochs += outcome.epochs_trained
         self.ended += outcome.state is not State.INTERRUPTED
@@ -147,8 +145,8 @@ class Tally:
         if self.cut is not None:
             missing, seconds = self.cut
             return (
-                f"Verification was cut by --timeout: {missing} of its runs {'is' if missing == 1 else 'are'} missing. "
-                f"The same command with --timeout {math.ceil(seconds)}s finishes it."
+                f"The time did not suffice for verification: {missing} of its runs {'is' if missing == 1 else 'are'} "
+                f"missing. The same command with --timeout {seconds}s finishes it."
             )
         if self.goal:
             return f"The search ended at its goal: {self.goal}."

@@ -8,14 +8,11 @@ from dataclasses import asdict
 
 import psutil
 
-from search.cgroup import cpu_quota, memory_limit
+from search.cgroup import available_memory, cpu_quota, memory_limit
 from search.doctor.finding import Finding, Status, gib
 from search.doctor.subject import Subject
 from search.errors import FatalError
-from search.training.runtime import cores, machine
-
-LEAST_MEMORY = 2**30
-"""Bytes: what one worker takes, a little rounded up."""
+from search.training.runtime import WORKER_BYTES, cores, machine
 
 
 def check_cpu(_: Subject) -> Finding:
@@ -27,23 +24,17 @@ def check_cpu(_: Subject) -> Finding:
     return Finding(found=f"{found}{granted}", details=details)
 
 
-def available_memory() -> int:
-    """Returns how many bytes can be taken now, within the container's limit."""
-    available = int(psutil.virtual_memory().available)
-    return min(available, memory_limit() or available)
-
-
 def check_memory(_: Subject) -> Finding:
     """The memory, and how much of it is free to be taken."""
     total, limit, available = psutil.virtual_memory().total, memory_limit(), available_memory()
     limited = f", {gib(limit)} granted to this container" if limit is not None and limit < total else ""
     found = f"{gib(total)}{limited}, {gib(available)} available"
     details = {"total_bytes": total, "limit_bytes": limit, "available_bytes": available}
-    if available >= LEAST_MEMORY:
+    if available >= WORKER_BYTES:
         return Finding(found=found, details=details)
     return Finding(
         status=Status.WARNING,
-        found=f"{found}; one worker takes about {gib(LEAST_MEMORY)}",
+        found=f"{found}; one worker takes about {gib(WORKER_BYTES)}",
         remedy="End other programs, or grant the container more.",
         details=details,
     )

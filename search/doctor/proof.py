@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from search.cgroup import available_memory
 from search.doctor.finding import Finding, Status, gib, last_lines
-from search.doctor.machine import available_memory
 from search.doctor.subject import Subject
 from search.engines.registry import choose_engine, make_engine
 from search.errors import FatalError

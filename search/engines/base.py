@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from search.record import TrialRecord
-from search.trial import EpochReport, Outcome, Proposal, State
+from search.trial import EpochReport, Outcome, Proposal
 
 START_UP_TRIALS = 5
 """Trials before a model-based sampler, of whatever engine, takes over from random draws: the baseline and the recipes,
@@ -95,7 +95,6 @@ def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
         if record.outcome is None:
             continue
         engine.ask(record.trial.number, given=record.trial.proposal)
-        if record.outcome.state is not State.INTERRUPTED:  # it is given again, and then reports the same epochs
-            for report in record.outcome.history:
-                engine.report(record.trial.number, report)
+        for report in record.outcome.history:
+            engine.report(record.trial.number, report)
         engine.tell(record.trial.number, record.outcome)

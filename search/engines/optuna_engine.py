@@ -180,6 +180,7 @@ class OptunaEngine(Engine):
         self._stopped: dict[int, _Run] = {}
         self._interrupted: dict[str, _Run] = {}
         self._seen: set[str] = set()
+        self._is_used_up = False
         self._promotions = Promotions(epochs) if pruner == ASHA else None
         self.rungs = rungs(epochs) if pruner == ASHA else ()
 
@@ -190,12 +191,14 @@ class OptunaEngine(Engine):
         if given is not None:
             self._running[number] = self._taken_up(given) or self._noted(number, given.config)
             return given
-        for attempt in range(ATTEMPTS + (self._space.size() is not None)):
+        attempts = 0 if self._is_used_up else ATTEMPTS + (self._space.size() is not None)
+        for attempt in range(attempts):
             trial, config = self._draw(number, attempt)
             if identity(config) not in self._seen:
                 self._running[number] = self._new(trial, config)
                 return Proposal(config=config)
             self._tell(trial, state=TrialState.FAIL)
+        self._is_used_up = True
         if self._promotions is not None and self._running:
             raise NothingYet  # when one of them reaches a rung, a stopped one may be due
         raise SpaceExhausted

@@ -58,18 +58,16 @@ class Promotions:
 
     def next(self) -> int | None:
         """Returns the trial to go on with: of the highest rung where one is due, the best; None where none is."""
-        due = [trial for trial in self._waiting if self._is_due(trial)]
-        return min(due, key=lambda trial: (-self._waiting[trial], self._error(trial)), default=None)
+        for rung in sorted(self._errors, reverse=True):
+            errors = self._errors[rung]
+            waiting = [trial for trial, at in self._waiting.items() if at == rung]
+            if not waiting:
+                continue
+            best = sorted(errors, key=errors.__getitem__)[: len(errors) // REDUCTION_FACTOR]  # of equals, the first
+            if due := set(best).intersection(waiting):
+                return min(due, key=best.index)
+        return None
 
     def resumed(self, trial: int) -> None:
         """Notes that a stopped trial goes on."""
         del self._waiting[trial]
-
-    def _error(self, trial: int) -> float:
-        return self._errors[self._waiting[trial]][trial]
-
-    def _is_due(self, trial: int) -> bool:
-        """Says whether a trial is among the best of its rung, one in ``REDUCTION_FACTOR``."""
-        errors = sorted(self._errors[self._waiting[trial]].values())
-        places = len(errors) // REDUCTION_FACTOR
-        return places > 0 and self._error(trial) <= errors[places - 1]

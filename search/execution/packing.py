@@ -5,6 +5,7 @@ Pure decisions over measured numbers; ``search.execution.probe`` measures them, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -79,10 +80,17 @@ class Packing:
         return {**asdict(self.layout), "basis": self.basis.value, "measured": measured, "note": self.note}
 
 
-def candidates(cores: int) -> tuple[Layout, ...]:
-    """Returns the layouts worth measuring on so many cores: one thread a worker first, all in one worker last."""
-    halves = (Layout(cores // 2, 2),) if cores >= 4 else ()
-    return (Layout(cores, 1), *halves, Layout(1, cores)) if cores > 1 else (Layout(1, 1),)
+def candidates(cores: int, room: float = math.inf) -> tuple[Layout, ...]:
+    """Returns the layouts worth measuring: one thread a worker first, all in one worker last.
+
+    Args:
+        cores: Which this process may use.
+        room: How many workers the memory holds, those of all layouts together; at least one.
+    """
+    halves = (Layout(cores // 2, 2),) if cores >= 4 and cores + cores // 2 < room else ()
+    if cores == 1 or cores + 1 > room:
+        return (Layout(int(min(cores, room)), 1),)
+    return (Layout(cores, 1), *halves, Layout(1, cores))
 
 
 def fastest(speeds: Mapping[Layout, float]) -> Layout:

@@ -166,7 +166,7 @@ class VirtualExecutor(Executor):
             return Reported(key, report)
         del self._runs[key], self._trials[key]
         outcome = _outcome(run)
-        if outcome.state is State.PAUSED:
+        if outcome.state is State.PAUSED or len(outcome.history) in run.trial.rungs:
             self._paused[key] = outcome.history
         return Finished(key, outcome)
 

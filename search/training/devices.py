@@ -58,8 +58,8 @@ def visible_gpus() -> tuple[str, ...]:
     """Returns what CUDA calls the NVIDIA devices of this machine, those alone that the environment lets be seen."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
-        found = (path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
-        return tuple(sorted(found, key=int))
+        # CUDA counts what it sees from 0, whatever number a container's only device has on its host.
+        return tuple(str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*")))
     names = [name.strip() for name in named.split(",")]
     # CUDA stops reading at the first name that means nothing, such as -1.
     end = next((place for place, name in enumerate(names) if not name or name.startswith("-")), len(names))

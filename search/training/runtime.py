@@ -17,7 +17,11 @@ from typing import Any
 
 import psutil
 
-from search.cgroup import cpu_quota
+from search.cgroup import available_memory, cpu_quota
+from search.errors import FatalError
+
+WORKER_BYTES = 2**30
+"""What one worker takes, a little rounded up."""
 
 
 class Device(StrEnum):
@@ -80,12 +84,22 @@ class Runtime:
         return variables
 
     def configure(self) -> dict[str, Any]:
-        """Sets threads and determinism in this process and returns what it runs on, for the record."""
+        """Sets threads and determinism in this process and returns what it runs on, for the record.
+
+        Raises:
+            FatalError: The backend finds no GPU where one was chosen; on the CPU, other figures would come of it.
+        """
+        found = _CONFIGURE[self.backend](self)
+        if self.device is Device.GPU and found["device"] == "CPU":
+            raise FatalError(
+                f"{self.backend} finds no GPU. Received: CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}.",
+                hint="python -m search doctor says why; --devices cpu does without.",
+            )
         return {
             "backend": self.backend.value,
             "threads": self.threads,
             "deterministic": self.deterministic,
-            **_CONFIGURE[self.backend](self),
+            **found,
             "pid": os.getpid(),
             **machine(),
             "versions": versions("keras", self.backend.value, "numpy"),
@@ -127,6 +141,11 @@ def cores() -> int:
     affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
     bound = len(affinity()) if affinity else psutil.cpu_count() or 1
     return max(1, min(bound, int(cpu_quota() or bound)))
+
+
+def room() -> int:
+    """Returns how many workers the memory that is free now holds, at least one."""
+    return max(1, available_memory() // WORKER_BYTES)
 
 
 def machine() -> dict[str, Any]:

@@ -74,12 +74,13 @@ class Trainer:
         try:
             self._train(trial, hooks or Hooks(), attempt)
         except Stopped as stopped:
-            return self._outcome(State.INTERRUPTED, attempt, cause=stopped.cause, message=stopped.cause.value)
+            message = attempt.unsaved or stopped.cause.value
+            return self._outcome(State.INTERRUPTED, attempt, cause=stopped.cause, message=message)
         except Exception as error:  # noqa: BLE001 - the one broad except: a trial's failure must not end the search
             return self._outcome(
                 State.FAILED,
                 attempt,
-                cause=_cause(error),
+                cause=_cause(error, on_cpu=self._environment["device"] == "CPU"),
                 message=_first_line(error),
                 traceback=traceback.format_exc(),
             )
@@ -217,9 +218,9 @@ _CAUSES: tuple[tuple[type[BaseException], Cause], ...] = (
 )
 
 
-def _cause(error: BaseException) -> Cause:
-    if type(error).__name__ == "ResourceExhaustedError" or "RESOURCE_EXHAUSTED" in str(error):
-        return Cause.OUT_OF_MEMORY
+def _cause(error: BaseException, *, on_cpu: bool) -> Cause:
+    if type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError") or "RESOURCE_EXHAUSTED" in str(error):
+        return Cause.OUT_OF_MEMORY if on_cpu else Cause.DEVICE_MEMORY
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
         return Cause.DISK_FULL
     return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.ERROR)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from makers import TINY
 
+from search.engines.base import NothingYet
 from search.engines.optuna_engine import OptunaEngine
 from search.engines.promotion import Promotions, rungs
 from search.trial import EpochReport, Outcome, Proposal, State
+from spaces import Int, Space
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,18 @@ def test_the_better_half_of_a_rung_is_due_best_first() -> None:
         due.append(trial)
         promotions.resumed(trial)
     assert due == [1, 2]
+
+
+def test_of_equals_no_more_are_due_than_there_are_places() -> None:
+    promotions = Promotions(4)
+    for trial in range(6):
+        promotions.reached(trial, 1, 88.65)
+        promotions.stopped(trial)
+    due = []
+    while (trial := promotions.next()) is not None:
+        due.append(trial)
+        promotions.resumed(trial)
+    assert due == [0, 1, 2]
 
 
 def test_the_highest_rung_comes_first_and_a_trial_waits_at_its_highest() -> None:
@@ -87,6 +101,30 @@ def test_the_engine_goes_on_with_a_trial_that_was_stopped_too_early() -> None:
     assert not report(engine, 4, 3.0, 2.5), "its first epoch was judged before"
     engine.tell(4, Outcome(state=State.COMPLETE, error_percent=2.0))
     assert engine.ask(5).parent is None
+
+
+def test_a_used_up_space_is_not_drawn_from_again_and_again() -> None:
+    space = Space(name="few", parameters={"width": Int(1, 2, 1)})
+    engine = OptunaEngine(space, sampler="random", pruner="asha", seed=0, epochs=4)
+    for number in range(2):
+        engine.ask(number)
+    for _ in range(5):
+        with pytest.raises(NothingYet):
+            engine.ask(2)
+    drawn = len(engine._study.get_trials(deepcopy=False))
+    with pytest.raises(NothingYet):
+        engine.ask(2)
+    assert len(engine._study.get_trials(deepcopy=False)) == drawn
+
+
+def test_a_rung_that_comes_back_with_an_interrupted_trial_is_judged() -> None:
+    engine = OptunaEngine(TINY, sampler="random", pruner="asha", seed=0, epochs=4)
+    engine.ask(0, given=Proposal(config=TINY.baseline))
+    report(engine, 0, 1.0)
+    given = engine.ask(1)
+    engine.tell(1, Outcome(state=State.INTERRUPTED))
+    assert engine.ask(2, given=given) == given
+    assert report(engine, 2, 9.0), "a rung that was saved and never heard of is judged when it comes back"
 
 
 def test_another_pruner_stops_for_good() -> None:

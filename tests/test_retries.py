@@ -20,6 +20,7 @@ from search.storage import Place
 from search.study import Crew, drive
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
 from search.verification import replicas
+from spaces import Int, Space
 
 Fault = Callable[[Trial], Cause | None]
 
@@ -111,11 +112,36 @@ def test_what_would_fail_every_trial_stops_the_study_which_goes_on_later(tmp_pat
     assert [known.outcome.state for known in again] == [State.COMPLETE]
 
 
-@pytest.mark.parametrize("cause", [Cause.INVALID, Cause.KILLED])
-def test_three_alike_at_the_start_stop_the_study_with_the_cause(tmp_path: Path, cause: Cause) -> None:
+@pytest.mark.parametrize(("cause", "runs"), [(Cause.INVALID, 3), (Cause.KILLED, 3 + 3 + 1)])
+def test_three_alike_at_the_start_stop_the_study_with_the_cause(tmp_path: Path, cause: Cause, runs: int) -> None:
     with pytest.raises(FatalError, match=f"ended alike.*{cause}"):
         search(tmp_path, Failing(lambda trial: cause))
-    assert len(read(Place(studies_dir=tmp_path), "study").trials) == 3
+    assert len(read(Place(studies_dir=tmp_path), "study").trials) == runs, "a trial that is tried again is one"
+
+
+def test_a_baseline_that_is_too_much_for_the_machine_does_not_stop_the_study(tmp_path: Path) -> None:
+    record = search(tmp_path, Failing(lambda trial: Cause.KILLED if trial.origin == BASELINE else None))
+    assert states(record) == [State.INTERRUPTED] * 2 + [State.FAILED] + [State.COMPLETE] * 5
+
+
+def test_three_alike_are_noticed_over_sessions_and_stop_no_later_one(tmp_path: Path) -> None:
+    def fault(trial: Trial) -> Cause | None:
+        return Cause.INVALID if trial.number < 3 else None
+
+    search(tmp_path, Failing(fault), trials=2)
+    with pytest.raises(FatalError, match="ended alike"):
+        search(tmp_path, Failing(fault), trials=4)
+    assert states(search(tmp_path, Failing(fault), trials=4)) == [State.FAILED] * 3 + [State.COMPLETE]
+
+
+def test_a_trial_killed_after_the_last_configuration_was_given_is_tried_again(tmp_path: Path) -> None:
+    space = Space(name="few", parameters={"width": Int(1, 3, 2)})
+    with Ledger.open(Place(studies_dir=tmp_path), header(space=space)) as ledger:
+        engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
+        source = SearchSource(engine, ledger, limits=Limits(trials=9), recipes=False)
+        executor = Failing(only(1, Cause.KILLED), slots=4)
+        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
+        assert sorted(known.trial.config["width"] for known in settled(ledger.read())) == [1, 2, 3]
 
 
 def test_failures_of_several_causes_at_the_start_are_not_alike(tmp_path: Path) -> None:

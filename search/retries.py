@@ -10,7 +10,7 @@ Called by ``search.sources``.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from search.errors import FatalError
@@ -20,16 +20,27 @@ from search.trial import Cause, Outcome, State, Trial, identity
 RETRIES = 2
 """How often a trial is tried again after faults of the machine, over all sessions."""
 FIRST = 3
-"""If so many of the first trials, by number, fail of one cause, the study ends: the configurations are not at fault."""
+"""If the first trials, so many of them, fail of one cause, the study ends: the configurations are not at fault."""
 TRANSIENT = frozenset({Cause.KILLED, Cause.CRASHED, Cause.HUNG})
 FATAL: Mapping[Cause, str] = {
     Cause.DISK_FULL: "Free some space and run the same command again; what was recorded is kept.",
     Cause.DATA: "Run the same command again: the cache mends itself when a study starts. What was recorded is kept.",
 }
 """Causes that stop the study, and what is to be done about them."""
+HINTS = defaultdict(
+    lambda: "Mend the cause.",
+    {
+        Cause.TRIAL_TIMEOUT: "Give a trial more time with --trial-timeout.",
+        Cause.OUT_OF_MEMORY: "Give a trial more memory with --trial-memory, or run fewer at a time with --workers.",
+        Cause.KILLED: "If it was the kernel, for want of memory, run fewer trials at a time with --workers.",
+    },
+)
 
 
-class Faults:
+Key = tuple[str, int]
+
+
+class Retries:
     """Judges how trials ended.
 
     Args:
@@ -39,7 +50,7 @@ class Faults:
     def __init__(self, recorded: Iterable[TrialRecord]) -> None:
         ended = [(known.trial, known.outcome) for known in recorded if known.outcome is not None]
         self._tries = Counter(_key(trial) for trial, outcome in ended if is_retried(outcome))
-        self._first: dict[int, Cause | None] = {}
+        self._ended = {trial.number: (_key(trial), _fault(outcome)) for trial, outcome in ended}
 
     def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Returns the outcome as it counts: a failure that will be tried again is an interruption."""
@@ -59,16 +70,25 @@ class Faults:
         """
         if outcome.cause is not None and outcome.cause in FATAL:
             raise FatalError(outcome.message or outcome.cause.value, hint=FATAL[outcome.cause])
-        if trial.number >= FIRST:
-            return
-        has_failed = outcome.state is State.FAILED or is_retried(outcome)
-        self._first[trial.number] = outcome.cause if has_failed else None
-        if len(self._first) == FIRST and has_failed and set(self._first.values()) == {outcome.cause}:
+        key, fault = _key(trial), _fault(outcome)
+        self._ended[trial.number] = (key, fault)
+        first = self._first()
+        if fault is not None and key in first and len(first) == FIRST and set(first.values()) == {fault}:
             raise FatalError(
-                f"The first {FIRST} trials ended alike: {outcome.cause}. "
+                f"The first {FIRST} trials ended alike: {fault}. "
                 f"The last said: {outcome.message}\n{outcome.traceback}".rstrip(),
-                hint="Mend the cause, then run the study anew under another name with --study.",
+                hint=f"{HINTS[fault]} Then run the study anew under another name with --study.",
             )
+
+    def _first(self) -> dict[Key, Cause | None]:
+        """Returns the causes for which the first trials failed last, of as many as have ended one after the other."""
+        first: dict[Key, Cause | None] = {}
+        for number in range(len(self._ended)):
+            if number not in self._ended or (len(first) == FIRST and self._ended[number][0] not in first):
+                break
+            key, cause = self._ended[number]
+            first[key] = cause
+        return first
 
 
 def is_retried(outcome: Outcome) -> bool:
@@ -76,6 +96,11 @@ def is_retried(outcome: Outcome) -> bool:
     return outcome.state is State.INTERRUPTED and outcome.cause in TRANSIENT
 
 
-def _key(trial: Trial) -> tuple[str, int]:
+def _fault(outcome: Outcome) -> Cause | None:
+    """Returns why a trial failed, whether or not it is tried again; None where it did not."""
+    return outcome.cause if outcome.state is State.FAILED or is_retried(outcome) else None
+
+
+def _key(trial: Trial) -> Key:
     """Returns what the tries of one trial share."""
     return (identity(trial.config), trial.seed)
