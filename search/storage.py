@@ -42,6 +42,8 @@ class Place:
 
     def names(self) -> list[str]:
         """Returns the names of the studies kept here."""
+        if self.storage is not None and _is_missing(self.storage):
+            return []
         if self.storage is not None:
             found = [summary.study_name for summary in optuna.get_all_study_summaries(open_storage(self, "")[0])]
             return sorted(name.rpartition("/")[0] for name in found if name.endswith(f"/{Phase.SEARCH.value}"))
@@ -87,7 +89,6 @@ def read_storage(place: Place, name: str) -> Reading:
         FatalError: The journal is damaged in the middle.
     """
     if place.storage is not None:
-        _check_file(place.storage)
         return Reading(storage=open_storage(place, name)[0])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = place.journal(name)
@@ -101,11 +102,10 @@ def read_storage(place: Place, name: str) -> Reading:
     return Reading(storage=storage, note=f"{note}The study's next run mends it.")
 
 
-def _check_file(url: str) -> None:
-    """Refuses to read a database file that does not exist, which Optuna would make."""
+def _is_missing(url: str) -> bool:
+    """Says whether a URL names a database file that does not exist, which Optuna would make, only to read from it."""
     _, is_sqlite, path = url.partition("sqlite:///")
-    if is_sqlite and not Path(path).exists():
-        raise UserError(f"There is no such database. Received: --storage {url}.", hint="A run makes it.")
+    return bool(is_sqlite) and not Path(path).exists()
 
 
 def _open_url(url: str) -> BaseStorage:
