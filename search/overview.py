@@ -206,17 +206,15 @@ def _parts(study: StudyRecord) -> dict[str, float]:
     for known in study.trials:
         if known.outcome is None:
             continue
-        seconds = known.outcome.seconds or _killed(known.outcome)
         training = (known.trial.phase, known.trial.seed, identity(known.trial.config))
         came_with = before.get(training, {}) if _is_restored(known.outcome.history) else {}
+        # A killed worker takes its account along; its epochs are known, and they were its own.
+        trained = came_with.get(FIT, 0.0) + known.outcome.seconds_trained
+        seconds = known.outcome.seconds or {**came_with, FIT: trained}
         for part, value in seconds.items():
             total[part] += max(0.0, value - came_with.get(part, 0.0))
         before[training] = seconds
     return dict(total)
-
-
-def _killed(outcome: Outcome) -> dict[str, float]:
-    return {FIT: outcome.seconds_trained} if outcome.history else {}
 
 
 def _is_restored(history: tuple[EpochReport, ...]) -> bool:
