@@ -13,7 +13,7 @@ from statistics import fmean
 
 from search.failures import Failure, failures, taken_up
 from search.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial, identity
+from search.trial import BASELINE, EpochReport, Phase, State, Trial, identity
 
 FIT = "fit"
 """The part of a trial's seconds that a killed worker's epochs are counted under: nobody recorded theirs apart."""

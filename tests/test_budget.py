@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from search.budget import LAST_SECONDS, PATIENCE_SECONDS, RESERVE_MARGIN, WARM_UP_SECONDS, Budget, Interrupt
+from search.errors import UserError
 from search.execution.base import Executor
 from search.execution.virtual import Course, Step, VirtualExecutor
 from search.ledger import Ledger
 from search.planning import Plan, make_plan
 from search.progress import Progress
 from search.record import StudyRecord
-from search.session import Session
+from search.session import Session, open_session
 from search.settings import from_mapping
-from search.trial import Cause, Phase, State, Trial
+from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
 from search.verification import estimate_seconds, replicas
 
 EPOCHS, EPOCH_SECONDS = 5, 4.0
@@ -180,3 +181,24 @@ def test_a_search_ends_on_a_plateau(plan: Callable[..., Plan]) -> None:
     record, _ = play(plan(trials=100, workers=1, stop_when=["error<0.1", "plateau:6"]), progress=heard)
     assert "last 6 trials" in heard.reason
     assert len(record.phase(Phase.SEARCH)) == 8 + 1 + 6  # trial 8 is the best
+
+
+def test_no_goal_ends_a_search_before_its_baseline(plan: Callable[..., Plan]) -> None:
+    def late(trial: Trial) -> Course:
+        seconds = 30.0 if trial.origin == BASELINE else EPOCH_SECONDS
+        error = 9.0 if trial.origin == BASELINE else 1.0
+        return Course(steps=tuple(Step(error_percent=error, seconds=seconds) for _ in range(trial.epochs)))
+
+    record, _ = play(plan(trials=50, stop_when="error<2"), VirtualExecutor(late, slots=2))
+    assert record.trials[0].trial.origin == BASELINE
+    assert record.trials[0].outcome.state is State.COMPLETE
+    assert states(record, Phase.VERIFICATION) == [State.COMPLETE] * 6, "rows are compared with the baseline"
+
+
+def test_a_study_is_not_gone_on_with_on_another_backend(plan: Callable[..., Plan]) -> None:
+    made = plan(trials=2)
+    with Ledger.open(made.place, made.header) as ledger:
+        ledger.begin(trial := Trial(number=0, config=made.header.space.baseline, seed=1, epochs=EPOCHS))
+        ledger.finish(trial, Outcome(state=State.COMPLETE, error_percent=1.0, environment={"backend": "jax"}))
+    with pytest.raises(UserError, match="Recorded: jax"), open_session(made, Progress()):
+        pass

@@ -29,6 +29,13 @@ def test_candidates_use_the_cores_and_begin_with_one_thread_a_worker(cores: int)
     assert len(set(layouts)) == len(layouts) == {1: 1, 2: 2, 3: 2}.get(cores, 3)
 
 
+@given(st.integers(1, 256), st.integers(1, 300))
+def test_candidates_fit_into_the_memory_together(cores: int, room: int) -> None:
+    layouts = candidates(cores, room)
+    assert sum(layout.workers for layout in layouts) <= room
+    assert layouts[0] == Layout(min(cores, room), 1)
+
+
 @pytest.mark.parametrize(
     ("speeds", "chosen"), [((100.0, 90.0), TWO), ((100.0, 102.0), TWO), ((100.0, 104.0), ONE), ((0.0, 1.0), ONE)]
 )
