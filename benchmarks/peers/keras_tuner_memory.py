@@ -1,4 +1,4 @@
-"""Memory of one process in which plain Keras Tuner runs many small trials: prints MiB after each, a line each.
+"""Memory of one process in which plain Keras Tuner runs many small trials: prints "MiB 812.5" or the like after each.
 
     python benchmarks/peers/keras_tuner_memory.py --dataset small.npz --trials 200
 
@@ -25,7 +25,7 @@ class Tuner(kt.RandomSearch):
     def on_trial_end(self, trial: Any) -> None:
         """Called by Keras Tuner."""
         super().on_trial_end(trial)
-        print(psutil.Process().memory_info().rss / 2**20, flush=True)
+        print("MiB", psutil.Process().memory_info().rss / 2**20, flush=True)
 
 
 def main() -> None:
