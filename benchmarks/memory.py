@@ -10,7 +10,6 @@ together, successors that are warming up included. The peer needs the extra ``be
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -79,7 +78,7 @@ def keras_tuner(dataset: str, *, trials: int) -> list[float]:
     """Runs the peer, in a process of its own, and returns its memory after each trial, in MiB."""
     command = [sys.executable, str(PEER), "--dataset", dataset, "--trials", str(trials)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return [float(value) for value in json.loads(output.splitlines()[-1])]
+    return [float(line.split()[1]) for line in output.splitlines() if line.startswith("MiB ")]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Memory of one process in which plain Keras Tuner runs many small trials: prints MiB after each, as a JSON list.
+"""Memory of one process in which plain Keras Tuner runs many small trials: prints "MiB 812.5" or the like after each.
 
     python benchmarks/peers/keras_tuner_memory.py --dataset small.npz --trials 200
 
@@ -9,7 +9,6 @@ A random search over the space cnn, one epoch a trial, used as Keras Tuner's "Ge
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from typing import Any
 
@@ -21,16 +20,16 @@ from keras_tuner_hyperband import Network
 
 
 class Tuner(kt.RandomSearch):
-    """A random search that notes the memory after each trial."""
+    """A random search that tells the memory after each trial."""
 
     def on_trial_end(self, trial: Any) -> None:
         """Called by Keras Tuner."""
         super().on_trial_end(trial)
-        self.memory = [*getattr(self, "memory", []), psutil.Process().memory_info().rss / 2**20]
+        print("MiB", psutil.Process().memory_info().rss / 2**20, flush=True)
 
 
 def main() -> None:
-    """Runs the trials and prints the memory after each."""
+    """Runs the trials."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--trials", type=int, default=200)
@@ -46,7 +45,6 @@ def main() -> None:
         )  # fmt: skip
         validation = (pixels[count:], labels[count:])
         tuner.search(pixels[:count], labels[:count], epochs=1, validation_data=validation, verbose=0)
-    print(json.dumps(tuner.memory))
 
 
 if __name__ == "__main__":
