@@ -59,11 +59,26 @@ ASHA = "asha"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """What a sampler is made for: one draw.
+
+    Args:
+        study_seed: The study's seed.
+        seed: Of this draw.
+        stopped: Trials that wait at a rung. To Optuna they run; as start-up trials they count all the same.
+    """
+
+    study_seed: int
+    seed: int
+    stopped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerKind:
     """A sampler by name.
 
     Args:
-        make: Makes it from the study's seed and the seed of this draw.
+        make: Makes it from a draw.
         module: Module it needs beside Optuna's own dependencies.
         extra: Extra that installs that module.
         stateful: It keeps notes with each trial it was asked for (a generation, a place in a sequence), so it must be
@@ -71,47 +86,48 @@ class SamplerKind:
         finite: It needs every domain to be finite.
     """
 
-    make: Callable[[int, int], BaseSampler]
+    make: Callable[[Draw], BaseSampler]
     module: str = ""
     extra: str = ""
     stateful: bool = False
     finite: bool = False
 
 
-def _tpe(_: int, seed: int) -> BaseSampler:
+def _tpe(draw: Draw) -> BaseSampler:
     # group=True on purpose: without it one trial without a conditional parameter (the baseline has many inactive)
     # takes that parameter out of the joint model for all trials (optuna#5299).
-    return TPESampler(seed=seed, n_startup_trials=START_UP_TRIALS, multivariate=True, group=True, constant_liar=True)
+    start_up = max(0, START_UP_TRIALS - draw.stopped)
+    return TPESampler(seed=draw.seed, n_startup_trials=start_up, multivariate=True, group=True, constant_liar=True)
 
 
-def _gp(_: int, seed: int) -> BaseSampler:
-    return GPSampler(seed=seed, n_startup_trials=START_UP_TRIALS, warn_independent_sampling=False)
+def _gp(draw: Draw) -> BaseSampler:
+    return GPSampler(seed=draw.seed, n_startup_trials=START_UP_TRIALS, warn_independent_sampling=False)
 
 
-def _cmaes(_: int, seed: int) -> BaseSampler:
-    return CmaEsSampler(seed=seed, n_startup_trials=START_UP_TRIALS, warn_independent_sampling=False)
+def _cmaes(draw: Draw) -> BaseSampler:
+    return CmaEsSampler(seed=draw.seed, n_startup_trials=START_UP_TRIALS, warn_independent_sampling=False)
 
 
-def _qmc(study_seed: int, seed: int) -> BaseSampler:
+def _qmc(draw: Draw) -> BaseSampler:
     return QMCSampler(
-        seed=study_seed,  # names the scrambled sequence, in which each draw takes the next place
+        seed=draw.study_seed,  # names the scrambled sequence, in which each draw takes the next place
         scramble=True,
-        independent_sampler=RandomSampler(seed=seed),
+        independent_sampler=RandomSampler(seed=draw.seed),
         warn_independent_sampling=False,
         warn_asynchronous_seeding=False,
     )
 
 
-def _random(_: int, seed: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
+def _random(draw: Draw) -> BaseSampler:
+    return RandomSampler(seed=draw.seed)
 
 
-def _grid(_: int, seed: int) -> BaseSampler:
-    return BruteForceSampler(seed=seed)
+def _grid(draw: Draw) -> BaseSampler:
+    return BruteForceSampler(seed=draw.seed)
 
 
-def _nsga2(_: int, seed: int) -> BaseSampler:
-    return NSGAIISampler(seed=seed, population_size=NSGA2_POPULATION)
+def _nsga2(draw: Draw) -> BaseSampler:
+    return NSGAIISampler(seed=draw.seed, population_size=NSGA2_POPULATION)
 
 
 SAMPLERS: Mapping[str, SamplerKind] = {
@@ -279,7 +295,7 @@ class OptunaEngine(Engine):
             return BruteForceSampler(seed=seed)
         if plain or (attempt >= MODEL_ATTEMPTS and not self._kind.finite):
             return RandomSampler(seed=seed)
-        fresh = self._kind.make(self._seed, seed)
+        fresh = self._kind.make(Draw(study_seed=self._seed, seed=seed, stopped=len(self._stopped)))
         for name in SEARCH_SPACES:  # what the one before found by going through all trials
             if hasattr(self._model, name):
                 setattr(fresh, name, getattr(self._model, name))

@@ -103,6 +103,18 @@ def test_the_engine_goes_on_with_a_trial_that_was_stopped_too_early() -> None:
     assert engine.ask(5).parent is None
 
 
+def test_stopped_trials_count_as_start_up_trials() -> None:
+    """Else half of all trials would not, and TPE would draw at random for twice as long."""
+    engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=0, epochs=4)
+    engine.ask(0, given=Proposal(config=TINY.baseline))
+    report(engine, 0, 1.0, 1.0)
+    engine.tell(0, Outcome(state=State.COMPLETE, error_percent=1.0))
+    stop(engine, 1, 5.0)
+    stop(engine, 2, 6.0)
+    engine.ask(3)
+    assert engine._model._n_startup_trials == 5 - 2
+
+
 def test_a_used_up_space_is_not_drawn_from_again_and_again() -> None:
     space = Space(name="few", parameters={"width": Int(1, 2, 1)})
     engine = OptunaEngine(space, sampler="random", pruner="asha", seed=0, epochs=4)
