@@ -105,7 +105,7 @@ def read_storage(place: Place, name: str) -> Reading:
 def _is_missing(url: str) -> bool:
     """Says whether a URL names a database file that does not exist, which Optuna would make, only to read from it."""
     _, is_sqlite, path = url.partition("sqlite:///")
-    return bool(is_sqlite) and not Path(path).exists()
+    return bool(is_sqlite) and Path(path).parent.is_dir() and not Path(path).exists()
 
 
 def _open_url(url: str) -> BaseStorage:

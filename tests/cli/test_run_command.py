@@ -191,5 +191,5 @@ def test_another_study_of_the_same_name_is_refused(finished: Path) -> None:
 def test_a_dry_run_measures_and_writes_nothing(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
     done = run(tmp_path, "run", "--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--dry-run", *SMALL)
     assert "measured now" in done.stdout
-    assert "nothing was written" in done.stdout.lower()
+    assert "no study was written" in done.stdout.lower()
     assert list(tmp_path.iterdir()) == []
