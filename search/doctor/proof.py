@@ -26,6 +26,7 @@ from search.packing import remembered
 from search.planning import make_plan, make_runtime
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.training.data import DatasetInfo, open_training
+from search.training.hashes import file_sha256
 from search.training.task import Task
 from search.trial import BASELINE, Outcome, Phase, Proposal, State, Trial
 from spaces.registry import SPACES
@@ -102,7 +103,14 @@ def _copy(info: DatasetInfo, count: int, folder: Path) -> DatasetInfo:
         for part in ("train", "test"):
             np.save(folder / f"{name}_{part}.npy", array)
     count = min(count, info.training_count)
-    return dataclasses.replace(info, training_count=count, test_count=count, has_groups=False, folder=str(folder))
+    return dataclasses.replace(
+        info,
+        training_count=count,
+        test_count=count,
+        has_groups=False,
+        folder=str(folder),
+        files={path.name: file_sha256(path) for path in folder.glob("*.npy")},
+    )
 
 
 def _train(task: Task, subject: Subject, logs: Path) -> Outcome:

@@ -43,7 +43,7 @@ def in_terminal(folder: Path, words: list[str], interrupt_after: str | None = No
             interrupt_after = None
             for _ in range(2):
                 os.kill(process.pid, signal.SIGINT)
-                time.sleep(0.5)
+                time.sleep(0.1)  # the first is soon heeded, and the second must come before
     os.close(ours)
     return process.wait(timeout=60), drawn.decode(errors="replace")
 

@@ -102,7 +102,9 @@ def test_verification_is_cut_at_the_time_said_so_and_finished_with_more(bench: B
     complete = [outcome for outcome in ended if outcome.state is State.COMPLETE]
     assert complete, "some runs fit"
     assert {outcome.cause for outcome in ended if outcome not in complete} == {Cause.TIMEOUT}
-    match = re.search(r"Verification was cut .* (\d+) of its runs are missing\. .* --timeout (\d+)s finishes it", said)
+    match = re.search(
+        r"not suffice for verification: (\d+) of its runs are missing\. .* --timeout (\d+)s finishes", said
+    )
     assert match is not None, said
     assert int(match[1]) == 60 - len(complete)
     assert int(match[2]) > timeout
