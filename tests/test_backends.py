@@ -18,7 +18,7 @@ from search.storage import Place
 from search.training.data import prepare
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
-from search.trial import Outcome, Phase, State, Trial
+from search.trial import Outcome, Phase, State, Trial, kept_path
 from spaces import registry
 
 pytestmark = [
@@ -112,7 +112,7 @@ def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
     with closing(LocalExecutor(task, workers=1, log_dir=tmp_path)) as executor:
         straight = run(executor, Trial(**trial))
         run(executor, Trial(**trial, until=1, save_to=path))
-        resumed = run(executor, Trial(**trial, resume_from=path))
+        resumed = run(executor, Trial(**trial, resume_from=kept_path(path, 1)))
         other = run(executor, Trial(**{**trial, "seed": 4}))
     with closing(LocalExecutor(task, workers=1, log_dir=tmp_path)) as executor:
         again = run(executor, Trial(**trial))

@@ -57,11 +57,13 @@ def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data:
 def test_a_time_budget_holds_and_is_done_when_it_is_used(tmp_path: Path, data: tuple[str, ...]) -> None:
     words = (*data, "--epochs", "4", "--replicates", "2", "--threads", "1")
     started = time.monotonic()
-    record, _ = run(tmp_path / "study", *words, "--timeout", "45s")
+    record, said = run(tmp_path / "study", *words, "--timeout", "45s")
     assert record.exhausted_seconds == 45.0
-    assert time.monotonic() - started < 90  # verification is estimated, not cut
+    assert time.monotonic() - started < 45 + 5
     verified = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
-    assert len(verified) == 4
+    # The estimate is the machine's of a moment ago: the time suffices, or what is missing is said.
+    assert len(verified) == 4 or f"{4 - len(verified)} of its runs" in said
+    assert len(verified) >= 1
     again, said = run(tmp_path / "study", *words, "--timeout", "45s")
     assert again.trials == record.trials
     assert "Nothing left to do" in said
