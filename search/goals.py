@@ -83,14 +83,9 @@ def reason(goals: Iterable[Goal], errors: Errors) -> str | None:
 
 def settled_errors(record: StudyRecord) -> list[float | None]:
     """Returns how the recorded search trials ended, in the order of their ends."""
-    ended = [known for known in record.phase(Phase.SEARCH) if known.outcome and is_settled(known.outcome)]
+    ended = [known for known in record.phase(Phase.SEARCH) if known.is_settled]
     ended.sort(key=lambda known: (known.outcome.at_seconds or 0.0) if known.outcome else 0.0)
     return [error_of(known.outcome) for known in ended if known.outcome]
-
-
-def is_settled(outcome: Outcome) -> bool:
-    """Says whether a trial came to its own end; one that was interrupted is taken up again."""
-    return outcome.state is not State.INTERRUPTED
 
 
 def error_of(outcome: Outcome) -> float | None:

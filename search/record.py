@@ -86,6 +86,11 @@ class TrialRecord:
     started: str = ""
     reports: tuple[EpochReport, ...] = ()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it came to its own end, and neither runs nor is to be taken up again."""
+        return self.outcome is not None and self.outcome.is_settled
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:

@@ -108,8 +108,7 @@ class GoalWatch:
     def __init__(self, texts: Sequence[str], record: StudyRecord, listener: Progress) -> None:
         self._goals = [goals.parse(text) for text in texts]
         self._has_baseline = any(
-            known.trial.origin == BASELINE and known.outcome is not None and goals.is_settled(known.outcome)
-            for known in record.phase(Phase.SEARCH)
+            known.trial.origin == BASELINE and known.is_settled for known in record.phase(Phase.SEARCH)
         )
         self._errors = goals.settled_errors(record)
         self.began, self.reported, self.tick = listener.began, listener.reported, listener.tick
@@ -119,7 +118,7 @@ class GoalWatch:
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Passes it on and looks at the goals."""
         self._finished(trial, outcome)
-        if goals.is_settled(outcome):
+        if outcome.is_settled:
             self._has_baseline = self._has_baseline or trial.origin == BASELINE
             self._errors.append(goals.error_of(outcome))
             self.reason = self.reason or goals.reason(self._goals, self._errors)

@@ -173,11 +173,7 @@ class Start:
 
 def settled(record: StudyRecord) -> list[TrialRecord]:
     """Returns the search trials that count: ended, and not merely interrupted."""
-    return [
-        known
-        for known in record.phase(Phase.SEARCH)
-        if known.outcome is not None and known.outcome.state is not State.INTERRUPTED
-    ]
+    return [known for known in record.phase(Phase.SEARCH) if known.is_settled]
 
 
 def _cost(outcome: Outcome) -> int:

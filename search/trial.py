@@ -204,6 +204,11 @@ class Outcome:
     wrong: tuple[int, ...] = ()
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the trial came to its own end; one that was interrupted is taken up again."""
+        return self.state is not State.INTERRUPTED
+
+    @property
     def epochs_trained(self) -> int:
         """Epochs that this trial trained itself; restored ones are another's work."""
         return sum(not report.restored for report in self.history)

@@ -20,7 +20,7 @@ def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
     Complete trials come before paused ones, and of these those that went further. The baseline is verified also when
     its search trial failed, since every row is compared with it.
     """
-    ended = [known for known in record.phase(Phase.SEARCH) if not _to_repeat(known)]
+    ended = [known for known in record.phase(Phase.SEARCH) if known.is_settled]
     baseline = [known for known in ended if known.trial.origin == BASELINE]
     furthest: dict[str, TrialRecord] = {}
     for known in ended:
@@ -43,7 +43,7 @@ def replicas(record: StudyRecord, *, count: int, replicates: int) -> list[Trial]
         replicates: Fresh seeds each.
     """
     recorded = record.phase(Phase.VERIFICATION)
-    done = {(known.trial.of, known.trial.replicate) for known in recorded if not _to_repeat(known)}
+    done = {(known.trial.of, known.trial.replicate) for known in recorded if known.is_settled}
     chosen = [known.trial for known in finalists(record, count)]
     wanted = [(trial, replicate) for replicate in range(replicates) for trial in chosen]
     missing = [(trial, replicate) for trial, replicate in wanted if (trial.number, replicate) not in done]
@@ -65,7 +65,7 @@ def replicas(record: StudyRecord, *, count: int, replicates: int) -> list[Trial]
 def repetitions(record: StudyRecord, *, repeats: int) -> list[Trial]:
     """Returns the baseline's repeats under the tutorial protocol that are still to be run."""
     recorded = record.phase(Phase.REPRODUCTION)
-    done = {known.trial.replicate for known in recorded if not _to_repeat(known)}
+    done = {known.trial.replicate for known in recorded if known.is_settled}
     missing = [replicate for replicate in range(repeats) if replicate not in done]
     return [
         Trial(
@@ -79,10 +79,6 @@ def repetitions(record: StudyRecord, *, repeats: int) -> list[Trial]:
         )
         for index, replicate in enumerate(missing)
     ]
-
-
-def _to_repeat(known: TrialRecord) -> bool:
-    return known.outcome is None or known.outcome.state is State.INTERRUPTED
 
 
 def estimate_seconds(record: StudyRecord, *, count: int, replicates: int, slots: int) -> float:

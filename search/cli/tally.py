@@ -56,10 +56,10 @@ class Tally:
         self.running.pop(trial.key, None)
         self._pace.finished(trial, outcome, self.budget.spent())
         if trial.phase is not Phase.SEARCH:
-            self.replicated += outcome.state is not State.INTERRUPTED
+            self.replicated += outcome.is_settled
             return False
         self.epochs += outcome.epochs_trained
-        self.ended += outcome.state is not State.INTERRUPTED
+        self.ended += outcome.is_settled
         return self._judge(trial, outcome)
 
     def replicating(self, count: int) -> None:

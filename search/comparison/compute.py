@@ -62,7 +62,7 @@ def _run(entry: Entry, replicates: int) -> Run:
     winner = min(
         complete, key=lambda known: (_validation_error(known), known.trial.number not in verified), default=None
     )
-    baseline = next((known for known in _searched(record, BASELINE) if _has_ended(known)), None)
+    baseline = next((known for known in _searched(record, BASELINE) if known.is_settled), None)
     tested, of_baseline = (_test_runs(record, known, replicates) for known in (winner, baseline))
     return Run(
         repeat=entry.repeat,
@@ -89,7 +89,7 @@ def _test_runs(record: StudyRecord, of: TrialRecord | None, replicates: int) -> 
     if of is None:
         return []
     runs = [known for known in record.phase(Phase.VERIFICATION) if known.trial.of == of.trial.number]
-    over = [known for known in runs if _has_ended(known)]
+    over = [known for known in runs if known.is_settled]
     return over if len({known.trial.replicate for known in over}) >= replicates else []
 
 
@@ -146,10 +146,6 @@ def _baseline_validation(record: StudyRecord) -> float | None:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
-
-
-def _has_ended(known: TrialRecord) -> bool:
-    return known.outcome is not None and known.outcome.state is not State.INTERRUPTED
 
 
 def _validation_error(known: TrialRecord) -> float:

@@ -9,15 +9,8 @@ from dataclasses import asdict, dataclass
 from search.doctor.finding import Finding, Status, gib
 from search.doctor.subject import Subject
 from search.errors import install_command
-from search.training.devices import usable_gpus, visible_gpus
+from search.training.devices import CUDA_EXTRA, usable_gpus, visible_gpus
 from search.training.runtime import Backend
-
-CUDA_COMMAND = {
-    Backend.TENSORFLOW: install_command("cuda"),
-    Backend.JAX: install_command("jax-cuda"),
-    Backend.TORCH: "Install PyTorch with CUDA, as pytorch.org/get-started says for this machine.",
-}
-"""What makes a backend use NVIDIA GPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,5 +101,5 @@ def judge(seen: Seen, backend: Backend) -> Finding:
         reason, remedy = f"{backend} finds none", "See that nvidia-smi works and CUDA_VISIBLE_DEVICES hides none."
     else:
         reason = f"{backend} is installed without what uses them, so searches run on the CPU"
-        remedy = CUDA_COMMAND[backend]
+        remedy = install_command(CUDA_EXTRA[backend])
     return Finding(status=Status.WARNING, found=f"{names}; {reason}", remedy=remedy, details=details)

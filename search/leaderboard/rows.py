@@ -89,13 +89,9 @@ def _standing(study: StudyRecord) -> list[TrialRecord]:
     telling: dict[tuple[int, str], TrialRecord] = {}
     for record in study.phase(Phase.SEARCH):
         before = telling.get(_training(record))
-        if before is None or not _is_cut_off(record) or _is_cut_off(before):
+        if before is None or record.is_settled or not before.is_settled:
             telling[_training(record)] = record
     return sorted(telling.values(), key=lambda record: record.trial.number)
-
-
-def _is_cut_off(record: TrialRecord) -> bool:
-    return record.outcome is None or record.outcome.state is State.INTERRUPTED
 
 
 def _training(record: TrialRecord) -> tuple[int, str]:

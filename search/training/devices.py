@@ -12,11 +12,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.errors import UserError
+from search.errors import UserError, install_command
 from search.training.runtime import Backend, Device
 
 CUDA_PACKAGE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
 """A module that only an installation with CUDA has (for PyTorch: its own word is asked in the worker)."""
+CUDA_EXTRA = {Backend.TENSORFLOW: "cuda", Backend.JAX: "jax-cuda", Backend.TORCH: "torch"}
+"""The extra that makes a backend use NVIDIA GPUs."""
 _GPUS = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
 FORMS = "auto, cpu, gpu, or GPUs by number, such as gpu:0,1"
 
@@ -98,5 +100,4 @@ def free_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
 
 
 def _remedy(backend: Backend) -> str:
-    extra = {Backend.TENSORFLOW: "cuda", Backend.JAX: "jax-cuda", Backend.TORCH: "torch"}[backend]
-    return f"With an NVIDIA GPU and its driver: pip install '.[{extra}]'. Without: --devices cpu."
+    return f"With an NVIDIA GPU and its driver: {install_command(CUDA_EXTRA[backend])}. Without: --devices cpu."
