@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search import ensembles
 from search.leaderboard.files import write_reports
 from search.leaderboard.rows import compute
 from search.ledger import read
@@ -142,6 +143,7 @@ def _verify(session: Session) -> int:
         return 0
     if not session.budget.is_over or not waiting():
         session.replicate(waiting())
+    ensembles.form(session.ledger, count=settings.finalists)
     missing = 0 if session.interrupt.asked or not session.budget.is_over else len(waiting())
     if missing:
         session.progress.cut(missing, session.budget.enough_seconds())

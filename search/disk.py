@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-_PARTS: Mapping[str, str] = {"ledger.journal": "ledger", "checkpoints": "checkpoints", "logs": "logs"}
+_PARTS: Mapping[str, str] = {
+    "ledger.journal": "ledger",
+    "checkpoints": "checkpoints",
+    "predictions": "predictions",
+    "logs": "logs",
+}
 """What stands in a study's folder, by what it is called; see ``search.ledger`` for the layout."""
 OTHER = "other"
 
@@ -32,7 +37,7 @@ class Usage:
     """What a study takes.
 
     Args:
-        parts: "ledger", "checkpoints" and "logs", empty ones too, and "other" where there is any.
+        parts: "ledger", "checkpoints", "predictions" and "logs", empty ones too, and "other" where there is any.
         free_bytes: What is left on that disk.
     """
 

@@ -11,6 +11,7 @@ Layout of a study's folder::
     coordinator.json which process that is
     logs/            output of worker processes
     checkpoints/     states of unfinished trials
+    predictions/     what models said of the images they were scored on; see ``search.predictions``
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from search.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
 from search.storage import Commit, Place, lock_folder, open_storage, read_storage
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
-SCHEMA = 3
-"""Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on. 3: rungs."""
+SCHEMA = 4
+"""Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on. 3: rungs. 4: ensembles
+and predicted classes."""
 HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
 COORDINATOR = "coordinator"
 BEAT_SECONDS = 60.0

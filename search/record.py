@@ -114,7 +114,9 @@ class StudyRecord:
 
     @property
     def test_openings(self) -> int:
-        """How often the test images were scored: once a verification run, once an epoch under the tutorial protocol.
+        """How often the test images were scored.
+
+        Once a verification run or an ensemble, once an epoch under the tutorial protocol.
 
         A verification run counts from its beginning, since its end may not have been recorded; one that was taken over
         from another study counts there.
@@ -124,7 +126,7 @@ class StudyRecord:
             watched += self.phase(Phase.SEARCH)
         epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in watched)
         verified = [record for record in self.phase(Phase.VERIFICATION) if not _is_copied(record)]
-        return len(verified) + epochs
+        return len(verified) + len(self.phase(Phase.ENSEMBLE)) + epochs
 
 
 def _is_copied(record: TrialRecord) -> bool:

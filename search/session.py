@@ -84,7 +84,8 @@ class Session:
         """Runs the trials of a fixed list."""
         self.progress.replicating(len(trials))
         recorded = self.ledger.read().phase(trials[0].phase) if trials else ()
-        drive(ReplicateSource(trials, recorded), self._crew(self.budget.stop_verification))
+        source = ReplicateSource(trials, recorded, folder=self.ledger.folder)
+        drive(source, self._crew(self.budget.stop_verification))
 
     def _crew(self, stop: Callable[[], Cause | None]) -> Crew:
         return Crew(

@@ -9,8 +9,9 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from search import seeds
+from search import predictions, seeds
 from search.checkpoints import Checkpoints, Waiting
 from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
 from search.ledger import Ledger
@@ -43,6 +44,7 @@ class SearchSource:
 
     def __init__(self, engine: Engine, ledger: Ledger, *, limits: Limits, recipes: bool) -> None:
         header, record = ledger.header, ledger.read()
+        self._folder = ledger.folder
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
         self._checkpoints = Checkpoints(ledger.folder / "checkpoints", most=limits.weights)
         recorded = record.phase(Phase.SEARCH)
@@ -138,6 +140,7 @@ class SearchSource:
             origin=start.origin,
             resume_from=self._checkpoints.to_resume(seed),
             save_to=str(self._checkpoints.latest(seed)),
+            predictions_to=str(predictions.path(self._folder, Phase.SEARCH, self._number)),
         )
 
 
@@ -222,15 +225,20 @@ class ReplicateSource:
     Args:
         trials: In the order they are to be run, numbered one after the other.
         recorded: What earlier sessions recorded of the same phase.
+        folder: The study's, where predictions are kept.
     """
 
-    def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = ()) -> None:
-        self._trials, self._retries = deque(trials), Retries(recorded)
+    def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = (), *, folder: Path) -> None:
+        self._trials, self._retries, self._folder = deque(trials), Retries(recorded), folder
         self._number = trials[-1].number + 1 if trials else 0
 
     def next(self) -> Trial | None:
         """Returns the next trial of the list."""
-        return self._trials.popleft() if self._trials else None
+        if not self._trials:
+            return None
+        trial = self._trials.popleft()
+        kept = predictions.path(self._folder, trial.phase, trial.number)
+        return dataclasses.replace(trial, predictions_to=str(kept))
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Never prunes."""

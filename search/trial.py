@@ -25,12 +25,14 @@ class Phase(StrEnum):
 
     SEARCH trains on the training share and scores every epoch on validation images. VERIFICATION trains on all
     training images with a fresh seed and scores once, at the end, on the test images. REPRODUCTION is the tutorial
-    protocol: all training images, scored every epoch on the test images.
+    protocol: all training images, scored every epoch on the test images. ENSEMBLE trains nothing: it averages what the
+    models of verification runs said of the test images.
     """
 
     SEARCH = "search"
     VERIFICATION = "verification"
     REPRODUCTION = "reproduction"
+    ENSEMBLE = "ensemble"
 
 
 class State(StrEnum):
@@ -104,6 +106,7 @@ class Trial:
         resume_from: Path of a checkpoint to go on from, or None.
         save_to: Path to leave its latest state at while it runs, and beside it those that are kept, or None.
         model_to: Path to save the trained model at, a ``.keras`` file, or None.
+        predictions_to: Path to save its predictions of the scored images at when it is complete, or None.
     """
 
     number: int
@@ -121,6 +124,7 @@ class Trial:
     resume_from: str | None = None
     save_to: str | None = None
     model_to: str | None = None
+    predictions_to: str | None = None
 
     @property
     def key(self) -> tuple[Phase, int]:
@@ -187,7 +191,9 @@ class Outcome:
         message: The cause in words.
         traceback: Of a failure inside the trial.
         environment: Versions, backend, device, threads, determinism and process that ran it.
+        scored: How many images its last error was taken over; None where nothing was scored.
         wrong: Indices of the test images classified wrongly at the end; empty in the search phase.
+        predicted: The class that each of these was given.
     """
 
     state: State
@@ -201,7 +207,9 @@ class Outcome:
     message: str = ""
     traceback: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    scored: int | None = None
     wrong: tuple[int, ...] = ()
+    predicted: tuple[int, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -230,4 +238,5 @@ class Outcome:
         known["cause"] = Cause(known["cause"]) if known.get("cause") else None
         known["history"] = tuple(EpochReport(**report) for report in known.get("history", ()))
         known["wrong"] = tuple(known.get("wrong", ()))
+        known["predicted"] = tuple(known.get("predicted", ()))
         return cls(**known)

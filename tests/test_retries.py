@@ -166,7 +166,7 @@ def test_a_verification_run_that_a_fault_of_the_machine_ended_is_tried_again(tmp
     with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
         waiting = replicas(ledger.read(), count=1, replicates=2)
         crew = Crew(executor=Failing(only(1, Cause.KILLED)), ledger=ledger, listener=Progress(), stop=lambda: None)
-        drive(ReplicateSource(waiting), crew)
+        drive(ReplicateSource(waiting, folder=tmp_path), crew)
         record = ledger.read()
     assert replicas(record, count=1, replicates=2) == []
     runs = record.phase(Phase.VERIFICATION)

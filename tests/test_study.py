@@ -322,7 +322,7 @@ def test_verification_is_resumed_and_not_repeated(tmp_path: Path) -> None:
         for stop in (after(12), lambda: None):
             waiting = replicas(ledger.read(), count=2, replicates=3)
             crew = Crew(executor=InstantExecutor(slots=2), ledger=ledger, listener=Progress(), stop=stop)
-            drive(ReplicateSource(waiting), crew)
+            drive(ReplicateSource(waiting, folder=tmp_path), crew)
         record = ledger.read()
         assert replicas(record, count=2, replicates=3) == []
         assert len(replicas(record, count=2, replicates=4)) == 3

@@ -85,7 +85,8 @@ def _play(bout: Bout, shared: Shared, progress: Progress, replicates: int) -> No
         if not shared.interrupt.asked:
             _take_over(session, replicates)
             session.replicate(replicas(session.ledger.read(), count=1, replicates=replicates))
-            shutil.rmtree(session.ledger.folder / "checkpoints", ignore_errors=True)  # it is not searched on
+            for part in ("checkpoints", "predictions"):  # it is not searched on, and forms no ensembles
+                shutil.rmtree(session.ledger.folder / part, ignore_errors=True)
 
 
 def _take_over(session: Session, replicates: int) -> None:

@@ -115,7 +115,7 @@ def score(model: Any, images: PhaseImages, hooks: Hooks, seconds: dict[str, floa
         seconds: Gets the time added, to "evaluate".
 
     Returns:
-        Mean cross-entropy in nats, and the indices of the images classified wrongly.
+        Mean cross-entropy in nats, and the probabilities, (images, classes).
 
     Raises:
         NotFinite: The model gives no probabilities any more.
@@ -131,7 +131,7 @@ def score(model: Any, images: PhaseImages, hooks: Hooks, seconds: dict[str, floa
     loss = float(-np.log(np.clip(true, keras.config.epsilon(), 1.0)).mean())
     if not math.isfinite(loss):
         raise NotFinite
-    return loss, np.flatnonzero(probabilities.argmax(axis=1) != images.score_labels)
+    return loss, probabilities
 
 
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]

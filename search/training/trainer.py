@@ -26,6 +26,7 @@ import keras
 import numpy as np
 
 from search.errors import SearchError, TrialError
+from search.predictions import Predictions, save
 from search.training import checkpoint
 from search.training.augmentation import RandomAffine
 from search.training.epochs import Hooks, NotFinite, Pass, Stopped, fit_epoch, score, steps_per_execution
@@ -47,8 +48,20 @@ class Attempt:
     history: list[EpochReport] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"build": 0.0, "fit": 0.0, "evaluate": 0.0})
     parameters: int | None = None
+    scored: int | None = None
     wrong: tuple[int, ...] = ()
+    predicted: tuple[int, ...] = ()
+    predictions: Predictions | None = None
     unsaved: str = ""
+
+    def judge(self, probabilities: np.ndarray, labels: np.ndarray, *, is_kept: bool) -> float:
+        """Returns the error in percent, and remembers which images were taken for what, where that is kept."""
+        predicted = probabilities.argmax(axis=1)
+        wrong = np.flatnonzero(predicted != labels)
+        self.scored, self.predictions = len(labels), Predictions(probabilities, labels)
+        if is_kept:
+            self.wrong, self.predicted = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
+        return 100.0 * len(wrong) / len(labels)
 
 
 class Trainer:
@@ -112,9 +125,8 @@ class Trainer:
             training_loss = fit_epoch(model, images, targets, this, attempt.seconds)
             loss, error = None, None
             if images.every_epoch or epoch == trial.epochs - 1:
-                loss, wrong = score(model, images, hooks, attempt.seconds)
-                error = 100.0 * len(wrong) / len(images.score)
-                attempt.wrong = () if trial.phase is Phase.SEARCH else tuple(int(index) for index in wrong)
+                loss, probabilities = score(model, images, hooks, attempt.seconds)
+                error = attempt.judge(probabilities, images.score_labels, is_kept=trial.phase is not Phase.SEARCH)
             images.verify()  # before anybody hears of the epoch
             seconds = round(time.perf_counter() - began, 4)
             report = EpochReport(
@@ -127,6 +139,8 @@ class Trainer:
             hooks.report(report)
         if trial.model_to is not None:
             model.save(trial.model_to)
+        if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
+            _keep(attempt, Path(trial.predictions_to))
 
     def _save_path(self, trial: Trial, epoch: int, saved: float) -> Path | None:
         """Returns where to leave the state after an epoch: beside the latest where another trial may go on from it."""
@@ -182,7 +196,9 @@ class Trainer:
             message=message,
             traceback=traceback,
             environment=self._environment,
+            scored=attempt.scored,
             wrong=attempt.wrong,
+            predicted=attempt.predicted,
         )
 
 
@@ -192,6 +208,15 @@ def _save(model: Any, attempt: Attempt, path: Path) -> None:  # noqa: ANN401 - K
         checkpoint.save(model, attempt.history, attempt.seconds, path)
     except OSError as error:
         attempt.unsaved = f"No state could be kept: {error}."
+
+
+def _keep(attempt: Attempt, path: Path) -> None:
+    """Leaves the last predictions at a path; a trial that cannot is no worse for it, but joins no ensemble."""
+    try:
+        if attempt.predictions is not None:
+            save(path, attempt.predictions)
+    except OSError as error:
+        attempt.unsaved = f"No predictions could be kept: {error}."
 
 
 def _pixels(config: Mapping[str, Any], shape: tuple[int, ...], *, scale: float, seed: int) -> tuple[Any, Any]:

@@ -75,7 +75,7 @@ def test_the_loop_and_a_ledger_in_memory_stand_a_thousand_slots(tmp_path) -> Non
         crew = Crew(
             executor=executor, ledger=ledger, listener=Listener(), stop=lambda: None, clock=lambda: executor.now
         )
-        drive(ReplicateSource(trials), crew)
+        drive(ReplicateSource(trials, folder=tmp_path), crew)
         recorded = ledger.read().phase(Phase.VERIFICATION)
     assert len(recorded) == len(ended) == 2000
     assert [outcome.at_seconds for outcome in ended] == sorted(outcome.at_seconds for outcome in ended)
