@@ -25,14 +25,16 @@ _RUNS = tables.Column(
     "Test error % by seed",
     lambda row: ", ".join(f"{seed}: {words.percent(error)}" for seed, error in row.errors_by_seed.items()),
     lambda reference: reference.source,
+    lambda ensemble: f"models: {words.members(ensemble)}",
     number=False,
 )
 _CHANGES = tables.Column("Changed from the baseline", lambda row: words.settings(row.changes), number=False)
 
 _LEGEND = """\
-Rows that share a rank (`=`) are not shown to differ: the 95 % interval of their difference to the first of them holds
-0, or there are too few runs for one. Intervals are Student's t over training seeds; they leave out the choice of test
-images."""
+A rank is a range where these runs leave the order open: each pair of rows is judged by the 95 % interval of its own
+difference. Intervals cover the training seeds and the choice of the test images; an ensemble's, the test images alone.
+`p, to next`: how often models that err alike would differ from the next row as much on these images (McNemar's test
+for one run each, a permutation test over images for several)."""
 
 
 def render(board: Board) -> str:

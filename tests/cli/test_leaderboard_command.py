@@ -61,8 +61,8 @@ def test_what_went_through_the_ledger_gives_the_same_rows(studies_dir: Path) -> 
     lines = list(csv.DictReader(leaderboard(studies_dir, "cnn-tpe", "--format", "csv").splitlines()))
     assert [(line["rank"], line["trial"]) for line in lines[:5]] == [
         ("1", "6"),
-        ("1", "1"),
-        ("1", "4"),
+        ("2", "1"),
+        ("3", "4"),
         ("4", "2"),
         ("5", "0"),
     ]
