@@ -19,7 +19,8 @@ from search.record import WEIGHTS, StudyRecord, TrialRecord
 from search.trial import BASELINE, Outcome, Phase, State, Trial
 from search.verification import finalists
 
-MEAN, GREEDY = "mean of the finalists", "greedy selection"
+MEAN, GREEDY = "mean", "greedy"
+"""Of all finalists' models, and of those that the greedy selection takes."""
 ROUNDS = 25
 """Models that the greedy selection may add; it stays with the best set on the way."""
 

@@ -90,7 +90,7 @@ class Ensemble:
     """The mean prediction of several verification models of one study.
 
     Args:
-        label: Which: "ensemble: mean of the finalists".
+        label: "ensemble: mean", of all finalists' models, or "ensemble: greedy", of a selection of them.
         study: The study that its models belong to.
         error_percent: Test error, in percent.
         interval: Of the error, over the choice of test images alone; None where the record lacks their number.

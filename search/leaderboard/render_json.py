@@ -31,7 +31,7 @@ from typing import Any
 
 from search.failures import Failure
 from search.leaderboard import columns
-from search.leaderboard.board import Board, Section
+from search.leaderboard.board import Board, Ensemble, Section
 from search.leaderboard.verdict import verdict
 from search.record import StudyHeader
 
@@ -59,7 +59,7 @@ def _section(section: Section) -> dict[str, Any]:
         "hidden_rows": section.hidden,
         "verdict": verdict(section),
         "references": [asdict(reference) for reference in section.references],
-        "ensembles": [{**asdict(one), "study": one.study.name} for one in section.ensembles],
+        "ensembles": [_ensemble(one) for one in section.ensembles],
         "selections": [asdict(one) for one in section.selections],
         "rows": [
             {
@@ -81,6 +81,17 @@ def failure(one: Failure) -> dict[str, Any]:
         "count": len(one.trials),
         "message": one.message,
         "trials": [asdict(trial) for trial in one.trials],
+    }
+
+
+def _ensemble(one: Ensemble) -> dict[str, Any]:
+    return {
+        "label": one.label,
+        "study": one.study.name,
+        "error_percent": one.error_percent,
+        "interval": asdict(one.interval) if one.interval else None,
+        "members": {str(trial): count for trial, count in one.members.items()},
+        "parameters": one.parameters,
     }
 
 
