@@ -1,0 +1,78 @@
+"""Slices: validation error against each parameter by itself, a small chart each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.report.charts.axis import Axis, axes
+from search.report.charts.chart import Chart, Figure, error_span, hover, label, log_axis, ring
+from search.report.points import Point, Searched
+from spaces.domains import Choice
+
+TITLE = "Error against each parameter"
+CAPTION = (
+    "Validation error, %, of every search trial in which the parameter counts: a dot where it was trained in full, "
+    "a cross where it was stopped early, a circle around those that were then verified."
+)
+HEIGHT = 200
+
+
+def charts(study: Searched, shares: Mapping[str, float], colour: str) -> tuple[Chart, ...]:
+    """Returns a chart for each parameter that was searched, the important ones first.
+
+    Args:
+        study: The study.
+        shares: Importances of its parameters, the largest first; empty where none are known.
+        colour: Of the dots.
+    """
+    points = study.telling
+    return tuple(
+        Chart(title=axis.name, views={"trials": _figure(axis, study, points, colour)}, height=HEIGHT)
+        for axis in axes(study, tuple(shares))
+    )
+
+
+def _figure(axis: Axis, study: Searched, points: tuple[Point, ...], colour: str) -> Figure:
+    span = error_span([point.error_percent for point in points], study.baseline_percent)
+    counting = [point for point in points if axis.value(point.row) is not None]
+    looks: tuple[tuple[bool, dict[str, Any]], ...] = (
+        (False, {"size": 5, "symbol": "x-thin", "opacity": 0.6, "line": {"width": 1.2, "color": colour}}),
+        (True, {"size": 6, "color": colour, "opacity": 0.85}),
+    )
+    data = [_dots(axis, [one for one in counting if one.is_complete is full], marker) for full, marker in looks]
+    verified = _dots(axis, [point for point in counting if point.row.rank is not None], ring(11))
+    layout = {
+        "xaxis": _value_axis(axis),
+        "yaxis": {**log_axis("", [], span=span), "title": None},
+        "showlegend": False,
+        "margin": {"l": 30, "r": 8, "t": 6, "b": 24},
+    }
+    return {"data": [*data, {**verified, "hoverinfo": "skip"}], "layout": layout}
+
+
+def _dots(axis: Axis, points: list[Point], marker: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [_x(axis, point) for point in points],
+        "y": [point.error_percent for point in points],
+        "hovertext": [hover(point.row, f"{label(axis.name)}: {label(axis.value(point.row))}") for point in points],
+        "marker": marker,
+    }
+
+
+def _x(axis: Axis, point: Point) -> Any:  # noqa: ANN401 - a parameter's value
+    """Returns a number as it is, and of a choice which option it is."""
+    value = axis.value(point.row)
+    return axis.options.index(value) if axis.options else value
+
+
+def _value_axis(axis: Axis) -> dict[str, Any]:
+    if isinstance(axis.domain, Choice):
+        names = [label(option, 12) for option in axis.options]
+        return {"tickvals": [*range(len(names))], "ticktext": names, "range": [-0.5, len(names) - 0.5], "zeroline": False}
+    if axis.domain.log:
+        low, high = axis.domain.low, axis.domain.high
+        return log_axis("", (low, high), span=(low / 1.15, high * 1.15)) | {"title": None}
+    return {"nticks": 6, "zeroline": False}
