@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from search.leaderboard import words
-from search.leaderboard.board import Row, Section
+from search.leaderboard.board import Ensemble, Row, Section
 from search.leaderboard.reference import Reference
-from search.report.ensembles import Ensemble, ensembles
 
 MOST = 4
 """Verified rows that the ruler shows besides the baseline and the published figures."""
@@ -104,10 +103,9 @@ def _facts(section: Section, winner: Row) -> Iterator[Fact]:
             gap_points = words.points(winner.test.mean - reference.error_percent)
             title = f"To the {reference.label}"
             yield Fact(title=title, figure=f"{gap_points} points", note=f"quoted as {words.reference(reference)} %")
-    if winner.validation_error_percent is not None:
-        drift = words.points(winner.test.mean - winner.validation_error_percent)
+    if winner.shift is not None:
         figure = f"{words.percent(winner.validation_error_percent)} %"
-        yield Fact(title="Validation error", figure=figure, note=f"the test error is {drift} points from it")
+        yield Fact(title="Validation error", figure=figure, note=f"test minus validation {words.points(winner.shift)}")
 
 
 def _marks(section: Section, winner: Row) -> Iterator[Mark]:
@@ -115,7 +113,7 @@ def _marks(section: Section, winner: Row) -> Iterator[Mark]:
     baseline = next((row for row in section.ranked if row.is_baseline and row.study == winner.study), None)
     for row in [*shown, *([baseline] if baseline else [])]:
         yield _mark(row, "winner" if row is winner else "baseline" if row.is_baseline else "row")
-    for one in ensembles(section)[:1]:
+    for one in section.ensembles[:1]:
         yield _ensemble_mark(one)
     for reference in section.references:
         if reference.is_rounded or reference.label == f"{TUTORIAL}{winner.study.space.name}":
@@ -137,12 +135,12 @@ def _mark(row: Row, kind: str) -> Mark:
 
 def _ensemble_mark(one: Ensemble) -> Mark:
     return Mark(
-        label=f"ensemble: {one.label}",
+        label=one.label,
         kind="ensemble",
         at=one.error_percent,
         low=max(0.0, one.interval.low) if one.interval else None,
         high=one.interval.high if one.interval else None,
-        text=words.percent(one.error_percent),
+        text=words.ensemble(one),
     )
 
 
@@ -151,8 +149,8 @@ def _published(reference: Reference) -> Mark:
 
 
 def _scale(most: float) -> tuple[float, float]:
-    """Returns a round distance between ticks and the end of the scale, three to six ticks on."""
-    rough = max(most, 1e-3) * 1.02 / 4
+    """Returns a round distance between ticks and the end of the scale, some five ticks on."""
+    rough = max(most, 1e-3) * 1.02 / 5
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough)
     return step, step * math.ceil(most * 1.02 / step)

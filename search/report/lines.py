@@ -12,10 +12,9 @@ from math import inf
 from typing import Any
 
 from search.leaderboard import words
-from search.leaderboard.board import UNFINISHED, Row, Section
+from search.leaderboard.board import UNFINISHED, Ensemble, Row, Section
 from search.leaderboard.reference import Reference
 from search.report import palette
-from search.report.ensembles import Ensemble, ensembles
 from search.report.headline import Headline
 
 MOST = 500
@@ -76,7 +75,7 @@ class Table:
 
 def table(section: Section, headline: Headline) -> Table:
     """Returns a section's leaderboard."""
-    ranked = [*map(_row, section.ranked), *map(_ensemble, ensembles(section)), *map(_published, section.references)]
+    ranked = [*map(_row, section.ranked), *map(_ensemble, section.ensembles), *map(_published, section.references)]
     ranked.sort(key=lambda line: inf if line.error_percent is None else line.error_percent)
     unranked = [_row(row) for row in section.unranked[: max(0, MOST - len(ranked))]]
     lines = (*ranked, *unranked)
@@ -136,7 +135,7 @@ def _ensemble(one: Ensemble) -> Line:
         kind="ensemble",
         name=one.label,
         error_percent=one.error_percent,
-        error=f"{words.percent(one.error_percent)}{f' {words.plus_minus(one.interval)}' if one.interval else ''}",
+        error=words.ensemble(one),
         low=max(0.0, one.interval.low) if one.interval else None,
         high=one.interval.high if one.interval else None,
         engine=palette.engine(one.study),
@@ -144,6 +143,7 @@ def _ensemble(one: Ensemble) -> Line:
         study=one.study.name,
         state="ensemble",
         parameters=one.parameters,
+        note=f"Models: {words.members(one)}.",
     )
 
 
@@ -154,5 +154,5 @@ def _published(reference: Reference) -> Line:
         error_percent=reference.error_percent,
         error=words.reference(reference),
         state="published",
-        note=reference.source,
+        note=f"Source: {reference.source}.",
     )

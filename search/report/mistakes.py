@@ -15,9 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.leaderboard.board import Row
-from search.record import StudyRecord
 from search.training.data import Images
-from search.trial import Outcome, Phase, State
 
 MOST = 72
 """Images that are shown, those that most seeds miss first."""
@@ -102,21 +100,20 @@ class Mistakes:
         )
 
 
-def mistakes(row: Row, record: StudyRecord, test: Images | None) -> Mistakes | None:
+def mistakes(row: Row, test: Images | None) -> Mistakes | None:
     """Returns a verified row's mistakes; None where none of its runs recorded any.
 
     Args:
         row: The row.
-        record: Its study.
         test: The test images; None where they are not at hand.
     """
-    runs = _runs(row, record)
+    runs = [run for run in row.complete if run.wrong or run.error_percent == 0.0]
     if not runs:
         return None
     missed: dict[int, list[int]] = defaultdict(list)
-    for outcome in runs:
-        predicted = outcome.predicted if len(outcome.predicted) == len(outcome.wrong) else (-1,) * len(outcome.wrong)
-        for index, said in zip(outcome.wrong, predicted, strict=True):
+    for run in runs:
+        predicted = run.predicted if len(run.predicted) == len(run.wrong) else (-1,) * len(run.wrong)
+        for index, said in zip(run.wrong, predicted, strict=True):
             missed[index].append(said)
     test = test if test is not None and max(missed, default=-1) < len(test.labels) else None
     ordered = sorted(missed, key=lambda index: (-len(missed[index]), index))
@@ -140,17 +137,6 @@ def _missing(*, has_images: bool, has_predictions: bool) -> str:
     if not has_predictions:
         parts.append("The record does not say which classes were predicted: an earlier version wrote it.")
     return " ".join(parts)
-
-
-def _runs(row: Row, record: StudyRecord) -> list[Outcome]:
-    """Returns the complete test runs of a row that say what they got wrong, one a repeat."""
-    phase = Phase.REPRODUCTION if row.trial is None else Phase.VERIFICATION
-    runs: dict[int | None, Outcome] = {}
-    for known in record.phase(phase):
-        outcome = known.outcome
-        if known.trial.of == row.trial and outcome and outcome.state is State.COMPLETE:
-            runs[known.trial.replicate] = outcome
-    return [run for run in runs.values() if run.wrong or run.error_percent == 0.0]
 
 
 def _mistake(index: int, said: Sequence[int], test: Images | None) -> Mistake:

@@ -11,6 +11,7 @@ but its own two, by their hashes, and lets nothing be fetched.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ from search.record import StudyHeader, StudyRecord, flat
 from search.report import lines, palette
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
 from search.report.charts.chart import Chart
+from search.report.charts.texts import Texts
 from search.report.headline import Headline, headline
 from search.report.importances import importances
 from search.report.library import Library, integrity, library
@@ -94,17 +96,19 @@ def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[st
     colours = palette.colours(board)
     views = [_view(section, records, test_images or {}, colours) for section in board.sections]
     script, packed = _static("report.js"), _library()
-    figures: dict[str, Any] = {}
+    figures, texts = dict[str, Any](), Texts()
     return _environment().get_template("report.html").render(
         board=board,
         views=views,
         figures=figures,
-        place=lambda chart: _place(chart, figures),
+        texts=texts,
+        place=lambda chart: _place(chart, figures, texts),
         style=_static("report.css"),
         script=script,
         packed=packed.packed,
         allowed=f"'{integrity(script.encode())}' '{packed.integrity}'",
         dark=dict(palette.DARK),
+        colours=colours,
         **_words(),
     )
 
@@ -123,7 +127,7 @@ def _view(
         table=lines.table(section, first),
         charts=_charts(studies, colours),
         studies=tuple(_study(study, colours) for study in _leading(studies, section)),
-        mistakes=_mistakes(first.winner, own, test_images),
+        mistakes=_mistakes(first.winner, test_images),
         spent=spending(own),
         machines=_machines(section.rows),
     )
@@ -151,11 +155,8 @@ def _study(study: Searched, colours: Mapping[str, str]) -> StudyView:
     )
 
 
-def _mistakes(winner: Row | None, records: Sequence[StudyRecord], images: Mapping[str, Images]) -> Mistakes | None:
-    if winner is None:
-        return None
-    record = next((one for one in records if one.header == winner.study), None)
-    return mistakes(winner, record, images.get(winner.study.protocol.data_sha256)) if record else None
+def _mistakes(winner: Row | None, images: Mapping[str, Images]) -> Mistakes | None:
+    return winner and mistakes(winner, images.get(winner.study.protocol.data_sha256))
 
 
 def _machines(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -167,10 +168,10 @@ def _machines(rows: Sequence[Row]) -> dict[str, list[str]]:
     return found
 
 
-def _place(chart: Chart, figures: dict[str, Any]) -> str:
+def _place(chart: Chart, figures: dict[str, Any], texts: Texts) -> str:
     """Takes up a chart's figures for the page and returns the name by which its script finds them."""
     name = f"chart-{len(figures) + 1}"
-    figures[name] = chart.views
+    figures[name] = texts.taken_out(chart.views)
     return name
 
 
@@ -199,9 +200,14 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["minus"] = lambda text: str(text).replace("-", "\N{MINUS SIGN}")
+    environment.filters["minus"] = _minus
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment
+
+
+def _minus(text: object) -> str:
+    """Returns the text with a true minus before figures."""
+    return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", str(text))
 
 
 def _static(name: str) -> str:

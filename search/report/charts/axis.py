@@ -13,7 +13,11 @@ from typing import Any
 from search.leaderboard.board import Row
 from search.report.charts.chart import label, short
 from search.report.points import Point, Searched
-from spaces.domains import Choice, Domain, Value
+from spaces.domains import Choice, Domain, Int, Value
+
+
+FEW = 6
+"""Whole numbers that are drawn one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +33,29 @@ class Axis:
     domain: Domain
 
     @property
-    def options(self) -> tuple[Value, ...]:
-        """The values of a choice; none where it is a number."""
-        return self.domain.options if isinstance(self.domain, Choice) else ()
+    def few(self) -> tuple[Value, ...]:
+        """All values, where they are the options of a choice or few whole numbers; none else."""
+        if isinstance(self.domain, Choice):
+            return self.domain.options
+        return self.domain.values() or () if isinstance(self.domain, Int) and _count(self.domain) <= FEW else ()
 
     @property
     def is_log(self) -> bool:
         """Whether equal ratios are equally far apart."""
         return not isinstance(self.domain, Choice) and self.domain.log
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest number; of a choice, of its options' places."""
+        if isinstance(self.domain, Choice):
+            return 0.0, float(len(self.domain.options) - 1)
+        return float(self.domain.low), float(self.domain.high)
+
+    def text(self, value: Value, longest: int = 24) -> str:
+        """Returns a value as Plotly shows it, cut where each word of it is long."""
+        if type(value) is float:
+            return f"{value:.4g}"
+        return "_".join(label(word, longest) for word in str(value).split("_"))
 
     def place(self, value: Any) -> float:  # noqa: ANN401 - a parameter's value
         """Returns where a value lies, from 0 to 1."""
@@ -72,6 +91,10 @@ def axes(study: Searched, order: Sequence[str] = ()) -> list[Axis]:
 
 def _varies(points: Sequence[Point], name: str) -> bool:
     return len({repr(point.row.config[name]) for point in points if name in point.row.config}) > 1
+
+
+def _count(domain: Int) -> int:
+    return (domain.high - domain.low) // domain.step + 1
 
 
 def _share(value: float, low: float, high: float) -> float:

@@ -20,8 +20,10 @@ Figure = dict[str, Any]
 
 LONGEST = 30
 """Characters of a name that an axis or a legend has room for."""
-STEPS = (1, 2, 5)
-"""Ticks of a decade on a logarithmic axis."""
+STEPS: tuple[tuple[int, ...], ...] = (tuple(range(1, 10)), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+"""Ticks of a decade on a logarithmic axis, from many to few."""
+FLOOR = 0.02
+"""Least error that a logarithmic axis shows, in percent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +73,20 @@ def hover(row: Row, *more: str) -> str:
     return "<br>".join(lines)
 
 
-def log_axis(title: str, values: Iterable[float], *, span: tuple[float, float] | None = None) -> dict[str, Any]:
+def log_axis(
+    title: str, values: Iterable[float], *, span: tuple[float, float] | None = None, is_small: bool = False
+) -> dict[str, Any]:
     """Returns a logarithmic axis with a few round ticks.
 
     Args:
         title: Its name, with the unit.
         values: What is drawn; zero and less cannot be, and are passed over.
         span: The part that is shown at first; None for all of it.
+        is_small: Whether there is room for few ticks only.
     """
     positive = [value for value in values if value > 0] or [1.0]
     low, high = span or (min(positive), max(positive))
-    ticks = _ticks(low, high)
+    ticks = _ticks(low, high, most=3 if is_small else 8)
     axis: dict[str, Any] = {
         "type": "log",
         "title": {"text": title},
@@ -98,17 +103,17 @@ def linear_axis(title: str) -> dict[str, Any]:
     return {"title": {"text": title}, "rangemode": "tozero", "zeroline": False}
 
 
-def error_span(errors: Sequence[float], baseline: float | None, *, floor: float = 0.02) -> tuple[float, float]:
+def error_span(errors: Sequence[float], baseline: float | None, *, share: float = 0.75) -> tuple[float, float]:
     """Returns the errors to show at first: what lies far above the baseline and most trials would flatten the rest.
 
     Args:
         errors: In percent; at least one.
         baseline: The baseline's, in percent.
-        floor: Least error that a logarithmic axis is asked to show, in percent.
+        share: Of the trials that are shown, 0 to 1.
     """
     ordered = sorted(errors)
-    low = max(ordered[0], floor)
-    most = ordered[min(len(ordered) - 1, int(0.75 * len(ordered)))]
+    low = max(ordered[0], FLOOR)
+    most = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
     high = max(most, baseline or 0.0, low * 1.3)
     return low / 1.15, high * 1.2
 
@@ -154,18 +159,17 @@ def rounded(value: float, digits: int = 5) -> float:
 
 def short(value: float) -> str:
     """Returns a tick's text: "0.5", "20", "2k", "1M"."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
+    if value >= 10_000:
+        return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1e3:g}k"
+    return f"{value:,g}" if value >= 1000 else f"{value:g}"
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, *, most: int) -> list[float]:
+    """Returns the round figures between two ends, in the finest steps that give no more than ``most`` of them."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    wide = len(decades) > 5
-    every = [rounded(step * 10.0**decade) for decade in decades for step in ((1,) if wide else STEPS)]
-    inside = [tick for tick in every if low / 1.05 <= tick <= high * 1.05]
-    if len(inside) >= 2:
-        return inside
-    fine = [rounded(step * 10.0**decade) for decade in decades for step in range(1, 10)]
-    return [tick for tick in fine if low / 1.05 <= tick <= high * 1.05] or inside
+    for steps in STEPS:
+        every = [rounded(step * 10.0**decade) for decade in decades for step in steps]
+        inside = [tick for tick in every if low / 1.01 <= tick <= high * 1.01]
+        if len(inside) <= most:
+            break
+    return inside

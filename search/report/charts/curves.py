@@ -61,7 +61,7 @@ def _figure(curves: Sequence[Curve], colours: Mapping[str, str], title: str, val
     # Those drawn last lie on top, and are found by the pointer first.
     data = [trace for curve in reversed(curves) if (trace := _line(*curve, colours, value))]
     layout = {
-        "xaxis": {"title": {"text": "Epoch"}, "rangemode": "tozero", "zeroline": False, "dtick": _step(curves)},
+        "xaxis": _epochs(max(reports[-1].epoch for _, reports in curves)),
         "yaxis": log_axis(title, values, span=_span(values)),
     }
     return {"data": [*data, *_legend(curves, colours)], "layout": layout}
@@ -97,10 +97,14 @@ def _span(values: Sequence[float]) -> tuple[float, float] | None:
     return ordered[0] / 1.15, max(ordered[int(0.95 * (len(ordered) - 1))], ordered[0] * 1.3) * 1.1
 
 
-def _step(curves: Sequence[Curve]) -> int:
-    """Returns the distance of the ticks, in epochs."""
-    last = max(reports[-1].epoch for _, reports in curves)
-    return max(1, -(-last // 12))
+def _epochs(last: int) -> dict[str, Any]:
+    step = -(-last // 12)
+    return {
+        "title": {"text": "Epoch"},
+        "range": [1 - 0.03 * last, last * 1.03],
+        "tickvals": [*range(1 if step == 1 else step, last + 1, step)],
+        "zeroline": False,
+    }
 
 
 def _legend(curves: Sequence[Curve], colours: Mapping[str, str]) -> list[dict[str, Any]]:

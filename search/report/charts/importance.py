@@ -32,10 +32,10 @@ def chart(known: Importances, colour: str) -> Chart:
         "marker": {"color": colour},
     }
     layout = {
-        "xaxis": {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": "", "fixedrange": True},
-        "yaxis": {"type": "category", "automargin": True, "showgrid": False, "ticks": "", "fixedrange": True},
+        "xaxis": {"showticklabels": False, "showline": False, "showgrid": False, "zeroline": False, "ticks": "", "fixedrange": True},
+        "yaxis": {"type": "category", "automargin": True, "showgrid": False, "ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)", "fixedrange": True},
         "showlegend": False,
-        "bargap": 0.35,
+        "bargap": 0.45,
         "margin": {"t": 8, "r": 44, "b": 8},
     }
     return Chart(

@@ -47,6 +47,7 @@ def chart(study: Searched, shares: Mapping[str, float]) -> Chart:
             "showgrid": False,
             "zeroline": False,
             "ticks": "",
+            "showline": False,
             "fixedrange": True,
         },
         "yaxis": {"range": [UNUSED - 0.06, 1.05], "visible": False, "fixedrange": True},
@@ -110,11 +111,13 @@ def _lines(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale, place:
     xs: list[float | None] = []
     ys: list[float | None] = []
     texts: list[str] = []
+    values: list[str] = []
     for point in points:
         xs += [*range(len(shown) + 1), None]
         ys += [*_line(point, shown, scale), None]
-        texts += [*_hovers(point, shown), ""]
-    line = {"color": list(RAMP)[place], "width": 1.1, "shape": "spline", "smoothing": 0.4}
+        texts += [hover(point.row)] * (len(shown) + 2)
+        values += [*_values(point, shown), ""]
+    line = {"color": list(RAMP)[place], "width": 1.2}
     return {
         "type": "scatter",
         "mode": "lines",
@@ -123,6 +126,8 @@ def _lines(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale, place:
         "line": line,
         "opacity": 0.85,
         "hovertext": texts,
+        "customdata": values,
+        "hovertemplate": "%{hovertext}%{customdata}<extra></extra>",
     }
 
 
@@ -150,11 +155,11 @@ def _jitter(point: Point) -> float:
     return round(((point.row.trial or 0) * 0.618 % 1 - 0.5) * 0.05, 4)
 
 
-def _hovers(point: Point, shown: Sequence[Axis]) -> list[str]:
-    about = hover(point.row)
+def _values(point: Point, shown: Sequence[Axis]) -> list[str]:
+    """Returns what is shown besides the trial where its line crosses each axis."""
     values = [axis.value(point.row) for axis in shown]
     told = ["does not count" if value is None else label(_number(value)) for value in values]
-    return [*(f"{about}<br>{label(axis.name)}: {text}" for axis, text in zip(shown, told, strict=True)), about]
+    return [*(f"<br>{label(axis.name)}: {text}" for axis, text in zip(shown, told, strict=True)), ""]
 
 
 def _number(value: object) -> str:

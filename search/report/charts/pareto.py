@@ -83,7 +83,7 @@ def _figure(points: Sequence[Point], colours: Mapping[str, str], title: str, cos
     errors = [point.error_percent for point, _ in costed]
     layout = {
         "xaxis": log_axis(title, [known for _, known in costed]),
-        "yaxis": log_axis("Validation error, %", errors, span=error_span(errors, baseline)),
+        "yaxis": log_axis("Validation error, %", errors, span=error_span(errors, baseline, share=0.9)),
         **baseline_line(baseline),
     }
     return {"data": [*data, *_legend(names, colours)], "layout": layout}

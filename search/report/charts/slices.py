@@ -8,7 +8,6 @@ from typing import Any
 from search.report.charts.axis import Axis, axes
 from search.report.charts.chart import Chart, Figure, error_span, hover, label, log_axis, ring
 from search.report.points import Point, Searched
-from spaces.domains import Choice
 
 TITLE = "Error against each parameter"
 CAPTION = (
@@ -42,6 +41,7 @@ def _figure(axis: Axis, study: Searched, points: tuple[Point, ...], colour: str)
     )
     data = [_dots(axis, [one for one in counting if one.is_complete is full], marker) for full, marker in looks]
     verified = _dots(axis, [point for point in counting if point.row.rank is not None], ring(11))
+    verified = {name: value for name, value in verified.items() if not name.startswith("hover")}
     layout = {
         "xaxis": _value_axis(axis),
         "yaxis": {**log_axis("", [], span=span), "title": None},
@@ -57,22 +57,30 @@ def _dots(axis: Axis, points: list[Point], marker: dict[str, Any]) -> dict[str, 
         "mode": "markers",
         "x": [_x(axis, point) for point in points],
         "y": [point.error_percent for point in points],
-        "hovertext": [hover(point.row, f"{label(axis.name)}: {label(axis.value(point.row))}") for point in points],
+        "hovertext": [hover(point.row) for point in points],
+        "hovertemplate": f"%{{hovertext}}<br>{label(axis.name)}: %{{customdata}}<extra></extra>",
+        "customdata": [axis.text(axis.value(point.row)) for point in points],
         "marker": marker,
     }
 
 
-def _x(axis: Axis, point: Point) -> Any:  # noqa: ANN401 - a parameter's value
-    """Returns a number as it is, and of a choice which option it is."""
+def _x(axis: Axis, point: Point) -> float:
+    """Returns where a point lies: the value, or which one of few it is, there a little aside of its neighbours."""
     value = axis.value(point.row)
-    return axis.options.index(value) if axis.options else value
+    if not axis.few:
+        return float(value)
+    aside = (point.row.trial or 0) * 0.618034 % 1 - 0.5
+    return round(axis.few.index(value) + 0.36 * aside, 3)
 
 
 def _value_axis(axis: Axis) -> dict[str, Any]:
-    if isinstance(axis.domain, Choice):
-        names = [label(option, 12) for option in axis.options]
-        return {"tickvals": [*range(len(names))], "ticktext": names, "range": [-0.5, len(names) - 0.5], "zeroline": False}
-    if axis.domain.log:
-        low, high = axis.domain.low, axis.domain.high
-        return log_axis("", (low, high), span=(low / 1.15, high * 1.15)) | {"title": None}
-    return {"nticks": 6, "zeroline": False}
+    low, high = axis.ends
+    if axis.few:
+        names = [axis.text(value, longest=9).replace("_", "<br>") for value in axis.few]
+        font = {"size": 10.5 if len(names) > 3 else 11.5}
+        ends = [-0.5, len(names) - 0.5]
+        return {"tickvals": [*range(len(names))], "ticktext": names, "range": ends, "zeroline": False, "tickfont": font}
+    if axis.is_log:
+        return log_axis("", (low, high), span=(low / 1.15, high * 1.15), is_small=True) | {"title": None}
+    room = 0.04 * (high - low)
+    return {"nticks": 6, "zeroline": False, "range": [low - room, high + room]}

@@ -98,6 +98,7 @@
   // The charts. The library comes packed at the end of the page and is unpacked when the page stands.
   const drawn = new Map();
   let figures = {};
+  let texts = [];
   let palette = {};
 
   const tint = (value) => {
@@ -106,6 +107,11 @@
     if (value && typeof value === "object")
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, tint(inner)]));
     return value;
+  };
+  const withTexts = (trace) => {
+    const { hovertext } = trace;
+    if (hovertext === undefined) return trace;
+    return { ...trace, hovertext: Array.isArray(hovertext) ? hovertext.map((place) => texts[place]) : texts[hovertext] };
   };
   const inScheme = (value) => (isDark() ? tint(value) : structuredClone(value));
 
@@ -122,7 +128,7 @@
         font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
         paper_bgcolor: "rgba(0,0,0,0)",
         plot_bgcolor: "rgba(0,0,0,0)",
-        xaxis: { ...axes, showline: true, ticks: "outside", ticklen: 4 },
+        xaxis: { ...axes, showline: true, ticks: "outside", ticklen: 4, tickangle: 0 },
         yaxis: axes,
         margin: { l: 56, r: 14, t: 34, b: 44 },
         hovermode: "closest",
@@ -139,7 +145,8 @@
   const OPTIONS = {
     displaylogo: false,
     responsive: true,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "pan2d"],
+    modeBarButtons: [["toImage", "zoom2d", "resetScale2d"]], // by default one would send the chart to a server
+    plotlyServerURL: "",
     toImageButtonOptions: { format: "svg" },
   };
 
@@ -148,6 +155,7 @@
     const views = figures[chart.dataset.chart];
     const view = drawn.get(chart) ?? Object.keys(views)[0];
     const figure = inScheme(views[view]);
+    figure.data = figure.data.map(withTexts);
     const layout = { ...figure.layout, template: template(probe.style), height: Number(plot.dataset.height) };
     if (printing) layout.width = Math.min(plot.clientWidth, 680);
     const small = chart.classList.contains("slice");
@@ -192,9 +200,7 @@
     const charts = find(".chart[data-chart]");
     if (!charts.length) return;
     try {
-      figures = JSON.parse(document.getElementById("figures").textContent);
-      const colours = JSON.parse(document.getElementById("dark").textContent);
-      palette = colours;
+      ({ figures, texts, dark: palette } = JSON.parse(document.getElementById("drawn").textContent));
       await unpack();
     } catch (error) {
       complain(error instanceof DOMException || error instanceof TypeError ? "its plot library is damaged" : error.message);
