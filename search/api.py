@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search import ensembles
-from search.leaderboard.files import write_reports
 from search.leaderboard.rows import compute
 from search.ledger import read
 from search.planning import NO_ENGINE, Plan, make_plan
 from search.progress import Progress
 from search.record import StudyRecord
+from search.report.files import write_reports
 from search.session import Session, is_verified, open_session
 from search.settings import from_mapping
 from search.storage import Place
@@ -126,7 +126,9 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
 def _report(session: Session, folder: Path) -> Study:
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
-    return replace(study, reports=tuple(write_reports(study.board, folder)))
+    cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
+    record = study.record
+    return replace(study, reports=tuple(write_reports(compute([record]), [record], folder, cache_dir)))
 
 
 def _verify(session: Session) -> int:

@@ -30,6 +30,9 @@ _RUNS = tables.Column(
 )
 _CHANGES = tables.Column("Changed from the baseline", lambda row: words.settings(row.changes), number=False)
 
+PICTURE = "leaderboard.svg"
+"""The plot that lies beside the report."""
+
 _LEGEND = """\
 A rank is a range where these runs leave the order open: each pair of rows is judged by the 95 % interval of its own
 difference. Intervals cover the training seeds and the choice of the test images; an ensemble's, the test images alone.
@@ -52,6 +55,8 @@ def escape(text: object) -> str:
 def _section(section: Section) -> Iterator[str]:
     yield f"## {escape(tables.title(section))}"
     yield from (escape(sentence) for sentence in verdict(section))
+    if any(row.trial is not None and row.validation_error_percent is not None for row in section.rows):
+        yield f"![Validation error against the cost of the search]({PICTURE})"
     if section.ranked:
         yield "### Ranked by test error"
         yield _table((*tables.RANKED, _RUNS, _CHANGES), tables.entries(section))

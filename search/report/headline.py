@@ -1,4 +1,4 @@
-"""The headline of a section: the best error, and how it stands to the baseline, the tutorial and the state of the art."""
+"""The headline of a section: the best error, and how it stands to baseline, tutorial and state of the art."""
 
 from __future__ import annotations
 

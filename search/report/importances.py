@@ -46,7 +46,9 @@ def importances(study: Searched) -> Importances:
     if len({point.error_percent for point in study.complete}) == 1:
         return Importances(trials=trials, missing="All trials have the same error.")
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, BETTER / trials))
-    return Importances(shares=optuna.importance.get_param_importances(_in_memory(study), evaluator=evaluator), trials=trials)
+    return Importances(
+        shares=optuna.importance.get_param_importances(_in_memory(study), evaluator=evaluator), trials=trials
+    )
 
 
 def _in_memory(study: Searched) -> optuna.Study:

@@ -21,8 +21,6 @@ MOST = 72
 """Images that are shown, those that most seeds miss first."""
 MOST_CLASSES = 20
 """Classes up to which there is a table of confusions; a larger one could not be read."""
-MOST_CONFUSED = 40
-"""Pairs of classes that are listed where there are more classes."""
 LARGEST = 96
 """Pixels of a side above which a picture is thinned; it is shown small."""
 
@@ -62,6 +60,28 @@ class Confused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confusion:
+    """Which classes are taken for which.
+
+    Args:
+        images: Test images by class.
+        pairs: Pairs of classes, the most frequent first.
+    """
+
+    images: tuple[int, ...]
+    pairs: tuple[Confused, ...]
+
+    @property
+    def matrix(self) -> tuple[tuple[float, ...], ...]:
+        """Images a seed by true and predicted class; empty where there are too many classes for a table."""
+        classes = range(len(self.images))
+        if len(classes) > MOST_CLASSES:
+            return ()
+        means = {(pair.true, pair.predicted): pair.mean for pair in self.pairs}
+        return tuple(tuple(means.get((true, said), 0.0) for said in classes) for true in classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mistakes:
     """The mistakes of one row.
 
@@ -72,9 +92,7 @@ class Mistakes:
         count: Images that at least one seed gets wrong.
         always: Those that every seed gets wrong.
         shown: The first of them.
-        classes: Number of classes; 0 where the data or the predictions are not at hand.
-        images: Test images by class.
-        confused: Pairs of classes that were confused, the most frequent first.
+        confusion: None where the data or the predictions are not at hand.
         missing: What cannot be shown, and why; empty where all can.
     """
 
@@ -84,20 +102,8 @@ class Mistakes:
     count: int
     always: int
     shown: tuple[Mistake, ...]
-    classes: int = 0
-    images: tuple[int, ...] = ()
-    confused: tuple[Confused, ...] = ()
+    confusion: Confusion | None = None
     missing: str = ""
-
-    @property
-    def matrix(self) -> tuple[tuple[float, ...], ...]:
-        """Images a seed by true and predicted class; empty where there are too many classes for a table."""
-        if not 0 < self.classes <= MOST_CLASSES:
-            return ()
-        means = {(pair.true, pair.predicted): pair.mean for pair in self.confused}
-        return tuple(
-            tuple(means.get((true, predicted), 0.0) for predicted in range(self.classes)) for true in range(self.classes)
-        )
 
 
 def mistakes(row: Row, test: Images | None) -> Mistakes | None:
@@ -125,7 +131,7 @@ def mistakes(row: Row, test: Images | None) -> Mistakes | None:
         count=len(missed),
         always=sum(len(told) == len(runs) for told in missed.values()),
         shown=tuple(_mistake(index, missed[index], test) for index in ordered[:MOST]),
-        **(_confusion(missed, test, len(runs)) if test is not None and known else {}),
+        confusion=_confusion(missed, test, len(runs)) if test is not None and known else None,
         missing=_missing(has_images=test is not None, has_predictions=known),
     )
 
@@ -150,16 +156,14 @@ def _mistake(index: int, said: Sequence[int], test: Images | None) -> Mistake:
     )
 
 
-def _confusion(missed: Mapping[int, Sequence[int]], test: Images, seeds: int) -> dict[str, object]:
+def _confusion(missed: Mapping[int, Sequence[int]], test: Images, seeds: int) -> Confusion:
     pairs = Counter((int(test.labels[index]), said) for index, told in missed.items() for said in told)
-    images = np.bincount(test.labels)
-    classes = max(len(images), *(1 + max(pair) for pair in pairs)) if pairs else len(images)
+    classes = 1 + max(int(test.labels.max()), *(max(pair) for pair in pairs), 0)
     found = [Confused(true=true, predicted=said, mean=number / seeds) for (true, said), number in pairs.items()]
-    return {
-        "classes": classes,
-        "images": tuple(np.bincount(test.labels, minlength=classes).tolist()),
-        "confused": tuple(sorted(found, key=lambda pair: (-pair.mean, pair.true, pair.predicted))),
-    }
+    return Confusion(
+        images=tuple(np.bincount(test.labels, minlength=classes).tolist()),
+        pairs=tuple(sorted(found, key=lambda pair: (-pair.mean, pair.true, pair.predicted))),
+    )
 
 
 def picture(image: np.ndarray) -> str:

@@ -12,7 +12,7 @@ but its own two, by their hashes, and lets nothing be fetched.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -33,7 +33,7 @@ from search.report.headline import Headline, headline
 from search.report.importances import importances
 from search.report.library import Library, integrity, library
 from search.report.mistakes import Mistakes, mistakes
-from search.report.points import Searched, searched
+from search.report.points import Point, Searched, first, searched
 from search.report.spending import Spent, spending
 from search.training.data import Images
 
@@ -71,6 +71,7 @@ class View:
         mistakes: Of its first row; None where none were recorded.
         spent: Where the time went.
         machines: Hardware and versions of its rows, the rows' names by what they ran on.
+        versions: Versions when the studies were begun, the studies' names by these.
     """
 
     section: Section
@@ -83,6 +84,7 @@ class View:
     mistakes: Mistakes | None
     spent: tuple[Spent, ...]
     machines: Mapping[str, Sequence[str]]
+    versions: Mapping[str, Sequence[str]]
 
 
 def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[str, Images] | None = None) -> str:
@@ -97,19 +99,23 @@ def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[st
     views = [_view(section, records, test_images or {}, colours) for section in board.sections]
     script, packed = _static("report.js"), _library()
     figures, texts = dict[str, Any](), Texts()
-    return _environment().get_template("report.html").render(
-        board=board,
-        views=views,
-        figures=figures,
-        texts=texts,
-        place=lambda chart: _place(chart, figures, texts),
-        style=_static("report.css"),
-        script=script,
-        packed=packed.packed,
-        allowed=f"'{integrity(script.encode())}' '{packed.integrity}'",
-        dark=dict(palette.DARK),
-        colours=colours,
-        **_words(),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            board=board,
+            views=views,
+            figures=figures,
+            texts=texts,
+            place=lambda chart: _place(chart, figures, texts),
+            style=_static("report.css"),
+            script=script,
+            packed=packed.packed,
+            allowed=f"'{integrity(script.encode())}' '{packed.integrity}'",
+            dark=dict(palette.DARK),
+            colours=colours,
+            **_words(),
+        )
     )
 
 
@@ -118,18 +124,19 @@ def _view(
 ) -> View:
     own = [record for record in records if record.header in section.studies]
     studies = [searched(record, section.rows) for record in own]
-    first = headline(section)
+    lead = headline(section)
     return View(
         section=section,
         title=tables.title(section),
-        headline=first,
+        headline=lead,
         verdict=verdict(section),
-        table=lines.table(section, first),
+        table=lines.table(section, lead),
         charts=_charts(studies, colours),
-        studies=tuple(_study(study, colours) for study in _leading(studies, section)),
-        mistakes=_mistakes(first.winner, test_images),
+        studies=_parameters(_leading(studies, section), colours),
+        mistakes=_mistakes(lead.winner, test_images),
         spent=spending(own),
-        machines=_machines(section.rows),
+        machines=_grouped((row.name, row.environment) for row in section.rows),
+        versions=_grouped((study.name, study.versions) for study in section.studies),
     )
 
 
@@ -146,25 +153,30 @@ def _leading(studies: Sequence[Searched], section: Section) -> list[Searched]:
     return sorted(searching, key=lambda study: order[study.header.name])[:MOST_STUDIES]
 
 
-def _study(study: Searched, colours: Mapping[str, str]) -> StudyView:
+def _parameters(studies: Sequence[Searched], colours: Mapping[str, str]) -> tuple[StudyView, ...]:
+    return tuple(_study(study, first(study, len(studies)), colours) for study in studies)
+
+
+def _study(study: Searched, points: Sequence[Point], colours: Mapping[str, str]) -> StudyView:
     colour, known = colours[palette.engine(study.header)], importances(study)
     return StudyView(
         header=study.header,
-        charts=(importance.chart(known, colour), parallel.chart(study, known.shares)),
-        slices=slices.charts(study, known.shares, colour),
+        charts=(importance.chart(known, colour), parallel.chart(study, points, known.shares)),
+        slices=slices.charts(study, points, known.shares, colour),
     )
 
 
 def _mistakes(winner: Row | None, images: Mapping[str, Images]) -> Mistakes | None:
-    return winner and mistakes(winner, images.get(winner.study.protocol.data_sha256))
+    return mistakes(winner, images.get(winner.study.protocol.data_sha256)) if winner else None
 
 
-def _machines(rows: Sequence[Row]) -> dict[str, list[str]]:
+def _grouped(named: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """Returns names by what they share, in words: "device CPU, threads 1"."""
     found: dict[str, list[str]] = {}
-    for row in rows:
-        if row.environment:
-            parts = (f"{key.rpartition('.')[2]} {value}" for key, value in flat(row.environment).items())
-            found.setdefault(words.one_line(", ".join(parts)), []).append(row.name)
+    for name, values in named:
+        parts = [f"{key.rpartition('.')[2]} {value}" for key, value in flat(values).items()]
+        if parts:
+            found.setdefault(words.one_line(", ".join(parts)), []).append(words.one_line(name))
     return found
 
 

@@ -13,7 +13,9 @@ from search.record import StudyHeader, StudyRecord
 from search.trial import Phase, State
 
 MOST = 400
-"""Trials of a study that a chart of single trials draws: those of the leaderboard's first rows."""
+"""Trials that a chart draws one by one: the leaderboard's first rows."""
+FEWEST = 25
+"""Trials of a study that it draws, however many studies share it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,17 +65,24 @@ class Searched:
         return tuple(point for point in self.points if point.is_complete)
 
     @property
-    def telling(self) -> tuple[Point, ...]:
-        """The points of the board's first rows and the baseline, as many as one chart can show, in their order."""
-        if len(self.points) <= MOST:
-            return self.points
-        first = {row.trial for row in self.rows[:MOST]}
-        return tuple(point for point in self.points if point.row.trial in first or point.row.is_baseline)
-
-    @property
     def baseline_percent(self) -> float | None:
         """The baseline's validation error, in percent; None where it was not trained in full."""
         return next((point.error_percent for point in self.complete if point.row.is_baseline), None)
+
+
+def first(study: Searched, studies: int, most: int = MOST) -> tuple[Point, ...]:
+    """Returns the points of a study's first rows and its baseline, in the order in which they ended.
+
+    Args:
+        study: The study.
+        studies: How many share the room.
+        most: Points that they have room for together.
+    """
+    count = max(FEWEST, most // studies)
+    if len(study.points) <= count:
+        return study.points
+    leading = {row.trial for row in study.rows[:count]}
+    return tuple(point for point in study.points if point.row.trial in leading or point.row.is_baseline)
 
 
 def searched(record: StudyRecord, rows: Sequence[Row]) -> Searched:
@@ -86,7 +95,9 @@ def searched(record: StudyRecord, rows: Sequence[Row]) -> Searched:
     own = tuple(row for row in rows if row.study == record.header and row.trial is not None)
     costs = _costs(record)
     points = [
-        Point(row=row, error_percent=row.validation_error_percent, epochs=costs[row.trial][0], minutes=costs[row.trial][1])
+        Point(
+            row=row, error_percent=row.validation_error_percent, epochs=costs[row.trial][0], minutes=costs[row.trial][1]
+        )
         for row in own
         if row.validation_error_percent is not None and row.trial in costs
     ]

@@ -15,7 +15,6 @@ from search.report.charts.chart import label, short
 from search.report.points import Point, Searched
 from spaces.domains import Choice, Domain, Int, Value
 
-
 FEW = 6
 """Whole numbers that are drawn one by one."""
 

@@ -65,7 +65,11 @@ def hover(row: Row, *more: str) -> str:
     lines = [
         f"<b>{label(row.name, 60)}</b> · {label(row.study.name, 60)}",
         f"{state} after {cost}",
-        *([f"validation error {row.validation_error_percent:.2f} %"] if row.validation_error_percent is not None else []),
+        *(
+            [f"validation error {row.validation_error_percent:.2f} %"]
+            if row.validation_error_percent is not None
+            else []
+        ),
         *([f"test error {words.estimate(row.test)} %"] if row.test else []),
         *([f"{row.parameters:,} parameters"] if row.parameters else []),
         *more,
@@ -86,12 +90,12 @@ def log_axis(
     """
     positive = [value for value in values if value > 0] or [1.0]
     low, high = span or (min(positive), max(positive))
-    ticks = _ticks(low, high, most=3 if is_small else 8)
+    marks = ticks(low, high, most=3 if is_small else 8)
     axis: dict[str, Any] = {
         "type": "log",
         "title": {"text": title},
-        "tickvals": ticks,
-        "ticktext": [short(tick) for tick in ticks],
+        "tickvals": marks,
+        "ticktext": [short(mark) for mark in marks],
     }
     if span:
         axis["range"] = [round(math.log10(low), 4), round(math.log10(high), 4)]
@@ -164,7 +168,7 @@ def short(value: float) -> str:
     return f"{value:,g}" if value >= 1000 else f"{value:g}"
 
 
-def _ticks(low: float, high: float, *, most: int) -> list[float]:
+def ticks(low: float, high: float, *, most: int) -> list[float]:
     """Returns the round figures between two ends, in the finest steps that give no more than ``most`` of them."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in STEPS:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from search.leaderboard.board import Row
 from search.record import TrialRecord
 from search.report import palette
 from search.report.charts.chart import Chart, Figure, hover, label, legend_entry, log_axis, rounded
-from search.report.points import MOST, Searched
+from search.report.points import FEWEST, MOST, Searched
 from search.trial import EpochReport, Phase, State
 
 TITLE = "Learning curves"
 Curve = tuple[Row, tuple[EpochReport, ...]]
 Value = Callable[[EpochReport], float | None]
+VIEWS: Mapping[str, tuple[str, Value]] = MappingProxyType(
+    {
+        "validation error": ("Validation error, %", lambda report: report.error_percent),
+        "validation loss": ("Validation cross-entropy", lambda report: report.loss),
+        "training loss": ("Training loss", lambda report: report.training_loss),
+    }
+)
+"""What can be drawn: the axis, and what an epoch's report says of it."""
 
 
 def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
@@ -24,23 +33,21 @@ def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
         studies: At least one.
         colours: By engine.
     """
-    curves = [curve for study in studies for curve in _curves(study)]
-    if not curves:
+    curves = [_curves(study) for study in studies]
+    room = max(FEWEST, MOST // len(studies))
+    shown = [curve for some in curves for curve in some[:room]]
+    if not shown:
         return Chart(title=TITLE, missing="No search trial has finished an epoch.")
-    shown = curves[:MOST]
     views = {
         name: _figure(shown, colours, title, value)
-        for name, title, value in (
-            ("validation error", "Validation error, %", lambda report: report.error_percent),
-            ("validation loss", "Validation cross-entropy", lambda report: report.loss),
-            ("training loss", "Training loss", lambda report: report.training_loss),
-        )
+        for name, (title, value) in VIEWS.items()
         if any(value(report) is not None for _, reports in shown for report in reports)
     }
-    left_out = f" The board's first {MOST} of {len(curves)} are drawn." if len(shown) < len(curves) else ""
+    left_out = sum(map(len, curves)) - len(shown)
+    more = f" {left_out} trials further down the board are left out." if left_out else ""
     caption = (
-        "A line a search trial: bold where it was then verified on the test images, dashed for the baseline, faint where "
-        f"it was stopped early.{left_out}"
+        "A line a search trial: bold where it was then verified on the test images, dashed for the baseline, faint "
+        f"where it was stopped early.{more}"
     )
     return Chart(title=TITLE, caption=caption, views=views, height=380)
 

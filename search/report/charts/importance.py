@@ -32,8 +32,23 @@ def chart(known: Importances, colour: str) -> Chart:
         "marker": {"color": colour},
     }
     layout = {
-        "xaxis": {"showticklabels": False, "showline": False, "showgrid": False, "zeroline": False, "ticks": "", "fixedrange": True},
-        "yaxis": {"type": "category", "automargin": True, "showgrid": False, "ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)", "fixedrange": True},
+        "xaxis": {
+            "showticklabels": False,
+            "showline": False,
+            "showgrid": False,
+            "zeroline": False,
+            "ticks": "",
+            "fixedrange": True,
+        },
+        "yaxis": {
+            "type": "category",
+            "automargin": True,
+            "showgrid": False,
+            "ticks": "outside",
+            "ticklen": 6,
+            "tickcolor": "rgba(0,0,0,0)",
+            "fixedrange": True,
+        },
         "showlegend": False,
         "bargap": 0.45,
         "margin": {"t": 8, "r": 44, "b": 8},
@@ -51,6 +66,6 @@ def _caption(known: Importances) -> str:
     more = f" {left_out} less important ones are left out." if left_out > 0 else ""
     rough = f" A rough estimate: it takes some {ROUGH} trials." if known.trials < ROUGH else ""
     return (
-        f"How much each parameter set the better trials apart from the others, estimated by PED-ANOVA from {known.trials} "
-        f"trials trained in full; shares of 1.{rough}{more}"
+        f"How much each parameter set the better trials apart from the others, estimated by PED-ANOVA from "
+        f"{known.trials} trials trained in full; shares of 1.{rough}{more}"
     )

@@ -25,15 +25,15 @@ FEWEST = 2
 """Trials that it takes."""
 
 
-def chart(study: Searched, shares: Mapping[str, float]) -> Chart:
+def chart(study: Searched, points: Sequence[Point], shares: Mapping[str, float]) -> Chart:
     """Returns the chart of a study.
 
     Args:
         study: The study.
+        points: Those of its trials that are drawn.
         shares: Importances of its parameters, the largest first; empty where none are known.
     """
     shown = axes(study, tuple(shares))[:MOST]
-    points = study.telling
     if len(points) < FEWEST or not shown:
         return Chart(title=TITLE, missing="It takes two trials that differ, with validation errors.")
     scale = _Scale([point.error_percent for point in points], study.baseline_percent)
@@ -58,7 +58,9 @@ def chart(study: Searched, shares: Mapping[str, float]) -> Chart:
         "hovermode": "closest",
     }
     figure = {"data": [*lines[::-1], *_best(points, shown, scale)], "layout": layout}
-    return Chart(title=TITLE, caption=_caption(study, shown, shares), views={"trials": figure}, height=430, is_wide=True)
+    return Chart(
+        title=TITLE, caption=_caption(study, shown, shares), views={"trials": figure}, height=430, is_wide=True
+    )
 
 
 def _caption(study: Searched, shown: Sequence[Axis], shares: Mapping[str, float]) -> str:
@@ -66,8 +68,8 @@ def _caption(study: Searched, shown: Sequence[Axis], shares: Mapping[str, float]
     which = f" The {len(shown)} most important parameters; {others} others are left out." if others and shares else ""
     which = which or (f" The first {len(shown)} parameters; {others} others are left out." if others else "")
     return (
-        "A line a search trial: the darker, the less its validation error; the best is drawn thick. Where a parameter "
-        f"does not count in a trial, its line passes below the axis.{which}"
+        "A line a search trial: the stronger its colour, the less its validation error; the best is drawn thick. Where "
+        f"a parameter does not count in a trial, its line passes below the axis.{which}"
     )
 
 
@@ -190,4 +192,3 @@ def _text(place: int, height: float, text: str) -> dict[str, Any]:
         "opacity": 0.9,
         "borderpad": 1,
     }
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from search.leaderboard.board import Row
@@ -19,10 +20,19 @@ from search.report.charts.chart import (
     ring,
     rounded,
 )
-from search.report.points import Point, Searched
+from search.report.points import Point, Searched, first
 
 TITLE = "Error against size and time"
+MOST = 2000
+"""Trials that are drawn."""
 Cost = Callable[[Row], float | None]
+VIEWS: Mapping[str, tuple[str, Cost]] = MappingProxyType(
+    {
+        "parameters": ("Trainable parameters", lambda row: row.parameters),
+        "seconds": ("Seconds of training", lambda row: row.seconds),
+    }
+)
+"""What can be drawn: the axis, and what a row says of it."""
 
 
 def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
@@ -32,13 +42,11 @@ def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
         studies: At least one.
         colours: By engine.
     """
-    points = [point for study in studies for point in study.complete]
+    drawn = [point for study in studies for point in first(study, len(studies), MOST)]
+    points = [point for point in drawn if point.is_complete]
     views = {
         name: _figure(points, colours, title, cost)
-        for name, title, cost in (
-            ("parameters", "Trainable parameters", lambda row: row.parameters),
-            ("seconds", "Seconds of training", lambda row: row.seconds),
-        )
+        for name, (title, cost) in VIEWS.items()
         if any(cost(point.row) for point in points)
     }
     if not views:

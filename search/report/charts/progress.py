@@ -21,9 +21,11 @@ from search.report.charts.chart import (
     ring,
     rounded,
 )
-from search.report.points import Point, Searched
+from search.report.points import Point, Searched, first
 
 TITLE = "Error against cost"
+MOST = 2000
+"""Trials that are drawn; the lines tell of all."""
 
 
 def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
@@ -50,9 +52,11 @@ def _caption(studies: Sequence[Searched]) -> str:
     high = _span(studies)[1]
     above = sum(point.error_percent > high for study in studies for point in study.points)
     cut = f" {above} of them lie above; a double click shows all." if above else ""
+    left_out = sum(len(study.points) - len(first(study, len(studies), MOST)) for study in studies)
+    more = f" {left_out} trials further down the board are left out." if left_out else ""
     return (
         "Every search trial with a validation error, at the moment it ended. The line is the least error so far of the "
-        f"trials that were trained in full; a circle marks those that were then verified on the test images.{cut}"
+        f"trials that were trained in full; a circle marks those that were then verified on the test images.{cut}{more}"
     )
 
 
@@ -78,13 +82,11 @@ def _figure(
     data: list[dict[str, Any]] = []
     for study in studies:
         colour = colours[palette.engine(study.header)]
-        data += _dots(study, colour, cost)
+        data += _dots(first(study, len(studies), MOST), colour, cost)
         best = best_so_far(study.record)
         line = {"color": colour, "width": 2, "shape": "hv"}
         xs, ys = [rounded(best_cost(one)) for one in best], [one.error_percent for one in best]
-        data.append(
-            {"type": "scatter", "mode": "lines", "x": xs, "y": ys, "line": line, "hoverinfo": "skip"}
-        )
+        data.append({"type": "scatter", "mode": "lines", "x": xs, "y": ys, "line": line, "hoverinfo": "skip"})
     verified = [point for point in points if point.row.rank is not None]
     data.append(_verified(verified, cost))
     data += _legend(studies, colours)
@@ -97,10 +99,16 @@ def _figure(
     return {"data": data, "layout": layout}
 
 
-def _dots(study: Searched, colour: str, cost: Callable[[Point], float]) -> list[dict[str, Any]]:
+def _dots(points: Sequence[Point], colour: str, cost: Callable[[Point], float]) -> list[dict[str, Any]]:
     looks = {
         True: {"size": 7, "color": colour, "opacity": 0.9},
-        False: {"size": 5.5, "color": colour, "opacity": 0.55, "symbol": "x-thin", "line": {"width": 1.4, "color": colour}},
+        False: {
+            "size": 5.5,
+            "color": colour,
+            "opacity": 0.55,
+            "symbol": "x-thin",
+            "line": {"width": 1.4, "color": colour},
+        },
     }
     return [
         {
@@ -112,7 +120,7 @@ def _dots(study: Searched, colour: str, cost: Callable[[Point], float]) -> list[
             "marker": marker,
         }
         for is_complete, marker in looks.items()
-        if (shown := [point for point in study.points if point.is_complete is is_complete])
+        if (shown := [point for point in points if point.is_complete is is_complete])
     ]
 
 

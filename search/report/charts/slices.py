@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.report.charts.axis import Axis, axes
@@ -17,22 +17,22 @@ CAPTION = (
 HEIGHT = 200
 
 
-def charts(study: Searched, shares: Mapping[str, float], colour: str) -> tuple[Chart, ...]:
+def charts(study: Searched, points: Sequence[Point], shares: Mapping[str, float], colour: str) -> tuple[Chart, ...]:
     """Returns a chart for each parameter that was searched, the important ones first.
 
     Args:
         study: The study.
+        points: Those of its trials that are drawn.
         shares: Importances of its parameters, the largest first; empty where none are known.
         colour: Of the dots.
     """
-    points = study.telling
     return tuple(
         Chart(title=axis.name, views={"trials": _figure(axis, study, points, colour)}, height=HEIGHT)
         for axis in axes(study, tuple(shares))
     )
 
 
-def _figure(axis: Axis, study: Searched, points: tuple[Point, ...], colour: str) -> Figure:
+def _figure(axis: Axis, study: Searched, points: Sequence[Point], colour: str) -> Figure:
     span = error_span([point.error_percent for point in points], study.baseline_percent)
     counting = [point for point in points if axis.value(point.row) is not None]
     looks: tuple[tuple[bool, dict[str, Any]], ...] = (

@@ -141,6 +141,7 @@
     };
   }
   const probe = document.createElement("span");
+  const canHover = matchMedia("(hover: hover)");
 
   const OPTIONS = {
     displaylogo: false,
@@ -157,11 +158,21 @@
     const figure = inScheme(views[view]);
     figure.data = figure.data.map(withTexts);
     const layout = { ...figure.layout, template: template(probe.style), height: Number(plot.dataset.height) };
-    if (printing) layout.width = Math.min(plot.clientWidth, 680);
     const small = chart.classList.contains("slice");
+    layout.width = printing ? (small ? 290 : PAGE) : undefined;
     plot.querySelector(".pending")?.remove();
     drawn.set(chart, view);
-    Plotly.react(plot, figure.data, layout, { ...OPTIONS, displayModeBar: small ? false : "hover" });
+    Plotly.react(plot, figure.data, layout, { ...OPTIONS, displayModeBar: small || !canHover.matches ? false : "hover" });
+  }
+  // On paper a chart is as wide as its column, which only the printer knows: it is scaled like a picture.
+  const PAGE = 900;
+  function scale(plot) {
+    const shape = plot.querySelector(".svg-container");
+    const [width, height] = [parseFloat(shape.style.width), parseFloat(shape.style.height)];
+    shape.style.setProperty("--shape", `${width} / ${height}`);
+    find(".main-svg", plot).forEach((svg) =>
+      printing ? svg.setAttribute("viewBox", `0 0 ${width} ${height}`) : svg.removeAttribute("viewBox"),
+    );
   }
   const isVisible = (chart) => chart.offsetParent !== null;
   const redraw = () => [...drawn.keys()].filter(isVisible).forEach(draw);
@@ -221,9 +232,11 @@
     addEventListener("beforeprint", () => {
       printing = true;
       charts.filter(isVisible).forEach(draw);
+      find(".plot").filter((plot) => plot.querySelector(".svg-container")).forEach(scale);
     });
     addEventListener("afterprint", () => {
       printing = false;
+      find(".plot").filter((plot) => plot.querySelector(".svg-container")).forEach(scale);
       redraw();
     });
     await drawAll(charts);
