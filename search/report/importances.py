@@ -53,9 +53,8 @@ def importances(study: Searched) -> Importances:
 
 def _in_memory(study: Searched) -> optuna.Study:
     """Returns the trials trained in full as one of Optuna's studies."""
-    storage = optuna.storages.InMemoryStorage()
-    storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "importances")  # says nothing, create_study does
-    known = optuna.load_study(study_name="importances", storage=storage)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # as where studies are read: it would tell of the new study
+    known = optuna.create_study(direction="minimize")
     known.add_trials(
         optuna.trial.create_trial(
             params=dict(point.row.config),

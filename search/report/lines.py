@@ -94,12 +94,14 @@ FILTERS = ("engine", "space", "study", "state")
 
 def commands(row: Row) -> Iterator[tuple[str, str]]:
     """Yields what can be done with a row: what for, and the command."""
-    if row.trial is not None:
-        words_of = f"{shlex.quote(row.study.name)} {row.trial}"
-        yield "Train it again and compare", f"python -m search reproduce {words_of}"
-        yield "Write it as a script", f"python -m search export {words_of} --as script"
-    if row.study.command:
-        yield "Run its study", words.one_line(row.study.command)
+    if row.trial is None:
+        if row.study.command:
+            yield "Repeat it", words.one_line(row.study.command)
+        return
+    which = f"{shlex.quote(words.one_line(row.study.name))} {row.trial}"
+    yield "Train it again and compare", f"python -m search reproduce {which}"
+    if row.test:
+        yield "Write it as a script", f"python -m search export {which} --as script"
 
 
 def settings(row: Row) -> list[tuple[str, Any, Any]]:

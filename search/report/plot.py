@@ -16,7 +16,7 @@ from search.leaderboard.board import Board
 from search.record import StudyRecord
 from search.report import palette
 from search.report.charts.chart import error_span, short, ticks
-from search.report.points import Point, Searched, searched
+from search.report.points import FLOOR, Point, Searched, searched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,10 +74,10 @@ def _study(axes: Axes, study: Searched, colour: str, *, has_clock: bool) -> None
     for chosen, look in looks.values():
         shown = [point for point in study.points if chosen(point)]
         costs = [(point.minutes or 0.0) if has_clock else float(point.epochs) for point in shown]
-        axes.scatter(costs, [point.error_percent for point in shown], linewidths=1, zorder=3, **look)
+        axes.scatter(costs, [point.height for point in shown], linewidths=1, zorder=3, **look)
     best = best_so_far(study.record)
     costs = [one.seconds / 60 if has_clock else float(one.epochs) for one in best]
-    axes.step(costs, [one.error_percent for one in best], where="post", color=colour, linewidth=1.8)
+    axes.step(costs, [max(one.error_percent, FLOOR) for one in best], where="post", color=colour, linewidth=1.8)
 
 
 def _frame(axes: Axes, studies: Sequence[Searched]) -> None:

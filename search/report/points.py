@@ -16,6 +16,8 @@ MOST = 400
 """Trials that a chart draws one by one: the leaderboard's first rows."""
 FEWEST = 25
 """Trials of a study that it draws, however many studies share it."""
+FLOOR = 0.005
+"""Least error that a logarithmic axis shows, in percent; 0 has no place on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,11 @@ class Point:
     error_percent: float
     epochs: int
     minutes: float | None
+
+    @property
+    def height(self) -> float:
+        """Its error as a logarithmic axis can show it, in percent."""
+        return max(self.error_percent, FLOOR)
 
     @property
     def is_complete(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from search.leaderboard import words
 from search.leaderboard.board import UNFINISHED, Row
 from search.report.palette import INK, SOFT
+from search.report.points import FLOOR
 
 Figure = dict[str, Any]
 """``data`` and ``layout``, as Plotly takes them."""
@@ -22,8 +23,6 @@ LONGEST = 30
 """Characters of a name that an axis or a legend has room for."""
 STEPS: tuple[tuple[int, ...], ...] = (tuple(range(1, 10)), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """Ticks of a decade on a logarithmic axis, from many to few."""
-FLOOR = 0.02
-"""Least error that a logarithmic axis shows, in percent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from search.leaderboard.board import Row
 from search.record import TrialRecord
 from search.report import palette
 from search.report.charts.chart import Chart, Figure, hover, label, legend_entry, log_axis, rounded
-from search.report.points import FEWEST, MOST, Searched
+from search.report.points import FEWEST, FLOOR, MOST, Searched
 from search.trial import EpochReport, Phase, State
 
 TITLE = "Learning curves"
@@ -18,7 +18,7 @@ Curve = tuple[Row, tuple[EpochReport, ...]]
 Value = Callable[[EpochReport], float | None]
 VIEWS: Mapping[str, tuple[str, Value]] = MappingProxyType(
     {
-        "validation error": ("Validation error, %", lambda report: report.error_percent),
+        "validation error": ("Validation error, %", lambda report: _shown(report.error_percent)),
         "validation loss": ("Validation cross-entropy", lambda report: report.loss),
         "training loss": ("Training loss", lambda report: report.training_loss),
     }
@@ -78,22 +78,25 @@ def _line(row: Row, reports: Sequence[EpochReport], colours: Mapping[str, str], 
     points = [(report.epoch, known) for report in reports if (known := value(report)) is not None]
     if not points:
         return None
+    epochs = [epoch for epoch, _ in points]
+    is_whole = epochs == [*range(epochs[0], epochs[0] + len(epochs))]
+    colour = colours[palette.engine(row.study)]
+    looks = {"line": _looks(row, colour)} if len(points) > 1 else {"marker": {"size": 4, "color": colour}}
     return {
         "type": "scatter",
         "mode": "lines" if len(points) > 1 else "markers",
-        "x": [epoch for epoch, _ in points],
-        "y": [rounded(known) for _, known in points],
-        "line": _looks(row, colours),
+        **({"x0": epochs[0]} if is_whole else {"x": epochs}),
+        "y": [rounded(known, 4) for _, known in points],
+        **looks,
         "opacity": 1.0 if row.rank is not None or row.is_baseline else 0.6 if row.state is State.COMPLETE else 0.3,
-        "marker": {"size": 4, "color": colours[palette.engine(row.study)]},
         "hovertext": hover(row),
     }
 
 
-def _looks(row: Row, colours: Mapping[str, str]) -> dict[str, Any]:
+def _looks(row: Row, colour: str) -> dict[str, Any]:
     if row.is_baseline:
         return {"color": palette.SOFT, "width": 2, "dash": "dash"}
-    return {"color": colours[palette.engine(row.study)], "width": 2.4 if row.rank is not None else 1.2}
+    return {"color": colour, "width": 2.4 if row.rank is not None else 1.2}
 
 
 def _span(values: Sequence[float]) -> tuple[float, float] | None:
@@ -102,6 +105,10 @@ def _span(values: Sequence[float]) -> tuple[float, float] | None:
     if not ordered:
         return None
     return ordered[0] / 1.15, max(ordered[int(0.95 * (len(ordered) - 1))], ordered[0] * 1.3) * 1.1
+
+
+def _shown(error_percent: float | None) -> float | None:
+    return None if error_percent is None else max(error_percent, FLOOR)
 
 
 def _epochs(last: int) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def front(costs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _figure(points: Sequence[Point], colours: Mapping[str, str], title: str, cost: Cost) -> Figure:
     costed = [(point, float(known)) for point in points if (known := cost(point.row))]
-    line = front([(known, point.error_percent) for point, known in costed])
+    line = front([(known, point.height) for point, known in costed])
     names = sorted({palette.engine(point.row.study) for point, _ in costed})
     data: list[dict[str, Any]] = [
         _dots([pair for pair in costed if palette.engine(pair[0].row.study) == name], colours[name]) for name in names
@@ -102,7 +102,7 @@ def _dots(costed: Sequence[tuple[Point, float]], colour: str) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "x": [rounded(known, 8) for _, known in costed],
-        "y": [point.error_percent for point, _ in costed],
+        "y": [rounded(point.height) for point, _ in costed],
         "hovertext": [hover(point.row) for point, _ in costed],
         "marker": {"size": 7, "color": colour, "opacity": 0.9},
     }

@@ -21,7 +21,7 @@ from search.report.charts.chart import (
     ring,
     rounded,
 )
-from search.report.points import Point, Searched, first
+from search.report.points import FLOOR, Point, Searched, first
 
 TITLE = "Error against cost"
 MOST = 2000
@@ -85,7 +85,7 @@ def _figure(
         data += _dots(first(study, len(studies), MOST), colour, cost)
         best = best_so_far(study.record)
         line = {"color": colour, "width": 2, "shape": "hv"}
-        xs, ys = [rounded(best_cost(one)) for one in best], [one.error_percent for one in best]
+        xs, ys = [rounded(best_cost(one)) for one in best], [max(one.error_percent, FLOOR) for one in best]
         data.append({"type": "scatter", "mode": "lines", "x": xs, "y": ys, "line": line, "hoverinfo": "skip"})
     verified = [point for point in points if point.row.rank is not None]
     data.append(_verified(verified, cost))
@@ -115,7 +115,7 @@ def _dots(points: Sequence[Point], colour: str, cost: Callable[[Point], float]) 
             "type": "scatter",
             "mode": "markers",
             "x": [rounded(cost(point)) for point in shown],
-            "y": [point.error_percent for point in shown],
+            "y": [rounded(point.height) for point in shown],
             "hovertext": [hover(point.row) for point in shown],
             "marker": marker,
         }
@@ -129,7 +129,7 @@ def _verified(points: Sequence[Point], cost: Callable[[Point], float]) -> dict[s
         "type": "scatter",
         "mode": "markers",
         "x": [rounded(cost(point)) for point in points],
-        "y": [point.error_percent for point in points],
+        "y": [rounded(point.height) for point in points],
         "hoverinfo": "skip",
         "marker": ring(),
     }

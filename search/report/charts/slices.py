@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.report.charts.axis import Axis, axes
-from search.report.charts.chart import Chart, Figure, error_span, hover, label, log_axis, ring
+from search.report.charts.chart import Chart, Figure, error_span, hover, label, log_axis, ring, rounded
 from search.report.points import Point, Searched
 
 TITLE = "Error against each parameter"
@@ -56,7 +56,7 @@ def _dots(axis: Axis, points: list[Point], marker: dict[str, Any]) -> dict[str, 
         "type": "scatter",
         "mode": "markers",
         "x": [_x(axis, point) for point in points],
-        "y": [point.error_percent for point in points],
+        "y": [rounded(point.height) for point in points],
         "hovertext": [hover(point.row) for point in points],
         "hovertemplate": f"%{{hovertext}}<br>{label(axis.name)}: %{{customdata}}<extra></extra>",
         "customdata": [axis.text(axis.value(point.row)) for point in points],

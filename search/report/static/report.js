@@ -84,7 +84,7 @@
 
   // Copying.
   async function copy(button) {
-    const code = button.parentNode.querySelector("code");
+    const code = button.previousElementSibling;
     try {
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
@@ -193,6 +193,7 @@
     script.textContent = await new Response(stream).text();
     document.head.append(script);
     packed.remove();
+    performance.mark("library");
     if (!window.Plotly) throw new Error("the plot library did not start");
   }
 
@@ -209,7 +210,10 @@
 
   async function drawCharts() {
     const charts = find(".chart[data-chart]");
-    if (!charts.length) return;
+    if (!charts.length) {
+      root.dataset.charts = "none";
+      return;
+    }
     try {
       ({ figures, texts, dark: palette } = JSON.parse(document.getElementById("drawn").textContent));
       await unpack();
@@ -254,10 +258,12 @@
       redraw();
     });
     find(".board").forEach(leaderboard);
-    find("button.copy").forEach((button) => {
-      button.hidden = false;
+    for (const code of find(".command code")) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy" });
+      button.className = "copy";
       button.addEventListener("click", () => copy(button));
-    });
+      code.after(button);
+    }
     // First the text is painted, then the charts are drawn.
     requestAnimationFrame(() => setTimeout(drawCharts));
   });
