@@ -99,7 +99,7 @@ def commands(row: Row) -> Iterator[tuple[str, str]]:
             yield "Repeat it", words.one_line(row.study.command)
         return
     which = f"{shlex.quote(words.one_line(row.study.name))} {row.trial}"
-    yield "Train it again and compare", f"python -m search reproduce {which}"
+    yield "Train it again and compare", f"python -m search reproduce {which}{' --test' if row.test else ''}"
     if row.test:
         yield "Write it as a script", f"python -m search export {which} --as script"
 

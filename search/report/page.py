@@ -219,7 +219,7 @@ def _environment() -> jinja2.Environment:
 
 def _minus(text: object) -> str:
     """Returns the text with a true minus before figures."""
-    return re.sub(r"(?<!\S)-(?=\d)", "\N{MINUS SIGN}", str(text))
+    return re.sub(r"(?<![^\s(])-(?=\d)", "\N{MINUS SIGN}", str(text))
 
 
 def _static(name: str) -> str:

@@ -48,8 +48,8 @@ DARK: Mapping[str, str] = MappingProxyType(
 
 
 def engine(study: StudyHeader) -> str:
-    """Returns the name by which an engine has its colour: "optuna:tpe"."""
-    return f"{study.engine}:{study.sampler}"
+    """Returns the name by which an engine has its colour: "optuna:tpe"; "none" where nothing was proposed."""
+    return study.engine if study.engine == study.sampler else f"{study.engine}:{study.sampler}"
 
 
 def colours(board: Board) -> Mapping[str, str]:

@@ -140,7 +140,7 @@ def test_a_line_passes_below_the_axis_of_what_does_not_count() -> None:
 def test_a_slice_holds_the_trials_in_which_the_parameter_counts() -> None:
     (one,) = drawn("two engines")[:1]
     by_name = {chart.title: chart.views["trials"] for chart in slices.charts(one, one.points, {}, "#0072b2")}
-    assert list(by_name) == list(studies.WIDE.parameters)
+    assert list(by_name) == [*(name for name in studies.WIDE.parameters if name != "depth"), "depth"]
     dots = [trace for trace in by_name["depth"]["data"] if "hovertext" in trace]
     counting = [point for point in one.points if "depth" in point.row.config]
     assert sorted(x for trace in dots for x in trace["x"]) == sorted(point.row.config["depth"] for point in counting)

@@ -152,7 +152,8 @@ def test_what_there_are_several_of_can_be_filtered_by(pages: dict[str, Reader]) 
 
 def test_each_row_has_the_command_that_makes_it_again(pages: dict[str, Reader]) -> None:
     for row in studies.board(BOARDS["usual"]).sections[0].rows:
-        assert f"python -m search reproduce cnn-tpe {row.trial} " in pages["usual"].text
+        command = f"python -m search reproduce cnn-tpe {row.trial}{' --test' if row.test else ''} "
+        assert command in pages["usual"].text
     assert "python -m search run cnn --study tutorial-cnn --trials 30" in pages["reproduction"].text
 
 

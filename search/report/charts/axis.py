@@ -6,6 +6,7 @@ Shared by the parallel coordinates and the slices.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,10 +82,12 @@ def axes(study: Searched, order: Sequence[str] = ()) -> list[Axis]:
 
     Args:
         study: The study.
-        order: Names that come first, such as the important ones.
+        order: Names that come first, such as the important ones; then those that count in most trials.
     """
     parameters = study.header.space.parameters
-    names = [*(name for name in order if name in parameters), *(name for name in parameters if name not in order)]
+    counts = Counter(name for point in study.points for name in point.row.config)
+    others = sorted((name for name in parameters if name not in order), key=lambda name: -counts[name])
+    names = [*(name for name in order if name in parameters), *others]
     return [Axis(name=name, domain=parameters[name]) for name in names if _varies(study.points, name)]
 
 

@@ -89,7 +89,7 @@ def log_axis(
     """
     positive = [value for value in values if value > 0] or [1.0]
     low, high = span or (min(positive), max(positive))
-    marks = ticks(low, high, most=3 if is_small else 8)
+    marks = ticks(low, high, most=4 if is_small else 8)
     axis: dict[str, Any] = {
         "type": "log",
         "title": {"text": title},

@@ -44,7 +44,7 @@ def _figure(axis: Axis, study: Searched, points: Sequence[Point], colour: str) -
     verified = {name: value for name, value in verified.items() if not name.startswith("hover")}
     layout = {
         "xaxis": _value_axis(axis),
-        "yaxis": {**log_axis("", [], span=span), "title": None},
+        "yaxis": {**log_axis("", [], span=span, is_small=True), "title": None},
         "showlegend": False,
         "margin": {"l": 30, "r": 8, "t": 6, "b": 24},
     }

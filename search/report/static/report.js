@@ -174,7 +174,7 @@
       printing ? svg.setAttribute("viewBox", `0 0 ${width} ${height}`) : svg.removeAttribute("viewBox"),
     );
   }
-  const isVisible = (chart) => chart.offsetParent !== null;
+  const isVisible = (chart) => !chart.closest("details:not([open])");
   const redraw = () => [...drawn.keys()].filter(isVisible).forEach(draw);
 
   function complain(why) {
