@@ -57,7 +57,8 @@ def test_every_page_draws_all_its_charts_without_a_complaint_or_a_request(
     page = report(name)
     browser.show(page)
     drawn = (
-        "return [...document.querySelectorAll('.chart[data-chart]')].filter((one) => !one.closest('details:not([open])'))"
+        "return [...document.querySelectorAll('.chart[data-chart]')]"
+        ".filter((one) => !one.closest('details:not([open])'))"
         ".every((one) => one.querySelector('.main-svg .plot, .main-svg .cartesianlayer'))"
     )
     assert browser.run(drawn)
