@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search import ensembles
-from search.leaderboard.files import write_reports
+from search import ensembles, publishing
 from search.leaderboard.rows import compute
 from search.ledger import read
 from search.planning import NO_ENGINE, Plan, make_plan
@@ -126,7 +125,7 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
 def _report(session: Session, folder: Path) -> Study:
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
-    return replace(study, reports=tuple(write_reports(study.board, folder)))
+    return replace(study, reports=tuple(publishing.report(study.record, folder)))
 
 
 def _verify(session: Session) -> int:

@@ -87,6 +87,7 @@ class Row:
         seconds: Wall-clock seconds of the search trial, all parts together (in a reproduction, of all repeats).
         environment: Versions and hardware of the run that gave its figure.
         caveat: What its figure must not be taken for; empty where there is nothing to warn of.
+        copied_from: Name of the study that all its runs were taken over from; empty where one is its own.
         rank: Place by mean test error, from 1; None unless verified.
         ties: Other rows that share its rank, because no difference to the first of that rank is shown.
     """
@@ -108,6 +109,7 @@ class Row:
     seconds: float = 0.0
     environment: Mapping[str, Any] = field(default_factory=dict)
     caveat: str = ""
+    copied_from: str = ""
     rank: int | None = None
     ties: int = 0
 

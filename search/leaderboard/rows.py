@@ -49,8 +49,10 @@ def compute(studies: Sequence[StudyRecord]) -> Board:
 
 
 def _section(studies: Sequence[StudyRecord]) -> Section:
-    rows = [row for study in studies for row in (*_searched(study), *_reproduced(study))]
-    trials = [record for study in studies for record in _standing(study)]
+    names = {study.header.name for study in studies}
+    every = [row for study in studies for row in (*_searched(study), *_reproduced(study))]
+    rows = [row for row in every if row.copied_from not in names]  # the study that they were copied from shows them
+    trials = [record for study in studies for record in _standing(study) if not record.copied_from]
     return Section(
         studies=tuple(study.header for study in studies),
         rows=rank(rows),
@@ -144,7 +146,13 @@ def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) ->
         seconds=sum(outcome.seconds.values()),
         environment={key: value for key, value in shown.environment.items() if key not in _PRIVATE},
         caveat=STEERED if header.protocol.name is ProtocolName.TUTORIAL else "",
+        copied_from=_copied_from(runs or [head]),
     )
+
+
+def _copied_from(runs: Sequence[TrialRecord]) -> str:
+    """Returns the study that all these runs were taken over from; empty where one is the study's own."""
+    return runs[0].copied_from if all(run.copied_from for run in runs) else ""
 
 
 def _reproduced(study: StudyRecord) -> list[Row]:
