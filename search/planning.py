@@ -88,8 +88,11 @@ def make_plan(settings: Settings) -> Plan:
         split_seed=settings.split_seed,
         epochs=settings.epochs,
     )
-    for folder in ("studies_dir", "reports_dir"):
-        _check_folder(folder, Path(getattr(settings, folder)))
+    if settings.tensorboard is not None and importlib.util.find_spec("tensorboardX") is None:
+        raise missing_extra("--tensorboard", "tensorboard")
+    for folder in ("studies_dir", "reports_dir", "tensorboard"):
+        if (path := getattr(settings, folder)) is not None:
+            _check_folder(folder, Path(path))
     place = Place(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_name(settings, dataset, space)
     header = StudyHeader(

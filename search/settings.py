@@ -104,6 +104,9 @@ class Settings:
     storage: str | None = _option(None, "An Optuna storage URL instead of a journal file in the study's folder.")
     studies_dir: str = _option("studies", "Folder of the studies' records.")
     reports_dir: str = _option("reports", "Folder of the reports.")
+    tensorboard: str | None = _option(
+        None, "Folder to write TensorBoard's logs into: each trial's curves, and HParams; none by default."
+    )
     cache_dir: str | None = _option(None, "Folder of decompressed data; the platform's cache folder by default.")
 
     def __post_init__(self) -> None:
