@@ -46,8 +46,8 @@ def command(line: str) -> str:
 
 
 def _word(word: str) -> str:
-    if _URL.search(word):
-        return _URL.sub(r"\1...", word)
+    if url := _URL.search(word):
+        return word[: url.start()] + url[1] + "..."
     option, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return f"{option}{sign}{_file(value)}"
 

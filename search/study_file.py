@@ -19,6 +19,7 @@ from search.errors import UserError
 from search.privacy import LOCAL, published
 from search.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Phase, Trial
+from search.typed import checked
 
 NAME = "study.json.gz"
 """What the file is called in a report's folder."""
@@ -56,11 +57,13 @@ def loads(content: bytes, where: str) -> StudyRecord:
     document = _document(content, where)
     _check_schema(document.get("schema"), where)
     try:
-        return StudyRecord(
-            header=_header(document["header"]),
-            trials=tuple(map(_trial_record, document["trials"])),
-            spent_seconds=_number(document["spent_seconds"]),
-            exhausted_seconds=_number(document["exhausted_seconds"]),
+        return checked(
+            StudyRecord(
+                header=_header(document["header"]),
+                trials=tuple(map(_trial_record, document["trials"])),
+                spent_seconds=document["spent_seconds"],
+                exhausted_seconds=document["exhausted_seconds"],
+            )
         )
     except _UNFIT as error:
         raise _damaged(where, f"{type(error).__name__}: {error}") from error
@@ -98,41 +101,34 @@ def _damaged(where: str, why: str) -> UserError:
     )
 
 
-def _header(document: dict[str, Any]) -> StudyHeader:
-    header = StudyHeader.from_json(document)
-    texts = (header.name, header.space_source, header.engine, header.sampler, header.pruner, header.created)
-    _expect(all(isinstance(one, str) for one in (*texts, header.command)), "a header's texts")
-    _expect(isinstance(header.versions, dict) and type(header.seed) is int, "a header's versions and seed")
-    return header
-
-
 def _trial_document(known: TrialRecord) -> dict[str, Any]:
     trial = {name: value for name, value in asdict(known.trial).items() if name not in LOCAL}
     outcome = known.outcome and {**known.outcome.to_json(), "history": _epochs(known.outcome.history)}
     return {"trial": trial, "started": known.started, "outcome": outcome, "reports": _epochs(known.reports)}
 
 
+def _header(document: dict[str, Any]) -> StudyHeader:
+    header = checked(StudyHeader.from_json(document))
+    for part in (header.protocol, header.space, *header.space.parameters.values(), *header.space.recipes.values()):
+        checked(part)
+    return header
+
+
 def _trial_record(document: Mapping[str, Any]) -> TrialRecord:
-    fields = dict(document["trial"])
+    fields, outcome = dict(document["trial"]), document["outcome"]
     trial = Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields["rungs"])})
-    _expect(all(type(value) is int for value in (trial.number, trial.seed, trial.epochs)), "a trial's numbers")
-    _expect(isinstance(trial.config, dict) and isinstance(trial.notes, dict), "a trial's configuration")
-    outcome = document["outcome"]
-    return TrialRecord(
-        trial=trial,
-        outcome=_outcome(outcome) if outcome is not None else None,
-        started=str(document["started"]),
+    known = TrialRecord(
+        trial=checked(trial),
+        outcome=None if outcome is None else _outcome(outcome),
+        started=document["started"],
         reports=tuple(map(_report, document["reports"])),
     )
+    return checked(known)
 
 
 def _outcome(document: Mapping[str, Any]) -> Outcome:
     outcome = Outcome.from_json({**document, "history": ()})
-    for figure in (outcome.error_percent, *outcome.seconds.values()):
-        _number(figure or 0)
-    _expect(all(type(index) is int for index in (*outcome.wrong, *outcome.predicted)), "images and classes")
-    _expect(isinstance(outcome.environment, dict), "a run's environment")
-    return replace(outcome, history=tuple(map(_report, document["history"])))
+    return checked(replace(outcome, history=tuple(map(_report, document["history"]))))
 
 
 def _epochs(reports: tuple[EpochReport, ...]) -> list[dict[str, Any]]:
@@ -150,17 +146,4 @@ def _written(report: dict[str, Any]) -> dict[str, Any]:
 def _report(document: Mapping[str, Any]) -> EpochReport:
     """Returns an epoch, with such losses as numbers again."""
     losses = {name: float(document[name]) for name in _LOSSES if isinstance(document[name], str)}
-    report = EpochReport(**{**document, **losses})
-    for figure in (report.epoch, report.seconds, report.training_loss, report.loss, report.error_percent):
-        _number(figure or 0)
-    return report
-
-
-def _number(value: Any) -> float:  # noqa: ANN401 - what a file holds
-    _expect(isinstance(value, int | float) and not isinstance(value, bool), "a number")
-    return value  # type: ignore[no-any-return]
-
-
-def _expect(is_met: bool, what: str) -> None:
-    if not is_met:
-        raise ValueError(f"{what} expected")
+    return checked(EpochReport(**{**document, **losses}))
