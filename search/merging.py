@@ -56,10 +56,15 @@ class Merged:
 def merge(found: Sequence[Found]) -> Merged:
     """Returns the studies with each run counted once."""
     longest, left_out = _longest(found)
-    originals = sorted(longest, key=lambda one: (one.record.header.name, one.record.header.created, one.where))
+    originals = sorted(longest, key=_place)
     named, renamed = _told_apart(originals)
     records, copied = _counted_once(named)
     return Merged(records=tuple(records), originals=tuple(originals), notes=(*left_out, *renamed, *copied))
+
+
+def _place(one: Found) -> tuple[str, str, int, str]:
+    header = one.record.header
+    return (header.name, header.created, -_ended(one.record), one.where)
 
 
 def is_copy(shorter: StudyRecord, longer: StudyRecord) -> bool:
@@ -145,7 +150,7 @@ def _counted_once(records: Sequence[StudyRecord]) -> tuple[list[StudyRecord], li
                     owners.setdefault(_run(record, known), record.header.name)
     marked = [_marked(record, owners) for record in records]
     notes = [
-        f"{count} runs of study {study} are runs of {of}, and count there." for study, of, count in _copies(marked)
+        f"{count} runs of study {study} are those of {of}, and count there." for study, of, count in _copies(marked)
     ]
     return marked, notes
 
