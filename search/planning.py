@@ -21,7 +21,7 @@ from search.execution.packing import Basis, Layout, Packing
 from search.ledger import now, read
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.record import StudyHeader
-from search.settings import NAME, Settings
+from search.settings import Settings, as_name
 from search.storage import Place
 from search.training import devices
 from search.training.data import DatasetInfo, open_training, prepare
@@ -184,8 +184,7 @@ def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
     if settings.engine not in (NO_ENGINE, next(iter(ENGINES))):
         what = f"{settings.engine}-{what}"
     tutorial = "-tutorial" if settings.protocol == ProtocolName.TUTORIAL and settings.engine != NO_ENGINE else ""
-    name = f"{Path(dataset.name).stem}-{space.name}-{what}{tutorial}"
-    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in name).lstrip("._-")
+    return as_name(f"{Path(dataset.name).stem}-{space.name}-{what}{tutorial}")
 
 
 def command_line(seed: int) -> str:

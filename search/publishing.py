@@ -19,6 +19,7 @@ from search.leaderboard.files import write, write_reports
 from search.leaderboard.rows import compute
 from search.merging import Found, Merged, is_copy
 from search.record import StudyRecord
+from search.settings import as_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def _keep(found: Found, folder: Path) -> Path:
     """Returns the study's file in the folder; writes it unless it lies there, beside that of another of its name."""
     if found.file is not None and found.file.resolve().is_relative_to(folder.resolve()):
         return folder / found.file.resolve().relative_to(folder.resolve())
-    name = found.record.header.name
+    name = as_name(found.record.header.name)  # a file from elsewhere may hold any, one that leads out of the folder too
     for number in count(1):
         file = folder / (name if number == 1 else f"{name}-{number}") / study_file.NAME
         known = read_file(file) if file.is_file() else None

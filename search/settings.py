@@ -134,6 +134,11 @@ def _at_least(name: str, value: float | None, least: int) -> None:
         raise UserError(f"--{option} must be at least {least}. Received: --{option} {value:g}.")
 
 
+def as_name(text: str) -> str:
+    """Returns a name for a study or its folder that is as near to a text as may be."""
+    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in text).lstrip("._-") or "study"
+
+
 def parse_duration(text: str) -> float:
     """Returns the seconds in a text such as ``90``, ``90s``, ``20m`` or ``1h30m``.
 
