@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,7 +166,7 @@ def test_what_earlier_sessions_found_is_written_with_its_own_times(tmp_path: Pat
     folder = tmp_path / "logs" / "study" / "trial-0001"
     assert scalars(folder)["validation/error_percent"] == [(1, 5.0), (2, 4.0), (3, 3.0), (4, 2.0)]
     times = sorted({event.wall_time for event in events(folder) if event.step})
-    assert [round(late - early, 2) for early, late in zip(times, times[1:], strict=False)] == [1.0, 1.0, 1.0]
+    assert [round(late - early, 2) for early, late in pairwise(times)] == [1.0, 1.0, 1.0]
 
 
 def test_what_a_killed_session_left_of_a_trial_is_written_anew(tmp_path: Path, ledger: Ledger) -> None:
@@ -183,9 +184,7 @@ def test_what_a_killed_session_left_of_a_trial_is_written_anew(tmp_path: Path, l
     assert sessions(folder)[1] == [FAILURE]
 
 
-def test_without_the_extra_the_command_that_installs_it_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_extra_what_installs_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)  # as Python marks a module that cannot be had
     with pytest.raises(UserError, match="--tensorboard") as refusal:
         make_plan(Settings(tensorboard=str(tmp_path / "logs")))
