@@ -23,8 +23,8 @@ from search.leaderboard.reference import Reference
 from search.privacy import LOCAL
 from search.protocol import EvaluationProtocol
 from search.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import EpochReport, Outcome, Trial
-from spaces.domains import Choice, Float, Int, When
+from search.trial import EpochReport, Outcome, Proposal, Trial
+from spaces.domains import Choice, Float, Int, Value, When
 from spaces.space import Recipe, Space
 
 PAGE = Path(__file__).with_name("schema.md")
@@ -56,9 +56,9 @@ def arguments(kind: type) -> dict[str, str]:
     return found
 
 
-def of_class(kind: type, *left_out: str) -> list[Key]:
-    """Returns the keys of a class that is written with the names of its fields."""
-    hints, words = get_type_hints(kind), arguments(kind)
+def of_class(kind: type, *left_out: str, words: Mapping[str, str] | None = None) -> list[Key]:
+    """Returns the keys of a class that is written with the names of its fields, some of them with other words."""
+    hints, words = get_type_hints(kind), {**arguments(kind), **(words or {})}
     names = [field.name for field in dataclasses.fields(kind) if field.name not in left_out]
     return [(name, json_type(hints[name]), words[name]) for name in names]
 
@@ -66,6 +66,8 @@ def of_class(kind: type, *left_out: str) -> list[Key]:
 def json_type(hint: Any) -> str:
     """Returns what JSON has for a Python type."""
     inner, origin = get_args(hint), get_origin(hint)
+    if set(inner) == set(get_args(Value)):
+        return "value"
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(json_type(one) for one in inner))
     if origin is tuple:
@@ -90,8 +92,8 @@ def of_domains() -> list[Key]:
 def of_columns() -> list[Key]:
     """Returns the keys of a row."""
     nested = [
-        ("replicates", "list of objects", "Every test run."),
-        ("steps", "list of objects", "The search trials that trained it, in order."),
+        ("replicates", "", "A list of every test run."),
+        ("steps", "", "A list of the search trials that trained it, in order."),
     ]
     return [*((name, "", column.doc) for name, column in columns.COLUMNS.items()), *nested]
 
@@ -116,7 +118,7 @@ STUDY: Mapping[str, list[Key]] = {
     "header.space.recipes.*": of_class(Recipe),
     "header.protocol": of_class(EvaluationProtocol),
     "trials[]": of_class(TrialRecord),
-    "trials[].trial": of_class(Trial, *LOCAL),
+    "trials[].trial": of_class(Trial, *LOCAL, words=arguments(Proposal)),
     "trials[].outcome": of_class(Outcome),
     "trials[].outcome.history[]": of_class(EpochReport),
     "trials[].reports[]": of_class(EpochReport),
@@ -150,8 +152,8 @@ Made by `python docs/make_schema.py` from the code's own words; a test compares 
 
 Each document names its schema in the key `schema`. The number after the slash rises when a key comes, or changes its
 name or its meaning; a reader that knows the number knows every key. `x[]` stands for each item of a list `x`, `x.*` for
-each value of a map `x`. What is not known is null, and an empty cell in CSV. Errors are in percent, differences in
-percentage points, times in seconds unless their name says otherwise.
+each value of a map `x`. A value is a number, a text, true or false. What is not known is null, and an empty cell in
+CSV. Errors are in percent, differences in percentage points, times in seconds.
 """
 STUDY_WORDS = f"""\
 ## {study_file.SCHEMA}: a study
