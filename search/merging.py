@@ -110,7 +110,7 @@ def _are_copies(one: StudyRecord, other: StudyRecord) -> bool:
 def _left_out(shorter: Found, longer: Found) -> str:
     name, ended, of = longer.record.header.name, _ended(shorter.record), _ended(longer.record)
     if ended == of:
-        return f"Study {name} was given twice, as {shorter.where} and {longer.where}; it counts once."
+        return f"Study {name} was given twice, as {longer.where} and {shorter.where}; it counts once."
     return f"Study {name}: {shorter.where} is an earlier copy, with {ended} trials ended, of {longer.where}, with {of}."
 
 

@@ -23,7 +23,7 @@ PRIVATE = frozenset({"host", "pid"})
 LOCAL = ("resume_from", "save_to", "model_to", "predictions_to")
 """Fields of a trial that hold paths of the machine that it ran on."""
 _URL = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s'\"]+")
-_PATH = re.compile(r"(?<![\w.:/~-])(?:~|/)(?:[^\s'\"/,;:()]+/|/)*([^\s'\"/,;:()]+)")
+_PATH = re.compile(r"(?<![\w.:/~-])(?:~\w*/|/)(?:[^\s'\"/,;:()]+/|/)*([^\s'\"/,;:()]+)")
 
 
 def published(study: StudyRecord) -> StudyRecord:

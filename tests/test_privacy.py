@@ -73,6 +73,11 @@ def test_a_command_can_still_be_typed(command: str, shown: str) -> None:
     assert privacy.command(command) == shown
 
 
+@pytest.mark.parametrize("words", ["about ~5 s", "3/4 of it, and/or 1 / 2", "see docs/LOG.md", "../x and ./y", "a:/b"])
+def test_words_that_are_no_paths_of_a_machine_stay(words: str) -> None:
+    assert privacy.text(words) == words
+
+
 names = st.text(st.characters(categories=["L", "N"], include_characters="._-"), min_size=1).filter(
     lambda name: name not in (".", "..")
 )
