@@ -21,6 +21,8 @@ COMMANDS = {
     "baseline": "search.cli.baseline",
     "compare": "search.cli.compare",
     "leaderboard": "search.cli.leaderboard",
+    "merge": "search.cli.merge",
+    "dashboard": "search.cli.dashboard",
     "status": "search.cli.status",
     "ls": "search.cli.ls",
     "spaces": "search.cli.spaces",

@@ -32,7 +32,11 @@ def imported(*words: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), *((name, "--help") for name in ("run", "baseline", "leaderboard", "status", "ls"))]
+    "words",
+    [
+        ("--help",),
+        *((name, "--help") for name in ("run", "baseline", "leaderboard", "merge", "dashboard", "status", "ls")),
+    ],
 )
 def test_help_imports_next_to_nothing(words: tuple[str, ...]) -> None:
     assert imported(*words) <= HELP
@@ -64,6 +68,17 @@ def test_the_page_imports_no_keras(tmp_path: Path) -> None:
     )
     assert {"plotly", "jinja2"} <= found
     assert not found & (HEAVY - {"sklearn", "pandas"}), "Optuna imports these two for its importances"
+
+
+def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
+    from makers import header
+
+    from search.leaderboard.files import write
+    from search.record import StudyRecord
+    from search.study_file import NAME, dumps
+
+    write(tmp_path / "one" / NAME, dumps(StudyRecord(header=header(), trials=())))
+    assert not imported("merge", str(tmp_path), "--out", str(tmp_path / "board")) & HEAVY
 
 
 def test_data_show_imports_no_keras(cache_dir: Path) -> None:
