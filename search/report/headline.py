@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from search.leaderboard import words
 from search.leaderboard.board import Ensemble, Row, Section
 from search.leaderboard.reference import Reference
+from search.trial import State
 
 MOST = 4
 """Verified rows that the ruler shows besides the baseline and the published figures."""
@@ -58,6 +59,7 @@ class Headline:
 
     Args:
         winner: The first ranked row; None where nothing was verified.
+        leader: Where nothing was, the row with the lowest validation error of those trained in full, if there is one.
         facts: How it stands to others.
         marks: Lines of the ruler, the least error first.
         end: Where the ruler ends, in percent; it begins at 0.
@@ -65,6 +67,7 @@ class Headline:
     """
 
     winner: Row | None
+    leader: Row | None
     facts: tuple[Fact, ...]
     marks: tuple[Mark, ...]
     end: float
@@ -78,11 +81,17 @@ def headline(section: Section) -> Headline:
     step, end = _scale(max((mark.high or mark.at for mark in marks), default=1.0))
     return Headline(
         winner=winner,
+        leader=None if winner else _leader(section),
         facts=tuple(_facts(section, winner)) if winner else (),
         marks=tuple(marks),
         end=end,
         ticks=tuple(round(place * step, 6) for place in range(round(end / step) + 1)),
     )
+
+
+def _leader(section: Section) -> Row | None:
+    full = [row for row in section.rows if row.state is State.COMPLETE and row.validation_error_percent is not None]
+    return min(full, key=lambda row: row.validation_error_percent or 0.0, default=None)
 
 
 def _facts(section: Section, winner: Row) -> Iterator[Fact]:

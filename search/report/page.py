@@ -149,7 +149,7 @@ def _charts(studies: Sequence[Searched], colours: Mapping[str, str]) -> tuple[Ch
 def _leading(studies: Sequence[Searched], section: Section) -> list[Searched]:
     """Returns the studies that searched, in the order of their best rows."""
     order = {row.study.name: place for place, row in reversed(list(enumerate(section.rows)))}
-    searching = [study for study in studies if len(study.rows) > 1]
+    searching = [study for study in studies if len(study.points) > 1]
     return sorted(searching, key=lambda study: order[study.header.name])[:MOST_STUDIES]
 
 

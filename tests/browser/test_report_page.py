@@ -125,6 +125,7 @@ def test_many_rows_are_shown_when_asked_for(browser: Browser, report: Write) -> 
 def test_a_row_opens_to_its_settings_and_the_command_that_makes_it_again(browser: Browser, report: Write) -> None:
     browser.show(report("usual"))
     assert browser.texts(".detail") == []
+    before = browser.texts(NAMES)
     row = next(one for one in browser.driver.find_elements(By.CSS_SELECTOR, NAMES) if one.text == "found #6")
     row.send_keys(Keys.ENTER)
     assert row.get_attribute("aria-expanded") == "true"
@@ -133,6 +134,8 @@ def test_a_row_opens_to_its_settings_and_the_command_that_makes_it_again(browser
     assert "filters_1=48" in detail
     row.send_keys(Keys.ENTER)
     assert browser.texts(".detail") == []
+    assert browser.texts(NAMES) == before
+    assert browser.driver.find_elements(By.CSS_SELECTOR, "th[aria-sort=ascending]") == []
 
 
 def test_a_command_is_copied(browser: Browser, report: Write) -> None:

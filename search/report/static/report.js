@@ -66,7 +66,7 @@
       show();
     }
 
-    find("th button", table).forEach((button) => button.addEventListener("click", () => sort(button.closest("th"))));
+    find("thead button", table).forEach((button) => button.addEventListener("click", () => sort(button.closest("th"))));
     find("select", board).forEach((select) => select.addEventListener("change", show));
     more.addEventListener("click", () => {
       all = true;
@@ -128,7 +128,7 @@
         font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: ink },
         paper_bgcolor: "rgba(0,0,0,0)",
         plot_bgcolor: "rgba(0,0,0,0)",
-        xaxis: { ...axes, showline: true, ticks: "outside", ticklen: 4, tickangle: 0 },
+        xaxis: { ...axes, showline: true, ticks: "outside", ticklen: 4 },
         yaxis: axes,
         margin: { l: 56, r: 14, t: 34, b: 44 },
         hovermode: "closest",
