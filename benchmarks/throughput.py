@@ -1,9 +1,11 @@
-"""Trials an hour: the local executor's two workers, beside one plain ``model.fit`` loop over the same configurations.
+"""Trials an hour: the local executor's two workers, beside the loop of both peers, over the same configurations.
 
-    python benchmarks/throughput.py [--trials 6] [--epochs 2]
+    python benchmarks/throughput.py [--trials 8] [--epochs 4]
 
-The plain loop is what a user writes: one process, all cores, TensorFlow's default threads, the same models, optimizer,
-data, batch sizes and epochs, scored each epoch. Both are timed once TensorFlow is imported; compiling counts.
+The loop is what plain Optuna and plain Keras Tuner run inside (``peers/job.py``): one process, all cores, TensorFlow's
+default threads, a ``model.fit`` a trial, scored each epoch; whatever they do around it would come on top. Models,
+augmentation, optimizer, data, batch sizes and epochs are the same. Both are timed once TensorFlow is imported;
+compiling counts.
 """
 
 from __future__ import annotations
@@ -26,12 +28,10 @@ from spaces import registry
 
 
 def trials(count: int, epochs: int) -> list[Trial]:
-    """Returns the baseline and random configurations without augmentation, the same at every call."""
+    """Returns the baseline and random configurations, the same at every call."""
     space, draw = registry.load("cnn"), random.Random(1)
-    configs = [space.baseline]
-    plain = {"shift": 0, "rotation": 0.0, "zoom": 0.0, "shear": 0.0}
-    while len(configs) < count:
-        configs.append({**space.sample(draw), **plain})
+    drawn = [space.baseline, *(space.sample(draw) for _ in range(count - 1))]
+    configs = [{**config, "clean_epochs": 0} for config in drawn]  # the peers count these from the tenth epoch
     return [Trial(number=n, config=config, seed=n, epochs=epochs) for n, config in enumerate(configs)]
 
 
@@ -61,33 +61,24 @@ def plain(count: int, epochs: int) -> float:
 
 
 def plain_loop(work: list[Trial]) -> float:
-    """Trains each configuration with ``model.fit`` and returns the seconds."""
+    """Trains each configuration with ``model.fit``, as both peers do, and returns the seconds."""
+    sys.path.append(str(Path(__file__).parent / "peers"))
     import keras
-    import numpy as np
+    from job import Clean, compiled, images
 
-    from search.training.data import open_training
-    from search.training.optimizer import make_loss, make_optimizer
-
-    images = open_training(task().dataset)
-    pixels = np.asarray(images.images, np.float32) / 255
-    labels = keras.utils.to_categorical(images.labels)
-    build = registry.load("cnn").build
+    (x_train, y_train), validation = images()
 
     def one(trial: Trial, epochs: int) -> None:
-        inputs = keras.Input((28, 28, 1))
-        model = keras.Model(inputs, build(inputs, trial.config, 10))
-        steps = -(-50_000 // trial.config["batch_size"])
-        model.compile(make_optimizer(trial.config, steps * epochs), make_loss(trial.config), metrics=["accuracy"])
-        validation = (pixels[50_000:], labels[50_000:])
-        model.fit(
-            pixels[:50_000],
-            labels[:50_000],
+        keras.backend.clear_session()
+        compiled(trial.config, len(x_train)).fit(
+            x_train,
+            y_train,
             batch_size=trial.config["batch_size"],
             epochs=epochs,
             validation_data=validation,
+            callbacks=[Clean()],
             verbose=0,
         )
-        keras.utils.clear_session()
 
     one(work[0], 1)
     started = time.perf_counter()
@@ -99,8 +90,8 @@ def plain_loop(work: list[Trial]) -> float:
 def main() -> None:
     """Runs both, one after the other, and prints trials an hour."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--trials", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     work = trials(options.trials, options.epochs)
@@ -108,7 +99,9 @@ def main() -> None:
         print(plain_loop(work))
         return
     theirs, mine = plain(options.trials, options.epochs), ours(work, options.epochs)
-    rows = [(name, s, 3600 * len(work) / s, theirs / s) for name, s in (("plain loop", theirs), ("two workers", mine))]
+    rows = [
+        (name, s, 3600 * len(work) / s, theirs / s) for name, s in (("the peers' loop", theirs), ("two workers", mine))
+    ]
     table([f"{len(work)} trials of {options.epochs} epochs", "seconds", "trials an hour", "ratio"], rows)
 
 

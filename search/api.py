@@ -128,7 +128,8 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
 def _report(session: Session, folder: Path) -> Study:
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
-    return replace(study, reports=tuple(publishing.report(study.record, folder)))
+    cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
+    return replace(study, reports=tuple(publishing.report(study.record, folder, cache_dir)))
 
 
 def _verify(session: Session) -> int:

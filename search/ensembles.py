@@ -15,13 +15,12 @@ import numpy as np
 from search import predictions
 from search.ledger import Ledger
 from search.predictions import Predictions
-from search.record import StudyRecord, TrialRecord
+from search.record import WEIGHTS, StudyRecord, TrialRecord
 from search.trial import BASELINE, Outcome, Phase, State, Trial
 from search.verification import finalists
 
-MEAN, GREEDY = "mean of the finalists", "greedy selection"
-WEIGHTS = "weights"
-"""In an ensemble's notes: for each member, the number of its verification run, its weight."""
+MEAN, GREEDY = "mean", "greedy"
+"""Of all finalists' models, and of those that the greedy selection takes."""
 ROUNDS = 25
 """Models that the greedy selection may add; it stays with the best set on the way."""
 

@@ -49,7 +49,7 @@ def save(file: Path, predictions: Predictions) -> None:
 def load(file: Path) -> Predictions | None:
     """Returns what ``save`` wrote; None where there is nothing that can be read."""
     try:
-        with np.load(file) as arrays:
+        with file.open("rb") as stream, np.load(stream) as arrays:
             return Predictions(arrays["probabilities"], arrays["labels"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile):
         return None

@@ -15,10 +15,11 @@ from pathlib import Path
 from search import privacy, study_file
 from search.catalog import read_file
 from search.leaderboard import readme
-from search.leaderboard.files import write, write_reports
+from search.leaderboard.files import write
 from search.leaderboard.rows import compute
 from search.merging import Found, Merged, is_copy
 from search.record import StudyRecord
+from search.report.files import write_reports
 from search.settings import as_name
 
 
@@ -35,15 +36,20 @@ class Joint:
     notes: tuple[str, ...] = ()
 
 
-def report(study: StudyRecord, folder: Path) -> list[Path]:
+def report(study: StudyRecord, folder: Path, cache_dir: Path | None = None) -> list[Path]:
     """Writes a study's reports and the study itself; returns their paths.
+
+    Args:
+        study: The study.
+        folder: Where to.
+        cache_dir: Where data sets are kept, for pictures; None for the platform's folder.
 
     Raises:
         UserError: The folder cannot be written to.
         FatalError: The disk is full.
     """
     shown = privacy.published(study)
-    paths = write_reports(compute([shown]), folder)
+    paths = write_reports(compute([shown]), [shown], folder, cache_dir)
     write(folder / study_file.NAME, study_file.dumps(shown))
     return [*paths, folder / study_file.NAME]
 
@@ -58,7 +64,7 @@ def joint(merged: Merged, folder: Path) -> Joint:
     shown = [privacy.published(record) for record in merged.records]
     board = compute(shown)
     board = replace(board, notes=(*board.notes, *map(privacy.text, merged.notes)))
-    paths = write_reports(board, folder)
+    paths = write_reports(board, shown, folder)
     files = [_keep(found, folder) for found in merged.originals]
     names = [record.header.name for record in shown]
     page = readme.page(board, folder, dict(zip(names, files, strict=True)), _text(folder / readme.NAME))

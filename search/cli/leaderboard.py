@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from search.cli.options import completer, place_of, setting_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from search.leaderboard.board import Board
+    from search.record import StudyRecord
+
+HTML = "html"
+"""The one format that is made from the records and not from the board alone."""
 
 
 @click.command("leaderboard")
@@ -16,14 +25,19 @@ from search.cli.options import completer, place_of, setting_options
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "details", "markdown", "csv", "json"]),
+    type=click.Choice(["table", "details", "markdown", "csv", "json", HTML]),
     default="table",
     show_default=True,
-    help="How to write it; details: every search trial, with its part of a training and what the engine noted.",
+    help="How to write it; details: every search trial, with its part of a training and what the engine noted; "
+    "html: a page with charts, in one file.",
 )
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first rows; the baseline stays.  [default: all]")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of standard output."
+)
+@click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser: --format html.")
+@click.option(
+    "--cache-dir", type=click.Path(path_type=Path), help="Where data sets are kept, for pictures on the page."
 )
 @setting_options("studies_dir", "storage")
 def command(
@@ -31,6 +45,8 @@ def command(
     form: str,
     top: int | None,
     out: Path | None,
+    is_opened: bool,
+    cache_dir: Path | None,
     **given: Any,  # noqa: ANN401
 ) -> None:
     """Rank what the studies found; all studies here unless some are named.
@@ -41,16 +57,57 @@ def command(
     from search.catalog import find
     from search.leaderboard import board as values
     from search.leaderboard.files import write
-    from search.leaderboard.formats import FORMATS
     from search.leaderboard.rows import compute
     from search.merging import merge
 
+    if is_opened and form not in ("table", HTML):
+        raise click.UsageError("--open shows the page, so it goes with --format html alone.")
     merged = merge(find(studies, place_of(given)))
-    board = compute(merged.records)
+    records = merged.records
+    board = compute(records)
     board = replace(board, notes=(*board.notes, *merged.notes))
-    text = FORMATS[form](values.top(board, top) if top else board)
-    if out:
-        write(out, click.unstyle(text))
-        click.echo(f"Wrote {out}", err=True)
-    else:
+    board = values.top(board, top) if top else board
+    form = HTML if is_opened else form
+    text = _text(form, board, records, cache_dir)
+    if is_opened:
+        out = out or _temporary()
+    if out is None:
         click.echo(text, nl=False)
+        return
+    write(out, text if form == HTML else click.unstyle(text))
+    click.echo(f"Wrote {', '.join(map(str, (out, *_beside(form, board, records, out))))}", err=True)
+    if is_opened:
+        _open(out)
+
+
+def _text(form: str, board: Board, records: Sequence[StudyRecord], cache_dir: Path | None) -> str:
+    if form == HTML:
+        from search.report.files import html
+
+        return html(board, records, cache_dir)
+    from search.leaderboard.formats import FORMATS
+
+    return FORMATS[form](board)
+
+
+def _beside(form: str, board: Board, records: Sequence[StudyRecord], out: Path) -> list[Path]:
+    """Writes what a file of this format shows from beside it."""
+    if form != "markdown":
+        return []
+    from search.report.files import write_plot
+
+    return write_plot(board, records, out.parent)
+
+
+def _temporary() -> Path:
+    """Returns where a page goes that nobody gave a name; it stays there for the browser."""
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="leaderboard-")) / "report.html"
+
+
+def _open(page: Path) -> None:
+    import webbrowser
+
+    if not webbrowser.open(page.absolute().as_uri()):
+        click.echo(f"No browser was found here. Open {page} in one.", err=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 from search.failures import Failure
 from search.leaderboard.reference import Reference
-from search.leaderboard.statistics import Difference, Estimate
+from search.leaderboard.runs import Runs
+from search.leaderboard.statistics import Difference, Estimate, Interval
 from search.protocol import EvaluationProtocol
 from search.record import StudyHeader
 from search.trial import BASELINE, Cause, Config, State
@@ -30,6 +31,9 @@ class Replicate:
         cause: Why it failed or was interrupted.
         error_percent: Test error in percent; None unless complete.
         seconds: Wall-clock seconds, all parts together.
+        scored: Test images; None where the record lacks it.
+        wrong: Indices of those classified wrongly.
+        predicted: The class that each of these was given; empty where the record lacks it.
     """
 
     number: int
@@ -38,6 +42,9 @@ class Replicate:
     cause: Cause | None = None
     error_percent: float | None = None
     seconds: float = 0.0
+    scored: int | None = None
+    wrong: tuple[int, ...] = ()
+    predicted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +73,67 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """How a row stands to the next one.
+
+    Args:
+        gap: Its error minus the next one's.
+        p_value: How often models that err alike would differ as much on these images; see ``runs.p_value``.
+    """
+
+    gap: Difference
+    p_value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensemble:
+    """The mean prediction of several verification models of one study.
+
+    Args:
+        label: "ensemble: mean", of all finalists' models, or "ensemble: greedy", of a selection of them.
+        study: The study that its models belong to.
+        error_percent: Test error, in percent.
+        interval: Of the error, over the choice of test images alone; None where the record lacks their number.
+        members: How many models it has of each search trial's configuration.
+        parameters: Trainable parameters of all its models.
+    """
+
+    label: str
+    study: StudyHeader
+    error_percent: float
+    interval: Interval | None
+    members: Mapping[int, int]
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What choosing by validation error did: the figure that wins a choice among many is too good.
+
+    Args:
+        study: The study's name.
+        tried: Search trials that were chosen from, to their end or to a pause.
+        chosen: Name of the verified row with the lowest validation error.
+        validation_error_percent: Its validation error.
+        test_error_percent: Its mean test error.
+        baseline_shift: The baseline's test minus validation error, in percentage points, for what both have in common:
+            other images, and a fifth more of them to train on; None where there is none.
+    """
+
+    study: str
+    tried: int
+    chosen: str
+    validation_error_percent: float
+    test_error_percent: float
+    baseline_shift: float | None
+
+    @property
+    def shift(self) -> float:
+        """Test minus validation error of the chosen row, in percentage points."""
+        return self.test_error_percent - self.validation_error_percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One configuration of one study.
 
@@ -89,7 +157,8 @@ class Row:
         caveat: What its figure must not be taken for; empty where there is nothing to warn of.
         copied_from: Name of the study that all its runs were taken over from; empty where one is its own.
         rank: Place by mean test error, from 1; None unless verified.
-        ties: Other rows that share its rank, because no difference to the first of that rank is shown.
+        ranks: First and last place that it may have, for all that the runs show; None unless verified.
+        to_next: How it stands to the row of the next place; None unless there is one.
     """
 
     label: str
@@ -111,7 +180,8 @@ class Row:
     caveat: str = ""
     copied_from: str = ""
     rank: int | None = None
-    ties: int = 0
+    ranks: tuple[int, int] | None = None
+    to_next: Neighbour | None = None
 
     @property
     def name(self) -> str:
@@ -134,6 +204,21 @@ class Row:
         return {run.seed: run.error_percent for run in self.replicates if run.error_percent is not None}
 
     @property
+    def runs(self) -> Runs:
+        """The complete replicates as the statistics take them."""
+        scored = {run.scored for run in self.complete}
+        known = {run.seed: run.wrong for run in self.complete if run.scored}
+        images = scored.pop() if len(scored) == 1 else None
+        return Runs(errors_percent=self.errors_by_seed, wrong=known, images=images)
+
+    @property
+    def shift(self) -> float | None:
+        """Mean test error minus validation error, in percentage points; None where either is missing."""
+        if self.test is None or self.validation_error_percent is None:
+            return None
+        return self.test.mean - self.validation_error_percent
+
+    @property
     def changes(self) -> dict[str, Any]:
         """Parameters whose value is not the baseline's; what a changed parent switched off is not listed."""
         baseline = self.study.space.baseline
@@ -148,6 +233,8 @@ class Section:
         studies: The studies it was made from, by name; at least one.
         rows: Verified rows by rank, then the others by state and validation error.
         references: Published figures for the same data.
+        ensembles: Of the studies' verification models, by test error; they have no rank.
+        selections: What choosing by validation error did, a study each that has verified something.
         states: Search trials by how they ended.
         failures: What failed or was interrupted, by study and cause; test runs too.
         test_openings: How often the test images were scored.
@@ -161,6 +248,8 @@ class Section:
     states: Mapping[str, int]
     test_openings: int
     spent_seconds: float
+    ensembles: tuple[Ensemble, ...] = ()
+    selections: tuple[Selection, ...] = ()
     failures: tuple[Failure, ...] = ()
     hidden: int = 0
 

@@ -40,7 +40,10 @@ def _high(interval: Interval | None) -> float | None:
 COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "rank": Column("Place by mean test error, from 1; empty unless verified.", lambda row: row.rank),
-        "ties": Column("Other rows that share the rank.", lambda row: row.ties),
+        "rank_first": Column(
+            "First place that it may have, for all that the runs show.", lambda row: row.ranks[0] if row.ranks else None
+        ),
+        "rank_last": Column("Last such place.", lambda row: row.ranks[1] if row.ranks else None),
         "label": Column("baseline, recipe: NAME, found, or baseline (tutorial protocol).", lambda row: row.label),
         "study": Column("The study's name.", lambda row: row.study.name),
         "trial": Column("Number of the search trial.", lambda row: row.trial),
@@ -54,7 +57,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Mean test error over the complete runs.", lambda row: row.test.mean if row.test else None
         ),
         "test_error_percent_low": Column(
-            "Lower end of its 95 % interval over seeds; empty where there is none.",
+            "Lower end of its 95 % interval over seeds and test images; empty where there is none.",
             lambda row: _low(row.test.interval if row.test else None),
         ),
         "test_error_percent_high": Column("Upper end.", lambda row: _high(row.test.interval if row.test else None)),
@@ -82,6 +85,23 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         ),
         "tutorial_difference_points": Column(
             "Test error minus the tutorial's figure, in percentage points.", lambda row: row.to_tutorial
+        ),
+        "next_difference_points": Column(
+            "Test error minus that of the next place, in percentage points.",
+            lambda row: row.to_next.gap.mean if row.to_next else None,
+        ),
+        "next_difference_points_low": Column(
+            "Lower end of its 95 % interval.", lambda row: _low(row.to_next.gap.interval if row.to_next else None)
+        ),
+        "next_difference_points_high": Column(
+            "Upper end.", lambda row: _high(row.to_next.gap.interval if row.to_next else None)
+        ),
+        "next_p": Column(
+            "How often models that err alike would differ from the next place as much on these test images.",
+            lambda row: row.to_next.p_value if row.to_next else None,
+        ),
+        "validation_to_test_points": Column(
+            "Test error minus validation error, in percentage points.", lambda row: row.shift
         ),
         "parameters": Column("Trainable parameters.", lambda row: row.parameters),
         "epochs": Column("Epochs that its figure was reached after.", lambda row: row.epochs),

@@ -1,17 +1,22 @@
-"""Ranking: the order of a section's rows, and which of them share a place.
+"""Ranking: the order of a section's rows, and the places that each may have.
 
-Knows only rows; called by ``rows``. A tie is judged against the first row of a rank, each pair by its own 95 %
-interval, not corrected for the number of rows.
+Knows only rows; called by ``rows``. A row's place is that of its mean. Its range of places is what the runs show:
+behind every row that is shown to be better, before every row that is shown to be worse, each pair judged by the 95 %
+interval of its own difference, not corrected for the number of pairs.
+
+Source: Goldstein and Spiegelhalter, "League Tables and Their Limitations", J. R. Statist. Soc. A 159 (1996), for why a
+table of places needs their uncertainty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import combinations
 from math import inf
 
-from search.leaderboard.board import Row
-from search.leaderboard.statistics import difference
+from search.leaderboard.board import Neighbour, Row
+from search.leaderboard.runs import difference, p_value
 from search.trial import State
 
 STATES = (State.COMPLETE, State.PAUSED, State.PRUNED, State.FAILED, State.INTERRUPTED, None)
@@ -23,27 +28,31 @@ def rank(rows: Iterable[Row]) -> tuple[Row, ...]:
     rows = tuple(rows)
     verified = sorted((row for row in rows if row.test), key=_by_test_error)
     others = sorted((row for row in rows if not row.test), key=_by_validation_error)
-    ranked: list[Row] = []
-    for group in _groups(verified):
-        place = len(ranked) + 1
-        ranked += [replace(row, rank=place, ties=len(group) - 1) for row in group]
-    return (*ranked, *others)
+    return (*_placed(verified), *others)
 
 
-def _groups(verified: Iterable[Row]) -> list[list[Row]]:
-    """Splits rows, best first, wherever one is shown to be worse than the first of the group before it."""
-    groups: list[list[Row]] = []
-    for row in verified:
-        if groups and not _is_worse(row, groups[-1][0]):
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
+def _placed(verified: Sequence[Row]) -> list[Row]:
+    """Returns the rows, best mean first, with their places and how each stands to the next."""
+    better, worse = [0] * len(verified), [0] * len(verified)
+    for ahead, behind in combinations(range(len(verified)), 2):
+        gap = difference(verified[behind].runs, verified[ahead].runs)
+        if gap.mean > 0 and not gap.is_tie:
+            worse[ahead] += 1
+            better[behind] += 1
+    following = [*verified[1:], None][: len(verified)]
+    return [
+        replace(
+            row,
+            rank=at + 1,
+            ranks=(better[at] + 1, len(verified) - worse[at]),
+            to_next=None if after is None else _neighbour(row, after),
+        )
+        for at, (row, after) in enumerate(zip(verified, following, strict=True))
+    ]
 
 
-def _is_worse(row: Row, leader: Row) -> bool:
-    gap = difference(row.errors_by_seed, leader.errors_by_seed)
-    return gap.mean > 0 and not gap.is_tie
+def _neighbour(row: Row, after: Row) -> Neighbour:
+    return Neighbour(gap=difference(row.runs, after.runs), p_value=p_value(row.runs, after.runs))
 
 
 def _identity(row: Row) -> tuple[str, int]:

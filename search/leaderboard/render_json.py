@@ -1,6 +1,7 @@
 """The board as JSON.
 
-schema      "leaderboard/2"; the number rises when a key comes, or changes its name or its meaning; 2: failures
+schema      "leaderboard/3"; the number rises when a key comes, or changes its name or its meaning; 2: failures;
+            3: ranges of ranks, neighbours, ensembles, selections, results image by image
 notes       what is missing from the board, and why
 sections    one for each way of judging
   protocol      as recorded with the section's first study
@@ -11,8 +12,13 @@ sections    one for each way of judging
   test_openings, spent_seconds, hidden_rows
   verdict       the plain sentences
   references    label, error_percent, source, is_rounded (quoted as "about")
+  ensembles     label, study, error_percent, interval (low, high; over the test images alone), members (number of
+                models by search trial), parameters
+  selections    by study, what choosing by validation error did: study, tried, chosen, validation_error_percent,
+                test_error_percent, baseline_shift (points)
   rows          the columns of ``columns.COLUMNS``, and
-    replicates      every test run: number, seed, state, cause, error_percent, seconds
+    replicates      every test run: number, seed, state, cause, error_percent, seconds, scored (test images), wrong
+                    (indices of those classified wrongly), predicted (their classes as given)
     steps           the search trials that trained it: trial, state, first_epoch, last_epoch, parent, notes,
                     validation_error_percent, seconds
 """
@@ -25,11 +31,11 @@ from typing import Any
 
 from search.failures import Failure
 from search.leaderboard import columns
-from search.leaderboard.board import Board, Section
+from search.leaderboard.board import Board, Ensemble, Section
 from search.leaderboard.verdict import verdict
 from search.record import StudyHeader
 
-SCHEMA = "leaderboard/2"
+SCHEMA = "leaderboard/3"
 
 
 def render(board: Board) -> str:
@@ -53,6 +59,8 @@ def _section(section: Section) -> dict[str, Any]:
         "hidden_rows": section.hidden,
         "verdict": verdict(section),
         "references": [asdict(reference) for reference in section.references],
+        "ensembles": [_ensemble(one) for one in section.ensembles],
+        "selections": [asdict(one) for one in section.selections],
         "rows": [
             {
                 **columns.record(row),
@@ -73,6 +81,17 @@ def failure(one: Failure) -> dict[str, Any]:
         "count": len(one.trials),
         "message": one.message,
         "trials": [asdict(trial) for trial in one.trials],
+    }
+
+
+def _ensemble(one: Ensemble) -> dict[str, Any]:
+    return {
+        "label": one.label,
+        "study": one.study.name,
+        "error_percent": one.error_percent,
+        "interval": asdict(one.interval) if one.interval else None,
+        "members": {str(trial): count for trial, count in one.members.items()},
+        "parameters": one.parameters,
     }
 
 

@@ -25,14 +25,19 @@ _RUNS = tables.Column(
     "Test error % by seed",
     lambda row: ", ".join(f"{seed}: {words.percent(error)}" for seed, error in row.errors_by_seed.items()),
     lambda reference: reference.source,
+    lambda ensemble: f"models: {words.members(ensemble)}",
     number=False,
 )
 _CHANGES = tables.Column("Changed from the baseline", lambda row: words.settings(row.changes), number=False)
 
+PICTURE = "leaderboard.svg"
+"""The plot that lies beside the report."""
+
 _LEGEND = """\
-Rows that share a rank (`=`) are not shown to differ: the 95 % interval of their difference to the first of them holds
-0, or there are too few runs for one. Intervals are Student's t over training seeds; they leave out the choice of test
-images."""
+A rank is a range where these runs leave the order open: each pair of rows is judged by the 95 % interval of its own
+difference. Intervals cover the training seeds and the choice of the test images; an ensemble's, the test images alone.
+`p, to next`: how often models that err alike would differ from the next row as much on these images (McNemar's test
+for one run each, a permutation test over images for several)."""
 
 
 def render(board: Board) -> str:
@@ -50,6 +55,8 @@ def escape(text: object) -> str:
 def _section(section: Section) -> Iterator[str]:
     yield f"## {escape(tables.title(section))}"
     yield from (escape(sentence) for sentence in verdict(section))
+    if any(row.trial is not None and row.validation_error_percent is not None for row in section.rows):
+        yield f"![Validation error against the cost of the search]({PICTURE})"
     if section.ranked:
         yield "### Ranked by test error"
         yield _table((*tables.RANKED, _RUNS, _CHANGES), tables.entries(section))

@@ -93,9 +93,15 @@ def _table(width: int, columns: Sequence[tables.Column], entries: Sequence[table
         justify: JustifyMethod = "right" if column.number else "left"
         table.add_column(column.header, justify=justify, no_wrap=column.number, overflow="fold")
     for entry in entries:
-        style = "dim" if isinstance(entry, Reference) else "bold" if entry.rank == 1 else ""
+        style = _style(entry)
         table.add_row(*(Text(column.show(entry)) for column in shown), style=style)
     return table
+
+
+def _style(entry: tables.Entry) -> str:
+    if isinstance(entry, Row):
+        return "bold" if entry.rank == 1 else ""
+    return "dim" if isinstance(entry, Reference) else ""
 
 
 def causes_table(failures: Sequence[Failure]) -> Table:

@@ -17,9 +17,11 @@ from dataclasses import replace
 
 from search.failures import failures
 from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section, Step
+from search.leaderboard.ensembles import ensembles
 from search.leaderboard.ranking import STATES, rank
 from search.leaderboard.reference import references, tutorial_error_percent
-from search.leaderboard.statistics import difference, estimate
+from search.leaderboard.runs import difference, estimate
+from search.leaderboard.selection import selection
 from search.protocol import ProtocolName
 from search.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import Outcome, Phase, State, identity
@@ -51,15 +53,18 @@ def compute(studies: Sequence[StudyRecord]) -> Board:
 def _section(studies: Sequence[StudyRecord]) -> Section:
     names = {study.header.name for study in studies}
     every = [row for study in studies for row in (*_searched(study), *_reproduced(study))]
-    rows = [row for row in every if row.copied_from not in names]  # the study that they were copied from shows them
+    rows = rank(row for row in every if row.copied_from not in names)  # the study they were copied from shows them
+    joint = [ensemble for study in studies for ensemble in ensembles(study)]
     trials = [record for study in studies for record in _standing(study) if not record.copied_from]
     return Section(
         studies=tuple(study.header for study in studies),
-        rows=rank(rows),
+        rows=rows,
         references=references(studies[0].header.protocol.dataset),
         states=Counter(record.outcome.state.value if record.outcome else UNFINISHED for record in trials),
         test_openings=sum(study.test_openings for study in studies),
         spent_seconds=sum(study.spent_seconds for study in studies),
+        ensembles=tuple(sorted(joint, key=lambda ensemble: ensemble.error_percent)),
+        selections=tuple(found for study in studies if (found := selection(study.header.name, rows))),
         failures=failures(studies),
     )
 
@@ -119,18 +124,15 @@ def _step(record: TrialRecord) -> Step:
 def _measured(row: Row, baseline: Row) -> Row:
     if row.is_baseline or not row.test:
         return row
-    return replace(row, to_baseline=difference(row.errors_by_seed, baseline.errors_by_seed))
+    return replace(row, to_baseline=difference(row.runs, baseline.runs))
 
 
 def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) -> Row:
     """Returns the row that ``head`` gives its state and cost to, and ``runs`` their test errors."""
     trial, outcome = head.trial, head.outcome or _NO_FIGURES
-    replicates = _replicates(runs)
-    errors = [run.error_percent for run in replicates if run.error_percent is not None]
-    test = estimate(errors) if errors else None
     tutorial = tutorial_error_percent(header.protocol.dataset, header.space.name)
     shown = _most_telling([*runs, head]).outcome or _NO_FIGURES
-    return Row(
+    row = Row(
         label=trial.origin,
         study=header,
         trial=trial.number,
@@ -138,9 +140,7 @@ def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) ->
         cause=outcome.cause,
         config=trial.config,
         validation_error_percent=outcome.error_percent,
-        replicates=replicates,
-        test=test,
-        to_tutorial=test.mean - tutorial if test and tutorial is not None else None,
+        replicates=_replicates(runs),
         parameters=outcome.parameters,
         epochs=outcome.history[-1].epoch if outcome.history else 0,
         seconds=sum(outcome.seconds.values()),
@@ -148,6 +148,10 @@ def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) ->
         caveat=STEERED if header.protocol.name is ProtocolName.TUTORIAL else "",
         copied_from=_copied_from(runs or [head]),
     )
+    if not row.complete:
+        return row
+    test = estimate(row.runs)
+    return replace(row, test=test, to_tutorial=None if tutorial is None else test.mean - tutorial)
 
 
 def _copied_from(runs: Sequence[TrialRecord]) -> str:
@@ -187,4 +191,14 @@ def _replicate(record: TrialRecord) -> Replicate:
         cause=outcome.cause,
         error_percent=outcome.error_percent if is_complete else None,
         seconds=sum(outcome.seconds.values()),
+        scored=_scored(outcome) if is_complete else None,
+        wrong=outcome.wrong,
+        predicted=outcome.predicted,
     )
+
+
+def _scored(outcome: Outcome) -> int | None:
+    """Returns the number of images scored; a ledger older than the field tells it where any was wrong."""
+    if outcome.scored is None and outcome.wrong and outcome.error_percent:
+        return round(100.0 * len(outcome.wrong) / outcome.error_percent)
+    return outcome.scored

@@ -1,9 +1,9 @@
 """What a few training runs say about a configuration: means, and 95 % intervals over seeds.
 
-Pure arithmetic on error rates. Knows nothing of trials, studies or rows; called by ``rows`` and ``ranking``.
+Pure arithmetic on error rates. Knows nothing of trials, studies or rows.
 
-The intervals cover the randomness of training (weights, data order, dropout, augmentation), not the choice of the test
-images, which is the same in every run.
+The intervals here cover the randomness of training (weights, data order, dropout, augmentation) alone; those of
+``runs`` cover the choice of the test images as well.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if len(values) < 2:
         return Estimate(mean=fmean(values), interval=None, n=1)
     error = sqrt(_squared_error(values))
-    return Estimate(mean=fmean(values), interval=_interval(fmean(values), error, len(values) - 1), n=len(values))
+    return Estimate(mean=fmean(values), interval=interval(fmean(values), error, len(values) - 1), n=len(values))
 
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference:
@@ -116,7 +116,7 @@ def welch_difference(ours: Sequence[float], theirs: Sequence[float]) -> Differen
     a, b = _squared_error(ours), _squared_error(theirs)
     spread = a**2 / (len(ours) - 1) + b**2 / (len(theirs) - 1)
     freedom = (a + b) ** 2 / spread if spread else 1.0
-    return Difference(mean=mean, interval=_interval(mean, sqrt(a + b), freedom), paired=False)
+    return Difference(mean=mean, interval=interval(mean, sqrt(a + b), freedom), paired=False)
 
 
 def _squared_error(values: Sequence[float]) -> float:
@@ -124,7 +124,8 @@ def _squared_error(values: Sequence[float]) -> float:
     return variance(values) / len(values)
 
 
-def _interval(mean: float, error: float, freedom: float) -> Interval | None:
+def interval(mean: float, error: float, freedom: float) -> Interval | None:
+    """Returns Student's t interval of a mean from its standard error; None where that is rounding noise."""
     if error < NO_SPREAD:
         return None
     from scipy.special import stdtrit  # 0.2 s, which what only tells a study's state should not wait for

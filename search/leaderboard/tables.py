@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from search.leaderboard import provenance, words
-from search.leaderboard.board import Row, Section
+from search.leaderboard.board import Ensemble, Row, Section
 from search.leaderboard.reference import Reference
 
-Entry = Row | Reference
+Entry = Row | Reference | Ensemble
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Column:
         header: Its name, with the unit; a line break where it may be broken.
         cell: What it says of a row.
         reference: What it says of a published figure.
+        ensemble: What it says of an ensemble.
         number: Whether it holds figures, which are set to the right.
         room: Characters that a line must have for the column to be worth its place.
     """
@@ -30,24 +31,38 @@ class Column:
     header: str
     cell: Callable[[Row], str]
     reference: Callable[[Reference], str] = lambda reference: ""
+    ensemble: Callable[[Ensemble], str] = lambda ensemble: ""
     number: bool = True
     room: int = 0
 
     def show(self, entry: Entry) -> str:
         """Returns the cell's text, on one line, not yet escaped."""
-        return words.one_line(self.cell(entry) if isinstance(entry, Row) else self.reference(entry))
+        if isinstance(entry, Row):
+            return words.one_line(self.cell(entry))
+        return words.one_line(self.ensemble(entry) if isinstance(entry, Ensemble) else self.reference(entry))
 
 
-WHAT = Column("What", lambda row: row.name, lambda reference: reference.label, number=False)
-STUDY = Column("Study", lambda row: row.study.name, number=False)
-_ENGINE = Column("Engine", lambda row: provenance.engine(row.study), number=False, room=120)
-_MACHINE = Column("Machine", provenance.machine, number=False, room=160)
-_VERSION = Column("Version", lambda row: provenance.version(row.study), number=False, room=160)
+WHAT = Column(
+    "What",
+    lambda row: row.name,
+    lambda reference: reference.label,
+    lambda ensemble: ensemble.label,
+    number=False,
+)
+STUDY = Column("Study", lambda row: row.study.name, ensemble=lambda ensemble: ensemble.study.name, number=False)
+_ENGINE = Column("Engine", lambda row: provenance.engine(row.study), number=False, room=140)
+_MACHINE = Column("Machine", provenance.machine, number=False, room=170)
+_VERSION = Column("Version", lambda row: provenance.version(row.study), number=False, room=170)
 PROVENANCE = (STUDY, _ENGINE, _MACHINE, _VERSION)
 """Columns that stand there where rows differ in them."""
 _CAUTION = Column("Caution", lambda row: row.caveat, number=False)
 _VALIDATION = Column("Val.\nerror %", lambda row: words.percent(row.validation_error_percent))
-_PARAMETERS = Column("Params", lambda row: words.count(row.parameters), room=76)
+_PARAMETERS = Column(
+    "Params",
+    lambda row: words.count(row.parameters),
+    ensemble=lambda ensemble: words.count(ensemble.parameters),
+    room=76,
+)
 _EPOCHS = Column("Epochs", lambda row: str(row.epochs) if row.state else "", room=100)
 _SECONDS = Column("Seconds", lambda row: f"{row.seconds:.0f}" if row.state else "", room=100)
 
@@ -55,11 +70,13 @@ RANKED = (
     Column("Rank", words.rank, number=False),
     WHAT,
     *PROVENANCE,
-    Column("Test\nerror %", lambda row: words.estimate(row.test), words.reference),
+    Column("Test\nerror %", lambda row: words.estimate(row.test), words.reference, words.ensemble),
     Column("Seeds", words.runs),
     Column("To baseline,\n% points", lambda row: words.difference(row.to_baseline)),
     Column("To tutorial,\n% points", lambda row: words.points(row.to_tutorial), room=100),
+    Column("p, to\nnext", lambda row: words.probability(row.to_next.p_value if row.to_next else None), room=124),
     replace(_VALIDATION, room=76),
+    Column("Test\n- val.", lambda row: words.points(row.shift), room=124),
     _PARAMETERS,
     _EPOCHS,
     _SECONDS,
@@ -88,8 +105,8 @@ def choose(columns: Sequence[Column], entries: Sequence[Entry]) -> list[Column]:
 
 
 def entries(section: Section) -> list[Entry]:
-    """Returns the ranked rows with the published figures put in at their place."""
-    merged: list[Entry] = [*section.ranked, *section.references]
+    """Returns the ranked rows, with ensembles and published figures put in at their place."""
+    merged: list[Entry] = [*section.ranked, *section.ensembles, *section.references]
     return sorted(merged, key=_error_percent)
 
 
@@ -109,7 +126,7 @@ def accounts(section: Section) -> str:
 
 
 def _error_percent(entry: Entry) -> float:
-    if isinstance(entry, Reference):
+    if not isinstance(entry, Row):
         return entry.error_percent
     assert entry.test is not None
     return entry.test.mean

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from search.leaderboard import words
-from search.leaderboard.board import Row, Section
+from search.leaderboard.board import Ensemble, Row, Section, Selection
 
 
 def verdict(section: Section) -> list[str]:
@@ -23,6 +23,8 @@ def _sentences(section: Section) -> Iterator[str]:
         yield from _ties(winner)
         yield from _to_baseline(winner)
         yield from _to_tutorial(winner)
+        yield from map(_selected, section.selections)
+        yield from map(_ensemble, section.ensembles)
     else:
         yield "Nothing here was verified on the test images, so nothing is ranked."
     yield from sorted({f"Caution: {row.caveat}." for row in section.rows if row.caveat})
@@ -32,7 +34,7 @@ def _sentences(section: Section) -> Iterator[str]:
 
 def _winner(row: Row, *, alone: bool) -> str:
     assert row.test is not None
-    head = "Verified" if alone else "Lowest mean" if row.ties else "Winner"
+    head = "Verified" if alone else "Lowest mean" if _is_tied(row) else "Winner"
     runs = f"{row.test.n} seeds: {', '.join(str(run.seed) for run in row.complete)}"
     if row.test.interval:
         figure = f"{words.estimate(row.test)} % (95 % interval; {runs})"
@@ -43,10 +45,33 @@ def _winner(row: Row, *, alone: bool) -> str:
     return f"{head}: {row.name} of study {row.study.name}, test error {figure}."
 
 
+def _is_tied(row: Row) -> bool:
+    return row.ranks is not None and row.ranks[1] > 1
+
+
 def _ties(row: Row) -> Iterator[str]:
-    if row.ties:
-        others = "1 other row" if row.ties == 1 else f"{row.ties} other rows"
-        yield f"It ties with {others}: these runs do not establish an order among them."
+    if row.ranks and _is_tied(row):
+        yield f"These runs do not establish its place: it may have any rank from {row.ranks[0]} to {row.ranks[1]}."
+
+
+def _selected(chosen: Selection) -> str:
+    """Says what became of the lowest validation error."""
+    study, name = chosen.study, chosen.chosen
+    figures = f"{words.percent(chosen.validation_error_percent)} % to {words.percent(chosen.test_error_percent)} %"
+    text = (
+        f"Selection effect in study {study}: {name}, whose validation error is the lowest of {chosen.tried}, went from "
+        f"{figures} on the test images ({words.points(chosen.shift)} points)"
+    )
+    if chosen.baseline_shift is None:
+        return f"{text}."
+    return f"{text}; the baseline, which nobody chose, moved by {words.points(chosen.baseline_shift)}."
+
+
+def _ensemble(one: Ensemble) -> str:
+    figure = words.percent(one.error_percent)
+    interval = f" (95 % interval over test images alone: {words.within(one.interval)})" if one.interval else ""
+    models = sum(one.members.values())
+    return f"E{one.label[1:]} of study {one.study.name}, {models} models: test error {figure} %{interval}."
 
 
 def _to_baseline(row: Row) -> Iterator[str]:

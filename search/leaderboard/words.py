@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from search.leaderboard.board import UNFINISHED, Row
+from search.leaderboard.board import UNFINISHED, Ensemble, Row
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Difference, Estimate, Interval
 from search.trial import State
@@ -57,8 +57,37 @@ def difference(value: Difference | None) -> str:
 
 
 def rank(row: Row) -> str:
-    """Returns the rank, marked when it is shared: "1", "2="."""
-    return "" if row.rank is None else f"{row.rank}{'=' if row.ties else ''}"
+    """Returns the place, as a range where the runs show no more: "1", "1-3"."""
+    if row.ranks is None:
+        return ""
+    first, last = row.ranks
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def probability(value: float | None) -> str:
+    """Returns a p value with two significant digits, or nothing."""
+    if value is None:
+        return ""
+    return "<0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
+
+
+def ensemble(value: Ensemble) -> str:
+    """Returns an ensemble's error with the half-width of its interval, which covers the test images alone."""
+    return (
+        f"{percent(value.error_percent)} {plus_minus(value.interval)}"
+        if value.interval
+        else percent(value.error_percent)
+    )
+
+
+def within(value: Interval | None) -> str:
+    """Returns an interval by its ends: "0.31 to 0.48", or nothing."""
+    return "" if value is None else f"{value.low:.2f} to {value.high:.2f}"
+
+
+def members(ensemble: Ensemble) -> str:
+    """Returns what an ensemble is made of: "3 of #12, 3 of #7"."""
+    return ", ".join(f"{count} of #{trial}" for trial, count in ensemble.members.items())
 
 
 def runs(row: Row) -> str:

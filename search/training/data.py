@@ -3,12 +3,14 @@
     prepare         coordinator, once        finds, checks and caches a data set; returns plain values
     open_training   every worker             maps the training images, their labels and groups
     open_test       verification alone       maps the test images and their labels
+    find_test       reports                  the same for pictures, of recorded data where they are at hand
 
 Knows nothing of splits, batches or Keras.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +22,8 @@ import platformdirs
 from search.errors import FatalError
 from search.training import cache
 from search.training.hashes import arrays_sha256
-from search.training.sources import find_source
+from search.training.npz import UNREADABLE
+from search.training.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
 from search.training.validate import canonical
 
 MENDS = "Run the command again: the cache mends itself when a study starts."
@@ -136,6 +139,31 @@ def open_test(info: DatasetInfo) -> Images:
         FatalError: The cache has lost or damaged them since they were prepared.
     """
     return _open(info, ("x_test", "y_test"), info.test_count)
+
+
+def find_test(name: str, sha256: str, cache_dir: Path | None = None) -> Images | None:
+    """Returns the test images of recorded data, to show what a model got wrong; None where they are not at hand.
+
+    Prepares nothing: looks among the cached data sets of that name, and at the embedded MNIST.
+
+    Args:
+        name: The data set's name as it was recorded.
+        sha256: Hash over its arrays, 64 hexadecimal digits.
+        cache_dir: Where data sets are kept; None for ``default_cache_dir``.
+    """
+    datasets = (cache_dir or default_cache_dir()).absolute() / "datasets"
+    for folder in sorted(datasets.glob(_folder_name(name, "*"))):
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
+            if {"x_test", "y_test"} <= arrays.keys() and arrays_sha256(arrays) == sha256:
+                return Images(arrays["x_test"], arrays["y_test"], None)
+    return _embedded_test() if sha256 == MNIST_SHA256 else None
+
+
+def _embedded_test() -> Images | None:
+    with contextlib.suppress(*UNREADABLE, KeyError), np.load(EMBEDDED_MNIST) as arrays:
+        return Images(arrays["x_test"][..., np.newaxis], arrays["y_test"].astype(np.int64), None)
+    return None
 
 
 def _open(info: DatasetInfo, names: tuple[str, ...], count: int) -> Images:

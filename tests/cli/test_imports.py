@@ -62,6 +62,14 @@ def test_what_reads_studies_imports_no_keras(command: str, tmp_path: Path) -> No
     assert not found & HEAVY
 
 
+def test_the_page_imports_no_keras(tmp_path: Path) -> None:
+    found = imported(
+        "leaderboard", "--format", "html", "--studies-dir", str(tmp_path), "--out", str(tmp_path / "a.html")
+    )
+    assert {"plotly", "jinja2"} <= found
+    assert not found & (HEAVY - {"sklearn", "pandas"}), "Optuna imports these two for its importances"
+
+
 def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
     from makers import header
 

@@ -146,7 +146,25 @@ def tpe() -> StudyRecord:
         verified(2, (0.81, 0.80, 0.79)),
         verified(12, (outcome(None, State.FAILED, Cause.CRASHED),)),
         verified(0, (1.03, 1.00, 1.07), config=SPACE.baseline),
+        joined("mean", wrong=range(44), members=(600, 601, 602, 100, 101, 102)),
     )
+
+
+def joined(origin: str, *, wrong: Sequence[int], members: Sequence[int], number: int = 0) -> tuple[TrialRecord, ...]:
+    """An ensemble of verification runs, by their numbers, on 10,000 test images."""
+    weights = {str(member): 1 / len(members) for member in members}
+    trial = Trial(
+        number=number, config={}, seed=0, epochs=0, origin=origin, phase=Phase.ENSEMBLE, notes={"weights": weights}
+    )
+    ended = Outcome(
+        state=State.COMPLETE,
+        error_percent=len(wrong) / 100,
+        parameters=226_110 * len(members),
+        scored=10_000,
+        wrong=tuple(wrong),
+        predicted=tuple(0 for _ in wrong),
+    )
+    return (TrialRecord(trial=trial, outcome=ended),)
 
 
 def other() -> StudyRecord:

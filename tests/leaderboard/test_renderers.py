@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from search.leaderboard import words
 from search.leaderboard.board import Board, top
 from search.leaderboard.columns import COLUMNS
 from search.leaderboard.formats import FORMATS
@@ -118,7 +119,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, monkeypatch: pytest.Monk
 def test_figures_stay_on_one_line(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     lines = FORMATS["table"](BOARD).splitlines()
-    assert any(re.search(r"1=\s+found #6 .*0\.52 ± 0\.06\s+3\s+-0\.51 ± 0\.02", line) for line in lines)
+    assert any(re.search(r"1-4\s+found #6 .*0\.52 ± 0\.06\s+3\s+-0\.51 ± 0\.02", line) for line in lines)
     assert any(re.search(r"found #4 .*0\.65 ± 0\.19\s+2 of 3", line) for line in lines)
     assert any(re.search(r"found #1 .*0\.99 \(n=1\)", line) for line in lines)
 
@@ -131,7 +132,8 @@ def test_colour_and_styles_follow_the_terminal(monkeypatch: pytest.MonkeyPatch) 
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]", FORMATS["table"](BOARD))
 
 
-def test_published_figures_stand_at_their_place() -> None:
+def test_published_figures_stand_at_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     lines = FORMATS["table"](compute([records.tpe()])).splitlines()
     order = [
         line.strip() for line in lines if re.search("#4 |tutorial: cnn-large|tutorial: cnn |baseline #0|mlp", line)
@@ -142,9 +144,12 @@ def test_published_figures_stand_at_their_place() -> None:
 def test_the_footer_says_who_won_and_what_it_rests_on() -> None:
     text = " ".join(FORMATS["table"](compute([records.tpe()])).split())
     assert "found #6 of study cnn-tpe, test error 0.52 ± 0.06 % (95 % interval; 3 seeds: 100, 101, 102)" in text
-    assert "It ties with 2 other rows" in text
+    assert "it may have any rank from 1 to 3" in text
+    assert "Ensemble: mean of study cnn-tpe, 6 models: test error 0.44 % (95 % interval over test images alone" in text
+    assert "found #6, whose validation error is the lowest of 8, went from 0.55 % to 0.52 % on the test images" in text
+    assert "(-0.03 points); the baseline, which nobody chose, moved by -0.38" in text
     assert "Difference to the baseline: -0.51 ± 0.02 percentage points (95 % interval, paired by seed)" in text
-    assert "The test images were scored 16 times" in text
+    assert "The test images were scored 17 times" in text
 
 
 def test_the_footer_calls_a_tie_a_tie() -> None:
@@ -190,10 +195,13 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 
 def test_markdown_tables_can_be_read_back() -> None:
     ranked, unranked, _, studies, *_ = markdown_tables(FORMATS["markdown"](BOARD))
-    assert [line["Rank"] for line in ranked if line["Rank"]] == ["1=", "1=", "1=", "4=", "4=", "6"]
-    assert ranked[1]["Test error %"] == "0.52 ± 0.06"
-    assert ranked[1]["Test error % by seed"] == "100: 0.52, 101: 0.50, 102: 0.55"
-    assert ranked[1]["Changed from the baseline"].startswith("filters_1=48 filters_2=96")
+    assert [line["Rank"] for line in ranked if line["Rank"]] == [words.rank(row) for row in BOARD.sections[0].ranked]
+    joint, first = ranked[1], ranked[2]
+    assert (joint["What"], joint["Rank"], joint["Test error %"]) == ("ensemble: mean", "", "0.44 ± 0.13")
+    assert joint["Test error % by seed"] == "models: 3 of #1, 3 of #6"
+    assert first["Test error %"] == "0.52 ± 0.06"
+    assert first["Test error % by seed"] == "100: 0.52, 101: 0.50, 102: 0.55"
+    assert first["Changed from the baseline"].startswith("filters_1=48 filters_2=96")
     assert unranked[5]["How it ended"] == "pruned"
     assert [line["Study"] for line in studies] == ["cnn-hyperband-with-a-long-name", "cnn-tpe"]
 
@@ -251,7 +259,7 @@ def test_csv_has_one_line_a_row_with_the_documented_columns() -> None:
 
 def test_json_has_its_schema_and_every_replicate() -> None:
     document = json.loads(FORMATS["json"](BOARD))
-    assert document["schema"] == "leaderboard/2"
+    assert document["schema"] == "leaderboard/3"
     assert document["notes"] == ["Study fresh has no finished trial: it has begun none."]
     holdout, tutorial = document["sections"]
     assert [list(row) for row in holdout["rows"]] == [[*COLUMNS, "replicates", "steps"]] * 16

@@ -32,7 +32,8 @@ def test_one_row_a_search_trial_whatever_its_state() -> None:
 
 def test_verified_rows_lead_by_mean_test_error() -> None:
     section = compute([records.tpe()]).sections[0]
-    assert [(row.trial, row.rank) for row in section.ranked] == [(6, 1), (1, 1), (4, 1), (2, 4), (0, 5)]
+    assert [(row.trial, row.rank) for row in section.ranked] == [(6, 1), (1, 2), (4, 3), (2, 4), (0, 5)]
+    assert [row.ranks for row in section.ranked] == [(1, 3), (1, 3), (1, 4), (3, 4), (5, 5)]
     assert section.rows[: len(section.ranked)] == section.ranked
 
 
@@ -51,21 +52,21 @@ def test_the_others_follow_by_state_and_validation_error() -> None:
     ]
 
 
-def test_rows_that_are_not_shown_to_differ_share_a_rank() -> None:
+def test_rows_that_are_not_shown_to_differ_share_a_range_of_ranks() -> None:
     found = rows(study(*baseline(1.0, 1.1, 1.05), searched(1, outcome(0.9)), verified(1, (1.02, 1.05, 1.10))))
-    assert {row.rank for row in found.values()} == {1}
-    assert {row.ties for row in found.values()} == {1}
+    assert sorted(row.rank for row in found.values()) == [1, 2]
+    assert {row.ranks for row in found.values()} == {(1, 2)}
 
 
 def test_one_seed_never_beats_another_row() -> None:
     found = rows(study(*baseline(1.0), searched(1, outcome(0.9)), verified(1, (0.5,))))
-    assert found["found #1"].rank == found["baseline #0"].rank == 1
+    assert found["found #1"].ranks == found["baseline #0"].ranks == (1, 2)
     assert found["found #1"].to_baseline.interval is None
     assert found["found #1"].test.interval is None
 
 
 def test_a_row_without_company_shares_with_nobody() -> None:
-    assert [row.ties for row in compute([records.reproduction()]).sections[0].rows] == [0]
+    assert [row.ranks for row in compute([records.reproduction()]).sections[0].rows] == [(1, 1)]
 
 
 def test_failed_replicates_are_kept_and_not_averaged() -> None:
@@ -182,7 +183,7 @@ def test_a_search_steered_by_the_test_images_says_so_on_every_row() -> None:
 
 def test_the_test_images_openings_and_seconds_are_added_up() -> None:
     section = compute([records.tpe(), records.other()]).sections[0]
-    assert section.test_openings == len(records.tpe().phase(Phase.VERIFICATION)) + 1
+    assert section.test_openings == len(records.tpe().phase(Phase.VERIFICATION)) + 1 + 1  # the ensemble, and one run
     assert section.spent_seconds == 1200.0
 
 
@@ -228,11 +229,10 @@ def test_ranks_of_any_errors(replicates: list[list[float]]) -> None:
     trials = [searched(number, outcome(0.5)) for number in range(len(replicates))]
     runs = [verified(number, values) for number, values in enumerate(replicates)]
     board = compute([study(*trials, *runs)])
-    ranks = [row.rank for row in board.sections[0].ranked]
-    assert ranks == sorted(ranks)
-    assert ranks[:1] in ([], [1])
-    assert all(row.ties == ranks.count(row.rank) - 1 for row in board.sections[0].ranked)
-    assert all(place >= found for place, found in enumerate(ranks, start=1))
+    ranked = board.sections[0].ranked
+    assert [row.rank for row in ranked] == list(range(1, len(ranked) + 1))
+    assert all(1 <= row.ranks[0] <= row.rank <= row.ranks[1] <= len(ranked) for row in ranked)
+    assert [row.to_next is None for row in ranked] == [False] * (len(ranked) - 1) + [True] * bool(ranked)
     assert rank(board.sections[0].rows) == board.sections[0].rows
 
 

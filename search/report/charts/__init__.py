@@ -1,0 +1,1 @@
+"""Charts: one file each, from rows and records to Plotly figures as plain values."""

@@ -1,0 +1,178 @@
+"""Chart: what every chart is, and how its axes, names and numbers are written.
+
+A figure is Plotly's own JSON as plain values. Plotly reads some HTML in texts, so names go through ``label``.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.leaderboard import words
+from search.leaderboard.board import UNFINISHED, Row
+from search.report.palette import INK, SOFT
+from search.report.points import FLOOR
+
+Figure = dict[str, Any]
+"""``data`` and ``layout``, as Plotly takes them."""
+
+LONGEST = 30
+"""Characters of a name that an axis or a legend has room for."""
+STEPS: tuple[tuple[int, ...], ...] = (tuple(range(1, 10)), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+"""Ticks of a decade on a logarithmic axis, from many to few."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart, or why there is none.
+
+    Args:
+        title: Its heading.
+        caption: What it shows and how to read it.
+        views: Its figures by name; several are offered one at a time.
+        height: In pixels.
+        missing: Why there is no figure; empty where there is one.
+        is_wide: Whether it needs room: on a narrow screen it scrolls by itself.
+    """
+
+    title: str
+    caption: str = ""
+    views: Mapping[str, Figure] = field(default_factory=dict)
+    height: int = 340
+    missing: str = ""
+    is_wide: bool = False
+
+
+def label(text: object, longest: int = LONGEST) -> str:
+    """Returns a name as Plotly shows it letter by letter, cut where it is long."""
+    whole = words.one_line(text)
+    return html.escape(whole if len(whole) <= longest else f"{whole[: longest - 1]}…", quote=False)
+
+
+def hover(row: Row, *more: str) -> str:
+    """Returns what is shown of a trial that the pointer is on.
+
+    Args:
+        row: The trial's.
+        *more: Further lines, escaped.
+    """
+    state = row.state.value if row.state else UNFINISHED
+    cost = f"{row.epochs} epochs, {words.duration(row.seconds)}"
+    lines = [
+        f"<b>{label(row.name, 60)}</b> · {label(row.study.name, 60)}",
+        f"{state} after {cost}",
+        *(
+            [f"validation error {row.validation_error_percent:.2f} %"]
+            if row.validation_error_percent is not None
+            else []
+        ),
+        *([f"test error {words.estimate(row.test)} %"] if row.test else []),
+        *([f"{row.parameters:,} parameters"] if row.parameters else []),
+        *more,
+    ]
+    return "<br>".join(lines)
+
+
+def log_axis(
+    title: str, values: Iterable[float], *, span: tuple[float, float] | None = None, is_small: bool = False
+) -> dict[str, Any]:
+    """Returns a logarithmic axis with a few round ticks.
+
+    Args:
+        title: Its name, with the unit.
+        values: What is drawn; zero and less cannot be, and are passed over.
+        span: The part that is shown at first; None for all of it.
+        is_small: Whether there is room for few ticks only.
+    """
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = span or (min(positive), max(positive))
+    marks = ticks(low, high, most=4 if is_small else 8)
+    axis: dict[str, Any] = {
+        "type": "log",
+        "title": {"text": title},
+        "tickvals": marks,
+        "ticktext": [short(mark) for mark in marks],
+    }
+    if span:
+        axis["range"] = [round(math.log10(low), 4), round(math.log10(high), 4)]
+    return axis
+
+
+def linear_axis(title: str) -> dict[str, Any]:
+    """Returns a linear axis that begins at 0."""
+    return {"title": {"text": title}, "rangemode": "tozero", "zeroline": False}
+
+
+def error_span(errors: Sequence[float], baseline: float | None, *, share: float = 0.75) -> tuple[float, float]:
+    """Returns the errors to show at first: what lies far above the baseline and most trials would flatten the rest.
+
+    Args:
+        errors: In percent; at least one.
+        baseline: The baseline's, in percent.
+        share: Of the trials that are shown, 0 to 1.
+    """
+    ordered = sorted(errors)
+    low = max(ordered[0], FLOOR)
+    most = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    high = max(most, baseline or 0.0, low * 1.3)
+    return low / 1.15, high * 1.2
+
+
+def baseline_line(error_percent: float | None) -> dict[str, Any]:
+    """Returns the parts of a layout that draw the baseline across a logarithmic error axis."""
+    if not error_percent:
+        return {}
+    line = {"color": SOFT, "width": 1.2, "dash": "dash"}
+    return {
+        "shapes": [
+            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": error_percent, "y1": error_percent, "line": line}
+        ],
+        "annotations": [
+            {
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "y": math.log10(error_percent),
+                "yanchor": "bottom",
+                "text": f"baseline {error_percent:.2f} %",
+                "showarrow": False,
+                "font": {"color": SOFT, "size": 11},
+            }
+        ],
+    }
+
+
+def legend_entry(name: str, **looks: Any) -> dict[str, Any]:  # noqa: ANN401 - Plotly's attributes
+    """Returns a trace without points that stands in the legend alone."""
+    return {"type": "scatter", "x": [None], "y": [None], "name": name, "showlegend": True, **looks}
+
+
+def ring(size: int = 13) -> dict[str, Any]:
+    """Returns the marker around verified trials."""
+    return {"symbol": "circle-open", "size": size, "color": INK, "line": {"width": 1.4}}
+
+
+def rounded(value: float, digits: int = 5) -> float:
+    """Returns a figure with so many significant digits; a page that holds thousands stays small by it."""
+    return float(f"{value:.{digits}g}")
+
+
+def short(value: float) -> str:
+    """Returns a tick's text: "0.5", "20", "2k", "1M"."""
+    if value >= 10_000:
+        return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1e3:g}k"
+    return f"{value:,g}" if value >= 1000 else f"{value:g}"
+
+
+def ticks(low: float, high: float, *, most: int) -> list[float]:
+    """Returns the round figures between two ends, in the finest steps that give no more than ``most`` of them."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in STEPS:
+        every = [rounded(step * 10.0**decade) for decade in decades for step in steps]
+        inside = [tick for tick in every if low / 1.01 <= tick <= high * 1.01]
+        if len(inside) <= most:
+            break
+    return inside

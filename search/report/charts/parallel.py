@@ -1,0 +1,194 @@
+"""Parallel coordinates: a line a trial through its values, darker the less its error.
+
+Optuna's own plot leaves out every trial that lacks a conditional parameter, which in a space with conditions is most
+of them; here such a line passes below the axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from search.report.charts.axis import Axis, axes
+from search.report.charts.chart import Chart, error_span, hover, label, short
+from search.report.palette import INK, PAPER, RAMP, SOFT
+from search.report.points import Point, Searched
+from spaces.domains import Choice
+
+TITLE = "Parallel coordinates"
+MOST = 9
+"""Parameters that have an axis: so many fit a page."""
+UNUSED = -0.13
+"""Where a line passes an axis whose parameter does not count."""
+FEWEST = 2
+"""Trials that it takes."""
+
+
+def chart(study: Searched, points: Sequence[Point], shares: Mapping[str, float]) -> Chart:
+    """Returns the chart of a study.
+
+    Args:
+        study: The study.
+        points: Those of its trials that are drawn.
+        shares: Importances of its parameters, the largest first; empty where none are known.
+    """
+    shown = axes(study, tuple(shares))[:MOST]
+    if len(points) < FEWEST or not shown:
+        return Chart(title=TITLE, missing="It takes two trials that differ, with validation errors.")
+    scale = _Scale([point.error_percent for point in points], study.baseline_percent)
+    lines = [trace for place, group in enumerate(_groups(points)) if (trace := _lines(group, shown, scale, place))]
+    layout = {
+        "xaxis": {
+            "range": [-0.35, len(shown) + 0.35],
+            "tickvals": [*range(len(shown) + 1)],
+            "ticktext": [*(_heading(axis.name) for axis in shown), "<b>validation<br>error, %</b>"],
+            "side": "top",
+            "showgrid": False,
+            "zeroline": False,
+            "ticks": "",
+            "showline": False,
+            "fixedrange": True,
+        },
+        "yaxis": {"range": [UNUSED - 0.06, 1.05], "visible": False, "fixedrange": True},
+        "shapes": [_rule(place) for place in range(len(shown) + 1)],
+        "annotations": [*_texts(shown), *scale.texts(len(shown))],
+        "margin": {"l": 16, "r": 44, "t": 64, "b": 8},
+        "showlegend": False,
+        "hovermode": "closest",
+    }
+    figure = {"data": [*lines[::-1], *_best(points, shown, scale)], "layout": layout}
+    return Chart(
+        title=TITLE, caption=_caption(study, shown, shares), views={"trials": figure}, height=430, is_wide=True
+    )
+
+
+def _caption(study: Searched, shown: Sequence[Axis], shares: Mapping[str, float]) -> str:
+    others = len(axes(study)) - len(shown)
+    which = f" The {len(shown)} most important parameters; {others} others are left out." if others and shares else ""
+    which = which or (f" The first {len(shown)} parameters; {others} others are left out." if others else "")
+    return (
+        "A line a search trial: the stronger its colour, the less its validation error; the best is drawn thick. Where "
+        f"a parameter does not count in a trial, its line passes below the axis.{which}"
+    )
+
+
+def _heading(name: str) -> str:
+    """Returns a parameter's name in lines that fit above its axis."""
+    lines: list[str] = [""]
+    for word in name.split("_"):
+        if lines[-1] and len(lines[-1]) + len(word) > 10:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]}_{word}" if lines[-1] else word
+    return "<br>".join(label(line, 12) for line in lines[:3])
+
+
+class _Scale:
+    """Where errors lie on their axis, on a logarithmic scale; those above its end are drawn at it."""
+
+    def __init__(self, errors: Sequence[float], baseline: float | None) -> None:
+        self.low, self.high = error_span(errors, baseline)
+
+    def place(self, error: float) -> float:
+        inside = min(max(error, self.low), self.high)
+        return round(math.log(inside / self.low) / math.log(self.high / self.low), 4)
+
+    def texts(self, place: int) -> Iterator[dict[str, Any]]:
+        steps = [step * 10.0**decade for decade in range(-3, 3) for step in (1, 2, 3, 5, 7)]
+        for tick in steps:
+            if self.low <= tick <= self.high:
+                yield _text(place, self.place(tick), short(round(tick, 4)))
+
+
+def _groups(points: Sequence[Point]) -> list[list[Point]]:
+    """Returns the trials in as many groups as there are shades, the best first."""
+    ordered = sorted(points, key=lambda point: (not point.is_complete, point.error_percent))
+    size = max(1, -(-len(ordered) // len(RAMP)))
+    return [ordered[first : first + size] for first in range(0, len(ordered), size)]
+
+
+def _lines(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale, place: int) -> dict[str, Any]:
+    """Returns one trace for the lines of one shade, parted by gaps."""
+    xs: list[float | None] = []
+    ys: list[float | None] = []
+    texts: list[str] = []
+    values: list[str] = []
+    for point in points:
+        xs += [*range(len(shown) + 1), None]
+        ys += [*_line(point, shown, scale), None]
+        texts += [hover(point.row)] * (len(shown) + 2)
+        values += [*_values(point, shown), ""]
+    line = {"color": list(RAMP)[place], "width": 1.2}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": xs,
+        "y": ys,
+        "line": line,
+        "opacity": 0.85,
+        "hovertext": texts,
+        "customdata": values,
+        "hovertemplate": "%{hovertext}%{customdata}<extra></extra>",
+    }
+
+
+def _best(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale) -> Iterator[dict[str, Any]]:
+    complete = [point for point in points if point.is_complete]
+    if complete:
+        best = min(complete, key=lambda point: point.error_percent)
+        trace = _lines([best], shown, scale, 0)
+        yield {**trace, "line": {**trace["line"], "width": 3, "color": INK}, "opacity": 1.0}
+
+
+def _line(point: Point, shown: Sequence[Axis], scale: _Scale) -> list[float]:
+    places = []
+    for axis in shown:
+        value = axis.value(point.row)
+        if value is None:
+            places.append(UNUSED)
+        else:
+            places.append(axis.place(value) + (_jitter(point) if isinstance(axis.domain, Choice) else 0.0))
+    return [*places, scale.place(point.error_percent)]
+
+
+def _jitter(point: Point) -> float:
+    """Returns a shift that keeps lines through one option apart, the same one whenever the chart is made."""
+    return round(((point.row.trial or 0) * 0.618 % 1 - 0.5) * 0.05, 4)
+
+
+def _values(point: Point, shown: Sequence[Axis]) -> list[str]:
+    """Returns what is shown besides the trial where its line crosses each axis."""
+    values = [axis.value(point.row) for axis in shown]
+    told = ["does not count" if value is None else label(_number(value)) for value in values]
+    return [*(f"<br>{label(axis.name)}: {text}" for axis, text in zip(shown, told, strict=True)), ""]
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if type(value) is float else str(value)
+
+
+def _rule(place: int) -> dict[str, Any]:
+    line = {"color": SOFT, "width": 1}
+    return {"type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "line": line, "layer": "below"}
+
+
+def _texts(shown: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+    for place, axis in enumerate(shown):
+        for height, text in axis.ticks():
+            yield _text(place, height, text)
+
+
+def _text(place: int, height: float, text: str) -> dict[str, Any]:
+    return {
+        "x": place,
+        "y": height,
+        "xanchor": "left",
+        "xshift": 3,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 10.5, "color": INK},
+        "bgcolor": PAPER,
+        "opacity": 0.9,
+        "borderpad": 1,
+    }

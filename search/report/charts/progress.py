@@ -1,0 +1,151 @@
+"""Error against cost: every search trial when it ended, and the best so far, by minutes and by epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from search.comparison.curves import Point as Best
+from search.comparison.curves import best_so_far
+from search.report import palette
+from search.report.charts.chart import (
+    Chart,
+    Figure,
+    baseline_line,
+    error_span,
+    hover,
+    label,
+    legend_entry,
+    linear_axis,
+    log_axis,
+    ring,
+    rounded,
+)
+from search.report.points import FLOOR, Point, Searched, first
+
+TITLE = "Error against cost"
+MOST = 2000
+"""Trials that are drawn; the lines tell of all."""
+
+
+def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
+    """Returns the chart of the studies of a section.
+
+    Args:
+        studies: At least one.
+        colours: By engine.
+    """
+    if not any(study.points for study in studies):
+        return Chart(title=TITLE, missing="No search trial has a validation error.")
+    views = {}
+    if all(point.minutes is not None for study in studies for point in study.points):
+        views["minutes"] = _figure(
+            studies, colours, "Minutes of search", lambda one: one.minutes or 0.0, lambda best: best.seconds / 60
+        )
+    views["epochs"] = _figure(
+        studies, colours, "Epochs trained", lambda one: float(one.epochs), lambda best: float(best.epochs)
+    )
+    return Chart(title=TITLE, caption=_caption(studies), views=views, height=380)
+
+
+def _caption(studies: Sequence[Searched]) -> str:
+    high = _span(studies)[1]
+    above = sum(point.error_percent > high for study in studies for point in study.points)
+    cut = f" {above} of them lie above; a double click shows all." if above else ""
+    left_out = sum(len(study.points) - len(first(study, len(studies), MOST)) for study in studies)
+    more = f" {left_out} trials further down the board are left out." if left_out else ""
+    return (
+        "Every search trial with a validation error, at the moment it ended. The line is the least error so far of the "
+        f"trials that were trained in full; a circle marks those that were then verified on the test images.{cut}{more}"
+    )
+
+
+def _span(studies: Sequence[Searched]) -> tuple[float, float]:
+    errors = [point.error_percent for study in studies for point in study.points]
+    return error_span(errors, _baseline(studies))
+
+
+def _baseline(studies: Sequence[Searched]) -> float | None:
+    """Returns the studies' baseline where they share one; several lines would say nothing."""
+    known = {study.baseline_percent for study in studies if study.baseline_percent is not None}
+    return known.pop() if len(known) == 1 else None
+
+
+def _figure(
+    studies: Sequence[Searched],
+    colours: Mapping[str, str],
+    title: str,
+    cost: Callable[[Point], float],
+    best_cost: Callable[[Best], float],
+) -> Figure:
+    points = [point for study in studies for point in study.points]
+    data: list[dict[str, Any]] = []
+    for study in studies:
+        colour = colours[palette.engine(study.header)]
+        data += _dots(first(study, len(studies), MOST), colour, cost)
+        best = best_so_far(study.record)
+        line = {"color": colour, "width": 2, "shape": "hv"}
+        xs, ys = [rounded(best_cost(one)) for one in best], [max(one.error_percent, FLOOR) for one in best]
+        data.append({"type": "scatter", "mode": "lines", "x": xs, "y": ys, "line": line, "hoverinfo": "skip"})
+    verified = [point for point in points if point.row.rank is not None]
+    data.append(_verified(verified, cost))
+    data += _legend(studies, colours)
+    span = _span(studies)
+    layout = {
+        "xaxis": linear_axis(title),
+        "yaxis": log_axis("Validation error, %", [point.error_percent for point in points], span=span),
+        **baseline_line(_baseline(studies)),
+    }
+    return {"data": data, "layout": layout}
+
+
+def _dots(points: Sequence[Point], colour: str, cost: Callable[[Point], float]) -> list[dict[str, Any]]:
+    looks = {
+        True: {"size": 7, "color": colour, "opacity": 0.9},
+        False: {
+            "size": 5.5,
+            "color": colour,
+            "opacity": 0.55,
+            "symbol": "x-thin",
+            "line": {"width": 1.4, "color": colour},
+        },
+    }
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [rounded(cost(point)) for point in shown],
+            "y": [rounded(point.height) for point in shown],
+            "hovertext": [hover(point.row) for point in shown],
+            "marker": marker,
+        }
+        for is_complete, marker in looks.items()
+        if (shown := [point for point in points if point.is_complete is is_complete])
+    ]
+
+
+def _verified(points: Sequence[Point], cost: Callable[[Point], float]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [rounded(cost(point)) for point in points],
+        "y": [rounded(point.height) for point in points],
+        "hoverinfo": "skip",
+        "marker": ring(),
+    }
+
+
+def _legend(studies: Sequence[Searched], colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    names = sorted({palette.engine(study.header) for study in studies})
+    lines = [
+        legend_entry(f"{label(name)}, best so far", mode="lines", line={"color": colours[name], "width": 2})
+        for name in names
+    ]
+    colour = colours[names[0]] if len(names) == 1 else palette.SOFT
+    thin = {"symbol": "x-thin", "size": 6, "color": colour, "line": {"width": 1.4, "color": colour}}
+    return [
+        *lines,
+        legend_entry("trained in full", mode="markers", marker={"size": 7, "color": colour}),
+        legend_entry("stopped early", mode="markers", marker=thin),
+        legend_entry("verified", mode="markers", marker=ring()),
+    ]

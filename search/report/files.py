@@ -1,0 +1,77 @@
+"""The report as files: what the command line and the API write to disk.
+
+write_reports   leaderboard.md, .csv, .json and .svg, and report.html: what a run leaves
+html            the page alone
+write_plot      the plot beside a Markdown report written elsewhere
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.leaderboard import files
+from search.leaderboard.board import Board
+from search.leaderboard.files import write
+from search.leaderboard.render_markdown import PICTURE
+from search.record import StudyRecord
+from search.report import page, plot
+from search.training.data import Images, find_test
+
+PAGE = "report.html"
+
+
+def write_reports(
+    board: Board, records: Sequence[StudyRecord], folder: Path, cache_dir: Path | None = None
+) -> list[Path]:
+    """Writes the board in every format made for files, with plot and page, and returns their paths.
+
+    Args:
+        board: The board.
+        records: Its studies.
+        folder: Where to.
+        cache_dir: Where data sets are kept; None for the platform's folder.
+
+    Raises:
+        UserError: The folder cannot be made or written to.
+        FatalError: The disk is full.
+    """
+    paths = [*files.write_reports(board, folder), *write_plot(board, records, folder)]
+    write(folder / PAGE, html(board, records, cache_dir))
+    return [*paths, folder / PAGE]
+
+
+def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> list[Path]:
+    """Writes the plot that the Markdown report shows, and returns its path; none where there is nothing to draw.
+
+    Raises:
+        UserError: The folder cannot be made or written to.
+        FatalError: The disk is full.
+    """
+    drawn = plot.svg(board, records)
+    if not drawn:
+        return []
+    write(folder / PICTURE, drawn)
+    return [folder / PICTURE]
+
+
+def html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | None = None) -> str:
+    """Returns the page, with pictures of what the winners get wrong where the data are at hand.
+
+    Args:
+        board: The board.
+        records: Its studies.
+        cache_dir: Where data sets are kept; None for the platform's folder.
+    """
+    return page.render(board, records, _test_images(board, cache_dir))
+
+
+def _test_images(board: Board, cache_dir: Path | None) -> dict[str, Images]:
+    """Returns the test images by the data's hash, of sections whose first row says what it gets wrong."""
+    telling = [
+        section.protocol
+        for section in board.sections
+        if any(run.wrong for row in section.ranked[:1] for run in row.complete)
+    ]
+    found = {one.data_sha256: find_test(one.dataset, one.data_sha256, cache_dir) for one in telling}
+    return {sha256: images for sha256, images in found.items() if images is not None}

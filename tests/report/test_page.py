@@ -1,0 +1,243 @@
+"""The page as text: what stands on it, for studies of every sort, and that it is well-formed and needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from search.leaderboard import words
+from search.leaderboard.board import top
+from search.report import page
+from search.training.data import find_test
+from tests.leaderboard import records as usual
+from tests.report import studies
+
+VOID = {"meta", "link", "img", "br", "input"}
+BOARDS = studies.boards()
+
+
+class Reader(HTMLParser):
+    """Reads a page: its visible text, its tags, what its attributes name; raises where tags do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.data: dict[str, str] = {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("script", "style"):
+            name = self.tags[-1][1].get("id") or self.open[-1]
+            self.data[name] = self.data.get(name, "") + data
+        else:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, Reader]:
+    return {name: Reader(page.render(studies.board(known), known)) for name, known in BOARDS.items()}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_page_is_well_formed_and_names_each_thing_once(name: str, pages: dict[str, Reader]) -> None:
+    ids = [attributes["id"] for _, attributes in pages[name].tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    named = {attributes["href"] for tag, attributes in pages[name].tags if tag == "a"}
+    assert {link.removeprefix("#") for link in named} <= set(ids)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_page_names_nothing_outside_itself(name: str, pages: dict[str, Reader]) -> None:
+    for tag, attributes in pages[name].tags:
+        for key in ("src", "href", "action", "srcset", "data", "poster"):
+            target = attributes.get(key)
+            assert target is None or target.startswith(("#", "data:")), (tag, target)
+    assert "@import" not in pages[name].data["style"]
+    assert "url(" not in pages[name].data["style"]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_only_the_page_s_own_scripts_may_run(name: str, pages: dict[str, Reader]) -> None:
+    reader = pages[name]
+    (policy,) = [known["content"] for tag, known in reader.tags if known.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    code = (reader.data["script"], get_plotlyjs())
+    digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in code]
+    assert rules["script-src"].split() == [f"'sha256-{digest}'" for digest in digests]
+    assert not [key for _, known in reader.tags for key in known if key.startswith("on")]
+
+
+def test_the_plot_library_is_there_once_whole_and_packed(pages: dict[str, Reader]) -> None:
+    packed = base64.b64decode(pages["usual"].data["library"])
+    assert gzip.decompress(packed).decode() == get_plotlyjs()
+    assert "library" not in pages["none finished"].data
+
+
+def test_a_page_is_the_same_whenever_it_is_made() -> None:
+    known = BOARDS["two engines"]
+    assert page.render(studies.board(known), known) == page.render(studies.board(known), known)
+
+
+def test_a_page_is_small() -> None:
+    known = [studies.many(200)]
+    text = page.render(studies.board(known), known, {studies.MNIST_SHA256: find_test("mnist", studies.MNIST_SHA256)})
+    assert len(text.encode()) < 2_600_000
+
+
+def test_the_headline_says_error_interval_and_distances(pages: dict[str, Reader]) -> None:
+    text = pages["usual"].text
+    winner = studies.board(BOARDS["usual"]).sections[0].ranked[0]
+    assert f"{words.percent(winner.test.mean)} % {words.plus_minus(winner.test.interval)} test error" in text
+    assert f"{winner.name} of study cnn-tpe" in text
+    gap = f"{words.points(winner.to_baseline.mean)} {words.plus_minus(winner.to_baseline.interval)} points"
+    text = text.replace("\N{MINUS SIGN}", "-")
+    assert f"To the baseline {gap}" in text
+    assert f"To the tutorial's 0.95 % {words.points(winner.to_tutorial)} points" in text
+    assert f"To the state of the art +{winner.test.mean - 0.2:.2f} points quoted as about 0.20 %" in text
+    assert f"Validation error {words.percent(winner.validation_error_percent)} %" in text
+
+
+def lines(reader: Reader) -> list[dict[str, str | None]]:
+    """What the lines of the leaderboard are filtered by."""
+    return [known for tag, known in reader.tags if tag == "tbody" and "data-state" in known]
+
+
+def test_the_leaderboard_holds_rows_ensembles_and_published_figures_by_error(pages: dict[str, Reader]) -> None:
+    section = studies.board(BOARDS["usual"]).sections[0]
+    kinds = [known["class"].split()[0] for known in lines(pages["usual"])]
+    assert kinds.count("row") == len(section.rows)
+    assert kinds.count("ensemble") == len(section.ensembles) == 1
+    assert kinds.count("published") == len(section.references) == 4
+    errors = [
+        float(known["data-sort"])
+        for tag, known in pages["usual"].tags
+        if tag == "td" and "error" in known.get("class", "").split() and known["data-sort"]
+    ]
+    assert len(errors) == len(section.ranked) + 5
+    assert errors == sorted(errors)
+
+
+def test_what_there_are_several_of_can_be_filtered_by(pages: dict[str, Reader]) -> None:
+    def filters(name: str) -> set[str | None]:
+        return {known["name"] for tag, known in pages[name].tags if tag == "select"}
+
+    assert filters("two engines") == {"engine", "space", "study", "state"}
+    assert filters("usual") == {"state"}
+
+
+def test_each_row_has_the_command_that_makes_it_again(pages: dict[str, Reader]) -> None:
+    for row in studies.board(BOARDS["usual"]).sections[0].rows:
+        command = f"python -m search reproduce cnn-tpe {row.trial}{' --test' if row.test else ''} "
+        assert command in pages["usual"].text
+    assert "python -m search run cnn --study tutorial-cnn --trials 30" in pages["reproduction"].text
+
+
+def test_failures_spending_openings_and_machine_are_told(pages: dict[str, Reader]) -> None:
+    text = pages["usual"].text
+    assert "out of memory failed 1 #5" in text
+    assert "coordinator died" not in text
+    assert "Test images scored 17 times" in text
+    assert "tensorflow 2.21.0" in text
+    assert "a-private-name" not in text
+    for kind in ("complete", "pruned", "failed", "interrupted", "unfinished", "verification"):
+        assert re.search(rf"{kind} \d+ \d+ ", text), kind
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("one trial", "nothing here was verified on the test images"),
+        ("no verification", "nothing here was verified on the test images"),
+        ("no baseline", "its study has no verified baseline"),
+        ("all failed", "No search trial has a validation error."),
+        ("none finished", "Study fresh has no finished trial: it has begun 1 and finished none."),
+        ("none begun", "Study fresh has no finished trial: it has begun none."),
+        ("no study", "There is no study to show."),
+        ("no verification", "2 trials were trained in full; it takes 10 to tell."),
+        ("tutorial protocol", "Caution: the test images steered the search."),
+        ("several sections", "mnist, protocol tutorial 1.0"),
+    ],
+)
+def test_what_is_missing_is_said(name: str, told: str, pages: dict[str, Reader]) -> None:
+    assert told in pages[name].text
+
+
+def test_charts_without_a_figure_say_why_and_the_others_have_one(pages: dict[str, Reader]) -> None:
+    for reader in pages.values():
+        drawn = {known["data-chart"] for tag, known in reader.tags if tag == "figure" and "data-chart" in known}
+        assert drawn == set(json.loads(reader.data["drawn"])["figures"])
+
+
+def test_hostile_names_stand_as_text(pages: dict[str, Reader]) -> None:
+    reader = pages["hostile"]
+    for name in studies.EVIL:
+        assert " ".join(name.split()) in reader.text
+    assert [known.get("id") for tag, known in reader.tags if tag == "script"] == [None, "drawn", "library"]
+    assert not [tag for tag, _ in reader.tags if tag in ("b", "svg") and tag == "svg"]
+    assert "49" not in re.findall(r"study (\S+)", reader.text)
+
+
+def test_hostile_names_stand_as_text_in_what_plotly_reads_as_markup() -> None:
+    known = [studies.hostile()]
+    text = page.render(studies.board(known), known)
+    drawn = json.loads(Reader(text).data["drawn"])
+    shown = "\n".join(drawn["texts"])
+    assert "<script" not in shown and "<img" not in shown and "<svg" not in shown
+    assert "&lt;script&gt;window.hacked=1&lt;/script&gt;" in shown
+    for views in drawn["figures"].values():
+        for figure in views.values():
+            assert "<script" not in json.dumps(figure)
+
+
+def test_rows_that_were_left_out_are_counted() -> None:
+    known = [usual.tpe()]
+    text = Reader(page.render(top(studies.board(known), 3), known)).text
+    hidden = len(studies.board(known).sections[0].rows) - 4
+    assert f"{hidden} rows are left out here" in text
+
+
+def test_only_the_first_of_very_many_rows_stand_on_the_page() -> None:
+    known = [studies.many(700)]
+    board = studies.board(known)
+    reader = Reader(page.render(board, known))
+    assert len(lines(reader)) == 500
+    assert f"{len(board.sections[0].rows) + len(board.sections[0].references) - 500} rows are left out" in reader.text
+
+
+def test_a_study_that_another_board_left_out_is_not_drawn() -> None:
+    first, second = studies.engines()
+    reader = Reader(page.render(studies.board([first]), [first, second]))
+    assert "narrow-hyperband" not in reader.text
+
+
+def test_rows_of_two_sections_do_not_share_a_table() -> None:
+    first, second = studies.engines()
+    other = dataclasses.replace(second.header.protocol, data_sha256="ff" * 32)
+    moved = dataclasses.replace(second, header=dataclasses.replace(second.header, protocol=other))
+    reader = Reader(page.render(studies.board([first, moved]), [first, moved]))
+    assert len([tag for tag, known in reader.tags if tag == "section" and "board" in (known.get("class") or "")]) == 2
