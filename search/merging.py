@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -148,11 +148,9 @@ def _counted_once(records: Sequence[StudyRecord]) -> tuple[list[StudyRecord], li
             for known in record.trials:
                 if known.outcome is not None and bool(known.copied_from) is are_copied:
                     owners.setdefault(_run(record, known), record.header.name)
-    marked = [_marked(record, owners) for record in records]
-    notes = [
-        f"{count} runs of study {study} are those of {of}, and count there." for study, of, count in _copies(marked)
-    ]
-    return marked, notes
+    names = {record.header.name for record in records}
+    marked = [_marked(record, owners, names) for record in records]
+    return marked, [note for record in marked for note in _copies(record, names)]
 
 
 def _run(record: StudyRecord, known: TrialRecord) -> Hashable:
@@ -173,24 +171,27 @@ def _text(known: TrialRecord) -> str:
     return repr(known.outcome)
 
 
-def _marked(record: StudyRecord, owners: dict[Hashable, str]) -> StudyRecord:
-    """Returns the record with its copied runs marked."""
+def _marked(record: StudyRecord, owners: Mapping[Hashable, str], names: Set[str]) -> StudyRecord:
+    """Returns the record with its copied runs marked, and without the time until it parted from their study."""
     name = record.header.name
-    trials = (_with_owner(known, owners.get(_run(record, known), name), name) for known in record.trials)
-    return replace(record, trials=tuple(trials))
+    trials = [_with_owner(known, owners.get(_run(record, known), name), name, names) for known in record.trials]
+    shared = [known.outcome.at_seconds or 0.0 for known in trials if known.outcome and known.copied_from in names]
+    return replace(record, trials=tuple(trials), spent_seconds=record.spent_seconds - max(shared, default=0.0))
 
 
-def _with_owner(known: TrialRecord, owner: str, name: str) -> TrialRecord:
-    if owner == name or known.outcome is None:
+def _with_owner(known: TrialRecord, owner: str, name: str, names: Set[str]) -> TrialRecord:
+    """Returns the run with the name of the study at hand that it is a copy from, if there is one."""
+    if known.outcome is None or (owner == name and known.copied_from not in names):
         return known
-    environment = {**known.outcome.environment, COPIED_FROM: owner}
+    copied_from = owner if owner != name else f"{known.copied_from} (another one)"
+    environment = {**known.outcome.environment, COPIED_FROM: copied_from}
     return replace(known, outcome=replace(known.outcome, environment=environment))
 
 
-def _copies(records: Iterable[StudyRecord]) -> list[tuple[str, str, int]]:
-    """Returns how many runs of each study are those of which other, of the studies at hand."""
-    names = {record.header.name for record in records}
-    counts = Counter(
-        (record.header.name, known.copied_from) for record in records for known in record.trials if known.copied_from
-    )
-    return [(study, of, count) for (study, of), count in sorted(counts.items()) if of in names and of != study]
+def _copies(record: StudyRecord, names: Set[str]) -> list[str]:
+    """Returns how many runs of a study count in which other."""
+    counts = Counter(known.copied_from for known in record.trials if known.copied_from in names)
+    return [
+        f"Runs of study {record.header.name} that are those of study {owner}, where they count: {count}."
+        for owner, count in sorted(counts.items())
+    ]

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search import study_file
@@ -156,7 +156,8 @@ def test_a_copy_that_another_machine_went_on_with_counts_what_it_added() -> None
         assert len(section.rows) == 4 + 2
         assert section.states == {"complete": 6}
         assert section.test_openings == ONE.test_openings
-        assert any(note.startswith("3 runs of study") for note in merged.notes)
+        assert any(note.endswith("where they count: 3.") for note in merged.notes)
+        assert section.spent_seconds == ONE.spent_seconds + fork.spent_seconds - 20.0, "until the third trial ended"
 
 
 def copied(study: StudyRecord, of: StudyRecord, **changes: object) -> StudyRecord:
@@ -180,7 +181,15 @@ def test_runs_taken_over_from_another_study_count_there_and_are_still_compared_w
     assert ranked == [("cnn-random", 1), ("cnn-tpe", 1), ("cnn-tpe", 0)]
     assert section.ranked[0].to_baseline == alone.sections[0].ranked[0].to_baseline
     assert section.test_openings == 6
-    assert merged.notes == ("2 runs of study cnn-random are those of cnn-tpe, and count there.",)
+    assert merged.notes == ("Runs of study cnn-random that are those of study cnn-tpe, where they count: 2.",)
+
+
+def test_a_study_that_has_only_the_name_of_the_one_copied_from_is_another() -> None:
+    second = copied(searched(5, range(4)), ONE, name="cnn-random", created="2026-11-19T10:00:00+00:00")
+    seen, merged = board(OTHER, second)
+    baselines = [row.study.name for row in seen.sections[0].ranked if row.is_baseline]
+    assert sorted(baselines) == ["cnn-random", "cnn-tpe"]
+    assert merged.notes == ()
 
 
 def test_other_data_and_other_protocol_versions_never_share_a_ranking() -> None:
@@ -197,6 +206,7 @@ def test_other_data_and_other_protocol_versions_never_share_a_ranking() -> None:
 MANY = [ONE, cut(ONE, 2), OTHER, gone_on(ONE, 3), copied(searched(5, range(4)), ONE, name="x")]
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.permutations(range(len(MANY))))
 def test_the_board_does_not_depend_on_the_order(order: list[int]) -> None:
     expected, merged = board(*MANY)

@@ -63,9 +63,8 @@ def open_server(storage: ReadOnlyStorage, port: int) -> tuple[Server, str]:
 
     try:
         server = make_server(HOST, port, only_reading(create_app(storage)), server_class=Server, handler_class=_Quiet)
-    except (OSError, OverflowError) as error:
-        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        reason = "another program listens there" if taken else str(error)
+    except OSError as error:
+        reason = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise UserError(
             f"The port cannot be had: {reason}. Received: --port {port}.", hint="Take a free one with --port 0."
         ) from error

@@ -63,7 +63,7 @@ def _reports(board: Board, folder: Path, files: Mapping[str, Path]) -> str:
 
 
 def _line(study: StudyHeader, section: Section, folder: Path, file: Path) -> tuple[str, ...]:
-    rows = [row for row in section.rows if row.study == study]
+    rows = [row for row in section.rows if row.study.name == study.name]
     ranked = [row for row in rows if row.rank is not None]
     report = file.with_name(_REPORT)
     target = (report if report.is_file() else file).relative_to(folder)
