@@ -28,7 +28,7 @@ import numpy as np
 from search.errors import SearchError, TrialError
 from search.predictions import Predictions, save
 from search.training import checkpoint
-from search.training.augmentation import RandomAffine
+from search.training.augmentation import AUGMENTATION, RandomAffine
 from search.training.epochs import Hooks, NotFinite, Pass, Stopped, fit_epoch, score, steps_per_execution
 from search.training.optimizer import make_loss, make_optimizer
 from search.training.phases import PhaseImages, open_phase
@@ -124,7 +124,7 @@ class Trainer:
             this = Pass(trial.seed, epoch, config["batch_size"], hooks)
             training_loss = fit_epoch(model, images, targets, this, attempt.seconds)
             loss, error = None, None
-            if images.every_epoch or epoch == trial.epochs - 1:
+            if len(images.score) and (images.every_epoch or epoch == trial.epochs - 1):
                 loss, probabilities = score(model, images, hooks, attempt.seconds)
                 error = attempt.judge(probabilities, images.score_labels, is_kept=trial.phase is not Phase.SEARCH)
             images.verify()  # before anybody hears of the epoch
@@ -138,7 +138,7 @@ class Trainer:
                 saved = time.perf_counter()
             hooks.report(report)
         if trial.model_to is not None:
-            model.save(trial.model_to)
+            self._without_augmentation(model, config, images.fit).save(trial.model_to)
         if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
             _keep(attempt, Path(trial.predictions_to))
 
@@ -161,9 +161,7 @@ class Trainer:
         """Returns the compiled model, brought to where a checkpoint left it; an unusable one means from the start."""
         started = time.perf_counter()
         keras.utils.set_random_seed(trial.seed)
-        scale = 1.0 / 255.0 if fit.dtype == np.uint8 else 1.0
-        inputs, images = _pixels(config, fit.shape[1:], scale=scale, seed=trial.seed)
-        model = keras.Model(inputs, self._build(images, config, self._task.dataset.classes))
+        model = self._network(config, fit, trial.seed)
         steps = math.ceil(len(fit) / config["batch_size"])
         on_cpu = self._environment["device"] == "CPU"
         model.compile(
@@ -180,6 +178,20 @@ class Trainer:
                 attempt.history.extend(history)
         attempt.seconds["build"] += time.perf_counter() - started
         return model
+
+    def _network(self, config: Mapping[str, Any], fit: np.ndarray, seed: int) -> Any:  # noqa: ANN401 - Keras model
+        scale = 1.0 / 255.0 if fit.dtype == np.uint8 else 1.0
+        inputs, images = _pixels(config, fit.shape[1:], scale=scale, seed=seed)
+        return keras.Model(inputs, self._build(images, config, self._task.dataset.classes))
+
+    def _without_augmentation(self, model: Any, config: Mapping[str, Any], fit: np.ndarray) -> Any:  # noqa: ANN401
+        """Returns the trained network by itself, from raw pixels to probabilities, of Keras's own layers."""
+        trained = [layer.get_weights() for layer in model.layers if not isinstance(layer, RandomAffine)]
+        keras.utils.clear_session(free_memory=False)  # else its layers were numbered after those of the other
+        plain = self._network({**config, **dict.fromkeys(AUGMENTATION, 0)}, fit, seed=0)
+        for layer, weights in zip(plain.layers, trained, strict=True):
+            layer.set_weights(weights)
+        return plain
 
     def _outcome(
         self, state: State, attempt: Attempt, *, cause: Cause | None = None, message: str = "", traceback: str = ""
@@ -223,7 +235,7 @@ def _pixels(config: Mapping[str, Any], shape: tuple[int, ...], *, scale: float, 
     """Returns the model's input, raw pixels of a shape (height, width, channels), and them scaled and augmented."""
     inputs = keras.Input(shape, name="pixels")
     images = keras.layers.Rescaling(scale, name="scale")(inputs)
-    magnitudes = {name: config[name] for name in ("shift", "rotation", "zoom", "shear")}
+    magnitudes = {name: config[name] for name in AUGMENTATION}
     if any(magnitudes.values()):
         images = RandomAffine(**magnitudes, seed=seed, name="augment")(images)
     return inputs, images
