@@ -128,12 +128,15 @@ def _interval(repeat: Repeat) -> str:
 
 
 def _changes(changes: Sequence[Change]) -> Iterator[str]:
-    if changes:
+    known = [change for change in changes if change.recorded is not None]
+    unknown = [change.name.rpartition(".")[2] for change in changes if change.recorded is None]
+    if known:
         yield "What it ran on is another here:"
-    for change in changes:
-        then = "not recorded" if change.recorded is None else f"recorded {change.recorded}"
+    for change in known:
         now = "none" if change.here is None else change.here
-        yield words.one_line(f"  {change.name.rpartition('.')[2]}: {then}, here {now}")
+        yield words.one_line(f"  {change.name.rpartition('.')[2]}: recorded {change.recorded}, here {now}")
+    if unknown:
+        yield words.one_line(f"Not recorded, so perhaps another: {', '.join(unknown)}.")
 
 
 def _how(repeats: Sequence[Repeat]) -> str:

@@ -22,8 +22,10 @@ from search.errors import FatalError
 
 WORKER_BYTES = 2**30
 """What one worker takes, a little rounded up."""
-VECTORS = ("avx", "amx", "fma", "asimd", "sve")
-"""How the names of vector instructions begin, of x86 and of ARM."""
+VECTORS = frozenset(
+    {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "asimd", "sve", "bf16"}
+)
+"""Instructions, of x86 and of ARM, by which Eigen and oneDNN choose their kernels."""
 
 
 class Device(StrEnum):
@@ -175,7 +177,7 @@ def _processor_kind() -> str:
     known = _cpuinfo()
     model = [known[name] for name in ("vendor_id", "cpu family", "model", "stepping", "CPU part") if name in known]
     words = (known.get("flags") or known.get("Features") or "").split()
-    vectors = sorted(word for word in words if word.startswith(VECTORS))
+    vectors = sorted(VECTORS.intersection(words))
     return " ".join([*model, *vectors]) or platform.processor() or platform.machine()
 
 
