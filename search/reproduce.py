@@ -147,7 +147,9 @@ def find(record: StudyRecord, text: str, *, is_test: bool = False, seeds: int = 
     return Target(label=f"{picked.row.name}, test runs", runs=tuple(runs[:seeds]), of=len(runs), note=picked.note)
 
 
-def reproduce(record: StudyRecord, target: Target, means: Means, hear: Hear = lambda trial, report: None) -> list[Repeat]:
+def reproduce(
+    record: StudyRecord, target: Target, means: Means, hear: Hear = lambda trial, report: None
+) -> list[Repeat]:
     """Trains the runs again and returns each beside what was recorded of it.
 
     Args:

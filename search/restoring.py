@@ -10,6 +10,7 @@ import importlib.util
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def _commanded(header: StudyHeader) -> str | None:
     except ValueError:
         return None
     given = [word.partition("=")[2] for word in words if word.startswith("--dataset=")]
-    given += [after for word, after in zip(words, words[1:], strict=False) if word == "--dataset"]
+    given += [after for word, after in pairwise(words) if word == "--dataset"]
     return given[-1] if given else None
 
 

@@ -65,7 +65,9 @@ def _by_images(error_percent: float, images: int) -> Tolerance:
     """
     share = max(error_percent / 100, 1 / images)
     half = 100 * float(ndtri(TWO_SIDED)) * sqrt(2 * share * (1 - share) / images)
-    return _around(error_percent, half, f"two models that err alike on {images:,} images; no spread of seeds is recorded")
+    return _around(
+        error_percent, half, f"two models that err alike on {images:,} images; no spread of seeds is recorded"
+    )
 
 
 def _around(error_percent: float, half: float, basis: str) -> Tolerance:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to this file; a model goes to STUDY-ROW.keras by default, everything else to standard output.",
 )
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of the training; the row's first one by default.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Of the training; the row's first one by default."
+)
 @click.option("--score", is_flag=True, help="Of a model: open the test images once more and say its own error.")
 @means_options
 @click.option("--quiet", is_flag=True, help="No progress.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,9 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     click.option(
-        "--dataset", shell_complete=completer("dataset"), help="Where the data set is, if not where it was. Its hash must be the recorded one."
+        "--dataset",
+        shell_complete=completer("dataset"),
+        help="Where the data set is, if not where it was. Its hash must be the recorded one.",
     ),
     click.option("--cache-dir", help="Folder of decompressed data; the platform's cache folder by default."),
     click.option("--backend", shell_complete=completer("backend"), help="Keras backend, if not the recorded one."),

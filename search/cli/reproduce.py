@@ -18,13 +18,18 @@ DIFFERS = 1
 @click.argument("trial", metavar="TRIAL|ROW", shell_complete=completer("row"))
 @click.option("--test", "is_test", is_flag=True, help="Of a search trial's number: its row's test runs instead.")
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="How many test runs of a row."
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many test runs of a row.",
 )
 @means_options
 @click.option("--quiet", is_flag=True, help="No progress; only the result.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @setting_options("studies_dir", "storage")
-def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401, PLR0913
+def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Train a recorded trial again and say whether it comes out the same; writes nothing into the study.
 
     TRIAL is the number of a search trial. A row of the leaderboard, winner, baseline or rank:2, stands for its test

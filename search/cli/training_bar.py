@@ -11,6 +11,9 @@ import click
 from search.leaderboard import words
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from search.execution.base import Key
     from search.retraining import Hear
     from search.trial import EpochReport, Trial
 
@@ -34,7 +37,7 @@ def training_bar(trials: int, *, quiet: bool) -> Iterator[Hear]:
         return
     with bars:
         waiting = bars.add_task(_waiting(trials), total=None)
-        known: dict[tuple[object, int], int] = {}
+        known: dict[Key, TaskID] = {}
 
         def hear(trial: Trial, report: EpochReport) -> None:
             if trial.key not in known:

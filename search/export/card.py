@@ -28,9 +28,9 @@ def card(order: Order) -> str:
 def _points(order: Order) -> Iterator[str]:
     row = order.row
     if row.test is not None:
-        yield f"On the test images by seed: {_by_seed(row)}; trained on all training images, scored after the last epoch."
+        yield f"By seed, each trained on all training images and scored after the last epoch: {_by_seed(row)}."
     if row.to_baseline is not None:
-        yield f"Against the baseline of its study: {words.difference(row.to_baseline)} percentage points."
+        yield f"Against the baseline of its study, in percentage points: {words.difference(row.to_baseline)}."
     yield from _tutorial(row)
     if row.test is not None and row.validation_error_percent is not None:
         yield f"Validation error, by which it was chosen: {words.percent(row.validation_error_percent)} %."

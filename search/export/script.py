@@ -6,7 +6,7 @@ what Keras built of this one.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -38,7 +38,7 @@ def script(order: Order, file: str) -> str:
     dataset, epochs = find_dataset(header, order.means), header.protocol.epochs
     parts = script_parts(header.space_source, order.row.config, epochs=epochs, dataset=dataset)
     augmentation = {name: config[name] for name in DEFORMATIONS}
-    environment = Environment(  # noqa: S701 - Python, not HTML
+    environment = Environment(
         loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     return environment.get_template("script.py.jinja").render(
@@ -55,12 +55,8 @@ def script(order: Order, file: str) -> str:
         classes=dataset.classes,
         steps=-(-dataset.training_count // config["batch_size"]) * epochs,
         has_schedule=config["schedule"] != "constant",
-        **_texts(parts),
+        **asdict(parts),
     )
-
-
-def _texts(parts: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {name: getattr(parts, name) for name in ("network", "optimizer", "loss", "parameters")}
 
 
 def _loader(dataset: DatasetInfo) -> str:

@@ -1,4 +1,4 @@
-"""From what a person types to a row of a study's board: ``winner``, ``baseline``, ``rank:2``, or a search trial's number.
+"""From what a person types to a row of a study's board: ``winner``, ``baseline``, ``rank:2``, a search trial's number.
 
 Pure: reads what is recorded. Called by the commands that take a row.
 """

@@ -12,7 +12,7 @@ import inspect
 import json
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,9 +145,7 @@ def _arguments(document: Mapping[str, Any]) -> list[str]:
     made = keras.saving.deserialize_keras_object(copy.deepcopy(dict(document)))  # it takes its argument apart
     signature = inspect.signature(type(made).__init__).parameters
     required = [
-        name
-        for name, parameter in signature.items()
-        if name in config and parameter.default is inspect.Parameter.empty
+        name for name, parameter in signature.items() if name in config and parameter.default is inspect.Parameter.empty
     ]
     bare = {name: config[name] for name in required}
     default = keras.saving.serialize_keras_object(type(made)(**_deserialized(bare)))["config"]
@@ -172,23 +170,24 @@ def _nickname(module: str, document: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:  # noqa: ANN401 - anything in a config
     """Returns an expression for a value in an object's config."""
-    if isinstance(value, Mapping) and value.get("class_name") == "__tuple__":
-        return _value(tuple(value["items"]))
-    if isinstance(value, Mapping) and value.get("class_name") == "function" and value.get("module") != "builtins":
+    if (write := _WRITERS.get(type(value))) is None:
+        raise _unwritable(type(value).__name__, "its value cannot be written down")
+    return write(value)
+
+
+def _document(value: Mapping[str, Any]) -> str:
+    """Returns an expression for what Keras has serialized as a dict: a tuple, a function or an object."""
+    if value.get("class_name") == "__tuple__":
+        return _tuple(tuple(value["items"]))
+    if value.get("class_name") == "function" and (value.get("module") or "").startswith("keras."):
         return _value(value["config"])
-    if isinstance(value, Mapping) and "class_name" in value:
+    if "class_name" in value:
         return _object(value)
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_value, value))}{',' if len(value) == 1 else ''})"
-    if isinstance(value, list):
-        return _list(list(map(_value, value)))
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, str):
-        return json.dumps(value)
-    if value is None or isinstance(value, bool | int):
-        return repr(value)
-    raise _unwritable(type(value).__name__, "its value cannot be written down")
+    raise _unwritable("dict", "its value cannot be written down")
+
+
+def _tuple(value: tuple[Any, ...]) -> str:
+    return f"({', '.join(map(_value, value))}{',' if len(value) == 1 else ''})"
 
 
 def _number(value: float) -> str:
@@ -196,6 +195,19 @@ def _number(value: float) -> str:
     if value == 1 / 255:
         return "1 / 255"
     return repr(float(str(np.float32(value)))) if float(np.float32(value)) == value else repr(value)
+
+
+_WRITERS: Mapping[type, Callable[[Any], str]] = {
+    type(None): repr,
+    bool: repr,
+    int: repr,
+    float: _number,
+    str: json.dumps,
+    tuple: _tuple,
+    list: lambda value: _list(list(map(_value, value))),
+    dict: _document,
+}
+"""Types of a config's values to what writes them."""
 
 
 def _list(items: Sequence[str]) -> str:
