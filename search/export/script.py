@@ -12,9 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.export.order import Order
 from search.export.sayings import figures, title
+from search.leaderboard import words
 from search.restoring import check_space, find_dataset
 from search.training.data import DatasetInfo
-from search.training.script_parts import script_parts
+from search.training.script_parts import ScriptParts, script_parts
 from search.training.sources import MNIST_SHA256
 from spaces.training import TUTORIAL_TRAINING
 
@@ -33,10 +34,16 @@ def script(order: Order, file: str) -> str:
     Raises:
         UserError: The data set or the space is gone, or the network holds something that is not Keras's own.
     """
-    header, config = order.record.header, {**TUTORIAL_TRAINING, **order.row.config}
-    check_space(header, order.row.config)
-    dataset, epochs = find_dataset(header, order.means), header.protocol.epochs
-    parts = script_parts(header.space_source, order.row.config, epochs=epochs, dataset=dataset)
+    header, config = order.record.header, order.row.config
+    check_space(header, config)
+    dataset = find_dataset(header, order.means)
+    parts = script_parts(header.space_source, config, epochs=header.protocol.epochs, dataset=dataset)
+    return render(order, dataset, parts, file)
+
+
+def render(order: Order, dataset: DatasetInfo, parts: ScriptParts, file: str) -> str:
+    """Returns the script from its parts; what a user named stays text."""
+    config, epochs = {**TUTORIAL_TRAINING, **order.row.config}, order.record.header.protocol.epochs
     augmentation = {name: config[name] for name in DEFORMATIONS}
     environment = Environment(
         loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
@@ -68,4 +75,4 @@ def _loader(dataset: DatasetInfo) -> str:
 
 def _quoted(text: str) -> str:
     """Returns a text as it can stand in the script's docstring; whatever a user named ends neither it nor a line."""
-    return text.replace("\\", "/").replace('"', "'")
+    return words.one_line(text).replace("\\", "/").replace('"', "'")
