@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError, UserError, missing_extra, unknown_name
+from search.errors import UserError, missing_extra, unknown_name
 from search.record import StudyHeader, StudyRecord, TrialRecord
 from search.training import devices
 from search.training.data import DatasetInfo, prepare
@@ -76,7 +76,7 @@ def find_dataset(header: StudyHeader, means: Means) -> DatasetInfo:
     Raises:
         UserError: It is not there, or holds other data.
     """
-    judged, where = header.protocol, means.dataset or _commanded(header) or header.protocol.dataset
+    judged, where = header.protocol, means.dataset or dataset_of(header)
     hint = "Say where it is with --dataset PATH."
     try:
         found = prepare(where, Path(means.cache_dir) if means.cache_dir else None)
@@ -92,15 +92,15 @@ def find_dataset(header: StudyHeader, means: Means) -> DatasetInfo:
     return found
 
 
-def _commanded(header: StudyHeader) -> str | None:
-    """Returns the data set that the study's command named; the protocol keeps no more than the name of its file."""
+def dataset_of(header: StudyHeader) -> str:
+    """Returns the data set as the study's command named it, else the protocol's name of it, which is but a file's."""
     try:
         words = shlex.split(header.command)
     except ValueError:
-        return None
+        words = []
     given = [word.partition("=")[2] for word in words if word.startswith("--dataset=")]
     given += [after for word, after in pairwise(words) if word == "--dataset"]
-    return given[-1] if given else None
+    return given[-1] if given else header.protocol.dataset
 
 
 def check_space(header: StudyHeader, config: Config) -> None:
@@ -145,9 +145,5 @@ def _place(recorded: Mapping[str, Any], means: Means, backend: Backend) -> tuple
     """Returns where to compute: where the user says, else a GPU where it was one and there is one."""
     if means.devices is not None:
         return devices.choose(means.devices, backend)
-    if recorded.get("device", "CPU") == "CPU":
-        return Device.CPU, ()
-    try:
-        return devices.choose(Device.AUTO, backend)
-    except SearchError:
-        return Device.CPU, ()
+    was_gpu = recorded.get("device", "CPU") != "CPU"
+    return devices.choose(Device.AUTO if was_gpu else Device.CPU, backend)

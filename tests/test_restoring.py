@@ -68,7 +68,7 @@ def test_the_data_are_found_where_the_command_found_them_or_where_the_user_says(
     means = Means(cache_dir=str(cache_dir))
     assert find_dataset(header, means).sha256 == header.protocol.data_sha256
     silent = dataclasses.replace(header, command="")
-    with pytest.raises(UserError, match="small.npz") as raised:
+    with pytest.raises(UserError, match=r"small\.npz") as raised:
         find_dataset(silent, means)
     assert "--dataset" in raised.value.hint
     found = find_dataset(silent, Means(cache_dir=str(cache_dir), dataset=str(small_mnist)))

@@ -86,7 +86,8 @@ def _csv(said: Predictions) -> str:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["file", "class", "probability"])
-    writer.writerows([one.file, one.label, f"{one.probability:.6f}"] for one in said.known)
+    files = (one.file.encode(errors="backslashreplace").decode() for one in said.known)  # names need not be UTF-8
+    writer.writerows([file, one.label, f"{one.probability:.6f}"] for file, one in zip(files, said.known, strict=True))
     return lines.getvalue().rstrip("\n")
 
 

@@ -44,8 +44,8 @@ def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_j
     from search.ledger import read
     from search.reproduce import Agreement, find, reproduce
 
-    means, place = means_of(given)[0], place_of(means_of(given)[1])
-    record = read(place, study)
+    means, rest = means_of(given)
+    record = read(place_of(rest), study)
     target = find(record, trial, is_test=is_test, seeds=seeds)
     is_silent = quiet or as_json
     announce(() if is_silent else (target.note,))

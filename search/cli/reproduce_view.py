@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ def text(study: str, target: Target, repeats: Sequence[Repeat]) -> str:
     lines = [words.one_line(f"Study {study}, {target.label}")]
     for repeat in repeats:
         lines += [f"  {line}" for line in _run(repeat)]
-    lines += _changes(repeats[0].changes)
+    lines += _changes(dict.fromkeys(change for repeat in repeats for change in repeat.changes))
     if target.of > len(repeats):
         lines.append(f"{len(repeats)} of {target.of} test runs; --seeds {target.of} repeats them all.")
     agreed = sum(repeat.agreement is not Agreement.DIFFERENT for repeat in repeats)
@@ -127,7 +127,7 @@ def _interval(repeat: Repeat) -> str:
     return f"{'within' if inside else 'outside'} {max(0.0, low):.2f} to {high:.2f} % (95 %: {tolerance.basis})"
 
 
-def _changes(changes: Sequence[Change]) -> Iterator[str]:
+def _changes(changes: Iterable[Change]) -> Iterator[str]:
     known = [change for change in changes if change.recorded is not None]
     unknown = [change.name.rpartition(".")[2] for change in changes if change.recorded is None]
     if known:

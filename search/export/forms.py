@@ -9,11 +9,13 @@ from search.export.order import Order
 from search.export.sayings import figures, title
 from search.export.script import script
 from search.leaderboard.config_file import toml
+from search.restoring import dataset_of
 
 
 def _config(order: Order) -> str:
+    header = order.record.header
     head = f"# {title(order)}\n# {figures(order)}\n# python -m search run --config FILE"
-    return f"{head}\n{toml(order.record.header, order.row.config)}\n"
+    return f"{head}\n{toml(header, order.row.config, dataset=order.means.dataset or dataset_of(header))}\n"
 
 
 FORMS: Mapping[str, Callable[[Order, str], str]] = {

@@ -12,12 +12,18 @@ from search.record import StudyHeader
 from search.trial import Config
 
 
-def toml(study: StudyHeader, config: Config) -> str:
-    """Returns the lines of the file, without a line break at its end."""
+def toml(study: StudyHeader, config: Config, *, dataset: str | None = None) -> str:
+    """Returns the lines of the file, without a line break at its end.
+
+    Args:
+        study: The configuration's.
+        config: Active parameters and their values.
+        dataset: Where the data set is, where that is more than the name that the protocol keeps.
+    """
     judged = study.protocol
     settings = {
         "space": study.space_source,
-        "dataset": judged.dataset,
+        "dataset": dataset or judged.dataset,
         "epochs": judged.epochs,
         "split": judged.split.value,
         "split_seed": judged.split_seed,

@@ -9,7 +9,6 @@ import click
 import pytest
 from click.testing import CliRunner
 
-
 from search.cli.export import command
 from search.errors import UserError
 from tests.cli.test_leaderboard_command import keep

@@ -33,9 +33,7 @@ def imported(*words: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize(
-    "words", [("--help",), *((name, "--help") for name in COMMANDS)]
-)
+@pytest.mark.parametrize("words", [("--help",), *((name, "--help") for name in COMMANDS)])
 def test_help_imports_next_to_nothing(words: tuple[str, ...]) -> None:
     assert imported(*words) <= HELP
 

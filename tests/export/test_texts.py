@@ -118,9 +118,7 @@ PARTS = ScriptParts(
 
 
 @pytest.mark.parametrize(("shift", "clean"), [(0, 0), (2, 0), (2, 1)])
-def test_the_script_is_python_that_imports_keras_and_numpy_alone(
-    shift: int, clean: int, cache_dir: Path
-) -> None:
+def test_the_script_is_python_that_imports_keras_and_numpy_alone(shift: int, clean: int, cache_dir: Path) -> None:
     space = registry.load("cnn")
     config = {**space.baseline, "shift": shift, "clean_epochs": clean}
     of = records.header(space=space)

@@ -48,7 +48,7 @@ def white_on_clear(picture: Image.Image) -> Image.Image:
 
 
 def sixteen_bits(picture: Image.Image) -> Image.Image:
-    return Image.fromarray((np.asarray(larger(picture)).astype(np.uint16) * 257))
+    return Image.fromarray(np.asarray(larger(picture)).astype(np.uint16) * 257)
 
 
 def turned_by_the_camera(picture: Image.Image) -> Image.Image:
