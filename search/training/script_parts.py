@@ -54,8 +54,9 @@ def script_parts(space_source: str, config: Mapping[str, Any], *, epochs: int, d
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     from search.training.augmentation import RandomAffine
     from search.training.network import make_network, trainable_parameters
+    from search.training.network_source import network
     from search.training.optimizer import make_loss, make_optimizer
-    from search.training.python_source import expression, network
+    from search.training.python_source import expression
     from spaces import registry
     from spaces.training import TUTORIAL_TRAINING
 

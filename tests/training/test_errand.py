@@ -59,6 +59,8 @@ def test_a_death_is_told_with_its_exit_code(module: str) -> None:
 
 
 def test_no_keras_is_imported_to_ask() -> None:
-    code = "import sys, json, search.training.errand, search.training.script_parts; print(json.dumps(list(sys.modules)))"
+    code = (
+        "import sys, json, search.training.errand, search.training.script_parts; print(json.dumps(list(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"keras", "tensorflow", "jax", "torch"} & set(json.loads(done.stdout))
