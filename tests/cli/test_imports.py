@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from search.cli import COMMANDS
+
 HEAVY = {"keras", "tensorflow", "jax", "torch", "keras_tuner", "sklearn", "matplotlib", "pandas"}
 HELP = {"click", "search", "spaces"}
 """Beside the standard library, all that ``--help`` may import."""
@@ -31,13 +33,7 @@ def imported(*words: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("--help",),
-        *((name, "--help") for name in ("run", "baseline", "leaderboard", "merge", "dashboard", "status", "ls")),
-    ],
-)
+@pytest.mark.parametrize("words", [("--help",), *((name, "--help") for name in COMMANDS)])
 def test_help_imports_next_to_nothing(words: tuple[str, ...]) -> None:
     assert imported(*words) <= HELP
 
@@ -47,8 +43,18 @@ def test_spaces_import_neither_keras_nor_optuna(words: tuple[str, ...]) -> None:
     assert not imported(*words) & (HEAVY | {"optuna", "numpy", "scipy"})
 
 
-@pytest.mark.parametrize("command", ["leaderboard", "status", "ls"])
-def test_what_reads_studies_imports_no_keras(command: str, tmp_path: Path) -> None:
+READERS = {
+    "leaderboard": (),
+    "status": (),
+    "ls": (),
+    "export a card": ("study", "--as", "card"),
+    "export a configuration": ("study", "--as", "config"),
+    "reproduce what is not there": ("study", "7"),
+}
+
+
+@pytest.mark.parametrize("case", READERS)
+def test_what_reads_studies_imports_no_keras(case: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
     from search.ledger import Ledger
@@ -57,7 +63,7 @@ def test_what_reads_studies_imports_no_keras(command: str, tmp_path: Path) -> No
     with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))
         ledger.finish(trial(0), complete())
-    found = imported(command, "--studies-dir", str(tmp_path))
+    found = imported(case.partition(" ")[0], *READERS[case], "--studies-dir", str(tmp_path))
     assert "optuna" in found
     assert not found & HEAVY
 
