@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search import ensembles
+from search import ensembles, publishing
 from search.leaderboard.rows import compute
 from search.ledger import read
 from search.planning import NO_ENGINE, Plan, make_plan
-from search.progress import Progress
+from search.progress import Progress, Several
 from search.record import StudyRecord
-from search.report.files import write_reports
 from search.session import Session, is_verified, open_session
 from search.settings import from_mapping
 from search.storage import Place
+from search.tensorboard import TensorBoard
 from search.trial import Trial
 from search.verification import repetitions, replicas
 
@@ -94,6 +94,8 @@ def execute(plan: Plan, progress: Progress, *, began: float | None = None) -> St
         progress: Hears what happens.
         began: When somebody asked for it, on the monotonic clock; a time budget counts from there. Now if None.
     """
+    if plan.settings.tensorboard is not None:
+        progress = Several(progress, TensorBoard(Path(plan.settings.tensorboard)))
     with open_session(plan, progress, began=began) as session:
         goal, missing = session.search() or "", 0
         if not session.interrupt.asked:
@@ -127,8 +129,7 @@ def _report(session: Session, folder: Path) -> Study:
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
     cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
-    record = study.record
-    return replace(study, reports=tuple(write_reports(compute([record]), [record], folder, cache_dir)))
+    return replace(study, reports=tuple(publishing.report(study.record, folder, cache_dir)))
 
 
 def _verify(session: Session) -> int:

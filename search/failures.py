@@ -63,7 +63,8 @@ def _of(study: StudyRecord) -> list[Failure]:
     again = taken_up(study)
     groups: dict[tuple[State, Cause | None], list[TrialRecord]] = defaultdict(list)
     for known in _ordered(study):
-        if known.outcome is not None and known.outcome.state in (State.FAILED, State.INTERRUPTED):
+        is_fallen = known.outcome is not None and known.outcome.state in (State.FAILED, State.INTERRUPTED)
+        if known.outcome is not None and is_fallen and not known.copied_from:
             groups[known.outcome.state, known.outcome.cause].append(known)
     return [
         Failure(

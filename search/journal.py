@@ -1,8 +1,9 @@
 """A study's journal file, which a kill, a full disk, a power cut or another program may have damaged.
 
-    load     whoever reads   what is sound, as one of Optuna's storages; never writes, never locks
-    mend     the one writer  moves a damaged end aside, before it goes on
-    Journal  the one writer  Optuna's backend: appends, and reads on from where it was
+    load      whoever reads    what is sound, as one of Optuna's storages; never writes, never locks
+    Follower  whoever watches  Optuna's backend: what is sound, and what is added while one looks; nor does this
+    mend      the one writer   moves a damaged end aside, before it goes on
+    Journal   the one writer   Optuna's backend: appends, and reads on from where it was
 
 A journal holds one operation a line, as JSON, and each builds on those before it. What precedes the first damaged line
 is therefore as sound as if the writer had been killed there. Damage that sound lines follow is refused: without the
@@ -71,6 +72,37 @@ class Snapshot(BaseJournalBackend):
     def append_logs(self, logs: list[Record]) -> NoReturn:
         """Refuses: who reads does not write."""
         raise AssertionError("a snapshot cannot be written")
+
+
+class Follower(BaseJournalBackend):
+    """The records of a file that another process writes, as far as it has come.
+
+    Stops before a line that is not whole or no record, until that one is another; and where damage was found already.
+
+    Args:
+        path: Of the file.
+        end: Where known damage starts, in bytes.
+    """
+
+    def __init__(self, path: Path, *, end: int | None = None) -> None:
+        self._path, self._end = path, end
+        self._number = self._at = 0
+
+    def read_logs(self, log_number_from: int) -> Iterator[Record]:
+        """Yields the records from that number on, from 0; each once, since Optuna keeps what it has read."""
+        assert log_number_from == self._number, f"{log_number_from} was asked for, {self._number} comes next"
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            for line in file:
+                record = _record(line) if line.endswith(b"\n") and self._at != self._end else None
+                if record is None:
+                    return
+                self._number, self._at = self._number + 1, self._at + len(line)
+                yield record
+
+    def append_logs(self, logs: list[Record]) -> NoReturn:
+        """Refuses: who watches does not write."""
+        raise AssertionError("a journal that is watched cannot be written")
 
 
 class Journal(BaseJournalBackend):

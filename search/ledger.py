@@ -234,8 +234,15 @@ def _read(place: Place, name: str) -> tuple[StudyRecord | None, str]:
             raise unknown_name("study", name, known)
         raise UserError(f"Unknown study. Received: {name!r}; there is none in {place.studies_dir}.")
     reading = read_storage(place, name)
-    header = _header(reading.storage, name)
+    header = _header(reading.storage, name if place.storage is not None else _own_name(reading.storage, name))
     return None if header is None else _record(header, reading.storage), reading.note
+
+
+def _own_name(storage: BaseStorage, folder: str) -> str:
+    """Returns the name of the one study in a journal: another than its folder's where that was copied or renamed."""
+    ending = f"/{Phase.SEARCH.value}"
+    names = [study.study_name for study in storage.get_all_studies() if study.study_name.endswith(ending)]
+    return names[0].removesuffix(ending) if len(names) == 1 else folder
 
 
 def _not_begun(name: str) -> NotBegunError:

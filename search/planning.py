@@ -21,7 +21,7 @@ from search.execution.packing import Basis, Layout, Packing
 from search.ledger import now, read
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.record import StudyHeader
-from search.settings import NAME, Settings
+from search.settings import Settings, as_name
 from search.storage import Place
 from search.training import devices
 from search.training.data import DatasetInfo, open_training, prepare
@@ -88,8 +88,11 @@ def make_plan(settings: Settings) -> Plan:
         split_seed=settings.split_seed,
         epochs=settings.epochs,
     )
-    for folder in ("studies_dir", "reports_dir"):
-        _check_folder(folder, Path(getattr(settings, folder)))
+    if settings.tensorboard is not None and importlib.util.find_spec("tensorboardX") is None:
+        raise missing_extra("--tensorboard", "tensorboard")
+    for folder in ("studies_dir", "reports_dir", "tensorboard"):
+        if (path := getattr(settings, folder)) is not None:
+            _check_folder(folder, Path(path))
     place = Place(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_name(settings, dataset, space)
     header = StudyHeader(
@@ -181,8 +184,7 @@ def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
     if settings.engine not in (NO_ENGINE, next(iter(ENGINES))):
         what = f"{settings.engine}-{what}"
     tutorial = "-tutorial" if settings.protocol == ProtocolName.TUTORIAL and settings.engine != NO_ENGINE else ""
-    name = f"{Path(dataset.name).stem}-{space.name}-{what}{tutorial}"
-    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in name).lstrip("._-")
+    return as_name(f"{Path(dataset.name).stem}-{space.name}-{what}{tutorial}")
 
 
 def command_line(seed: int) -> str:

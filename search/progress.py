@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from search.budget import Budget
 from search.execution.packing import Layout
@@ -57,3 +58,70 @@ class Progress:
 
     def close(self) -> None:
         """The session is over, well or not; may be called before ``opened``."""
+
+
+class Several(Progress):
+    """Passes everything on to several listeners, in their order.
+
+    Args:
+        listeners: Who hears it.
+    """
+
+    def __init__(self, *listeners: Progress) -> None:
+        self._listeners = listeners
+
+    def measuring(self, layouts: Sequence[Layout]) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.measuring(layouts)
+
+    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.opened(plan, record, budget)
+
+    def began(self, trial: Trial) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.began(trial)
+
+    def reported(self, trial: Trial, report: EpochReport) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.reported(trial, report)
+
+    def finished(self, trial: Trial, outcome: Outcome) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.finished(trial, outcome)
+
+    def tick(self) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.tick()
+
+    def exhausted(self) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.exhausted()
+
+    def reached(self, reason: str) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.reached(reason)
+
+    def replicating(self, count: int) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.replicating(count)
+
+    def cut(self, missing: int, enough_seconds: int) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.cut(missing, enough_seconds)
+
+    def close(self) -> None:
+        """Closes all of them, also where one cannot be closed."""
+        with ExitStack() as stack:
+            for listener in reversed(self._listeners):
+                stack.callback(listener.close)

@@ -94,6 +94,11 @@ class TrialRecord:
         """Whether it came to its own end, and neither runs nor is to be taken up again."""
         return self.outcome is not None and self.outcome.is_settled
 
+    @property
+    def copied_from(self) -> str:
+        """Name of the study whose run it is, where it counts; empty where it is the study's own."""
+        return "" if self.outcome is None else str(self.outcome.environment.get(COPIED_FROM, ""))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
@@ -127,13 +132,10 @@ class StudyRecord:
         watched = self.phase(Phase.REPRODUCTION)
         if self.header.protocol.name is ProtocolName.TUTORIAL:
             watched += self.phase(Phase.SEARCH)
+        watched = tuple(record for record in watched if not record.copied_from)
         epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in watched)
-        verified = [record for record in self.phase(Phase.VERIFICATION) if not _is_copied(record)]
-        return len(verified) + len(self.phase(Phase.ENSEMBLE)) + epochs
-
-
-def _is_copied(record: TrialRecord) -> bool:
-    return record.outcome is not None and COPIED_FROM in record.outcome.environment
+        scored = (*self.phase(Phase.VERIFICATION), *self.phase(Phase.ENSEMBLE))
+        return sum(not record.copied_from for record in scored) + epochs
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -104,6 +104,9 @@ class Settings:
     storage: str | None = _option(None, "An Optuna storage URL instead of a journal file in the study's folder.")
     studies_dir: str = _option("studies", "Folder of the studies' records.")
     reports_dir: str = _option("reports", "Folder of the reports.")
+    tensorboard: str | None = _option(
+        None, "Folder to write TensorBoard's logs into: each trial's curves, and HParams; none by default."
+    )
     cache_dir: str | None = _option(None, "Folder of decompressed data; the platform's cache folder by default.")
 
     def __post_init__(self) -> None:
@@ -129,6 +132,11 @@ def _at_least(name: str, value: float | None, least: int) -> None:
     if value is not None and not (value >= least and math.isfinite(value)):
         option = name.replace("_", "-")
         raise UserError(f"--{option} must be at least {least}. Received: --{option} {value:g}.")
+
+
+def as_name(text: str) -> str:
+    """Returns a name for a study or its folder that is as near to a text as may be."""
+    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in text).lstrip("._-") or "study"
 
 
 def parse_duration(text: str) -> float:

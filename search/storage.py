@@ -55,7 +55,7 @@ class Reading:
     """What a reader gets.
 
     Args:
-        storage: What was recorded when it was read; a database shows what has been added since.
+        storage: What was recorded when it was read; a database, or one that follows, shows what was added since.
         note: What is to be told of damage; mostly nothing.
     """
 
@@ -81,8 +81,13 @@ def open_storage(place: Place, name: str) -> tuple[BaseStorage, Commit]:
     return JournalStorage(backend), lambda at_once: backend.commit(at_once=at_once)
 
 
-def read_storage(place: Place, name: str) -> Reading:
+def read_storage(place: Place, name: str, *, follow: bool = False) -> Reading:
     """Opens a study's journal as far as it is sound, without writing or locking, or the database.
+
+    Args:
+        place: Where the study is kept.
+        name: The study's name.
+        follow: Whether the storage of a journal is to show also what is added to it from now on.
 
     Raises:
         UserError: The database cannot be reached, or the journal not be read.
@@ -96,6 +101,9 @@ def read_storage(place: Place, name: str) -> Reading:
         storage, damage = journal.load(path)
     except OSError as error:
         raise UserError(f"The ledger cannot be read. Received: {path} ({error.strerror}).") from error
+    if follow:
+        end = None if damage is None or damage.is_unfinished else damage.start
+        storage = JournalStorage(journal.Follower(path, end=end))
     if damage is None or damage.is_unfinished:
         return Reading(storage=storage)
     note = f"The ledger is damaged from line {damage.line} on, and was read up to there: {path}. "

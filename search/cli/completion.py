@@ -26,6 +26,7 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
     kind = ENGINES.get(str(given.get("engine") or next(iter(ENGINES))).partition(":")[0])
     known: Mapping[str, Sequence[str]] = {
         "study": _studies(Path(given.get("studies_dir") or "studies")),
+        "row": ("winner", "baseline", "rank:1", "rank:2", "rank:3"),
         "space": list(SPACES),
         "dataset": ("mnist", "fashion_mnist", "cifar10"),
         "engine": [*ENGINES, *engine_names()],

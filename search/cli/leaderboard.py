@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import completer
+from search.cli.options import completer, place_of, setting_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,40 +33,39 @@ HTML = "html"
 )
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first rows; the baseline stays.  [default: all]")
 @click.option(
-    "--studies-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("studies"),
-    show_default=True,
-    help="Folder that holds the studies.",
-)
-@click.option("--storage", metavar="URL", help="Storage to read instead of the folder.")
-@click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of standard output."
 )
 @click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser: --format html.")
 @click.option(
     "--cache-dir", type=click.Path(path_type=Path), help="Where data sets are kept, for pictures on the page."
 )
-def command(  # noqa: PLR0913, PLR0917 - the options of the command
+@setting_options("studies_dir", "storage")
+def command(
     studies: tuple[str, ...],
     form: str,
     top: int | None,
-    studies_dir: Path,
-    storage: str | None,
     out: Path | None,
     is_opened: bool,
     cache_dir: Path | None,
+    **given: Any,  # noqa: ANN401
 ) -> None:
-    """Rank what the studies found; all studies unless some are named."""
+    """Rank what the studies found; all studies here unless some are named.
+
+    STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders; a
+    study given twice, or an earlier copy of it, counts once.
+    """
+    from search.catalog import find
     from search.leaderboard import board as values
     from search.leaderboard.files import write
     from search.leaderboard.rows import compute
-    from search.ledger import read_studies
+    from search.merging import merge
 
     if is_opened and form not in ("table", HTML):
         raise click.UsageError("--open shows the page, so it goes with --format html alone.")
-    records = read_studies(studies, studies_dir=studies_dir, storage=storage)
+    merged = merge(find(studies, place_of(given)))
+    records = merged.records
     board = compute(records)
+    board = replace(board, notes=(*board.notes, *merged.notes))
     board = values.top(board, top) if top else board
     form = HTML if is_opened else form
     text = _text(form, board, records, cache_dir)

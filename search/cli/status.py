@@ -24,10 +24,12 @@ WATCH_SECONDS = 5.0
 def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Show where a study stands: what runs, what failed and why, the best so far, time and disk.
 
-    Without a name, the study that was written last. Only reads, so it can be asked at any time.
+    STUDY is a study's name or its folder; without it, the study that was written last. Only reads, so it can be asked
+    at any time.
     """
     import json
 
+    from search.catalog import locate
     from search.cli.status_json import full
     from search.cli.status_view import text
     from search.inspection import inspect, latest
@@ -35,7 +37,7 @@ def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **g
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other.")
     place = place_of(given)
-    name = study or latest(place)
+    place, name = locate(study, place) if study else (place, latest(place))
     if watch:
         _watch(place, name, tracebacks=tracebacks)
         return

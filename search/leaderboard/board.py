@@ -155,6 +155,7 @@ class Row:
         seconds: Wall-clock seconds of the search trial, all parts together (in a reproduction, of all repeats).
         environment: Versions and hardware of the run that gave its figure.
         caveat: What its figure must not be taken for; empty where there is nothing to warn of.
+        copied_from: Name of the study that all its runs were taken over from; empty where one is its own.
         rank: Place by mean test error, from 1; None unless verified.
         ranks: First and last place that it may have, for all that the runs show; None unless verified.
         to_next: How it stands to the row of the next place; None unless there is one.
@@ -177,6 +178,7 @@ class Row:
     seconds: float = 0.0
     environment: Mapping[str, Any] = field(default_factory=dict)
     caveat: str = ""
+    copied_from: str = ""
     rank: int | None = None
     ranks: tuple[int, int] | None = None
     to_next: Neighbour | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from search.leaderboard import provenance
 from search.leaderboard.board import UNFINISHED, Board, Row
 from search.leaderboard.statistics import Interval
 from search.record import flat
@@ -125,6 +126,14 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "protocol_epochs": Column("Epochs that a trial is given.", lambda row: row.study.protocol.epochs),
         "environment": Column(
             "Versions and hardware of the run that gave the figure.", lambda row: flat(row.environment)
+        ),
+        "machine": Column("The GPU, or the processor and its cores.", lambda row: provenance.machine(row) or None),
+        "package_version": Column(
+            "Version of this package that made the study.", lambda row: provenance.version(row.study) or None
+        ),
+        "copied_from": Column(
+            "The study that all its runs were taken over from; empty where one is its own.",
+            lambda row: row.copied_from or None,
         ),
         "command": Column("The command that made the study.", lambda row: row.study.command),
         "caveat": Column("What the figure must not be taken for.", lambda row: row.caveat),

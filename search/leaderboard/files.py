@@ -30,8 +30,8 @@ def write_reports(board: Board, folder: Path) -> list[Path]:
     return paths
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all, making its folder where needed; a reader never sees half of it.
+def write(path: Path, content: str | bytes) -> None:
+    """Writes a file whole or not at all, making its folder where needed; a reader never sees half of it.
 
     Raises:
         UserError: The file cannot be written.
@@ -41,7 +41,7 @@ def write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".leaderboard-") as folder:
             draft = Path(folder) / path.name
-            draft.write_text(text, encoding="utf-8", newline="")
+            draft.write_bytes(content.encode() if isinstance(content, str) else content)
             draft.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

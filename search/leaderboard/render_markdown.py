@@ -8,7 +8,6 @@ Source: CommonMark 0.31.2, 2.4 (any punctuation may be escaped) and 4.5 (fences)
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -17,6 +16,7 @@ from tabulate import tabulate
 from search.failures import Failure
 from search.leaderboard import causes, tables, words
 from search.leaderboard.board import Board, Row, Section
+from search.leaderboard.config_file import toml
 from search.leaderboard.details import are_telling, details
 from search.leaderboard.verdict import verdict
 from search.record import flat
@@ -80,16 +80,7 @@ def _section(section: Section) -> Iterator[str]:
 def _winner(row: Row) -> Iterator[str]:
     """Yields the configuration, as a file that ``python -m search run --config`` takes, and what it ran on."""
     yield f"### Configuration of {escape(row.name)}, study {escape(row.study.name)}"
-    values = (f"{_key(name)} = {_value(value)}" for name, value in row.config.items())
-    judged = row.study.protocol
-    settings = {
-        "space": row.study.space_source,
-        "dataset": judged.dataset,
-        "epochs": judged.epochs,
-        "split": judged.split.value,
-        "split_seed": judged.split_seed,
-    }
-    yield _fence("toml", (*(f"{name} = {_value(value)}" for name, value in settings.items()), "", "[fix]", *values))
+    yield _fence("toml", [toml(row.study, row.config)])
     environment = [f"{key.rpartition('.')[2]} {value}" for key, value in flat(row.environment).items()]
     if environment:
         yield f"Its test runs ran on: {escape(', '.join(environment))}."
@@ -140,11 +131,3 @@ def _fence(language: str, lines: Iterable[str]) -> str:
     longest = max((len(ticks) for ticks in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{body}\n{fence}"
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def _value(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

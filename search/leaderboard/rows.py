@@ -51,9 +51,11 @@ def compute(studies: Sequence[StudyRecord]) -> Board:
 
 
 def _section(studies: Sequence[StudyRecord]) -> Section:
-    rows = rank(row for study in studies for row in (*_searched(study), *_reproduced(study)))
+    names = {study.header.name for study in studies}
+    every = [row for study in studies for row in (*_searched(study), *_reproduced(study))]
+    rows = rank(row for row in every if row.copied_from not in names)  # the study they were copied from shows them
     joint = [ensemble for study in studies for ensemble in ensembles(study)]
-    trials = [record for study in studies for record in _standing(study)]
+    trials = [record for study in studies for record in _standing(study) if not record.copied_from]
     return Section(
         studies=tuple(study.header for study in studies),
         rows=rows,
@@ -144,11 +146,17 @@ def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) ->
         seconds=sum(outcome.seconds.values()),
         environment={key: value for key, value in shown.environment.items() if key not in _PRIVATE},
         caveat=STEERED if header.protocol.name is ProtocolName.TUTORIAL else "",
+        copied_from=_copied_from(runs or [head]),
     )
     if not row.complete:
         return row
     test = estimate(row.runs)
     return replace(row, test=test, to_tutorial=None if tutorial is None else test.mean - tutorial)
+
+
+def _copied_from(runs: Sequence[TrialRecord]) -> str:
+    """Returns the study that all these runs were taken over from; empty where one is the study's own."""
+    return runs[0].copied_from if all(run.copied_from for run in runs) else ""
 
 
 def _reproduced(study: StudyRecord) -> list[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from search.leaderboard import words
+from search.leaderboard import provenance, words
 from search.leaderboard.board import Ensemble, Row, Section
 from search.leaderboard.reference import Reference
 
@@ -50,6 +50,11 @@ WHAT = Column(
     number=False,
 )
 STUDY = Column("Study", lambda row: row.study.name, ensemble=lambda ensemble: ensemble.study.name, number=False)
+_ENGINE = Column("Engine", lambda row: provenance.engine(row.study), number=False, room=140)
+_MACHINE = Column("Machine", provenance.machine, number=False, room=170)
+_VERSION = Column("Version", lambda row: provenance.version(row.study), number=False, room=170)
+PROVENANCE = (STUDY, _ENGINE, _MACHINE, _VERSION)
+"""Columns that stand there where rows differ in them."""
 _CAUTION = Column("Caution", lambda row: row.caveat, number=False)
 _VALIDATION = Column("Val.\nerror %", lambda row: words.percent(row.validation_error_percent))
 _PARAMETERS = Column(
@@ -64,7 +69,7 @@ _SECONDS = Column("Seconds", lambda row: f"{row.seconds:.0f}" if row.state else 
 RANKED = (
     Column("Rank", words.rank, number=False),
     WHAT,
-    STUDY,
+    *PROVENANCE,
     Column("Test\nerror %", lambda row: words.estimate(row.test), words.reference, words.ensemble),
     Column("Seeds", words.runs),
     Column("To baseline,\n% points", lambda row: words.difference(row.to_baseline)),
@@ -81,7 +86,7 @@ RANKED = (
 
 UNRANKED = (
     WHAT,
-    STUDY,
+    *PROVENANCE,
     Column("How it ended", words.ended, number=False),
     _VALIDATION,
     _PARAMETERS,
@@ -93,10 +98,10 @@ UNRANKED = (
 
 
 def choose(columns: Sequence[Column], entries: Sequence[Entry]) -> list[Column]:
-    """Returns the columns that say something of a row; the study's name does where there are several."""
+    """Returns the columns that say something of a row; where a row comes from does if others come from elsewhere."""
     rows = [entry for entry in entries if isinstance(entry, Row)]
-    several = len({row.study.name for row in rows}) > 1
-    return [column for column in columns if any(map(column.show, rows)) and (several or column is not STUDY)]
+    same = [column for column in PROVENANCE if len(set(map(column.show, rows))) <= 1]
+    return [column for column in columns if any(map(column.show, rows)) and column not in same]
 
 
 def entries(section: Section) -> list[Entry]:

@@ -12,6 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
+AUGMENTATION = ("shift", "rotation", "zoom", "shear")
+"""The parameters of a configuration that the layer below takes."""
+
 
 @keras.saving.register_keras_serializable("keras_image_search")
 class RandomAffine(keras.layers.Layer):  # type: ignore[misc]

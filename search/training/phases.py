@@ -54,7 +54,7 @@ class PhaseImages:
         fit: Trained on, an array (count, height, width, channels) or a ``Subset`` of one; batches are picked from it by
             an array of indices.
         fit_labels: (count,).
-        score: Scored, (count, height, width, channels).
+        score: Scored, (count, height, width, channels); none where the task is not scored.
         score_labels: (count,).
         every_epoch: Whether they are scored every epoch, or only after the last.
         sources: Whatever these were taken from.
@@ -85,6 +85,9 @@ def open_phase(phase: Phase, task: Task) -> PhaseImages:
     """
     training = open_training(task.dataset)
     training.verify()
+    if not task.is_scored:
+        nothing = (training.images[:0], training.labels[:0])
+        return PhaseImages(training.images, training.labels, *nothing, every_epoch=False, sources=(training,))
     every_epoch = phase is not Phase.VERIFICATION
     if phase is not Phase.SEARCH or task.protocol.name is not ProtocolName.HOLDOUT:
         test = open_test(task.dataset)

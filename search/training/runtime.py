@@ -22,6 +22,10 @@ from search.errors import FatalError
 
 WORKER_BYTES = 2**30
 """What one worker takes, a little rounded up."""
+VECTORS = frozenset(
+    {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "asimd", "sve", "bf16"}
+)
+"""Instructions, of x86 and of ARM, by which Eigen and oneDNN choose their kernels."""
 
 
 class Device(StrEnum):
@@ -102,7 +106,7 @@ class Runtime:
             **found,
             "pid": os.getpid(),
             **machine(),
-            "versions": versions("keras", self.backend.value, "numpy"),
+            "versions": versions("keras", self.backend.value, "numpy", "keras-image-search"),
         }
 
 
@@ -115,7 +119,8 @@ def _tensorflow(runtime: Runtime) -> dict[str, Any]:
         tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {"device_name": "CPU"}
-    return {"device": str(details.get("device_name", "GPU"))}
+    is_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"  # other kernels, other bits
+    return {"device": str(details.get("device_name", "GPU")), "onednn": is_onednn}
 
 
 def _jax(runtime: Runtime) -> dict[str, Any]:
@@ -149,10 +154,11 @@ def room() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """Returns the machine: host, processor, cores and memory in GiB."""
+    """Returns the machine: host, processor, its exact kind, cores and memory in GiB."""
     return {
         "host": platform.node(),
         "processor": _processor(),
+        "processor_kind": _processor_kind(),
         "cores": psutil.cpu_count() or 1,
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -160,11 +166,28 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _processor_kind() -> str:
+    """Returns what decides which kernels a processor is given: its model by number, and its vector instructions.
+
+    A virtual machine may call every model by one name; sums taken in another order have other last bits.
+    """
+    known = _cpuinfo()
+    model = [known[name] for name in ("vendor_id", "cpu family", "model", "stepping", "CPU part") if name in known]
+    words = (known.get("flags") or known.get("Features") or "").split()
+    vectors = sorted(VECTORS.intersection(words))
+    return " ".join([*model, *vectors]) or platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Returns what Linux says of the first core; nothing elsewhere."""
     try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
 
 
 def versions(*packages: str) -> dict[str, str]:

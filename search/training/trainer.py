@@ -30,6 +30,7 @@ from search.predictions import Predictions, save
 from search.training import checkpoint
 from search.training.augmentation import RandomAffine
 from search.training.epochs import Hooks, NotFinite, Pass, Stopped, fit_epoch, score, steps_per_execution
+from search.training.network import make_network, set_augmentation, trainable_parameters, without_augmentation
 from search.training.optimizer import make_loss, make_optimizer
 from search.training.phases import PhaseImages, open_phase
 from search.training.task import Task
@@ -120,11 +121,11 @@ class Trainer:
         saved = time.perf_counter()
         for epoch in range(len(attempt.history), trial.last_epoch):
             began = time.perf_counter()
-            _set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
+            set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
             this = Pass(trial.seed, epoch, config["batch_size"], hooks)
             training_loss = fit_epoch(model, images, targets, this, attempt.seconds)
             loss, error = None, None
-            if images.every_epoch or epoch == trial.epochs - 1:
+            if len(images.score) and (images.every_epoch or epoch == trial.epochs - 1):
                 loss, probabilities = score(model, images, hooks, attempt.seconds)
                 error = attempt.judge(probabilities, images.score_labels, is_kept=trial.phase is not Phase.SEARCH)
             images.verify()  # before anybody hears of the epoch
@@ -138,7 +139,7 @@ class Trainer:
                 saved = time.perf_counter()
             hooks.report(report)
         if trial.model_to is not None:
-            model.save(trial.model_to)
+            self._without_augmentation(model, config, images.fit).save(trial.model_to)
         if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
             _keep(attempt, Path(trial.predictions_to))
 
@@ -161,9 +162,7 @@ class Trainer:
         """Returns the compiled model, brought to where a checkpoint left it; an unusable one means from the start."""
         started = time.perf_counter()
         keras.utils.set_random_seed(trial.seed)
-        scale = 1.0 / 255.0 if fit.dtype == np.uint8 else 1.0
-        inputs, images = _pixels(config, fit.shape[1:], scale=scale, seed=trial.seed)
-        model = keras.Model(inputs, self._build(images, config, self._task.dataset.classes))
+        model = self._network(config, fit, trial.seed)
         steps = math.ceil(len(fit) / config["batch_size"])
         on_cpu = self._environment["device"] == "CPU"
         model.compile(
@@ -173,13 +172,25 @@ class Trainer:
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if on_cpu and keras.backend.backend() == "tensorflow" else "auto",
         )
-        attempt.parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+        attempt.parameters = trainable_parameters(model)
         if trial.resume_from is not None:
             with contextlib.suppress(TrialError):
                 history, attempt.seconds = checkpoint.restore(model, Path(trial.resume_from))
                 attempt.history.extend(history)
         attempt.seconds["build"] += time.perf_counter() - started
         return model
+
+    def _network(self, config: Mapping[str, Any], fit: np.ndarray, seed: int) -> Any:  # noqa: ANN401 - Keras model
+        return make_network(self._build, config, fit, classes=self._task.dataset.classes, seed=seed)
+
+    def _without_augmentation(self, model: Any, config: Mapping[str, Any], fit: np.ndarray) -> Any:  # noqa: ANN401
+        """Returns the trained network by itself, from raw pixels to probabilities, of Keras's own layers."""
+        trained = [layer.get_weights() for layer in model.layers if not isinstance(layer, RandomAffine)]
+        keras.utils.clear_session(free_memory=False)  # else its layers were numbered after those of the other
+        plain = self._network(without_augmentation(config), fit, seed=0)
+        for layer, weights in zip(plain.layers, trained, strict=True):
+            layer.set_weights(weights)
+        return plain
 
     def _outcome(
         self, state: State, attempt: Attempt, *, cause: Cause | None = None, message: str = "", traceback: str = ""
@@ -217,22 +228,6 @@ def _keep(attempt: Attempt, path: Path) -> None:
             save(path, attempt.predictions)
     except OSError as error:
         attempt.unsaved = f"No predictions could be kept: {error}."
-
-
-def _pixels(config: Mapping[str, Any], shape: tuple[int, ...], *, scale: float, seed: int) -> tuple[Any, Any]:
-    """Returns the model's input, raw pixels of a shape (height, width, channels), and them scaled and augmented."""
-    inputs = keras.Input(shape, name="pixels")
-    images = keras.layers.Rescaling(scale, name="scale")(inputs)
-    magnitudes = {name: config[name] for name in ("shift", "rotation", "zoom", "shear")}
-    if any(magnitudes.values()):
-        images = RandomAffine(**magnitudes, seed=seed, name="augment")(images)
-    return inputs, images
-
-
-def _set_augmentation(model: Any, *, on: bool) -> None:  # noqa: ANN401 - Keras model
-    for layer in model.layers:
-        if isinstance(layer, RandomAffine):
-            layer.strength.assign(1.0 if on else 0.0)
 
 
 _CAUSES: tuple[tuple[type[BaseException], Cause], ...] = (

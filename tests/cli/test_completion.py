@@ -29,6 +29,11 @@ CASES = {
     "a second study": (["leaderboard", "mlp", "cnn-2"], ["cnn-2"]),
     "a study in another folder": (["status", "--studies-dir", "elsewhere", ""], ["far"]),
     "the study of a run": (["run", "--study", "m"], ["mlp"]),
+    "the study of an export": (["export", "cn"], ["cnn-1", "cnn-2"]),
+    "a row": (["export", "mlp", "w"], ["winner"]),
+    "a row to reproduce": (["reproduce", "mlp", "b"], ["baseline"]),
+    "a row by its rank, after a colon": (["reproduce", "mlp", "rank", ":"], ["1", "2", "3"]),
+    "a form": (["export", "mlp", "--as", "s"], ["script"]),
 }
 
 

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from search.cli import COMMANDS
+
 HEAVY = {"keras", "tensorflow", "jax", "torch", "keras_tuner", "sklearn", "matplotlib", "pandas"}
+DRAWING = {"matplotlib", "pandas", "sklearn"}
+"""What reports with pictures import; Optuna the last two for its importances."""
 HELP = {"click", "search", "spaces"}
 """Beside the standard library, all that ``--help`` may import."""
 
@@ -31,9 +35,7 @@ def imported(*words: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize(
-    "words", [("--help",), *((name, "--help") for name in ("run", "baseline", "leaderboard", "status", "ls"))]
-)
+@pytest.mark.parametrize("words", [("--help",), *((name, "--help") for name in COMMANDS)])
 def test_help_imports_next_to_nothing(words: tuple[str, ...]) -> None:
     assert imported(*words) <= HELP
 
@@ -43,8 +45,18 @@ def test_spaces_import_neither_keras_nor_optuna(words: tuple[str, ...]) -> None:
     assert not imported(*words) & (HEAVY | {"optuna", "numpy", "scipy"})
 
 
-@pytest.mark.parametrize("command", ["leaderboard", "status", "ls"])
-def test_what_reads_studies_imports_no_keras(command: str, tmp_path: Path) -> None:
+READERS = {
+    "leaderboard": (),
+    "status": (),
+    "ls": (),
+    "export a card": ("study", "--as", "card"),
+    "export a configuration": ("study", "--as", "config"),
+    "reproduce what is not there": ("study", "7"),
+}
+
+
+@pytest.mark.parametrize("case", READERS)
+def test_what_reads_studies_imports_no_keras(case: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
     from search.ledger import Ledger
@@ -53,7 +65,7 @@ def test_what_reads_studies_imports_no_keras(command: str, tmp_path: Path) -> No
     with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))
         ledger.finish(trial(0), complete())
-    found = imported(command, "--studies-dir", str(tmp_path))
+    found = imported(case.partition(" ")[0], *READERS[case], "--studies-dir", str(tmp_path))
     assert "optuna" in found
     assert not found & HEAVY
 
@@ -63,7 +75,18 @@ def test_the_page_imports_no_keras(tmp_path: Path) -> None:
         "leaderboard", "--format", "html", "--studies-dir", str(tmp_path), "--out", str(tmp_path / "a.html")
     )
     assert {"plotly", "jinja2"} <= found
-    assert not found & (HEAVY - {"sklearn", "pandas"}), "Optuna imports these two for its importances"
+    assert not found & (HEAVY - DRAWING)
+
+
+def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
+    from makers import header
+
+    from search.leaderboard.files import write
+    from search.record import StudyRecord
+    from search.study_file import NAME, dumps
+
+    write(tmp_path / "one" / NAME, dumps(StudyRecord(header=header(), trials=())))
+    assert not imported("merge", str(tmp_path), "--out", str(tmp_path / "board")) & (HEAVY - DRAWING)
 
 
 def test_data_show_imports_no_keras(cache_dir: Path) -> None:

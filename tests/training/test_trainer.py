@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -180,15 +181,40 @@ def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path:
     assert numbers(trainer.run(trial(resume_from=str(path)))) == numbers(trainer.run(trial()))
 
 
-def test_the_trained_model_is_saved_on_request(trainer: Trainer, tmp_path: Path) -> None:
-    import keras
+LOAD_WITH_KERAS_ALONE = """
+import sys, keras, numpy
+model, images = keras.saving.load_model(sys.argv[1]), numpy.load(sys.argv[2])
+assert "search" not in sys.modules
+print(model.predict(images, verbose=0).argmax(axis=1).tolist())
+"""
 
-    path = tmp_path / "model.keras"
-    outcome = trainer.run(trial(RICH, phase=Phase.VERIFICATION, model_to=str(path)))
+
+def test_the_trained_model_is_saved_for_keras_alone(trainer: Trainer, tmp_path: Path) -> None:
+    model, pixels = tmp_path / "model.keras", tmp_path / "pixels.npy"
+    outcome = trainer.run(trial(RICH, phase=Phase.VERIFICATION, model_to=str(model)))
     images = trainer._images(Phase.VERIFICATION)
-    probabilities = keras.saving.load_model(path).predict(images.score, verbose=0)
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != images.score_labels)
+    np.save(pixels, images.score)
+    command = [sys.executable, "-I", "-c", LOAD_WITH_KERAS_ALONE, str(model), str(pixels)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    wrong = np.flatnonzero(np.array(json.loads(done.stdout.splitlines()[-1])) != images.score_labels)
     assert tuple(wrong) == outcome.wrong
+    assert "augment" not in zipfile.ZipFile(model).read("config.json").decode()
+
+
+def test_a_model_that_is_only_exported_trains_as_in_verification_and_leaves_the_test_images_closed(task: Task) -> None:
+    scored = Trainer(task).run(trial(RICH, phase=Phase.VERIFICATION))
+    test_files = list(Path(task.dataset.folder).glob("*test*.npy"))
+    assert test_files
+    moved = [path.rename(path.with_suffix(".hidden")) for path in test_files]
+    try:
+        outcome = Trainer(dataclasses.replace(task, is_scored=False)).run(trial(RICH, phase=Phase.VERIFICATION))
+    finally:
+        for path in moved:
+            path.rename(path.with_suffix(".npy"))
+    assert outcome.state is State.COMPLETE
+    assert (outcome.error_percent, outcome.scored) == (None, None)
+    losses = [report.training_loss for report in outcome.history]
+    assert losses == [report.training_loss for report in scored.history]
 
 
 def test_a_diverging_trial_fails_with_its_cause(trainer: Trainer) -> None:

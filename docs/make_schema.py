@@ -1,0 +1,204 @@
+"""Writes docs/schema.md: every key of the JSON and CSV files, with the words that the code itself has for them.
+
+    python docs/make_schema.py
+
+A test holds the page against the code, and its keys against those of real documents.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from search import study_file
+from search.failures import Failure, Fallen
+from search.leaderboard import columns, render_json
+from search.leaderboard.board import Board, Replicate, Section, Step
+from search.leaderboard.reference import Reference
+from search.privacy import LOCAL
+from search.protocol import EvaluationProtocol
+from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.trial import EpochReport, Outcome, Proposal, Trial
+from spaces.domains import Choice, Float, Int, Value, When
+from spaces.space import Recipe, Space
+
+PAGE = Path(__file__).with_name("schema.md")
+Key = tuple[str, str, str]
+"""A key, the type of its value where the code declares it, and its meaning."""
+MAPS = (
+    "config",
+    "changes",
+    "engine_notes",
+    "environment",
+    "notes",
+    "seconds",
+    "states",
+    "values",
+    "versions",
+)
+"""Keys that hold maps whose keys are not of the schema: names of parameters, parts, libraries and the like."""
+
+
+def arguments(kind: type) -> dict[str, str]:
+    """Returns the words that a class has for its fields, by name."""
+    text = re.search(r"(?s)\n    Args:\n(.*?)\n(?=    \S|$)", f"{kind.__doc__ or ''}\n")
+    found: dict[str, str] = {}
+    for line in text[1].splitlines() if text else []:
+        if named := re.match(r" {8}(\w+): (.*)", line):
+            found[name := named[1]] = named[2]
+        elif line.strip():
+            found[name] += f" {line.strip()}"
+    return found
+
+
+def of_class(kind: type, *left_out: str, words: Mapping[str, str] | None = None) -> list[Key]:
+    """Returns the keys of a class that is written with the names of its fields, some of them with other words."""
+    hints, words = get_type_hints(kind), {**arguments(kind), **(words or {})}
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in left_out]
+    return [(name, json_type(hints[name]), words[name]) for name in names]
+
+
+def json_type(hint: Any) -> str:
+    """Returns what JSON has for a Python type."""
+    inner, origin = get_args(hint), get_origin(hint)
+    if set(inner) == set(get_args(Value)):
+        return "value"
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(json_type(one) for one in inner))
+    if origin is tuple:
+        return f"list of {json_type(inner[0])}s"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "text"
+    if dataclasses.is_dataclass(hint) or (origin is not None and issubclass(origin, Mapping)):
+        return "object"
+    known = {str: "text", float: "number", int: "whole number", bool: "true or false", type(None): "null", Any: "any"}
+    return known[hint]
+
+
+def of_domains() -> list[Key]:
+    """Returns the keys of a parameter's domain, of whichever kind."""
+    keys = {key: (key, kind, text) for domain in (Int, Float, Choice) for key, kind, text in of_class(domain)}
+    return [
+        ("kind", "text", "int, float or choice; which of the keys below there are follows from it."),
+        *keys.values(),
+    ]
+
+
+def of_columns() -> list[Key]:
+    """Returns the keys of a row."""
+    nested = [
+        ("replicates", "", "A list of every test run."),
+        ("steps", "", "A list of the search trials that trained it, in order."),
+    ]
+    return [*((name, "", column.doc) for name, column in columns.COLUMNS.items()), *nested]
+
+
+def of_failures() -> list[Key]:
+    """Returns the keys of a cause of failures, without the traceback, which is not made to be published."""
+    count = ("count", "whole number", "How many trials.")
+    return [*of_class(Failure, "traceback"), count]
+
+
+def of_schema(schema: str) -> Key:
+    """Returns the key that names a document's schema."""
+    return ("schema", "text", f"`{schema}`.")
+
+
+STUDY: Mapping[str, list[Key]] = {
+    "": [of_schema(study_file.SCHEMA), *of_class(StudyRecord)],
+    "header": of_class(StudyHeader),
+    "header.space": of_class(Space, "build"),
+    "header.space.parameters.*": of_domains(),
+    "header.space.parameters.*.when": of_class(When),
+    "header.space.recipes.*": of_class(Recipe),
+    "header.protocol": of_class(EvaluationProtocol),
+    "trials[]": of_class(TrialRecord),
+    "trials[].trial": of_class(Trial, *LOCAL, words=arguments(Proposal)),
+    "trials[].outcome": of_class(Outcome),
+    "trials[].outcome.history[]": of_class(EpochReport),
+    "trials[].reports[]": of_class(EpochReport),
+}
+BOARD: Mapping[str, list[Key]] = {
+    "": [of_schema(render_json.SCHEMA), *of_class(Board)],
+    "sections[]": [
+        ("protocol", "object", "As recorded with the section's first study."),
+        *(key for key in of_class(Section, "hidden") if key[0] != "rows"),
+        ("hidden_rows", "whole number", arguments(Section)["hidden"]),
+        ("verdict", "list of texts", "What the section shows, in plain sentences."),
+        ("rows", "list of objects", arguments(Section)["rows"]),
+    ],
+    "sections[].protocol": of_class(EvaluationProtocol),
+    "sections[].studies[]": [
+        ("space", "text", "The space's name.") if key[0] == "space" else key for key in of_class(StudyHeader)
+    ],
+    "sections[].studies[].protocol": of_class(EvaluationProtocol),
+    "sections[].references[]": of_class(Reference),
+    "sections[].failures[]": of_failures(),
+    "sections[].failures[].trials[]": of_class(Fallen),
+    "sections[].rows[]": of_columns(),
+    "sections[].rows[].replicates[]": of_class(Replicate),
+    "sections[].rows[].steps[]": of_class(Step),
+}
+
+INTRODUCTION = """\
+# JSON and CSV files
+
+Made by `python docs/make_schema.py` from the code's own words; a test compares it with real documents.
+
+Each document names its schema in the key `schema`. The number after the slash rises when a key comes, or changes its
+name or its meaning; a reader that knows the number knows every key. `x[]` stands for each item of a list `x`, `x.*` for
+each value of a map `x`. A value is a number, a text, true or false. What is not known is null, and an empty cell in
+CSV. Errors are in percent, differences in percentage points, times in seconds.
+"""
+STUDY_WORDS = f"""\
+## {study_file.SCHEMA}: a study
+
+`{study_file.NAME}`, written by `run`, `baseline` and `merge` beside the reports, is gzip over JSON on one line. It
+holds all that boards are made from, and is read wherever a study is read: `python -m search leaderboard FOLDER`. Left
+out are host names, process numbers, folders, tracebacks, and how a database was reached. A loss that is not a number is
+one of the texts `nan`, `inf` and `-inf`.
+"""
+BOARD_WORDS = f"""\
+## {render_json.SCHEMA}: a board
+
+`leaderboard.json`, or `python -m search leaderboard --format json`. The keys of `sections[].rows[]`, up to
+`replicates`, are the columns of `leaderboard.csv` and of the DataFrame; in CSV a list stands as its items with blanks
+between them, a map as `name=value` pairs with blanks between them, and a true value as `true`.
+"""
+
+
+def tables(schema: Mapping[str, list[Key]]) -> Iterator[str]:
+    """Yields a table for each object of a document."""
+    for path, keys in schema.items():
+        yield f"### `{path}`\n" if path else "### The document\n"
+        typed = any(kind for _, kind, _ in keys)
+        yield "| key | type | meaning |\n|---|---|---|" if typed else "| key | meaning |\n|---|---|"
+        for name, kind, text in keys:
+            cells = (f"`{name}`", *((kind,) if typed else ()), in_markdown(text))
+            yield f"| {' | '.join(cells)} |"
+        yield ""
+
+
+def in_markdown(text: str) -> str:
+    """Returns a docstring's words for a cell of a table, with JSON's word for None."""
+    return re.sub(r"\bNone\b", "null", text.replace("``", "`").replace("|", "\\|"))
+
+
+def paths(schema: Mapping[str, list[Key]]) -> set[str]:
+    """Returns every key of a document, with its path."""
+    return {f"{path}.{name}".lstrip(".") for path, keys in schema.items() for name, _, _ in keys}
+
+
+def page() -> str:
+    """Returns the page."""
+    parts = [INTRODUCTION, STUDY_WORDS, *tables(STUDY), BOARD_WORDS, *tables(BOARD)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

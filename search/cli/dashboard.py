@@ -1,0 +1,49 @@
+"""``dashboard``: a study in the browser, drawn by optuna-dashboard, while it runs or after. Only reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from search.cli.options import completer, place_of, setting_options
+
+
+@click.command("dashboard")
+@click.argument("study", required=False, shell_complete=completer("study"))
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Where to listen; 0 for a free one."
+)
+@click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
+@setting_options("studies_dir", "storage")
+def command(study: str | None, port: int, opens: bool, **given: Any) -> None:  # noqa: ANN401
+    """Show a study in the browser: trials as they come, curves, importances, slices. Ends with Ctrl-C.
+
+    STUDY is a study's name or its folder; without it, the study that was written last. Only this machine can reach the
+    page, and nothing can be changed there. Needs the extra dashboard.
+    """
+    import importlib.util
+    import webbrowser
+
+    from search.catalog import locate
+    from search.errors import missing_extra
+    from search.inspection import latest
+
+    if importlib.util.find_spec("optuna_dashboard") is None:
+        raise missing_extra("The dashboard", "dashboard")
+    from search.dashboard.server import open_server, open_storage, serve
+
+    place = place_of(given)
+    place, name = locate(study, place) if study else (place, latest(place))
+    storage, note = open_storage(place, name)
+    if note:
+        click.echo(note, err=True)
+    server, address = open_server(storage, port)
+
+    def say() -> None:
+        click.echo(f"Study {name} at {address} (Ctrl-C ends it)")
+        if opens:
+            webbrowser.open(address)
+
+    serve(server, say)
+    click.echo("The dashboard has ended.")

@@ -1,0 +1,94 @@
+"""``predict``: what an exported model says of picture files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from search.predict import Predictions
+
+UNREADABLE = 2
+"""Exit code where a file could not be read; what is said of the others is printed all the same."""
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.option(
+    "--fit",
+    "style",
+    type=click.Choice(["digit", "whole"]),
+    help="How a grey image is brought to the model's size: its ink as in MNIST, or as a whole. By default the first "
+    "for models of MNIST, the second for others.",
+)
+@click.option("--json", "form", flag_value="json", help="Print a JSON list instead, with every class's probability.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV instead.")
+def command(model: Path, images: tuple[Path, ...], style: str | None, form: str | None) -> None:
+    """Classify images with an exported MODEL: files, or folders of them.
+
+    Any format and size; dark on light or light on dark, which the border decides; colours for a model of colour images.
+    An image that already has the model's size is taken as it is. Exit code 2 where one cannot be read.
+    """
+    from search.leaderboard import words
+    from search.predict import predict
+
+    said = predict(model, images, style=style)
+    if text := _FORMS[form or "table"](said):
+        click.echo(text)
+    for file, reason in said.unreadable.items():
+        click.secho(words.one_line(f"Cannot be read: {file} ({reason})"), err=True, fg="red")
+    if said.unreadable:
+        raise SystemExit(UNREADABLE)
+
+
+def _table(said: Predictions) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from search.leaderboard import words
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("Image", overflow="fold")
+    table.add_column("Class", justify="right", no_wrap=True)
+    table.add_column("Probability", justify="right", no_wrap=True)
+    for one in said.known:
+        table.add_row(Text(words.one_line(one.file)), str(one.label), _percent(one.probability))
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) if said.known else ""
+
+
+def _percent(probability: float) -> str:
+    """Returns a probability in percent; none is shown as certain that is not."""
+    return "> 99.9 %" if 0.9995 <= probability < 1 else f"{100 * probability:.1f} %"
+
+
+def _json(said: Predictions) -> str:
+    import json
+
+    entries = [
+        {"file": one.file, "class": one.label, "probability": one.probability, "probabilities": one.probabilities}
+        for one in said.known
+    ]
+    return json.dumps([*entries, *({"file": file, "error": why} for file, why in said.unreadable.items())], indent=2)
+
+
+def _csv(said: Predictions) -> str:
+    import csv
+    import io
+
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["file", "class", "probability"])
+    files = (one.file.encode(errors="backslashreplace").decode() for one in said.known)  # names need not be UTF-8
+    writer.writerows([file, one.label, f"{one.probability:.6f}"] for file, one in zip(files, said.known, strict=True))
+    return lines.getvalue().rstrip("\n")
+
+
+_FORMS = {"table": _table, "json": _json, "csv": _csv}

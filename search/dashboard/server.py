@@ -1,0 +1,99 @@
+"""The dashboard's server: optuna-dashboard on a storage that only reads, for browsers of this machine.
+
+Every request but one that reads is refused before it reaches the application. Called by the command ``dashboard``.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from search.dashboard.read_only import REFUSAL, ReadOnlyStorage
+from search.errors import UserError
+from search.ledger import read
+from search.storage import Place, read_storage
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+HOST = "127.0.0.1"
+READING = ("GET", "HEAD", "OPTIONS")
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """Answers each request in a thread of its own; none of them keeps the process from ending."""
+
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    """Leaves the terminal to what matters."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: ANN401 - the standard library's names
+        """Says nothing of a request."""
+
+
+def open_storage(place: Place, name: str) -> tuple[ReadOnlyStorage, str]:
+    """Returns a study's storage, which shows what is added to it, and what is to be told of damage.
+
+    Raises:
+        UserError: There is no such study, or it is of a newer version or cannot be read.
+        FatalError: Its ledger is damaged in the middle.
+    """
+    header = read(place, name).header
+    reading = read_storage(place, name, follow=True)
+    return ReadOnlyStorage(reading.storage, header.name), reading.note
+
+
+def open_server(storage: ReadOnlyStorage, port: int) -> tuple[Server, str]:
+    """Returns a server that listens, and the address of the study's page.
+
+    Args:
+        storage: Of the study.
+        port: Where to listen; 0 for one that is free.
+
+    Raises:
+        UserError: The port cannot be had.
+    """
+    from optuna_dashboard._app import create_app
+
+    try:
+        server = make_server(HOST, port, only_reading(create_app(storage)), server_class=Server, handler_class=_Quiet)
+    except OSError as error:
+        reason = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        raise UserError(
+            f"The port cannot be had: {reason}. Received: --port {port}.", hint="Take a free one with --port 0."
+        ) from error
+    first = storage.get_all_studies()[0]
+    return server, f"http://{HOST}:{server.server_port}/dashboard/studies/{first._study_id}"
+
+
+def only_reading(application: WSGIApplication) -> WSGIApplication:
+    """Returns the application without what changes a study."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in READING:
+            return application(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "application/json")])
+        return [json.dumps({"reason": REFUSAL}).encode()]
+
+    return answer
+
+
+def serve(server: Server, say: Callable[[], None]) -> None:
+    """Answers requests until Ctrl-C.
+
+    Args:
+        server: That listens.
+        say: Called when it answers.
+    """
+    with server:
+        try:
+            say()
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,78 @@
+"""A row as one Python script in the tutorial's own manner: load, build, compile, fit, evaluate; Keras and NumPy alone.
+
+The template holds what is the same for every configuration; the network, the optimizer and the loss are written from
+what Keras built of this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from search.export.order import Order
+from search.export.sayings import figures, title
+from search.leaderboard import words
+from search.restoring import check_space, find_dataset
+from search.training.data import DatasetInfo
+from search.training.script_parts import ScriptParts, script_parts
+from search.training.sources import MNIST_SHA256
+from spaces.training import TUTORIAL_TRAINING
+
+LOADERS = ("fashion_mnist", "cifar10")
+"""Data sets that Keras downloads, beside MNIST."""
+DEFORMATIONS = ("shift", "rotation", "zoom", "shear")
+
+
+def script(order: Order, file: str) -> str:
+    """Returns the script.
+
+    Args:
+        order: What is exported.
+        file: What the script will be called, for its own usage line.
+
+    Raises:
+        UserError: The data set or the space is gone, or the network holds something that is not Keras's own.
+    """
+    header, config = order.record.header, order.row.config
+    check_space(header, config)
+    dataset = find_dataset(header, order.means)
+    parts = script_parts(header.space_source, config, epochs=header.protocol.epochs, dataset=dataset)
+    return render(order, dataset, parts, file)
+
+
+def render(order: Order, dataset: DatasetInfo, parts: ScriptParts, file: str) -> str:
+    """Returns the script from its parts; what a user named stays text."""
+    config, epochs = {**TUTORIAL_TRAINING, **order.row.config}, order.record.header.protocol.epochs
+    augmentation = {name: config[name] for name in DEFORMATIONS}
+    environment = Environment(
+        loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    return environment.get_template("script.py.jinja").render(
+        title=_quoted(title(order)),
+        figures=_quoted(figures(order)),
+        file=_quoted(file),
+        loader=_loader(dataset),
+        seed=order.seed,
+        epochs=epochs,
+        batch_size=config["batch_size"],
+        augmentation=augmentation if any(augmentation.values()) else {},
+        clean_epochs=config["clean_epochs"],
+        shape=dataset.image_shape,
+        classes=dataset.classes,
+        steps=-(-dataset.training_count // config["batch_size"]) * epochs,
+        has_schedule=config["schedule"] != "constant",
+        **asdict(parts),
+    )
+
+
+def _loader(dataset: DatasetInfo) -> str:
+    """Returns what downloads the data set; nothing where it is the user's own."""
+    if dataset.sha256 == MNIST_SHA256:
+        return "keras.datasets.mnist"
+    return f"keras.datasets.{dataset.name}" if dataset.name in LOADERS else ""
+
+
+def _quoted(text: str) -> str:
+    """Returns a text as it can stand in the script's docstring; whatever a user named ends neither it nor a line."""
+    return words.one_line(text).replace("\\", "/").replace('"', "'")

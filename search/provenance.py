@@ -1,0 +1,63 @@
+"""Provenance: what an exported model is, kept inside its file, beside what Keras reads.
+
+Knows zip archives and no Keras. Written by ``search.export.model``, read where pictures are made ready for the model.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+MEMBER = "keras_image_search.json"
+SCHEMA = "model/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What a model is.
+
+    Args:
+        study: The study it comes from.
+        row: The row's name, such as "found #12".
+        dataset: The data set's name.
+        data_sha256: Hash of its arrays.
+        is_dark: Whether the training images are light on dark, seen by their borders.
+        seed: The seed it was trained with.
+        epochs: Passes over all training images.
+        config: Active parameters and their values.
+        recorded: The row's recorded test error in words; empty where there is none.
+    """
+
+    study: str
+    row: str
+    dataset: str
+    data_sha256: str
+    is_dark: bool
+    seed: int
+    epochs: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+    recorded: str = ""
+
+
+def add(file: Path, provenance: Provenance) -> None:
+    """Adds provenance to a ``.keras`` file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(MEMBER, json.dumps({"schema": SCHEMA, **asdict(provenance)}, indent=1))
+
+
+def read(file: Path) -> Provenance | None:
+    """Returns a file's provenance; None where it has none that can be read, as in models from elsewhere."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            document = json.loads(archive.read(MEMBER))
+        return Provenance(**document) if document.pop("schema") == SCHEMA else None
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        return None

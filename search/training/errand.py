@@ -1,0 +1,61 @@
+"""An errand: one question to a process of its own, which imports Keras, answers in JSON, and is gone.
+
+Importing a backend takes seconds, stays in the process and chatters on standard error, so whoever does not train asks::
+
+    ask     caller: starts ``python -m MODULE``, sends a document, returns the answer
+    serve   module: reads the document, sends the answer, or the error that the user is to see
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from search.errors import FatalError, SearchError, UserError
+from search.training.runtime import Runtime
+
+_KINDS: Mapping[str, type[SearchError]] = {"UserError": UserError, "FatalError": FatalError}
+
+
+def ask(module: str, question: Mapping[str, Any], runtime: Runtime) -> Any:  # noqa: ANN401 - JSON
+    """Returns a module's answer.
+
+    Args:
+        module: Run as ``python -m``; calls ``serve``.
+        question: JSON values.
+        runtime: What the process runs on.
+
+    Raises:
+        SearchError: What the module raised.
+        FatalError: The process died.
+    """
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(question),
+        env={**os.environ, **runtime.variables(), "PYTHONPATH": path},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode or not done.stdout.strip():
+        words = "\n".join(done.stderr.splitlines()[-5:])
+        raise FatalError(f"The process that imports Keras ended. Received: exit code {done.returncode}.\n{words}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    if (error := said.get("error")) is not None:
+        raise _KINDS[error["kind"]](error["message"], hint=error["hint"])
+    return said["answer"]
+
+
+def serve(answer: Callable[[Any], Any]) -> None:
+    """Answers the question on standard input with what a function of it returns, or with the error that it raises."""
+    try:
+        said = {"answer": answer(json.load(sys.stdin))}
+    except (UserError, FatalError) as error:
+        said = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
+    sys.stdout.write(f"\n{json.dumps(said)}\n")

@@ -1,0 +1,158 @@
+"""Picture files made ready for a model: any size, any format that Pillow reads, dark on light or light on dark.
+
+    DIGIT   as MNIST's digits were made: the ink scaled into a box, its centre of mass in the middle of the picture
+    WHOLE   the whole picture, its background as in the training images
+
+Knows files and arrays, no Keras. Called by ``search.training.classifier``.
+
+Source: Yann LeCun, Corinna Cortes, Christopher J. C. Burges, "The MNIST database of handwritten digits": a box of
+20 x 20 pixels with the aspect ratio kept, centred by its centre of mass in 28 x 28.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+BOX = 20 / 28
+"""Side of the box that holds a digit, of the picture's."""
+NOISE = 0.2
+"""Contrast to the background, of the strongest, below which a pixel is no ink."""
+SIGMAS = 4.0
+"""Standard deviations of the background beyond which a pixel is ink; they are estimated by the median deviation."""
+SPECK = 0.05
+"""Connected ink of less, by the largest, is dirt."""
+LARGEST = 20
+"""A picture is looked at in so many times the model's size at most."""
+WHITES = (1.0, 255.0, 65535.0)
+"""What white may be in a picture of more than 8 bits."""
+UNREADABLE = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
+"""What Pillow raises for files that are no pictures, or damaged, or too large; for some broken PNGs a SyntaxError."""
+
+
+class Style(StrEnum):
+    """How a picture is brought to the model's size."""
+
+    DIGIT = "digit"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a model takes.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        channels: 1, or 3 for colour.
+        style: How a grey picture is brought to this size; one that has it stays as it is, and so do colours.
+        is_dark: Whether the model was trained on light on dark; of grey pictures.
+    """
+
+    height: int
+    width: int
+    channels: int
+    style: Style
+    is_dark: bool = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), as Pillow has it."""
+        return self.width, self.height
+
+
+def load(file: Path, wanted: Wanted) -> np.ndarray:
+    """Returns a picture as (height, width, channels), uint8.
+
+    Raises:
+        OSError, SyntaxError, ValueError, MemoryError, DecompressionBombError: It cannot be read, or nothing is drawn
+            on it; see ``UNREADABLE``.
+    """
+    with Image.open(file) as opened:
+        picture = _flat(ImageOps.exif_transpose(opened))
+    if wanted.channels == 3:
+        return np.asarray(ImageOps.fit(picture.convert("RGB"), wanted.size, Image.Resampling.LANCZOS))
+    grey = picture.convert("L")
+    if _is_dark(grey) != wanted.is_dark:
+        grey = ImageOps.invert(grey)
+    ready = grey if grey.size == wanted.size else _STYLES[wanted.style](grey, wanted)
+    return np.asarray(ready)[..., np.newaxis]
+
+
+def _flat(picture: Image.Image) -> Image.Image:
+    """Returns a picture of 8 bits a channel and without transparency, in grey or colours."""
+    if picture.mode.startswith(("I", "F")):  # 16 or 32 bits, or floats
+        values = np.asarray(picture, dtype=np.float64).clip(0)
+        white = next((white for white in WHITES if values.max() <= white), float(values.max()))
+        return Image.fromarray((values * (255 / white)).astype(np.uint8))
+    if not picture.has_transparency_data:
+        return picture if picture.mode == "L" else picture.convert("RGB")
+    layered = picture.convert("RGBA")
+    colours, opacity = np.asarray(layered.convert("L")), np.asarray(layered.getchannel("A"))
+    ink = colours[opacity > 127]
+    is_light = bool(ink.size) and float(ink.mean()) > 127
+    ground = Image.new("RGBA", layered.size, (0, 0, 0, 255) if is_light else (255, 255, 255, 255))
+    return Image.alpha_composite(ground, layered).convert("RGB")
+
+
+def _background(grey: Image.Image) -> float:
+    """Returns the grey that most of the border has."""
+    pixels = np.asarray(grey)
+    return float(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
+
+
+def _is_dark(grey: Image.Image) -> bool:
+    return _background(grey) < 128
+
+
+def _digit(grey: Image.Image, wanted: Wanted) -> Image.Image:
+    """Returns the ink in its box, the box in the picture so that its centre of mass is in the middle."""
+    grey.thumbnail((LARGEST * wanted.width, LARGEST * wanted.height))
+    ink = _ink(np.asarray(grey if wanted.is_dark else ImageOps.invert(grey), dtype=np.float64))
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    side = BOX * min(wanted.size) / max(cut.shape)
+    size = (max(1, round(cut.shape[1] * side)), max(1, round(cut.shape[0] * side)))
+    box = Image.fromarray((cut * 255).astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)
+    picture = Image.new("L", wanted.size)
+    picture.paste(box, _corner(np.asarray(box, dtype=np.float64), wanted))
+    return picture if wanted.is_dark else ImageOps.invert(picture)
+
+
+def _ink(grey: np.ndarray) -> np.ndarray:
+    """Returns how much ink each pixel (height, width) of a light drawing has, in [0, 1], without ground and dirt.
+
+    Light that falls unevenly is taken off by a top hat: whatever is wider than half the picture is ground.
+    """
+    from scipy import ndimage
+
+    ink = ndimage.white_tophat(grey, size=max(3, min(grey.shape) // 2))
+    middle = float(np.median(ink))
+    deviation = 1.4826 * float(np.median(np.abs(ink - middle)))
+    if ink.max() < max(1.0, middle + SIGMAS * deviation):
+        raise ValueError("nothing is drawn on it")
+    ink[ink < max(NOISE * float(ink.max()), middle + SIGMAS * deviation)] = 0
+    parts, count = ndimage.label(ink)
+    sizes = ndimage.sum_labels(ink > 0, parts, range(1, count + 1))
+    ink[~np.isin(parts, 1 + np.flatnonzero(sizes >= SPECK * sizes.max()))] = 0
+    return ink / float(ink.max())
+
+
+def _corner(box: np.ndarray, wanted: Wanted) -> tuple[int, int]:
+    """Returns where (left, top) to put a box so that its centre of mass is in the middle, as far as it stays inside."""
+    rows, columns = np.indices(box.shape)
+    left = round(wanted.width / 2 - float((box * columns).sum() / box.sum()))
+    top = round(wanted.height / 2 - float((box * rows).sum() / box.sum()))
+    return min(max(left, 0), wanted.width - box.shape[1]), min(max(top, 0), wanted.height - box.shape[0])
+
+
+def _whole(grey: Image.Image, wanted: Wanted) -> Image.Image:
+    return ImageOps.pad(grey, wanted.size, Image.Resampling.LANCZOS, color=round(_background(grey)))
+
+
+_STYLES: Mapping[Style, Callable[[Image.Image, Wanted], Image.Image]] = {Style.DIGIT: _digit, Style.WHOLE: _whole}

@@ -1,0 +1,79 @@
+"""The parts of a script that only Keras can tell: the network, the optimizer and the loss of a configuration as Python.
+
+Run as a process of its own; see ``search.training.errand``. Called for by ``search.export.script``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from search.training.data import DatasetInfo, open_training
+from search.training.errand import ask, serve
+from search.training.runtime import Device, Runtime
+
+AUGMENT = "augment"
+"""What the script calls its augmenting layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptParts:
+    """Python text.
+
+    Args:
+        network: Statements after which ``model`` is the network; they use ``AUGMENT`` where it augments.
+        optimizer: An expression.
+        loss: An expression.
+        parameters: Trainable parameters of the network.
+    """
+
+    network: str
+    optimizer: str
+    loss: str
+    parameters: int
+
+
+def script_parts(space_source: str, config: Mapping[str, Any], *, epochs: int, dataset: DatasetInfo) -> ScriptParts:
+    """Returns a configuration's parts, asked of a process that imports Keras.
+
+    Args:
+        space_source: Registered name or path of the space's file.
+        config: Active parameters and their values.
+        epochs: Passes over the training images, for the schedule.
+        dataset: The prepared data, for the shape of an image and the number of steps.
+
+    Raises:
+        UserError: The network holds something that is not Keras's own.
+    """
+    question = {"space_source": space_source, "config": dict(config), "epochs": epochs, "dataset": asdict(dataset)}
+    return ScriptParts(**ask("search.training.script_parts", question, Runtime(device=Device.CPU)))
+
+
+def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
+    from search.training.augmentation import RandomAffine
+    from search.training.network import make_network, trainable_parameters
+    from search.training.network_source import network
+    from search.training.optimizer import make_loss, make_optimizer
+    from search.training.python_source import expression
+    from spaces import registry
+    from spaces.training import TUTORIAL_TRAINING
+
+    dataset = DatasetInfo(**{**question["dataset"], "image_shape": tuple(question["dataset"]["image_shape"])})
+    config = {**TUTORIAL_TRAINING, **question["config"]}
+    build = registry.load(question["space_source"]).build
+    assert build is not None, "a space that was loaded from its source has a builder"
+    model = make_network(build, config, open_training(dataset).images, classes=dataset.classes, seed=0)
+    steps = math.ceil(dataset.training_count / config["batch_size"]) * question["epochs"]
+    parts = ScriptParts(
+        network=network(model, given={RandomAffine: AUGMENT}),
+        optimizer=expression(make_optimizer(config, steps)),
+        loss=expression(make_loss(config)),
+        parameters=trainable_parameters(model),
+    )
+    return asdict(parts)
+
+
+if __name__ == "__main__":
+    serve(_answer)

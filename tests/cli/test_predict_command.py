@@ -1,0 +1,127 @@
+"""``predict``: tables, JSON and CSV for what can be read, and a name and exit code 2 for what cannot."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import EMBEDDED
+from PIL import Image
+
+from search.cli.predict import _FORMS, command
+from search.errors import UserError
+from search.predict import Prediction, Predictions, predict
+
+SAID = Predictions(
+    known=(
+        Prediction(file="a.png", probabilities=(0.1, 0.7, 0.2)),
+        Prediction(file="b\n.png", probabilities=(1.0, 0.0, 0.0)),
+        Prediction(file="c.png", probabilities=(0.0003, 0.0, 0.9997)),
+    ),
+    unreadable={"d.png": "no picture"},
+    style="digit",
+)
+
+
+def test_the_table_holds_file_class_and_probability() -> None:
+    lines = [line.split() for line in _FORMS["table"](SAID).splitlines()]
+    assert lines[0] == ["Image", "Class", "Probability"]
+    assert lines[2:] == [
+        ["a.png", "1", "70.0", "%"],
+        ["b", ".png", "0", "100.0", "%"],
+        ["c.png", "2", ">", "99.9", "%"],
+    ]
+
+
+def test_json_and_csv_hold_every_picture() -> None:
+    entries = json.loads(_FORMS["json"](SAID))
+    assert entries[0] == {"file": "a.png", "class": 1, "probability": 0.7, "probabilities": [0.1, 0.7, 0.2]}
+    assert entries[-1] == {"file": "d.png", "error": "no picture"}
+    lines = list(csv.DictReader(_FORMS["csv"](SAID).splitlines(keepends=True)))
+    assert [line["class"] for line in lines] == ["1", "0", "2"]
+
+
+def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such model file"):
+        predict(tmp_path / "none.keras", [tmp_path])
+    (tmp_path / "model.keras").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
+    with pytest.raises(UserError, match="holds no picture"):
+        predict(tmp_path / "model.keras", [tmp_path])
+
+
+MODELS = """
+import sys, keras
+from keras import layers
+def save(name, *inner, shape=(28, 28, 1)):
+    keras.Sequential([keras.Input(shape), *inner]).save(f"{sys.argv[1]}/{name}.keras")
+class Own(layers.Layer):
+    def call(self, images):
+        return images
+save("foreign", layers.Flatten(), layers.Dense(10, activation="softmax"))
+save("logits", layers.Flatten(), layers.Dense(10))
+save("flat", layers.Dense(10, activation="softmax"), shape=(784,))
+save("own", Own(), layers.Flatten(), layers.Dense(10, activation="softmax"))
+"""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models that were not made here, and files that are none."""
+    folder = tmp_path_factory.mktemp("models")
+    subprocess.run([sys.executable, "-c", MODELS, str(folder)], check=True, capture_output=True)
+    (folder / "garbage.keras").write_bytes(b"no model")
+    (folder / "empty.keras").write_bytes(b"")
+    (folder / "cut.keras").write_bytes((folder / "foreign.keras").read_bytes()[:2000])
+    with zipfile.ZipFile(folder / "zip.keras", "w") as archive:
+        archive.writestr("something", "else")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("digits") / "digit.png"
+    with np.load(EMBEDDED) as whole:
+        Image.fromarray(whole["x_test"][0]).save(file)
+    return file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("garbage", "is no model that Keras can load"),
+        ("empty", "is no model that Keras can load"),
+        ("cut", "is no model that Keras can load"),
+        ("zip", "is no model that Keras can load"),
+        ("own", "is no model that Keras can load"),
+        ("flat", "does not classify pictures"),
+        ("logits", "gives no probabilities"),
+    ],
+)
+def test_a_file_that_is_no_such_model_is_refused(name: str, said: str, models: Path, digit: Path) -> None:
+    with pytest.raises(UserError, match=said) as raised:
+        predict(models / f"{name}.keras", [digit])
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.slow
+def test_what_can_be_read_is_told_and_what_cannot_is_named(models: Path, digit: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(digit.read_bytes()[:100])
+    words = [str(models / "foreign.keras"), str(digit), str(broken), str(tmp_path / "none.png")]
+    result = CliRunner().invoke(command, words, catch_exceptions=False, env={"COLUMNS": "80"})
+    assert result.exit_code == 2
+    assert "digit.png" in "".join(result.stdout.split())
+    assert f"Cannot be read: {broken}" in result.stderr
+    assert "No such file or directory" in result.stderr
+    whole = CliRunner().invoke(command, [*words[:2], "--json"], catch_exceptions=False)
+    assert whole.exit_code == 0
+    assert sum(json.loads(whole.stdout)[0]["probabilities"]) == pytest.approx(1)

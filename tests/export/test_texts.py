@@ -1,0 +1,136 @@
+"""What an exported row says: the card, the configuration file, and the frame of the script."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from search.cli.options import gather
+from search.errors import UserError
+from search.export.card import card
+from search.export.forms import FORMS
+from search.export.order import make_order
+from search.export.script import render
+from search.planning import make_plan
+from search.record import StudyRecord
+from search.settings import from_mapping
+from search.training.data import prepare
+from search.training.script_parts import ScriptParts
+from search.trial import BASELINE, Outcome, Phase, State
+from spaces import registry
+from tests.leaderboard import records
+
+TPE = records.tpe()
+HOSTILE = 'x"""\nimport os\n<script>|`~~~~\\'
+
+
+def test_the_first_seed_of_a_row_is_the_default_and_another_can_be_asked_for() -> None:
+    order = make_order(TPE, "winner")
+    assert order.seed == order.row.complete[0].seed == order.run.trial.seed
+    assert order.recorded_run is order.run
+    other = make_order(TPE, "winner", seed=order.row.complete[1].seed)
+    assert other.recorded_run.trial.seed == other.seed != order.seed
+    fresh = make_order(TPE, "winner", seed=0)
+    assert (fresh.seed, fresh.recorded_run) == (0, None)
+
+
+def test_a_row_that_was_not_verified_has_its_search_trials_seed_and_no_test_error() -> None:
+    study = records.study(records.searched(1, records.outcome(0.7)))
+    order = make_order(study, "winner")
+    assert (order.seed, order.recorded_run) == (1001, None)
+    assert "by validation error" in order.note
+    assert "0.70 %" in card(order)
+    assert "not verified" in card(order)
+    assert "--test" not in card(order)
+
+
+def test_the_row_of_a_reproduction_is_exported_with_the_seed_of_its_first_repeat() -> None:
+    order = make_order(records.reproduction(), "baseline")
+    assert order.run.trial.phase is Phase.REPRODUCTION
+    assert order.seed == order.row.complete[0].seed
+
+
+def test_the_card_says_how_good_how_sure_against_what_and_how_to_make_it_again() -> None:
+    text = card(make_order(TPE, "winner"))
+    for part in ("0.52", "3 seeds", "95 % interval", "baseline", "tutorial's 0.95 %", "226,110", "reproduce cnn-tpe 6"):
+        assert part in text, part
+    tokens = MarkdownIt("commonmark").parse(text)
+    toml = next(token.content for token in tokens if token.info == "toml")
+    assert tomllib.loads(toml)["fix"] == dict(make_order(TPE, "winner").row.config)
+
+
+def hostile() -> StudyRecord:
+    judged = dataclasses.replace(records.protocol(), dataset=HOSTILE)
+    of = dataclasses.replace(records.header(judged=judged), command=f"rm -rf ~ {HOSTILE}", space_source=HOSTILE)
+    config = {**records.BETTER, "schedule": HOSTILE}
+    return records.study(
+        records.searched(0, records.outcome(0.5), origin=f"recipe: {HOSTILE}", config=config),
+        records.verified(0, (0.1, 0.2), config=config),
+        of=of,
+    )
+
+
+def test_what_a_user_named_stays_text_in_the_card() -> None:
+    tokens = MarkdownIt("commonmark").parse(text := card(make_order(hostile(), "winner")))
+    assert not [token for token in tokens if token.type in ("html_block", "heading_open")]
+    assert "rm -rf" not in text
+    assert len([token for token in tokens if token.type == "fence"]) == 2
+
+
+def test_what_a_user_named_stays_text_in_the_configuration_file() -> None:
+    document = tomllib.loads(FORMS["config"](make_order(hostile(), "winner"), ""))
+    assert (document["space"], document["fix"]["schedule"]) == (HOSTILE, HOSTILE)
+
+
+def test_run_takes_the_configuration_file_back(tmp_path: Path, cache_dir: Path) -> None:
+    space = registry.load("cnn")
+    config = space.recipe("two stages")
+    study = records.study(
+        records.searched(0, records.outcome(0.5), origin=BASELINE, config=config), of=records.header(space=space)
+    )
+    file = tmp_path / "winner.toml"
+    file.write_text(FORMS["config"](make_order(study, "0"), ""), encoding="utf-8")
+    plan = make_plan(from_mapping(gather({"cache_dir": str(cache_dir)}, config=file)))
+    assert plan.header.space.baseline == config
+    assert plan.header.space.size() == 1
+    assert (plan.header.protocol.split.value, plan.header.protocol.epochs) == ("block", 10)
+
+
+def test_a_row_without_any_run_is_refused() -> None:
+    with pytest.raises(UserError, match="no finished trial"):
+        make_order(records.study(), "winner")
+    failed = records.study(records.searched(0, Outcome(state=State.FAILED)))
+    with pytest.raises(UserError, match="was judged"):
+        make_order(failed, "winner")
+
+
+PARTS = ScriptParts(
+    network="model = keras.Sequential([\n    keras.Input((28, 28, 1)),\n])",
+    optimizer="keras.optimizers.Adam()",
+    loss="keras.losses.CategoricalCrossentropy()",
+    parameters=1234,
+)
+
+
+@pytest.mark.parametrize(("shift", "clean"), [(0, 0), (2, 0), (2, 1)])
+def test_the_script_is_python_that_imports_keras_and_numpy_alone(shift: int, clean: int, cache_dir: Path) -> None:
+    space = registry.load("cnn")
+    config = {**space.baseline, "shift": shift, "clean_epochs": clean}
+    of = records.header(space=space)
+    study = records.study(records.searched(0, records.outcome(0.5), origin=HOSTILE, config=config), of=of)
+    text = render(make_order(study, "0"), prepare("mnist", cache_dir), PARTS, HOSTILE)
+    tree = ast.parse(text)
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert modules == {"sys", "keras", "numpy"}
+    assert "search" not in text.partition('"""\n\nimport')[2]
+    assert "import os" not in text.partition('"""\n\nimport')[2]
+    assert text.endswith("\n")
+    assert max(map(len, text.splitlines())) <= 120
+    assert ("class Augment" in text) == (shift > 0)
+    assert ("strength" in text) == (clean > 0)
