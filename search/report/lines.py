@@ -13,6 +13,7 @@ from typing import Any
 
 from search.leaderboard import words
 from search.leaderboard.board import UNFINISHED, Ensemble, Row, Section
+from search.leaderboard.picking import BASELINE
 from search.leaderboard.reference import Reference
 from search.report import palette
 from search.report.headline import Headline
@@ -94,14 +95,11 @@ FILTERS = ("engine", "space", "study", "state")
 
 def commands(row: Row) -> Iterator[tuple[str, str]]:
     """Yields what can be done with a row: what for, and the command."""
-    if row.trial is None:
-        if row.study.command:
-            yield "Repeat it", words.one_line(row.study.command)
-        return
-    which = f"{shlex.quote(words.one_line(row.study.name))} {row.trial}"
-    yield "Train it again and compare", f"python -m search reproduce {which}{' --test' if row.test else ''}"
+    study, which = shlex.quote(words.one_line(row.study.name)), BASELINE if row.trial is None else str(row.trial)
+    verified = " --test" if row.test and row.trial is not None else ""
+    yield "Train it again and compare", f"python -m search reproduce {study} {which}{verified}"
     if row.test:
-        yield "Write it as a script", f"python -m search export {which} --as script"
+        yield "Write it as a script", f"python -m search export {study} {which} --as script"
 
 
 def settings(row: Row) -> list[tuple[str, Any, Any]]:

@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 
 from search.failures import Failure
-from search.leaderboard import causes, tables, words
+from search.leaderboard import causes, provenance, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.verdict import verdict
 from search.record import StudyHeader, StudyRecord, flat
@@ -193,6 +193,7 @@ def _words() -> dict[str, Any]:
         "causes": causes,
         "accounts": tables.accounts,
         "commands": lines.commands,
+        "machine": provenance.machine,
         "settings": lines.settings,
         "engine_of": palette.engine,
         "slices": slices,

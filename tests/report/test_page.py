@@ -154,7 +154,7 @@ def test_each_row_has_the_command_that_makes_it_again(pages: dict[str, Reader]) 
     for row in studies.board(BOARDS["usual"]).sections[0].rows:
         command = f"python -m search reproduce cnn-tpe {row.trial}{' --test' if row.test else ''} "
         assert command in pages["usual"].text
-    assert "python -m search run cnn --study tutorial-cnn --trials 30" in pages["reproduction"].text
+    assert "python -m search reproduce tutorial-cnn baseline " in pages["reproduction"].text
 
 
 def test_failures_spending_openings_and_machine_are_told(pages: dict[str, Reader]) -> None:
