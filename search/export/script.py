@@ -11,7 +11,7 @@ from dataclasses import asdict
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.export.order import Order
-from search.export.sayings import figures, title
+from search.export.sayings import figures, of_seed, title
 from search.leaderboard import words
 from search.restoring import check_space, find_dataset
 from search.training.data import DatasetInfo
@@ -50,7 +50,7 @@ def render(order: Order, dataset: DatasetInfo, parts: ScriptParts, file: str) ->
     )
     return environment.get_template("script.py.jinja").render(
         title=_quoted(title(order)),
-        figures=_quoted(figures(order)),
+        figures=_quoted(f"{figures(order)} {of_seed(order)}".rstrip()),
         file=_quoted(file),
         loader=_loader(dataset),
         seed=order.seed,
