@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from search.export.order import Order
 from search.export.sayings import figures, of_seed, title
 from search.leaderboard import words
-from search.restoring import check_space, find_dataset
+from search.restoring import find_dataset, find_space
 from search.training.data import DatasetInfo
 from search.training.script_parts import ScriptParts, script_parts
 from search.training.sources import MNIST_SHA256
@@ -35,9 +35,9 @@ def script(order: Order, file: str) -> str:
         UserError: The data set or the space is gone, or the network holds something that is not Keras's own.
     """
     header, config = order.record.header, order.row.config
-    check_space(header, config)
+    space = find_space(header, config, order.means)
     dataset = find_dataset(header, order.means)
-    parts = script_parts(header.space_source, config, epochs=header.protocol.epochs, dataset=dataset)
+    parts = script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset)
     return render(order, dataset, parts, file)
 
 
