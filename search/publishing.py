@@ -71,8 +71,8 @@ def joint(merged: Merged, folder: Path, cache_dir: Path | None = None) -> Joint:
     board = replace(board, notes=(*board.notes, *map(privacy.text, merged.notes)))
     paths = write_reports(board, shown, folder, cache_dir)
     files = [_keep(found, folder) for found in merged.originals]
-    names = [record.header.name for record in shown]
-    page = readme.page(board, folder, dict(zip(names, files, strict=True)), _text(folder / readme.NAME))
+    named = {record.header.name: file for record, file in zip(shown, files, strict=True)}
+    page = readme.page(board, folder, files=named, beside=paths, before=_text(folder / readme.NAME))
     if page is None:
         lines = f"{readme.BEGIN!r} and {readme.END!r}"
         note = f"{folder / readme.NAME} was left as it is: it lacks the lines {lines}, between which the board goes."

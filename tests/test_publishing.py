@@ -69,7 +69,7 @@ def test_a_folder_of_reports_gets_a_board_with_links_to_them(published: Path) ->
     before = tree(published)
     assert publish(published) == ()
     page = (published / "README.md").read_text(encoding="utf-8")
-    for name in ("tpe/leaderboard.md", "other/leaderboard.md", "baselines/cnn/leaderboard.md", "leaderboard.csv"):
+    for name in ("tpe/leaderboard.md", "other/leaderboard.md", "baselines/cnn/leaderboard.md", "leaderboard.csv", PAGE):
         assert f"]({name})" in page
         assert (published / name).is_file()
     after = tree(published)
