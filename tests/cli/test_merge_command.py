@@ -25,7 +25,7 @@ from tests.leaderboard import records
 def search(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m search`` in a folder, as in a terminal of 80 columns."""
     command = [sys.executable, "-m", "search", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done
