@@ -18,8 +18,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from search import study_file
 from search.failures import Failure, Fallen
 from search.leaderboard import columns, render_json
-from search.leaderboard.board import Board, Replicate, Section, Step
+from search.leaderboard.board import Board, Ensemble, Replicate, Section, Selection, Step
 from search.leaderboard.reference import Reference
+from search.leaderboard.statistics import Interval
 from search.privacy import LOCAL
 from search.protocol import EvaluationProtocol
 from search.record import StudyHeader, StudyRecord, TrialRecord
@@ -35,6 +36,7 @@ MAPS = (
     "changes",
     "engine_notes",
     "environment",
+    "members",
     "notes",
     "seconds",
     "states",
@@ -138,6 +140,11 @@ BOARD: Mapping[str, list[Key]] = {
     ],
     "sections[].studies[].protocol": of_class(EvaluationProtocol),
     "sections[].references[]": of_class(Reference),
+    "sections[].ensembles[]": [
+        ("study", "text", "The study's name.") if key[0] == "study" else key for key in of_class(Ensemble)
+    ],
+    "sections[].ensembles[].interval": of_class(Interval),
+    "sections[].selections[]": of_class(Selection),
     "sections[].failures[]": of_failures(),
     "sections[].failures[].trials[]": of_class(Fallen),
     "sections[].rows[]": of_columns(),

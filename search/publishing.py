@@ -54,8 +54,13 @@ def report(study: StudyRecord, folder: Path, cache_dir: Path | None = None) -> l
     return [*paths, folder / study_file.NAME]
 
 
-def joint(merged: Merged, folder: Path) -> Joint:
+def joint(merged: Merged, folder: Path, cache_dir: Path | None = None) -> Joint:
     """Writes the reports of several studies into a folder, and their files below it, unless they lie there already.
+
+    Args:
+        merged: The studies.
+        folder: Where to.
+        cache_dir: Where data sets are kept, for pictures; None for the platform's folder.
 
     Raises:
         UserError: The folder cannot be written to.
@@ -64,10 +69,10 @@ def joint(merged: Merged, folder: Path) -> Joint:
     shown = [privacy.published(record) for record in merged.records]
     board = compute(shown)
     board = replace(board, notes=(*board.notes, *map(privacy.text, merged.notes)))
-    paths = write_reports(board, shown, folder)
+    paths = write_reports(board, shown, folder, cache_dir)
     files = [_keep(found, folder) for found in merged.originals]
-    names = [record.header.name for record in shown]
-    page = readme.page(board, folder, dict(zip(names, files, strict=True)), _text(folder / readme.NAME))
+    named = {record.header.name: file for record, file in zip(shown, files, strict=True)}
+    page = readme.page(board, folder, files=named, beside=paths, before=_text(folder / readme.NAME))
     if page is None:
         lines = f"{readme.BEGIN!r} and {readme.END!r}"
         note = f"{folder / readme.NAME} was left as it is: it lacks the lines {lines}, between which the board goes."

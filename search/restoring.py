@@ -30,6 +30,7 @@ class Means:
 
     Args:
         dataset: Where the data set is, if not where it was.
+        space: The space's file, if it is not where it was.
         cache_dir: Folder of decompressed data; the platform's if None.
         backend: Keras's backend, if not the recorded one.
         devices: Where to compute, if not where it was.
@@ -37,6 +38,7 @@ class Means:
     """
 
     dataset: str | None = None
+    space: str | None = None
     cache_dir: str | None = None
     backend: str | None = None
     devices: str | None = None
@@ -54,11 +56,11 @@ def restore_task(record: StudyRecord, known: TrialRecord, means: Means) -> Task:
     Raises:
         UserError: The data set or the space is gone or another one, or the backend is not installed.
     """
-    check_space(record.header, known.trial.config)
+    source = find_space(record.header, known.trial.config, means)
     return Task(
         protocol=record.header.protocol,
         dataset=find_dataset(record.header, means),
-        space_source=record.header.space_source,
+        space_source=source,
         runtime=_runtime(environment(record, known), means),
     )
 
@@ -103,24 +105,26 @@ def dataset_of(header: StudyHeader) -> str:
     return given[-1] if given else header.protocol.dataset
 
 
-def check_space(header: StudyHeader, config: Config) -> None:
-    """Makes sure that the space is there, and that the configuration means in it what it meant.
+def find_space(header: StudyHeader, config: Config, means: Means) -> str:
+    """Returns the source of the study's space, in which the configuration still means what it meant.
 
     Raises:
         UserError: Its file is gone or cannot be used, or it has changed.
     """
+    source = means.space or header.space_source
     try:
-        space = registry.load(header.space_source)
+        space = registry.load(source)
     except registry.SpaceError as error:
-        hint = "Put the file back; a study needs it to build its networks."
+        hint = "Say where its file is with --space PATH; it builds the networks."
         raise UserError(f"The space of study {header.name!r} cannot be had. {error}", hint=hint) from None
     gone = [f"{name} is gone" for name in header.space.parameters if name not in space.parameters]
     if changes := [*gone, *space.problems(config)]:
         raise UserError(
             f"The space {header.space.name!r} has changed since study {header.name!r}: {'; '.join(changes)}. "
-            f"Received: {header.space_source}.",
-            hint="Put back the version that the study was run with.",
+            f"Received: {source}.",
+            hint="Put back the version that the study was run with, or say where it is with --space PATH.",
         )
+    return source if source in registry.SPACES else str(Path(source).resolve())
 
 
 def _runtime(recorded: Mapping[str, Any], means: Means) -> Runtime:

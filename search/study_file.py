@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -128,6 +129,9 @@ def _trial_record(document: Mapping[str, Any]) -> TrialRecord:
 
 def _outcome(document: Mapping[str, Any]) -> Outcome:
     outcome = Outcome.from_json({**document, "history": ()})
+    images = range(outcome.scored if outcome.scored is not None else sys.maxsize)
+    if not all(one in images for one in outcome.wrong) or len(outcome.predicted) not in (0, len(outcome.wrong)):
+        raise ValueError("images that were not scored")
     return checked(replace(outcome, history=tuple(map(_report, document["history"]))))
 
 

@@ -14,6 +14,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Check = Callable[[Any], bool]
+PLAIN = frozenset({bool, int, float, str, type(None)})
+"""JSON's values that hold no others; a whole number will do for any number."""
 
 
 def checked(value: T) -> T:
@@ -37,7 +39,11 @@ def _checks(kind: type[Any]) -> tuple[tuple[str, Check], ...]:
 def _check(hint: Any) -> Check:  # noqa: ANN401 - any annotation
     """Returns what says whether something is of a declared type."""
     inner, origin = get_args(hint), get_origin(hint)
-    if origin in (Union, types.UnionType):
+    is_union = origin in (Union, types.UnionType)
+    if (plain := frozenset(inner if is_union else (hint,))) <= PLAIN:
+        allowed = plain | {int} if float in plain else plain
+        return lambda value: type(value) in allowed  # exactly: a bool is an int to isinstance
+    if is_union:
         either = [_check(one) for one in inner]
         return lambda value: any(fits(value) for fits in either)
     if origin is tuple:
@@ -48,5 +54,4 @@ def _check(hint: Any) -> Check:  # noqa: ANN401 - any annotation
         return lambda value: isinstance(value, Mapping) and all(key(one) and item(value[one]) for one in value)
     if hint is Any:
         return lambda _: True
-    expected = (int, float) if hint is float else hint
-    return lambda value: isinstance(value, expected) and (hint is bool or not isinstance(value, bool))
+    return lambda value: isinstance(value, hint)

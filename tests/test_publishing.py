@@ -13,12 +13,15 @@ from search import study_file
 from search.catalog import find
 from search.leaderboard import readme
 from search.leaderboard.files import REPORTS
+from search.leaderboard.render_markdown import PICTURE
 from search.leaderboard.rows import compute
 from search.merging import Found, merge
 from search.publishing import joint, report
+from search.report.files import PAGE
 from search.storage import Place
 from tests.leaderboard import records
 
+WHOLE_SET = {*REPORTS, PICTURE, PAGE}
 NOWHERE = Place(studies_dir=Path("there-is-none"))
 
 
@@ -29,7 +32,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_a_report_carries_its_own_evidence(tmp_path: Path) -> None:
     paths = report(records.tpe(), tmp_path / "board")
-    assert {path.name for path in paths} == {*REPORTS, study_file.NAME}
+    assert {path.name for path in paths} == {*WHOLE_SET, study_file.NAME}
     (found,) = find([str(tmp_path / "board")], NOWHERE)
     assert compute([found.record]) == compute([study_file.loads(study_file.dumps(records.tpe()), "")])
 
@@ -42,7 +45,7 @@ def test_a_report_names_neither_the_machine_nor_its_folders(tmp_path: Path) -> N
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
         assert not any(word in text for word in ("secret", "/home/me", "a-private-name")), path.name
-        assert path.name == "leaderboard.csv" or "--studies-dir studies" in text
+        assert path.suffix == ".svg" or "--studies-dir studies" in text, path.name
 
 
 @pytest.fixture
@@ -66,12 +69,12 @@ def test_a_folder_of_reports_gets_a_board_with_links_to_them(published: Path) ->
     before = tree(published)
     assert publish(published) == ()
     page = (published / "README.md").read_text(encoding="utf-8")
-    for name in ("tpe/leaderboard.md", "other/leaderboard.md", "baselines/cnn/leaderboard.md", "leaderboard.csv"):
+    for name in ("tpe/leaderboard.md", "other/leaderboard.md", "baselines/cnn/leaderboard.md", "leaderboard.csv", PAGE):
         assert f"]({name})" in page
         assert (published / name).is_file()
     after = tree(published)
     assert {name: after[name] for name in before} == before, "what was published already stays as it is"
-    assert set(after) - set(before) == {"README.md", *REPORTS}
+    assert set(after) - set(before) == {"README.md", *WHOLE_SET}
     document = json.loads(after["leaderboard.json"])
     assert [len(section["studies"]) for section in document["sections"]] == [2, 1]
 

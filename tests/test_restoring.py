@@ -11,7 +11,7 @@ from small_data import save_npz
 
 from search.errors import UserError
 from search.record import StudyHeader, StudyRecord, TrialRecord
-from search.restoring import Means, check_space, find_dataset, restore_task
+from search.restoring import Means, find_dataset, find_space, restore_task
 from search.training.runtime import Backend, Device
 from search.trial import Outcome, State, Trial
 from spaces import registry
@@ -90,16 +90,19 @@ def test_a_space_that_is_gone_broken_or_another_is_refused(header: StudyHeader, 
     space = registry.load(str(file))
     own = dataclasses.replace(header, space=space, space_source=str(file))
     config = {**space.baseline, "units": 50}
-    check_space(own, config)
+    find_space(own, config, Means())
     file.write_text(SPACE_FILE.format(most=32), encoding="utf-8")
     with pytest.raises(UserError, match=r"has changed .* units=50 lies outside"):
-        check_space(own, config)
+        find_space(own, config, Means())
     file.write_text(SPACE_FILE.format(most=64).replace('"units"', '"width"'), encoding="utf-8")
     with pytest.raises(UserError, match="units is gone"):
-        check_space(own, config)
+        find_space(own, config, Means())
     file.write_text("SPACE = 1", encoding="utf-8")
     with pytest.raises(UserError, match="cannot be had"):
-        check_space(own, config)
+        find_space(own, config, Means())
     file.unlink()
     with pytest.raises(UserError, match="There is no space file"):
-        check_space(own, config)
+        find_space(own, config, Means())
+    (tmp_path / "elsewhere.py").write_text(SPACE_FILE.format(most=64), encoding="utf-8")
+    found = find_space(own, config, Means(space=str(tmp_path / "elsewhere.py")))
+    assert found == str((tmp_path / "elsewhere.py").resolve())

@@ -34,6 +34,7 @@ WHOLE = StudyRecord(
             trial=trial(0, phase=Phase.VERIFICATION, of=0, replicate=1),
             outcome=dataclasses.replace(complete(), scored=300, wrong=(3, 7), predicted=(1, 2)),
         ),
+        *records.joined("mean", wrong=(3, 9), members=(0,)),
     ),
     spent_seconds=12.5,
     exhausted_seconds=10.0,

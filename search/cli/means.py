@@ -17,6 +17,7 @@ _OPTIONS = (
         shell_complete=completer("dataset"),
         help="Where the data set is, if not where it was. Its hash must be the recorded one.",
     ),
+    click.option("--space", shell_complete=completer("space"), help="The file of your own space, if not where it was."),
     click.option("--cache-dir", help="Folder of decompressed data; the platform's cache folder by default."),
     click.option("--backend", shell_complete=completer("backend"), help="Keras backend, if not the recorded one."),
     click.option("--devices", shell_complete=completer("devices"), help="auto, cpu, gpu or gpu:0, if not as recorded."),
@@ -35,5 +36,5 @@ def means_of(given: dict[str, Any]) -> tuple[Means, dict[str, Any]]:
     """Returns the means, and the other options that were given."""
     from search.restoring import Means
 
-    names = ("dataset", "cache_dir", "backend", "devices", "threads")
+    names = ("dataset", "space", "cache_dir", "backend", "devices", "threads")
     return Means(**{name: given[name] for name in names}), {k: v for k, v in given.items() if k not in names}

@@ -15,8 +15,9 @@ from search.cli.options import completer, place_of, setting_options
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the reports into."
 )
+@click.option("--cache-dir", type=click.Path(path_type=Path), help="Where data sets are kept, for pictures.")
 @setting_options("studies_dir", "storage")
-def command(studies: tuple[str, ...], out: Path, **given: Any) -> None:  # noqa: ANN401
+def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **given: Any) -> None:  # noqa: ANN401
     """Write one board over several studies, from any machine and engine; all studies here unless some are named.
 
     STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders. A
@@ -28,7 +29,7 @@ def command(studies: tuple[str, ...], out: Path, **given: Any) -> None:  # noqa:
     from search.publishing import joint
 
     merged = merge(find(studies, place_of(given)))
-    written = joint(merged, out)
+    written = joint(merged, out, cache_dir)
     for note in (*merged.notes, *written.notes):
         click.echo(note, err=True)
     click.echo(f"Written: {', '.join(map(str, written.paths))}", err=True)

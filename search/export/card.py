@@ -11,17 +11,19 @@ from search.leaderboard.board import Row
 from search.leaderboard.config_file import toml
 from search.leaderboard.reference import tutorial_error_percent
 from search.leaderboard.render_markdown import escape
+from search.privacy import published
+from search.record import StudyHeader
 
 OURS = "python -m search "
 
 
 def card(order: Order) -> str:
-    """Returns the text; it ends with a line break."""
-    header, row = order.record.header, order.row
+    """Returns the text, without what is private; it ends with a line break."""
+    header, row = published(order.record).header, order.row
     head = f"**{escape(figures(order))}** {escape(header.protocol.dataset)}, space {escape(header.space.name)}"
     points = "\n".join(f"- {escape(point)}" for point in _points(order))
     config = f"```toml\n{toml(header, row.config)}\n```"
-    commands = "\n".join(_commands(order))
+    commands = "\n".join(_commands(header, row))
     return f"{head}: {escape(row.name)}\n\n{points}\n\n{config}\n\n```sh\n{commands}\n```\n"
 
 
@@ -51,11 +53,11 @@ def _tutorial(row: Row) -> Iterator[str]:
         yield f"Against the tutorial's {words.percent(figure)} %, one run: {words.points(row.to_tutorial)} points."
 
 
-def _commands(order: Order) -> Iterator[str]:
+def _commands(header: StudyHeader, row: Row) -> Iterator[str]:
     """Yields the command that found it, as far as it is one of ours, and the one that makes it again."""
-    name, command = order.record.header.name, words.one_line(order.record.header.command)
+    command = words.one_line(header.command)
     if command.startswith(OURS):
         yield command
-    which = "winner" if order.row.trial is None else str(order.row.trial)
-    tested = " --test" if order.row.test is not None and order.row.trial is not None else ""
-    yield f"{OURS}reproduce {name} {which}{tested}"
+    which = "winner" if row.trial is None else str(row.trial)
+    tested = " --test" if row.test is not None and row.trial is not None else ""
+    yield f"{OURS}reproduce {header.name} {which}{tested}"

@@ -21,6 +21,14 @@ def figures(order: Order) -> str:
     return f"Test error {recorded(row)}."
 
 
+def of_seed(order: Order) -> str:
+    """Returns what the recorded run with the order's seed gave, in a sentence; nothing where there is none."""
+    run = order.recorded_run
+    if run is None or run.outcome is None:
+        return ""
+    return f"With seed {order.seed}: {words.percent(run.outcome.error_percent)} %."
+
+
 def recorded(row: Row) -> str:
     """Returns a verified row's test error: "0.48 ± 0.05 % (mean of 3 seeds, 95 % interval)"."""
     assert row.test is not None, "only of a verified row"

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.export.order import Order
-from search.export.sayings import figures, title
+from search.export.sayings import figures, of_seed, title
 from search.leaderboard import words
-from search.restoring import check_space, find_dataset
+from search.restoring import find_dataset, find_space
 from search.training.data import DatasetInfo
 from search.training.script_parts import ScriptParts, script_parts
 from search.training.sources import MNIST_SHA256
@@ -35,9 +35,9 @@ def script(order: Order, file: str) -> str:
         UserError: The data set or the space is gone, or the network holds something that is not Keras's own.
     """
     header, config = order.record.header, order.row.config
-    check_space(header, config)
+    space = find_space(header, config, order.means)
     dataset = find_dataset(header, order.means)
-    parts = script_parts(header.space_source, config, epochs=header.protocol.epochs, dataset=dataset)
+    parts = script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset)
     return render(order, dataset, parts, file)
 
 
@@ -50,7 +50,7 @@ def render(order: Order, dataset: DatasetInfo, parts: ScriptParts, file: str) ->
     )
     return environment.get_template("script.py.jinja").render(
         title=_quoted(title(order)),
-        figures=_quoted(figures(order)),
+        figures=_quoted(f"{figures(order)} {of_seed(order)}".rstrip()),
         file=_quoted(file),
         loader=_loader(dataset),
         seed=order.seed,

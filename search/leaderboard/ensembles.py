@@ -16,14 +16,15 @@ from search.trial import Outcome, Phase
 
 def ensembles(study: StudyRecord) -> list[Ensemble]:
     """Returns a study's ensembles, of each kind the one formed last."""
-    last = {known.trial.origin: known for known in study.phase(Phase.ENSEMBLE) if known.outcome}
-    return [_ensemble(study, known, known.outcome) for known in last.values() if known.outcome]
+    own = [known for known in study.phase(Phase.ENSEMBLE) if not known.copied_from]
+    last = {known.trial.origin: (known, known.outcome) for known in own if known.outcome}
+    return [_ensemble(study, *one) for one in last.values() if one[1].error_percent is not None]
 
 
 def _ensemble(study: StudyRecord, known: TrialRecord, outcome: Outcome) -> Ensemble:
     assert outcome.error_percent is not None
     runs = {str(run.trial.number): run.trial.of for run in study.phase(Phase.VERIFICATION)}
-    members = Counter(of for number in known.trial.notes[WEIGHTS] if (of := runs.get(number)) is not None)
+    members = Counter(of for number in known.trial.notes.get(WEIGHTS, {}) if (of := runs.get(number)) is not None)
     return Ensemble(
         label=f"ensemble: {known.trial.origin}",
         study=study.header,

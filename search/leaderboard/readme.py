@@ -7,7 +7,7 @@ What people write around it stays: only what stands between the two marker lines
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -30,16 +30,19 @@ _HEADERS = ("Study", "Space", "Engine", "Protocol", "Best test error %", "Machin
 _BETWEEN = re.compile(rf"(?s)^{re.escape(BEGIN)}$.*?^{re.escape(END)}$", re.MULTILINE)
 
 
-def page(board: Board, folder: Path, files: Mapping[str, Path], before: str | None) -> str | None:
+def page(
+    board: Board, folder: Path, *, files: Mapping[str, Path], beside: Sequence[Path], before: str | None
+) -> str | None:
     """Returns the page; None where there is one without the marker lines, which is somebody else's.
 
     Args:
         board: Of all the studies.
         folder: Where the page will stand.
         files: Each study's file, by the name that the board has for it.
+        beside: The board's other files.
         before: The page as it is, or None where there is none.
     """
-    made = "\n\n".join([BEGIN, _best(board), "### Reports", _reports(board, folder, files), _more(folder), END])
+    made = "\n\n".join([BEGIN, _best(board), "### Reports", _reports(board, folder, files), _all_rows(beside), END])
     if before is None:
         return made + "\n"
     return _BETWEEN.sub(lambda _: made, before, count=1) if _BETWEEN.search(before) else None
@@ -84,8 +87,7 @@ def _figure(ranked: list[Row]) -> str:
     return words.estimate(ranked[0].test) if ranked else ""
 
 
-def _more(folder: Path) -> str:
+def _all_rows(beside: Sequence[Path]) -> str:
     """Returns links to the other files of the board."""
-    names = sorted(path.name for path in folder.glob("leaderboard.*"))
-    links = ", ".join(f"[{name}]({quote(name)})" for name in names)
+    links = ", ".join(f"[{path.name}]({quote(path.name)})" for path in beside)
     return f"All rows: {links}."

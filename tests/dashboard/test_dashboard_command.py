@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from makers import complete, header, trial
 
@@ -120,8 +121,8 @@ def test_the_browser_changes_nothing(address: str, studies_dir: Path, method: st
 
 def test_only_this_machine_can_reach_it(address: str) -> None:
     port = int(address.rpartition(":")[2])
-    others = {found[4][0] for found in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)}
-    for other in (*(one for one in others if not one.startswith("127.0.0.1")), "127.0.0.2"):
+    known = [one.address for card in psutil.net_if_addrs().values() for one in card if one.family == socket.AF_INET]
+    for other in {*known, "127.0.0.2"} - {"127.0.0.1"}:
         with pytest.raises(OSError), socket.create_connection((other, port), timeout=2):
             pass
 

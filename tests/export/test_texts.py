@@ -64,6 +64,17 @@ def test_the_card_says_how_good_how_sure_against_what_and_how_to_make_it_again()
     assert tomllib.loads(toml)["fix"] == dict(make_order(TPE, "winner").row.config)
 
 
+def test_the_card_names_no_folder_of_the_machine() -> None:
+    of = dataclasses.replace(
+        records.header(),
+        command="python -m search run --space /home/amelia/mine.py",
+        space_source="/home/amelia/mine.py",
+    )
+    text = card(make_order(records.study(records.searched(0, records.outcome(0.5)), of=of), "0"))
+    assert "amelia" not in text
+    assert "python -m search run --space mine.py" in text
+
+
 def hostile() -> StudyRecord:
     judged = dataclasses.replace(records.protocol(), dataset=HOSTILE)
     of = dataclasses.replace(records.header(judged=judged), command=f"rm -rf ~ {HOSTILE}", space_source=HOSTILE)
