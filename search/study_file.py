@@ -18,7 +18,7 @@ from typing import Any
 
 from search.errors import UserError
 from search.privacy import LOCAL, published
-from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.record import WEIGHTS, StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Phase, Trial
 from search.typed import checked
 
@@ -118,6 +118,8 @@ def _header(document: dict[str, Any]) -> StudyHeader:
 def _trial_record(document: Mapping[str, Any]) -> TrialRecord:
     fields, outcome = dict(document["trial"]), document["outcome"]
     trial = Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields["rungs"])})
+    if trial.phase is Phase.ENSEMBLE and not isinstance(trial.notes.get(WEIGHTS), dict):
+        raise ValueError("an ensemble without weights")
     known = TrialRecord(
         trial=checked(trial),
         outcome=None if outcome is None else _outcome(outcome),
