@@ -29,6 +29,8 @@ from search.training.data import DatasetInfo, open_training
 from search.trial import Outcome, Phase, State, Trial
 
 SUFFIX = ".keras"
+OWN_MODULES = frozenset({"keras", "builtins"})
+"""Where the classes live that Keras can make by itself."""
 LOOKED_AT = 1000
 """Training images whose borders tell whether they are light on dark."""
 
@@ -142,7 +144,8 @@ def foreign_layers(file: Path) -> tuple[str, ...]:
     """Returns the names of classes in a ``.keras`` file that are not Keras's own, in the order of the alphabet."""
     with zipfile.ZipFile(file) as archive:
         document = json.loads(archive.read("config.json"))
-    return tuple(sorted({part["class_name"] for part in _parts(document) if part.get("registered_name")}))
+    modules = {part["class_name"]: part["module"] or "" for part in _parts(document) if "module" in part}
+    return tuple(sorted(name for name, module in modules.items() if module.partition(".")[0] not in OWN_MODULES))
 
 
 def _parts(document: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
