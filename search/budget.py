@@ -26,8 +26,9 @@ WARM_UP_SECONDS = 15.0
 """Time that workers take to import Keras, at most; verification that begins with a session waits for it."""
 PATIENCE_SECONDS = 20.0
 """Time a trial is given to stop at a step boundary; to start a new worker costs half of it."""
-LAST_SECONDS = 2.5
-"""The same once the time is over or somebody waits for the end, so that a deadline is kept to within 5 s."""
+LAST_SECONDS = 1.5
+"""The same once the time is over or somebody waits for the end, so that a deadline is kept to within 5 s; the reports
+take two of them."""
 
 
 def stopwatch(began: float | None = None) -> Callable[[], float]:

@@ -30,7 +30,7 @@ def test_a_notebook_gets_a_data_frame(tmp_path: Path, small_mnist: Path, cache_d
     assert len(frame) == 2
     assert set(frame["trial"]) == {0, 1}
     assert frame["test_error_percent"].notna().any()
-    names = ["leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.svg", "report.html"]
+    names = ["leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.svg", "report.html", "study.json.gz"]
     assert [path.name for path in study.reports] == names
     assert all(path.exists() for path in study.reports)
     assert not study.interrupted

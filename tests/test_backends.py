@@ -79,7 +79,7 @@ def test_a_search_with_jax_is_searched_verified_and_gone_on_with(
         assert done.returncode == 0, done.stderr
     record = read(Place(studies_dir=tmp_path / "studies"), "jax")
     assert [known.outcome.state for known in record.phase(Phase.SEARCH)] == [State.COMPLETE] * 3
-    for known in record.trials:
+    for known in (*record.phase(Phase.SEARCH), *record.phase(Phase.VERIFICATION)):
         environment = known.outcome.environment
         assert (environment["backend"], environment["threads"], environment["device"]) == ("jax", 1, "CPU")
         assert "jax" in environment["versions"]

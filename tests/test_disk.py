@@ -23,6 +23,7 @@ def test_files_are_counted_by_what_they_are_for(tmp_path: Path) -> None:
     assert found.parts == {
         "ledger": Part(files=1, bytes=100),
         "checkpoints": Part(files=2, bytes=30),
+        "predictions": Part(),
         "logs": Part(files=1, bytes=5),
         OTHER: Part(files=2, bytes=7),
     }

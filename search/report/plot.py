@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from search.comparison.curves import best_so_far
@@ -16,12 +17,14 @@ from search.leaderboard.board import Board
 from search.record import StudyRecord
 from search.report import palette
 from search.report.charts.chart import error_span, short, ticks
-from search.report.points import FLOOR, Point, Searched, searched
+from search.report.points import FLOOR, Point, Searched, first, searched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST = 600
+"""Trials that are drawn; the lines tell of all."""
 Panel = tuple[str, Sequence[Searched]]
 _RING = {"marker": "o", "s": 70, "facecolors": "none", "edgecolors": palette.INK}
 
@@ -56,7 +59,8 @@ def _draw(panels: Sequence[Panel], colours: Mapping[str, str]) -> Figure:
     for axes, (title, studies) in zip(figure.subplots(len(panels), 1, squeeze=False).flat, panels, strict=True):
         has_clock = all(point.minutes is not None for study in studies for point in study.points)
         for study in studies:
-            _study(axes, study, colours[palette.engine(study.header)], has_clock=has_clock)
+            shown = first(study, len(studies), MOST)
+            _study(axes, replace(study, points=shown), colours[palette.engine(study.header)], has_clock=has_clock)
         axes.set_xlabel("Minutes of search" if has_clock else "Epochs trained")
         _frame(axes, studies)
         if len(panels) > 1:

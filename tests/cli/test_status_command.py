@@ -18,7 +18,7 @@ from makers import complete, header, trial
 from search import coordinator
 from search.cli import ls, status
 from search.errors import FatalError, UserError
-from search.ledger import Ledger, NotBegunError
+from search.ledger import SCHEMA, Ledger, NotBegunError
 from search.storage import Place
 from search.trial import FOUND, Cause, EpochReport, Outcome, Phase, State
 
@@ -193,7 +193,7 @@ def test_no_line_is_wider_than_the_terminal(command, width: int, studies_dir: Pa
 def test_studies_are_listed_the_last_written_first_and_unreadable_ones_with_the_reason(studies_dir: Path) -> None:
     journal = (studies_dir / "hardy" / "ledger.journal").read_text(encoding="utf-8")
     for name, content in {
-        "newer": journal.replace("hardy", "newer").replace('"schema":3', '"schema":99'),
+        "newer": journal.replace("hardy", "newer").replace(f'"schema":{SCHEMA}', '"schema":99'),
         "damaged": "garbage\n" + journal.replace("hardy", "damaged"),
     }.items():
         (studies_dir / name).mkdir()

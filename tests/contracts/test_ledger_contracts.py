@@ -10,7 +10,7 @@ from ledger_contract import LedgerContract
 from makers import complete, header, trial
 
 from search.errors import FatalError, UserError
-from search.ledger import Ledger, read
+from search.ledger import SCHEMA, Ledger, read
 from search.storage import Place
 
 
@@ -80,8 +80,8 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_says_where(tmp_path: Path
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     place, path = _journal(tmp_path)
     text = path.read_text()
-    assert '"schema": 3' in text or '"schema":3' in text
-    path.write_text(text.replace('"schema": 3', '"schema": 99').replace('"schema":3', '"schema":99'))
+    assert f'"schema":{SCHEMA}' in text
+    path.write_text(text.replace(f'"schema":{SCHEMA}', '"schema":99'))
     with pytest.raises(UserError, match="newer version"):
         read(place, "study")
 

@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from search.leaderboard import words
 from search.leaderboard.board import top
+from search.leaderboard.verdict import verdict
 from search.report import page
 from search.training.data import find_test
 from tests.leaderboard import records as usual
@@ -243,3 +244,17 @@ def test_rows_of_two_sections_do_not_share_a_table() -> None:
     moved = dataclasses.replace(second, header=dataclasses.replace(second.header, protocol=other))
     reader = Reader(page.render(studies.board([first, moved]), [first, moved]))
     assert len([tag for tag, known in reader.tags if tag == "section" and "board" in (known.get("class") or "")]) == 2
+
+
+def test_of_many_sentences_the_first_stand_above_the_board_and_the_rest_can_be_opened() -> None:
+    first = studies.many(4)
+    known = [
+        dataclasses.replace(first, header=dataclasses.replace(first.header, name=f"study-{number}"))
+        for number in range(12)
+    ]
+    reader = Reader(page.render(studies.board(known), known))
+    (section,) = studies.board(known).sections
+    count = len(verdict(section))
+    assert f"{count - 8} more sentences" in reader.text
+    for sentence in verdict(section):
+        assert reader.text.replace("\N{MINUS SIGN}", "-").count(sentence) == 1

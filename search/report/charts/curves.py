@@ -44,7 +44,7 @@ def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
         if any(value(report) is not None for _, reports in shown for report in reports)
     }
     left_out = sum(map(len, curves)) - len(shown)
-    more = f" {left_out} trials further down the board are left out." if left_out else ""
+    more = f" {left_out:,} trials further down the board are left out." if left_out else ""
     caption = (
         "A line a search trial: bold where it was then verified on the test images, dashed for the baseline, faint "
         f"where it was stopped early.{more}"

@@ -50,10 +50,11 @@ def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
 
 def _caption(studies: Sequence[Searched]) -> str:
     high = _span(studies)[1]
-    above = sum(point.error_percent > high for study in studies for point in study.points)
-    cut = f" {above} of them lie above; a double click shows all." if above else ""
-    left_out = sum(len(study.points) - len(first(study, len(studies), MOST)) for study in studies)
-    more = f" {left_out} trials further down the board are left out." if left_out else ""
+    drawn = [point for study in studies for point in first(study, len(studies), MOST)]
+    above = sum(point.error_percent > high for point in drawn)
+    cut = f" {above:,} of them lie above; a double click shows all." if above else ""
+    left_out = sum(len(study.points) for study in studies) - len(drawn)
+    more = f" {left_out:,} trials further down the board are left out." if left_out else ""
     return (
         "Every search trial with a validation error, at the moment it ended. The line is the least error so far of the "
         f"trials that were trained in full; a circle marks those that were then verified on the test images.{cut}{more}"
