@@ -10,11 +10,12 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from search.errors import UserError
 from search.privacy import LOCAL, published
@@ -26,9 +27,12 @@ NAME = "study.json.gz"
 """What the file is called in a report's folder."""
 SCHEMA = "study/1"
 """The number rises when a key comes, or changes its name or its meaning."""
+MOST_DIGITS = 20
+"""Of a whole number; a seed has ten."""
 _GZIP = b"\x1f\x8b"
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
 _LOSSES = ("training_loss", "loss")
-_UNFIT = (AttributeError, KeyError, LookupError, TypeError, ValueError)
+_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def dumps(study: StudyRecord) -> bytes:
@@ -72,12 +76,24 @@ def loads(content: bytes, where: str) -> StudyRecord:
 
 def _document(content: bytes, where: str) -> dict[str, Any]:
     try:
-        document = json.loads(gzip.decompress(content) if content.startswith(_GZIP) else content)
+        text = gzip.decompress(content) if content.startswith(_GZIP) else content
+        document = json.loads(text, parse_int=_whole, parse_constant=_refuse)
+        if _HALVES.search(text):
+            json.dumps(document, ensure_ascii=False).encode()  # half of a character could not be written again
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise _damaged(where, str(error) or type(error).__name__) from error
     if not isinstance(document, dict):
         raise _damaged(where, "it holds no JSON object")
     return document
+
+
+def _whole(digits: str) -> int:
+    """Returns a whole number, of a size that a figure can be computed from."""
+    return int(digits) if len(digits) < MOST_DIGITS else _refuse(digits)
+
+
+def _refuse(number: str) -> NoReturn:
+    raise ValueError(f"{number[:MOST_DIGITS]} is no number of a study")
 
 
 def _check_schema(schema: object, where: str) -> None:

@@ -108,16 +108,20 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
 
 
+ODD = (None, "text", "\ud800", -1, 1.5, 1e308, 10**400, math.nan, True, [], {}, [None], {"a": None}, "drop")
 PLACES = [place for place in places(DOCUMENT) if place]
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from(PLACES), st.sampled_from([None, "text", -1, 1.5, True, [], {}, [None], {"a": None}, "drop"]))
+@given(st.sampled_from(PLACES), st.sampled_from(ODD))
 @example(("trials", 0, "outcome", "error_percent"), "text")
 @example(("trials", 0, "outcome", "history", 0, "seconds"), [])
 @example(("trials", 0, "trial", "phase"), "nothing")
 @example(("header", "name"), None)
 @example(("header", "space", "parameters"), {})
+@example(("trials", 0, "trial", "config", "width"), "\ud800")
+@example(("trials", 0, "trial", "seed"), 10**400)
+@example(("trials", 5, "trial", "notes", "weights"), None)
 def test_a_document_with_one_value_changed_is_refused_or_gives_a_board(place: tuple[Any, ...], value: Any) -> None:
     from search.leaderboard.formats import FORMATS
     from search.leaderboard.rows import compute
@@ -135,4 +139,4 @@ def test_a_document_with_one_value_changed_is_refused_or_gives_a_board(place: tu
     except UserError:
         return
     for form in FORMATS.values():
-        assert form(compute([study]))
+        assert form(compute([study])).encode()
