@@ -369,7 +369,8 @@ def test_readers_disturb_no_session_and_killed_ones_leave_nothing(
         assert session.returncode == 0, said
     assert boards >= 2
     assert len(completed(recorded(tmp_path))) == 4
-    assert {path.name for path in journal(tmp_path).parent.iterdir()} == {"ledger.journal", "lock", "logs", "predictions"}
+    left = {path.name for path in journal(tmp_path).parent.iterdir()}
+    assert left == {"ledger.journal", "lock", "logs", "predictions"}
 
 
 def test_what_a_killed_coordinator_left_locked_does_not_hold_up_the_next(
