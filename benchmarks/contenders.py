@@ -28,11 +28,11 @@ from runs import Run, keep, load, path_of
 from search import seeds
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
-from search.ledger import read_studies
-from search.record import StudyRecord
+from search.records.ledger import read_studies
+from search.records.record import StudyRecord
+from search.study.verification import finalists
 from search.training.runtime import machine, versions
 from search.trial import Phase, Trial
-from search.verification import finalists
 
 ROOT = Path(__file__).parents[1]
 EPOCHS, REPLICATES, WORKERS = 10, 3, 2

@@ -24,12 +24,12 @@ import keras_tuner
 import optuna
 from common import table
 
-from search.distributions import distributions
 from search.engines.base import START_UP_TRIALS, replay
 from search.engines.keras_tuner_engine import hyperparameters
 from search.engines.optuna_engine import SAMPLERS, _suggest
 from search.engines.registry import choose_engine, engine_names, make_engine
-from search.record import TrialRecord
+from search.records.distributions import distributions
+from search.records.record import TrialRecord
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import Space, load
 

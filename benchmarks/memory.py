@@ -23,12 +23,12 @@ from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.local import LocalExecutor
-from search.ledger import Ledger, now
-from search.progress import Progress
-from search.record import StudyHeader
-from search.sources import Limits, SearchSource
-from search.storage import Place
-from search.study import Crew, drive
+from search.records.ledger import Ledger, now
+from search.records.record import StudyHeader
+from search.records.storage import Place
+from search.session.progress import Progress
+from search.study.loop import Crew, drive
+from search.study.sources import Limits, SearchSource
 from search.trial import Outcome, Trial
 from spaces import registry
 

@@ -14,10 +14,10 @@ from statistics import median
 
 from common import table
 
-from search.ledger import Ledger, now
 from search.protocol import EvaluationProtocol, Split
-from search.record import StudyHeader
-from search.storage import Place
+from search.records.ledger import Ledger, now
+from search.records.record import StudyHeader
+from search.records.storage import Place
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
 

@@ -30,13 +30,13 @@ from common import table
 from search.engines.registry import choose_engine, make_engine
 from search.execution.base import Event, Executor, Key
 from search.execution.virtual import Course, Step, VirtualExecutor
-from search.ledger import Ledger, now
-from search.progress import Progress
 from search.protocol import EvaluationProtocol, Split
-from search.record import StudyHeader
-from search.sources import Limits, SearchSource
-from search.storage import Place
-from search.study import Crew, drive
+from search.records.ledger import Ledger, now
+from search.records.record import StudyHeader
+from search.records.storage import Place
+from search.session.progress import Progress
+from search.study.loop import Crew, drive
+from search.study.sources import Limits, SearchSource
 from search.trial import Cause, Trial
 from spaces import registry
 

@@ -15,15 +15,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from search import study_file
-from search.failures import Failure, Fallen
 from search.leaderboard import columns, render_json
 from search.leaderboard.board import Board, Ensemble, Replicate, Section, Selection, Step
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Interval
-from search.privacy import LOCAL
 from search.protocol import EvaluationProtocol
-from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.records import study_file
+from search.records.failures import Failure, Fallen
+from search.records.privacy import LOCAL
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Proposal, Trial
 from spaces.domains import Choice, Float, Int, Value, When
 from spaces.space import Recipe, Space

@@ -15,18 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search import ensembles, publishing
 from search.leaderboard.rows import compute
-from search.ledger import read
-from search.planning import NO_ENGINE, Plan, make_plan
-from search.progress import Progress, Several
-from search.record import StudyRecord
-from search.session import Session, is_verified, open_session
-from search.settings import from_mapping
-from search.storage import Place
-from search.tensorboard import TensorBoard
+from search.records.ledger import read
+from search.records.record import StudyRecord
+from search.records.storage import Place
+from search.session import publishing
+from search.session.planning import NO_ENGINE, Plan, make_plan
+from search.session.progress import Progress, Several
+from search.session.run import Session, is_verified, open_session
+from search.session.settings import from_mapping
+from search.session.tensorboard import TensorBoard
+from search.study import ensembles
+from search.study.verification import repetitions, replicas
 from search.trial import Trial
-from search.verification import repetitions, replicas
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from search.protocol import EvaluationProtocol, Split
-from search.record import StudyHeader
+from search.records.record import StudyHeader
 from search.trial import BASELINE, EpochReport, Outcome, State, Trial
 from spaces import Choice, Float, Int, Recipe, Space, When
 

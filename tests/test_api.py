@@ -54,8 +54,8 @@ def test_the_baseline_command_repeats_and_judges(tmp_path: Path, small_mnist: Pa
     assert "There is no published figure" in done.stdout
     (report,) = (tmp_path / "reports" / "baselines").glob("*/leaderboard.md")
     assert "tutorial protocol" in report.read_text()
-    from search.ledger import read
-    from search.storage import Place
+    from search.records.ledger import read
+    from search.records.storage import Place
 
     (name,) = Place(studies_dir=tmp_path / "studies").names()
     record = read(Place(studies_dir=tmp_path / "studies"), name)

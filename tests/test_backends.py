@@ -12,9 +12,9 @@ import pytest
 
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
-from search.ledger import read
 from search.protocol import EvaluationProtocol, Split
-from search.storage import Place
+from search.records.ledger import read
+from search.records.storage import Place
 from search.training.data import prepare
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task

@@ -10,12 +10,12 @@ from doubles import Curve, InstantExecutor
 from makers import TINY, header
 
 from search.engines.optuna_engine import OptunaEngine
-from search.ledger import Ledger
-from search.progress import Progress
-from search.record import StudyRecord
-from search.sources import Limits, SearchSource, reclaim, settled
-from search.storage import Place
-from search.study import Crew, drive
+from search.records.ledger import Ledger
+from search.records.record import StudyRecord
+from search.records.storage import Place
+from search.session.progress import Progress
+from search.study.loop import Crew, drive
+from search.study.sources import Limits, SearchSource, reclaim, settled
 from search.trial import BASELINE, Cause, State, Trial
 
 EPOCHS = 4

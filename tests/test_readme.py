@@ -27,7 +27,7 @@ def test_a_command_of_the_readme_is_understood(line: str) -> None:
     parsed = command.make_context(name, words)
     if name == "run":
         from search.cli.options import gather
-        from search.settings import from_mapping
+        from search.session.settings import from_mapping
 
         given = {key: value for key, value in parsed.params.items() if key not in ("config", "extra")}
         for flag in ("dry_run", "quiet", "as_json"):

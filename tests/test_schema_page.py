@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from makers import complete, header, trial
 
-from search import study_file
 from search.leaderboard.formats import FORMATS
 from search.leaderboard.rows import compute
-from search.record import StudyRecord, TrialRecord
+from search.records import study_file
+from search.records.record import StudyRecord, TrialRecord
 from search.trial import EpochReport
 from spaces import registry
 from tests.leaderboard import records

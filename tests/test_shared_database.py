@@ -10,8 +10,8 @@ import pytest
 from makers import header, trial
 
 from search.errors import FatalError, UserError
-from search.ledger import Ledger, read
-from search.storage import Place
+from search.records.ledger import Ledger, read
+from search.records.storage import Place
 from search.trial import Phase
 
 
@@ -36,7 +36,7 @@ def test_a_study_of_a_killed_process_of_this_machine_is_taken_up_at_once(tmp_pat
         "from pathlib import Path\n"
         "from makers import header, trial\n"
         "from test_shared_database import place\n"
-        "from search.ledger import Ledger\n"
+        "from search.records.ledger import Ledger\n"
         "ledger = Ledger.open(place(Path(sys.argv[1]), 'one'), header())\n"
         "ledger.begin(trial(0))\n"
         "os._exit(1)\n"

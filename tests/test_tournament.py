@@ -13,10 +13,10 @@ from filelock import FileLock
 
 from search.errors import UserError
 from search.execution.base import Event
-from search.progress import Progress
-from search.record import COPIED_FROM, StudyRecord
-from search.settings import from_mapping
-from search.sources import settled
+from search.records.record import COPIED_FROM, StudyRecord
+from search.session.progress import Progress
+from search.session.settings import from_mapping
+from search.study.sources import settled
 from search.tournament.plan import Bout, Tournament, choose, make_tournament, repeat_seed
 from search.tournament.run import run
 from search.tournament.store import RULES, compare, read_rules, records

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
-from search.ledger import Ledger
 from search.protocol import EvaluationProtocol, Split
-from search.record import StudyHeader
-from search.storage import Place
+from search.records.ledger import Ledger
+from search.records.record import StudyHeader
+from search.records.storage import Place
 from search.training.data import prepare
 from search.training.runtime import Device, Runtime
 from search.training.task import Task

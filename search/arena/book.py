@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from search.arena.play import Trace
 from search.errors import FatalError, UserError
-from search.record import differing, flat
+from search.records.record import differing, flat
 
 SCHEMA = "games/1"
 

@@ -17,12 +17,12 @@ from search.engines.base import Engine
 from search.engines.registry import EngineChoice, make_engine
 from search.errors import UserError
 from search.execution.virtual import Course, Step, VirtualExecutor
-from search.ledger import Ledger, now
 from search.protocol import EvaluationProtocol, Split
-from search.record import StudyHeader
-from search.sources import Limits, SearchSource
-from search.storage import Place
-from search.study import Crew, drive
+from search.records.ledger import Ledger, now
+from search.records.record import StudyHeader
+from search.records.storage import Place
+from search.study.loop import Crew, drive
+from search.study.sources import Limits, SearchSource
 from search.trial import EpochReport, Outcome, Proposal, State, Trial
 
 EPOCHS = 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from search.arena.results import Result, compute
 from search.arena.tournament import Progress, Tournament, hold
-from search.planning import command_line
+from search.session.planning import command_line
 
 
 def run_arena(tournament: Tournament, folder: Path, *, processes: int = 1, progress: Progress | None = None) -> Result:

@@ -9,7 +9,7 @@ import click
 from search.cli.options import gather, setting_options
 
 if TYPE_CHECKING:
-    from search.record import StudyHeader
+    from search.records.record import StudyHeader
 
 TUTORIAL_EPOCHS = 10
 OPTIONS = (

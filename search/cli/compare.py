@@ -103,7 +103,7 @@ def command(form: str, report_only: bool, quiet: bool, **given: Any) -> None:  #
 
 def plan(given: Mapping[str, Any]) -> Tournament:
     """Returns the tournament that the options ask for."""
-    from search.settings import from_mapping, parse_duration
+    from search.session.settings import from_mapping, parse_duration
     from search.tournament.plan import make_tournament
 
     shared = gather({name: given[name] for name in OPTIONS}, extra=given["extra"], command="compare")
@@ -120,8 +120,8 @@ def play(tournament: Tournament, *, quiet: bool) -> bool:
     """Runs the tournament; returns whether it was interrupted."""
     from search.cli.compare_display import BoutDisplay, describe
     from search.cli.display import describe_measuring
-    from search.packing import Watch
-    from search.progress import Progress
+    from search.session.packing import Watch
+    from search.session.progress import Progress
     from search.tournament.plan import pack_all
     from search.tournament.run import run
 

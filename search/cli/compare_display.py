@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from search.budget import Budget
 from search.cli.display import describe_end
 from search.cli.tally import Tally, clock
 from search.leaderboard.words import duration
-from search.planning import Plan
-from search.progress import Progress
-from search.record import StudyRecord
+from search.records.record import StudyRecord
+from search.session.planning import Plan
+from search.session.progress import Progress
+from search.study.budget import Budget
 from search.tournament.plan import Bout, Tournament
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 

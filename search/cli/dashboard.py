@@ -25,9 +25,9 @@ def command(study: str | None, port: int, opens: bool, **given: Any) -> None:  #
     import importlib.util
     import webbrowser
 
-    from search.catalog import locate
     from search.errors import missing_extra
-    from search.inspection import latest
+    from search.records.catalog import locate
+    from search.records.inspection import latest
 
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise missing_extra("The dashboard", "dashboard")

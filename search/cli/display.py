@@ -16,18 +16,18 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from search.budget import Budget
 from search.cli.tally import Tally, clock
 from search.execution.packing import Layout
 from search.leaderboard.board import Board
 from search.leaderboard.formats import FORMATS
-from search.planning import NO_ENGINE, Plan
-from search.progress import Progress
 from search.protocol import ProtocolName
-from search.record import StudyRecord
-from search.retries import is_retried
-from search.session import is_verified
-from search.sources import settled
+from search.records.record import StudyRecord
+from search.session.planning import NO_ENGINE, Plan
+from search.session.progress import Progress
+from search.session.run import is_verified
+from search.study.budget import Budget
+from search.study.retries import is_retried
+from search.study.sources import settled
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 

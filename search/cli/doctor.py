@@ -48,7 +48,7 @@ def command(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - values of th
 
     from search.doctor.checks import CHECKS, examine, to_mend, would_run
     from search.doctor.subject import open_subject
-    from search.settings import from_mapping
+    from search.session.settings import from_mapping
 
     began = time.monotonic()
     findings: dict[str, Finding] = {}

@@ -14,14 +14,14 @@ from search.cli.tally import clock
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
-from search.ledger import recorded
-from search.packing import Watch, pack
-from search.planning import Plan
-from search.record import StudyRecord
-from search.session import is_verified
-from search.sources import settled
+from search.records.ledger import recorded
+from search.records.record import StudyRecord
+from search.session.packing import Watch, pack
+from search.session.planning import Plan
+from search.session.run import is_verified
+from search.study.sources import settled
+from search.study.verification import ALL_OVER_TRAINING_SHARE
 from search.trial import BASELINE, Outcome, Phase, State, Trial
-from search.verification import ALL_OVER_TRAINING_SHARE
 
 
 def describe(plan: Plan) -> str:

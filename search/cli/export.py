@@ -42,9 +42,9 @@ def command(study: str, row: str, form: str, out: Path | None, seed: int | None,
 
     A model is trained on all training images, with the row's first recorded seed; its test error is told as recorded.
     """
-    from search.catalog import one
     from search.cli.training_bar import announce
     from search.export.order import make_order
+    from search.records.catalog import one
 
     score, quiet = given.pop("score"), given.pop("quiet")
     means, rest = means_of(given)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from search.leaderboard.board import Board
-    from search.record import StudyRecord
+    from search.records.record import StudyRecord
 
 HTML = "html"
 """The one format that is made from the records and not from the board alone."""
@@ -54,11 +54,11 @@ def command(
     STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders; a
     study given twice, or an earlier copy of it, counts once.
     """
-    from search.catalog import find
     from search.leaderboard import board as values
     from search.leaderboard.files import write
     from search.leaderboard.rows import compute
-    from search.merging import merge
+    from search.records.catalog import find
+    from search.records.merging import merge
 
     if is_opened and form not in ("table", HTML):
         raise click.UsageError("--open shows the page, so it goes with --format html alone.")

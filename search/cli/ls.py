@@ -9,7 +9,7 @@ import click
 from search.cli.options import place_of, setting_options
 
 if TYPE_CHECKING:
-    from search.inspection import Status
+    from search.records.inspection import Status
 
 FIGURES = ("Trials", "Failed", "Val.\nerror %", "Test\nruns", "Written", "Disk")
 """The columns beside the study's name."""
@@ -28,7 +28,7 @@ def command(as_json: bool, **given: Any) -> None:  # noqa: ANN401
     import json
 
     from search.cli.status_json import brief
-    from search.inspection import START, inspect_all, where
+    from search.records.inspection import START, inspect_all, where
 
     place = place_of(given)
     found = inspect_all(place)
@@ -69,7 +69,7 @@ def _text(found: list[Status]) -> str:
 
 def _what(status: Status) -> str:
     """Returns what a study searches, and by whose proposals: "cnn on mnist, optuna:tpe"."""
-    from search.planning import NO_ENGINE
+    from search.session.planning import NO_ENGINE
 
     if status.overview is None:
         return "cannot be read" if status.problem else "starting"

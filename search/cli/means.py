@@ -9,7 +9,7 @@ import click
 from search.cli.options import Command, completer
 
 if TYPE_CHECKING:
-    from search.restoring import Means
+    from search.reproduction.restoring import Means
 
 _OPTIONS = (
     click.option(
@@ -34,7 +34,7 @@ def means_options(command: Command) -> Command:
 
 def means_of(given: dict[str, Any]) -> tuple[Means, dict[str, Any]]:
     """Returns the means, and the other options that were given."""
-    from search.restoring import Means
+    from search.reproduction.restoring import Means
 
     names = ("dataset", "space", "cache_dir", "backend", "devices", "threads")
     return Means(**{name: given[name] for name in names}), {k: v for k, v in given.items() if k not in names}

@@ -24,9 +24,9 @@ def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **given
     study given twice, or an earlier copy of it, counts once. The folder then holds the board in every format, each
     study's own file, and README.md with the best rows; what you write around them there is kept.
     """
-    from search.catalog import find
-    from search.merging import merge
-    from search.publishing import joint
+    from search.records.catalog import find
+    from search.records.merging import merge
+    from search.session.publishing import joint
 
     merged = merge(find(studies, place_of(given)))
     written = joint(merged, out, cache_dir)

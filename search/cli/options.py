@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.errors import UserError, unknown_name
-from search.settings import Settings, from_file, from_mapping, parse_pair
+from search.session.settings import Settings, from_file, from_mapping, parse_pair
 
 if TYPE_CHECKING:
-    from search.storage import Place
+    from search.records.storage import Place
 
 Command = Callable[..., Any]
 
@@ -65,7 +65,7 @@ def completer(option: str) -> Callable[[click.Context, click.Parameter, str], li
 
 def place_of(given: Mapping[str, Any]) -> Place:
     """Returns where studies are kept, from the options ``--studies-dir`` and ``--storage``."""
-    from search.storage import Place
+    from search.records.storage import Place
 
     settings = from_mapping(gather(given))
     return Place(studies_dir=Path(settings.studies_dir), storage=settings.storage)

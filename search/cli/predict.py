@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from search.predict import Predictions
+    from search.export.predict import Predictions
 
 UNREADABLE = 2
 """Exit code where a file could not be read; what is said of the others is printed all the same."""
@@ -32,8 +32,8 @@ def command(model: Path, images: tuple[Path, ...], style: str | None, form: str 
     Any format and size; dark on light or light on dark, which the border decides; colours for a model of colour images.
     An image that already has the model's size is taken as it is. Exit code 2 where one cannot be read.
     """
+    from search.export.predict import predict
     from search.leaderboard import words
-    from search.predict import predict
 
     said = predict(model, images, style=style)
     if text := _FORMS[form or "table"](said):

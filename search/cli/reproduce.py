@@ -39,10 +39,10 @@ def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_j
     """
     import json
 
-    from search.catalog import one
     from search.cli.reproduce_view import document, text
     from search.cli.training_bar import announce, training_bar
-    from search.reproduce import Agreement, find, reproduce
+    from search.records.catalog import one
+    from search.reproduction.reproduce import Agreement, find, reproduce
 
     means, rest = means_of(given)
     record = one(study, place_of(rest))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from search.environments import Change
 from search.leaderboard import words
-from search.reproduce import Agreement, Repeat, Target
+from search.reproduction.environments import Change
+from search.reproduction.reproduce import Agreement, Repeat, Target
 from search.trial import Outcome, Phase, State
 
 SCHEMA = "reproduce/1"

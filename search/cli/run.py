@@ -38,8 +38,8 @@ def command(
     from search import api
     from search.cli.display import board_line, choose
     from search.leaderboard.formats import FORMATS
-    from search.planning import make_plan
-    from search.settings import from_mapping
+    from search.session.planning import make_plan
+    from search.session.settings import from_mapping
 
     plan = make_plan(from_mapping(gather(given, config=config, extra=extra)))
     if dry_run:

@@ -12,7 +12,7 @@ import click
 
 from search.engines.differences import differences
 from search.errors import UserError
-from search.settings import parse_pair
+from search.session.settings import parse_pair
 from spaces.domains import Domain
 from spaces.narrowing import narrow
 from spaces.registry import SPACES, SpaceError, load

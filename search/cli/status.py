@@ -9,7 +9,7 @@ import click
 from search.cli.options import completer, place_of, setting_options
 
 if TYPE_CHECKING:
-    from search.storage import Place
+    from search.records.storage import Place
 
 WATCH_SECONDS = 5.0
 """Time between two looks; a running study writes its account of time as often."""
@@ -29,10 +29,10 @@ def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **g
     """
     import json
 
-    from search.catalog import locate
     from search.cli.status_json import full
     from search.cli.status_view import text
-    from search.inspection import inspect, latest
+    from search.records.catalog import locate
+    from search.records.inspection import inspect, latest
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other.")
@@ -54,7 +54,7 @@ def _watch(place: Place, name: str, *, tracebacks: bool) -> None:
     from rich.live import Live
 
     from search.cli.status_view import text, view
-    from search.inspection import inspect
+    from search.records.inspection import inspect
 
     console, status = Console(highlight=False), inspect(place, name)
     live = Live(view(status, tracebacks=tracebacks), console=console, auto_refresh=False)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from search.inspection import Status
 from search.leaderboard.render_json import failure
-from search.overview import Begun, Overview
+from search.records.inspection import Status
+from search.records.overview import Begun, Overview
 
 SCHEMA = "status/1"
 

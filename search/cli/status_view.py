@@ -14,11 +14,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.inspection import Status
 from search.leaderboard import causes, words
 from search.leaderboard.render_text import causes_table
-from search.overview import Begun, Overview, Tested
-from search.planning import NO_ENGINE
+from search.records.inspection import Status
+from search.records.overview import Begun, Overview, Tested
+from search.session.planning import NO_ENGINE
 from search.trial import BASELINE, Phase, State, Trial
 
 PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scoring"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from search.budget import Budget
 from search.cli.eta import Pace
-from search.planning import NO_ENGINE, Plan
-from search.record import StudyRecord
-from search.sources import settled
+from search.records.record import StudyRecord
+from search.session.planning import NO_ENGINE, Plan
+from search.study.budget import Budget
+from search.study.sources import settled
+from search.study.verification import ALL_OVER_TRAINING_SHARE
 from search.trial import BASELINE, FOUND, EpochReport, Outcome, Phase, State, Trial
-from search.verification import ALL_OVER_TRAINING_SHARE
 
 
 class Tally:

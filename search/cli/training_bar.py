@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from search.execution.base import Key
-    from search.retraining import Hear
+    from search.reproduction.retraining import Hear
     from search.trial import EpochReport, Trial
 
 

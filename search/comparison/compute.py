@@ -20,7 +20,7 @@ from search.comparison.results import Comparison, Entrant, Pair, Run
 from search.comparison.rules import Entry, Rules
 from search.leaderboard.board import UNFINISHED
 from search.leaderboard.statistics import Difference, estimate, paired_difference
-from search.record import COPIED_FROM, StudyRecord, TrialRecord
+from search.records.record import COPIED_FROM, StudyRecord, TrialRecord
 from search.trial import BASELINE, Phase, State
 
 _OF_ONE_RUN = frozenset({"host", "pid", COPIED_FROM})

@@ -13,7 +13,7 @@ from math import inf
 
 import numpy as np
 
-from search.record import StudyRecord
+from search.records.record import StudyRecord
 from search.trial import Outcome, Phase, State
 
 

@@ -12,7 +12,7 @@ from search.comparison.results import Comparison
 from search.comparison.verdict import terms, verdict
 from search.leaderboard import words
 from search.leaderboard.render_markdown import escape
-from search.record import flat
+from search.records.record import flat
 
 PICTURE = "comparison.svg"
 WIDE = 1000

@@ -10,7 +10,7 @@ from typing import Any
 from search.comparison.curves import Point
 from search.comparison.rules import Rules
 from search.leaderboard.statistics import Difference, Estimate
-from search.record import StudyHeader
+from search.records.record import StudyHeader
 from search.trial import BASELINE, Config
 
 ALPHA = 0.05

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from search.record import StudyRecord, flat
+from search.records.record import StudyRecord, flat
 
 _WORDS = frozenset({"doc", "unit", "source"})
 """What may be reworded without making another tournament, as with studies."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 
-from search.ledger import HEADER, OUTCOME, SPENT, TRIAL
+from search.records.ledger import HEADER, OUTCOME, SPENT, TRIAL
 from search.trial import Phase
 
 

@@ -14,8 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from search.dashboard.read_only import REFUSAL, ReadOnlyStorage
 from search.errors import UserError
-from search.ledger import read
-from search.storage import Place, read_storage
+from search.records.ledger import read
+from search.records.storage import Place, read_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

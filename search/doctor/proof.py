@@ -22,9 +22,9 @@ from search.engines.registry import choose_engine, make_engine
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import LocalExecutor
-from search.packing import remembered
-from search.planning import make_plan, make_runtime
 from search.protocol import EvaluationProtocol, ProtocolName, Split
+from search.session.packing import remembered
+from search.session.planning import make_plan, make_runtime
 from search.training.data import DatasetInfo, open_training
 from search.training.hashes import file_sha256
 from search.training.task import Task

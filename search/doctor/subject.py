@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from search.doctor.finding import last_lines
 from search.errors import FatalError, UserError, unknown_name
-from search.settings import Settings
+from search.session.settings import Settings
 from spaces import registry
 from spaces.space import Space
 

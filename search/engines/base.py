@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from search.record import TrialRecord
+from search.records.record import TrialRecord
 from search.trial import EpochReport, Outcome, Proposal
 
 START_UP_TRIALS = 5

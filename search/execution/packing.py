@@ -1,6 +1,6 @@
 """How trials are packed onto a machine: how many at a time, with how many threads each, and why so.
 
-Pure decisions over measured numbers; ``search.execution.probe`` measures them, ``search.packing`` asks for it.
+Pure decisions over measured numbers; ``search.execution.probe`` measures them, ``search.session.packing`` asks for it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ import numpy as np
 
 from search.errors import UserError
 from search.execution.virtual import Course, Step
-from search.record import StudyRecord
+from search.records.record import StudyRecord
 from search.trial import Config, EpochReport, Outcome, Phase, State, Trial, identity
 from spaces.domains import Choice, Domain, Value
 from spaces.space import Space

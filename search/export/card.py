@@ -11,8 +11,8 @@ from search.leaderboard.board import Row
 from search.leaderboard.config_file import toml
 from search.leaderboard.reference import tutorial_error_percent
 from search.leaderboard.render_markdown import escape
-from search.privacy import published
-from search.record import StudyHeader
+from search.records.privacy import published
+from search.records.record import StudyHeader
 
 OURS = "python -m search "
 

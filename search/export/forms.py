@@ -9,7 +9,7 @@ from search.export.order import Order
 from search.export.sayings import figures, title
 from search.export.script import script
 from search.leaderboard.config_file import toml
-from search.restoring import dataset_of
+from search.reproduction.restoring import dataset_of
 
 
 def _config(order: Order) -> str:

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from search import provenance
 from search.errors import FatalError, UserError
 from search.export.order import Order
 from search.export.sayings import recorded
 from search.leaderboard import words
-from search.restoring import restore_task
-from search.retraining import Hear, retrain
+from search.reproduction.restoring import restore_task
+from search.reproduction.retraining import Hear, retrain
+from search.training import provenance
 from search.training.data import DatasetInfo, open_training
 from search.trial import Outcome, Phase, State, Trial
 

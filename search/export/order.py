@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from search.errors import UserError
 from search.leaderboard.board import Row
 from search.leaderboard.picking import pick
-from search.record import StudyRecord, TrialRecord
-from search.restoring import Means
+from search.records.record import StudyRecord, TrialRecord
+from search.reproduction.restoring import Means
 from search.trial import Phase
 
 

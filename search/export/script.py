@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from search.export.order import Order
 from search.export.sayings import figures, of_seed, title
 from search.leaderboard import words
-from search.restoring import find_dataset, find_space
+from search.reproduction.restoring import find_dataset, find_space
 from search.training.data import DatasetInfo
 from search.training.script_parts import ScriptParts, script_parts
 from search.training.sources import MNIST_SHA256

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from search.failures import Failure
 from search.leaderboard.reference import Reference
 from search.leaderboard.runs import Runs
 from search.leaderboard.statistics import Difference, Estimate, Interval
 from search.protocol import EvaluationProtocol
-from search.record import StudyHeader
+from search.records.failures import Failure
+from search.records.record import StudyHeader
 from search.trial import BASELINE, Cause, Config, State
 
 UNFINISHED = "unfinished"

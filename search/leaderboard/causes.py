@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search.failures import Failure, Fallen
 from search.leaderboard import words
+from search.records.failures import Failure, Fallen
 from search.trial import Phase
 
 TITLE = "Failed and interrupted"

@@ -13,7 +13,7 @@ from typing import Any
 from search.leaderboard import provenance
 from search.leaderboard.board import UNFINISHED, Board, Row
 from search.leaderboard.statistics import Interval
-from search.record import flat
+from search.records.record import flat
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-from search.record import StudyHeader
+from search.records.record import StudyHeader
 from search.trial import Config
 
 

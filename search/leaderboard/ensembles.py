@@ -10,7 +10,7 @@ from collections import Counter
 
 from search.leaderboard.board import Ensemble
 from search.leaderboard.statistics import CONFIDENCE, Interval
-from search.record import WEIGHTS, StudyRecord, TrialRecord
+from search.records.record import WEIGHTS, StudyRecord, TrialRecord
 from search.trial import Outcome, Phase
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from search.errors import UserError
 from search.leaderboard.board import Row
 from search.leaderboard.rows import compute
-from search.record import StudyRecord
+from search.records.record import StudyRecord
 from search.trial import Phase
 
 WINNER, BASELINE = "winner", "baseline"

@@ -6,7 +6,7 @@ Words for the renderers; no output format. Hosts are not named: a processor says
 from __future__ import annotations
 
 from search.leaderboard.board import Row
-from search.record import StudyHeader
+from search.records.record import StudyHeader
 
 PACKAGE = "keras-image-search"
 NO_ENGINE = "none"

@@ -1,7 +1,7 @@
 """A page for a folder of reports: the best rows of their board, and a line a study with a link to its own report.
 
 What people write around it stays: only what stands between the two marker lines is made anew. Called by
-``search.publishing``; writes nothing itself.
+``search.session.publishing``; writes nothing itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from search.leaderboard import provenance, words
 from search.leaderboard.board import Board, Row, Section, top
 from search.leaderboard.formats import FORMATS
 from search.leaderboard.render_markdown import escape
-from search.record import StudyHeader
+from search.records.record import StudyHeader
 
 NAME = "README.md"
 BEGIN = "<!-- board: what stands between these two lines is made by python -m search merge -->"

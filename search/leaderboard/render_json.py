@@ -29,11 +29,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from search.failures import Failure
 from search.leaderboard import columns
 from search.leaderboard.board import Board, Ensemble, Section
 from search.leaderboard.verdict import verdict
-from search.record import StudyHeader
+from search.records.failures import Failure
+from search.records.record import StudyHeader
 
 SCHEMA = "leaderboard/3"
 

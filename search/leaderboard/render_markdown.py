@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from search.failures import Failure
 from search.leaderboard import causes, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.config_file import toml
 from search.leaderboard.details import are_telling, details
 from search.leaderboard.verdict import verdict
-from search.record import flat
+from search.records.failures import Failure
+from search.records.record import flat
 
 _RUNS = tables.Column(
     "Test error % by seed",

@@ -14,12 +14,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.failures import Failure
 from search.leaderboard import causes, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.details import SPARE, WORDY, details
 from search.leaderboard.reference import Reference
 from search.leaderboard.verdict import verdict
+from search.records.failures import Failure
 
 STUDY_ROOM = 20
 """Characters of a line that the studies' names take where there are several."""

@@ -15,7 +15,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from search.failures import failures
 from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section, Step
 from search.leaderboard.ensembles import ensembles
 from search.leaderboard.ranking import STATES, rank
@@ -23,7 +22,8 @@ from search.leaderboard.reference import references, tutorial_error_percent
 from search.leaderboard.runs import difference, estimate
 from search.leaderboard.selection import selection
 from search.protocol import ProtocolName
-from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.failures import failures
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import Outcome, Phase, State, identity
 
 REPRODUCED = "baseline (tutorial protocol)"

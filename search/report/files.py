@@ -14,7 +14,7 @@ from search.leaderboard import files
 from search.leaderboard.board import Board
 from search.leaderboard.files import write
 from search.leaderboard.render_markdown import PICTURE
-from search.record import StudyRecord
+from search.records.record import StudyRecord
 from search.report import page, plot
 from search.training.data import Images, find_test
 

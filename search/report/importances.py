@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import optuna
 
-from search.distributions import distributions
+from search.records.distributions import distributions
 from search.report.points import Searched
 
 FEWEST = 10

@@ -20,11 +20,11 @@ from typing import Any
 
 import jinja2
 
-from search.failures import Failure
 from search.leaderboard import causes, provenance, tables, words
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.verdict import verdict
-from search.record import StudyHeader, StudyRecord, flat
+from search.records.failures import Failure
+from search.records.record import StudyHeader, StudyRecord, flat
 from search.report import lines, palette
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
 from search.report.charts.chart import Chart

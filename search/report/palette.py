@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from search.leaderboard.board import Board
-from search.record import StudyHeader
+from search.records.record import StudyHeader
 
 SERIES: Mapping[str, str] = MappingProxyType(
     {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from search.comparison.curves import best_so_far
 from search.leaderboard import tables, words
 from search.leaderboard.board import Board
-from search.record import StudyRecord
+from search.records.record import StudyRecord
 from search.report import palette
 from search.report.charts.chart import error_span, short, ticks
 from search.report.points import FLOOR, Point, Searched, first, searched

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.leaderboard.board import Row
-from search.record import StudyHeader, StudyRecord
+from search.records.record import StudyHeader, StudyRecord
 from search.trial import Phase, State
 
 MOST = 400

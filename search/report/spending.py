@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.leaderboard.board import UNFINISHED
-from search.record import StudyRecord, TrialRecord
+from search.records.record import StudyRecord, TrialRecord
 from search.trial import Phase, State
 
 ORDER = (*(state.value for state in State), UNFINISHED, Phase.VERIFICATION.value, Phase.REPRODUCTION.value)

@@ -13,11 +13,11 @@ from search.comparison.rules import Rules, study_name
 from search.engines.registry import ENGINES, EngineChoice, choose_engine
 from search.errors import UserError
 from search.execution.packing import SAME_BITS, Basis, Layout, Packing
-from search.ledger import now
-from search.packing import Watch, pack
-from search.planning import NO_ENGINE, Plan, command_line, default_name, make_plan
-from search.record import StudyRecord
-from search.settings import NAME, Settings
+from search.records.ledger import now
+from search.records.record import StudyRecord
+from search.session.packing import Watch, pack
+from search.session.planning import NO_ENGINE, Plan, command_line, default_name, make_plan
+from search.session.settings import NAME, Settings
 from search.tournament.store import read_rules
 
 DEFAULT_TRIALS = 20

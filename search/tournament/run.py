@@ -12,17 +12,17 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from search.budget import Interrupt
 from search.execution.base import Executor
-from search.planning import Plan
-from search.progress import Progress
-from search.record import COPIED_FROM, StudyHeader, StudyRecord
-from search.session import Session, Shared, make_executor, open_session
-from search.study import TICK_SECONDS
+from search.records.record import COPIED_FROM, StudyHeader, StudyRecord
+from search.session.planning import Plan
+from search.session.progress import Progress
+from search.session.run import Session, Shared, make_executor, open_session
+from search.study.budget import Interrupt
+from search.study.loop import TICK_SECONDS
+from search.study.verification import replicas
 from search.tournament.plan import Bout, Tournament
 from search.tournament.store import locked, records, write_rules
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, identity
-from search.verification import replicas
 
 Watch = Callable[[Bout], Progress]
 """Returns who hears what happens in a bout."""

@@ -14,8 +14,8 @@ from search.comparison.results import Comparison
 from search.comparison.rules import Entry, Rules, study_name
 from search.errors import UserError
 from search.leaderboard.files import write
-from search.ledger import read_studies
-from search.record import StudyRecord
+from search.records.ledger import read_studies
+from search.records.record import StudyRecord
 
 RULES = "tournament.json"
 

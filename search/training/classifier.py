@@ -1,6 +1,6 @@
 """A model out of a ``.keras`` file, and what it says of pictures.
 
-Run as a process of its own; see ``search.training.errand``. Called for by ``search.predict``.
+Run as a process of its own; see ``search.training.errand``. Called for by ``search.export.predict``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from search import provenance
 from search.errors import UserError
+from search.training import provenance
 from search.training.errand import serve
 from search.training.picture_files import UNREADABLE, Style, Wanted, load
 from search.training.sources import MNIST_SHA256

@@ -26,7 +26,7 @@ import keras
 import numpy as np
 
 from search.errors import SearchError, TrialError
-from search.predictions import Predictions, save
+from search.records.predictions import Predictions, save
 from search.training import checkpoint
 from search.training.augmentation import RandomAffine
 from search.training.epochs import Hooks, NotFinite, Pass, Stopped, fit_epoch, score, steps_per_execution

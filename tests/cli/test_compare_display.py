@@ -8,7 +8,7 @@ import pytest
 from doubles import InstantExecutor
 
 from search.cli.compare_display import BoutDisplay, describe
-from search.progress import Progress
+from search.session.progress import Progress
 from search.tournament.plan import Bout
 from search.tournament.run import run
 from tests.test_tournament import Contest, curve

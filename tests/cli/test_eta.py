@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from makers import trial
 
-from search.budget import Budget, Interrupt
 from search.cli.eta import Pace
 from search.cli.tally import Tally
 from search.execution.virtual import Course, Step, VirtualExecutor
-from search.ledger import Ledger
-from search.planning import make_plan
-from search.progress import Progress
-from search.record import StudyRecord
-from search.session import Session
-from search.settings import from_mapping
+from search.records.ledger import Ledger
+from search.records.record import StudyRecord
+from search.session.planning import make_plan
+from search.session.progress import Progress
+from search.session.run import Session
+from search.session.settings import from_mapping
+from search.study.budget import Budget, Interrupt
+from search.study.verification import ALL_OVER_TRAINING_SHARE, estimate_seconds, replicas
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
-from search.verification import ALL_OVER_TRAINING_SHARE, estimate_seconds, replicas
 
 EPOCHS = 8
 TOLERANCES = {0.25: 0.35, 0.5: 0.3, 0.75: 0.15}

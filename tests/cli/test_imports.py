@@ -59,8 +59,8 @@ READERS = {
 def test_what_reads_studies_imports_no_keras(case: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
-    from search.ledger import Ledger
-    from search.storage import Place
+    from search.records.ledger import Ledger
+    from search.records.storage import Place
 
     with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))
@@ -82,8 +82,8 @@ def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
     from makers import header
 
     from search.leaderboard.files import write
-    from search.record import StudyRecord
-    from search.study_file import NAME, dumps
+    from search.records.record import StudyRecord
+    from search.records.study_file import NAME, dumps
 
     write(tmp_path / "one" / NAME, dumps(StudyRecord(header=header(), trials=())))
     assert not imported("merge", str(tmp_path), "--out", str(tmp_path / "board")) & (HEAVY - DRAWING)

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from search.cli.leaderboard import command
 from search.errors import UserError
 from search.leaderboard.formats import FORMATS
-from search.ledger import Ledger
-from search.record import StudyRecord
-from search.storage import Place
+from search.records.ledger import Ledger
+from search.records.record import StudyRecord
+from search.records.storage import Place
 from search.trial import Phase
 from tests.leaderboard import records
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from search import study_file
-from search.ledger import read
-from search.record import StudyRecord
-from search.storage import Place
+from search.records import study_file
+from search.records.ledger import read
+from search.records.record import StudyRecord
+from search.records.storage import Place
 from search.trial import Phase
 from tests.cli.test_leaderboard_command import keep
 from tests.leaderboard import records

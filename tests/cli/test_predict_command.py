@@ -17,7 +17,7 @@ from PIL import Image
 
 from search.cli.predict import _FORMS, command
 from search.errors import UserError
-from search.predict import Prediction, Predictions, predict
+from search.export.predict import Prediction, Predictions, predict
 
 SAID = Predictions(
     known=(

@@ -15,14 +15,14 @@ from makers import complete, header, trial
 
 from search.cli.reproduce import command
 from search.cli.reproduce_view import document, text
-from search.environments import Change
 from search.errors import UserError
 from search.leaderboard.statistics import Interval
-from search.ledger import Ledger, read
-from search.record import TrialRecord
-from search.reproduce import Repeat, Target
-from search.spread import Tolerance
-from search.storage import Place
+from search.records.ledger import Ledger, read
+from search.records.record import TrialRecord
+from search.records.storage import Place
+from search.reproduction.environments import Change
+from search.reproduction.reproduce import Repeat, Target
+from search.reproduction.spread import Tolerance
 from search.trial import Outcome, State
 
 HERE = {"deterministic": True}

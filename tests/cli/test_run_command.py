@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from search.ledger import read
-from search.storage import Place
+from search.records.ledger import read
+from search.records.storage import Place
 from search.trial import BASELINE, Phase, State
 
 SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2", "--threads", "1")
@@ -101,7 +101,7 @@ def test_a_parameter_is_an_option_and_a_file_gives_options(finished: Path, tmp_p
     shown = run(tmp_path, "run", "--config", str(config), "--batch-size", "64", "--help").stdout
     assert "--batch-size" in shown
     from search.cli.options import gather
-    from search.settings import from_mapping
+    from search.session.settings import from_mapping
 
     options = gather({"trials": 3}, config=config, extra=("--batch-size", "64", "--learning-rate=0.01"))
     assert options["trials"] == 3

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from makers import complete, header, trial
 
-from search import coordinator
 from search.cli import ls, status
 from search.errors import FatalError, UserError
-from search.ledger import SCHEMA, Ledger, NotBegunError
-from search.storage import Place
+from search.records import coordinator
+from search.records.ledger import SCHEMA, Ledger, NotBegunError
+from search.records.storage import Place
 from search.trial import FOUND, Cause, EpochReport, Outcome, Phase, State
 
 ROOT = Path(__file__).parents[2]
@@ -247,7 +247,9 @@ def test_nothing_is_written_and_no_lock_is_taken(studies_dir: Path, words: tuple
 
 
 def test_the_watching_hook_sees_a_ledger_that_is_opened_for_writing(studies_dir: Path) -> None:
-    code = WATCHED.replace('runpy.run_module("search", run_name="__main__")', "from search.storage import lock_folder")
+    code = WATCHED.replace(
+        'runpy.run_module("search", run_name="__main__")', "from search.records.storage import lock_folder"
+    )
     code += "\nfrom pathlib import Path\nlock_folder(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(studies_dir / "hardy")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ from search.comparison.compute import compute
 from search.comparison.pairs import groups, pairs, ranking
 from search.comparison.results import Comparison
 from search.comparison.verdict import verdict
-from search.record import COPIED_FROM
+from search.records.record import COPIED_FROM
 from search.trial import BASELINE, State
 from tests.comparison.tournaments import ENVIRONMENT, finished, outcome, rules, simple, study
 

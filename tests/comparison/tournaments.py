@@ -9,7 +9,7 @@ from random import Random
 from makers import header
 
 from search.comparison.rules import Entry, Rules, study_name
-from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, FOUND, EpochReport, Outcome, Phase, State, Trial
 
 SPACE = header().space

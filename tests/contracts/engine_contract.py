@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
-from search.record import TrialRecord
+from search.records.record import TrialRecord
 from search.trial import Cause, Config, EpochReport, Outcome, Proposal, State, Trial
 from spaces import Choice, Float, Int, Space, When
 

@@ -10,9 +10,9 @@ import pytest
 from makers import TINY, complete, header, trial
 
 from search.errors import UserError
-from search.ledger import Ledger, read
 from search.protocol import Split
-from search.storage import Place
+from search.records.ledger import Ledger, read
+from search.records.storage import Place
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 from spaces import Int
 

@@ -10,8 +10,8 @@ from ledger_contract import LedgerContract
 from makers import complete, header, trial
 
 from search.errors import FatalError, UserError
-from search.ledger import SCHEMA, Ledger, read
-from search.storage import Place
+from search.records.ledger import SCHEMA, Ledger, read
+from search.records.storage import Place
 
 
 class TestJournal(LedgerContract):

@@ -21,8 +21,8 @@ import psutil
 import pytest
 from makers import complete, header, trial
 
-from search.ledger import Ledger, read
-from search.storage import Place
+from search.records.ledger import Ledger, read
+from search.records.storage import Place
 from search.trial import Phase
 
 ROOT = Path(__file__).parents[2]

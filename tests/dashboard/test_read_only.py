@@ -17,9 +17,9 @@ from optuna.trial import TrialState
 from search.dashboard.read_only import ReadOnlyError, ReadOnlyStorage
 from search.dashboard.server import open_storage
 from search.errors import FatalError, UserError
-from search.journal import COMMIT_SECONDS
-from search.ledger import Ledger
-from search.storage import Place
+from search.records.journal import COMMIT_SECONDS
+from search.records.ledger import Ledger
+from search.records.storage import Place
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 

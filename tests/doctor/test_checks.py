@@ -15,7 +15,7 @@ from search.doctor.gpu import Card, Seen, judge, read_cards
 from search.doctor.proof import check_engine, check_workers
 from search.doctor.subject import BACKENDS, open_subject
 from search.errors import UserError
-from search.settings import Settings
+from search.session.settings import Settings
 from search.training.runtime import Backend
 from search.trial import Outcome, State
 

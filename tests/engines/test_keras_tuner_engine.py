@@ -17,7 +17,7 @@ from engine_contract import EPOCHS, SMALL, error_of, play
 
 from search.engines.base import SpaceExhausted, replay
 from search.engines.keras_tuner_engine import ORACLES, KerasTunerEngine, hyperparameters
-from search.record import TrialRecord
+from search.records.record import TrialRecord
 from search.trial import BASELINE, EpochReport, Outcome, Proposal, State, Trial
 from spaces import Choice, Float, Int, Space
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from search.distributions import distribution
 from search.engines.base import SpaceExhausted
 from search.engines.differences import differences
 from search.engines.keras_tuner_engine import hyperparameters
 from search.engines.registry import choose_engine, make_engine
+from search.records.distributions import distribution
 from search.trial import Outcome, State, identity
 from spaces import SPACES, Choice, Domain, Float, Int, Space, When, load
 

@@ -13,12 +13,12 @@ from search.engines.optuna_engine import OptunaEngine
 from search.errors import UserError
 from search.execution.replay import Replay
 from search.execution.virtual import VirtualExecutor
-from search.ledger import Ledger
-from search.progress import Progress
-from search.record import StudyRecord, TrialRecord
-from search.sources import Limits, SearchSource
-from search.storage import Place
-from search.study import Crew, drive
+from search.records.ledger import Ledger
+from search.records.record import StudyRecord, TrialRecord
+from search.records.storage import Place
+from search.session.progress import Progress
+from search.study.loop import Crew, drive
+from search.study.sources import Limits, SearchSource
 from search.trial import Cause, Config, Outcome, State
 
 WIDE = {**TINY.baseline, "width": 64}

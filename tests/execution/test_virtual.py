@@ -8,10 +8,10 @@ from makers import header
 
 from search.execution.base import Event, Executor, Finished, Reported
 from search.execution.virtual import Course, Step, VirtualExecutor
-from search.ledger import Ledger
-from search.sources import ReplicateSource
-from search.storage import Place
-from search.study import Crew, drive
+from search.records.ledger import Ledger
+from search.records.storage import Place
+from search.study.loop import Crew, drive
+from search.study.sources import ReplicateSource
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
 

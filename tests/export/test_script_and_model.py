@@ -14,15 +14,15 @@ import trained
 from conftest import EMBEDDED
 
 import search
-from search import provenance
 from search.errors import UserError
 from search.export.model import export_model, foreign_layers
 from search.export.order import make_order
+from search.export.predict import predict
 from search.export.script import script
-from search.ledger import read
-from search.predict import predict
-from search.restoring import Means
-from search.storage import Place
+from search.records.ledger import read
+from search.records.storage import Place
+from search.reproduction.restoring import Means
+from search.training import provenance
 
 pytestmark = pytest.mark.slow
 

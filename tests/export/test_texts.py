@@ -16,9 +16,9 @@ from search.export.card import card
 from search.export.forms import FORMS
 from search.export.order import make_order
 from search.export.script import render
-from search.planning import make_plan
-from search.record import StudyRecord
-from search.settings import from_mapping
+from search.records.record import StudyRecord
+from search.session.planning import make_plan
+from search.session.settings import from_mapping
 from search.training.data import prepare
 from search.training.script_parts import ScriptParts
 from search.trial import BASELINE, Outcome, Phase, State

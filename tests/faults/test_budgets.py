@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from search.ledger import read
-from search.record import StudyRecord
-from search.storage import Place
+from search.records.ledger import read
+from search.records.record import StudyRecord
+from search.records.storage import Place
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow

@@ -18,9 +18,9 @@ import pytest
 from filelock import FileLock
 
 from search.errors import UserError
-from search.ledger import read
-from search.record import StudyRecord, TrialRecord
-from search.storage import Place
+from search.records.ledger import read
+from search.records.record import StudyRecord, TrialRecord
+from search.records.storage import Place
 from search.trial import Cause, Phase, State
 
 pytestmark = pytest.mark.slow

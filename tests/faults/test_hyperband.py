@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from search.ledger import read
-from search.record import StudyRecord, TrialRecord
-from search.storage import Place
+from search.records.ledger import read
+from search.records.record import StudyRecord, TrialRecord
+from search.records.storage import Place
 from search.trial import BASELINE, Phase, State
 
 EPOCHS, SWEEP, MORE = 9, 23, 5

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from search.ledger import read
-from search.storage import Place
+from search.records.ledger import read
+from search.records.storage import Place
 from search.trial import State
 
 pytestmark = pytest.mark.slow

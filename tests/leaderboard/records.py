@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from search.protocol import EvaluationProtocol, ProtocolName, Split
-from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, FOUND, Cause, Config, EpochReport, Outcome, Phase, State, Trial
 from spaces import Choice, Float, Int, Space
 

@@ -10,7 +10,7 @@ import pytest
 from search.leaderboard.details import are_telling, details
 from search.leaderboard.formats import FORMATS
 from search.leaderboard.rows import compute
-from search.record import TrialRecord
+from search.records.record import TrialRecord
 from search.trial import BASELINE, Outcome, State, Trial
 from tests.leaderboard.records import BETTER, SPACE, header, outcome, searched, study, verified
 

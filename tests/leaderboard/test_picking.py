@@ -2,7 +2,7 @@ import pytest
 
 from search.errors import UserError
 from search.leaderboard.picking import pick
-from search.record import StudyRecord
+from search.records.record import StudyRecord
 from search.trial import BASELINE, Cause, Outcome, State
 from tests.leaderboard import records
 

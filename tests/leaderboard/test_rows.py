@@ -8,7 +8,7 @@ from search.leaderboard.board import Board, Row, top
 from search.leaderboard.ranking import rank
 from search.leaderboard.rows import REPRODUCED, STEERED, WATCHED, compute
 from search.protocol import ProtocolName
-from search.record import StudyRecord
+from search.records.record import StudyRecord
 from search.trial import BASELINE, Cause, Phase, State
 from spaces import Float, Space
 from tests.leaderboard import records

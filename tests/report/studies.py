@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from search.leaderboard.board import Board
 from search.leaderboard.rows import compute
 from search.protocol import ProtocolName
-from search.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, Cause, EpochReport, Outcome, State
 from spaces import Choice, Float, Int, Space, When
 from tests.leaderboard.records import header, outcome, protocol, searched, study, verified

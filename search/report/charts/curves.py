@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from search.leaderboard.board import Row
-from search.record import TrialRecord
+from search.records.record import TrialRecord
 from search.report import palette
 from search.report.charts.chart import Chart, Figure, hover, label, legend_entry, log_axis, rounded
 from search.report.points import FEWEST, FLOOR, MOST, Searched

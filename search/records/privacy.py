@@ -1,0 +1,73 @@
+"""What of a study is nobody else's business, and is left out where it is published: where it ran, and whose it was.
+
+Pure, on ``StudyRecord`` values. Called before a study or a board goes into a folder that is made to be shown.
+
+    hosts, process numbers    left out
+    paths of this machine     left out, or cut to their last part, by which the file is still known
+    URLs                      cut to their scheme: they hold hosts, users and passwords
+    tracebacks                left out; the cause and the message stay
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.trial import Outcome, Trial
+
+PRIVATE = frozenset({"host", "pid"})
+"""Keys of a run's environment that are left out."""
+LOCAL = ("resume_from", "save_to", "model_to", "predictions_to")
+"""Fields of a trial that hold paths of the machine that it ran on."""
+_URL = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s'\"]+")
+_PATH = re.compile(r"(?<![\w.:/~-])(?:~\w*/|/)(?:[^\s'\"/,;:()]+/|/)*([^\s'\"/,;:()]+)")
+
+
+def published(study: StudyRecord) -> StudyRecord:
+    """Returns the study as it may be shown to anybody; the same where nothing of it is private."""
+    return replace(study, header=_header(study.header), trials=tuple(map(_record, study.trials)))
+
+
+def text(words: str) -> str:
+    """Returns a text without URLs, and with paths that begin at the root cut to their last part."""
+    return _PATH.sub(r"\1", _URL.sub(r"\1...", words))
+
+
+def command(line: str) -> str:
+    """Returns a command that can still be typed: where its files lie, and how a database is reached, is left out."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return text(line)
+    return shlex.join(map(_word, words))
+
+
+def _word(word: str) -> str:
+    if url := _URL.search(word):
+        return word[: url.start()] + url[1] + "..."
+    option, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return f"{option}{sign}{_file(value)}"
+
+
+def _file(path: str) -> str:
+    return Path(path).name or path if path.startswith(("/", "~")) else path
+
+
+def _header(header: StudyHeader) -> StudyHeader:
+    return replace(header, command=command(header.command), space_source=_file(header.space_source))
+
+
+def _record(known: TrialRecord) -> TrialRecord:
+    return replace(known, trial=_trial(known.trial), outcome=known.outcome and _outcome(known.outcome))
+
+
+def _trial(trial: Trial) -> Trial:
+    return replace(trial, resume_from=None, save_to=None, model_to=None, predictions_to=None)
+
+
+def _outcome(outcome: Outcome) -> Outcome:
+    environment = {key: value for key, value in outcome.environment.items() if key not in PRIVATE}
+    return replace(outcome, environment=environment, message=text(outcome.message), traceback="")

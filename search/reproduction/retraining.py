@@ -1,0 +1,66 @@
+"""Retraining: a few recorded trials once more, in worker processes, with nothing written anywhere but where they say.
+
+Called by ``search.reproduction.reproduce`` and ``search.export``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from search.execution.base import Finished, Key
+from search.execution.local import LocalExecutor
+from search.training.runtime import Device, cores, room
+from search.training.task import Task
+from search.trial import EpochReport, Outcome, Trial
+
+Hear = Callable[[Trial, EpochReport], None]
+"""Takes each epoch of each trial as it ends."""
+
+
+def retrain(task: Task, trials: Sequence[Trial], hear: Hear = lambda trial, report: None) -> list[Outcome]:
+    """Runs trials from their first epoch, as many at a time as there are cores for, and returns how each ended.
+
+    Args:
+        task: What they share.
+        trials: No two of one phase and number.
+        hear: Hears of each epoch.
+
+    Raises:
+        FatalError: No worker can be started.
+    """
+    outcomes: dict[Key, Outcome] = {}
+    waiting = [afresh(trial) for trial in reversed(trials)]
+    by_key = {trial.key: trial for trial in waiting}
+    workers = _workers(task, len(trials))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(LocalExecutor(task, workers=workers, log_dir=Path(folder))) as executor,
+    ):
+        while waiting or executor.running:
+            while waiting and len(executor.running) < executor.slots:
+                executor.submit(waiting.pop())
+            for event in executor.collect(1.0):
+                if isinstance(event, Finished):
+                    outcomes[event.key] = event.outcome
+                else:
+                    hear(by_key[event.key], event.report)
+    return [outcomes[trial.key] for trial in trials]
+
+
+def afresh(trial: Trial) -> Trial:
+    """Returns the same training from its first epoch, which reads and leaves no state.
+
+    What a trial that went on from another restored, the same seed trains again.
+    """
+    return dataclasses.replace(trial, parent=None, rungs=(), resume_from=None, save_to=None, predictions_to=None)
+
+
+def _workers(task: Task, trials: int) -> int:
+    """Returns how many trials to run at a time; threads, on which the bits depend, are the task's."""
+    if task.runtime.device is Device.GPU:
+        return 1
+    return max(1, min(trials, room(), cores() // task.runtime.threads))

@@ -1,0 +1,82 @@
+"""How far the error of a run may lie from a recorded one when nothing but chance differs.
+
+By what the study's own test runs show of seeds; where it has too few, by what so many images allow. Pure; called by
+``search.reproduction.reproduce``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import stdev
+
+from scipy.special import ndtri, stdtrit
+
+from search.leaderboard.reproduction import Reproduction
+from search.leaderboard.statistics import CONFIDENCE, Interval
+from search.records.record import StudyRecord, TrialRecord
+from search.trial import Outcome, Phase, State
+
+TWO_SIDED = (1 + CONFIDENCE) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """Where the error of such a run lies with 95 % probability.
+
+    Args:
+        interval: In percent.
+        basis: What it rests on, in words.
+    """
+
+    interval: Interval
+    basis: str
+
+
+def tolerance(record: StudyRecord, known: TrialRecord, again: Outcome) -> Tolerance | None:
+    """Returns where the error lies of a run that shares no random numbers with a recorded one; None without an error.
+
+    Args:
+        record: The study.
+        known: The recorded run.
+        again: The run that was made again, for how many images it was scored on.
+    """
+    outcome = known.outcome
+    if outcome is None or outcome.error_percent is None:
+        return None
+    errors = _row_errors(record, known)
+    if len(errors) > 1 and known.trial.phase is not Phase.SEARCH:
+        following = Reproduction(errors_percent=errors, figure_percent=None).next_run
+        assert following is not None, "there are several"
+        return Tolerance(interval=following, basis=f"one more seed beside the row's {len(errors)}")
+    if len(errors) > 1 and outcome.state is State.COMPLETE:
+        # Two runs, each of them off by what the row's test runs show of seeds.
+        half = float(stdtrit(len(errors) - 1, TWO_SIDED)) * stdev(errors) * sqrt(2)
+        return _around(outcome.error_percent, half, f"two seeds that spread as the row's {len(errors)} test runs do")
+    images = again.scored or outcome.scored
+    return _by_images(outcome.error_percent, images) if images else None
+
+
+def _by_images(error_percent: float, images: int) -> Tolerance:
+    """Returns where a second model lies that is as good as the first, and errs on other images.
+
+    Source: the normal approximation of the difference of two binomial shares. Models that err on the same images
+    differ by less.
+    """
+    share = max(error_percent / 100, 1 / images)
+    half = 100 * float(ndtri(TWO_SIDED)) * sqrt(2 * share * (1 - share) / images)
+    return _around(
+        error_percent, half, f"two models that err alike on {images:,} images; no spread of seeds is recorded"
+    )
+
+
+def _around(error_percent: float, half: float, basis: str) -> Tolerance:
+    return Tolerance(interval=Interval(error_percent - half, error_percent + half), basis=basis)
+
+
+def _row_errors(record: StudyRecord, known: TrialRecord) -> tuple[float, ...]:
+    """Returns the test errors of the row that a run belongs to, in percent."""
+    row = known.trial.number if known.trial.phase is Phase.SEARCH else known.trial.of
+    phase = Phase.VERIFICATION if known.trial.phase is Phase.SEARCH else known.trial.phase
+    runs = [one.outcome for one in record.phase(phase) if one.trial.of == row and one.outcome]
+    return tuple(run.error_percent for run in runs if run.state is State.COMPLETE and run.error_percent is not None)

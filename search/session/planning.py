@@ -1,0 +1,233 @@
+"""From settings to a plan: everything that can be wrong with the input is found here, before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from search import seeds
+from search.engines.base import Engine
+from search.engines.registry import ENGINES, EngineChoice, choose_engine, make_engine
+from search.errors import UserError, missing_extra, unknown_name
+from search.execution.packing import Basis, Layout, Packing
+from search.protocol import EvaluationProtocol, ProtocolName, Split
+from search.records.ledger import now, read
+from search.records.record import StudyHeader
+from search.records.storage import Place
+from search.session.settings import Settings, as_name
+from search.training import devices
+from search.training.data import DatasetInfo, open_training, prepare
+from search.training.runtime import Backend, Device, Runtime, cores, room, versions
+from search.training.split import assign_roles, default_split
+from search.training.task import Task
+from spaces import registry
+from spaces.narrowing import narrow
+from spaces.registry import SpaceError
+from spaces.space import Space
+
+DEFAULT_SECONDS = 15 * 60.0
+"""Time budget when none is given, verification included: what a reader waits for over a coffee."""
+NO_ENGINE = "none"
+"""Engine of a study that proposes nothing: the baseline's repeats."""
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done.
+
+    Args:
+        header: The study; of an existing study of this name, its seed.
+        place: Where it is kept.
+        task: What its trials share; the threads of its runtime are those of the packing.
+        packing: How many trials at a time, with how many threads each; perhaps still to be measured.
+        settings: The settings it was made from, the default budget, sampler and pruner filled in.
+    """
+
+    header: StudyHeader
+    place: Place
+    task: Task
+    packing: Packing
+    settings: Settings
+
+    @property
+    def workers(self) -> int:
+        """Trials at a time."""
+        return self.packing.layout.workers
+
+    def packed(self, packing: Packing) -> Plan:
+        """Returns the same plan with its trials packed so."""
+        runtime = dataclasses.replace(self.task.runtime, threads=packing.layout.threads)
+        return dataclasses.replace(self, packing=packing, task=dataclasses.replace(self.task, runtime=runtime))
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Checks the settings and returns the plan.
+
+    Raises:
+        UserError: Something cannot be used as given; nothing was written but the data cache.
+    """
+    settings = _completed(settings)
+    space, source = load_space(settings)
+    protocol_name = _choice(ProtocolName, settings.protocol, "protocol")
+    runtime = make_runtime(settings)
+    dataset = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
+    protocol = EvaluationProtocol(
+        name=protocol_name,
+        dataset=dataset.name,
+        data_sha256=dataset.sha256,
+        split=_split(settings, dataset),
+        split_seed=settings.split_seed,
+        epochs=settings.epochs,
+    )
+    if settings.tensorboard is not None and importlib.util.find_spec("tensorboardX") is None:
+        raise missing_extra("--tensorboard", "tensorboard")
+    for folder in ("studies_dir", "reports_dir", "tensorboard"):
+        if (path := getattr(settings, folder)) is not None:
+            _check_folder(folder, Path(path))
+    place = Place(studies_dir=Path(settings.studies_dir), storage=settings.storage)
+    name = settings.study or default_name(settings, dataset, space)
+    header = StudyHeader(
+        name=name,
+        space=space,
+        space_source=source,
+        protocol=protocol,
+        engine=settings.engine,
+        sampler=settings.sampler or NO_ENGINE,
+        pruner=settings.pruner or NO_ENGINE,
+        seed=settings.seed or 0,
+        created=now(),
+        versions=versions("tensorflow", "keras", "optuna", "keras-tuner", "numpy", "keras-image-search"),
+    )
+    if settings.engine != NO_ENGINE:
+        engine_for(header)  # an unknown sampler or a missing extra is said now, before a storage is opened
+    seed = _seed(settings, place, name)
+    header = dataclasses.replace(header, seed=seed, command=command_line(seed))
+    packing = first_packing(settings, runtime)
+    task = Task(
+        protocol=protocol,
+        dataset=dataset,
+        space_source=source,
+        runtime=runtime,
+        trial_seconds=settings.trial_timeout,
+    )
+    if protocol_name is ProtocolName.HOLDOUT:
+        assign_roles(open_training(dataset), split=protocol.split, seed=protocol.split_seed)  # so is a lopsided block
+    return Plan(header=header, place=place, task=task, packing=packing, settings=settings).packed(packing)
+
+
+def engine_for(header: StudyHeader) -> Engine:
+    """Returns a fresh engine for a study."""
+    choice = EngineChoice(engine=header.engine, sampler=header.sampler, pruner=header.pruner)
+    return make_engine(choice, header.space, seed=header.seed, epochs=header.protocol.epochs)
+
+
+def load_space(settings: Settings) -> tuple[Space, str]:
+    """Returns the space, narrowed as the settings say, and the source by which a worker finds its builder."""
+    try:
+        space = registry.load(settings.space)
+        narrowed = narrow(space, fix=settings.fix, ranges=settings.range)
+    except SpaceError as error:
+        raise UserError(str(error)) from None
+    is_registered = settings.space in registry.SPACES
+    return narrowed, settings.space if is_registered else str(Path(settings.space).resolve())
+
+
+def make_runtime(settings: Settings) -> Runtime:
+    """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable.
+
+    Raises:
+        UserError: The backend is not installed, or a GPU was asked for and there is none it can use.
+    """
+    backend = _choice(Backend, settings.backend, "backend")
+    if importlib.util.find_spec(backend.value) is None:
+        raise missing_extra(f"--backend {backend}", backend.value)
+    device, gpus = devices.choose(settings.devices, backend)
+    on_gpu = device is Device.GPU
+    return Runtime(
+        backend=backend,
+        device=device,
+        gpus=gpus,
+        deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
+    )
+
+
+def first_packing(settings: Settings, runtime: Runtime) -> Packing:
+    """Returns the layout that the options say; where they leave it open, one worker a core or a GPU for now.
+
+    Threads given alone leave room for so many workers; workers given alone share the cores among them.
+    """
+    workers, threads, places = settings.workers, settings.threads, cores()
+    if runtime.device is Device.GPU:
+        layout = Layout(workers or len(runtime.gpus), threads or 1)
+        return Packing(layout=layout, basis=Basis.OPEN if workers is None else Basis.GIVEN)
+    if workers is None and threads is None:
+        return Packing(layout=Layout(min(places, room()), 1), basis=Basis.OPEN if places > 1 else Basis.UNMEASURED)
+    layout = Layout(workers or max(1, places // (threads or 1)), threads or max(1, places // (workers or 1)))
+    return Packing(layout=layout, basis=Basis.GIVEN)
+
+
+def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
+    """Returns a study's name from what it does: data set, space, and sampler or "baseline".
+
+    An engine other than the default stands before its sampler, since both may have one of the same name.
+    """
+    what = "baseline" if settings.engine == NO_ENGINE else str(settings.sampler)
+    if settings.engine not in (NO_ENGINE, next(iter(ENGINES))):
+        what = f"{settings.engine}-{what}"
+    tutorial = "-tutorial" if settings.protocol == ProtocolName.TUTORIAL and settings.engine != NO_ENGINE else ""
+    return as_name(f"{Path(dataset.name).stem}-{space.name}-{what}{tutorial}")
+
+
+def command_line(seed: int) -> str:
+    """Returns the command that is running, as one would type it to make the same again; empty in a notebook."""
+    main = getattr(sys.modules["__main__"], "__spec__", None)
+    if main is None or main.name != "search.__main__":
+        return ""
+    drawn = () if any(word.partition("=")[0] == "--seed" for word in sys.argv) else ("--seed", str(seed))
+    return shlex.join(["python", "-m", "search", *sys.argv[1:], *drawn])
+
+
+def _check_folder(option: str, folder: Path) -> None:
+    """Refuses a folder that could not be written to, before hours are spent on what should go there."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        reason = "is not a folder" if not nearest.is_dir() else "cannot be written to"
+        flag = f"--{option.replace('_', '-')}"
+        raise UserError(f"{nearest} {reason}. Received: {flag} {folder}.", hint=f"Name another with {flag}.")
+
+
+def _completed(settings: Settings) -> Settings:
+    """Returns the settings with engine, sampler, pruner and budget filled in."""
+    if settings.engine != NO_ENGINE:
+        choice = choose_engine(settings.engine, sampler=settings.sampler, pruner=settings.pruner)
+        settings = dataclasses.replace(settings, engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner)
+    if settings.trials is None and settings.timeout is None and settings.total_epochs is None:
+        settings = dataclasses.replace(settings, timeout=DEFAULT_SECONDS)
+    return settings
+
+
+def _seed(settings: Settings, place: Place, name: str) -> int:
+    """Returns the seed given, else that of an existing study of this name, else a fresh one."""
+    if settings.seed is not None:
+        return settings.seed
+    return read(place, name).header.seed if name in place.names() else seeds.draw()
+
+
+def _split(settings: Settings, dataset: DatasetInfo) -> Split:
+    return default_split(dataset) if settings.split is None else _choice(Split, settings.split, "split")
+
+
+def _choice(kind: type[E], received: str, what: str) -> E:
+    members: Mapping[str, E] = {member.value: member for member in kind}
+    if received not in members:
+        raise unknown_name(what, received, members)
+    return members[received]

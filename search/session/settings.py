@@ -1,0 +1,251 @@
+"""Every option of a run, once: its name, default, meaning and how it is read from text.
+
+The command line, a TOML file and the Python API all take these same names. Knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search.errors import UserError, unknown_name
+from search.study import goals
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LEAST_MEMORY_MIB = 1024.0
+"""Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(g|gib|gb|m|mib|mb)", re.IGNORECASE)
+_UNITS_MIB = {"m": 1.0, "mib": 1.0, "mb": 1e6 / 2**20, "g": 1024.0, "gib": 1024.0, "gb": 1e9 / 2**20}
+
+
+def _option(default: Any, doc: str, **more: Any) -> Any:  # noqa: ANN401 - dataclasses' own signature
+    metadata = {"doc": doc, **more}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Options of a run; each field's metadata documents it."""
+
+    space: str = _option("cnn", "Search space: mlp, cnn, cnn-large, or the path of your own file.")
+    dataset: str = _option("mnist", "mnist (embedded), fashion_mnist, cifar10, an .npz file, or a folder of IDX files.")
+    study: str | None = _option(None, "Name of the study; made from data set, space and sampler when not given.")
+    trials: int | None = _option(None, "Search trials in all; run again to finish them, or with more to go on.")
+    timeout: float | None = _option(
+        None,
+        "Time in all, verification included, such as 20m. 15m when neither this, --trials nor --total-epochs is given.",
+        kind="duration",
+    )
+    total_epochs: int | None = _option(
+        None, "Epochs of all search trials together; a budget that is the same for every engine."
+    )
+    trial_timeout: float | None = _option(
+        None,
+        "Time of one trial, such as 5m, building and compiling included; one that takes longer has failed. "
+        "Verification is not bound by it.",
+        kind="duration",
+    )
+    trial_memory: float | None = _option(
+        None,
+        "Memory of one trial's worker process, such as 4GiB; one that takes more is killed, and its trial has failed.",
+        kind="size",
+    )
+    stop_when: tuple[str, ...] = _option(
+        (),
+        "Goal at which the search ends and verification begins: error<0.6 (best validation error in percent) or "
+        "plateau:20 (not improved in the last 20 trials). Repeatable, or separated by commas.",
+        kind="goals",
+    )
+    engine: str = _option(
+        "optuna", "Who proposes configurations: optuna or keras-tuner, and how, as in keras-tuner:hyperband."
+    )
+    sampler: str | None = _option(
+        None,
+        "The same apart. optuna: tpe (default), gp, cmaes, random, qmc, grid, nsga2; "
+        "keras-tuner: bayesian (default), hyperband, random, grid.",
+    )
+    pruner: str | None = _option(
+        None, "Which trials end early. optuna: asha (default), median, hyperband, wilcoxon, none; keras-tuner: none."
+    )
+    epochs: int = _option(10, "Epochs of a full trial.")
+    fix: Mapping[str, Any] = _option({}, "Fix a parameter: --fix batch_size=200. Repeatable.", kind="pairs")
+    range: Mapping[str, Any] = _option(
+        {}, "Narrow a parameter: --range filters_1=16:48, or pooling=max,average. Repeatable.", kind="pairs"
+    )
+    recipes: bool = _option(True, "Try the space's known-good recipes after the baseline.")
+    seed: int | None = _option(None, "Seed of everything random; drawn, shown and recorded when not given.")
+    protocol: str = _option("holdout", "holdout, or tutorial, in which the test images steer the search.")
+    split: str | None = _option(None, "Validation images: group, block or stratified; chosen by data set by default.")
+    split_seed: int = _option(0, "Seed of that draw.")
+    finalists: int = _option(1, "Best configurations to verify on the test images, beside the baseline; 0 for none.")
+    replicates: int = _option(3, "Fresh seeds each of them is retrained with.")
+    keep_weights: int = _option(
+        20, "Stopped trials whose weights stay on disk to go on from; others begin anew if their turn comes."
+    )
+    workers: int | None = _option(
+        None, "Trials at a time. With --threads alone, as many as there are cores for; with neither, measured."
+    )
+    threads: int | None = _option(
+        None, "Threads of each worker. With --workers alone, its share of the cores; with neither, measured."
+    )
+    ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
+    backend: str = _option("tensorflow", "Keras backend: tensorflow, jax or torch.")
+    devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
+    deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")
+    storage: str | None = _option(None, "An Optuna storage URL instead of a journal file in the study's folder.")
+    studies_dir: str = _option("studies", "Folder of the studies' records.")
+    reports_dir: str = _option("reports", "Folder of the reports.")
+    tensorboard: str | None = _option(
+        None, "Folder to write TensorBoard's logs into: each trial's curves, and HParams; none by default."
+    )
+    cache_dir: str | None = _option(None, "Folder of decompressed data; the platform's cache folder by default.")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "replicates", "workers", "threads"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
+            _at_least(name, getattr(self, name), 0)
+        _at_least("trial_timeout", self.trial_timeout, 1)
+        if self.trial_memory is not None and self.trial_memory < LEAST_MEMORY_MIB:
+            raise UserError(
+                f"--trial-memory must be at least 1GiB, most of which Keras itself takes. "
+                f"Received: --trial-memory {self.trial_memory:g}MiB."
+            )
+        for text in self.stop_when:
+            goals.parse(text)
+        if self.study is not None and not NAME.fullmatch(self.study):
+            raise UserError(
+                f"A study's name is made of letters, digits, '.', '_' and '-'. Received: --study {self.study!r}."
+            )
+
+
+def _at_least(name: str, value: float | None, least: int) -> None:
+    if value is not None and not (value >= least and math.isfinite(value)):
+        option = name.replace("_", "-")
+        raise UserError(f"--{option} must be at least {least}. Received: --{option} {value:g}.")
+
+
+def as_name(text: str) -> str:
+    """Returns a name for a study or its folder that is as near to a text as may be."""
+    return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in text).lstrip("._-") or "study"
+
+
+def parse_duration(text: str) -> float:
+    """Returns the seconds in a text such as ``90``, ``90s``, ``20m`` or ``1h30m``.
+
+    Raises:
+        UserError: It is of another form.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        raise UserError(f"A duration is such as 90s, 20m or 1h30m. Received: {text!r}.")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def parse_size(text: str) -> float:
+    """Returns the MiB in a text such as ``4GiB``, ``2.5G`` or ``3000MiB``; GB and MB are powers of ten.
+
+    Raises:
+        UserError: It is of another form.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise UserError(f"A size is such as 4GiB, 2.5GiB or 3000MiB. Received: {text!r}.")
+    return float(match[1]) * _UNITS_MIB[match[2].lower()]
+
+
+def parse_pair(text: str, option: str) -> tuple[str, str]:
+    """Splits ``name=value``.
+
+    Raises:
+        UserError: There is no equals sign, or nothing before it.
+    """
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip() or not value.strip():
+        raise UserError(f"--{option} takes name=value. Received: {text!r}.")
+    return name.strip().replace("-", "_"), value.strip()
+
+
+def from_mapping(options: Mapping[str, Any]) -> Settings:
+    """Returns settings from names and values, as a notebook or a file gives them.
+
+    Raises:
+        UserError: An unknown name (the nearest right one is named), or a value of the wrong type.
+    """
+    fields = {known.name: known for known in dataclasses.fields(Settings)}
+    read: dict[str, Any] = {}
+    for given, value in options.items():
+        name = given.replace("-", "_")
+        if name not in fields:
+            raise unknown_name("option", given, fields)
+        read[name] = _read(fields[name], value)
+    return Settings(**read)
+
+
+def from_file(path: Path) -> dict[str, Any]:
+    """Returns the options in a TOML file, by name, unread.
+
+    Raises:
+        UserError: The file cannot be read or is not TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise UserError(f"The file cannot be read. Received: --config {path} ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"The file is not TOML. Received: --config {path} ({error}).") from error
+
+
+def _read(known: dataclasses.Field[Any], value: Any) -> Any:  # noqa: ANN401 - any option's value
+    kind = known.metadata.get("kind", str(known.type).replace(" | None", ""))
+    if value is None and "None" in str(known.type):
+        return None
+    if isinstance(value, Path) and kind == "str":
+        return str(value)
+    expected, wanted, read = _KINDS[kind]
+    if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
+        raise UserError(f"Option {known.name!r} takes {wanted}. Received: {value!r}.")
+    try:
+        return read(value)
+    except UserError as error:
+        raise UserError(f"--{known.name.replace('_', '-')}: {error.message}", hint=error.hint) from None
+
+
+def _read_pairs(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {str(name).replace("-", "_"): item for name, item in value.items()}
+
+
+def _read_goals(value: str | Sequence[Any]) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else value
+    return tuple(part.strip() for text in texts for part in str(text).split(","))
+
+
+def _as_is(value: Any) -> Any:  # noqa: ANN401 - any option's value
+    return value
+
+
+_KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
+    "str": ((str,), "str", _as_is),
+    "int": ((int,), "int", _as_is),
+    "bool": ((bool,), "bool", _as_is),
+    "duration": (
+        (str, int, float),
+        "seconds or a duration",
+        lambda value: parse_duration(value) if isinstance(value, str) else value,
+    ),
+    "size": ((str,), "a size such as '4GiB'", parse_size),
+    "pairs": ((Mapping,), "pairs", _read_pairs),
+    "goals": ((str, list, tuple), "goals such as 'error<0.6'", _read_goals),
+}
+"""How each kind of option is given: the types, the same in words, and what is made of a value."""

@@ -1,0 +1,138 @@
+"""TensorBoard's logs of a search: a run a trial, with its curves and, in HParams, its configuration and final error.
+
+Written by the coordinator with tensorboardX, beside the display; TensorFlow is not needed for it. A folder a trial::
+
+    DIR/STUDY/trial-0007/events.out.tfevents.*           a figure an epoch, as it is reported
+                         events.out.tfevents.*.hparams   the configuration and how it ended; there once it has ended
+
+What stands in the ledger is not written twice: a trial whose end is in the folder is left as it is, and one of which a
+killed session left a part is written anew from the record. Called by ``search.api``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.records.record import StudyRecord, TrialRecord
+from search.session.planning import Plan
+from search.session.progress import Progress
+from search.study.budget import Budget
+from search.trial import EpochReport, Outcome, Phase, State, Trial
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
+
+SCALARS: Mapping[str, str] = {
+    "training/loss": "training_loss",
+    "validation/loss": "loss",
+    "validation/error_percent": "error_percent",
+}
+"""Tags to the fields of an epoch's report."""
+FINAL = "final/validation_error_percent"
+"""The metric in HParams."""
+_ENDED = ".hparams"
+
+
+class TensorBoard(Progress):
+    """Writes the search trials of a session.
+
+    Args:
+        folder: Of all studies' logs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder
+        self._open: dict[int, EventsWriter] = {}
+
+    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+        """Writes what earlier sessions found and is not in the folder."""
+        self._root /= record.header.name
+        for known in record.phase(Phase.SEARCH):
+            if known.outcome and not list(self._folder(known.trial).glob(f"*{_ENDED}")):
+                self._write(known, known.outcome)
+
+    def reported(self, trial: Trial, report: EpochReport) -> None:
+        """Writes an epoch."""
+        if trial.phase is Phase.SEARCH:
+            self._scalars(trial, report, time.time())
+
+    def finished(self, trial: Trial, outcome: Outcome) -> None:
+        """Writes the configuration and the final error."""
+        if trial.phase is Phase.SEARCH:
+            self._end(trial, outcome, time.time())
+
+    def close(self) -> None:
+        """Closes what is open still."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _folder(self, trial: Trial) -> Path:
+        return self._root / f"trial-{trial.number:04d}"
+
+    def _write(self, known: TrialRecord, outcome: Outcome) -> None:
+        """Writes a recorded trial, in place of what there may be of it, at the times at which it ran."""
+        for part in self._folder(known.trial).glob("events.out.tfevents.*"):
+            part.unlink()
+        at = datetime.fromisoformat(known.started).timestamp() if known.started else time.time()
+        for report in outcome.history:
+            at += report.seconds
+            self._scalars(known.trial, report, at)
+        self._end(known.trial, outcome, at)
+
+    def _scalars(self, trial: Trial, report: EpochReport, at: float) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        if trial.number not in self._open:
+            self._open[trial.number] = self._writer(trial)
+        writer = self._open[trial.number]
+        for tag, field in SCALARS.items():
+            if (value := getattr(report, field)) is not None:
+                writer.write_event(Event(wall_time=at, step=report.epoch, summary=scalar(tag, value)))
+        writer.flush()
+
+    def _end(self, trial: Trial, outcome: Outcome, at: float) -> None:
+        """Writes how a trial ended, in a file of its own, by which it is known to be whole."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        if (running := self._open.pop(trial.number, None)) is not None:
+            running.close()
+        writer = self._writer(trial, _ENDED)
+        for summary in _session(trial, outcome, at):
+            writer.write_event(Event(wall_time=at, summary=summary))
+        if outcome.error_percent is not None:
+            step = outcome.history[-1].epoch if outcome.history else 0
+            writer.write_event(Event(wall_time=at, step=step, summary=scalar(FINAL, outcome.error_percent)))
+        writer.close()
+
+    def _writer(self, trial: Trial, suffix: str = "") -> EventsWriter:
+        from tensorboardX.event_file_writer import EventsWriter
+
+        folder = self._folder(trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        return EventsWriter(str(folder / "events"), suffix)
+
+
+def _session(trial: Trial, outcome: Outcome, at: float) -> list[Any]:
+    """Returns what HParams reads of a run: its configuration, and that it ended.
+
+    No experiment is declared: TensorBoard would take the first one's parameters for all, and the parameters of trials
+    are not all the same.
+    """
+    from tensorboardX.proto.api_pb2 import Status
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo
+    from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboardX.summary import hparams
+
+    _, start, _ = hparams({**trial.config, "origin": trial.origin}, {})
+    failed = outcome.state in (State.FAILED, State.INTERRUPTED)
+    status = Status.Value("STATUS_FAILURE" if failed else "STATUS_SUCCESS")
+    ended = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=at), version=0)
+    plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=ended.SerializeToString())
+    metadata = SummaryMetadata(plugin_data=plugin)
+    return [start, Summary(value=[Summary.Value(tag="_hparams_/session_end_info", metadata=metadata)])]

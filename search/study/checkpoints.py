@@ -1,0 +1,92 @@
+"""The states of unfinished trials on disk: which are kept, for whom, and for how long.
+
+A trial's files are named by its seed, which it keeps when it goes on under another number::
+
+    SEED.npz         the latest state, of a trial that runs or was interrupted
+    SEED-EPOCH.npz   the state in which it paused or was stopped after that epoch
+
+Trials write them (``search.training.checkpoint``); here they are found, and deleted. Called by
+``search.study.sources``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.trial import kept_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A paused or stopped trial that another may go on from.
+
+    Args:
+        seed: The trial's.
+        epoch: Epochs that it has trained.
+        error_percent: Validation error after them, in percent.
+    """
+
+    seed: int
+    epoch: int
+    error_percent: float
+
+
+class Checkpoints:
+    """The states of one study's trials.
+
+    Args:
+        folder: Where they are; need not exist.
+        most: How many waiting trials may keep theirs: the best of those that wait at each epoch in turn.
+    """
+
+    def __init__(self, folder: Path, *, most: float) -> None:
+        self._folder, self._most = folder, most
+
+    @property
+    def keeps_any(self) -> bool:
+        """Whether waiting trials may keep any."""
+        return self._most > 0
+
+    def latest(self, seed: int) -> Path:
+        """Returns where a running trial leaves its latest state."""
+        return self._folder / f"{seed}.npz"
+
+    def to_resume(self, seed: int) -> str | None:
+        """Returns the last state that a trial left, under this number or its parent's, or None."""
+        left = sorted(self._folder.glob(f"{seed}[.-]*npz"), key=lambda path: path.stat().st_mtime_ns)
+        return str(left[-1]) if left else None
+
+    def drop(self, seed: int, *, but: Waiting | None = None) -> None:
+        """Deletes the states of a trial, but the one in which it waits."""
+        for path in self._folder.glob(f"{seed}[.-]*"):
+            if but is None or path != self._kept(but):
+                path.unlink(missing_ok=True)
+
+    def trim(self, waiting: Iterable[Waiting]) -> None:
+        """Deletes the states of waiting trials beyond those that may be kept; these would begin anew."""
+        place: Counter[int] = Counter()
+        ranked: list[tuple[int, int, Waiting]] = []
+        for one in sorted(waiting, key=lambda one: one.error_percent):
+            ranked.append((place[one.epoch], -one.epoch, one))
+            place[one.epoch] += 1
+        for rank, (_, _, one) in enumerate(sorted(ranked, key=lambda each: each[:2])):
+            if rank >= self._most:
+                self._kept(one).unlink(missing_ok=True)
+
+    def sweep(self, waiting: Iterable[Waiting], resumed: Iterable[int]) -> None:
+        """Deletes what a killed session left: every state but those in which trials wait or that are taken up again.
+
+        Args:
+            waiting: The trials that others may go on from.
+            resumed: Seeds of the trials that will be taken up again.
+        """
+        kept, seeds = {self._kept(one) for one in waiting}, {str(seed) for seed in resumed}
+        for path in self._folder.glob("*"):
+            if path not in kept and path.name.partition(".")[0].partition("-")[0] not in seeds:
+                path.unlink(missing_ok=True)
+
+    def _kept(self, one: Waiting) -> Path:
+        return Path(kept_path(str(self.latest(one.seed)), one.epoch))

@@ -1,0 +1,152 @@
+"""Ensembles of the finalists: the mean of what their verification models said of the test images. Nothing is trained.
+
+Two are formed, both without a look at a test label: of every finalist's models, and of those that a greedy selection on
+the validation images takes, with the weights that it gives them. The figures are recorded in the ledger like any other
+trial's. Called by ``search.api`` after verification.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from search.records import predictions
+from search.records.ledger import Ledger
+from search.records.predictions import Predictions
+from search.records.record import WEIGHTS, StudyRecord, TrialRecord
+from search.study.verification import finalists
+from search.trial import BASELINE, Outcome, Phase, State, Trial
+
+MEAN, GREEDY = "mean", "greedy"
+"""Of all finalists' models, and of those that the greedy selection takes."""
+ROUNDS = 25
+"""Models that the greedy selection may add; it stays with the best set on the way."""
+
+
+def form(ledger: Ledger, *, count: int) -> None:
+    """Forms the ensembles that the recorded verification runs allow, records them, and drops predictions of no use.
+
+    Args:
+        ledger: The study's, open for writing.
+        count: Finalists beside the baseline.
+    """
+    record = ledger.read()
+    chosen = [known.trial.number for known in finalists(record, count)]
+    runs = _complete_runs(record, chosen)
+    models = {number: found for number in runs if (found := _load(ledger, Phase.VERIFICATION, number)) is not None}
+    done = {(known.trial.origin, _key(known.trial.notes.get(WEIGHTS, {}))) for known in record.phase(Phase.ENSEMBLE)}
+    for origin, weights in _ensembles(ledger, {number: runs[number] for number in models}).items():
+        if len(weights) > 1 and (origin, _key(weights)) not in done:
+            _record(ledger, origin, weights, {number: models[number] for number in weights}, runs)
+    _drop(ledger, keep=chosen)
+
+
+def _complete_runs(record: StudyRecord, chosen: Sequence[int]) -> dict[int, TrialRecord]:
+    return {
+        known.trial.number: known
+        for known in record.phase(Phase.VERIFICATION)
+        if known.trial.of in chosen and known.outcome and known.outcome.state is State.COMPLETE
+    }
+
+
+def _ensembles(ledger: Ledger, runs: Mapping[int, TrialRecord]) -> dict[str, dict[int, float]]:
+    """Returns each ensemble's weights by the number of a verification run."""
+    of = {number: known.trial.of for number, known in runs.items() if known.trial.of is not None}
+    found = {number for number, known in runs.items() if known.trial.origin != BASELINE}
+    validation = {trial: said for trial in sorted(set(of.values())) if (said := _load(ledger, Phase.SEARCH, trial))}
+    picked = greedy(validation)
+    replicas = Counter(of.values())
+    return {
+        MEAN: {number: 1.0 / len(found) for number in sorted(found)},
+        GREEDY: {number: picked[of[number]] / replicas[of[number]] for number in sorted(of) if of[number] in picked},
+    }
+
+
+def greedy(validation: Mapping[int, Predictions]) -> dict[int, float]:
+    """Returns the weights, 1 in all, of the trials whose mean prediction has the least validation error.
+
+    Adds the model that lowers the error of the mean most, again and again, the same one more than once if it helps;
+    of equal errors the one with the least cross-entropy.
+
+    Args:
+        validation: What each trial's model said of the same validation images, by trial.
+
+    Source: Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004, sections 2.1 and 2.2.
+    """
+    if not validation:
+        return {}
+    labels = next(iter(validation.values())).labels
+    said = {trial: one.probabilities.astype(np.float32) for trial, one in validation.items()}
+    total = np.zeros_like(next(iter(said.values())))
+    picked: list[int] = []
+    best: tuple[tuple[float, float], int] | None = None
+    for _ in range(ROUNDS):
+        merits = {trial: _merit(total + one, labels) for trial, one in said.items()}
+        trial = min(merits, key=lambda one: (merits[one], one))
+        picked.append(trial)
+        total += said[trial]
+        if best is None or merits[trial] < best[0]:
+            best = (merits[trial], len(picked))
+    assert best is not None
+    taken = Counter(picked[: best[1]])
+    return {trial: times / best[1] for trial, times in taken.items()}
+
+
+def _merit(total: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Returns the share classified wrongly and the mean cross-entropy, of probabilities up to a factor."""
+    true = total[np.arange(len(labels)), labels] / total.sum(axis=1)
+    wrong = float((total.argmax(axis=1) != labels).mean())
+    return wrong, float(-np.log(np.clip(true, 1e-7, 1.0)).mean())
+
+
+def _record(
+    ledger: Ledger,
+    origin: str,
+    weights: Mapping[int, float],
+    models: Mapping[int, Predictions],
+    runs: Mapping[int, TrialRecord],
+) -> None:
+    labels = next(iter(models.values())).labels
+    mean = sum(weight * models[number].probabilities.astype(np.float32) for number, weight in weights.items())
+    predicted = np.asarray(mean).argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    known = [outcome.parameters for number in weights if (outcome := runs[number].outcome) and outcome.parameters]
+    trial = Trial(
+        number=len(ledger.read().phase(Phase.ENSEMBLE)),
+        config={},
+        seed=0,
+        epochs=0,
+        origin=origin,
+        phase=Phase.ENSEMBLE,
+        notes={WEIGHTS: {str(number): weight for number, weight in weights.items()}},
+    )
+    ledger.begin(trial)
+    ledger.finish(
+        trial,
+        Outcome(
+            state=State.COMPLETE,
+            error_percent=100.0 * len(wrong) / len(labels),
+            parameters=sum(known),
+            scored=len(labels),
+            wrong=tuple(wrong.tolist()),
+            predicted=tuple(predicted[wrong].tolist()),
+        ),
+    )
+
+
+def _load(ledger: Ledger, phase: Phase, number: int) -> Predictions | None:
+    return predictions.load(predictions.path(ledger.folder, phase, number))
+
+
+def _key(weights: Mapping[int, float] | Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted((str(number), weight) for number, weight in weights.items()))
+
+
+def _drop(ledger: Ledger, *, keep: Sequence[int]) -> None:
+    """Deletes validation predictions of trials that are no finalists."""
+    kept = {predictions.path(ledger.folder, Phase.SEARCH, number) for number in keep}
+    for file in (ledger.folder / "predictions").glob(f"{Phase.SEARCH.value}-*"):
+        if file not in kept:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""Goals: when a search has found enough, or finds nothing better any more (``--stop-when``).
+
+Pure: computed from how the search's trials ended, in that order, so that a study taken up again knows whether its goal
+is reached. Knows nothing of time budgets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from search.errors import UserError
+from search.records.record import StudyRecord
+from search.trial import Outcome, Phase, State
+
+Errors = Sequence[float | None]
+"""The validation error of each search trial that came to its own end, in percent; None unless it was complete."""
+
+_ERROR = re.compile(r"error\s*<\s*(\d+(?:\.\d*)?|\.\d+)\s*%?")
+_PLATEAU = re.compile(r"plateau\s*:\s*(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorBelow:
+    """The best complete trial's validation error is below a value.
+
+    Args:
+        percent: That value, more than 0.
+    """
+
+    percent: float
+
+    def reason(self, errors: Errors) -> str | None:
+        """Returns why the search may end, or None."""
+        best = min(_known(errors), default=None)
+        if best is None or best >= self.percent:
+            return None
+        return f"the best validation error, {best:.2f} %, is below {self.percent:g} %"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plateau:
+    """The last trials did not improve the best validation error.
+
+    Args:
+        trials: How many trials, at least 1; those that were pruned, paused or failed count too.
+    """
+
+    trials: int
+
+    def reason(self, errors: Errors) -> str | None:
+        """Returns why the search may end, or None; a search without a complete trial has no best to improve."""
+        best = min(_known(errors[: -self.trials]), default=None)
+        if best is None or min(_known(errors[-self.trials :]), default=best) < best:
+            return None
+        return f"the best validation error, {best:.2f} %, was not improved in the last {self.trials} trials"
+
+
+Goal = ErrorBelow | Plateau
+
+
+def parse(text: str) -> Goal:
+    """Returns the goal that a text such as ``error<0.6`` or ``plateau:20`` names.
+
+    Raises:
+        UserError: It names none.
+    """
+    if (match := _ERROR.fullmatch(text.strip())) and float(match[1]) > 0:
+        return ErrorBelow(percent=float(match[1]))
+    if (match := _PLATEAU.fullmatch(text.strip())) and int(match[1]) > 0:
+        return Plateau(trials=int(match[1]))
+    raise UserError(
+        f"A goal is error<PERCENT, more than 0, or plateau:TRIALS, at least 1. Received: --stop-when {text!r}.",
+        hint='Such as --stop-when "error<0.6" (in quotes, because of the shell) or --stop-when plateau:20.',
+    )
+
+
+def reason(goals: Iterable[Goal], errors: Errors) -> str | None:
+    """Returns why the first goal that is reached is so, in words; None while none is."""
+    return next((found for goal in goals if (found := goal.reason(errors)) is not None), None)
+
+
+def settled_errors(record: StudyRecord) -> list[float | None]:
+    """Returns how the recorded search trials ended, in the order of their ends."""
+    ended = [known for known in record.phase(Phase.SEARCH) if known.is_settled]
+    ended.sort(key=lambda known: (known.outcome.at_seconds or 0.0) if known.outcome else 0.0)
+    return [error_of(known.outcome) for known in ended if known.outcome]
+
+
+def error_of(outcome: Outcome) -> float | None:
+    """Returns a complete trial's error in percent, and None of any other."""
+    return outcome.error_percent if outcome.state is State.COMPLETE else None
+
+
+def _known(errors: Errors) -> list[float]:
+    return [error for error in errors if error is not None]

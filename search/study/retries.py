@@ -1,0 +1,106 @@
+"""What a failure means for the study: the trial is tried again, is over, or the study cannot go on.
+
+A fault of the machine (a worker killed, crashed or hung) is tried again on a fresh worker, from the trial's last
+checkpoint, within a bound; a fault of the configuration is not, since it would fail again. A full disk or damaged data
+would fail every trial: the study stops, and the trial is taken up again when the study is.
+
+Called by ``search.study.sources``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from search.errors import FatalError
+from search.records.record import TrialRecord
+from search.trial import Cause, Outcome, State, Trial, identity
+
+RETRIES = 2
+"""How often a trial is tried again after faults of the machine, over all sessions."""
+FIRST = 3
+"""If the first trials, so many of them, fail of one cause, the study ends: the configurations are not at fault."""
+TRANSIENT = frozenset({Cause.KILLED, Cause.CRASHED, Cause.HUNG})
+FATAL: Mapping[Cause, str] = {
+    Cause.DISK_FULL: "Free some space and run the same command again; what was recorded is kept.",
+    Cause.DATA: "Run the same command again: the cache mends itself when a study starts. What was recorded is kept.",
+}
+"""Causes that stop the study, and what is to be done about them."""
+HINTS = defaultdict(
+    lambda: "Mend the cause.",
+    {
+        Cause.TRIAL_TIMEOUT: "Give a trial more time with --trial-timeout.",
+        Cause.OUT_OF_MEMORY: "Give a trial more memory with --trial-memory, or run fewer at a time with --workers.",
+        Cause.KILLED: "If it was the kernel, for want of memory, run fewer trials at a time with --workers.",
+    },
+)
+
+
+Key = tuple[str, int]
+
+
+class Retries:
+    """Judges how trials ended.
+
+    Args:
+        recorded: What earlier sessions recorded of the same phase.
+    """
+
+    def __init__(self, recorded: Iterable[TrialRecord]) -> None:
+        ended = [(known.trial, known.outcome) for known in recorded if known.outcome is not None]
+        self._tries = Counter(_key(trial) for trial, outcome in ended if is_retried(outcome))
+        self._ended = {trial.number: (_key(trial), _fault(outcome)) for trial, outcome in ended}
+
+    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """Returns the outcome as it counts: a failure that will be tried again is an interruption."""
+        if outcome.state is not State.FAILED:
+            return outcome
+        is_again = outcome.cause in FATAL
+        if outcome.cause in TRANSIENT:
+            is_again = self._tries[_key(trial)] < RETRIES
+            self._tries[_key(trial)] += 1
+        return dataclasses.replace(outcome, state=State.INTERRUPTED) if is_again else outcome
+
+    def check(self, trial: Trial, outcome: Outcome) -> None:
+        """Looks at an outcome that was settled and recorded.
+
+        Raises:
+            FatalError: The study cannot go on, or there is no sense in it.
+        """
+        if outcome.cause is not None and outcome.cause in FATAL:
+            raise FatalError(outcome.message or outcome.cause.value, hint=FATAL[outcome.cause])
+        key, fault = _key(trial), _fault(outcome)
+        self._ended[trial.number] = (key, fault)
+        first = self._first()
+        if fault is not None and key in first and len(first) == FIRST and set(first.values()) == {fault}:
+            raise FatalError(
+                f"The first {FIRST} trials ended alike: {fault}. "
+                f"The last said: {outcome.message}\n{outcome.traceback}".rstrip(),
+                hint=f"{HINTS[fault]} Then run the study anew under another name with --study.",
+            )
+
+    def _first(self) -> dict[Key, Cause | None]:
+        """Returns the causes for which the first trials failed last, of as many as have ended one after the other."""
+        first: dict[Key, Cause | None] = {}
+        for number in range(len(self._ended)):
+            if number not in self._ended or (len(first) == FIRST and self._ended[number][0] not in first):
+                break
+            key, cause = self._ended[number]
+            first[key] = cause
+        return first
+
+
+def is_retried(outcome: Outcome) -> bool:
+    """Says whether a trial was interrupted by a fault of the machine, and is tried again for it."""
+    return outcome.state is State.INTERRUPTED and outcome.cause in TRANSIENT
+
+
+def _fault(outcome: Outcome) -> Cause | None:
+    """Returns why a trial failed, whether or not it is tried again; None where it did not."""
+    return outcome.cause if outcome.state is State.FAILED or is_retried(outcome) else None
+
+
+def _key(trial: Trial) -> Key:
+    """Returns what the tries of one trial share."""
+    return (identity(trial.config), trial.seed)

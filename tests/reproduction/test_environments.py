@@ -1,0 +1,37 @@
+from search.reproduction.environments import Change, are_deterministic, changes
+from search.training.runtime import Backend, machine, versions
+
+HERE = {
+    "backend": Backend.TENSORFLOW.value,
+    "threads": 1,
+    "deterministic": True,
+    "device": "CPU",
+    "onednn": True,
+    "pid": 1,
+    **machine(),
+    "versions": versions("keras", "tensorflow", "numpy"),
+}
+
+
+def test_what_cannot_move_a_bit_is_no_change() -> None:
+    assert changes({**HERE, "pid": 2, "host": "elsewhere", "cores": 96, "memory_gib": 1.0}, HERE) == ()
+
+
+def test_what_differs_is_named_with_both_values() -> None:
+    recorded = {**HERE, "threads": 2, "versions": {**HERE["versions"], "keras": "3.0.0"}}
+    assert changes(recorded, HERE) == (
+        Change(name="threads", recorded=2, here=1),
+        Change(name="versions.keras", recorded="3.0.0", here=HERE["versions"]["keras"]),
+    )
+
+
+def test_what_an_older_record_does_not_say_may_differ() -> None:
+    older = {name: value for name, value in HERE.items() if name != "processor_kind"}
+    assert [change.name for change in changes(older, HERE)] == ["processor_kind"]
+    assert HERE["processor_kind"]
+
+
+def test_both_runs_must_be_deterministic() -> None:
+    assert are_deterministic(HERE, HERE)
+    assert not are_deterministic({**HERE, "deterministic": False}, HERE)
+    assert not are_deterministic({}, HERE)
