@@ -40,6 +40,12 @@ NO_ENGINE = "none"
 E = TypeVar("E", bound=StrEnum)
 
 
+class Site(StrEnum):
+    """Where trials run; ``search.session.executors`` makes the executor of each."""
+
+    LOCAL = "local"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What will be done.
@@ -78,6 +84,7 @@ def make_plan(settings: Settings) -> Plan:
     settings = _completed(settings)
     space, source = load_space(settings)
     protocol_name = _choice(ProtocolName, settings.protocol, "protocol")
+    _choice(Site, settings.executor, "executor")
     runtime = make_runtime(settings)
     dataset = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
     protocol = EvaluationProtocol(

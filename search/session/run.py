@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from search.errors import UserError
-from search.execution import local
 from search.execution.base import Executor
-from search.execution.ordered import OrderedExecutor
 from search.protocol import ProtocolName
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
+from search.session.executors import make_executor
 from search.session.packing import Watch, pack
 from search.session.planning import Plan, engine_for
 from search.session.progress import Progress
@@ -169,19 +167,6 @@ def _check_backend(plan: Plan, record: StudyRecord) -> None:
             f"Received: --backend {wanted}.",
             hint=f"Go on with --backend {others[0]}, or start another study with --study NAME.",
         )
-
-
-def make_executor(plan: Plan, log_dir: Path, patience: Callable[[], float] | None = None) -> Executor:
-    """Returns the executor a plan asks for.
-
-    Args:
-        plan: The plan.
-        log_dir: Folder for what its workers print.
-        patience: Returns the seconds that a trial which must stop is given now.
-    """
-    limits = local.Limits(trial_memory_mib=plan.settings.trial_memory)
-    workers = local.LocalExecutor(plan.task, workers=plan.workers, log_dir=log_dir, limits=limits, patience=patience)
-    return OrderedExecutor(workers) if plan.settings.ordered else workers
 
 
 def is_verified(plan: Plan) -> bool:

@@ -98,6 +98,7 @@ class Settings:
         None, "Threads of each worker. With --workers alone, its share of the cores; with neither, measured."
     )
     ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
+    executor: str = _option("local", "Where trials run: local, in worker processes on this machine.")
     backend: str = _option("tensorflow", "Keras backend: tensorflow, jax or torch.")
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")

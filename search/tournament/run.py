@@ -14,9 +14,10 @@ from pathlib import Path
 
 from search.execution.base import Executor
 from search.records.record import COPIED_FROM, StudyHeader, StudyRecord
+from search.session.executors import make_executor
 from search.session.planning import Plan
 from search.session.progress import Progress
-from search.session.run import Session, Shared, make_executor, open_session
+from search.session.run import Session, Shared, open_session
 from search.study.budget import Interrupt
 from search.study.loop import TICK_SECONDS
 from search.study.verification import replicas
