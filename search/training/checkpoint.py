@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +19,99 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.trial import EpochReport
+from search.training.attempt import Attempt
+from search.trial import EpochReport, Trial, kept_path
 
 
-def save(model: Any, history: Sequence[EpochReport], seconds: Mapping[str, float], path: Path) -> None:  # noqa: ANN401
-    """Writes the state after ``len(history)`` epochs and so many seconds; whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {str(index): keras.ops.convert_to_numpy(variable) for index, variable in enumerate(_variables(model))}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A trial's state after some epochs.
+
+    Args:
+        arrays: Weights, batch statistics, seed states and optimizer state, always in the same order.
+        history: The reports of these epochs, marked as restored.
+        seconds: What they took, by part.
+    """
+
+    arrays: tuple[np.ndarray, ...]
+    history: tuple[EpochReport, ...]
+    seconds: dict[str, float]
+
+
+def place(trial: Trial, epoch: int, *, is_due: bool) -> Path | None:
+    """Returns where to leave the state after an epoch: beside the latest where another trial may go on from it.
+
+    Args:
+        trial: The trial.
+        epoch: Epochs finished.
+        is_due: Whether the latest state was left long enough ago.
+    """
+    if trial.save_to is None or epoch == trial.epochs:
+        return None
+    if epoch in trial.rungs or epoch == trial.last_epoch:
+        return Path(kept_path(trial.save_to, epoch))
+    return Path(trial.save_to) if is_due else None
+
+
+def leave(arrays: Iterable[Any], attempt: Attempt, path: Path) -> None:
+    """Writes the state that an attempt has reached; a trial that cannot is no worse for it, until it is to go on.
+
+    Args:
+        arrays: As ``Saved`` has them, of any backend.
+        attempt: What was reached.
+        path: Where to; the file appears whole or not at all.
+    """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            reached = {"history": [asdict(report) for report in history], "seconds": dict(seconds)}
-            np.savez(file, reached=json.dumps(reached), **arrays)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        named = {str(index): keras.ops.convert_to_numpy(array) for index, array in enumerate(arrays)}
+        reached = {"history": [asdict(report) for report in attempt.history], "seconds": attempt.seconds}
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, reached=json.dumps(reached), **named)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        attempt.unsaved = f"No state could be kept: {error}."
 
 
-def restore(model: Any, path: Path) -> tuple[tuple[EpochReport, ...], dict[str, float]]:  # noqa: ANN401 - Keras model
-    """Sets a compiled model to a saved state and returns history and seconds up to there; all of it or nothing.
+def read(path: Path, shapes: Sequence[tuple[int, ...]]) -> Saved:
+    """Returns what was left at a path.
 
-    The reports are marked as restored.
+    Args:
+        path: The file.
+        shapes: Of the arrays it must hold.
+
+    Raises:
+        TrialError: The file is missing, damaged, or belongs to another configuration.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            reached = json.loads(str(archive["reached"]))
+            arrays = tuple(archive[str(index)] for index in range(len(archive.files) - 1))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise TrialError(f"The checkpoint is missing or damaged. Received: {path}.") from error
+    if [array.shape for array in arrays] != list(shapes):
+        raise TrialError(f"The checkpoint belongs to another configuration. Received: {path}.")
+    history = tuple(EpochReport(**{**report, "restored": True}) for report in reached["history"])
+    return Saved(arrays=arrays, history=history, seconds=reached["seconds"])
+
+
+def restore(model: Any, path: Path) -> Saved:  # noqa: ANN401 - Keras model
+    """Sets a compiled model to a saved state and returns it; all of it or nothing.
 
     Raises:
         TrialError: The file is missing, damaged, or belongs to another configuration.
     """
     model.optimizer.build(model.trainable_variables)
-    variables = _variables(model)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            reached = json.loads(str(archive["reached"]))
-            arrays = [archive[str(index)] for index in range(len(archive.files) - 1)]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise TrialError(f"The checkpoint is missing or damaged. Received: {path}.") from error
-    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise TrialError(f"The checkpoint belongs to another configuration. Received: {path}.")
-    for variable, array in zip(variables, arrays, strict=True):
+    own = variables(model)
+    saved = read(path, [tuple(variable.shape) for variable in own])
+    for variable, array in zip(own, saved.arrays, strict=True):
         variable.assign(array)
-    return tuple(EpochReport(**{**report, "restored": True}) for report in reached["history"]), reached["seconds"]
+    return saved
 
 
-def _variables(model: Any) -> list[Any]:  # noqa: ANN401 - Keras model
+def variables(model: Any) -> list[Any]:  # noqa: ANN401 - Keras model
     """Returns weights, batch statistics, seed states and optimizer state, always in the same order."""
     return [*model.variables, *model.optimizer.variables]

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from search.training.attempt import NotFinite
 from search.training.phases import PhaseImages
 from search.trial import Cause, EpochReport
 
@@ -29,10 +30,6 @@ class Stopped(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause.value)
         self.cause = cause
-
-
-class NotFinite(Exception):  # noqa: N818 - see Stopped
-    """A loss became NaN or infinite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

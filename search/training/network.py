@@ -40,6 +40,23 @@ def without_augmentation(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, **dict.fromkeys(AUGMENTATION, 0)}
 
 
+def plain_network(build: Builder, config: Mapping[str, Any], pixels: np.ndarray, trained: Any) -> Any:  # noqa: ANN401 - Keras models
+    """Returns a trained network by itself, from raw pixels to probabilities, of Keras's own layers.
+
+    Args:
+        build: The space's model builder.
+        config: What the trained network was made from.
+        pixels: As ``make_network`` takes them.
+        trained: The network, with whatever augments its images.
+    """
+    weights = [layer.get_weights() for layer in trained.layers if not isinstance(layer, RandomAffine)]
+    keras.utils.clear_session(free_memory=False)  # else its layers were numbered after those of the other
+    plain = make_network(build, without_augmentation(config), pixels, classes=trained.output_shape[-1], seed=0)
+    for layer, own in zip(plain.layers, weights, strict=True):
+        layer.set_weights(own)
+    return plain
+
+
 def set_augmentation(model: Any, *, on: bool) -> None:  # noqa: ANN401 - Keras model
     """Switches a network's augmentation on or off, where it has one."""
     for layer in model.layers:

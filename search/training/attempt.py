@@ -1,0 +1,133 @@
+"""What a run has reached, and the outcome that becomes of it, however it ends.
+
+Knows no model and no data. Called by the trainer, and by the population for each of its members.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import sys
+import traceback as tracebacks
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.errors import SearchError
+from search.records.predictions import Predictions, save
+from search.trial import Cause, EpochReport, Outcome, State
+
+
+class NotFinite(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
+    """A loss became NaN or infinite."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What a run has reached; becomes its Outcome however it ends."""
+
+    history: list[EpochReport] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"build": 0.0, "fit": 0.0, "evaluate": 0.0})
+    parameters: int | None = None
+    scored: int | None = None
+    wrong: tuple[int, ...] = ()
+    predicted: tuple[int, ...] = ()
+    predictions: Predictions | None = None
+    unsaved: str = ""
+
+    def resume(self, history: Iterable[EpochReport], seconds: dict[str, float]) -> None:
+        """Goes on from where an earlier run has come to."""
+        self.history.extend(history)
+        self.seconds = dict(seconds)
+
+    def judge(self, probabilities: np.ndarray, labels: np.ndarray, *, is_kept: bool) -> float:
+        """Returns the error in percent, and remembers which images were taken for what, where that is kept."""
+        predicted = probabilities.argmax(axis=1)
+        wrong = np.flatnonzero(predicted != labels)
+        self.scored, self.predictions = len(labels), Predictions(probabilities, labels)
+        if is_kept:
+            self.wrong, self.predicted = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
+        return 100.0 * len(wrong) / len(labels)
+
+    def keep_predictions(self, path: Path) -> None:
+        """Leaves the last predictions at a path; a trial that cannot is no worse for it, but joins no ensemble."""
+        try:
+            if self.predictions is not None:
+                save(path, self.predictions)
+        except OSError as error:
+            self.unsaved = f"No predictions could be kept: {error}."
+
+    def outcome(
+        self,
+        state: State,
+        environment: Mapping[str, Any],
+        *,
+        cause: Cause | None = None,
+        message: str = "",
+        traceback: str = "",
+    ) -> Outcome:
+        """Returns how it ended, on what it ran."""
+        scored = [report for report in self.history if report.error_percent is not None]
+        return Outcome(
+            state=state,
+            error_percent=scored[-1].error_percent if scored else None,
+            history=tuple(self.history),
+            seconds={part: round(value, 4) for part, value in self.seconds.items()},
+            parameters=self.parameters,
+            peak_memory_mib=_peak_memory_mib(),
+            cause=cause,
+            message=message,
+            traceback=traceback,
+            environment=environment,
+            scored=self.scored,
+            wrong=self.wrong,
+            predicted=self.predicted,
+        )
+
+    def failed(self, error: Exception, environment: Mapping[str, Any]) -> Outcome:
+        """Returns how it ended by an error, which was caught or was raised before."""
+        return self.outcome(
+            State.FAILED,
+            environment,
+            cause=_cause(error, on_cpu=environment["device"] == "CPU"),
+            message=_first_line(error),
+            traceback="".join(tracebacks.format_exception(error)),
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Says whether a backend had no memory left."""
+    return type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError") or "RESOURCE_EXHAUSTED" in str(error)
+
+
+_CAUSES: tuple[tuple[type[BaseException], Cause], ...] = (
+    (NotFinite, Cause.NOT_FINITE),
+    (MemoryError, Cause.OUT_OF_MEMORY),
+    (SearchError, Cause.DATA),
+    (ValueError, Cause.INVALID),
+)
+
+
+def _cause(error: Exception, *, on_cpu: bool) -> Cause:
+    if is_out_of_memory(error):
+        return Cause.OUT_OF_MEMORY if on_cpu else Cause.DEVICE_MEMORY
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return Cause.DISK_FULL
+    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.ERROR)
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, NotFinite):
+        return "A loss became NaN or infinite."
+    if isinstance(error, SearchError):
+        return error.message
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def _peak_memory_mib() -> float:
+    """Returns the process's peak resident memory in MiB; Linux counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
