@@ -6,10 +6,10 @@ as the training step of a small network on a CPU. Composed into one matrix they 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 AUGMENTATION = ("shift", "rotation", "zoom", "shear")
@@ -57,16 +57,20 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
             images, transforms, interpolation="bilinear", fill_mode="constant", data_format="channels_last"
         )
 
+    def compute_output_shape(self, input_shape: Any) -> Any:  # noqa: ANN401 - Keras's own
+        """Returns the shape of the images; without it, Keras would trace the layer whenever a network is built."""
+        return input_shape
+
     def _uniform(self, count: Any, bound: float) -> Any:  # noqa: ANN401
         return self.strength * keras.random.uniform((count,), -bound, bound, seed=self.seed_generator)
 
     def _transforms(self, count: Any, height: float, width: float) -> Any:  # noqa: ANN401
         """Returns (count, 8) projective transforms from output to input coordinates, about the image's centre."""
-        angle = self._uniform(count, float(np.deg2rad(self.rotation)))
+        angle = self._uniform(count, self.rotation * math.pi / 180.0)
         scale = 1.0 + self._uniform(count, self.zoom)
         slope = self._uniform(count, self.shear)
-        right = ops.round(self._uniform(count, self.shift + 0.5 if self.shift else 0.0))
-        down = ops.round(self._uniform(count, self.shift + 0.5 if self.shift else 0.0))
+        most = ops.where(self.shift > 0, self.shift + 0.5, 0.0)  # a population's magnitudes are arrays
+        right, down = ops.round(self._uniform(count, most)), ops.round(self._uniform(count, most))
         cosine, sine = scale * ops.cos(angle), scale * ops.sin(angle)
         # Shear along x, then rotate and zoom: [[cos, -sin], [sin, cos]] @ [[1, slope], [0, 1]].
         xx, xy, yx, yy = cosine, cosine * slope - sine, sine, sine * slope + cosine

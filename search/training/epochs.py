@@ -124,11 +124,20 @@ def score(model: Any, images: PhaseImages, hooks: Hooks, seconds: dict[str, floa
         probabilities = model.predict(images.score, batch_size=batch_size, verbose=0, callbacks=[watch])
     finally:
         seconds["evaluate"] += time.perf_counter() - started
-    true = probabilities[np.arange(len(probabilities)), images.score_labels].astype(np.float64)
+    return cross_entropy(probabilities, images.score_labels), probabilities
+
+
+def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean cross-entropy in nats of probabilities, (images, classes).
+
+    Raises:
+        NotFinite: They are no probabilities any more.
+    """
+    true = probabilities[np.arange(len(probabilities)), labels].astype(np.float64)
     loss = float(-np.log(np.clip(true, keras.config.epsilon(), 1.0)).mean())
     if not math.isfinite(loss):
         raise NotFinite
-    return loss, probabilities
+    return loss
 
 
 class _Watch(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,0 +1,37 @@
+"""What a compiled program takes of the device's memory, by XLA's account before it runs, and what is free there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from search.cgroup import available_memory
+
+USABLE = 0.9
+"""Share of the free memory that a program may take."""
+
+
+class TooLarge(Exception):  # noqa: N818 - a signal to take fewer members, not an error of a trial
+    """A program would not fit into the memory that is free."""
+
+
+def check(compiled: Any) -> None:  # noqa: ANN401 - of JAX's
+    """Makes sure that a compiled program fits.
+
+    Raises:
+        TooLarge: It does not.
+    """
+    account, free = compiled.memory_analysis(), free_bytes()
+    needs = 0 if account is None else account.temp_size_in_bytes + account.output_size_in_bytes
+    if needs > USABLE * free:
+        raise TooLarge(f"The program takes {needs / 2**30:.2f} GiB of memory, where {free / 2**30:.2f} GiB are free.")
+
+
+def free_bytes() -> int:
+    """Returns the free memory of the device; a CPU's is the machine's, or what its container is granted."""
+    device = jax.devices()[0]
+    known = device.memory_stats() if device.platform != "cpu" else None
+    if not known or "bytes_limit" not in known:
+        return available_memory()
+    return int(known["bytes_limit"] - known["bytes_in_use"])

@@ -1,0 +1,173 @@
+"""All the trials of one device: sorted into populations by the program they share, trained in turns, each to its end.
+
+Order of calls::
+
+    add ... add -> advance -> [add] -> advance ...     an epoch a call, of the population with the oldest trial
+
+A trial may join a population that is under way: members need not stand at the same epoch. Where the memory does not
+hold a population, half of it waits. Knows no executor. Called by the worker.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import jax
+
+from search.training import checkpoint
+from search.training.attempt import Attempt, is_out_of_memory
+from search.training.epochs import Hooks
+from search.training.network import make_network, plain_network
+from search.training.phases import open_phase
+from search.training.population.member import Member, make_member
+from search.training.population.memory import TooLarge
+from search.training.population.population import Loaded, Population, load
+from search.training.population.program import Program
+from search.training.task import Task
+from search.training.trainer import CHECKPOINT_SECONDS
+from search.trial import Outcome, Phase, State, Trial
+from spaces import registry
+
+MOST_PROGRAMS = 8
+"""Programs that are kept in memory though nobody needs them now."""
+
+
+class Pool:
+    """Trains the trials of one study on one device.
+
+    Args:
+        task: What the trials share.
+        most: Trials that there may be at a time.
+        checkpoint_seconds: Least time between two checkpoints of a trial.
+    """
+
+    def __init__(self, task: Task, *, most: int, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+        self._task, self._most, self._checkpoint_seconds = task, most, checkpoint_seconds
+        self._environment = task.runtime.configure()
+        keep_programs(Path(task.dataset.folder).parents[1] / "programs")
+        build = registry.load(task.space_source).build
+        assert build is not None, "a space that was loaded from its source has a builder"
+        self._build = build
+        self._phases: dict[Phase, Loaded] = {}
+        self._members: list[Member] = []
+        self._populations: dict[str, Population] = {}
+        self._limits: dict[str, int] = {}
+        self._together: dict[Member, int] = {}
+
+    def __len__(self) -> int:
+        """Returns how many trials there are."""
+        return len(self._members)
+
+    def add(self, trial: Trial, hooks: Hooks) -> Outcome | None:
+        """Takes in a trial; returns its outcome where it cannot even be built."""
+        try:
+            images = self._loaded(trial.phase).images
+            member = make_member(trial, hooks, self._build, images, self._task.dataset.classes)
+            member.begin(self._population(member).program)
+        except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
+            return Attempt().failed(error, self._environment)
+        self._members.append(member)
+        return None
+
+    def advance(self) -> list[tuple[Trial, Outcome]]:
+        """Trains the population of the oldest trial for an epoch, and returns the trials that have ended."""
+        for member in self._members:
+            member.cause = member.cause or member.hooks.should_stop()
+        if ended := self._ended():
+            return ended
+        key = self._members[0].key
+        members = [one for one in self._members if one.key == key][: self._limits.get(key, self._most)]
+        population = self._populations[key]
+        before = {member: member.epoch for member in members}
+        try:
+            population.arrange(members)
+            population.advance(lambda: self._look(members))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(members, error)
+        for member in members:
+            if member.epoch > before[member]:
+                self._together[member] = max(self._together.get(member, 0), len(members))
+                self._tell(member, population, members.index(member))
+        return self._ended()
+
+    def _look(self, members: list[Member]) -> bool:
+        """Asks whether members must stop; returns whether anybody is left to be trained for."""
+        for member in members:
+            member.cause = member.cause or member.hooks.should_stop()
+        return any(member.cause is None for member in members)
+
+    def _fail(self, members: list[Member], error: Exception) -> None:
+        """Makes do with half of the members where memory did not suffice; else all of them have failed."""
+        if (isinstance(error, TooLarge) or is_out_of_memory(error)) and len(members) > 1:
+            self._limits[members[0].key] = len(members) // 2
+            return
+        for member in members:
+            member.error = member.error or error
+
+    def _tell(self, member: Member, population: Population, place: int) -> None:
+        """Leaves a member's state where it is wanted, and reports its last epoch."""
+        trial, attempt = member.trial, member.attempt
+        is_due = time.perf_counter() - member.saved >= self._checkpoint_seconds
+        if (path := checkpoint.place(trial, member.epoch, is_due=is_due)) is not None:
+            arrays = population.program.to_arrays(population.state_of(place), has_rate=member.has_rate)
+            checkpoint.leave(arrays, attempt, path)
+            member.saved = time.perf_counter()
+        member.hooks.report(attempt.history[-1])
+        if member.epoch < trial.last_epoch:
+            return
+        if trial.model_to is not None:
+            self._save_model(member, population, place, trial.model_to)
+        if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
+            attempt.keep_predictions(Path(trial.predictions_to))
+
+    def _save_model(self, member: Member, population: Population, place: int, path: str) -> None:
+        """Writes a member's network as the trainer would have."""
+        pixels = self._loaded(member.trial.phase).images.fit
+        model = make_network(self._build, member.config, pixels, classes=self._task.dataset.classes, seed=0)
+        arrays = population.program.to_arrays(population.state_of(place), has_rate=member.has_rate)
+        for variable, array in zip(model.variables, arrays, strict=False):
+            variable.assign(array)
+        plain_network(self._build, member.config, pixels, model).save(path)
+
+    def _ended(self) -> list[tuple[Trial, Outcome]]:
+        """Returns the members that need no further epoch, and forgets them."""
+        ended = [(member, outcome) for member in self._members if (outcome := self._outcome(member)) is not None]
+        for member, _ in ended:
+            self._members.remove(member)
+        wanted = {member.key for member in self._members}
+        for key in [key for key in self._populations if key not in wanted][:-MOST_PROGRAMS]:
+            del self._populations[key]
+        return [(member.trial, outcome) for member, outcome in ended]
+
+    def _outcome(self, member: Member) -> Outcome | None:
+        trial, attempt = member.trial, member.attempt
+        environment = {**self._environment, "deterministic": False, "population": self._together.get(member, 1)}
+        if member.error is not None:
+            return attempt.failed(member.error, environment)
+        if member.epoch >= trial.last_epoch:
+            state = State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE
+            return attempt.outcome(state, environment, message=attempt.unsaved)
+        if member.cause is not None:
+            message = attempt.unsaved or member.cause.value
+            return attempt.outcome(State.INTERRUPTED, environment, cause=member.cause, message=message)
+        return None
+
+    def _loaded(self, phase: Phase) -> Loaded:
+        if phase not in self._phases:
+            self._phases[phase] = load(open_phase(phase, self._task))
+        self._phases[phase].images.verify()
+        return self._phases[phase]
+
+    def _population(self, member: Member) -> Population:
+        if member.key not in self._populations:
+            program = Program(member.model, member.config)
+            self._populations[member.key] = Population(program, self._loaded(member.trial.phase), self._most)
+        return self._populations[member.key]
+
+
+def keep_programs(folder: Path) -> None:
+    """Has JAX keep compiled programs in a folder, 2 GiB at most, and take them from there."""
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", 2 * 2**30)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
