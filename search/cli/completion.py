@@ -34,6 +34,7 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
         "pruner": kind.pruners if kind else (),
         "protocol": ("holdout", "tutorial"),
         "split": ("group", "block", "stratified"),
+        "executor": ("local", "vectorized"),
         "backend": ("tensorflow", "jax", "torch"),
         "devices": ("auto", "cpu", "gpu"),
     }

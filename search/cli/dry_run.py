@@ -13,9 +13,9 @@ from search.cli.display import describe_measuring, describe_plan
 from search.cli.tally import clock
 from search.errors import FatalError
 from search.execution.base import Finished
-from search.execution.local import LocalExecutor
 from search.records.ledger import recorded
 from search.records.record import StudyRecord
+from search.session.executors import make_executor
 from search.session.packing import Watch, pack
 from search.session.planning import Plan
 from search.session.run import is_verified
@@ -45,19 +45,19 @@ def _estimate(plan: Plan, record: StudyRecord, trial: float) -> list[str]:
     """Returns how long it takes if what is found costs what the baseline does; both budgets may end the search."""
     settings = plan.settings
     runs = (settings.finalists + 1) * settings.replicates if is_verified(plan) else 0
-    verification = runs * trial * ALL_OVER_TRAINING_SHARE / plan.workers
+    verification = runs * trial * ALL_OVER_TRAINING_SHARE / plan.abreast
     bounds = []
     if settings.trials is not None:
-        bounds.append(max(0, settings.trials - len(settled(record))) * trial / plan.workers)
+        bounds.append(max(0, settings.trials - len(settled(record))) * trial / plan.abreast)
     if settings.total_epochs is not None:
         searched = record.phase(Phase.SEARCH)
         trained = sum(known.outcome.epochs_trained for known in searched if known.outcome)
-        bounds.append(max(0, settings.total_epochs - trained) / settings.epochs * trial / plan.workers)
+        bounds.append(max(0, settings.total_epochs - trained) / settings.epochs * trial / plan.abreast)
     if settings.timeout is not None:
         bounds.append(max(0.0, settings.timeout - record.spent_seconds - verification))
     search = min(bounds)
     return [
-        f"  estimate: search {clock(search)} (about {search * plan.workers / trial:.0f} full trials, more where trials "
+        f"  estimate: search {clock(search)} (about {search * plan.abreast / trial:.0f} full trials, more where trials "
         f"are pruned), verification {clock(verification)}"
     ]
 
@@ -72,7 +72,7 @@ def _one_epoch_each(plan: Plan) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LocalExecutor(plan.task, workers=plan.workers, log_dir=Path(folder))) as executor,
+        closing(make_executor(plan, Path(folder))) as executor,
     ):
         for number in range(plan.workers):
             executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))

@@ -34,7 +34,7 @@ class Tally:
         self._complete = 0
         searched = [known for known in record.phase(Phase.SEARCH) if known.outcome is not None]
         self.epochs = sum(known.outcome.epochs_trained for known in searched if known.outcome)
-        self._pace = Pace(plan.workers, recorded=[known.outcome for known in settled(record) if known.outcome])
+        self._pace = Pace(plan.abreast, recorded=[known.outcome for known in settled(record) if known.outcome])
         for known in searched:
             if known.outcome is not None:
                 self._judge(known.trial, known.outcome)
@@ -65,8 +65,8 @@ class Tally:
     def replicating(self, count: int) -> None:
         """Begins to count the runs of a fixed list; their price is the estimate's until the first has ended."""
         self.replicas, estimate = count, self.budget.verification_seconds()
-        price = estimate * min(count, self.plan.workers) / count if count and estimate else None
-        self._pace = Pace(self.plan.workers, price=price)
+        price = estimate * min(count, self.plan.abreast) / count if count and estimate else None
+        self._pace = Pace(self.plan.abreast, price=price)
 
     def _judge(self, trial: Trial, outcome: Outcome) -> bool:
         if outcome.state is not State.COMPLETE or outcome.error_percent is None:
@@ -118,7 +118,7 @@ class Tally:
             return estimate * (finalists + 1) / max(1, known)
         if price is None:
             return 0.0
-        return (finalists + 1) * settings.replicates * price * ALL_OVER_TRAINING_SHARE / self.plan.workers
+        return (finalists + 1) * settings.replicates * price * ALL_OVER_TRAINING_SHARE / self.plan.abreast
 
     def line(self) -> str:
         """Returns the live line; with two workers it fits into 80 columns."""

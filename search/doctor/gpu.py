@@ -78,7 +78,7 @@ def _cards() -> tuple[Card, ...]:
 def check_gpu(subject: Subject) -> Finding:
     """The GPUs: those of the machine, and those that the backend finds."""
     assert subject.devices is not None, "this check needs the backend"
-    backend = Backend(subject.settings.backend)
+    backend = Backend(subject.settings.keras_backend)
     seen = Seen(
         devices=len(visible_gpus()),
         usable=len(usable_gpus(backend)),

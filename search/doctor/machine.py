@@ -42,7 +42,7 @@ def check_memory(_: Subject) -> Finding:
 
 def check_backend(subject: Subject) -> Finding:
     """The backend: installed, importable, and named alike by option and environment."""
-    backend, variable = subject.settings.backend, os.environ.get("KERAS_BACKEND", "")
+    backend, variable = subject.settings.keras_backend, os.environ.get("KERAS_BACKEND", "")
     if importlib.util.find_spec(backend) is None:
         return Finding(status=Status.FAILS, found=f"{backend} is not installed", remedy=f"pip install {backend}")
     try:

@@ -108,8 +108,8 @@ def open_subject(settings: Settings) -> Iterator[Subject]:
     Raises:
         UserError: There is no such space, data set or backend.
     """
-    if settings.backend not in BACKENDS:
-        raise unknown_name("backend", settings.backend, BACKENDS)
+    if settings.keras_backend not in BACKENDS:
+        raise unknown_name("backend", settings.keras_backend, BACKENDS)
     try:
         space = registry.load(settings.space)
     except registry.SpaceError as error:
@@ -118,5 +118,5 @@ def open_subject(settings: Settings) -> Iterator[Subject]:
         from search.training.sources import find_source
 
         find_source(settings.dataset)
-    with Probe(settings.backend) as probe:
+    with Probe(settings.keras_backend) as probe:
         yield Subject(settings=settings, space=space, probe=probe)

@@ -56,6 +56,13 @@ class Inbox:
         while True:
             yield self._trials.get()
 
+    def arrived(self, *, is_awaited: bool) -> Iterator[Trial]:
+        """Yields the trials that have come, and those that come meanwhile; perhaps waits for the first."""
+        if is_awaited:
+            yield self._trials.get()
+        while not self._trials.empty():
+            yield self._trials.get()
+
     def cancelled(self, key: Key) -> Cause | None:
         """Returns why a trial was cancelled, or None."""
         return self._cancelled.get(key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from search.execution import local
+from search.execution import local, vectorized
 from search.execution.base import Executor
 from search.execution.ordered import OrderedExecutor
 from search.session.planning import Plan, Site
@@ -36,5 +36,9 @@ def _local(plan: Plan, log_dir: Path, patience: Patience | None) -> Executor:
     return local.LocalExecutor(plan.task, workers=plan.workers, log_dir=log_dir, limits=limits, patience=patience)
 
 
-EXECUTORS: Mapping[Site, Maker] = {Site.LOCAL: _local}
+def _vectorized(plan: Plan, log_dir: Path, patience: Patience | None) -> Executor:
+    return vectorized.VectorizedExecutor(plan.task, workers=plan.workers, log_dir=log_dir, patience=patience)
+
+
+EXECUTORS: Mapping[Site, Maker] = {Site.LOCAL: _local, Site.VECTORIZED: _vectorized}
 """Executors by where they run trials; a new one adds a ``Site`` and a line here."""

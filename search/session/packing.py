@@ -24,7 +24,7 @@ from search.execution.packing import SAME_BITS, Basis, Layout, Packing, candidat
 from search.execution.probe import ProbeError, measure_memory, measure_speed
 from search.leaderboard.files import write
 from search.records.record import StudyRecord
-from search.session.planning import Plan
+from search.session.planning import Plan, Site
 from search.training.data import default_cache_dir
 from search.training.hashes import file_sha256
 from search.training.runtime import Device, cores, machine, room, versions
@@ -57,6 +57,8 @@ def pack(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
         record: What is recorded of the study.
         watch: Who hears of it.
     """
+    if plan.settings.executor == Site.VECTORIZED:
+        return plan  # the memory of a population is measured where it is trained
     threads = None if plan.settings.threads is not None else recorded_threads(record)
     if plan.task.runtime.device is Device.GPU:
         return _on_gpus(plan, threads or plan.packing.layout.threads, record, watch)

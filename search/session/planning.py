@@ -22,7 +22,7 @@ from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records.ledger import now, read
 from search.records.record import StudyHeader
 from search.records.storage import Place
-from search.session.settings import Settings, as_name
+from search.session.settings import LOCAL, VECTORIZED, Settings, as_name
 from search.training import devices
 from search.training.data import DatasetInfo, open_training, prepare
 from search.training.runtime import Backend, Device, Runtime, cores, room, versions
@@ -37,13 +37,17 @@ DEFAULT_SECONDS = 15 * 60.0
 """Time budget when none is given, verification included: what a reader waits for over a coffee."""
 NO_ENGINE = "none"
 """Engine of a study that proposes nothing: the baseline's repeats."""
+POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 64}
+"""Trials that are trained together on a device where nothing else is asked for; where its memory does not hold the
+program, half of them wait."""
 E = TypeVar("E", bound=StrEnum)
 
 
 class Site(StrEnum):
     """Where trials run; ``search.session.executors`` makes the executor of each."""
 
-    LOCAL = "local"
+    LOCAL = LOCAL
+    VECTORIZED = VECTORIZED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,11 @@ class Plan:
         """Trials at a time."""
         return self.packing.layout.workers
 
+    @property
+    def abreast(self) -> int:
+        """Trials whose seconds pass at the same time: members of a population share theirs."""
+        return 1 if self.settings.executor == Site.VECTORIZED else self.workers
+
     def packed(self, packing: Packing) -> Plan:
         """Returns the same plan with its trials packed so."""
         runtime = dataclasses.replace(self.task.runtime, threads=packing.layout.threads)
@@ -84,7 +93,7 @@ def make_plan(settings: Settings) -> Plan:
     settings = _completed(settings)
     space, source = load_space(settings)
     protocol_name = _choice(ProtocolName, settings.protocol, "protocol")
-    _choice(Site, settings.executor, "executor")
+    _check_population(_choice(Site, settings.executor, "executor"), settings)
     runtime = make_runtime(settings)
     dataset = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
     protocol = EvaluationProtocol(
@@ -154,9 +163,10 @@ def make_runtime(settings: Settings) -> Runtime:
     Raises:
         UserError: The backend is not installed, or a GPU was asked for and there is none it can use.
     """
-    backend = _choice(Backend, settings.backend, "backend")
+    backend = _choice(Backend, settings.keras_backend, "backend")
     if importlib.util.find_spec(backend.value) is None:
-        raise missing_extra(f"--backend {backend}", backend.value)
+        asked = f"--backend {backend}" if settings.backend else f"--executor {settings.executor}"
+        raise missing_extra(asked, backend.value)
     device, gpus = devices.choose(settings.devices, backend)
     on_gpu = device is Device.GPU
     return Runtime(
@@ -173,6 +183,10 @@ def first_packing(settings: Settings, runtime: Runtime) -> Packing:
     Threads given alone leave room for so many workers; workers given alone share the cores among them.
     """
     workers, threads, places = settings.workers, settings.threads, cores()
+    if settings.executor == Site.VECTORIZED:
+        most = workers or POPULATION[runtime.device] * max(1, len(runtime.gpus))
+        basis = Basis.UNMEASURED if workers is None else Basis.GIVEN
+        return Packing(layout=Layout(most, threads or places), basis=basis, note="trained together; --workers says")
     if runtime.device is Device.GPU:
         layout = Layout(workers or len(runtime.gpus), threads or 1)
         return Packing(layout=layout, basis=Basis.OPEN if workers is None else Basis.GIVEN)
@@ -201,6 +215,24 @@ def command_line(seed: int) -> str:
         return ""
     drawn = () if any(word.partition("=")[0] == "--seed" for word in sys.argv) else ("--seed", str(seed))
     return shlex.join(["python", "-m", "search", *sys.argv[1:], *drawn])
+
+
+def _check_population(site: Site, settings: Settings) -> None:
+    """Refuses what trials that are trained together cannot have."""
+    if site is not Site.VECTORIZED:
+        return
+    if settings.keras_backend != Backend.JAX:
+        raise UserError(
+            f"The vectorised executor trains on JAX. Received: --executor {site} --backend {settings.backend}.",
+            hint="Leave --backend out, or use --executor local.",
+        )
+    for name in ("trial_timeout", "trial_memory"):
+        if getattr(settings, name) is not None:
+            raise UserError(
+                f"Trials that are trained together share their time and memory; one of them can have no bound. "
+                f"Received: --executor {site} --{name.replace('_', '-')}.",
+                hint="Leave it out, or use --executor local.",
+            )
 
 
 def _check_folder(option: str, folder: Path) -> None:

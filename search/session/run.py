@@ -178,7 +178,7 @@ def _budget(plan: Plan, ledger: Ledger, interrupt: Interrupt, elapsed: Callable[
     count, replicates = plan.settings.finalists, plan.settings.replicates
 
     def verification() -> float:
-        return estimate_seconds(ledger.read(), count=count, replicates=replicates, slots=plan.workers)
+        return estimate_seconds(ledger.read(), count=count, replicates=replicates, slots=plan.abreast)
 
     return Budget(
         ledger,

@@ -18,6 +18,8 @@ from search.errors import UserError, unknown_name
 from search.study import goals
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LOCAL, VECTORIZED = "local", "vectorized"
+"""Where trials run."""
 LEAST_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -98,8 +100,13 @@ class Settings:
         None, "Threads of each worker. With --workers alone, its share of the cores; with neither, measured."
     )
     ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
-    executor: str = _option("local", "Where trials run: local, in worker processes on this machine.")
-    backend: str = _option("tensorflow", "Keras backend: tensorflow, jax or torch.")
+    executor: str = _option(
+        LOCAL,
+        "Where trials run: local, in worker processes on this machine; vectorized, many as one program on JAX.",
+    )
+    backend: str | None = _option(
+        None, "Keras backend: tensorflow (default), jax or torch; the vectorised executor has jax alone."
+    )
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")
     storage: str | None = _option(None, "An Optuna storage URL instead of a journal file in the study's folder.")
@@ -109,6 +116,11 @@ class Settings:
         None, "Folder to write TensorBoard's logs into: each trial's curves, and HParams; none by default."
     )
     cache_dir: str | None = _option(None, "Folder of decompressed data; the platform's cache folder by default.")
+
+    @property
+    def keras_backend(self) -> str:
+        """The Keras backend that was asked for, or else the executor's own."""
+        return self.backend or ("jax" if self.executor == VECTORIZED else "tensorflow")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "replicates", "workers", "threads"):

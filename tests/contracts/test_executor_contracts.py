@@ -13,9 +13,10 @@ from executor_contract import ExecutorContract
 from search.execution.base import Event, Executor, Finished, Key
 from search.execution.local import LocalExecutor
 from search.execution.ordered import OrderedExecutor
+from search.execution.vectorized import VectorizedExecutor
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
-from search.training.runtime import Device, Runtime
+from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Outcome, State, Trial
 
@@ -40,6 +41,24 @@ class TestOrderedLocal(ExecutorContract):
     @pytest.fixture
     def executor(self, local: Executor) -> Executor:
         return OrderedExecutor(local)
+
+
+@pytest.fixture(scope="module")
+def vectorized(small_mnist: Path, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    """A real worker process that trains populations, kept warm over the tests of this module."""
+    dataset = prepare(str(small_mnist), cache_dir)
+    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
+    runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
+    task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=runtime)
+    with closing(VectorizedExecutor(task, workers=2, log_dir=tmp_path_factory.mktemp("logs"))) as executor:
+        yield executor
+
+
+@pytest.mark.slow
+class TestVectorized(ExecutorContract):
+    @pytest.fixture
+    def executor(self, vectorized: Executor) -> Executor:
+        return vectorized
 
 
 class LosingExecutor(InstantExecutor):

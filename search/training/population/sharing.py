@@ -59,9 +59,8 @@ def program_key(model: Any, config: Mapping[str, Any]) -> str:  # noqa: ANN401 -
     for layer in structure["layers"]:
         for value in ("name", *_travelling(layer["class_name"], layer["config"])):
             layer["config"].pop(value, None)
-    text = json.dumps(structure, sort_keys=True, default=str)
-    for index, layer in enumerate(model.layers):  # Keras numbers layers over the models of a process
-        text = text.replace(f'"{layer.name}"', f'"#{index}"')
+    names = {layer.name: f"#{index}" for index, layer in enumerate(model.layers)}
+    text = json.dumps(_renamed(structure, names), sort_keys=True, default=str)
     optimizer = ADAPTIVE[0] if config["optimizer"] in ADAPTIVE else config["optimizer"]
     return f"{optimizer} {config['batch_size']} {text}"
 
@@ -86,6 +85,18 @@ def set_values(carrier: Any, values: Values) -> Iterator[None]:  # noqa: ANN401 
         yield
     finally:
         _assign(layers, before)
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+    """Returns a model's structure with its layers called by their places; Keras counts those of a whole process."""
+    if isinstance(node, dict):
+        renamed = {key: _renamed(part, names) for key, part in node.items()}
+        return {**renamed, "name": names.get(node["name"], node["name"])} if "name" in node else renamed
+    if not isinstance(node, (list, tuple)):
+        return node
+    if len(node) == 3 and node[0] in names:  # a tensor: its layer, and which of its outputs
+        return [names[node[0]], *node[1:]]
+    return [_renamed(part, names) for part in node]
 
 
 def _travelling(kind: str, config: Mapping[str, Any]) -> tuple[str, ...]:
