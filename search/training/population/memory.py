@@ -16,13 +16,17 @@ class TooLarge(Exception):  # noqa: N818 - a signal to take fewer members, not a
     """A program would not fit into the memory that is free."""
 
 
-def check(compiled: Any) -> None:  # noqa: ANN401 - of JAX's
+def check(compiled: Any, limit: int | None = None) -> None:  # noqa: ANN401 - of JAX's
     """Makes sure that a compiled program fits.
+
+    Args:
+        compiled: The program.
+        limit: Bytes that are free; None for what is measured now.
 
     Raises:
         TooLarge: It does not.
     """
-    account, free = compiled.memory_analysis(), free_bytes()
+    account, free = compiled.memory_analysis(), limit or free_bytes()
     needs = 0 if account is None else account.temp_size_in_bytes + account.output_size_in_bytes
     if needs > USABLE * free:
         raise TooLarge(f"The program takes {needs / 2**30:.2f} GiB of memory, where {free / 2**30:.2f} GiB are free.")

@@ -40,10 +40,14 @@ class Pool:
         task: What the trials share.
         most: Trials that there may be at a time.
         checkpoint_seconds: Least time between two checkpoints of a trial.
+        memory: Bytes that a program may take; None for what is measured to be free.
     """
 
-    def __init__(self, task: Task, *, most: int, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
+    def __init__(
+        self, task: Task, *, most: int, checkpoint_seconds: float = CHECKPOINT_SECONDS, memory: int | None = None
+    ) -> None:
         self._task, self._most, self._checkpoint_seconds = task, most, checkpoint_seconds
+        self._memory = memory
         self._environment = task.runtime.configure()
         keep_programs(Path(task.dataset.folder).parents[1] / "programs")
         build = registry.load(task.space_source).build
@@ -161,7 +165,7 @@ class Pool:
 
     def _population(self, member: Member) -> Population:
         if member.key not in self._populations:
-            program = Program(member.model, member.config)
+            program = Program(member.model, member.config, self._memory)
             self._populations[member.key] = Population(program, self._loaded(member.trial.phase), self._most)
         return self._populations[member.key]
 

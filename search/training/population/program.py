@@ -40,10 +40,11 @@ class Program:
     Args:
         model: The network of one of them.
         config: Its configuration, for the optimizer's class.
+        memory: Bytes that are free for it; None for what is measured.
     """
 
-    def __init__(self, model: Any, config: Mapping[str, Any]) -> None:  # noqa: ANN401 - Keras model
-        self._carrier = carrier_of(model)
+    def __init__(self, model: Any, config: Mapping[str, Any], memory: int | None = None) -> None:  # noqa: ANN401 - Keras model
+        self._carrier, self._memory = carrier_of(model), memory
         name = ADAPTIVE[-1] if config["optimizer"] in ADAPTIVE else config["optimizer"]
         self._has_decay = name == ADAPTIVE[-1]
         self._optimizer = make_optimizer({**config, "optimizer": name, "schedule": "constant", "weight_decay": 0.0}, 1)
@@ -107,7 +108,7 @@ class Program:
             began = time.perf_counter()
             compiled = function.lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - began
-            check(compiled)
+            check(compiled, self._memory)
             self._compiled[shapes] = compiled
         return self._compiled[shapes](*arguments)
 

@@ -1,0 +1,72 @@
+"""A process on JAX, without TensorFlow, that trains trials together and alone; its last line is the outcomes as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from search.training.task import Task
+from search.trial import Outcome, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is trained.
+
+    Args:
+        task: What the trials share.
+        together: Rounds of trials; a round is taken in when the one before has trained an epoch.
+        alone: Trained by the trainer, one after the other, after the others.
+        memory: Bytes that a program may take.
+    """
+
+    task: Task
+    together: Sequence[Sequence[Trial]]
+    alone: Sequence[Trial] = field(default=())
+    memory: int | None = None
+
+
+def run(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
+    """Outcomes by the trial's number, of those that were trained together and alone."""
+    sent = pickle.dumps(job).hex()
+    environment = {
+        **os.environ,
+        **job.task.runtime.variables(),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    command = [sys.executable, "-c", "import population_job; population_job.main()", sent]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    together, alone = json.loads(done.stdout.splitlines()[-1])
+    return tuple({int(key): Outcome.from_json(one) for key, one in part.items()} for part in (together, alone))
+
+
+def train(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
+    """The same in this process."""
+    from search.training.epochs import Hooks
+    from search.training.population.pool import Pool
+    from search.training.trainer import Trainer
+
+    pool = Pool(job.task, most=8, memory=job.memory)
+    together: dict[int, Outcome] = {}
+    rounds = list(job.together)
+    while rounds or len(pool):
+        for trial in rounds.pop(0) if rounds else ():
+            if (outcome := pool.add(trial, Hooks())) is not None:
+                together[trial.number] = outcome
+        together |= {trial.number: outcome for trial, outcome in (pool.advance() if len(pool) else ())}
+    trainer = Trainer(job.task) if job.alone else None
+    return together, {trial.number: trainer.run(trial) for trial in job.alone}
+
+
+def main() -> None:
+    """What the process does."""
+    sys.modules["tensorflow"] = None  # a machine with JAX may have none
+    parts = train(pickle.loads(bytes.fromhex(sys.argv[1])))
+    print()
+    print(json.dumps([{key: one.to_json() for key, one in part.items()} for part in parts]))
