@@ -1,4 +1,4 @@
-"""A process on JAX, without TensorFlow, that trains trials together and alone; its last line is the outcomes as JSON."""
+"""A process on JAX, without TensorFlow, that trains trials together and alone; prints the outcomes as JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
 
 from search.training.task import Task
 from search.trial import Outcome, Trial
@@ -22,12 +23,14 @@ class Job:
         task: What the trials share.
         together: Rounds of trials; a round is taken in when the one before has trained an epoch.
         alone: Trained by the trainer, one after the other, after the others.
+        most: Trials at a time in one program.
         memory: Bytes that a program may take.
     """
 
     task: Task
     together: Sequence[Sequence[Trial]]
     alone: Sequence[Trial] = field(default=())
+    most: int = 3
     memory: int | None = None
 
 
@@ -52,7 +55,7 @@ def train(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
     from search.training.population.pool import Pool
     from search.training.trainer import Trainer
 
-    pool = Pool(job.task, most=8, memory=job.memory)
+    pool = Pool(job.task, most=job.most, memory=job.memory)
     together: dict[int, Outcome] = {}
     rounds = list(job.together)
     while rounds or len(pool):
@@ -64,9 +67,17 @@ def train(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
     return together, {trial.number: trainer.run(trial) for trial in job.alone}
 
 
+class WithoutTensorFlow(MetaPathFinder):
+    """Makes this process one of a machine with JAX alone."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "tensorflow":
+            raise ModuleNotFoundError(fullname)
+
+
 def main() -> None:
     """What the process does."""
-    sys.modules["tensorflow"] = None  # a machine with JAX may have none
+    sys.meta_path.insert(0, WithoutTensorFlow())
     parts = train(pickle.loads(bytes.fromhex(sys.argv[1])))
     print()
     print(json.dumps([{key: one.to_json() for key, one in part.items()} for part in parts]))

@@ -1,0 +1,143 @@
+"""Convolutions of many members at once, each with kernels of its own: the forms there are, and which is fastest here.
+
+    grouped   as JAX maps it over members: one convolution whose channels are folded into a group a member
+    patches   a product of patches and kernels, batched over members; patches come from a convolution with ones
+    slices    the same; patches are shifted copies, laid side by side
+    in turn   no batch of members at all: their steps follow each other within the one program
+
+All give the same up to rounding. Grouped convolutions are slow backwards on some devices (jax#13800), so the device is
+measured, once, and what was found is kept in the cache folder. Called by the pool.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+MEMBERS, BATCH, SIDE, CHANNELS, FILTERS, KERNEL = 8, 64, 14, 16, 32, 3
+"""What is measured: the second stage of a network such as the tutorial's larger CNN."""
+ROUNDS = 3
+
+
+class Form(StrEnum):
+    """How the convolutions of many members are computed."""
+
+    GROUPED = "grouped"
+    PATCHES = "patches"
+    SLICES = "slices"
+    IN_TURN = "in turn"
+
+
+def grouped(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - arrays
+    """Convolves images (batch, height, width, channels) with a kernel (height, width, channels, filters), stride 1."""
+    return jax.lax.conv_general_dilated(
+        images, kernel, (1, 1), padding.upper(), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def by_patches(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - arrays
+    """The same as a product of patches, whose values lie channel by channel."""
+    height, width, channels, filters = kernel.shape
+    patches = jax.lax.conv_general_dilated_patches(
+        images, (height, width), (1, 1), padding.upper(), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return patches @ kernel.transpose(2, 0, 1, 3).reshape(height * width * channels, filters)
+
+
+def by_slices(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - arrays
+    """The same as a product of shifted copies."""
+    height, width, channels, filters = kernel.shape
+    if padding == "same":
+        pads = [((side - 1) // 2, side // 2) for side in (height, width)]
+        images = jnp.pad(images, [(0, 0), *pads, (0, 0)])
+    rows, columns = images.shape[1] - height + 1, images.shape[2] - width + 1
+    shifted = [images[:, y : y + rows, x : x + columns] for y in range(height) for x in range(width)]
+    return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(height * width * channels, filters)
+
+
+CONVOLVE: Mapping[Form, Callable[[Any, Any, str], Any]] = {
+    Form.GROUPED: grouped,
+    Form.PATCHES: by_patches,
+    Form.SLICES: by_slices,
+    Form.IN_TURN: grouped,
+}
+
+
+def is_simple(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
+    """Says whether a layer is a convolution that the forms above can compute."""
+    return (
+        type(layer) is keras.layers.Conv2D
+        and {*layer.strides, *layer.dilation_rate, layer.groups} == {1}
+        and layer.data_format == "channels_last"
+    )
+
+
+class FormedConvolution(keras.layers.Conv2D):  # type: ignore[misc]
+    """Keras's convolution in one of the forms.
+
+    Args:
+        form: The form.
+    """
+
+    def __init__(self, form: Form, **kwargs: Any) -> None:  # noqa: ANN401 - Keras's own
+        super().__init__(**kwargs)
+        self.form = form
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401 - tensors
+        """Keras's hook for another computation."""
+        return CONVOLVE[self.form](inputs, kernel, self.padding)
+
+
+def over_members(form: Form, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of one member as one of all of them, stacked."""
+    if form is Form.IN_TURN:
+        return lambda *stacked: jax.lax.map(lambda own: function(*own), stacked)
+    return jax.vmap(function)  # type: ignore[no-any-return]
+
+
+def fastest(folder: Path) -> Form:
+    """Returns the form that is fastest on this device, by what was measured before or is measured now.
+
+    Args:
+        folder: Where what was measured is kept.
+    """
+    kind = f"{jax.devices()[0].device_kind} {jax.__version__}"
+    path = folder / "convolution.json"
+    try:
+        known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    if set(known.get(kind, ())) != set(Form):
+        known[kind] = {form.value: seconds(form) for form in Form}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    return Form(min(known[kind], key=lambda form: known[kind][form]))
+
+
+def seconds(form: Form) -> float:
+    """Returns what two convolutions of some members take, forwards and backwards: the best of a few rounds."""
+    convolve, random = CONVOLVE[form], np.random.default_rng(0)
+    shapes = ((BATCH, SIDE, SIDE, CHANNELS), (KERNEL, KERNEL, CHANNELS, FILTERS), (KERNEL, KERNEL, FILTERS, FILTERS))
+    arrays = [random.standard_normal((MEMBERS, *shape), np.float32) for shape in shapes]
+
+    def loss(images: Any, first: Any, second: Any) -> Any:  # noqa: ANN401 - arrays
+        hidden = jax.nn.relu(convolve(images, first, "same"))
+        return (convolve(hidden, second, "valid") ** 2).mean()
+
+    step = jax.jit(over_members(form, jax.grad(loss, argnums=(1, 2))))
+    jax.block_until_ready(step(*arrays))
+    taken = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        jax.block_until_ready(step(*arrays))
+        taken.append(time.perf_counter() - began)
+    return min(taken)
