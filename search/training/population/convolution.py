@@ -3,7 +3,6 @@
     grouped   as JAX maps it over members: one convolution whose channels are folded into a group a member
     patches   a product of patches and kernels, batched over members; patches come from a convolution with ones
     slices    the same; patches are shifted copies, laid side by side
-    in turn   no batch of members at all: their steps follow each other within the one program
 
 All give the same up to rounding. Grouped convolutions are slow backwards on some devices (jax#13800), so the device is
 measured, once, and what was found is kept in the cache folder. Called by the pool.
@@ -23,7 +22,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-MEMBERS, BATCH, SIDE, CHANNELS, FILTERS, KERNEL = 8, 64, 14, 16, 32, 3
+MEMBERS, BATCH, SIDE, CHANNELS, FILTERS, KERNEL = 4, 32, 14, 16, 32, 3
 """What is measured: the second stage of a network such as the tutorial's larger CNN."""
 ROUNDS = 3
 
@@ -34,7 +33,6 @@ class Form(StrEnum):
     GROUPED = "grouped"
     PATCHES = "patches"
     SLICES = "slices"
-    IN_TURN = "in turn"
 
 
 def grouped(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - arrays
@@ -68,7 +66,6 @@ CONVOLVE: Mapping[Form, Callable[[Any, Any, str], Any]] = {
     Form.GROUPED: grouped,
     Form.PATCHES: by_patches,
     Form.SLICES: by_slices,
-    Form.IN_TURN: grouped,
 }
 
 
@@ -95,13 +92,6 @@ class FormedConvolution(keras.layers.Conv2D):  # type: ignore[misc]
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401 - tensors
         """Keras's hook for another computation."""
         return CONVOLVE[self.form](inputs, kernel, self.padding)
-
-
-def over_members(form: Form, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of one member as one of all of them, stacked."""
-    if form is Form.IN_TURN:
-        return lambda *stacked: jax.lax.map(lambda own: function(*own), stacked)
-    return jax.vmap(function)  # type: ignore[no-any-return]
 
 
 def fastest(folder: Path) -> Form:
@@ -133,7 +123,7 @@ def seconds(form: Form) -> float:
         hidden = jax.nn.relu(convolve(images, first, "same"))
         return (convolve(hidden, second, "valid") ** 2).mean()
 
-    step = jax.jit(over_members(form, jax.grad(loss, argnums=(1, 2))))
+    step = jax.jit(jax.vmap(jax.grad(loss, argnums=(1, 2))))
     jax.block_until_ready(step(*arrays))
     taken = []
     for _ in range(ROUNDS):

@@ -20,6 +20,7 @@ from search.training.attempt import Attempt, is_out_of_memory
 from search.training.epochs import Hooks
 from search.training.network import make_network, plain_network
 from search.training.phases import open_phase
+from search.training.population.convolution import Form, fastest, is_simple
 from search.training.population.member import Member, make_member
 from search.training.population.memory import TooLarge
 from search.training.population.population import Loaded, Population, load
@@ -49,7 +50,8 @@ class Pool:
         self._task, self._most, self._checkpoint_seconds = task, most, checkpoint_seconds
         self._memory = memory
         self._environment = task.runtime.configure()
-        keep_programs(Path(task.dataset.folder).parents[1] / "programs")
+        self._folder = Path(task.dataset.folder).parents[1] / "programs"
+        keep_programs(self._folder)
         build = registry.load(task.space_source).build
         assert build is not None, "a space that was loaded from its source has a builder"
         self._build = build
@@ -165,7 +167,8 @@ class Pool:
 
     def _population(self, member: Member) -> Population:
         if member.key not in self._populations:
-            program = Program(member.model, member.config, self._memory)
+            form = fastest(self._folder) if any(map(is_simple, member.model.layers)) else Form.GROUPED
+            program = Program(member.model, member.config, form, self._memory)
             self._populations[member.key] = Population(program, self._loaded(member.trial.phase), self._most)
         return self._populations[member.key]
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from search.training.augmentation import RandomAffine
 from search.training.optimizer import make_optimizer
+from search.training.population.convolution import Form
 from search.training.population.memory import check
 from search.training.population.sharing import ADAPTIVE, carrier_of, set_values
 
@@ -40,11 +41,18 @@ class Program:
     Args:
         model: The network of one of them.
         config: Its configuration, for the optimizer's class.
+        form: How convolutions are computed.
         memory: Bytes that are free for it; None for what is measured.
     """
 
-    def __init__(self, model: Any, config: Mapping[str, Any], memory: int | None = None) -> None:  # noqa: ANN401 - Keras model
-        self._carrier, self._memory = carrier_of(model), memory
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - Keras model
+        config: Mapping[str, Any],
+        form: Form = Form.GROUPED,
+        memory: int | None = None,
+    ) -> None:
+        self._carrier, self._memory = carrier_of(model, form), memory
         name = ADAPTIVE[-1] if config["optimizer"] in ADAPTIVE else config["optimizer"]
         self._has_decay = name == ADAPTIVE[-1]
         self._optimizer = make_optimizer({**config, "optimizer": name, "schedule": "constant", "weight_decay": 0.0}, 1)

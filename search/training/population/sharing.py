@@ -1,7 +1,7 @@
 """What members of one program may differ in, and which networks share one: a pure function of a built model.
 
 What shapes the program is the structure of the model, the batch size and the optimizer's class. Everything else travels
-as arrays, one value a member: the values below, and those that the trainer reads from the configuration.
+as arrays, one value a member: initial weights, the values below, and those that the configuration alone holds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from search.training.augmentation import AUGMENTATION, RandomAffine
+from search.training.population.convolution import Form, FormedConvolution, is_simple
 
 Values = tuple[Mapping[str, Any], ...]
 """The values that travel, one mapping a layer that has some, in the order of the layers."""
@@ -57,7 +58,8 @@ def program_key(model: Any, config: Mapping[str, Any]) -> str:  # noqa: ANN401 -
     structure = model.get_config()
     structure.pop("name")
     for layer in structure["layers"]:
-        for value in ("name", *_travelling(layer["class_name"], layer["config"])):
+        initial = [name for name in layer["config"] if name.endswith("_initializer")]
+        for value in ("name", *initial, *_travelling(layer["class_name"], layer["config"])):
             layer["config"].pop(value, None)
     names = {layer.name: f"#{index}" for index, layer in enumerate(model.layers)}
     text = json.dumps(_renamed(structure, names), sort_keys=True, default=str)
@@ -70,9 +72,14 @@ def values_of(model: Any) -> Values:  # noqa: ANN401 - Keras model
     return tuple(_values(layer) for layer in model.layers if _is_travelling(layer))
 
 
-def carrier_of(model: Any) -> Any:  # noqa: ANN401 - Keras models
-    """Returns a model of the same structure and variables whose values can be set to arrays."""
-    return keras.models.clone_model(model, clone_function=_clone)
+def carrier_of(model: Any, form: Form) -> Any:  # noqa: ANN401 - Keras models
+    """Returns a model of the same structure and variables whose values can be set to arrays.
+
+    Args:
+        model: A trial's network.
+        form: How its convolutions are computed.
+    """
+    return keras.models.clone_model(model, clone_function=lambda layer: _clone(layer, form))
 
 
 @contextmanager
@@ -115,7 +122,9 @@ def _values(layer: Any) -> Mapping[str, np.float32]:  # noqa: ANN401 - Keras lay
     return {name: np.float32(getattr(layer, name)) for name in AUGMENTATION}
 
 
-def _clone(layer: Any) -> Any:  # noqa: ANN401 - Keras layers
+def _clone(layer: Any, form: Form) -> Any:  # noqa: ANN401 - Keras layers
+    if is_simple(layer):
+        return FormedConvolution(form, **layer.get_config())
     if type(layer) is keras.layers.Dropout and layer.noise_shape is None:
         return TravellingDropout(1.0 - layer.rate, name=layer.name)
     return type(layer).from_config(layer.get_config())
