@@ -65,6 +65,11 @@ class Pool:
         """Returns how many trials there are."""
         return len(self._members)
 
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The programs that are kept, oldest first."""
+        return tuple(population.program for population in self._populations.values())
+
     def add(self, trial: Trial, hooks: Hooks) -> Outcome | None:
         """Takes in a trial; returns its outcome where it cannot even be built."""
         try:

@@ -43,6 +43,10 @@ class Program:
         config: Its configuration, for the optimizer's class.
         form: How convolutions are computed.
         memory: Bytes that are free for it; None for what is measured.
+
+    Attributes:
+        compiled: By what it does and the shapes that it does it with.
+        compile_seconds: What all of them took to compile.
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class Program:
         self._optimizer = make_optimizer({**config, "optimizer": name, "schedule": "constant", "weight_decay": 0.0}, 1)
         self._optimizer.build(self._carrier.trainable_variables)
         self._train, self._predict = jax.jit(self._steps), jax.jit(self._probabilities)
-        self._compiled: dict[Any, Any] = {}
+        self.compiled: dict[Any, Any] = {}
         self.compile_seconds = 0.0
         self._order = _order(self._carrier)
         self._strengths = _strengths(self._carrier)
@@ -112,13 +116,13 @@ class Program:
 
     def _run(self, name: str, function: Any, *arguments: Any) -> Any:  # noqa: ANN401 - arrays
         shapes = (name, *(leaf.shape for leaf in jax.tree.leaves(arguments)))
-        if shapes not in self._compiled:
+        if shapes not in self.compiled:
             began = time.perf_counter()
             compiled = function.lower(*arguments).compile()
             self.compile_seconds += time.perf_counter() - began
             check(compiled, self._memory)
-            self._compiled[shapes] = compiled
-        return self._compiled[shapes](*arguments)
+            self.compiled[shapes] = compiled
+        return self.compiled[shapes](*arguments)
 
     def _steps(self, state: State, values: Any, plan: Any, images: Any, bounds: Any) -> Any:  # noqa: ANN401
         pixels, labels = images
