@@ -91,7 +91,7 @@ class FormedConvolution(keras.layers.Conv2D):  # type: ignore[misc]
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401 - tensors
         """Keras's hook for another computation."""
-        return CONVOLVE[self.form](inputs, kernel, self.padding)
+        return CONVOLVE[self.form](inputs, keras.ops.convert_to_tensor(kernel), self.padding)
 
 
 def fastest(folder: Path) -> Form:
