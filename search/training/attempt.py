@@ -25,6 +25,10 @@ class NotFinite(Exception):  # noqa: N818 - a signal to leave Keras's loop, not 
     """A loss became NaN or infinite."""
 
 
+class TooLarge(Exception):  # noqa: N818 - a signal to make do with less, where that can be
+    """What is to be trained would not fit into the memory that is free."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """What a run has reached; becomes its Outcome however it ends."""
@@ -99,8 +103,9 @@ class Attempt:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Says whether a backend had no memory left."""
-    return type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError") or "RESOURCE_EXHAUSTED" in str(error)
+    """Says whether a backend has no memory left, or would have none."""
+    known = isinstance(error, TooLarge) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
+    return known or "RESOURCE_EXHAUSTED" in str(error)
 
 
 _CAUSES: tuple[tuple[type[BaseException], Cause], ...] = (

@@ -7,13 +7,10 @@ from typing import Any
 import jax
 
 from search.cgroup import available_memory
+from search.training.attempt import TooLarge
 
 USABLE = 0.9
 """Share of the free memory that a program may take."""
-
-
-class TooLarge(Exception):  # noqa: N818 - a signal to take fewer members, not an error of a trial
-    """A program would not fit into the memory that is free."""
 
 
 def check(compiled: Any, limit: int | None = None) -> None:  # noqa: ANN401 - of JAX's

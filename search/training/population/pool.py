@@ -22,7 +22,6 @@ from search.training.network import make_network, plain_network
 from search.training.phases import open_phase
 from search.training.population.convolution import Form, fastest, is_simple
 from search.training.population.member import Member, make_member
-from search.training.population.memory import TooLarge
 from search.training.population.population import Loaded, Population, load
 from search.training.population.program import Program
 from search.training.task import Task
@@ -110,7 +109,7 @@ class Pool:
 
     def _fail(self, members: list[Member], error: Exception) -> None:
         """Makes do with half of the members where memory did not suffice; else all of them have failed."""
-        if (isinstance(error, TooLarge) or is_out_of_memory(error)) and len(members) > 1:
+        if is_out_of_memory(error) and len(members) > 1:
             self._limits[members[0].key] = len(members) // 2
             return
         for member in members:
