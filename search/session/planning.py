@@ -186,7 +186,9 @@ def first_packing(settings: Settings, runtime: Runtime) -> Packing:
     if settings.executor == Site.VECTORIZED:
         most = workers or POPULATION[runtime.device] * max(1, len(runtime.gpus))
         basis = Basis.UNMEASURED if workers is None else Basis.GIVEN
-        return Packing(layout=Layout(most, threads or places), basis=basis, note="trained together; --workers says")
+        return Packing(
+            layout=Layout(most, threads or places), basis=basis, note="trained together; --workers N for another number"
+        )
     if runtime.device is Device.GPU:
         layout = Layout(workers or len(runtime.gpus), threads or 1)
         return Packing(layout=layout, basis=Basis.OPEN if workers is None else Basis.GIVEN)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from executor_contract import drain, outcomes
+from population_job import QUICKLY_COMPILED
 
 import search
 from search.execution.base import Finished, Reported
@@ -20,7 +21,8 @@ from search.training.task import Task
 from search.trial import Cause, Phase, State, Trial
 from spaces import registry
 
-pytestmark = pytest.mark.slow
+pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
 SHAPE = {"hidden_layers": 1, "width_1": 64, "activation": "relu", "batch_norm": False, "optimizer": "adam"}
 SHAPE |= {
     "batch_size": 100,
@@ -32,6 +34,11 @@ SHAPE |= {
     "shear": 0.0,
 }
 LONG = 10_000
+
+
+@pytest.fixture
+def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
 
 
 def trial(number: int, epochs: int) -> Trial:
@@ -82,7 +89,7 @@ def test_a_study_of_populations_is_like_any_other(small_mnist: Path, cache_dir: 
         executor="vectorized",
         devices="cpu",
         workers=3,
-        trials=5,
+        trials=4,
         epochs=4,
         replicates=2,
         recipes=False,
@@ -95,7 +102,7 @@ def test_a_study_of_populations_is_like_any_other(small_mnist: Path, cache_dir: 
     ended = [
         known.outcome for known in study.record.trials if known.outcome and known.trial.phase is not Phase.ENSEMBLE
     ]
-    assert len(ended) == 5 + 4
+    assert len(ended) == 4 + 4
     assert {one.state for one in ended} <= {State.COMPLETE, State.PRUNED}
     assert max(one.environment["population"] for one in ended) == 3
     assert {one.environment["backend"] for one in ended} == {"jax"}

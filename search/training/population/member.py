@@ -47,6 +47,7 @@ class Member:
         state: Its variables while it is in no stack.
         error: Why it failed.
         cause: Why it must stop.
+        together: Most members that it was trained with at a time, itself among them.
         saved: When its state was last left.
     """
 
@@ -61,12 +62,18 @@ class Member:
     state: State | None = None
     error: Exception | None = None
     cause: Cause | None = None
+    together: int = 1
     saved: float = field(default_factory=time.perf_counter)
 
     @property
     def epoch(self) -> int:
         """Epochs finished."""
         return len(self.attempt.history)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it needs no further epoch."""
+        return self.error is not None or self.cause is not None or self.epoch >= self.trial.last_epoch
 
     @property
     def has_rate(self) -> bool:

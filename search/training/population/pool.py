@@ -39,7 +39,7 @@ class Pool:
     Args:
         task: What the trials share.
         most: Trials that there may be at a time.
-        checkpoint_seconds: Least time between two checkpoints of a trial.
+        checkpoint_seconds: Least time between two checkpoints of a trial, for each that is trained with it.
         memory: Bytes that a program may take; None for what is measured to be free.
     """
 
@@ -58,7 +58,6 @@ class Pool:
         self._members: list[Member] = []
         self._populations: dict[str, Population] = {}
         self._limits: dict[str, int] = {}
-        self._together: dict[Member, int] = {}
 
     def __len__(self) -> int:
         """Returns how many trials there are."""
@@ -97,8 +96,8 @@ class Pool:
             self._fail(members, error)
         for member in members:
             if member.epoch > before[member]:
-                self._together[member] = max(self._together.get(member, 0), len(members))
-                self._tell(member, population, members.index(member))
+                member.together = max(member.together, len(members))
+                self._tell(member, population, members)
         return self._ended()
 
     def _look(self, members: list[Member]) -> bool:
@@ -115,10 +114,11 @@ class Pool:
         for member in members:
             member.error = member.error or error
 
-    def _tell(self, member: Member, population: Population, place: int) -> None:
+    def _tell(self, member: Member, population: Population, members: list[Member]) -> None:
         """Leaves a member's state where it is wanted, and reports its last epoch."""
-        trial, attempt = member.trial, member.attempt
-        is_due = time.perf_counter() - member.saved >= self._checkpoint_seconds
+        trial, attempt, place = member.trial, member.attempt, members.index(member)
+        # The states of many are as much to write as they are many.
+        is_due = time.perf_counter() - member.saved >= self._checkpoint_seconds * len(members)
         if (path := checkpoint.place(trial, member.epoch, is_due=is_due)) is not None:
             arrays = population.program.to_arrays(population.state_of(place), has_rate=member.has_rate)
             checkpoint.leave(arrays, attempt, path)
@@ -146,13 +146,16 @@ class Pool:
         for member, _ in ended:
             self._members.remove(member)
         wanted = {member.key for member in self._members}
-        for key in [key for key in self._populations if key not in wanted][:-MOST_PROGRAMS]:
+        idle = [key for key in self._populations if key not in wanted]
+        for key in idle:
+            self._populations[key].rest()
+        for key in idle[:-MOST_PROGRAMS]:
             del self._populations[key]
         return [(member.trial, outcome) for member, outcome in ended]
 
     def _outcome(self, member: Member) -> Outcome | None:
         trial, attempt = member.trial, member.attempt
-        environment = {**self._environment, "deterministic": False, "population": self._together.get(member, 1)}
+        environment = {**self._environment, "deterministic": False, "population": member.together}
         if member.error is not None:
             return attempt.failed(member.error, environment)
         if member.epoch >= trial.last_epoch:

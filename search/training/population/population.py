@@ -85,8 +85,7 @@ class Population:
         if set(members) <= set(self._members):
             self._select(members)
             return
-        for place, member in enumerate(self._members):
-            member.state = self.state_of(place)
+        self._put_aside(self._members)
         self._width = width_of(len(members), self._width, self._most)
         states = [member.state for member in _padded(members, self._width)]
         self._state = jax.device_put(jax.tree.map(lambda *own: np.stack(own), *states))
@@ -97,16 +96,24 @@ class Population:
     def _select(self, members: Sequence[Member]) -> None:
         """Drops members from the stack."""
         places = {member: place for place, member in enumerate(self._members)}
-        for member in set(self._members) - set(members):
-            member.state = self.state_of(places[member])
+        self._put_aside([member for member in self._members if member not in set(members)])
         self._width = width_of(len(members), self._width, self._most)
         rows = np.array([places[member] for member in _padded(members, self._width)])
         self._state = _take(self._state, rows)
         self._members = list(members)
 
+    def rest(self) -> None:
+        """Gives the stack back to the device, when nobody in it has anything left to do."""
+        self._members, self._state, self._width = [], {}, 0
+
+    def _put_aside(self, members: Sequence[Member]) -> None:
+        for place, member in enumerate(self._members):
+            if member in members and not member.is_over:
+                member.state = self.state_of(place)
+
     def state_of(self, place: int) -> State:
         """Returns the state of a member, on the host."""
-        state: State = jax.tree.map(lambda stacked: np.asarray(stacked)[place], self._state)
+        state: State = jax.tree.map(np.asarray, _take(self._state, place))
         return state
 
     def advance(self, look: Callable[[], bool]) -> None:
@@ -224,6 +231,6 @@ def _padded(members: Sequence[Member], width: int) -> list[Member]:
 
 
 @jax.jit  # type: ignore[untyped-decorator]
-def _take(state: State, rows: Any) -> State:  # noqa: ANN401 - array
+def _take(state: State, rows: Any) -> State:  # noqa: ANN401 - an array, or one place
     taken: State = jax.tree.map(lambda stacked: stacked[rows], state)
     return taken

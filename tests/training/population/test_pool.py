@@ -20,6 +20,7 @@ from search.training.task import Task
 from search.trial import Cause, Outcome, Phase, State, Trial
 from spaces import registry
 
+pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-4
 """Relative, of losses after one epoch; sums are taken in another order."""
@@ -38,9 +39,9 @@ def config(space: str, **changes: Any) -> Mapping[str, Any]:
     return known.active({**values, **small, "batch_size": 50, **dropout, **changes})
 
 
-def rich(space: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def rich(space: str, batch_size: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Two configurations of one program that differ in everything that travels."""
-    shared = {"batch_norm": True, "rotation": 10.0, "batch_size": 60}
+    shared = {"batch_norm": True, "rotation": 10.0, "batch_size": batch_size}
     first = {"dropout": 0.3, "shift": 2, "zoom": 0.1, "shear": 0.1, "clean_epochs": 1, "label_smoothing": 0.05}
     second = {"dropout": 0.1, "learning_rate": 0.004, "optimizer": "adam"}
     return (
@@ -87,7 +88,7 @@ def outcomes(data: Path, cache_dir: Path, folder: Path) -> tuple[dict[int, Outco
     """Perceptrons, which compile soon: together, in one process, and alone."""
     sgd = [config("mlp", optimizer="sgd", schedule="exponential", learning_rate_sgd=rate) for rate in (0.01, 0.1, 1e30)]
     trials = [
-        Trial(number=number, config=one, seed=number, epochs=2) for number, one in enumerate([*sgd, *rich("mlp")])
+        Trial(number=number, config=one, seed=number, epochs=2) for number, one in enumerate([*sgd, *rich("mlp", 60)])
     ]
     late = dataclasses.replace(trials[1], number=10, until=1)
     half = dataclasses.replace(trials[3], number=11, until=1, save_to=str(folder / "state.npz"))
@@ -156,11 +157,11 @@ def test_where_memory_does_not_suffice_half_of_a_population_waits(data: Path, ca
 
 
 def test_convolutional_members_are_the_trials_alone(data: Path, cache_dir: Path) -> None:
-    space = "cnn-large"
-    trials = [Trial(number=number, config=one, seed=number, epochs=1) for number, one in enumerate(rich(space))]
-    together, alone = run(Job(task=task_of(space, data, cache_dir), together=[trials], alone=trials))
-    for number in range(2):
-        assert_same(together[number], alone[number])
+    configs = rich("cnn-large", 50)
+    trials = [Trial(number=number, config=one, seed=number, epochs=1) for number, one in enumerate(configs)]
+    together, alone = run(Job(task=task_of("cnn-large", data, cache_dir), together=[trials], alone=trials[:1]))
+    assert together[0].environment["population"] == 2
+    assert_same(together[0], alone[0])
 
 
 def test_errors_of_populations_and_of_single_trials_are_spread_alike(data: Path, cache_dir: Path) -> None:
