@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from doubles import InstantExecutor
 from executor_contract import ExecutorContract
-from population_job import QUICKLY_COMPILED
 
 from search.execution.base import Event, Executor, Finished, Key
 from search.execution.local import LocalExecutor
@@ -52,10 +51,8 @@ def vectorized(small_mnist: Path, cache_dir: Path, tmp_path_factory: pytest.Temp
     protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
     runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
     task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=runtime)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
-        with closing(VectorizedExecutor(task, workers=2, log_dir=tmp_path_factory.mktemp("logs"))) as executor:
-            yield executor
+    with closing(VectorizedExecutor(task, workers=2, log_dir=tmp_path_factory.mktemp("logs"))) as executor:
+        yield executor
 
 
 @pytest.mark.slow

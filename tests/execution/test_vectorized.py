@@ -22,7 +22,7 @@ from search.trial import Cause, Phase, State, Trial
 from spaces import registry
 
 pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quickly_compiled")]
+pytestmark = pytest.mark.slow
 SHAPE = {"hidden_layers": 1, "width_1": 64, "activation": "relu", "batch_norm": False, "optimizer": "adam"}
 SHAPE |= {
     "batch_size": 100,
@@ -34,11 +34,6 @@ SHAPE |= {
     "shear": 0.0,
 }
 LONG = 10_000
-
-
-@pytest.fixture
-def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
 
 
 def trial(number: int, epochs: int) -> Trial:
@@ -82,7 +77,10 @@ def test_members_leave_their_population_and_a_death_costs_all_of_it(
         assert outcomes(drain(executor)) == {4: State.COMPLETE}
 
 
-def test_a_study_of_populations_is_like_any_other(small_mnist: Path, cache_dir: Path, tmp_path: Path) -> None:
+def test_a_study_of_populations_is_like_any_other(
+    small_mnist: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
     study = search.run(
         space="mlp",
         dataset=small_mnist,
