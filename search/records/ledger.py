@@ -125,7 +125,10 @@ class Ledger:
 
     def __exit__(self, kind: object, *_: object) -> None:
         """Has the disk take everything, and lets other processes write."""
-        with self._held, contextlib.suppress(*(() if kind is None else (OSError, FatalError))):  # the first is the cause
+        with (
+            self._held,
+            contextlib.suppress(*(() if kind is None else (OSError, FatalError))),
+        ):  # the first is the cause
             self._writer.close()
 
     def turn(self) -> AbstractContextManager[None]:

@@ -94,8 +94,9 @@ class SharedWriter(Writer):
             begun = self._row(trial)
             self._turn.add(begun)
             self._turn.flush()
-            self._own[trial.key] = begun.trial_id
-            self._mine.add(begun.trial_id)
+            storage_id = int(begun.trial_id)  # type: ignore[call-overload]
+            self._own[trial.key] = storage_id
+            self._mine.add(storage_id)
 
     def has_begun(self, trial: Trial) -> bool:
         """Says whether what the turn recorded stands: it may, though the server did not live to say so."""
@@ -266,7 +267,9 @@ def _attributes(session: Session, trials: Collection[int], *, epochs: bool = Fal
     """Returns what is known of trials by their numbers in the storage, with or without the epochs they reported."""
     wanted = _Attribute.key.in_((TRIAL, OUTCOME))
     query = select(_Attribute.trial_id, _Attribute.key, _Attribute.value_json)
-    query = query.where(_Attribute.trial_id.in_(trials), or_(wanted, _Attribute.key.startswith(REPORT)) if epochs else wanted)
+    query = query.where(
+        _Attribute.trial_id.in_(trials), or_(wanted, _Attribute.key.startswith(REPORT)) if epochs else wanted
+    )
     found: dict[int, dict[str, Any]] = {storage_id: {} for storage_id in trials}
     for storage_id, name, value in session.execute(query) if trials else ():
         found[storage_id][name] = json.loads(value)

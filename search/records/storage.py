@@ -163,9 +163,9 @@ def _reached(url: str, opening: Callable[[str], T]) -> T:
         ) from None
     try:
         return opening(url)
-    except ImportError if _kind(url) in EXTRAS else ():
-        raise missing_extra(f"--storage {shown}", EXTRAS[_kind(url)]) from None
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        if isinstance(error, ImportError) and _kind(url) in EXTRAS:
+            raise missing_extra(f"--storage {shown}", EXTRAS[_kind(url)]) from None
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise UserError(
             f"The storage cannot be reached. Received: --storage {shown} ({reason}).",
@@ -181,7 +181,7 @@ def _server(url: str) -> RDBStorage:
         try:
             return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if not left or "exist" not in str(error).lower() and "duplicate" not in str(error).lower():
+            if not left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
                 raise
             time.sleep(0.5)
     raise AssertionError("the last try returns or raises")
@@ -199,10 +199,10 @@ def lock(place: Place, name: str) -> ExitStack:
         if place.is_shared:
             return held
         paths = [folder / "lock"]
-        if place.storage is not None and (path := place.storage.partition(SQLITE)[2]):
-            paths.append(Path(f"{path}.{name}.lock"))
-        for path in paths:
-            held.enter_context(FileLock(path, timeout=0))
+        if place.storage is not None and (file := place.storage.partition(SQLITE)[2]):
+            paths.append(Path(f"{file}.{name}.lock"))
+        for one in paths:
+            held.enter_context(FileLock(one, timeout=0))
     except Timeout as error:
         held.close()
         raise UserError(

@@ -100,9 +100,7 @@ class SoleWriter(Writer):
         studies: The storage's number for each phase.
     """
 
-    def __init__(
-        self, header: StudyHeader, storage: BaseStorage, commit: Commit, studies: Mapping[Phase, int]
-    ) -> None:
+    def __init__(self, header: StudyHeader, storage: BaseStorage, commit: Commit, studies: Mapping[Phase, int]) -> None:
         self._header, self._storage, self._commit, self._studies = header, storage, commit, studies
         self._next = {phase: len(storage.get_all_trials(one, deepcopy=False)) for phase, one in studies.items()}
         self._before = dict(self._next)
