@@ -93,6 +93,7 @@ class Ledger:
                 _LOG.warning(note)
             if place.is_shared:
                 server = open_server(place)
+                held.callback(server.engine.dispose)
                 storage = get_storage(server)
                 studies = _studies(storage, header.name)
                 put_once(server, studies[Phase.SEARCH], HEADER, header.to_json())

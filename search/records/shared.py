@@ -94,7 +94,7 @@ class SharedWriter(Writer):
             begun = self._row(trial)
             self._turn.add(begun)
             self._turn.flush()
-            storage_id = int(begun.trial_id)  # type: ignore[call-overload]
+            storage_id = int(begun.trial_id)
             self._own[trial.key] = storage_id
             self._mine.add(storage_id)
 
@@ -158,7 +158,6 @@ class SharedWriter(Writer):
     def close(self) -> None:
         """Leaves the study to the others; unfinished trials of this coordinator are then theirs."""
         self._presence.close()
-        self._storage.engine.dispose()
 
     def news(self, phase: Phase) -> Sequence[TrialRecord]:
         """Returns what the others did; in a turn it is complete, else it may be late by a moment."""

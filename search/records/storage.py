@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import optuna
 from filelock import FileLock, Timeout
@@ -142,11 +142,14 @@ def open_server(place: Place) -> RDBStorage:
         UserError: It cannot be reached; its password is not shown.
     """
     assert place.storage is not None
-    return _reached(place.storage, _server)
+    return _reached(place.storage, lambda url: _server(url, {"pool_pre_ping": True}))
 
 
 def _open_url(url: str) -> BaseStorage:
-    return _reached(url, lambda url: get_storage(_server(url) if _kind(url) in EXTRAS else url))
+    from sqlalchemy.pool import NullPool  # who only reads a little leaves no connection behind
+
+    readable = {"poolclass": NullPool}
+    return _reached(url, lambda url: get_storage(_server(url, readable) if _kind(url) in EXTRAS else url))
 
 
 def _reached(url: str, opening: Callable[[str], T]) -> T:
@@ -173,13 +176,19 @@ def _reached(url: str, opening: Callable[[str], T]) -> T:
         ) from None
 
 
-def _server(url: str) -> RDBStorage:
-    """Returns a server's storage, its tables made; a connection that a restart has cut is noticed before it is used."""
+def _server(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Returns a server's storage, its tables made.
+
+    Args:
+        url: Of the server.
+        options: Of SQLAlchemy's engine; with ``pool_pre_ping`` a connection that a restart has cut is noticed before
+            it is used.
+    """
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
     for left in reversed(range(TRIES)):
         try:
-            return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+            return RDBStorage(url, engine_kwargs=options)
         except (IntegrityError, OperationalError, ProgrammingError) as error:
             if not left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
                 raise
