@@ -1,8 +1,8 @@
 """A coordinator in a process of its own, for tests of several on one database: all is real but the training.
 
-    python tests/coordinators.py URL FOLDER TRIALS SECONDS    works on the study of ``makers.header`` until it is done
+    python tests/coordinators.py URL FOLDER TRIALS SECONDS SEED    works on the study until it is done
 
-SECONDS is what an epoch takes. Prints the numbers of the trials that it ran.
+SECONDS is what an epoch takes; SEED counts for whoever begins the study. Prints the numbers of the trials that it ran.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from search.session.progress import Progress
 from search.study.loop import Crew, drive
 from search.study.sources import Limits, ReplicateSource, SearchSource, reclaim
 from search.study.verification import replicas
+from search.trial import Phase
 
 
 class PacedExecutor(InstantExecutor):
@@ -37,11 +38,11 @@ class PacedExecutor(InstantExecutor):
         return super().collect(timeout)
 
 
-def work(place: Place, *, trials: int, seconds: float = 0.0, seed: int = 5) -> list[int]:
+def work(place: Place, *, trials: int, seconds: float, seed: int) -> list[int]:
     """Searches and verifies, as a session does; returns the numbers of the search trials that it ran."""
     executor = PacedExecutor(slots=2)
     executor.seconds = seconds
-    with Ledger.open(place, header(pruner="asha", seed=seed), any_seed=seed != 5) as ledger:
+    with Ledger.open(place, header(pruner="asha", seed=seed), any_seed=True) as ledger:
         crew = Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None)
         reclaim(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=ledger.header.seed, epochs=4)
@@ -49,10 +50,12 @@ def work(place: Place, *, trials: int, seconds: float = 0.0, seed: int = 5) -> l
         ran = [trial.number for trial in executor.ran]
         record = ledger.read()
         waiting = replicas(record, count=2, replicates=3)
-        drive(ReplicateSource(waiting, record.trials[:0], folder=ledger.folder), crew)
+        drive(ReplicateSource(waiting, record.phase(Phase.VERIFICATION), folder=ledger.folder), crew)
     return ran
 
 
 if __name__ == "__main__":
-    url, folder, trials, seconds = sys.argv[1:]
-    print(*work(Place(studies_dir=Path(folder), storage=url), trials=int(trials), seconds=float(seconds)))
+    url, folder, *numbers = sys.argv[1:]
+    trials, seconds, seed = numbers
+    place = Place(studies_dir=Path(folder), storage=url)
+    print(*work(place, trials=int(trials), seconds=float(seconds), seed=int(seed)))

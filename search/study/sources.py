@@ -303,14 +303,13 @@ class ReplicateSource:
 
     def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = (), *, folder: Path) -> None:
         recorded = list(recorded)
-        self._trials, self._retries, self._folder = deque(trials), Retries(recorded), folder
-        self._wanted = {_repeat(trial): trial for trial in trials}
         self.phase = trials[0].phase if trials else Phase.VERIFICATION
-        self._number = trials[0].number if trials else 0
-        self._elsewhere: set[int] = set()  # trials that other coordinators run
-        for known in recorded:
-            if known.outcome is None:
-                self._begun_elsewhere(known.trial)
+        self._retries, self._folder = Retries(recorded), folder
+        self._wanted = {_repeat(trial): trial for trial in trials}
+        done = {_repeat(known.trial) for known in recorded if known.outcome is None or known.is_settled}
+        self._trials = deque(trial for repeat, trial in self._wanted.items() if repeat not in done)
+        self._number = max([len(recorded), *(trial.number for trial in trials[:1])])
+        self._elsewhere = {known.trial.number for known in recorded if known.outcome is None}
 
     @property
     def elsewhere(self) -> int:
@@ -337,7 +336,9 @@ class ReplicateSource:
         if not is_new and trial.number not in self._elsewhere:
             return False
         if is_new:
-            self._begun_elsewhere(trial)
+            self._elsewhere.add(trial.number)
+            self._number = trial.number + 1
+            self._trials = deque(one for one in self._trials if _repeat(one) != _repeat(trial))
         if known.outcome is not None:
             self._elsewhere.remove(trial.number)
             self._retries.hear(trial, known.outcome)
@@ -362,11 +363,6 @@ class ReplicateSource:
         if is_retried(outcome):
             self._trials.append(trial)
         self._retries.check(trial, outcome)
-
-    def _begun_elsewhere(self, trial: Trial) -> None:
-        self._elsewhere.add(trial.number)
-        self._number = max(self._number, trial.number + 1)
-        self._trials = deque(one for one in self._trials if _repeat(one) != _repeat(trial))
 
 
 def _repeat(trial: Trial) -> tuple[int | None, int | None]:
