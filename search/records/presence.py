@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from search.records import coordinator
 from search.records.coordinator import Coordinator
+from search.trial import Phase
 
 PREFIX = "coordinator "
 BEAT_SECONDS = 3.0
@@ -112,6 +113,17 @@ class Presence:
         while not self._closing.wait(BEAT_SECONDS):
             with suppress(SQLAlchemyError, StorageInternalError):  # the coordinator itself meets the same, and says so
                 self._beat()
+
+
+def living(storage: RDBStorage, name: str) -> tuple[Coordinator, ...]:
+    """Returns the processes that run a study now, for who only looks; the first of them came first."""
+    try:
+        study = storage.get_study_id_from_name(f"{name}/{Phase.SEARCH.value}")
+    except KeyError:
+        return ()
+    with storage.engine.connect() as connection:
+        alive = [sign.process for sign in signs(connection, study).values() if sign.is_alive]
+    return tuple(sorted(alive, key=lambda process: process.since))
 
 
 def signs(connection: Connection, study: int) -> dict[str, Sign]:

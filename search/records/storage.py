@@ -19,6 +19,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
 from search.errors import UserError, missing_extra
 from search.records import journal
+from search.records.privacy import without_password
 from search.trial import Phase
 
 Commit = Callable[[bool], None]
@@ -158,12 +159,13 @@ def _reached(url: str, opening: Callable[[str], T]) -> T:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
+        make_url(url)
     except ArgumentError:
         raise UserError(
             "The storage URL cannot be read. Expected: such as sqlite:///studies.db or "
             "postgresql+psycopg://user@host/database. Received: another form."
         ) from None
+    shown = without_password(url)
     try:
         return opening(url)
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
