@@ -22,6 +22,7 @@ from postgres import PASSWORD, Server
 
 from search.errors import FatalError, UserError
 from search.records import presence
+from search.records.journal import COMMIT_SECONDS
 from search.records.ledger import Ledger, read
 from search.records.record import StudyRecord
 from search.records.storage import Place
@@ -83,9 +84,12 @@ def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
     with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
         slow.begin(trial(0))
         assert slow.report(trial(0), report)
+        time.sleep(COMMIT_SECONDS)
+        slow.keep_up()
         assert reclaim(other) == 0
         monkeypatch.setattr(presence, "LEASE_SECONDS", 0.0)
         assert reclaim(other) == 1
+        time.sleep(COMMIT_SECONDS)
         assert not slow.report(trial(0), report)  # it learns that it was taken for dead
         assert slow.finish(trial(0), complete()).cause is Cause.COORDINATOR_DIED
     (known,) = read(place("one"), "study").trials

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
 from optuna.distributions import distribution_to_json
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
@@ -26,6 +26,7 @@ from sqlalchemy import func, or_, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from search.records.journal import COMMIT_SECONDS
 from search.records.patience import is_outage, patiently, why
 from search.records.presence import PREFIX, Presence
 from search.records.record import StudyHeader, TrialRecord
@@ -60,6 +61,9 @@ class SharedWriter(Writer):
         self._turn: Session | None = None
         self._own: dict[Key, int] = {}  # unfinished trials of this coordinator
         self._mine: set[int] = set()  # all of them
+        self._lost: set[int] = set()  # those that others took over
+        self._pending: list[tuple[int, EpochReport]] = []
+        self._committed = time.monotonic()
         with Session(storage.engine) as session:
             self._next = {phase: _count(session, study) for phase, study in studies.items()}
             self._elsewhere = {phase: _unfinished(session, study) for phase, study in studies.items()}
@@ -112,25 +116,25 @@ class SharedWriter(Writer):
         return False
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
-        """Records an epoch, unless another coordinator has taken this one for dead."""
-        storage_id, name = self._id(trial), f"{REPORT}{report.epoch}"
-        try:
-            patiently(lambda: self._storage.set_trial_user_attr(storage_id, name, dataclasses.asdict(report)))
-            if (error := report.error_percent) is not None:
-                patiently(lambda: self._storage.set_trial_intermediate_value(storage_id, report.epoch, error))
-        except UpdateFinishedTrialError:
+        """Keeps an epoch to be recorded with others, a few times a second."""
+        storage_id = self._id(trial)
+        if storage_id in self._lost:
             return False
-        return True
+        self._pending.append((storage_id, report))
+        self.commit(False)
+        return storage_id not in self._lost
 
     def finish(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Records how a trial ended, unless that is recorded already."""
         storage_id = self._id(trial)
+        pending = [one for one in self._pending if one[0] == storage_id]
 
         def end() -> Outcome:
             with Session(self._storage.engine) as session, session.begin():
                 row = session.get_one(_Trial, storage_id, with_for_update=True)
                 if row.state.is_finished():
                     return Outcome.from_json(_attributes(session, [storage_id])[storage_id][OUTCOME])
+                _write_epochs(session, pending)
                 session.add(_Attribute(trial_id=storage_id, key=OUTCOME, value_json=json.dumps(outcome.to_json())))
                 for value in values(outcome) or ():
                     kind = models.TrialValueModel.TrialValueType.FINITE
@@ -139,7 +143,9 @@ class SharedWriter(Writer):
             return outcome
 
         recorded = patiently(end)
+        self._pending = [one for one in self._pending if one[0] != storage_id]
         self._own.pop(trial.key, None)
+        self._lost.discard(storage_id)
         return recorded
 
     def account(self, name: str, seconds: float) -> None:
@@ -153,11 +159,24 @@ class SharedWriter(Writer):
         patiently(raise_it)
 
     def commit(self, at_once: bool) -> None:
-        """Does nothing: a server has taken what it says it has."""
+        """Records the epochs that have waited; those of trials that others took over are no longer wanted."""
+        if not self._pending or not (at_once or time.monotonic() - self._committed >= COMMIT_SECONDS):
+            return
+        pending = list(self._pending)
+
+        def write() -> set[int]:
+            with Session(self._storage.engine) as session, session.begin():
+                return _write_epochs(session, pending)
+
+        self._lost |= patiently(write)
+        self._pending, self._committed = [], time.monotonic()
 
     def close(self) -> None:
         """Leaves the study to the others; unfinished trials of this coordinator are then theirs."""
-        self._presence.close()
+        try:
+            self.commit(True)
+        finally:
+            self._presence.close()
 
     def news(self, phase: Phase) -> Sequence[TrialRecord]:
         """Returns what the others did; in a turn it is complete, else it may be late by a moment."""
@@ -251,6 +270,25 @@ def put_once(storage: RDBStorage, study: int, name: str, value: object) -> None:
     attribute = models.StudyUserAttributeModel(study_id=study, key=name, value_json=json.dumps(value))
     with suppress(IntegrityError), Session(storage.engine) as session, session.begin():
         session.add(attribute)
+
+
+def _write_epochs(session: Session, epochs: Sequence[tuple[int, EpochReport]]) -> set[int]:
+    """Records epochs, each once; returns the trials that have ended meanwhile, whose are left out."""
+    trials = {storage_id for storage_id, _ in epochs}
+    query = select(_Trial.trial_id).where(_Trial.trial_id.in_(trials), _Trial.state == TrialState.RUNNING)
+    unfinished = set(session.scalars(query))
+    known = _attributes(session, unfinished, epochs=True)
+    epoch = models.TrialIntermediateValueModel
+    for storage_id, report in epochs:
+        name, error = f"{REPORT}{report.epoch}", report.error_percent
+        if storage_id not in unfinished or name in known[storage_id]:
+            continue
+        session.add(_Attribute(trial_id=storage_id, key=name, value_json=json.dumps(dataclasses.asdict(report))))
+        if error is not None:
+            value, kind = epoch.intermediate_value_to_stored_repr(error)
+            values = {"intermediate_value": value, "intermediate_value_type": kind}
+            session.add(epoch(trial_id=storage_id, step=report.epoch, **values))
+    return trials - unfinished
 
 
 def _count(session: Session, study: int) -> int:
