@@ -65,13 +65,13 @@ def start(place: Place, *, trials: int, seconds: float, seed: int = 5) -> subpro
     program = Path(__file__).parent / "coordinators.py"
     words = [str(place.storage), str(place.studies_dir), *map(str, (trials, seconds, seed))]
     return subprocess.Popen(
-        [sys.executable, str(program), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-X", "faulthandler", str(program), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
 def end(session: subprocess.Popen[str]) -> str:
     """Returns what a coordinator printed, when it has ended well."""
-    printed, said = session.communicate(timeout=240)
+    printed, said = session.communicate(timeout=100)
     assert session.returncode == 0, said
     return printed
 
@@ -211,7 +211,7 @@ def test_four_coordinators_one_of_them_killed_and_the_server_restarted(
     postgres.stop()
     time.sleep(2.0)
     postgres.start()
-    said = [session.communicate(timeout=240) for session in sessions]
+    said = [session.communicate(timeout=100) for session in sessions]
     assert [session.returncode for session in sessions] == [-signal.SIGKILL, 0, 0, 0], said
     record = read(place("one"), "study")
     check_whole(record, 60)

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -46,7 +45,7 @@ class Sign:
 
     Args:
         process: Which process it is.
-        age: Seconds since it was renewed, by the database's clock.
+        age: Seconds that it was not renewed, by the database's clock, while it could have been.
     """
 
     process: Coordinator
@@ -84,9 +83,8 @@ class Presence:
         Where this one was cut off as well, others are given the time to be heard of again.
         """
         with self._storage.engine.connect() as connection:
-            now, found = _now(connection), signs(connection, self._study)
-        was_cut_off = now - self._since < LEASE_SECONDS
-        return {name: was_cut_off or name == self.name or sign.is_alive for name, sign in found.items()}
+            found = signs(connection, self._study, since=self._since)
+        return {name: name == self.name or sign.is_alive for name, sign in found.items()}
 
     def bury(self, name: str) -> None:
         """Takes away the sign of a dead coordinator, or one's own."""
@@ -126,18 +124,19 @@ def living(storage: RDBStorage, name: str) -> tuple[Coordinator, ...]:
     return tuple(sorted(alive, key=lambda process: process.since))
 
 
-def signs(connection: Connection, study: int) -> dict[str, Sign]:
-    """Returns the signs of a study's coordinators by their names, the dead among them."""
+def signs(connection: Connection, study: int, *, since: float = float("-inf")) -> dict[str, Sign]:
+    """Returns the signs of a study's coordinators by their names, the dead among them.
+
+    Args:
+        connection: To the database.
+        study: Its number for the study's search.
+        since: When whoever asks was last cut off, by the database's clock; nobody is older than that.
+    """
     attribute = StudyUserAttributeModel
-    query = select(attribute.key, attribute.value_json).where(
-        attribute.study_id == study, attribute.key.startswith(PREFIX)
-    )
-    now = _now(connection)
-    return {name: _sign(json.loads(found), now) for name, found in connection.execute(query)}
-
-
-def _sign(document: Mapping[str, Any], now: float) -> Sign:
-    return Sign(process=Coordinator(**document["process"]), age=now - document["beat"])
+    query = select(attribute.key, attribute.value_json)
+    query = query.where(attribute.study_id == study, attribute.key.startswith(PREFIX))
+    now, found = _now(connection), [(name, json.loads(value)) for name, value in connection.execute(query)]
+    return {name: Sign(process=Coordinator(**one["process"]), age=now - max(one["beat"], since)) for name, one in found}
 
 
 def _now(connection: Connection) -> float:
