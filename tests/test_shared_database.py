@@ -21,8 +21,10 @@ import pytest
 from makers import complete, header, trial
 from postgres import PASSWORD, Server
 
+from search.cli.status_view import text
 from search.errors import FatalError, UserError
 from search.records import presence
+from search.records.inspection import inspect
 from search.records.journal import COMMIT_SECONDS
 from search.records.ledger import Ledger, read
 from search.records.record import StudyRecord
@@ -180,11 +182,15 @@ def test_a_server_that_stays_away_ends_the_study_in_words(
     assert "cannot be reached (connection refused)" in caplog.text
 
 
-def test_the_study_s_time_is_that_of_the_longest_of_its_coordinators(place: Callable[[str], Place]) -> None:
+def test_a_study_s_coordinators_are_seen_and_its_time_is_that_of_the_longest(place: Callable[[str], Place]) -> None:
     with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
         one.spend(12.0)
         two.spend(7.0)
         assert one.read().spent_seconds == 12.0
+        seen = inspect(place("three"), "study")
+        assert [known.pid for known in seen.coordinators] == [os.getpid()] * 2
+        assert "by 2 coordinators, process" in text(seen)
+    assert inspect(place("three"), "study").coordinators == ()
 
 
 def test_the_password_is_nowhere(place: Callable[[str], Place]) -> None:
