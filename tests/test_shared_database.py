@@ -56,10 +56,10 @@ def check_whole(record: StudyRecord, trials: int) -> None:
 
 
 def test_two_coordinators_share_the_trials_and_hear_of_each_other(place: Callable[[str], Place]) -> None:
-    sessions = [start(place(name), trials=12, seconds=0.05, seed=seed) for name, seed in (("one", 5), ("two", 6))]
+    sessions = [start(place(name), trials=8, seconds=0.03, seed=seed) for name, seed in (("one", 5), ("two", 6))]
     ran = [[int(number) for number in end(session).split()] for session in sessions]
     record = read(place("one"), "study")
-    check_whole(record, 12)
+    check_whole(record, 8)
     assert all(ran)
     assert sorted(ran[0] + ran[1]) == [known.trial.number for known in record.phase(Phase.SEARCH)]
 

@@ -9,7 +9,7 @@ Layout of a study's folder::
     ledger.journal   the record (absent with a storage URL); .damaged-N beside it: ends of it that could not be read
     lock             held while a coordinator runs (absent on a database server)
     coordinator.json which process that is (absent on a database server, which knows it)
-    logs/            output of worker processes
+    logs/            output of worker processes; on a database server, where several may share it, a folder a coordinator
     checkpoints/     states of unfinished trials
     predictions/     what models said of the images they were scored on; see ``search.records.predictions``
 """
@@ -32,7 +32,7 @@ from search.errors import FatalError, UserError, unknown_name
 from search.records import coordinator, journal
 from search.records.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
 from search.records.shared import SharedWriter, put_once
-from search.records.storage import Place, lock, open_server, open_storage, read_storage
+from search.records.storage import Place, lock, make_folder, open_server, open_storage, read_storage
 from search.records.stored import OUTCOME, TRIAL, trial_record
 from search.records.writing import SoleWriter, TurnLostError, Writer
 from search.trial import EpochReport, Outcome, Phase, Trial
@@ -83,29 +83,37 @@ class Ledger:
             FatalError: Its journal is damaged in the middle.
             OSError: Its journal cannot be written, for want of room, say.
         """
+        return cls._beside_others(place, header, any_seed) if place.is_shared else cls._alone(place, header)
+
+    @classmethod
+    def _alone(cls, place: Place, header: StudyHeader) -> Ledger:
         if (known := _recorded_header(place, header.name)) is not None:
-            header = _same(known, header, any_seed=any_seed)
+            header = _same(known, header)
+        folder = place.folder(header.name)
         with lock(place, header.name) as held:
-            if not place.is_shared:
-                coordinator.sign(place.folder(header.name))
-                held.callback(coordinator.withdraw, place.folder(header.name))
+            coordinator.sign(folder)
+            held.callback(coordinator.withdraw, folder)
             if place.storage is None and (note := journal.mend(place.journal(header.name))):
                 _LOG.warning(note)
-            if place.is_shared:
-                server = open_server(place)
-                held.callback(server.engine.dispose)
-                storage = get_storage(server)
-                studies = _studies(storage, header.name)
-                put_once(server, studies[Phase.SEARCH], HEADER, header.to_json())
-                if (found := _header(storage, header.name)) is not None:  # perhaps of another who began at this moment
-                    header = _same(found, header, any_seed=any_seed)
-                writer: Writer = SharedWriter(header, server, studies)
-            else:
-                storage, commit = open_storage(place, header.name)
-                writer = SoleWriter(header, storage, commit, _studies(storage, header.name))
+            storage, commit = open_storage(place, header.name)
+            writer = SoleWriter(header, storage, commit, _studies(storage, header.name))
             _introduce(storage, header)
             writer.commit(True)
             return cls(place, header, storage, writer, held.pop_all())
+
+    @classmethod
+    def _beside_others(cls, place: Place, header: StudyHeader, any_seed: bool) -> Ledger:
+        with ExitStack() as held:
+            server = open_server(place)
+            held.callback(server.engine.dispose)
+            make_folder(place.folder(header.name))
+            storage = get_storage(server)
+            studies = _studies(storage, header.name)
+            put_once(server, studies[Phase.SEARCH], HEADER, header.to_json())
+            if (found := _header(storage, header.name)) is not None:  # perhaps of another who began at this moment
+                header = _same(found, header, any_seed=any_seed)
+            _introduce(storage, header)
+            return cls(place, header, storage, SharedWriter(header, server, studies), held.pop_all())
 
     @classmethod
     def in_memory(cls, place: Place, header: StudyHeader) -> Ledger:
@@ -119,6 +127,12 @@ class Ledger:
         storage = InMemoryStorage()
         writer = SoleWriter(header, storage, lambda at_once: None, _studies(storage, header.name))
         return cls(place, header, storage, writer, ExitStack())
+
+    @property
+    def log_dir(self) -> Path:
+        """Where this coordinator's workers write what they print."""
+        folder, me = self.folder / "logs", coordinator.myself()
+        return folder / f"{me.host}-{me.pid}" if self.is_shared else folder
 
     def __enter__(self) -> Ledger:
         """Returns the ledger."""

@@ -23,7 +23,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import func, or_, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from search.records.journal import COMMIT_SECONDS
@@ -160,23 +160,17 @@ class SharedWriter(Writer):
 
     def commit(self, at_once: bool) -> None:
         """Records the epochs that have waited; those of trials that others took over are no longer wanted."""
-        if not self._pending or not (at_once or time.monotonic() - self._committed >= COMMIT_SECONDS):
-            return
-        pending = list(self._pending)
-
-        def write() -> set[int]:
-            with Session(self._storage.engine) as session, session.begin():
-                return _write_epochs(session, pending)
-
-        self._lost |= patiently(write)
-        self._pending, self._committed = [], time.monotonic()
+        if self._pending and (at_once or time.monotonic() - self._committed >= COMMIT_SECONDS):
+            patiently(self._write)
 
     def close(self) -> None:
-        """Leaves the study to the others; unfinished trials of this coordinator are then theirs."""
-        try:
-            self.commit(True)
-        finally:
-            self._presence.close()
+        """Leaves the study to the others; unfinished trials of this coordinator are then theirs.
+
+        Whether the server can be reached does not matter any more.
+        """
+        with suppress(SQLAlchemyError):
+            self._write()
+        self._presence.close()
 
     def news(self, phase: Phase) -> Sequence[TrialRecord]:
         """Returns what the others did; in a turn it is complete, else it may be late by a moment."""
@@ -196,6 +190,12 @@ class SharedWriter(Writer):
     def orphans(self) -> Collection[Key]:
         """Returns the unfinished trials of coordinators that are dead or have left, and buries those without any."""
         return patiently(self._orphans)
+
+    def _write(self) -> None:
+        with Session(self._storage.engine) as session, session.begin():
+            lost = _write_epochs(session, self._pending)
+        self._lost |= lost
+        self._pending, self._committed = [], time.monotonic()
 
     def _orphans(self) -> Collection[Key]:
         living = self._presence.living()

@@ -199,19 +199,17 @@ def _server(url: str, options: dict[str, Any]) -> RDBStorage:
 
 
 def lock(place: Place, name: str) -> ExitStack:
-    """Returns what keeps other processes from a study, to be closed: nothing where several may write it.
+    """Returns what keeps other processes from a study whose ledger is a file, to be closed.
 
-    SQLite is a file: a lock beside it does for every process of this machine, which alone should open it, since locks
-    on network file systems are not to be relied on.
+    A lock beside SQLite's file does for every process of this machine, which alone should open it, since locks on
+    network file systems are not to be relied on.
     """
     folder, held = place.folder(name), ExitStack()
+    make_folder(folder)
+    paths = [folder / "lock"]
+    if place.storage is not None and (file := place.storage.partition(SQLITE)[2]):
+        paths.append(Path(f"{file}.{name}.lock"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if place.is_shared:
-            return held
-        paths = [folder / "lock"]
-        if place.storage is not None and (file := place.storage.partition(SQLITE)[2]):
-            paths.append(Path(f"{file}.{name}.lock"))
         for one in paths:
             held.enter_context(FileLock(one, timeout=0))
     except Timeout as error:
@@ -223,8 +221,24 @@ def lock(place: Place, name: str) -> ExitStack:
         ) from None
     except OSError as error:
         held.close()
-        raise UserError(
-            f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
-            hint="Name another with --studies-dir.",
-        ) from error
+        raise _unwritable(folder, error) from error
     return held
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a study's folder.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
+        hint="Name another with --studies-dir.",
+    )

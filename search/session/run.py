@@ -152,7 +152,7 @@ def open_session(
             watch = Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked or early.is_over)
             plan = pack(plan, ledger.read(), watch)
         budget = _budget(plan, ledger, interrupt, elapsed)
-        executor = shared.executor if shared else make_executor(plan, ledger.folder / "logs", budget.patience)
+        executor = shared.executor if shared else make_executor(plan, ledger.log_dir, budget.patience)
         if shared is None:
             own.enter_context(closing(executor))
         own.enter_context(closing(progress))

@@ -67,7 +67,8 @@ class SearchSource:
             if known.outcome is None:
                 self._begun_elsewhere(known)
         self._forget()
-        self._checkpoints.sweep(self._waiting.values(), self._in_use)
+        if not ledger.is_shared:  # else others may have begun since, and keep theirs in the same folder
+            self._checkpoints.sweep(self._waiting.values(), self._in_use)
         self._checkpoints.trim(self._waiting.values())
         self.exhausted = False
 
