@@ -23,7 +23,8 @@ from search.records.ledger import Ledger
 from search.records.storage import Place
 from search.session.progress import Progress
 from search.study.loop import Crew, drive
-from search.study.sources import Limits, ReplicateSource, SearchSource, reclaim
+from search.study.replicates import ReplicateSource
+from search.study.sources import Limits, SearchSource, reclaim
 from search.study.verification import replicas
 from search.trial import Phase
 

@@ -9,7 +9,7 @@ Layout of a study's folder::
     ledger.journal   the record (absent with a storage URL); .damaged-N beside it: ends of it that could not be read
     lock             held while a coordinator runs (absent on a database server)
     coordinator.json which process that is (absent on a database server, which knows it)
-    logs/            output of worker processes; on a database server, where several may share it, a folder a coordinator
+    logs/            output of worker processes; on a database server a folder for each coordinator
     checkpoints/     states of unfinished trials
     predictions/     what models said of the images they were scored on; see ``search.records.predictions``
 """

@@ -25,7 +25,8 @@ from search.session.progress import Progress
 from search.study import goals
 from search.study.budget import Budget, Interrupt, stopwatch
 from search.study.loop import Crew, drive
-from search.study.sources import Limits, ReplicateSource, SearchSource, reclaim
+from search.study.replicates import ReplicateSource
+from search.study.sources import Limits, SearchSource, reclaim
 from search.study.verification import estimate_seconds
 from search.trial import BASELINE, Cause, Outcome, Phase, Trial
 
