@@ -7,7 +7,7 @@ Engine, source, loop and ledger are those of a study; the workers are virtual, a
 space cnn report ten epochs, without pruning, and are of very different lengths, so that some end soon. First every
 worker gets a trial; then, for ``--seconds``, what the coordinator does between two events is timed, apart for an epoch
 and for an end, behind which another trial is proposed and begun. A trial costs an end and ten epochs; the rate is the
-inverse. Where not all workers were served after four times ``--seconds``, the row is of those that were. The bound that
+inverse. Where not all workers were served after ``FILLING`` times ``--seconds``, the row is of those that were. The bound that
 a rate sets on a cluster is how many workers it keeps busy: the rate times the seconds of a trial.
 """
 
@@ -18,6 +18,7 @@ import random
 import secrets
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 
@@ -32,9 +33,11 @@ from search.records.storage import Place
 from search.session.progress import Progress
 from search.study.loop import Crew, drive
 from search.study.sources import Limits, SearchSource
-from search.trial import Cause, Trial
+from search.trial import Trial
 
 TRIAL_SECONDS = (30, 300)
+FILLING = 4
+"""Times ``--seconds`` that it may take to give every worker a trial."""
 
 
 class _Timing(VirtualExecutor):
@@ -42,7 +45,7 @@ class _Timing(VirtualExecutor):
 
     Args:
         slots: Trials at a time.
-        seconds: How long to time; a fourth of what filling the places may take.
+        seconds: How long to time.
     """
 
     def __init__(self, slots: int, seconds: float) -> None:
@@ -52,27 +55,38 @@ class _Timing(VirtualExecutor):
         self._seconds, self._began, self._since = seconds, time.perf_counter(), 0.0
         self._event: Event | None = None
 
+    @property
+    def slots(self) -> int:
+        """How many trials may run at once: as many as were begun in the time for that."""
+        if self._event is not None or time.perf_counter() - self._began > FILLING * self._seconds:
+            return self.most
+        return super().slots
+
     def submit(self, trial: Trial) -> None:
         """Starts a trial."""
         super().submit(trial)
         self.most = max(self.most, len(self.running))
 
     def collect(self, timeout: float) -> list[Event]:
-        """Returns the next event, from which on time is taken."""
+        """Returns the next event, from which on time is taken.
+
+        Raises:
+            _OverError: The time is over. To end what runs in good order would take longer than all else.
+        """
         now = time.perf_counter()
         if self._event is None:
             self._began = now
         else:
             self.spent[type(self._event)].append(now - self._since)
+        if now - self._began > self._seconds:
+            raise _OverError
         events = super().collect(timeout)
         self._event, self._since = events[0], time.perf_counter()
         return events
 
-    def stop(self) -> Cause | None:
-        """Says when it is over."""
-        is_filled = self._event is not None
-        allowed = self._seconds if is_filled else 4 * self._seconds
-        return Cause.TIMEOUT if time.perf_counter() - self._began > allowed else None
+
+class _OverError(Exception):
+    """The time is over."""
 
 
 def _course(trial: Trial) -> Course:
@@ -86,10 +100,10 @@ def rate(place: Place, *, workers: int, sampler: str, seconds: float) -> tuple[o
     study = header(f"bench-{secrets.token_hex(4)}", sampler)
     choice = EngineChoice(engine=study.engine, sampler=study.sampler, pruner=study.pruner)
     executor = _Timing(workers, seconds)
-    with Ledger.open(place, study) as ledger:
+    with suppress(_OverError), Ledger.open(place, study) as ledger:
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
         source = SearchSource(engine, ledger, limits=Limits(), recipes=True)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=executor.stop))
+        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
     epoch, end = (fmean(executor.spent[kind] or [0.0]) for kind in (Reported, Finished))
     return executor.most, len(executor.spent[Finished]), 1000 * epoch, 1000 * end, 1 / (EPOCHS * epoch + end)
 
