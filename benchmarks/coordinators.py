@@ -7,8 +7,8 @@ Engine, source, loop and ledger are those of a study; the workers are virtual, a
 space cnn report ten epochs, without pruning, and are of very different lengths, so that some end soon. First every
 worker gets a trial; then, for ``--seconds``, what the coordinator does between two events is timed, apart for an epoch
 and for an end, behind which another trial is proposed and begun. A trial costs an end and ten epochs; the rate is the
-inverse. Where not all workers were served after ``FILLING`` times ``--seconds``, the row is of those that were. The bound that
-a rate sets on a cluster is how many workers it keeps busy: the rate times the seconds of a trial.
+inverse. Where not all workers were served after ``FILLING`` times ``--seconds``, the row is of those that were. The
+bound that a rate sets on a cluster is how many workers it keeps busy: the rate times the seconds of a trial.
 """
 
 from __future__ import annotations
