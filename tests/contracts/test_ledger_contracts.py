@@ -126,6 +126,7 @@ def test_every_line_of_a_journal_is_json(tmp_path: Path) -> None:
     [
         ("nonsense", "cannot be read"),
         ("mysql+nodriver://host/db", "cannot be reached"),
+        ("postgresql+pg8000://somebody:secret@127.0.0.1:1/db", r"optional dependency.\n.*\.\[postgres\]"),
         ("postgresql+psycopg://somebody:secret@127.0.0.1:1/db", "cannot be reached"),
         ("sqlite:////nowhere/at/all.db", "cannot be reached"),
     ],
