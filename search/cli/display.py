@@ -140,6 +140,18 @@ class TerminalDisplay(Progress):
         when = clock(self._now.budget.spent())
         self._print(f"{when:>6}  {describe_end(trial, outcome, is_best=is_best)}", style)
 
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """Prints how it ended."""
+        is_best = self._now.heard(trial, outcome)
+        when = clock(self._now.budget.spent())
+        self._print(
+            f"{when:>6}  {describe_end(trial, outcome, is_best=is_best)}  elsewhere", "green" if is_best else ""
+        )
+
+    def waiting(self, count: int) -> None:
+        """Prints it."""
+        self._print(f"Waiting for {count} trials that other coordinators run")
+
     def exhausted(self) -> None:
         """Notes it."""
         self._now.is_exhausted = True
@@ -208,6 +220,14 @@ class JsonDisplay(Progress):
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Writes the outcome."""
         self._write("finished", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
+
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """Writes the outcome."""
+        self._write("heard", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
+
+    def waiting(self, count: int) -> None:
+        """Writes how many are waited for."""
+        self._write("waiting", trials=count)
 
     def exhausted(self) -> None:
         """Writes that nothing is left to try."""

@@ -23,6 +23,8 @@ PRIVATE = frozenset({"host", "pid"})
 LOCAL = ("resume_from", "save_to", "model_to", "predictions_to")
 """Fields of a trial that hold paths of the machine that it ran on."""
 _URL = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s'\"]+")
+_PASSWORD = re.compile(r"\b([A-Za-z][\w+.-]*://)([^:/@]*):.*@")
+_QUERY = re.compile(r"([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w.:/~-])(?:~\w*/|/)(?:[^\s'\"/,;:()]+/|/)*([^\s'\"/,;:()]+)")
 
 
@@ -34,6 +36,11 @@ def published(study: StudyRecord) -> StudyRecord:
 def text(words: str) -> str:
     """Returns a text without URLs, and with paths that begin at the root cut to their last part."""
     return _PATH.sub(r"\1", _URL.sub(r"\1...", words))
+
+
+def without_password(word: str) -> str:
+    """Returns a word of a command, a URL perhaps, without the password in it."""
+    return _QUERY.sub(r"\1...", _PASSWORD.sub(r"\1\2@", word))
 
 
 def command(line: str) -> str:

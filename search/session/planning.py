@@ -19,6 +19,7 @@ from search.engines.registry import ENGINES, EngineChoice, choose_engine, make_e
 from search.errors import UserError, missing_extra, unknown_name
 from search.execution.packing import Basis, Layout, Packing
 from search.protocol import EvaluationProtocol, ProtocolName, Split
+from search.records import privacy
 from search.records.ledger import now, read
 from search.records.record import StudyHeader
 from search.records.storage import Place
@@ -195,12 +196,15 @@ def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
 
 
 def command_line(seed: int) -> str:
-    """Returns the command that is running, as one would type it to make the same again; empty in a notebook."""
+    """Returns the command that is running, as one would type it to make the same again, but for a password.
+
+    Empty in a notebook.
+    """
     main = getattr(sys.modules["__main__"], "__spec__", None)
     if main is None or main.name != "search.__main__":
         return ""
     drawn = () if any(word.partition("=")[0] == "--seed" for word in sys.argv) else ("--seed", str(seed))
-    return shlex.join(["python", "-m", "search", *sys.argv[1:], *drawn])
+    return shlex.join(["python", "-m", "search", *map(privacy.without_password, sys.argv[1:]), *drawn])
 
 
 def _check_folder(option: str, folder: Path) -> None:

@@ -36,6 +36,12 @@ class Progress:
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """A trial ended."""
 
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """A trial that another coordinator ran ended."""
+
+    def waiting(self, count: int) -> None:
+        """Nothing is left to begin; so many trials that other coordinators run are waited for."""
+
     def tick(self) -> None:
         """Some time passed."""
 
@@ -94,6 +100,16 @@ class Several(Progress):
         """Passes it on."""
         for listener in self._listeners:
             listener.finished(trial, outcome)
+
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.heard(trial, outcome)
+
+    def waiting(self, count: int) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.waiting(count)
 
     def tick(self) -> None:
         """Passes it on."""

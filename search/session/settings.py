@@ -102,7 +102,12 @@ class Settings:
     backend: str = _option("tensorflow", "Keras backend: tensorflow, jax or torch.")
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")
-    storage: str | None = _option(None, "An Optuna storage URL instead of a journal file in the study's folder.")
+    storage: str | None = _option(
+        None,
+        "An Optuna storage URL instead of a journal file in the study's folder; several coordinators may share a study "
+        "on a server, such as postgresql+psycopg://user@host/database. Also read from the environment.",
+        envvar="KERAS_IMAGE_SEARCH_STORAGE",
+    )
     studies_dir: str = _option("studies", "Folder of the studies' records.")
     reports_dir: str = _option("reports", "Folder of the reports.")
     tensorboard: str | None = _option(

@@ -62,6 +62,11 @@ class Retries:
             self._tries[_key(trial)] += 1
         return dataclasses.replace(outcome, state=State.INTERRUPTED) if is_again else outcome
 
+    def hear(self, trial: Trial, outcome: Outcome) -> None:
+        """Notes how a trial ended that another coordinator has run and judged."""
+        self._tries[_key(trial)] += is_retried(outcome)
+        self._ended[trial.number] = (_key(trial), _fault(outcome))
+
     def check(self, trial: Trial, outcome: Outcome) -> None:
         """Looks at an outcome that was settled and recorded.
 

@@ -90,3 +90,18 @@ def test_no_folder_of_a_path_is_left_in_a_text(folders: list[str], name: str) ->
     assert "private" not in shown
     assert f"file{name}" in shown
     assert "private" not in privacy.command(f"search run --dataset {path} --out={path}")
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("postgresql+psycopg://me:se@cret/1@db.example:5432/x", "postgresql+psycopg://me@db.example:5432/x"),
+        ("--storage=mysql+pymysql://me:secret@db/x", "--storage=mysql+pymysql://me@db/x"),
+        ("postgresql+psycopg://db/x?user=me&password=secret&a=1", "postgresql+psycopg://db/x?user=me&password=...&a=1"),
+        ("postgresql+psycopg://me@db.example:5432/x", "postgresql+psycopg://me@db.example:5432/x"),
+        ("sqlite:////home/me/x.db", "sqlite:////home/me/x.db"),
+        ("learning_rate=0.1:1", "learning_rate=0.1:1"),
+    ],
+)
+def test_a_password_is_left_out_of_a_command(word: str, shown: str) -> None:
+    assert privacy.without_password(word) == shown
