@@ -13,7 +13,7 @@ from search.cli.display import describe_measuring, describe_plan
 from search.cli.tally import clock
 from search.errors import FatalError
 from search.execution.base import Finished
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.records.ledger import recorded
 from search.records.record import StudyRecord
 from search.session.packing import Watch, pack
@@ -72,7 +72,7 @@ def _one_epoch_each(plan: Plan) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LocalExecutor(plan.task, workers=plan.workers, log_dir=Path(folder))) as executor,
+        closing(local_executor(plan.task, workers=plan.workers, log_dir=Path(folder))) as executor,
     ):
         for number in range(plan.workers):
             executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))

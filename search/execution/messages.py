@@ -1,10 +1,10 @@
-"""What coordinator and worker process say to each other, beside trials and events."""
+"""What coordinator and worker say to each other, beside trials and events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search.execution.base import Key
+from search.execution.base import Finished, Key, Reported
 from search.trial import Cause
 
 
@@ -23,6 +23,10 @@ class Began:
 @dataclass(frozen=True, slots=True)
 class Alive:
     """Worker to coordinator: the trial makes progress."""
+
+
+Message = Ready | Began | Alive | Reported | Finished
+"""What a worker says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from search.execution import local
 from search.execution.base import Executor
+from search.execution.limits import Limits
+from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.session.planning import Plan, Site
 
@@ -32,8 +33,8 @@ def make_executor(plan: Plan, log_dir: Path, patience: Patience | None = None) -
 
 
 def _local(plan: Plan, log_dir: Path, patience: Patience | None) -> Executor:
-    limits = local.Limits(trial_memory_mib=plan.settings.trial_memory)
-    return local.LocalExecutor(plan.task, workers=plan.workers, log_dir=log_dir, limits=limits, patience=patience)
+    limits = Limits(trial_memory_mib=plan.settings.trial_memory)
+    return local_executor(plan.task, workers=plan.workers, log_dir=log_dir, limits=limits, patience=patience)
 
 
 EXECUTORS: Mapping[Site, Maker] = {Site.LOCAL: _local}
