@@ -58,6 +58,7 @@ class Cause(StrEnum):
     KILLED = "worker killed"
     CRASHED = "worker crashed"
     HUNG = "worker hung"
+    NODE_LOST = "node lost"
     DISK_FULL = "disk full"
     DATA = "data error"
     ERROR = "error"

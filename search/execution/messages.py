@@ -25,6 +25,14 @@ class Alive:
     """Worker to coordinator: the trial makes progress."""
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Worker on another machine to coordinator: a file that the trial has left, and where it belongs."""
+
+    path: str
+    content: bytes
+
+
 Message = Ready | Began | Alive | Reported | Finished
 """What a worker says."""
 
@@ -59,6 +67,6 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A probe's process to coordinator: training failed."""
+    """A worker on another machine, or a probe's process, to coordinator: it cannot work, and why."""
 
     message: str
