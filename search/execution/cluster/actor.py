@@ -33,9 +33,10 @@ class Actor:
     Args:
         wanted: Versions that the coordinator has, by package; and Python's.
         packed: A pickled ``Packet``.
+        arrays: A list of the reference to the data set's arrays, in Ray's object store; in a list, Ray leaves it one.
     """
 
-    def __init__(self, wanted: Mapping[str, str], packed: bytes) -> None:
+    def __init__(self, wanted: Mapping[str, str], packed: bytes, arrays: list[Any]) -> None:
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._refusal = differences(wanted)
         self._files: dict[Any, list[tuple[Path, str]]] = {}
@@ -44,7 +45,7 @@ class Actor:
 
             self._inbox = Inbox()
             self._scratch = Path(tempfile.mkdtemp(prefix="keras-image-search-"))
-            threading.Thread(target=self._work, args=(packed,), daemon=True).start()
+            threading.Thread(target=self._work, args=(packed, arrays[0]), daemon=True).start()
 
     def put(self, message: Any) -> None:  # noqa: ANN401 - a Trial or a Cancel, of a package that may not be here
         """Takes a message; a trial's files go to a folder of this node first."""
@@ -74,7 +75,7 @@ class Actor:
         memory_mib = psutil.Process().memory_info().rss / 2**20
         return ray.get_runtime_context().get_node_id(), self._refusal, memory_mib, said
 
-    def _work(self, packed: bytes) -> None:
+    def _work(self, packed: bytes, arrays: Any) -> None:  # noqa: ANN401 - a reference
         """Runs trials for ever; whatever keeps it from that is said."""
         from search.execution.messages import Unfit
 
@@ -83,7 +84,7 @@ class Actor:
             os.environ.update(packet.variables)  # before anything imports Keras
             from search.execution.serving import serve
 
-            serve(packet.unpack(self._scratch), self._inbox, self._say)
+            serve(packet.unpack(self._scratch, arrays), self._inbox, self._say)
         except Exception:  # noqa: BLE001 - a thread's end that nobody hears of would look like a hung worker
             self._outbox.put(Unfit(traceback.format_exc()))
 

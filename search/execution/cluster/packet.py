@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.training.data import adopt, read_arrays
+from search.training.data import adopt
 from search.training.task import Task
 from spaces import registry
 
@@ -24,22 +24,21 @@ class Packet:
     Args:
         task: What all trials share.
         space_text: The text of the space's file; None where the space is a shipped one.
-        arrays: Reference to the data set's arrays by name, in Ray's object store.
         cache_dir: Folder for data on each node; None for the platform's.
         variables: Environment variables that must be set before Keras is imported.
     """
 
     task: Task
     space_text: str | None
-    arrays: Any
     cache_dir: str | None
     variables: Mapping[str, str]
 
-    def unpack(self, folder: Path) -> Task:
+    def unpack(self, folder: Path, arrays: Any) -> Task:  # noqa: ANN401 - a reference
         """Returns the task as it can be run on this node.
 
         Args:
             folder: Takes the space's file.
+            arrays: Reference to the data set's arrays by name, in Ray's object store.
 
         Raises:
             SearchError: The data cannot be kept here, or are not what they were.
@@ -47,7 +46,7 @@ class Packet:
         import ray
 
         cache_dir = Path(self.cache_dir) if self.cache_dir else None
-        dataset = adopt(self.task.dataset, lambda: dict(ray.get(self.arrays)), cache_dir)
+        dataset = adopt(self.task.dataset, lambda: dict(ray.get(arrays)), cache_dir)
         source = self.task.space_source
         if self.space_text is not None:
             file = folder / Path(source).name
@@ -57,15 +56,13 @@ class Packet:
 
 
 def pack(task: Task, *, cache_dir: str | None, gpu_share: float) -> Packet:
-    """Returns the packet for a task; puts the data set into the object store of the cluster that is connected.
+    """Returns the packet for a task.
 
     Args:
         task: What all trials share.
         cache_dir: Folder for data on each node; None for the platform's.
         gpu_share: Share of a GPU that a worker has, in (0, 1]; 0 on a CPU. Which GPU it is, Ray says.
     """
-    import ray
-
     source = task.space_source
     variables = task.runtime.variables()
     if 0.0 < gpu_share < 1.0:
@@ -73,7 +70,6 @@ def pack(task: Task, *, cache_dir: str | None, gpu_share: float) -> Packet:
     return Packet(
         task=task,
         space_text=None if source in registry.SPACES else Path(source).read_text(encoding="utf-8"),
-        arrays=ray.put(dict(read_arrays(task.dataset))),
         cache_dir=cache_dir,
         variables=variables,
     )

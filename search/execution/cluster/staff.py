@@ -21,6 +21,7 @@ from search.execution.cluster.packet import pack
 from search.execution.cluster.worker import RayWorker, death_of
 from search.execution.messages import Alive, Left, Message, Unfit
 from search.execution.staff import Death, Staff, Worker
+from search.training.data import read_arrays
 from search.training.runtime import versions
 from search.training.task import Task
 from search.trial import Cause
@@ -84,6 +85,7 @@ class RayStaff(Staff):
         self._connection, self._demand, self._tell = connection, demand, tell
         self._versions = versions("keras", task.runtime.backend.value, "numpy", "keras-image-search")
         self._packed = pickle.dumps(pack(task, cache_dir=cache_dir, gpu_share=demand.gpus))
+        self._arrays = ray.put(dict(read_arrays(task.dataset)))
         self._class = ray.remote(actors.Actor)
         self._hired: set[RayWorker] = set()
         self._refused: dict[str, str] = {}
@@ -137,7 +139,7 @@ class RayStaff(Staff):
             max_concurrency=4,
             **others,
         )
-        return wanted.remote(self._versions, self._packed)
+        return wanted.remote(self._versions, self._packed, [self._arrays])
 
     def _hear(self, worker: RayWorker) -> list[Message | None]:
         """Returns what a poll that came back brought."""
@@ -181,7 +183,6 @@ class RayStaff(Staff):
                 f"Every node of the cluster has other versions than this machine. Received: {named}.",
                 hint="Install the same versions on the nodes and here, and run the same command again.",
             )
-        worker.name = ""
         worker.replace(self._start())
 
     def _check(self) -> None:

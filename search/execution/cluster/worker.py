@@ -26,8 +26,6 @@ class RayWorker(Worker):
     """
 
     def __init__(self, actor: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
-        self.hired = time.monotonic()
-        self.name = ""
         self.memory = 0.0
         self.death: Death | None = None
         self.replace(actor)
@@ -38,7 +36,8 @@ class RayWorker(Worker):
         return self.name
 
     def replace(self, actor: Any) -> None:  # noqa: ANN401 - a handle
-        """Takes another actor, and listens to it."""
+        """Takes another actor, that may have to wait for room, and listens to it."""
+        self.name, self.hired = "", time.monotonic()
         self.actor, self.said = actor, actor.listen.remote(POLL_SECONDS)
 
     def send(self, message: Trial | Cancel) -> None:
