@@ -47,7 +47,7 @@ def restore(model: Any, path: Path) -> tuple[tuple[EpochReport, ...], dict[str, 
     model.optimizer.build(model.trainable_variables)
     variables = _variables(model)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             reached = json.loads(str(archive["reached"]))
             arrays = [archive[str(index)] for index in range(len(archive.files) - 1)]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
