@@ -196,7 +196,7 @@ def make_runtime(settings: Settings) -> Runtime:
     if importlib.util.find_spec(backend.value) is None:
         raise missing_extra(f"--backend {backend}", backend.value)
     if settings.executor == Site.RAY:
-        device, gpus = _device_of_cluster(settings.devices, backend), ()
+        device, gpus = _device_of_cluster(settings.devices, backend), tuple[str, ...]()
     else:
         device, gpus = devices.choose(settings.devices, backend)
     on_gpu = device is Device.GPU

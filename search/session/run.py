@@ -144,7 +144,7 @@ def open_session(
             watch = Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked or early.is_over)
             plan = pack(plan, ledger.read(), watch)
         if shared is None:
-            ties = Ties(log_dir=ledger.folder / "logs", patience=lambda: budget.patience(), tell=progress.note)
+            ties = Ties(log_dir=ledger.folder / "logs", patience=early.patience, tell=progress.note)
             executor = own.enter_context(closing(make_executor(plan, ties)))
             plan = plan.spread(executor.slots)
         else:

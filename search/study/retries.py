@@ -1,7 +1,7 @@
 """What a failure means for the study: the trial is tried again, is over, or the study cannot go on.
 
-A fault of the machine (a worker killed, crashed or hung, a node lost) is tried again on a fresh worker, from the trial's
-last checkpoint, within a bound; a fault of the configuration is not, since it would fail again. A full disk or damaged
+A fault of the machine (a worker killed, crashed or hung, a node lost) is tried again on a fresh worker, within a bound,
+from the trial's last checkpoint; a fault of the configuration is not, since it would fail again. A full disk or damaged
 data would fail every trial: the study stops, and the trial is taken up again when the study is.
 
 Called by ``search.study.sources``.
