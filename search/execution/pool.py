@@ -146,6 +146,8 @@ class PoolExecutor(Executor):
         slot.sign_of_life = time.monotonic()
         match message:
             case Ready():
+                slot.member.ready, slot.member.fresh_mib = True, slot.member.worker.memory_mib()
+                slot.starts = 1
                 self._begin_service(slot)
             case Began():
                 slot.began = slot.sign_of_life
@@ -158,9 +160,8 @@ class PoolExecutor(Executor):
         return []
 
     def _begin_service(self, slot: Slot) -> None:
-        """Hands a worker that is ready now the trial that waits for it."""
-        member, slot.starts = slot.member, 1
-        member.ready, member.fresh_mib = True, member.worker.memory_mib()
+        """Hands a worker that is ready the trial that waits for it."""
+        member = slot.member
         if slot.trial is not None:
             member.worker.send(slot.trial)
             if slot.cancelled is not None:
@@ -174,7 +175,17 @@ class PoolExecutor(Executor):
         if slot.successor is not None:
             slot.member.worker.bury()
             slot.member, slot.successor = slot.successor, None
+        self._help(slot)
         return Finished(finished.key, _on(node, finished.outcome))
+
+    def _help(self, free: Slot) -> None:
+        """Has a free worker that is ready take the trial of one that is not, which may wait for room for long."""
+        waiting = [slot for slot in self._slots.values() if slot.trial is not None and not slot.member.ready]
+        if free.member.ready and waiting:
+            slot = waiting[0]
+            slot.member, free.member = free.member, slot.member
+            slot.starts, free.starts = free.starts, slot.starts
+            self._begin_service(slot)
 
     def _bury(self, slot: Slot, verdict: Verdict | None = None) -> list[Event]:
         """Takes a worker that died out of its slot, and says what became of its trial.
