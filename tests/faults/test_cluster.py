@@ -191,7 +191,7 @@ def finished(events: list[Any]) -> list[Finished]:
 
 def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float]]:
     """The configurations that a study proposes, and their errors."""
-    space = narrow(registry.load("cnn"), fix={"conv_stages": 1, "dense_layers": 1}, ranges={"filters_1": "8:16"})
+    space = narrow(registry.load("cnn"), fix={"conv_stages": 1, "filters_1": 8, "dense_1": 32})
     header = StudyHeader(
         name="same", space=space, space_source="cnn", protocol=task.protocol, engine="optuna", sampler="tpe",
         pruner="none", seed=3, created="2026-01-01T00:00:00+00:00",
@@ -247,7 +247,7 @@ def test_a_search_outlives_its_coordinator_and_a_node_and_tells_of_a_lost_cluste
         *(sys.executable, "-m", "search", "run", "--executor", "ray", "--address", machines.address),
         *("--checkpoint-dir", str(tmp_path / "states"), "--dataset", str(small_mnist), "--cache-dir", str(cache_dir)),
         *("--study", "far", "--seed", "0", "--epochs", "20", "--pruner", "none", "--no-recipes", "--finalists", "0"),
-        *("--range", "filters_1=8:12", "--fix", "conv_stages=1"),
+        *("--fix", "filters_1=8", "--fix", "dense_1=32", "--fix", "conv_stages=1"),
     ]
 
     def start(trials: int) -> subprocess.Popen[str]:
