@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
+from search.training import places
 from search.trial import EpochReport
 
 
@@ -31,7 +32,7 @@ def save(model: Any, history: Sequence[EpochReport], seconds: Mapping[str, float
         with temporary.open("wb") as file:
             reached = {"history": [asdict(report) for report in history], "seconds": dict(seconds)}
             np.savez(file, reached=json.dumps(reached), **arrays)
-        temporary.replace(path)
+        places.move(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

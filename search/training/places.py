@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from search.errors import UserError, missing_extra
@@ -20,6 +20,15 @@ def at(place: str) -> Path:
     from upath import UPath
 
     return cast(Path, UPath(place))
+
+
+def move(draft: Path, path: Path) -> None:
+    """Gives a file that was written whole the name that it is found by, in place of what had it before."""
+    files: Any = getattr(path, "fs", None)  # universal-pathlib's own replace is not implemented
+    if files is None:
+        draft.replace(path)
+    else:
+        files.mv(str(draft), str(path))
 
 
 def check(place: str, option: str) -> None:

@@ -123,7 +123,9 @@ def reporting(executor: Executor, count: int) -> None:
     """Returns once so many trials have finished an epoch."""
     heard: set[int] = set()
     while len(heard) < count:
-        heard |= {event.key[1] for event in executor.collect(1.0) if isinstance(event, Reported)}
+        events = executor.collect(1.0)
+        assert not finished(events), events
+        heard |= {event.key[1] for event in events if isinstance(event, Reported)}
 
 
 class TestRay(ExecutorContract):
@@ -191,7 +193,7 @@ def finished(events: list[Any]) -> list[Finished]:
 
 def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float]]:
     """The configurations that a study proposes, and their errors."""
-    space = narrow(registry.load("cnn"), fix={"conv_stages": 1, "filters_1": 8, "dense_1": 32})
+    space = narrow(registry.load("cnn"), fix={"conv_stages": 1, "filters_1": 8, "dense_1": 32}, ranges={})
     header = StudyHeader(
         name="same", space=space, space_source="cnn", protocol=task.protocol, engine="optuna", sampler="tpe",
         pruner="none", seed=3, created="2026-01-01T00:00:00+00:00",
