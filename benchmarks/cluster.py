@@ -3,8 +3,8 @@
     python benchmarks/cluster.py [--trials 20] [--rounds 5]
 
 One worker each, warm; a Ray that is started here. A trial's own seconds are those that its trainer measured; what an
-executor adds is wall-clock time from submission to the end, less these. Both executors live at the same time, and rounds
-alternate, so that a machine whose speed drifts favours none.
+executor adds is wall-clock time from submission to the end, less these. Both executors live at the same time, and
+rounds alternate, so that a machine whose speed drifts favours none.
 """
 
 from __future__ import annotations
