@@ -135,8 +135,9 @@ def connect(address: str | None, *, cpus: int) -> Connection:
         where = "start Ray on this machine" if address is None else f"join a Ray cluster. Received: --address {address}"
         raise UserError(
             f"Could not {where} ({str(error).strip().splitlines()[0]}).",
-            hint="ray status shows a cluster. A machine that is no node of it joins by ray://HOST:10001; "
-            "Python and Ray must have the same versions there and here.",
+            hint="ray status shows a cluster. A machine that is no node of it joins by ray://HOST:10001, mostly with "
+            "RAY_AUTH_MODE=token in the environment, and the same ~/.ray/auth_token. Python and Ray must have the same "
+            "versions there and here.",
         ) from error
 
 
