@@ -60,6 +60,8 @@ def _ray(plan: Plan, ties: Ties) -> Executor:
     from search.execution.cluster.executor import Wish, ray_executor
 
     settings, layout = plan.settings, plan.packing.layout
+    if settings.address and settings.checkpoint_dir is None:
+        ties.tell("Without --checkpoint-dir, a trial whose node is lost begins anew, and so does one that is promoted.")
     wish = Wish(
         address=settings.address,
         workers=settings.workers if settings.address else layout.workers,

@@ -158,8 +158,9 @@ class TestRay(ExecutorContract):
             executor.submit(trial(number, epochs=LONG))
         reporting(executor, 2)
         os.kill(pid, signal.SIGKILL)
-        executor.cancel((Phase.SEARCH, 0), Cause.TIMEOUT)
-        executor.cancel((Phase.SEARCH, 1), Cause.TIMEOUT)
+        (dead,) = next(ended for _ in range(99) if (ended := finished(executor.collect(1.0))))
+        assert (dead.outcome.state, dead.outcome.cause) == (State.FAILED, Cause.KILLED)
+        executor.cancel((Phase.SEARCH, 1 - dead.key[1]), Cause.TIMEOUT)
         assert set(outcomes(drain(executor)).values()) == {State.INTERRUPTED}
         executor.submit(trial(2, epochs=1))
         assert outcomes(drain(executor)) == {2: State.COMPLETE}
