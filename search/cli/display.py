@@ -125,6 +125,10 @@ class TerminalDisplay(Progress):
         if self._console.is_terminal:
             self._live.start()
 
+    def note(self, text: str) -> None:
+        """Prints it."""
+        self._print(text, "yellow")
+
     def began(self, trial: Trial) -> None:
         """Counts."""
         self._now.began(trial)
@@ -208,6 +212,10 @@ class JsonDisplay(Progress):
         self._budget = budget
         self._write("opened", study=plan.header.to_json(), recorded=len(record.trials), workers=plan.workers)
         self._write("packed", **plan.packing.to_json())
+
+    def note(self, text: str) -> None:
+        """Writes it."""
+        self._write("note", text=text)
 
     def began(self, trial: Trial) -> None:
         """Writes the trial."""

@@ -24,7 +24,7 @@ from search.execution.packing import SAME_BITS, Basis, Layout, Packing, candidat
 from search.execution.probe import ProbeError, measure_memory, measure_speed
 from search.leaderboard.files import write
 from search.records.record import StudyRecord
-from search.session.planning import Plan
+from search.session.planning import Plan, Site
 from search.training.data import default_cache_dir
 from search.training.hashes import file_sha256
 from search.training.runtime import Device, cores, machine, room, versions
@@ -58,12 +58,19 @@ def pack(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
         watch: Who hears of it.
     """
     threads = None if plan.settings.threads is not None else recorded_threads(record)
+    if plan.settings.executor == Site.RAY and (plan.settings.address or plan.task.runtime.device is Device.GPU):
+        return _on_cluster(plan, threads or plan.settings.threads or 1)
     if plan.task.runtime.device is Device.GPU:
         return _on_gpus(plan, threads or plan.packing.layout.threads, record, watch)
     if threads is not None:
         layout = Layout(plan.settings.workers or max(1, cores() // threads), threads)
         return plan.packed(Packing(layout=layout, basis=Basis.RECORDED, note=SAME_BITS))
     return _on_cores(plan, record, watch) if plan.packing.basis is Basis.OPEN else plan
+
+
+def _on_cluster(plan: Plan, threads: int) -> Plan:
+    """Chooses as many workers as the cluster has room for when it is joined; its machines are not measured."""
+    return plan.packed(Packing(layout=Layout(plan.settings.workers or 1, threads), basis=Basis.CLUSTER))
 
 
 def remembered(plan: Plan) -> Packing:

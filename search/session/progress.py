@@ -17,7 +17,7 @@ class Progress:
 
     Order of calls::
 
-        [measuring] -> opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
+        [measuring] -> [note ...] -> opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
             -> [replicating -> (began | ...) ...] -> [cut] -> close
     """
 
@@ -26,6 +26,9 @@ class Progress:
 
     def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
         """The session begins; the record holds what earlier sessions found."""
+
+    def note(self, text: str) -> None:
+        """Something that whoever watches should know, such as what a cluster lacks; may come before ``opened``."""
 
     def began(self, trial: Trial) -> None:
         """A trial was handed to the executor."""
@@ -85,6 +88,11 @@ class Several(Progress):
         """Passes it on."""
         for listener in self._listeners:
             listener.opened(plan, record, budget)
+
+    def note(self, text: str) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.note(text)
 
     def began(self, trial: Trial) -> None:
         """Passes it on."""

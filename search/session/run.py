@@ -18,12 +18,13 @@ from search.execution.base import Executor
 from search.protocol import ProtocolName
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.session.executors import make_executor
+from search.session.executors import Ties, make_executor
 from search.session.packing import Watch, pack
-from search.session.planning import Plan, engine_for
+from search.session.planning import Plan, engine_for, states_folder
 from search.session.progress import Progress
 from search.study import goals
 from search.study.budget import Budget, Interrupt, stopwatch
+from search.study.checkpoints import Checkpoints
 from search.study.loop import Crew, drive
 from search.study.replicates import ReplicateSource
 from search.study.sources import Limits, SearchSource, reclaim
@@ -70,7 +71,8 @@ class Session:
         bounds = {"trials": settings.trials, "epochs": settings.total_epochs, "weights": settings.keep_weights}
         limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
         engine = engine_for(self.ledger.header)
-        source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes)
+        checkpoints = Checkpoints(states_folder(self.plan, self.ledger.folder), most=limits.weights)
+        source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes, checkpoints=checkpoints)
         watch = GoalWatch(settings.stop_when, self.ledger.read(), self.progress)
         drive(source, replace(self._crew(lambda: watch.stop() or self.budget.stop_search()), listener=watch))
         if watch.reason:
@@ -152,10 +154,12 @@ def open_session(
             early = _budget(plan, ledger, interrupt, elapsed)
             watch = Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked or early.is_over)
             plan = pack(plan, ledger.read(), watch)
+            ties = Ties(log_dir=ledger.log_dir, patience=early.patience, tell=progress.note)
+            executor = own.enter_context(closing(make_executor(plan, ties)))
+            plan = plan.spread(executor.slots)
+        else:
+            executor = shared.executor
         budget = _budget(plan, ledger, interrupt, elapsed)
-        executor = shared.executor if shared else make_executor(plan, ledger.log_dir, budget.patience)
-        if shared is None:
-            own.enter_context(closing(executor))
         own.enter_context(closing(progress))
         progress.opened(plan, ledger.read(), budget)
         yield Session(

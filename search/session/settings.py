@@ -98,7 +98,17 @@ class Settings:
         None, "Threads of each worker. With --workers alone, its share of the cores; with neither, measured."
     )
     ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
-    executor: str = _option("local", "Where trials run: local, in worker processes on this machine.")
+    executor: str = _option(
+        "local", "Where trials run: local, in worker processes on this machine, or ray, on a Ray cluster."
+    )
+    address: str | None = _option(
+        None, "Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Without it Ray is started here, and stopped."
+    )
+    checkpoint_dir: str | None = _option(
+        None,
+        "Folder or URL (s3://...) that every worker can reach, for the states of unfinished trials; "
+        "in the study's folder by default, or with --address nowhere.",
+    )
     backend: str = _option("tensorflow", "Keras backend: tensorflow, jax or torch.")
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")

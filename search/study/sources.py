@@ -37,18 +37,27 @@ class SearchSource:
 
     Args:
         engine: Proposes; a fresh one, which this replays the recorded trials into.
-        ledger: For the recorded trials and the places of checkpoints.
+        ledger: For the recorded trials and the places of predictions.
         limits: When to stop, recorded trials included, and how much to keep.
         recipes: Whether to try the space's recipes.
+        checkpoints: The states of unfinished trials; None for those in the ledger's folder.
     """
 
     phase = Phase.SEARCH
 
-    def __init__(self, engine: Engine, ledger: Ledger, *, limits: Limits, recipes: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        *,
+        limits: Limits,
+        recipes: bool,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         header, record = ledger.header, ledger.read()
         self._folder = ledger.folder
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
-        self._checkpoints = Checkpoints(ledger.folder / "checkpoints", most=limits.weights)
+        self._checkpoints = checkpoints or Checkpoints(ledger.folder / "checkpoints", most=limits.weights)
         recorded = record.phase(Phase.SEARCH)
         ended = [known for known in recorded if known.outcome is not None]
         replay(engine, ended)
@@ -207,7 +216,7 @@ class SearchSource:
             rungs=self._engine.rungs if start.origin == FOUND and self._checkpoints.keeps_any else (),
             origin=start.origin,
             resume_from=self._checkpoints.to_resume(seed),
-            save_to=str(self._checkpoints.latest(seed)),
+            save_to=self._checkpoints.latest(seed),
             predictions_to=str(predictions.path(self._folder, Phase.SEARCH, self._number)),
         )
 

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
+from search.training import places
 from search.trial import EpochReport
 
 
@@ -31,7 +32,7 @@ def save(model: Any, history: Sequence[EpochReport], seconds: Mapping[str, float
         with temporary.open("wb") as file:
             reached = {"history": [asdict(report) for report in history], "seconds": dict(seconds)}
             np.savez(file, reached=json.dumps(reached), **arrays)
-        temporary.replace(path)
+        places.move(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -47,7 +48,7 @@ def restore(model: Any, path: Path) -> tuple[tuple[EpochReport, ...], dict[str, 
     model.optimizer.build(model.trainable_variables)
     variables = _variables(model)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             reached = json.loads(str(archive["reached"]))
             arrays = [archive[str(index)] for index in range(len(archive.files) - 1)]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

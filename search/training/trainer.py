@@ -27,7 +27,7 @@ import numpy as np
 
 from search.errors import SearchError, TrialError
 from search.records.predictions import Predictions, save
-from search.training import checkpoint
+from search.training import checkpoint, places
 from search.training.augmentation import RandomAffine
 from search.training.epochs import Hooks, NotFinite, Pass, Stopped, fit_epoch, score, steps_per_execution
 from search.training.network import make_network, set_augmentation, trainable_parameters, without_augmentation
@@ -148,8 +148,8 @@ class Trainer:
         if trial.save_to is None or epoch == trial.epochs:
             return None
         if epoch in trial.rungs or epoch == trial.last_epoch:
-            return Path(kept_path(trial.save_to, epoch))
-        return Path(trial.save_to) if time.perf_counter() - saved >= self._checkpoint_seconds else None
+            return places.at(kept_path(trial.save_to, epoch))
+        return places.at(trial.save_to) if time.perf_counter() - saved >= self._checkpoint_seconds else None
 
     def _images(self, phase: Phase) -> PhaseImages:
         """Returns the images of a phase, opened when the phase first comes, and verified each time."""
@@ -175,7 +175,7 @@ class Trainer:
         attempt.parameters = trainable_parameters(model)
         if trial.resume_from is not None:
             with contextlib.suppress(TrialError):
-                history, attempt.seconds = checkpoint.restore(model, Path(trial.resume_from))
+                history, attempt.seconds = checkpoint.restore(model, places.at(trial.resume_from))
                 attempt.history.extend(history)
         attempt.seconds["build"] += time.perf_counter() - started
         return model

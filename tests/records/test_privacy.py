@@ -44,6 +44,15 @@ def test_hosts_processes_folders_and_tracebacks_are_left_out() -> None:
     assert "data.npz cannot be read (see log.txt)." in shown.trials[1].outcome.message
 
 
+def test_nodes_are_numbered_as_they_first_come() -> None:
+    nodes = ["10.0.0.7", "10.0.0.5", "10.0.0.7"]
+    ran = [dataclasses.replace(complete(), environment={"node": node}) for node in nodes]
+    trials = tuple(TrialRecord(trial=trial(number), outcome=outcome) for number, outcome in enumerate(ran))
+    shown = privacy.published(StudyRecord(header=header(), trials=trials))
+    assert [known.outcome.environment["node"] for known in shown.trials] == ["node 1", "node 2", "node 1"]
+    assert privacy.published(shown) == shown
+
+
 def test_what_is_not_private_stays_and_publishing_again_changes_nothing() -> None:
     record = StudyRecord(
         header=header(command="python -m search run --space cnn --fix filters_1=8"),
