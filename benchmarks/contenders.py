@@ -27,7 +27,7 @@ from runs import Run, keep, load, path_of
 
 from search import seeds
 from search.execution.base import Finished
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.records.ledger import read_studies
 from search.records.record import StudyRecord
 from search.study.verification import finalists
@@ -185,7 +185,7 @@ def _verified(run: Run) -> tuple[float, ...]:
     errors: dict[int, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LocalExecutor(task(), workers=WORKERS, log_dir=Path(folder))) as executor,
+        closing(local_executor(task(), workers=WORKERS, log_dir=Path(folder))) as executor,
     ):
         waiting = list(trials)
         while waiting or executor.running:

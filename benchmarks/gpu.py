@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import small_mnist
 from search.execution.base import Finished
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
 from search.training.runtime import Backend, Device, Runtime
@@ -169,7 +169,7 @@ def in_processes(of: Task, processes: int, count: int) -> dict[str, Any]:
     """Trains trials in several processes on the one device; their start, an epoch each, apart."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LocalExecutor(of, workers=processes, log_dir=Path(folder))) as executor,
+        closing(local_executor(of, workers=processes, log_dir=Path(folder))) as executor,
     ):
 
         def run(wanted: Sequence[Trial]) -> list[Outcome]:

@@ -22,7 +22,7 @@ import psutil
 from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.records.ledger import Ledger, now
 from search.records.record import StudyHeader
 from search.records.storage import Place
@@ -66,7 +66,7 @@ def ours(dataset: str, *, trials: int, workers: int) -> Meter:
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger.open(Place(studies_dir=Path(folder)), header) as ledger,
-        closing(LocalExecutor(shared, workers=workers, log_dir=Path(folder) / "logs")) as executor,
+        closing(local_executor(shared, workers=workers, log_dir=Path(folder) / "logs")) as executor,
     ):
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=1, epochs=1)
         source = SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=True)

@@ -19,7 +19,7 @@ import psutil
 from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.records.ledger import Ledger, now
 from search.records.record import StudyHeader
 from search.records.storage import Place
@@ -63,7 +63,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         Ledger.open(Place(studies_dir=Path(folder)), header) as ledger,
-        closing(LocalExecutor(shared, workers=1, log_dir=Path(folder))) as executor,
+        closing(local_executor(shared, workers=1, log_dir=Path(folder))) as executor,
     ):
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=0, epochs=2)
         source = SearchSource(engine, ledger, limits=Limits(trials=options.trials), recipes=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from common import table, task
 
 from search.execution.base import Finished
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.trial import State, Trial
 from spaces import registry
 
@@ -39,7 +39,7 @@ def ours(work: list[Trial], epochs: int) -> float:
     """Returns the seconds that two workers take, once warm."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LocalExecutor(task(epochs=epochs), workers=2, log_dir=Path(folder))) as executor,
+        closing(local_executor(task(epochs=epochs), workers=2, log_dir=Path(folder))) as executor,
     ):
         for number in range(2):  # warms the workers up
             executor.submit(Trial(number=-1 - number, config=work[0].config, seed=0, epochs=1))

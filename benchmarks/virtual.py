@@ -27,7 +27,7 @@ from pathlib import Path
 
 from common import table
 
-from search.engines.registry import choose_engine, make_engine
+from search.engines.registry import EngineChoice, choose_engine, make_engine
 from search.execution.base import Event, Executor, Key
 from search.execution.virtual import Course, Step, VirtualExecutor
 from search.protocol import EvaluationProtocol, Split
@@ -52,6 +52,16 @@ def course(trial: Trial) -> Course:
     seconds = EPOCH_SECONDS * draw.uniform(1 - SPREAD, 1 + SPREAD)
     errors = (draw.uniform(0.5, 3.0) + 1 / epoch for epoch in range(1, EPOCHS + 1))
     return Course(steps=tuple(Step(error_percent=error, seconds=seconds) for error in errors))
+
+
+def header(name: str, sampler: str) -> StudyHeader:
+    """Returns a study of the space cnn, by one of Optuna's samplers, without pruning."""
+    choice = choose_engine(f"optuna:{sampler}", pruner="none")
+    protocol = EvaluationProtocol(dataset="none", data_sha256="0" * 64, split=Split.BLOCK, epochs=EPOCHS)
+    return StudyHeader(
+        name=name, space=registry.load("cnn"), space_source="cnn", protocol=protocol, engine=choice.engine,
+        sampler=choice.sampler, pruner=choice.pruner, seed=1, created=now(),
+    )  # fmt: skip
 
 
 class _Charging(Executor):
@@ -111,18 +121,13 @@ def simulate(
     *, workers: int, sampler: str, ledger: str, clock: str, trials: int, patience: float
 ) -> tuple[object, ...]:
     """Returns trials handed out, virtual seconds, the share of worker time that was busy, and the load in cores."""
-    space = registry.load("cnn")
-    choice = choose_engine(f"optuna:{sampler}", pruner="none")
-    protocol = EvaluationProtocol(dataset="none", data_sha256="0" * 64, split=Split.BLOCK, epochs=EPOCHS)
-    header = StudyHeader(
-        name="virtual", space=space, space_source="cnn", protocol=protocol, engine=choice.engine,
-        sampler=choice.sampler, pruner=choice.pruner, seed=1, created=now(),
-    )  # fmt: skip
+    study = header("virtual", sampler)
+    choice = EngineChoice(engine=study.engine, sampler=study.sampler, pruner=study.pruner)
     with (
         tempfile.TemporaryDirectory() as folder,
-        LEDGERS[ledger](Place(studies_dir=Path(folder)), header) as opened,
+        LEDGERS[ledger](Place(studies_dir=Path(folder)), study) as opened,
     ):
-        engine = make_engine(choice, space, seed=1, epochs=EPOCHS)
+        engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
         source = SearchSource(engine, opened, limits=Limits(trials=trials), recipes=True)
         executor, began = _Charging(workers, CLOCKS[clock]), time.monotonic()
 

@@ -147,7 +147,7 @@ def _verify(session: Session) -> int:
         return 0
     if not session.budget.is_over or not waiting():
         session.replicate(waiting())
-    ensembles.form(session.ledger, count=settings.finalists)
+    session.ledger.in_turn(lambda: ensembles.form(session.ledger, count=settings.finalists))
     missing = 0 if session.interrupt.asked or not session.budget.is_over else len(waiting())
     if missing:
         session.progress.cut(missing, session.budget.enough_seconds())

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 Config = Mapping[str, Any]
@@ -58,6 +57,7 @@ class Cause(StrEnum):
     KILLED = "worker killed"
     CRASHED = "worker crashed"
     HUNG = "worker hung"
+    NODE_LOST = "node lost"
     DISK_FULL = "disk full"
     DATA = "data error"
     ERROR = "error"
@@ -103,8 +103,8 @@ class Trial:
         phase: What it is run for.
         of: In verification, the number of the search trial whose config this is.
         replicate: In verification and reproduction, which repeat this is, from 0.
-        resume_from: Path of a checkpoint to go on from, or None.
-        save_to: Path to leave its latest state at while it runs, and beside it those that are kept, or None.
+        resume_from: Path or URL of a checkpoint to go on from, or None.
+        save_to: Path or URL to leave its latest state at while it runs, and beside it those that are kept, or None.
         model_to: Path to save the trained model at, a ``.keras`` file, or None.
         predictions_to: Path to save its predictions of the scored images at when it is complete, or None.
     """
@@ -144,7 +144,8 @@ class Trial:
 
 def kept_path(path: str, epoch: int) -> str:
     """Returns where the state after an epoch is kept, beside the latest state at a path."""
-    return str(Path(path).with_stem(f"{Path(path).stem}-{epoch}"))
+    stem, dot, suffix = path.rpartition(".")
+    return f"{stem}-{epoch}{dot}{suffix}"
 
 
 def identity(config: Config) -> str:

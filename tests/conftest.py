@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from postgres import Server, server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 EMBEDDED = Path(__file__).parents[1] / "search" / "training" / "embedded" / "mnist.npz"
@@ -41,3 +43,10 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
             y_test=whole["y_test"][:300],
         )
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of its own; skips where there is none to start."""
+    with server() as running:
+        yield running

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from search.execution.base import Finished
-from search.execution.local import LocalExecutor
+from search.execution.base import Executor, Finished
+from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import read
 from search.records.storage import Place
@@ -86,7 +86,7 @@ def test_a_search_with_jax_is_searched_verified_and_gone_on_with(
     assert record.phase(Phase.VERIFICATION)
 
 
-def run(executor: LocalExecutor, trial: Trial) -> Outcome:
+def run(executor: Executor, trial: Trial) -> Outcome:
     """Runs a trial."""
     executor.submit(trial)
     while executor.running:
@@ -109,12 +109,12 @@ def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
     runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
     task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=runtime)
     trial, path = {"number": 0, "config": RICH, "seed": 3, "epochs": 3}, str(tmp_path / "state.npz")
-    with closing(LocalExecutor(task, workers=1, log_dir=tmp_path)) as executor:
+    with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         straight = run(executor, Trial(**trial))
         run(executor, Trial(**trial, until=1, save_to=path))
         resumed = run(executor, Trial(**trial, resume_from=kept_path(path, 1)))
         other = run(executor, Trial(**{**trial, "seed": 4}))
-    with closing(LocalExecutor(task, workers=1, log_dir=tmp_path)) as executor:
+    with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         again = run(executor, Trial(**trial))
     assert straight.state is State.COMPLETE
     assert numbers(resumed) == numbers(again) == numbers(straight) != numbers(other)

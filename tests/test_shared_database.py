@@ -1,63 +1,304 @@
-"""One study in a database, two processes with folders of their own: one runs it, the other is refused."""
+"""Several coordinators on one study in a PostgreSQL server, which is real, as are their processes; training is not.
+
+What only SQLite refuses stands at the end: a file has one coordinator.
+"""
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from makers import header, trial
+from makers import complete, header, trial
+from postgres import PASSWORD, Server
 
+from search.cli.status_view import text
 from search.errors import FatalError, UserError
+from search.records import presence
+from search.records.inspection import inspect
+from search.records.journal import COMMIT_SECONDS
 from search.records.ledger import Ledger, read
+from search.records.record import StudyRecord
 from search.records.storage import Place
-from search.trial import Phase
+from search.study.sources import reclaim
+from search.study.verification import finalists
+from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 
 
-def place(folder: Path, machine: str) -> Place:
-    """The database, as a machine with a studies folder of its own sees it."""
+@pytest.fixture
+def place(postgres: Server, tmp_path: Path) -> Callable[[str], Place]:
+    """A database, as a machine with a studies folder of its own sees it."""
+    url = postgres.database()
+    return lambda machine: Place(studies_dir=tmp_path / machine, storage=url)
+
+
+def check_whole(record: StudyRecord, trials: int) -> None:
+    """None lost, none twice: every number once, every configuration settled once, the baseline and each repeat too."""
+    searched = record.phase(Phase.SEARCH)
+    assert [known.trial.number for known in searched] == list(range(len(searched)))
+    assert all(known.outcome is not None for known in record.trials)
+    settled = [known for known in searched if known.is_settled]
+    assert len(settled) == trials
+    assert [known.trial.origin for known in settled].count(BASELINE) == 1
+    asked = Counter((json.dumps(dict(known.trial.config)), known.trial.parent) for known in settled)
+    assert set(asked.values()) == {1}
+    repeats = [(k.trial.of, k.trial.replicate) for k in record.phase(Phase.VERIFICATION) if k.is_settled]
+    assert sorted(repeats) == sorted((k.trial.number, each) for k in finalists(record, 2) for each in range(3))
+
+
+def start(place: Place, *, trials: int, seconds: float, seed: int) -> subprocess.Popen[str]:
+    """Starts a coordinator in a process of its own."""
+    program = Path(__file__).parent / "coordinators.py"
+    words = [str(place.storage), str(place.studies_dir), *map(str, (trials, seconds, seed))]
+    return subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", str(program), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
+    place: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence.Presence, "_keep_beating", lambda self: None)
+    report = EpochReport(epoch=1, training_loss=0.5, error_percent=4.0)
+    with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
+        slow.begin(trial(0))
+        assert slow.report(trial(0), report)
+        time.sleep(COMMIT_SECONDS)
+        slow.keep_up()
+        assert reclaim(other) == 0
+        monkeypatch.setattr(presence, "LEASE_SECONDS", 0.0)
+        assert reclaim(other) == 1
+        time.sleep(COMMIT_SECONDS)
+        assert not slow.report(trial(0), report)  # it learns that it was taken for dead
+        assert slow.finish(trial(0), complete()).cause is Cause.COORDINATOR_DIED
+    (known,) = read(place("one"), "study").trials
+    assert (known.outcome.state, known.outcome.history) == (State.INTERRUPTED, (report,))
+
+
+def test_whoever_was_cut_off_as_well_gives_the_others_time(
+    place: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence.Presence, "_keep_beating", lambda self: None)
+    with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
+        slow.begin(trial(0))
+        time.sleep(0.6)
+        monkeypatch.setattr(presence, "LEASE_SECONDS", 0.5)
+        beating = other._writer._presence
+        beating._beat_at -= 1000.0  # as after an outage
+        beating._beat()
+        assert reclaim(other) == 0
+        time.sleep(0.6)
+        assert reclaim(other) == 1
+
+
+def test_what_a_coordinator_left_behind_is_taken_up_by_one_alone(place: Callable[[str], Place]) -> None:
+    with Ledger.open(place("one"), header()) as leaving:
+        leaving.begin(trial(0))
+    with Ledger.open(place("two"), header()) as two, Ledger.open(place("three"), header()) as three:
+        known = two.orphans()
+        assert [one.trial.number for one in known] == [one.trial.number for one in three.orphans()] == [0]
+        first, second = Outcome(state=State.INTERRUPTED, message="first"), Outcome(state=State.INTERRUPTED)
+        assert two.finish(known[0].trial, first) == three.finish(known[0].trial, second) == first
+
+
+def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], Place]) -> None:
+    order: list[str] = []
+
+    def decide(ledger: Ledger) -> None:
+        with ledger.turn():
+            heard = ledger.news(Phase.SEARCH)
+            order.append("second")
+            ledger.begin(trial(len(heard)))
+
+    with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
+        with one.turn():
+            waiting = threading.Thread(target=decide, args=(two,))
+            waiting.start()
+            time.sleep(0.3)
+            order.append("first")
+            one.begin(trial(0))
+        waiting.join()
+        assert order == ["first", "second"]
+        assert [known.trial.number for known in one.read().trials] == [0, 1]
+
+
+def test_a_server_that_restarts_costs_a_turn_and_nothing_else(place: Callable[[str], Place], postgres: Server) -> None:
+    from search.records.writing import TurnLostError
+
+    with Ledger.open(place("one"), header()) as ledger:
+        ledger.begin(trial(0))
+        with pytest.raises(TurnLostError), ledger.turn():
+            ledger.begin(trial(1))
+            postgres.stop()
+            threading.Timer(1.0, postgres.start).start()
+        assert not ledger.has_begun(trial(1))
+        assert ledger.report(trial(0), EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
+        ledger.begin(trial(1, seed=7))
+        assert ledger.finish(trial(0), complete()) == complete()
+        assert [known.trial.seed for known in ledger.read().trials] == [0, 7]
+
+
+def test_a_server_that_stays_away_ends_the_study_in_words(
+    place: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    from search.records.patience import patiently
+
+    def ask() -> None:
+        raise OperationalError("select 1", {}, Exception("connection refused\nmore"))
+
+    with pytest.raises(FatalError, match=r"for 0 s \(connection refused\)") as end:
+        patiently(ask, seconds=0.3)
+    assert "Run the same command again" in end.value.hint
+    assert "cannot be reached (connection refused)" in caplog.text
+
+
+def test_a_study_s_coordinators_are_seen_and_its_time_is_that_of_the_longest(place: Callable[[str], Place]) -> None:
+    with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
+        one.spend(12.0)
+        two.spend(7.0)
+        assert one.read().spent_seconds == 12.0
+        seen = inspect(place("three"), "study")
+        assert [known.pid for known in seen.coordinators] == [os.getpid()] * 2
+        assert "by 2 coordinators, process" in text(seen)
+    assert inspect(place("three"), "study").coordinators == ()
+
+
+def test_the_password_is_nowhere(place: Callable[[str], Place]) -> None:
+    wrong = place("one").storage.replace(PASSWORD, f"{PASSWORD}x")
+    with pytest.raises(UserError, match="cannot be reached") as refusal:
+        Ledger.open(Place(studies_dir=Path("/nowhere"), storage=wrong), header())
+    assert PASSWORD not in f"{refusal.value} {place('one')!r}"
+
+
+def wait_until(place: Place, ended: int) -> None:
+    """Returns once so many trials have ended."""
+    deadline = time.monotonic() + 120
+    while True:
+        assert time.monotonic() < deadline
+        try:
+            if sum(known.is_settled for known in read(place, "study").trials) >= ended:
+                return
+        except UserError:
+            pass  # it is only beginning
+        time.sleep(0.3)
+
+
+@pytest.mark.slow
+def test_four_coordinators_one_of_them_killed_and_the_server_restarted(
+    place: Callable[[str], Place], postgres: Server
+) -> None:
+    names = ("one", "two", "three", "four")  # the seed of whoever comes first counts
+    sessions = [start(place(name), trials=60, seconds=0.15, seed=seed) for seed, name in enumerate(names)]
+    wait_until(place("one"), 12)
+    os.kill(sessions[0].pid, signal.SIGKILL)
+    wait_until(place("one"), 20)
+    postgres.stop()
+    time.sleep(2.0)
+    postgres.start()
+    said = [session.communicate(timeout=100) for session in sessions]
+    assert [session.returncode for session in sessions] == [-signal.SIGKILL, 0, 0, 0], said
+    record = read(place("one"), "study")
+    check_whole(record, 60)
+    lost = [known.trial for known in record.trials if known.outcome.cause is Cause.COORDINATOR_DIED]
+    assert lost  # the killed one's, each taken up again with its seed
+    again: list[Trial] = [known.trial for known in record.phase(Phase.SEARCH) if known.is_settled]
+    assert {one.seed for one in lost if one.phase is Phase.SEARCH} <= {one.seed for one in again}
+    ran = [set(map(int, printed.split())) for printed, _ in said[1:]]
+    assert all(ran) and len(set.union(*ran)) == sum(map(len, ran))
+    assert all(errors for _, errors in said[1:])  # each told of the restart
+    assert PASSWORD not in "".join(map(str, said))
+
+
+@pytest.mark.slow
+def test_two_real_commands_share_a_study_and_keep_the_password(
+    place: Callable[[str], Place], small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    url = str(place("one").storage)
+    options = ["--space", "cnn", "--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "both"]
+    options += [
+        "--trials",
+        "4",
+        "--finalists",
+        "1",
+        "--replicates",
+        "1",
+        "--epochs",
+        "1",
+        "--no-recipes",
+        "--workers",
+        "1",
+    ]
+    options += ["--threads", "1", "--range", "filters_1=8:32", "--range", "conv_stages=1:2"]
+    given = {"typed": (["--storage", url], {}), "environment": ([], {"KERAS_IMAGE_SEARCH_STORAGE": url})}
+    sessions = []
+    for name, (words, more) in given.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        command = [sys.executable, "-m", "search", "run", *options, *words]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **more}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        sessions.append(subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes))
+    said = [session.communicate(timeout=150) for session in sessions]
+    assert [session.returncode for session in sessions] == [0, 0], said
+    record = read(place("one"), "both")
+    settled = [known for known in record.phase(Phase.SEARCH) if known.is_settled]
+    assert len({json.dumps(dict(known.trial.config)) for known in settled}) == len(settled) == 4
+    assert [known.trial.origin for known in settled].count(BASELINE) == 1
+    verified = [(known.trial.of, known.trial.replicate) for known in record.phase(Phase.VERIFICATION)]
+    assert len(set(verified)) == len(verified) == 2
+    boards = [(tmp_path / name / "reports" / "both" / "leaderboard.md").read_text() for name in given]
+    one, two = ([line for line in board.splitlines() if "spent" not in line] for board in boards)
+    assert one == two
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    told = "".join(map(str, said)) + record.header.command
+    assert not any(PASSWORD.encode() in _content(path) for path in written) and PASSWORD not in told
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    return gzip.decompress(content) if path.suffix == ".gz" else content
+
+
+def sqlite(folder: Path, machine: str) -> Place:
+    """A database in a file, as a process with a studies folder of its own sees it."""
     return Place(studies_dir=folder / machine, storage=f"sqlite:///{folder}/studies.db")
 
 
-def test_a_second_process_is_refused_while_the_first_runs(tmp_path: Path) -> None:
-    with Ledger.open(place(tmp_path, "one"), header()) as ledger:
+def test_a_second_process_is_refused_on_sqlite(tmp_path: Path) -> None:
+    with Ledger.open(sqlite(tmp_path, "one"), header()) as ledger:
         ledger.begin(trial(0))
         with pytest.raises(UserError, match="being run by another process"):
-            Ledger.open(place(tmp_path, "two"), header())
+            Ledger.open(sqlite(tmp_path, "two"), header())
         ledger.begin(trial(1))
-    with Ledger.open(place(tmp_path, "two"), header()) as ledger:
+    with Ledger.open(sqlite(tmp_path, "two"), header()) as ledger:
         assert len(ledger.read().trials) == 2
-
-
-def test_a_study_of_a_killed_process_of_this_machine_is_taken_up_at_once(tmp_path: Path) -> None:
-    code = (
-        "import os, sys; sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path\n"
-        "from makers import header, trial\n"
-        "from test_shared_database import place\n"
-        "from search.records.ledger import Ledger\n"
-        "ledger = Ledger.open(place(Path(sys.argv[1]), 'one'), header())\n"
-        "ledger.begin(trial(0))\n"
-        "os._exit(1)\n"
-    )
-    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-    subprocess.run([sys.executable, "-c", code, str(tmp_path), *paths], check=False)
-    with Ledger.open(place(tmp_path, "two"), header()) as ledger:
-        assert [known.outcome for known in ledger.read().trials] == [None]
 
 
 def test_trials_that_another_program_adds_end_the_session_before_they_are_mixed_up(tmp_path: Path) -> None:
     import optuna
 
-    with Ledger.open(place(tmp_path, "one"), header()) as ledger:
+    with Ledger.open(sqlite(tmp_path, "one"), header()) as ledger:
         ledger.begin(trial(0))
-        optuna.load_study(study_name=f"study/{Phase.SEARCH.value}", storage=place(tmp_path, "").storage).ask()
+        optuna.load_study(study_name=f"study/{Phase.SEARCH.value}", storage=sqlite(tmp_path, "").storage).ask()
         with pytest.raises(FatalError, match="Another process adds trials"):
             ledger.begin(trial(1))
 
 
 def test_reading_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Unknown study"):
-        read(place(tmp_path, "one"), "study")
+        read(sqlite(tmp_path, "one"), "study")
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 from search.execution.base import Finished
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import Ledger
 from search.records.record import StudyHeader
@@ -87,7 +87,7 @@ def record_study(folder: Path, data: Path, cache_dir: Path) -> Place:
 def _train(task: Task, trials: Sequence[Trial], log_dir: Path) -> list[Outcome]:
     """Trains one after the other, since the third goes on from the second."""
     outcomes: list[Outcome] = []
-    with closing(LocalExecutor(task, workers=1, log_dir=log_dir)) as executor:
+    with closing(local_executor(task, workers=1, log_dir=log_dir)) as executor:
         for trial in trials:
             executor.submit(trial)
             while executor.running:

@@ -21,6 +21,7 @@ from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import Ledger, now
 from search.records.record import StudyHeader
 from search.records.storage import Place
+from search.session.progress import Progress
 from search.study.loop import Crew, drive
 from search.study.sources import Limits, SearchSource
 from search.trial import EpochReport, Outcome, Proposal, State, Trial
@@ -135,24 +136,15 @@ class _Timed(Engine):
         self.seconds += time.perf_counter() - started
 
 
-class _Heard:
+class _Heard(Progress):
     """Keeps the trials in the order in which they ended."""
 
     def __init__(self) -> None:
         self.ended: list[tuple[Trial, Outcome]] = []
 
-    def began(self, trial: Trial) -> None:
-        pass
-
-    def reported(self, trial: Trial, report: EpochReport) -> None:
-        pass
-
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         assert outcome.state is State.COMPLETE
         self.ended.append((trial, outcome))
-
-    def tick(self) -> None:
-        pass
 
 
 def _header(game: Game, table: Table) -> StudyHeader:

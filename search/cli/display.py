@@ -125,6 +125,10 @@ class TerminalDisplay(Progress):
         if self._console.is_terminal:
             self._live.start()
 
+    def note(self, text: str) -> None:
+        """Prints it."""
+        self._print(text, "yellow")
+
     def began(self, trial: Trial) -> None:
         """Counts."""
         self._now.began(trial)
@@ -139,6 +143,18 @@ class TerminalDisplay(Progress):
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
         when = clock(self._now.budget.spent())
         self._print(f"{when:>6}  {describe_end(trial, outcome, is_best=is_best)}", style)
+
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """Prints how it ended."""
+        is_best = self._now.heard(trial, outcome)
+        when = clock(self._now.budget.spent())
+        self._print(
+            f"{when:>6}  {describe_end(trial, outcome, is_best=is_best)}  elsewhere", "green" if is_best else ""
+        )
+
+    def waiting(self, count: int) -> None:
+        """Prints it."""
+        self._print(f"Waiting for {count} trials that other coordinators run")
 
     def exhausted(self) -> None:
         """Notes it."""
@@ -197,6 +213,10 @@ class JsonDisplay(Progress):
         self._write("opened", study=plan.header.to_json(), recorded=len(record.trials), workers=plan.workers)
         self._write("packed", **plan.packing.to_json())
 
+    def note(self, text: str) -> None:
+        """Writes it."""
+        self._write("note", text=text)
+
     def began(self, trial: Trial) -> None:
         """Writes the trial."""
         self._write("began", trial=dataclasses.asdict(trial))
@@ -208,6 +228,14 @@ class JsonDisplay(Progress):
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Writes the outcome."""
         self._write("finished", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
+
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """Writes the outcome."""
+        self._write("heard", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
+
+    def waiting(self, count: int) -> None:
+        """Writes how many are waited for."""
+        self._write("waiting", trials=count)
 
     def exhausted(self) -> None:
         """Writes that nothing is left to try."""

@@ -15,7 +15,7 @@ from search.errors import FatalError
 from search.execution.base import Finished
 from search.records.ledger import recorded
 from search.records.record import StudyRecord
-from search.session.executors import make_executor
+from search.session.executors import Ties, make_executor
 from search.session.packing import Watch, pack
 from search.session.planning import Plan
 from search.session.run import is_verified
@@ -72,9 +72,9 @@ def _one_epoch_each(plan: Plan) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(make_executor(plan, Path(folder))) as executor,
+        closing(make_executor(plan, Ties(log_dir=Path(folder)))) as executor,
     ):
-        for number in range(plan.workers):
+        for number in range(executor.slots):
             executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))
         while executor.running:
             outcomes += [event.outcome for event in executor.collect(1.0) if isinstance(event, Finished)]

@@ -48,6 +48,8 @@ def _option(known: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         default=None,
         metavar={"duration": "TIME", "size": "SIZE", "int": "N"}.get(kind, known.name.upper()),
         help=text,
+        envvar=known.metadata.get("envvar"),
+        show_envvar="envvar" in known.metadata,
         shell_complete=completer(known.name),
     )
 

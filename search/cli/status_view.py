@@ -75,6 +75,9 @@ def _doing(status: Status) -> str:
     if runs is None:
         return f"not running{written}"
     since = words.duration(_seconds_since(datetime.fromisoformat(runs.since)))
+    if len(status.coordinators) > 1:
+        each = ", ".join(f"process {one.pid} on {one.host}" for one in status.coordinators)
+        return f"running for {since} by {len(status.coordinators)} coordinators, {each}{written}"
     if not runs.is_near:
         return f"taken up by process {runs.pid} on {runs.host}; from here it cannot be seen whether it runs{written}"
     return f"{'running' if status.overview else 'starting'} for {since}, process {runs.pid}{written}"

@@ -55,6 +55,10 @@ class Tally:
         """Counts a trial as ended; returns whether it is the best so far."""
         self.running.pop(trial.key, None)
         self._pace.finished(trial, outcome, self.budget.spent())
+        return self.heard(trial, outcome)
+
+    def heard(self, trial: Trial, outcome: Outcome) -> bool:
+        """The same of a trial that another coordinator ran; it says nothing of the pace here."""
         if trial.phase is not Phase.SEARCH:
             self.replicated += outcome.is_settled
             return False

@@ -23,7 +23,7 @@ from search.leaderboard.statistics import Difference, estimate, paired_differenc
 from search.records.record import COPIED_FROM, StudyRecord, TrialRecord
 from search.trial import BASELINE, Phase, State
 
-_OF_ONE_RUN = frozenset({"host", "pid", COPIED_FROM})
+_OF_ONE_RUN = frozenset({"host", "node", "pid", COPIED_FROM})
 """What a report, made to be published, does not repeat of a run's environment, or what says nothing of the rest."""
 
 

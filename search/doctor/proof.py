@@ -21,7 +21,7 @@ from search.doctor.subject import Subject
 from search.engines.registry import choose_engine, make_engine
 from search.errors import FatalError
 from search.execution.base import Finished
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.session.packing import remembered
 from search.session.planning import make_plan, make_runtime
@@ -121,7 +121,7 @@ def _train(task: Task, subject: Subject, logs: Path) -> Outcome:
     """
     trial = Trial(number=0, config=subject.space.baseline, seed=0, epochs=1, origin=BASELINE, phase=Phase.REPRODUCTION)
     deadline = time.monotonic() + PROOF_SECONDS
-    with closing(LocalExecutor(task, workers=1, log_dir=logs)) as executor:
+    with closing(local_executor(task, workers=1, log_dir=logs)) as executor:
         executor.submit(trial)
         while time.monotonic() < deadline:
             for event in executor.collect(1.0):

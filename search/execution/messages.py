@@ -1,10 +1,10 @@
-"""What coordinator and worker process say to each other, beside trials and events."""
+"""What coordinator and worker say to each other, beside trials and events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search.execution.base import Key
+from search.execution.base import Finished, Key, Reported
 from search.trial import Cause
 
 
@@ -23,6 +23,18 @@ class Began:
 @dataclass(frozen=True, slots=True)
 class Alive:
     """Worker to coordinator: the trial makes progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Worker on another machine to coordinator: a file that the trial has left, and where it belongs."""
+
+    path: str
+    content: bytes
+
+
+Message = Ready | Began | Alive | Reported | Finished
+"""What a worker says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,6 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A probe's process to coordinator: training failed."""
+    """A worker on another machine, or a probe's process, to coordinator: it cannot work, and why."""
 
     message: str

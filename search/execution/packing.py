@@ -45,6 +45,7 @@ class Basis(StrEnum):
     MEASURED = "measured now"
     REMEMBERED = "measured before"
     RECORDED = "as the recorded trials"
+    CLUSTER = "by the room in the cluster"
     UNMEASURED = "not measured"
 
 

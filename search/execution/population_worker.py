@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import threading
 from multiprocessing.connection import Connection
 
 from search.execution.base import Key
 from search.execution.messages import Ready
-from search.execution.worker import Inbox, Line
+from search.execution.serving import Inbox, Line
+from search.execution.worker import fill
 
 
 def serve(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
-    task, most = connection.recv(), connection.recv()
-    inbox = Inbox(connection)
+    task, most, inbox = connection.recv(), connection.recv(), Inbox()
+    threading.Thread(target=fill, args=(inbox, connection), daemon=True).start()
     from search.training.epochs import Hooks
     from search.training.population.pool import Pool
 
@@ -27,7 +29,7 @@ def serve(connection: Connection) -> None:
     connection.send(Ready())
     while True:
         for trial in inbox.arrived(is_awaited=not len(pool)):
-            line = lines[trial.key] = Line(trial, boundless, connection, inbox)
+            line = lines[trial.key] = Line(trial, boundless, connection.send, inbox)
             outcome = pool.add(trial, Hooks(report=line.report, should_stop=line.should_stop))
             if outcome is not None:
                 lines.pop(trial.key).finish(outcome)

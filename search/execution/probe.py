@@ -17,7 +17,7 @@ from pathlib import Path
 
 from search.execution.messages import Reading, Unfit
 from search.execution.packing import Layout
-from search.execution.process import Worker
+from search.execution.process import WorkerProcess
 from search.training import devices
 from search.training.task import Task
 from search.trial import Config
@@ -78,15 +78,17 @@ def measure_memory(task: Task, config: Config, should_stop: Callable[[], bool]) 
 
 
 @contextmanager
-def _workers(task: Task, config: Config, places: Sequence[tuple[Layout, int]]) -> Iterator[list[tuple[Layout, Worker]]]:
+def _workers(
+    task: Task, config: Config, places: Sequence[tuple[Layout, int]]
+) -> Iterator[list[tuple[Layout, WorkerProcess]]]:
     """Starts a process for each place, and stops them all however the measuring ends."""
-    workers: list[tuple[Layout, Worker]] = []
+    workers: list[tuple[Layout, WorkerProcess]] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
             for number, (layout, slot) in enumerate(places):
                 own = dataclasses.replace(task, runtime=dataclasses.replace(task.runtime, threads=layout.threads))
                 log = Path(folder) / f"{number}.log"
-                worker = Worker(own, log, slot, "search.execution.probe_worker")
+                worker = WorkerProcess(own, log, slot, "search.execution.probe_worker")
                 workers.append((layout, worker))
                 worker.connection.send(config)
             yield workers
@@ -94,9 +96,9 @@ def _workers(task: Task, config: Config, places: Sequence[tuple[Layout, int]]) -
             raise ProbeError(_last_words(workers)) from error
         finally:
             for _, worker in workers:
-                worker.process.kill()
+                worker.kill()
             for _, worker in workers:
-                worker.stop()
+                worker.bury()
 
 
 def _readings(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[Reading]:
@@ -124,7 +126,7 @@ def _collect(connections: Sequence[Connection], should_stop: Callable[[], bool])
     return said
 
 
-def _last_words(workers: Sequence[tuple[Layout, Worker]]) -> str:
+def _last_words(workers: Sequence[tuple[Layout, WorkerProcess]]) -> str:
     """Returns the last line that a process left in its log."""
     logs = [words for _, worker in workers if (words := worker.last_words())]
     return f"a process ended: {logs[0].splitlines()[-1]}" if logs else "a process ended"

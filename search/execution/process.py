@@ -1,10 +1,11 @@
-"""One worker process, the pipe to it, and what is said of a trial whose worker died.
+"""One worker process of this machine, the pipe to it, and what is said of its death.
 
-Knows nothing of which trial it serves; called by the local executor.
+Knows nothing of which trial it serves; started by the local staff and by probes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,11 +16,13 @@ from pathlib import Path
 
 import psutil
 
+from search.execution.messages import Cancel
+from search.execution.staff import Death, Worker
 from search.training.task import Task
-from search.trial import Cause, Outcome, State
+from search.trial import Cause, Trial
 
 
-class Worker:
+class WorkerProcess(Worker):
     """One worker process and the pipe to it.
 
     Args:
@@ -32,9 +35,6 @@ class Worker:
     def __init__(self, task: Task, log: Path, slot: int, module: str = "search.execution.worker") -> None:
         self.connection, theirs = Pipe()
         self.log = log
-        self.ready = False
-        self.served = 0
-        self.fresh_mib = 0.0
         environment = {
             **os.environ,
             **task.runtime.variables(slot),
@@ -52,6 +52,20 @@ class Worker:
             )
         self.connection.send(task)
 
+    @property
+    def node(self) -> str:
+        """This machine."""
+        return ""
+
+    def send(self, message: Trial | Cancel) -> None:
+        """Sends something; of one that is dead, the closed pipe will be heard."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(message)
+
+    def has_news(self) -> bool:
+        """Says whether its pipe holds something."""
+        return self.connection.poll()
+
     def memory_mib(self) -> float:
         """Returns the resident memory in MiB; 0 when the process is gone."""
         try:
@@ -59,8 +73,25 @@ class Worker:
         except psutil.NoSuchProcess:
             return 0.0
 
-    def stop(self) -> int:
-        """Kills the process if it still runs and returns its exit code, negative for a signal."""
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.process.kill()
+
+    def bury(self) -> Death:
+        """Ends it if it still runs, closes the pipe and returns how it ended."""
+        code = self._stop()
+        if code < 0:
+            cause, message = Cause.KILLED, f"The worker was killed by signal {-code}{_MEANINGS.get(-code, '')}."
+        else:
+            cause, message = Cause.CRASHED, f"The worker left with exit code {code}."
+        return Death(cause=cause, message=message, words=self.last_words(), log=str(self.log))
+
+    def last_words(self) -> str:
+        """Returns the end of its log."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+
+    def _stop(self) -> int:
+        """Returns the exit code, negative for a signal; one whose pipe has closed is about to leave by itself."""
         if self.process.poll() is None:
             try:
                 self.process.wait(timeout=0.2)
@@ -69,28 +100,9 @@ class Worker:
         self.connection.close()
         return self.process.wait()
 
-    def last_words(self) -> str:
-        """Returns the end of its log."""
-        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:].strip()
-
 
 _MEANINGS: Mapping[int, str] = {
     signal.SIGKILL: "; it is often the kernel's, out of memory",
     signal.SIGBUS: "; it mostly means that a file of the data cache was cut short while it was in use",
 }
-
-
-def failure(cause: Cause | None, message: str, code: int, worker: Worker) -> Outcome:
-    """Returns the outcome of a trial whose worker died.
-
-    Args:
-        cause: Why it was killed; None where nobody here did it.
-        message: The same in words.
-        code: Its exit code, negative for a signal.
-        worker: The worker, for its last words.
-    """
-    if cause is None and code < 0:
-        cause, message = Cause.KILLED, f"The worker was killed by signal {-code}{_MEANINGS.get(-code, '')}."
-    elif cause is None:
-        cause, message = Cause.CRASHED, f"The worker left with exit code {code}."
-    return Outcome(state=State.FAILED, cause=cause, message=message, traceback=worker.last_words(), environment={})
+"""What signals mostly mean."""

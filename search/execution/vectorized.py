@@ -16,9 +16,10 @@ from pathlib import Path
 
 from search.errors import FatalError
 from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
-from search.execution.local import MAX_STARTS, Limits
+from search.execution.limits import Limits, Verdict
 from search.execution.messages import Alive, Began, Cancel, Ready
-from search.execution.process import Worker, failure
+from search.execution.pool import MAX_STARTS
+from search.execution.process import WorkerProcess
 from search.training.task import Task
 from search.trial import Cause, Outcome, State, Trial
 
@@ -29,7 +30,8 @@ class Device:
 
     number: int
     most: int
-    worker: Worker | None = None
+    worker: WorkerProcess | None = None
+    ready: bool = False
     trials: dict[Key, Trial] = field(default_factory=dict)
     cancelled: dict[Key, tuple[Cause, float]] = field(default_factory=dict)
     sign_of_life: float = 0.0
@@ -85,7 +87,7 @@ class VectorizedExecutor(Executor):
         if device.worker is None:
             self._start(device)
         else:
-            self._send(device, trial)
+            device.worker.send(trial)
 
     def collect(self, timeout: float) -> list[Event]:
         """Returns what the processes said, and what became of those that had to be killed."""
@@ -101,15 +103,16 @@ class VectorizedExecutor(Executor):
         for device in self._devices:
             if key in device.trials and key not in device.cancelled:
                 device.cancelled[key] = (cause, time.monotonic())
-                self._send(device, Cancel(key, cause))
+                if device.worker is not None:
+                    device.worker.send(Cancel(key, cause))
 
     def close(self) -> None:
         """Stops all processes at once."""
         workers = [device.worker for device in self._devices if device.worker is not None]
         for worker in workers:
-            worker.process.kill()
+            worker.kill()
         for worker in workers:
-            worker.stop()
+            worker.bury()
         for device in self._devices:
             device.worker = None
             device.trials.clear()
@@ -118,19 +121,12 @@ class VectorizedExecutor(Executor):
         """Starts a device's process, and hands it all the device's trials."""
         self._started += 1
         log = self._log_dir / f"worker-{self._started}.log"
-        device.worker = Worker(self._task, log, device.number, "search.execution.population_worker")
+        device.worker = WorkerProcess(self._task, log, device.number, "search.execution.population_worker")
+        device.ready = False
         device.starts, device.sign_of_life = device.starts + 1, time.monotonic()
-        self._send(device, device.most)
+        device.worker.connection.send(device.most)
         for trial in device.trials.values():
-            self._send(device, trial)
-
-    @staticmethod
-    def _send(device: Device, message: Trial | Cancel | int) -> None:
-        assert device.worker is not None
-        try:
-            device.worker.connection.send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            return  # it died; collect will hear the closed pipe and say so
+            device.worker.send(trial)
 
     def _hear(self, device: Device) -> list[Event]:
         """Reads one message of a device's process."""
@@ -142,7 +138,7 @@ class VectorizedExecutor(Executor):
         device.sign_of_life = time.monotonic()
         match message:
             case Ready():
-                device.worker.ready, device.starts = True, 0
+                device.ready, device.starts = True, 0
                 return []
             case Began() | Alive():
                 return []
@@ -152,49 +148,47 @@ class VectorizedExecutor(Executor):
         assert isinstance(message, Reported | Finished)
         return [message]
 
-    def _bury(self, device: Device, cause: Cause | None = None, message: str = "") -> list[Event]:
+    def _bury(self, device: Device, verdict: Verdict | None = None) -> list[Event]:
         """Forgets a process that died, and says what became of its trials; one is started when a trial needs it."""
-        dead = device.worker
-        assert dead is not None
-        code, device.worker = dead.stop(), None
-        if not dead.ready and len(device.cancelled) < len(device.trials):
-            if code >= 0 or device.starts >= MAX_STARTS:
+        assert device.worker is not None
+        death, device.worker = device.worker.bury(), None
+        if not device.ready and len(device.cancelled) < len(device.trials):
+            if death.cause is Cause.CRASHED or device.starts >= MAX_STARTS:
                 raise FatalError(
-                    f"A worker process could not start. Received: exit code {code}.\n{dead.last_words()}",
-                    hint=f"Its whole output stands in {dead.log}.",
+                    f"A worker could not start. {death.message}\n{death.words}",
+                    hint=f"Its whole output stands in {death.log}.",
                 )
             self._start(device)
             return []
-        if cause is None and code < 0:
+        if verdict is None and death.cause is not Cause.CRASHED:
             device.most = max(1, device.most // 2)
-        events: list[Event] = []
-        for key in device.trials:
-            if key in device.cancelled:
-                reason = device.cancelled[key][0]
-                outcome = Outcome(state=State.INTERRUPTED, cause=reason, message=reason.value)
-            else:
-                outcome = failure(cause, message, code, dead)
-            events.append(Finished(key, outcome))
+        cause, message = (verdict.cause, verdict.message) if verdict else (death.cause, death.message)
+        failed = Outcome(state=State.FAILED, cause=cause, message=message, traceback=death.words)
+        reasons = {key: device.cancelled.get(key, (None, 0.0))[0] for key in device.trials}
         device.trials.clear()
         device.cancelled.clear()
-        return events
+        return [Finished(key, failed if reason is None else _interrupted(reason)) for key, reason in reasons.items()]
 
     def _judge(self) -> list[Event]:
         """Kills the processes that must not go on; one that has something to say is heard first."""
         events: list[Event] = []
         for device in self._devices:
             worker = device.worker
-            if worker is None or not device.trials or worker.connection.poll():
+            if worker is None or not device.trials or worker.has_news():
                 continue
             now, is_unwanted = time.monotonic(), len(device.cancelled) == len(device.trials)
-            if is_unwanted and (not worker.ready or now > self._last_cancel(device) + self._patience()):
-                worker.process.kill()
-                events += self._bury(device, Cause.CANCELLED)
+            if is_unwanted and (not device.ready or now > self._last_cancel(device) + self._patience()):
+                worker.kill()
+                events += self._bury(device, Verdict(Cause.CANCELLED, ""))
             elif now > device.sign_of_life + self._limits.hang_seconds:
-                worker.process.kill()
-                events += self._bury(device, Cause.HUNG, "The worker gave no sign of life and was killed.")
+                worker.kill()
+                events += self._bury(device, Verdict(Cause.HUNG, "The worker gave no sign of life and was killed."))
         return events
 
     @staticmethod
     def _last_cancel(device: Device) -> float:
         return max(since for _, since in device.cancelled.values())
+
+
+def _interrupted(reason: Cause) -> Outcome:
+    return Outcome(state=State.INTERRUPTED, cause=reason, message=reason.value)

@@ -60,6 +60,7 @@ class Step:
         notes: What the engine noted of it, such as its bracket and round.
         validation_error_percent: After its last epoch, in percent.
         seconds: Wall-clock seconds of the epochs that it trained.
+        node: Node of the cluster that it ran on; empty where it was this machine.
     """
 
     trial: int
@@ -70,6 +71,7 @@ class Step:
     notes: Mapping[str, Any] = field(default_factory=dict)
     validation_error_percent: float | None = None
     seconds: float = 0.0
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

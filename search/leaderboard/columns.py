@@ -128,6 +128,10 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Versions and hardware of the run that gave the figure.", lambda row: flat(row.environment)
         ),
         "machine": Column("The GPU, or the processor and its cores.", lambda row: provenance.machine(row) or None),
+        "node": Column(
+            "Node of the cluster that the last search trial ran on; empty where it was no cluster's.",
+            lambda row: (row.steps[-1].node or None) if row.steps else None,
+        ),
         "package_version": Column(
             "Version of this package that made the study.", lambda row: provenance.version(row.study) or None
         ),

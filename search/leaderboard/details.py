@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal
 
 from search.leaderboard import words
@@ -21,10 +22,13 @@ _COLUMNS: Sequence[tuple[str, Side]] = (
     ("After", "right"),
     ("Val. %", "right"),
     ("Seconds", "right"),
+    ("Node", "left"),
     ("Engine's notes", "left"),
 )
 WORDY = frozenset({"What", "Engine's notes"})
 """Columns whose cells may be broken between words; the others hold a figure or a word."""
+NODE = "Node"
+"""The column that only trials on a cluster have."""
 SPARE = "Seconds"
 """The column that a narrow terminal can do without."""
 
@@ -45,19 +49,20 @@ class Details:
 
 
 def are_telling(section: Section) -> bool:
-    """Says whether a trial went on from another, or an engine noted something."""
-    return any(step.notes or step.parent is not None for row in section.rows for step in row.steps)
+    """Says whether a trial went on from another, ran on a cluster, or an engine noted something."""
+    return any(step.notes or step.node or step.parent is not None for row in section.rows for step in row.steps)
 
 
 def details(section: Section) -> Details:
     """Returns the cells of every search trial, by study and number."""
     parts = [(row, step) for row in section.rows for step in row.steps]
     ordered = sorted(parts, key=lambda part: (part[0].study.name, part[1].trial))
-    several = len(section.studies) > 1
+    several, has_nodes = len(section.studies) > 1, any(step.node for _, step in parts)
+    shown = [has_nodes or header != NODE for header, _ in _COLUMNS]
     return Details(
-        headers=tuple(header for header, _ in _COLUMNS),
-        sides=tuple(side for _, side in _COLUMNS),
-        lines=tuple(tuple(_cells(row, step, several=several)) for row, step in ordered),
+        headers=tuple(compress((header for header, _ in _COLUMNS), shown)),
+        sides=tuple(compress((side for _, side in _COLUMNS), shown)),
+        lines=tuple(tuple(compress(_cells(row, step, several=several), shown)) for row, step in ordered),
     )
 
 
@@ -69,4 +74,5 @@ def _cells(row: Row, step: Step, *, several: bool) -> Iterator[str]:
     yield "" if step.parent is None else str(step.parent)
     yield words.percent(step.validation_error_percent)
     yield f"{step.seconds:.0f}"
+    yield words.one_line(step.node)
     yield words.one_line(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in step.notes.items()))

@@ -1,7 +1,7 @@
 """The board as JSON.
 
-schema      "leaderboard/3"; the number rises when a key comes, or changes its name or its meaning; 2: failures;
-            3: ranges of ranks, neighbours, ensembles, selections, results image by image
+schema      "leaderboard/4"; the number rises when a key comes, or changes its name or its meaning; 2: failures;
+            3: ranges of ranks, neighbours, ensembles, selections, results image by image; 4: nodes
 notes       what is missing from the board, and why
 sections    one for each way of judging
   protocol      as recorded with the section's first study
@@ -20,7 +20,7 @@ sections    one for each way of judging
     replicates      every test run: number, seed, state, cause, error_percent, seconds, scored (test images), wrong
                     (indices of those classified wrongly), predicted (their classes as given)
     steps           the search trials that trained it: trial, state, first_epoch, last_epoch, parent, notes,
-                    validation_error_percent, seconds
+                    validation_error_percent, seconds, node
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from search.leaderboard.verdict import verdict
 from search.records.failures import Failure
 from search.records.record import StudyHeader
 
-SCHEMA = "leaderboard/3"
+SCHEMA = "leaderboard/4"
 
 
 def render(board: Board) -> str:

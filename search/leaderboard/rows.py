@@ -118,6 +118,7 @@ def _step(record: TrialRecord) -> Step:
         notes=trial.notes,
         validation_error_percent=outcome.error_percent,
         seconds=outcome.seconds_trained,
+        node=str(outcome.environment.get("node", "")),
     )
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from search.errors import SearchError, UserError
-from search.records import coordinator, disk
+from search.records import coordinator, disk, presence
 from search.records.coordinator import Coordinator
 from search.records.disk import Usage
 from search.records.ledger import NotBegunError, read
 from search.records.overview import Overview, overview
-from search.records.storage import Place
+from search.records.storage import Place, open_server
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -26,7 +26,7 @@ class Status:
     Args:
         name: Its name.
         overview: What its ledger holds; None where nothing is written yet, or it cannot be read.
-        coordinator: Who runs it; None where nobody does.
+        coordinators: Who runs it; on a database server perhaps several.
         usage: What it takes of the disk.
         written: When its ledger was last written; None where there is neither a journal nor a trial.
         problem: Why its ledger cannot be read; empty where it can.
@@ -34,10 +34,15 @@ class Status:
 
     name: str
     overview: Overview | None
-    coordinator: Coordinator | None
+    coordinators: tuple[Coordinator, ...]
     usage: Usage
     written: datetime | None
     problem: str = ""
+
+    @property
+    def coordinator(self) -> Coordinator | None:
+        """Who runs it, or the first of those; None where nobody does."""
+        return next(iter(self.coordinators), None)
 
 
 def inspect(place: Place, name: str) -> Status:
@@ -48,17 +53,29 @@ def inspect(place: Place, name: str) -> Status:
         FatalError: Its ledger is damaged.
     """
     folder = place.folder(name)
-    runs = coordinator.look(folder)  # before the record: a trial that ends in between is not called left behind
+    runs = _running(place, name)  # before the record: a trial that ends in between is not called left behind
     try:
         seen = overview(read(place, name))
     except NotBegunError:
-        if runs is None:
+        if not runs:
             raise
         seen = None
     written = disk.last_written(folder)
     if written is None and seen is not None:
         written = datetime.fromisoformat(seen.last_begun)
-    return Status(name=name, overview=seen, coordinator=runs, usage=disk.usage(folder), written=written)
+    return Status(name=name, overview=seen, coordinators=runs, usage=disk.usage(folder), written=written)
+
+
+def _running(place: Place, name: str) -> tuple[Coordinator, ...]:
+    """Returns who runs a study: its folder's sign says so, or on a database server those who gave a sign of life."""
+    if not place.is_shared:
+        found = coordinator.look(place.folder(name))
+        return () if found is None else (found,)
+    server = open_server(place)
+    try:
+        return presence.living(server, name)
+    finally:
+        server.engine.dispose()
 
 
 def inspect_all(place: Place) -> list[Status]:
@@ -94,10 +111,11 @@ def _inspect_whatever(place: Place, name: str) -> Status:
         return inspect(place, name)
     except SearchError as error:
         folder = place.folder(name)
+        found = coordinator.look(folder)
         return Status(
             name=name,
             overview=None,
-            coordinator=coordinator.look(folder),
+            coordinators=() if found is None else (found,),
             usage=disk.usage(folder),
             written=disk.last_written(folder),
             problem=error.message,

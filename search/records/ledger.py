@@ -2,14 +2,14 @@
 
 A journal file in the study's folder by default, any Optuna storage URL otherwise. One Optuna study a phase holds the
 trials, so that Optuna's own tools can read them; what Optuna has no field for is kept as JSON attributes. One process
-writes, guarded by a lock; any number may read at any time.
+writes, guarded by a lock; on a database server any number may, by turns. Any number may read at any time.
 
 Layout of a study's folder::
 
     ledger.journal   the record (absent with a storage URL); .damaged-N beside it: ends of it that could not be read
-    lock             held while a coordinator runs
-    coordinator.json which process that is
-    logs/            output of worker processes
+    lock             held while a coordinator runs (absent on a database server)
+    coordinator.json which process that is (absent on a database server, which knows it)
+    logs/            output of worker processes; on a database server a folder for each coordinator
     checkpoints/     states of unfinished trials
     predictions/     what models said of the images they were scored on; see ``search.records.predictions``
 """
@@ -19,41 +19,32 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
-from filelock import FileLock
-from optuna.storages import BaseStorage, InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.storages import BaseStorage, InMemoryStorage, get_storage
 
 from search.errors import FatalError, UserError, unknown_name
 from search.records import coordinator, journal
-from search.records.distributions import distributions
 from search.records.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
-from search.records.storage import Commit, Place, lock_folder, open_storage, read_storage
-from search.trial import EpochReport, Outcome, Phase, State, Trial
+from search.records.shared import SharedWriter, put_once
+from search.records.storage import Place, lock, make_folder, open_server, open_storage, read_storage
+from search.records.stored import OUTCOME, TRIAL, trial_record
+from search.records.writing import SoleWriter, TurnLostError, Writer
+from search.trial import EpochReport, Outcome, Phase, Trial
+
+__all__ = ["HEADER", "OUTCOME", "SPENT", "TRIAL", "Ledger", "NotBegunError", "now", "read", "read_studies", "recorded"]
 
 SCHEMA = 4
 """Version of the attributes; a ledger of a newer one is refused. 2: trials that pause and go on. 3: rungs. 4: ensembles
 and predicted classes."""
 HEADER, SCHEMA_KEY, SPENT, EXHAUSTED = "header", "schema", "spent_seconds", "exhausted_seconds"
-COORDINATOR = "coordinator"
-BEAT_SECONDS = 60.0
-"""How long a process that runs a study in a database may not be heard of before another may take it; it beats every
-five seconds, by its own clock."""
-TRIAL, OUTCOME, REPORT = "trial", "outcome", "report "
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
-_STATES: Mapping[State, TrialState] = {
-    State.COMPLETE: TrialState.COMPLETE,
-    State.PAUSED: TrialState.PRUNED,
-    State.PRUNED: TrialState.PRUNED,
-    State.FAILED: TrialState.FAIL,
-    State.INTERRUPTED: TrialState.FAIL,
-}
 
 
 class NotBegunError(UserError):
@@ -65,42 +56,64 @@ class Ledger:
 
     Args:
         place: Where studies are kept.
-        header: What the study is.
-        storage: Optuna's storage, and what has the disk take what was written to it.
-        lock: Held until the ledger is closed.
+        header: What the study is, as recorded.
+        storage: Optuna's storage.
+        writer: Writes to it.
+        held: What is given back when the ledger is closed.
     """
 
-    def __init__(self, place: Place, header: StudyHeader, storage: tuple[BaseStorage, Commit], lock: FileLock) -> None:
-        self.folder, self.header = place.folder(header.name), header
-        (self._storage, self._commit), self._lock = storage, lock
-        self._studies = {phase: _study(self._storage, header, phase) for phase in Phase}
-        self._is_shared = place.storage is not None
-        if self._is_shared:
-            self._claim()
-        self._begun = {phase: len(study.get_trials(deepcopy=False)) for phase, study in self._studies.items()}
-        self._commit(True)
+    def __init__(
+        self, place: Place, header: StudyHeader, storage: BaseStorage, writer: Writer, held: ExitStack
+    ) -> None:
+        self.folder, self.header, self.is_shared = place.folder(header.name), header, place.is_shared
+        self._storage, self._writer, self._held = storage, writer, held
 
     @classmethod
-    def open(cls, place: Place, header: StudyHeader) -> Ledger:
+    def open(cls, place: Place, header: StudyHeader, *, any_seed: bool = False) -> Ledger:
         """Opens a study for writing, and makes it if it is new.
+
+        Args:
+            place: Where studies are kept.
+            header: What the study is.
+            any_seed: Whether the seed was merely drawn, so that the one of a study that another coordinator has begun
+                meanwhile will do as well.
 
         Raises:
             UserError: The study exists as another study, is being written by another process, or cannot be reached.
             FatalError: Its journal is damaged in the middle.
             OSError: Its journal cannot be written, for want of room, say.
         """
-        known = _recorded_header(place, header.name)
-        header = header if known is None else _same(known, header)
-        lock = lock_folder(place.folder(header.name))
-        try:
-            coordinator.sign(place.folder(header.name))
+        return cls._beside_others(place, header, any_seed) if place.is_shared else cls._alone(place, header)
+
+    @classmethod
+    def _alone(cls, place: Place, header: StudyHeader) -> Ledger:
+        if (known := _recorded_header(place, header.name)) is not None:
+            header = _same(known, header)
+        folder = place.folder(header.name)
+        with lock(place, header.name) as held:
+            coordinator.sign(folder)
+            held.callback(coordinator.withdraw, folder)
             if place.storage is None and (note := journal.mend(place.journal(header.name))):
                 _LOG.warning(note)
-            return cls(place, header, open_storage(place, header.name), lock)
-        except BaseException:
-            coordinator.withdraw(place.folder(header.name))
-            lock.release()
-            raise
+            storage, commit = open_storage(place, header.name)
+            writer = SoleWriter(header, storage, commit, _studies(storage, header.name))
+            _introduce(storage, header)
+            writer.commit(True)
+            return cls(place, header, storage, writer, held.pop_all())
+
+    @classmethod
+    def _beside_others(cls, place: Place, header: StudyHeader, any_seed: bool) -> Ledger:
+        with ExitStack() as held:
+            server = open_server(place)
+            held.callback(server.engine.dispose)
+            make_folder(place.folder(header.name))
+            storage = get_storage(server)
+            studies = _studies(storage, header.name)
+            put_once(server, studies[Phase.SEARCH], HEADER, header.to_json())
+            if (found := _header(storage, header.name)) is not None:  # perhaps of another who began at this moment
+                header = _same(found, header, any_seed=any_seed)
+            _introduce(storage, header)
+            return cls(place, header, storage, SharedWriter(header, server, studies), held.pop_all())
 
     @classmethod
     def in_memory(cls, place: Place, header: StudyHeader) -> Ledger:
@@ -111,10 +124,15 @@ class Ledger:
             header: What the study is.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        # Nobody else can reach the record, so the lock is never taken.
-        return cls(
-            place, header, (InMemoryStorage(), lambda at_once: None), FileLock(place.folder(header.name) / "lock")
-        )
+        storage = InMemoryStorage()
+        writer = SoleWriter(header, storage, lambda at_once: None, _studies(storage, header.name))
+        return cls(place, header, storage, writer, ExitStack())
+
+    @property
+    def log_dir(self) -> Path:
+        """Where this coordinator's workers write what they print."""
+        folder, me = self.folder / "logs", coordinator.myself()
+        return folder / f"{me.host}-{me.pid}" if self.is_shared else folder
 
     def __enter__(self) -> Ledger:
         """Returns the ledger."""
@@ -122,95 +140,71 @@ class Ledger:
 
     def __exit__(self, kind: object, *_: object) -> None:
         """Has the disk take everything, and lets other processes write."""
-        try:
-            with contextlib.suppress(*(() if kind is None else (OSError, FatalError))):  # the first error is the cause
-                if self._is_shared:
-                    self._studies[Phase.SEARCH].set_user_attr(COORDINATOR, None)
-                self._commit(True)
-        finally:
-            if self._lock.is_locked:
-                coordinator.withdraw(self.folder)
-            self._lock.release()
+        with (
+            self._held,
+            contextlib.suppress(*(() if kind is None else (OSError, FatalError))),
+        ):  # the first is the cause
+            self._writer.close()
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Holds off other coordinators, if there may be any, while one decides what comes next and records it.
+
+        Raises:
+            TurnLostError: The database was cut off meanwhile; ``has_begun`` says what stands.
+        """
+        return self._writer.turn()
+
+    def in_turn(self, action: Callable[[], T]) -> T:
+        """Returns what an action returns that looks before it acts, so that it may be tried again in another turn."""
+        while True:
+            with contextlib.suppress(TurnLostError), self.turn():
+                return action()
 
     def begin(self, trial: Trial) -> None:
         """Records that a trial starts; its number must be the next of its phase."""
-        study, expected = self._studies[trial.phase], self._begun[trial.phase]
-        assert trial.number == expected, f"trial {trial.number} is not the next, {expected}"
-        searched = trial.phase is Phase.SEARCH
-        begun = create_trial(
-            state=TrialState.RUNNING,
-            params=dict(trial.config) if searched else {},
-            distributions=dict(distributions(self.header.space, trial.config)) if searched else {},
-            user_attrs={TRIAL: dataclasses.asdict(trial)},
-        )
-        storage_id = self._storage.create_new_trial(study._study_id, template_trial=begun)
-        if self._storage.get_trial_number_from_id(storage_id) != trial.number:
-            raise _another(self.header.name)
-        self._begun[trial.phase] += 1
+        self._writer.begin(trial)
 
-    def report(self, trial: Trial, report: EpochReport) -> None:
-        """Records an epoch."""
-        storage_id = self._storage_id(trial)
-        self._storage.set_trial_user_attr(storage_id, f"{REPORT}{report.epoch}", dataclasses.asdict(report))
-        if report.error_percent is not None:
-            self._storage.set_trial_intermediate_value(storage_id, report.epoch, report.error_percent)
+    def has_begun(self, trial: Trial) -> bool:
+        """Says whether a trial's beginning stands, after a turn that was lost."""
+        return self._writer.has_begun(trial)
 
-    def finish(self, trial: Trial, outcome: Outcome) -> None:
-        """Records how a trial ended, so that it is known whatever happens next."""
-        self._storage.set_trial_user_attr(self._storage_id(trial), OUTCOME, outcome.to_json())
-        value = outcome.error_percent if outcome.state is State.COMPLETE else None
-        self._studies[trial.phase].tell(trial.number, value, _STATES[outcome.state], skip_if_finished=True)
-        self._commit(True)
+    def report(self, trial: Trial, report: EpochReport) -> bool:
+        """Records an epoch; returns whether the trial is still this coordinator's."""
+        return self._writer.report(trial, report)
+
+    def finish(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """Records how a trial ended, so that it is known whatever happens next.
+
+        Returns:
+            What stands in the record: that of another coordinator, where it had taken this one for dead.
+        """
+        return self._writer.finish(trial, outcome)
+
+    def news(self, phase: Phase) -> Sequence[TrialRecord]:
+        """Returns the trials of other coordinators that began, went on or ended since it was asked last, by number."""
+        return self._writer.news(phase)
+
+    def orphans(self) -> list[TrialRecord]:
+        """Returns the unfinished trials that nobody runs any more: their coordinators died."""
+        if not (keys := self._writer.orphans()):
+            return []
+        return [known for known in self.read().trials if known.outcome is None and known.trial.key in keys]
 
     def keep_up(self) -> None:
         """Has the disk take what has waited for a moment; to be called now and then."""
-        self._commit(False)
+        self._writer.commit(False)
 
     def spend(self, seconds: float) -> None:
-        """Records the wall-clock seconds of all sessions together."""
-        self._studies[Phase.SEARCH].set_user_attr(SPENT, round(seconds, 3))
-        if self._is_shared:
-            self._beat()
+        """Records the wall-clock seconds of the study: of all sessions together, those at the same time once."""
+        self._writer.account(SPENT, round(seconds, 3))
 
     def exhaust(self, seconds: float) -> None:
         """Records that a time budget of so many seconds was used as far as it goes, verification included."""
-        self._studies[Phase.SEARCH].set_user_attr(EXHAUSTED, seconds)
+        self._writer.account(EXHAUSTED, seconds)
 
     def read(self) -> StudyRecord:
         """Returns the study as recorded so far."""
-        return _record(self.header, self._storage)
-
-    def _claim(self) -> None:
-        """Takes a study in a database for this process; its folder's lock keeps off those of this machine alone.
-
-        Raises:
-            UserError: Another process has it, and was heard of lately.
-        """
-        sign = self._studies[Phase.SEARCH].user_attrs.get(COORDINATOR)
-        if sign is not None:
-            found, beat = coordinator.Coordinator(**sign["process"]), sign["beat"]
-            if abs(time.time() - beat) < BEAT_SECONDS and (not found.is_near or coordinator.lives(found)):
-                raise UserError(
-                    f"Study {self.header.name!r} is being run by another process. "
-                    f"Received: process {found.pid} on {found.host}, since {found.since}.",
-                    hint=f"Wait for it to end, or for {BEAT_SECONDS:.0f} s if it was killed; or name another --study.",
-                )
-        self._beat()
-
-    def _beat(self) -> None:
-        sign = {"process": dataclasses.asdict(coordinator.myself()), "beat": time.time()}
-        self._studies[Phase.SEARCH].set_user_attr(COORDINATOR, sign)
-
-    def _storage_id(self, trial: Trial) -> int:
-        study = self._studies[trial.phase]
-        return self._storage.get_trial_id_from_study_id_trial_number(study._study_id, trial.number)
-
-
-def _another(name: str) -> FatalError:
-    return FatalError(
-        f"Another process adds trials to study {name!r}.",
-        hint="Let one process alone run a study; run the same command again when the other has ended.",
-    )
+        return self._writer.ask(lambda: _record(self.header, self._storage))
 
 
 def read(place: Place, name: str) -> StudyRecord:
@@ -292,18 +286,23 @@ def _header(storage: BaseStorage, name: str) -> StudyHeader | None:
     return StudyHeader.from_json(attributes[HEADER]) if HEADER in attributes else None
 
 
-def _study(storage: BaseStorage, header: StudyHeader, phase: Phase) -> optuna.Study:
-    study = optuna.create_study(
-        storage=storage,
-        study_name=f"{header.name}/{phase.value}",
-        direction="minimize",
-        load_if_exists=True,
-    )
-    if phase is Phase.SEARCH and study.user_attrs.get(SCHEMA_KEY, 0) < SCHEMA:
-        study.set_user_attr(SCHEMA_KEY, SCHEMA)
-    if phase is Phase.SEARCH and HEADER not in study.user_attrs:
-        study.set_user_attr(HEADER, header.to_json())
-    return study
+def _studies(storage: BaseStorage, name: str) -> dict[Phase, int]:
+    """Returns the storage's number for each phase of a study, which is made where it is new."""
+    return {phase: _study(storage, f"{name}/{phase.value}") for phase in Phase}
+
+
+def _study(storage: BaseStorage, name: str) -> int:
+    return optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)._study_id
+
+
+def _introduce(storage: BaseStorage, header: StudyHeader) -> None:
+    """Writes what the study is and by which version it was written, unless it stands there."""
+    study = storage.get_study_id_from_name(f"{header.name}/{Phase.SEARCH.value}")
+    known = storage.get_study_user_attrs(study)
+    if known.get(SCHEMA_KEY, 0) < SCHEMA:
+        storage.set_study_user_attr(study, SCHEMA_KEY, SCHEMA)
+    if HEADER not in known:
+        storage.set_study_user_attr(study, HEADER, header.to_json())
 
 
 def _attributes(storage: BaseStorage, name: str, phase: Phase) -> dict[str, Any]:
@@ -321,7 +320,8 @@ def _record(header: StudyHeader, storage: BaseStorage) -> StudyRecord:
             study_id = storage.get_study_id_from_name(f"{header.name}/{phase.value}")
         except KeyError:
             continue
-        trials += [_trial_record(trial) for trial in storage.get_all_trials(study_id, deepcopy=False)]
+        known = storage.get_all_trials(study_id, deepcopy=False)
+        trials += [trial_record(trial.number, trial.user_attrs, trial.datetime_start) for trial in known]
     account = _attributes(storage, header.name, Phase.SEARCH)
     return StudyRecord(
         header=header,
@@ -331,35 +331,13 @@ def _record(header: StudyHeader, storage: BaseStorage) -> StudyRecord:
     )
 
 
-def _trial_record(frozen: FrozenTrial) -> TrialRecord:
-    outcome, started = frozen.user_attrs.get(OUTCOME), frozen.datetime_start
-    try:
-        fields = dict(frozen.user_attrs[TRIAL])
-        return TrialRecord(
-            trial=Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))}),
-            outcome=Outcome.from_json(outcome) if outcome else None,
-            started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
-            reports=() if outcome else _reports(frozen),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FatalError(
-            f"The ledger holds a trial that this version cannot read: number {frozen.number} of its phase "
-            f"({type(error).__name__}: {error}).",
-            hint="Read it with the version that wrote it, or start another study with --study NAME.",
-        ) from error
-
-
-def _reports(frozen: FrozenTrial) -> tuple[EpochReport, ...]:
-    known = [EpochReport(**value) for name, value in frozen.user_attrs.items() if name.startswith(REPORT)]
-    return tuple(sorted(known, key=lambda report: report.epoch))
-
-
-def _same(recorded: StudyHeader, wanted: StudyHeader) -> StudyHeader:
+def _same(recorded: StudyHeader, wanted: StudyHeader, *, any_seed: bool = False) -> StudyHeader:
     """Returns the recorded header if the wanted one means the same study.
 
     Raises:
         UserError: It does not; the message names each difference.
     """
+    wanted = dataclasses.replace(wanted, seed=recorded.seed) if any_seed else wanted
     if found := differing(_identity(recorded), _identity(wanted)):
         raise UserError(
             f"Study {recorded.name!r} exists and is another one. It differs in {_some(found)}.",

@@ -3,6 +3,7 @@
 Pure, on ``StudyRecord`` values. Called before a study or a board goes into a folder that is made to be shown.
 
     hosts, process numbers    left out
+    nodes of a cluster        numbered, as they first come: "node 1"
     paths of this machine     left out, or cut to their last part, by which the file is still known
     URLs                      cut to their scheme: they hold hosts, users and passwords
     tracebacks                left out; the cause and the message stay
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,20 +22,30 @@ from search.trial import Outcome, Trial
 
 PRIVATE = frozenset({"host", "pid"})
 """Keys of a run's environment that are left out."""
+NODE = "node"
+"""Key of the node of a cluster that a trial ran on."""
 LOCAL = ("resume_from", "save_to", "model_to", "predictions_to")
 """Fields of a trial that hold paths of the machine that it ran on."""
 _URL = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s'\"]+")
+_PASSWORD = re.compile(r"\b([A-Za-z][\w+.-]*://)([^:/@]*):.*@")
+_QUERY = re.compile(r"([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w.:/~-])(?:~\w*/|/)(?:[^\s'\"/,;:()]+/|/)*([^\s'\"/,;:()]+)")
 
 
 def published(study: StudyRecord) -> StudyRecord:
     """Returns the study as it may be shown to anybody; the same where nothing of it is private."""
-    return replace(study, header=_header(study.header), trials=tuple(map(_record, study.trials)))
+    nodes = _aliases(study)
+    return replace(study, header=_header(study.header), trials=tuple(_record(known, nodes) for known in study.trials))
 
 
 def text(words: str) -> str:
     """Returns a text without URLs, and with paths that begin at the root cut to their last part."""
     return _PATH.sub(r"\1", _URL.sub(r"\1...", words))
+
+
+def without_password(word: str) -> str:
+    """Returns a word of a command, a URL perhaps, without the password in it."""
+    return _QUERY.sub(r"\1...", _PASSWORD.sub(r"\1\2@", word))
 
 
 def command(line: str) -> str:
@@ -60,14 +72,24 @@ def _header(header: StudyHeader) -> StudyHeader:
     return replace(header, command=command(header.command), space_source=_file(header.space_source))
 
 
-def _record(known: TrialRecord) -> TrialRecord:
-    return replace(known, trial=_trial(known.trial), outcome=known.outcome and _outcome(known.outcome))
+def _aliases(study: StudyRecord) -> Mapping[str, str]:
+    """Returns what each node is called where it is published: mostly, its name is an address."""
+    found = (
+        known.outcome.environment[NODE] for known in study.trials if known.outcome and NODE in known.outcome.environment
+    )
+    return {node: f"{NODE} {number}" for number, node in enumerate(dict.fromkeys(found), start=1)}
+
+
+def _record(known: TrialRecord, nodes: Mapping[str, str]) -> TrialRecord:
+    return replace(known, trial=_trial(known.trial), outcome=known.outcome and _outcome(known.outcome, nodes))
 
 
 def _trial(trial: Trial) -> Trial:
     return replace(trial, resume_from=None, save_to=None, model_to=None, predictions_to=None)
 
 
-def _outcome(outcome: Outcome) -> Outcome:
+def _outcome(outcome: Outcome, nodes: Mapping[str, str]) -> Outcome:
     environment = {key: value for key, value in outcome.environment.items() if key not in PRIVATE}
+    if NODE in environment:
+        environment[NODE] = nodes[environment[NODE]]
     return replace(outcome, environment=environment, message=text(outcome.message), traceback="")

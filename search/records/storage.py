@@ -1,23 +1,34 @@
 """Where studies are kept: folders, journal files and databases, opened and locked.
 
-Knows Optuna's storages and nothing of what is written into them; the ledger does.
+Knows Optuna's storages and nothing of what is written into them; the ledger does. A password stays in the URL, which
+nothing here shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
-from search.errors import UserError
+from search.errors import UserError, missing_extra
 from search.records import journal
+from search.records.privacy import without_password
 from search.trial import Phase
 
 Commit = Callable[[bool], None]
+T = TypeVar("T")
+SQLITE = "sqlite:///"
+EXTRAS: Mapping[str, str] = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+"""The kinds of server that several coordinators may share, each with the extra that installs its driver."""
+TRIES = 5
+"""How often a server's tables are asked for: of several coordinators that make them at once, one does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +41,12 @@ class Place:
     """
 
     studies_dir: Path
-    storage: str | None = None
+    storage: str | None = field(default=None, repr=False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several coordinators may work on one study here: on a database server they may."""
+        return self.storage is not None and _kind(self.storage) in EXTRAS
 
     def folder(self, name: str) -> Path:
         """Returns a study's folder."""
@@ -45,7 +61,7 @@ class Place:
         if self.storage is not None and _is_missing(self.storage):
             return []
         if self.storage is not None:
-            found = [summary.study_name for summary in optuna.get_all_study_summaries(open_storage(self, "")[0])]
+            found = [study.study_name for study in open_storage(self, "")[0].get_all_studies()]
             return sorted(name.rpartition("/")[0] for name in found if name.endswith(f"/{Phase.SEARCH.value}"))
         return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
 
@@ -112,23 +128,49 @@ def read_storage(place: Place, name: str, *, follow: bool = False) -> Reading:
 
 def _is_missing(url: str) -> bool:
     """Says whether a URL names a database file that does not exist, which Optuna would make, only to read from it."""
-    _, is_sqlite, path = url.partition("sqlite:///")
+    _, is_sqlite, path = url.partition(SQLITE)
     return bool(is_sqlite) and Path(path).parent.is_dir() and not Path(path).exists()
 
 
+def _kind(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]
+
+
+def open_server(place: Place) -> RDBStorage:
+    """Opens the database server that holds all studies; its tables are made where they are missing.
+
+    Raises:
+        UserError: It cannot be reached; its password is not shown.
+    """
+    assert place.storage is not None
+    return _reached(place.storage, lambda url: _server(url, {"pool_pre_ping": True}))
+
+
 def _open_url(url: str) -> BaseStorage:
+    from sqlalchemy.pool import NullPool  # who only reads a little leaves no connection behind
+
+    readable = {"poolclass": NullPool}
+    return _reached(url, lambda url: get_storage(_server(url, readable) if _kind(url) in EXTRAS else url))
+
+
+def _reached(url: str, opening: Callable[[str], T]) -> T:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
+        make_url(url)
     except ArgumentError:
         raise UserError(
-            "The storage URL cannot be read. Expected: such as sqlite:///studies.db. Received: another form."
+            "The storage URL cannot be read. Expected: such as sqlite:///studies.db or "
+            "postgresql+psycopg://user@host/database. Received: another form."
         ) from None
+    shown = without_password(url)
     try:
-        return get_storage(url)
+        return opening(url)
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        if isinstance(error, ImportError) and _kind(url) in EXTRAS:
+            raise missing_extra(f"--storage {shown}", EXTRAS[_kind(url)]) from None
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise UserError(
             f"The storage cannot be reached. Received: --storage {shown} ({reason}).",
@@ -136,20 +178,67 @@ def _open_url(url: str) -> BaseStorage:
         ) from None
 
 
-def lock_folder(folder: Path) -> FileLock:
-    """Returns the lock on a study's folder, held, making the folder where needed."""
+def _server(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Returns a server's storage, its tables made.
+
+    Args:
+        url: Of the server.
+        options: Of SQLAlchemy's engine; with ``pool_pre_ping`` a connection that a restart has cut is noticed before
+            it is used.
+    """
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for left in reversed(range(TRIES)):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
+                raise
+            time.sleep(0.5)
+    raise AssertionError("the last try returns or raises")
+
+
+def lock(place: Place, name: str) -> ExitStack:
+    """Returns what keeps other processes from a study whose ledger is a file, to be closed.
+
+    A lock beside SQLite's file does for every process of this machine, which alone should open it, since locks on
+    network file systems are not to be relied on.
+    """
+    folder, held = place.folder(name), ExitStack()
+    make_folder(folder)
+    paths = [folder / "lock"]
+    if place.storage is not None and (file := place.storage.partition(SQLITE)[2]):
+        paths.append(Path(f"{file}.{name}.lock"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
-        lock.acquire()
-    except Timeout:
+        for one in paths:
+            held.enter_context(FileLock(one, timeout=0))
+    except Timeout as error:
+        held.close()
         raise UserError(
-            f"Study {folder.name!r} is being run by another process. Received: a lock held on {folder / 'lock'}.",
-            hint="Wait for it to end, or start another study with --study NAME.",
+            f"Study {name!r} is being run by another process. Received: a lock held on {error.lock_file}.",
+            hint="Wait for it to end, or start another study with --study NAME; several coordinators may share a study "
+            "on a database server.",
         ) from None
     except OSError as error:
-        raise UserError(
-            f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
-            hint="Name another with --studies-dir.",
-        ) from error
-    return lock
+        held.close()
+        raise _unwritable(folder, error) from error
+    return held
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a study's folder.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
+        hint="Name another with --studies-dir.",
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from search.records.record import COPIED_FROM, flat
 
-_ANY = frozenset({"pid", "host", "cores", "memory_gib", "deterministic", COPIED_FROM})
+_ANY = frozenset({"pid", "host", "node", "cores", "memory_gib", "deterministic", COPIED_FROM})
 """What may be another without moving a bit, or has no other value to be compared with."""
 
 

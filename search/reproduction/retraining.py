@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from search.execution.base import Finished, Key
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.training.runtime import Device, cores, room
 from search.training.task import Task
 from search.trial import EpochReport, Outcome, Trial
@@ -38,7 +38,7 @@ def retrain(task: Task, trials: Sequence[Trial], hear: Hear = lambda trial, repo
     workers = _workers(task, len(trials))
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LocalExecutor(task, workers=workers, log_dir=Path(folder))) as executor,
+        closing(local_executor(task, workers=workers, log_dir=Path(folder))) as executor,
     ):
         while waiting or executor.running:
             while waiting and len(executor.running) < executor.slots:

@@ -6,39 +6,78 @@ Called by the session, and by a tournament, whose studies share one executor.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from search.execution import local, vectorized
 from search.execution.base import Executor
+from search.execution.limits import Limits
+from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
+from search.execution.vectorized import VectorizedExecutor
 from search.session.planning import Plan, Site
-
-Patience = Callable[[], float]
-"""Returns the seconds that a trial which must stop is given now."""
-Maker = Callable[[Plan, Path, Patience | None], Executor]
-"""Makes an executor for a plan, with a folder for what its workers print; everything was checked before."""
+from search.training.runtime import Device, cores
 
 
-def make_executor(plan: Plan, log_dir: Path, patience: Patience | None = None) -> Executor:
-    """Returns the executor a plan asks for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ties:
+    """What an executor has to do with whoever runs it.
 
     Args:
-        plan: The plan.
         log_dir: Folder for what its workers print.
-        patience: Returns the seconds that a trial which must stop is given now.
+        patience: Returns the seconds that a trial which must stop is given now; None for the limits' own.
+        tell: Hears what whoever watches should know.
     """
-    executor = EXECUTORS[Site(plan.settings.executor)](plan, log_dir, patience)
+
+    log_dir: Path
+    patience: Callable[[], float] | None = None
+    tell: Callable[[str], None] = lambda _: None
+
+
+Maker = Callable[[Plan, Ties], Executor]
+"""Makes an executor for a plan; everything that can be checked on this machine was checked before."""
+
+
+def make_executor(plan: Plan, ties: Ties) -> Executor:
+    """Returns the executor a plan asks for.
+
+    Raises:
+        UserError: There is no cluster where the plan says, or it cannot be joined.
+    """
+    executor = EXECUTORS[Site(plan.settings.executor)](plan, ties)
     return OrderedExecutor(executor) if plan.settings.ordered else executor
 
 
-def _local(plan: Plan, log_dir: Path, patience: Patience | None) -> Executor:
-    limits = local.Limits(trial_memory_mib=plan.settings.trial_memory)
-    return local.LocalExecutor(plan.task, workers=plan.workers, log_dir=log_dir, limits=limits, patience=patience)
+def _limits(plan: Plan) -> Limits:
+    return Limits(trial_memory_mib=plan.settings.trial_memory)
 
 
-def _vectorized(plan: Plan, log_dir: Path, patience: Patience | None) -> Executor:
-    return vectorized.VectorizedExecutor(plan.task, workers=plan.workers, log_dir=log_dir, patience=patience)
+def _local(plan: Plan, ties: Ties) -> Executor:
+    return local_executor(
+        plan.task, workers=plan.workers, log_dir=ties.log_dir, limits=_limits(plan), patience=ties.patience
+    )
 
 
-EXECUTORS: Mapping[Site, Maker] = {Site.LOCAL: _local, Site.VECTORIZED: _vectorized}
+def _ray(plan: Plan, ties: Ties) -> Executor:
+    from search.execution.cluster.executor import Wish, ray_executor
+
+    settings, layout = plan.settings, plan.packing.layout
+    if settings.address and settings.checkpoint_dir is None:
+        ties.tell("Without --checkpoint-dir, a trial whose node is lost begins anew, and so does one that is promoted.")
+    wish = Wish(
+        address=settings.address,
+        workers=settings.workers if settings.address else layout.workers,
+        cpus=max(cores(), layout.workers * layout.threads),
+        on_gpu=plan.task.runtime.device is Device.GPU,
+        cache_dir=settings.cache_dir,
+    )
+    return ray_executor(plan.task, wish, limits=_limits(plan), patience=ties.patience, tell=ties.tell)
+
+
+def _vectorized(plan: Plan, ties: Ties) -> Executor:
+    return VectorizedExecutor(
+        plan.task, workers=plan.workers, log_dir=ties.log_dir, limits=_limits(plan), patience=ties.patience
+    )
+
+
+EXECUTORS: Mapping[Site, Maker] = {Site.LOCAL: _local, Site.RAY: _ray, Site.VECTORIZED: _vectorized}
 """Executors by where they run trials; a new one adds a ``Site`` and a line here."""

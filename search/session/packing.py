@@ -60,12 +60,19 @@ def pack(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
     if plan.settings.executor == Site.VECTORIZED:
         return plan  # the memory of a population is measured where it is trained
     threads = None if plan.settings.threads is not None else recorded_threads(record)
+    if plan.settings.executor == Site.RAY and (plan.settings.address or plan.task.runtime.device is Device.GPU):
+        return _on_cluster(plan, threads or plan.settings.threads or 1)
     if plan.task.runtime.device is Device.GPU:
         return _on_gpus(plan, threads or plan.packing.layout.threads, record, watch)
     if threads is not None:
         layout = Layout(plan.settings.workers or max(1, cores() // threads), threads)
         return plan.packed(Packing(layout=layout, basis=Basis.RECORDED, note=SAME_BITS))
     return _on_cores(plan, record, watch) if plan.packing.basis is Basis.OPEN else plan
+
+
+def _on_cluster(plan: Plan, threads: int) -> Plan:
+    """Chooses as many workers as the cluster has room for when it is joined; its machines are not measured."""
+    return plan.packed(Packing(layout=Layout(plan.settings.workers or 1, threads), basis=Basis.CLUSTER))
 
 
 def remembered(plan: Plan) -> Packing:

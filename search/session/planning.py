@@ -19,11 +19,12 @@ from search.engines.registry import ENGINES, EngineChoice, choose_engine, make_e
 from search.errors import UserError, missing_extra, unknown_name
 from search.execution.packing import Basis, Layout, Packing
 from search.protocol import EvaluationProtocol, ProtocolName, Split
+from search.records import privacy
 from search.records.ledger import now, read
 from search.records.record import StudyHeader
 from search.records.storage import Place
-from search.session.settings import LOCAL, VECTORIZED, Settings, as_name
-from search.training import devices
+from search.session.settings import VECTORIZED, Settings, as_name
+from search.training import devices, places
 from search.training.data import DatasetInfo, open_training, prepare
 from search.training.runtime import Backend, Device, Runtime, cores, room, versions
 from search.training.split import assign_roles, default_split
@@ -46,7 +47,8 @@ E = TypeVar("E", bound=StrEnum)
 class Site(StrEnum):
     """Where trials run; ``search.session.executors`` makes the executor of each."""
 
-    LOCAL = LOCAL
+    LOCAL = "local"
+    RAY = "ray"
     VECTORIZED = VECTORIZED
 
 
@@ -78,10 +80,30 @@ class Plan:
         """Trials whose seconds pass at the same time: members of a population share theirs."""
         return 1 if self.settings.executor == Site.VECTORIZED else self.workers
 
+    def spread(self, workers: int) -> Plan:
+        """Returns the same plan with so many workers: a cluster may have room for others than were asked for."""
+        layout = dataclasses.replace(self.packing.layout, workers=workers)
+        return dataclasses.replace(self, packing=dataclasses.replace(self.packing, layout=layout))
+
     def packed(self, packing: Packing) -> Plan:
         """Returns the same plan with its trials packed so."""
         runtime = dataclasses.replace(self.task.runtime, threads=packing.layout.threads)
         return dataclasses.replace(self, packing=packing, task=dataclasses.replace(self.task, runtime=runtime))
+
+
+def states_folder(plan: Plan, study: Path) -> Path | None:
+    """Returns where the states of unfinished trials are kept; None where no place is known that all workers can reach.
+
+    Args:
+        plan: What is done.
+        study: The study's folder on this machine.
+    """
+    settings, header = plan.settings, plan.header
+    if settings.checkpoint_dir is not None:
+        folder = settings.checkpoint_dir
+        root = places.at(folder) if "://" in folder else Path(folder).absolute()
+        return root / f"{header.name}-{header.seed}"  # two studies of one name may share it
+    return study / "checkpoints" if settings.address is None else None
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -93,7 +115,7 @@ def make_plan(settings: Settings) -> Plan:
     settings = _completed(settings)
     space, source = load_space(settings)
     protocol_name = _choice(ProtocolName, settings.protocol, "protocol")
-    _check_population(_choice(Site, settings.executor, "executor"), settings)
+    _check_site(settings)
     runtime = make_runtime(settings)
     dataset = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
     protocol = EvaluationProtocol(
@@ -140,6 +162,23 @@ def make_plan(settings: Settings) -> Plan:
     return Plan(header=header, place=place, task=task, packing=packing, settings=settings).packed(packing)
 
 
+def _check_site(settings: Settings) -> None:
+    """Refuses what cannot run trials, or keep their states, before anything is made."""
+    site = _choice(Site, settings.executor, "executor")
+    _check_population(site, settings)
+    if site is Site.RAY and importlib.util.find_spec("ray") is None:
+        raise missing_extra("--executor ray", "ray")
+    if site is not Site.RAY and settings.address is not None:
+        raise UserError(
+            f"Only a Ray cluster has an address. Received: --address {settings.address} --executor {site}.",
+            hint="Add --executor ray.",
+        )
+    if settings.checkpoint_dir is not None:
+        places.check(settings.checkpoint_dir, "--checkpoint-dir")
+        if "://" not in settings.checkpoint_dir:
+            _check_folder("checkpoint_dir", Path(settings.checkpoint_dir))
+
+
 def engine_for(header: StudyHeader) -> Engine:
     """Returns a fresh engine for a study."""
     choice = EngineChoice(engine=header.engine, sampler=header.sampler, pruner=header.pruner)
@@ -161,13 +200,17 @@ def make_runtime(settings: Settings) -> Runtime:
     """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable.
 
     Raises:
-        UserError: The backend is not installed, or a GPU was asked for and there is none it can use.
+        UserError: The backend is not installed, or a GPU was asked for and there is none it can use here; whether a
+            cluster has one is found out when it is joined.
     """
     backend = _choice(Backend, settings.keras_backend, "backend")
     if importlib.util.find_spec(backend.value) is None:
         asked = f"--backend {backend}" if settings.backend else f"--executor {settings.executor}"
         raise missing_extra(asked, backend.value)
-    device, gpus = devices.choose(settings.devices, backend)
+    if settings.executor == Site.RAY:
+        device, gpus = _device_of_cluster(settings.devices, backend), tuple[str, ...]()
+    else:
+        device, gpus = devices.choose(settings.devices, backend)
     on_gpu = device is Device.GPU
     return Runtime(
         backend=backend,
@@ -175,6 +218,15 @@ def make_runtime(settings: Settings) -> Runtime:
         gpus=gpus,
         deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
     )
+
+
+def _device_of_cluster(wanted: str, backend: Backend) -> Device:
+    """Returns what workers of a Ray cluster compute on; Ray itself says which GPU each of them has."""
+    if wanted.startswith("gpu:"):
+        raise UserError(
+            f"Ray chooses the GPU of each worker itself. Received: --devices {wanted}.", hint="Use --devices gpu."
+        )
+    return Device.GPU if wanted == Device.GPU else devices.choose(wanted, backend)[0]
 
 
 def first_packing(settings: Settings, runtime: Runtime) -> Packing:
@@ -190,7 +242,7 @@ def first_packing(settings: Settings, runtime: Runtime) -> Packing:
             layout=Layout(most, threads or places), basis=basis, note="trained together; --workers N for another number"
         )
     if runtime.device is Device.GPU:
-        layout = Layout(workers or len(runtime.gpus), threads or 1)
+        layout = Layout(workers or max(1, len(runtime.gpus)), threads or 1)
         return Packing(layout=layout, basis=Basis.OPEN if workers is None else Basis.GIVEN)
     if workers is None and threads is None:
         return Packing(layout=Layout(min(places, room()), 1), basis=Basis.OPEN if places > 1 else Basis.UNMEASURED)
@@ -211,12 +263,15 @@ def default_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
 
 
 def command_line(seed: int) -> str:
-    """Returns the command that is running, as one would type it to make the same again; empty in a notebook."""
+    """Returns the command that is running, as one would type it to make the same again, but for a password.
+
+    Empty in a notebook.
+    """
     main = getattr(sys.modules["__main__"], "__spec__", None)
     if main is None or main.name != "search.__main__":
         return ""
     drawn = () if any(word.partition("=")[0] == "--seed" for word in sys.argv) else ("--seed", str(seed))
-    return shlex.join(["python", "-m", "search", *sys.argv[1:], *drawn])
+    return shlex.join(["python", "-m", "search", *map(privacy.without_password, sys.argv[1:]), *drawn])
 
 
 def _check_population(site: Site, settings: Settings) -> None:

@@ -17,7 +17,7 @@ class Progress:
 
     Order of calls::
 
-        [measuring] -> opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
+        [measuring] -> [note ...] -> opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
             -> [replicating -> (began | ...) ...] -> [cut] -> close
     """
 
@@ -27,6 +27,9 @@ class Progress:
     def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
         """The session begins; the record holds what earlier sessions found."""
 
+    def note(self, text: str) -> None:
+        """Something that whoever watches should know, such as what a cluster lacks; may come before ``opened``."""
+
     def began(self, trial: Trial) -> None:
         """A trial was handed to the executor."""
 
@@ -35,6 +38,12 @@ class Progress:
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """A trial ended."""
+
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """A trial that another coordinator ran ended."""
+
+    def waiting(self, count: int) -> None:
+        """Nothing is left to begin; so many trials that other coordinators run are waited for."""
 
     def tick(self) -> None:
         """Some time passed."""
@@ -80,6 +89,11 @@ class Several(Progress):
         for listener in self._listeners:
             listener.opened(plan, record, budget)
 
+    def note(self, text: str) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.note(text)
+
     def began(self, trial: Trial) -> None:
         """Passes it on."""
         for listener in self._listeners:
@@ -94,6 +108,16 @@ class Several(Progress):
         """Passes it on."""
         for listener in self._listeners:
             listener.finished(trial, outcome)
+
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.heard(trial, outcome)
+
+    def waiting(self, count: int) -> None:
+        """Passes it on."""
+        for listener in self._listeners:
+            listener.waiting(count)
 
     def tick(self) -> None:
         """Passes it on."""

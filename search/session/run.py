@@ -18,14 +18,16 @@ from search.execution.base import Executor
 from search.protocol import ProtocolName
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.session.executors import make_executor
+from search.session.executors import Ties, make_executor
 from search.session.packing import Watch, pack
-from search.session.planning import Plan, engine_for
+from search.session.planning import Plan, engine_for, states_folder
 from search.session.progress import Progress
 from search.study import goals
 from search.study.budget import Budget, Interrupt, stopwatch
+from search.study.checkpoints import Checkpoints
 from search.study.loop import Crew, drive
-from search.study.sources import Limits, ReplicateSource, SearchSource, reclaim
+from search.study.replicates import ReplicateSource
+from search.study.sources import Limits, SearchSource, reclaim
 from search.study.verification import estimate_seconds
 from search.trial import BASELINE, Cause, Outcome, Phase, Trial
 
@@ -69,7 +71,8 @@ class Session:
         bounds = {"trials": settings.trials, "epochs": settings.total_epochs, "weights": settings.keep_weights}
         limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
         engine = engine_for(self.ledger.header)
-        source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes)
+        checkpoints = Checkpoints(states_folder(self.plan, self.ledger.folder), most=limits.weights)
+        source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes, checkpoints=checkpoints)
         watch = GoalWatch(settings.stop_when, self.ledger.read(), self.progress)
         drive(source, replace(self._crew(lambda: watch.stop() or self.budget.stop_search()), listener=watch))
         if watch.reason:
@@ -111,20 +114,28 @@ class GoalWatch:
         )
         self._errors = goals.settled_errors(record)
         self.began, self.reported, self.tick = listener.began, listener.reported, listener.tick
-        self._finished = listener.finished
+        self.waiting, self._finished, self._heard = listener.waiting, listener.finished, listener.heard
         self.reason = goals.reason(self._goals, self._errors)
 
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """Passes it on and looks at the goals."""
         self._finished(trial, outcome)
-        if outcome.is_settled:
-            self._has_baseline = self._has_baseline or trial.origin == BASELINE
-            self._errors.append(goals.error_of(outcome))
-            self.reason = self.reason or goals.reason(self._goals, self._errors)
+        self._note(trial, outcome)
+
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """Passes it on and looks at the goals."""
+        self._heard(trial, outcome)
+        self._note(trial, outcome)
 
     def stop(self) -> Cause | None:
         """Returns the cause for which the search must end, or None; never before the baseline, which rows refer to."""
         return Cause.GOAL if self.reason and self._has_baseline else None
+
+    def _note(self, trial: Trial, outcome: Outcome) -> None:
+        if outcome.is_settled:
+            self._has_baseline = self._has_baseline or trial.origin == BASELINE
+            self._errors.append(goals.error_of(outcome))
+            self.reason = self.reason or goals.reason(self._goals, self._errors)
 
 
 @contextmanager
@@ -132,7 +143,9 @@ def open_session(
     plan: Plan, progress: Progress, shared: Shared | None = None, *, began: float | None = None
 ) -> Iterator[Session]:
     """Opens ledger, executor and display, and closes them however the session ends; not what it only shares."""
-    with Ledger.open(plan.place, plan.header) as ledger, ExitStack() as own:
+    any_seed = plan.settings.seed is None
+    with Ledger.open(plan.place, plan.header, any_seed=any_seed) as ledger, ExitStack() as own:
+        plan = replace(plan, header=ledger.header)
         interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
         reclaim(ledger)
         _check_backend(plan, ledger.read())
@@ -141,10 +154,12 @@ def open_session(
             early = _budget(plan, ledger, interrupt, elapsed)
             watch = Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked or early.is_over)
             plan = pack(plan, ledger.read(), watch)
+            ties = Ties(log_dir=ledger.log_dir, patience=early.patience, tell=progress.note)
+            executor = own.enter_context(closing(make_executor(plan, ties)))
+            plan = plan.spread(executor.slots)
+        else:
+            executor = shared.executor
         budget = _budget(plan, ledger, interrupt, elapsed)
-        executor = shared.executor if shared else make_executor(plan, ledger.folder / "logs", budget.patience)
-        if shared is None:
-            own.enter_context(closing(executor))
         own.enter_context(closing(progress))
         progress.opened(plan, ledger.read(), budget)
         yield Session(

@@ -18,8 +18,8 @@ from search.errors import UserError, unknown_name
 from search.study import goals
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-LOCAL, VECTORIZED = "local", "vectorized"
-"""Where trials run."""
+VECTORIZED = "vectorized"
+"""The executor that trains on JAX alone."""
 LEAST_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -101,15 +101,29 @@ class Settings:
     )
     ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
     executor: str = _option(
-        LOCAL,
-        "Where trials run: local, in worker processes on this machine; vectorized, many as one program on JAX.",
+        "local",
+        "Where trials run: local, in worker processes on this machine; ray, on a Ray cluster; vectorized, many as one "
+        "program on JAX.",
+    )
+    address: str | None = _option(
+        None, "Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Without it Ray is started here, and stopped."
+    )
+    checkpoint_dir: str | None = _option(
+        None,
+        "Folder or URL (s3://...) that every worker can reach, for the states of unfinished trials; "
+        "in the study's folder by default, or with --address nowhere.",
     )
     backend: str | None = _option(
         None, "Keras backend: tensorflow (default), jax or torch; the vectorised executor has jax alone."
     )
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")
-    storage: str | None = _option(None, "An Optuna storage URL instead of a journal file in the study's folder.")
+    storage: str | None = _option(
+        None,
+        "An Optuna storage URL instead of a journal file in the study's folder; several coordinators may share a study "
+        "on a server, such as postgresql+psycopg://user@host/database. Also read from the environment.",
+        envvar="KERAS_IMAGE_SEARCH_STORAGE",
+    )
     studies_dir: str = _option("studies", "Folder of the studies' records.")
     reports_dir: str = _option("reports", "Folder of the reports.")
     tensorboard: str | None = _option(

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.training import places
 from search.trial import kept_path
 
 
@@ -38,31 +39,31 @@ class Checkpoints:
     """The states of one study's trials.
 
     Args:
-        folder: Where they are; need not exist.
+        folder: Where they are, perhaps a URL (``search.training.places``); need not exist. None to keep none at all.
         most: How many waiting trials may keep theirs: the best of those that wait at each epoch in turn.
     """
 
-    def __init__(self, folder: Path, *, most: float) -> None:
-        self._folder, self._most = folder, most
+    def __init__(self, folder: Path | None, *, most: float) -> None:
+        self._folder, self._most = folder, 0.0 if folder is None else most
 
     @property
     def keeps_any(self) -> bool:
         """Whether waiting trials may keep any."""
         return self._most > 0
 
-    def latest(self, seed: int) -> Path:
-        """Returns where a running trial leaves its latest state."""
-        return self._folder / f"{seed}.npz"
+    def latest(self, seed: int) -> str | None:
+        """Returns where a running trial leaves its latest state; None where none is kept."""
+        return None if self._folder is None else str(self._folder / f"{seed}.npz")
 
     def to_resume(self, seed: int) -> str | None:
         """Returns the last state that a trial left, under this number or its parent's, or None."""
-        left = sorted(self._folder.glob(f"{seed}[.-]*npz"), key=lambda path: path.stat().st_mtime_ns)
+        left = sorted(self._files(f"{seed}[.-]*npz"), key=lambda path: path.stat().st_mtime_ns)
         return str(left[-1]) if left else None
 
     def drop(self, seed: int, *, but: Waiting | None = None) -> None:
         """Deletes the states of a trial, but the one in which it waits."""
-        for path in self._folder.glob(f"{seed}[.-]*"):
-            if but is None or path != self._kept(but):
+        for path in self._files(f"{seed}[.-]*"):
+            if but is None or str(path) != self._kept(but):
                 path.unlink(missing_ok=True)
 
     def trim(self, waiting: Iterable[Waiting]) -> None:
@@ -73,8 +74,8 @@ class Checkpoints:
             ranked.append((place[one.epoch], -one.epoch, one))
             place[one.epoch] += 1
         for rank, (_, _, one) in enumerate(sorted(ranked, key=lambda each: each[:2])):
-            if rank >= self._most:
-                self._kept(one).unlink(missing_ok=True)
+            if rank >= self._most and self._folder is not None:
+                places.at(self._kept(one)).unlink(missing_ok=True)
 
     def sweep(self, waiting: Iterable[Waiting], resumed: Iterable[int]) -> None:
         """Deletes what a killed session left: every state but those in which trials wait or that are taken up again.
@@ -84,9 +85,12 @@ class Checkpoints:
             resumed: Seeds of the trials that will be taken up again.
         """
         kept, seeds = {self._kept(one) for one in waiting}, {str(seed) for seed in resumed}
-        for path in self._folder.glob("*"):
-            if path not in kept and path.name.partition(".")[0].partition("-")[0] not in seeds:
+        for path in self._files("*"):
+            if str(path) not in kept and path.name.partition(".")[0].partition("-")[0] not in seeds:
                 path.unlink(missing_ok=True)
 
-    def _kept(self, one: Waiting) -> Path:
-        return Path(kept_path(str(self.latest(one.seed)), one.epoch))
+    def _kept(self, one: Waiting) -> str:
+        return kept_path(self.latest(one.seed) or "", one.epoch)
+
+    def _files(self, pattern: str) -> list[Path]:
+        return [] if self._folder is None or not self._folder.exists() else list(self._folder.glob(pattern))

@@ -28,6 +28,8 @@ ROUNDS = 25
 def form(ledger: Ledger, *, count: int) -> None:
     """Forms the ensembles that the recorded verification runs allow, records them, and drops predictions of no use.
 
+    Where another coordinator has run some of them, and keeps their predictions in a folder of its own, none is formed.
+
     Args:
         ledger: The study's, open for writing.
         count: Finalists beside the baseline.
@@ -36,6 +38,8 @@ def form(ledger: Ledger, *, count: int) -> None:
     chosen = [known.trial.number for known in finalists(record, count)]
     runs = _complete_runs(record, chosen)
     models = {number: found for number in runs if (found := _load(ledger, Phase.VERIFICATION, number)) is not None}
+    if ledger.is_shared and len(models) < len(runs):
+        return
     done = {(known.trial.origin, _key(known.trial.notes.get(WEIGHTS, {}))) for known in record.phase(Phase.ENSEMBLE)}
     for origin, weights in _ensembles(ledger, {number: runs[number] for number in models}).items():
         if len(weights) > 1 and (origin, _key(weights)) not in done:

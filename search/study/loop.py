@@ -14,7 +14,9 @@ from typing import Protocol
 from search.errors import FatalError
 from search.execution.base import Executor, Finished, Key
 from search.records.ledger import Ledger
-from search.trial import Cause, EpochReport, Outcome, State, Trial
+from search.records.record import TrialRecord
+from search.study.company import Company
+from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 
 TICK_SECONDS = 0.2
 """Longest wait for an event before the clock is looked at."""
@@ -32,6 +34,12 @@ class Listener(Protocol):
     def finished(self, trial: Trial, outcome: Outcome) -> None:
         """A trial ended."""
 
+    def heard(self, trial: Trial, outcome: Outcome) -> None:
+        """A trial that another coordinator ran ended."""
+
+    def waiting(self, count: int) -> None:
+        """Nothing is left to begin; so many trials that other coordinators run are waited for."""
+
     def tick(self) -> None:
         """Some time passed."""
 
@@ -39,8 +47,22 @@ class Listener(Protocol):
 class Source(Protocol):
     """Says which trial comes next, and hears how it went."""
 
+    @property
+    def phase(self) -> Phase:
+        """What its trials are run for."""
+
+    @property
+    def elsewhere(self) -> int:
+        """How many trials other coordinators run, as far as it has heard."""
+
     def next(self) -> Trial | None:
-        """Returns the next trial, or None when there is none now."""
+        """Returns the next trial, or None when there is none before something happens."""
+
+    def withdraw(self, trial: Trial) -> None:
+        """Takes the next trial back: it could not be recorded, and another coordinator may have begun one instead."""
+
+    def hear(self, known: TrialRecord) -> bool:
+        """Notes what another coordinator has recorded of a trial; returns whether one that is new began or ended."""
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Notes an epoch; returns whether to prune the trial."""
@@ -94,20 +116,24 @@ def drive(source: Source, crew: Crew) -> None:
     """
     runs: dict[Key, _Run] = {}
     executor, cause = crew.executor, None
+    company, is_idle = Company(source, crew.ledger, crew.listener), False  # idle: the source has nothing for now
     fault: FatalError | None = None
     while True:
         cause = cause or crew.stop()
-        while cause is None and len(executor.running) < executor.slots and (trial := source.next()) is not None:
-            crew.ledger.begin(trial)
+        while cause is None and not is_idle and len(executor.running) < executor.slots:
+            if (trial := company.next()) is None:
+                is_idle = True
+                break
             crew.listener.began(trial)
             runs[trial.key] = _Run(trial)
             executor.submit(trial)
         if cause is not None:
             for key in executor.running:
                 executor.cancel(key, cause)
-        if not executor.running:
+        if not executor.running and (cause is not None or not company.wait()):
             break
         for event in executor.collect(TICK_SECONDS):
+            is_idle = False
             if isinstance(event, Finished):
                 try:
                     _finished(event.outcome, runs.pop(event.key), source, crew)
@@ -115,6 +141,7 @@ def drive(source: Source, crew: Crew) -> None:
                     fault, cause = fault or error, Cause.CANCELLED
             elif not runs[event.key].is_pruned:
                 _reported(event.report, runs[event.key], source, crew)
+        is_idle = not company.hear() and is_idle
         crew.ledger.keep_up()
         crew.listener.tick()
     if fault is not None:
@@ -122,11 +149,12 @@ def drive(source: Source, crew: Crew) -> None:
 
 
 def _reported(report: EpochReport, run: _Run, source: Source, crew: Crew) -> None:
-    """Records an epoch, and cancels the trial where the source prunes it."""
+    """Records an epoch, and cancels the trial where the source prunes it, or another coordinator has taken it over."""
     run.reports.append(report)
-    crew.ledger.report(run.trial, report)
+    is_ours = crew.ledger.report(run.trial, report)
     crew.listener.reported(run.trial, report)
-    if source.report(run.trial, report) and report.epoch < run.trial.last_epoch:
+    is_bad = source.report(run.trial, report) and report.epoch < run.trial.last_epoch
+    if is_bad or not is_ours:
         run.is_pruned = True
         crew.executor.cancel(run.trial.key, Cause.CANCELLED)
 
@@ -143,7 +171,6 @@ def _finished(outcome: Outcome, run: _Run, source: Source, crew: Crew) -> None:
     if run.is_pruned:
         message = "" if outcome.message == Cause.CANCELLED.value else outcome.message
         outcome = dataclasses.replace(outcome, state=State.PRUNED, cause=None, message=message, traceback="")
-    outcome = source.settle(run.trial, outcome)
-    crew.ledger.finish(run.trial, outcome)
+    outcome = crew.ledger.finish(run.trial, source.settle(run.trial, outcome))
     crew.listener.finished(run.trial, outcome)
     source.finished(run.trial, outcome)

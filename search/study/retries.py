@@ -1,8 +1,8 @@
 """What a failure means for the study: the trial is tried again, is over, or the study cannot go on.
 
-A fault of the machine (a worker killed, crashed or hung) is tried again on a fresh worker, from the trial's last
-checkpoint, within a bound; a fault of the configuration is not, since it would fail again. A full disk or damaged data
-would fail every trial: the study stops, and the trial is taken up again when the study is.
+A fault of the machine (a worker killed, crashed or hung, a node lost) is tried again on a fresh worker, within a bound,
+from the trial's last checkpoint; a fault of the configuration is not, since it would fail again. A full disk or damaged
+data would fail every trial: the study stops, and the trial is taken up again when the study is.
 
 Called by ``search.study.sources``.
 """
@@ -21,7 +21,7 @@ RETRIES = 2
 """How often a trial is tried again after faults of the machine, over all sessions."""
 FIRST = 3
 """If the first trials, so many of them, fail of one cause, the study ends: the configurations are not at fault."""
-TRANSIENT = frozenset({Cause.KILLED, Cause.CRASHED, Cause.HUNG})
+TRANSIENT = frozenset({Cause.KILLED, Cause.CRASHED, Cause.HUNG, Cause.NODE_LOST})
 FATAL: Mapping[Cause, str] = {
     Cause.DISK_FULL: "Free some space and run the same command again; what was recorded is kept.",
     Cause.DATA: "Run the same command again: the cache mends itself when a study starts. What was recorded is kept.",
@@ -61,6 +61,11 @@ class Retries:
             is_again = self._tries[_key(trial)] < RETRIES
             self._tries[_key(trial)] += 1
         return dataclasses.replace(outcome, state=State.INTERRUPTED) if is_again else outcome
+
+    def hear(self, trial: Trial, outcome: Outcome) -> None:
+        """Notes how a trial ended that another coordinator has run and judged."""
+        self._tries[_key(trial)] += is_retried(outcome)
+        self._ended[trial.number] = (_key(trial), _fault(outcome))
 
     def check(self, trial: Trial, outcome: Outcome) -> None:
         """Looks at an outcome that was settled and recorded.

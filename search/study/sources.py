@@ -1,15 +1,14 @@
-"""Where trials come from: the search itself, or a fixed list of replicates.
+"""Where the trials of a search come from; ``search.study.replicates`` is the other source.
 
-Both answer to ``search.study.loop.Source``. ``SearchSource`` is where an engine meets what the ledger holds.
+It answers to ``search.study.loop.Source``. Here an engine meets what the ledger holds, and what other coordinators add
+to it: their trials are told to the engine like one's own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from search import seeds
 from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
@@ -38,30 +37,52 @@ class SearchSource:
 
     Args:
         engine: Proposes; a fresh one, which this replays the recorded trials into.
-        ledger: For the recorded trials and the places of checkpoints.
+        ledger: For the recorded trials and the places of predictions.
         limits: When to stop, recorded trials included, and how much to keep.
         recipes: Whether to try the space's recipes.
+        checkpoints: The states of unfinished trials; None for those in the ledger's folder.
     """
 
-    def __init__(self, engine: Engine, ledger: Ledger, *, limits: Limits, recipes: bool) -> None:
+    phase = Phase.SEARCH
+
+    def __init__(
+        self,
+        engine: Engine,
+        ledger: Ledger,
+        *,
+        limits: Limits,
+        recipes: bool,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         header, record = ledger.header, ledger.read()
         self._folder = ledger.folder
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
-        self._checkpoints = Checkpoints(ledger.folder / "checkpoints", most=limits.weights)
+        self._checkpoints = checkpoints or Checkpoints(ledger.folder / "checkpoints", most=limits.weights)
         recorded = record.phase(Phase.SEARCH)
-        replay(engine, recorded)
+        ended = [known for known in recorded if known.outcome is not None]
+        replay(engine, ended)
         self._number = len(recorded)
-        self._retries = Retries(recorded)
-        self._waiting = {known.trial.number: one for known in recorded if (one := _waiting(known))}
+        self._retries = Retries(ended)
+        self._waiting = {known.trial.number: one for known in ended if (one := _waiting(known))}
         self._in_use: set[int] = set()  # seeds of trials that run, or will be taken up again
+        self._elsewhere: dict[int, int] = {}  # trials that other coordinators run, and the last epoch heard of
         self._trials_left = limits.trials - len(settled(record))
-        self._epochs_left = limits.epochs - sum(_cost(known.outcome) for known in recorded if known.outcome)
+        self._epochs_left = limits.epochs - sum(_cost(known.outcome) for known in ended if known.outcome)
         self._given = deque(_starts(header.space, record, recipes=recipes))
         self._in_use.update(start.seed for start in self._given if start.seed is not None)
+        for known in recorded:
+            if known.outcome is None:
+                self._begun_elsewhere(known)
         self._forget()
-        self._checkpoints.sweep(self._waiting.values(), self._in_use)
+        if not ledger.is_shared:  # else others may have begun since, and keep theirs in the same folder
+            self._checkpoints.sweep(self._waiting.values(), self._in_use)
         self._checkpoints.trim(self._waiting.values())
         self.exhausted = False
+
+    @property
+    def elsewhere(self) -> int:
+        """How many trials other coordinators run."""
+        return len(self._elsewhere)
 
     def next(self) -> Trial | None:
         """Returns the next trial, or None when the budget is spent, or nothing is left to try or can be tried yet."""
@@ -74,11 +95,49 @@ class SearchSource:
         except SpaceExhausted:
             self.exhausted = True
             return None
-        self._trials_left -= 1
-        self._epochs_left -= trial.last_epoch  # as long as it runs; then what it trained
-        self._number += 1
-        self._in_use.add(trial.seed)
+        self._count(trial)
         return trial
+
+    def withdraw(self, trial: Trial) -> None:
+        """Takes the next trial back; it will be given again under another number, and with the seed that goes with it.
+
+        Only the seed of one that goes on from an earlier trial is kept.
+        """
+        self._number -= 1
+        self._settle_account(trial, Outcome(state=State.INTERRUPTED))
+        own = seeds.derive(self._seed, Phase.SEARCH, trial.number)
+        self._again(trial, seed=None if trial.seed == own else trial.seed)
+        if trial.seed == own:
+            self._in_use.discard(own)
+
+    def hear(self, known: TrialRecord) -> bool:
+        """Notes what another coordinator has recorded of a trial: to the engine it is like any other."""
+        trial, outcome = known.trial, known.outcome
+        is_new = trial.number >= self._number
+        if not is_new and trial.number not in self._elsewhere:
+            return False  # this source knew it when it was made, or runs it
+        if is_new:
+            self._begun_elsewhere(known)
+        for report in known.reports if outcome is None else outcome.history:
+            if report.epoch > self._elsewhere[trial.number]:
+                self._engine.report(trial.number, report)
+                self._elsewhere[trial.number] = report.epoch
+        if outcome is None:
+            return is_new
+        del self._elsewhere[trial.number]
+        self._retries.hear(trial, outcome)
+        self._over(trial, outcome)
+        if outcome.state is State.INTERRUPTED:
+            self._again(trial, seed=trial.seed)
+        return True
+
+    def _begun_elsewhere(self, known: TrialRecord) -> None:
+        trial = known.trial
+        self._engine.ask(trial.number, given=trial.proposal)
+        self._elsewhere[trial.number] = 0
+        self._given = deque(start for start in self._given if not _is_of(start, trial))
+        self._number = max(self._number, trial.number)
+        self._count(trial)
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are."""
@@ -97,18 +156,35 @@ class SearchSource:
         Raises:
             FatalError: The study cannot go on; see ``search.study.retries``.
         """
-        self._engine.tell(trial.number, outcome)
-        self._epochs_left += trial.last_epoch - _cost(outcome)
-        if outcome.state is State.INTERRUPTED:
-            self._trials_left += 1
-        else:
+        self._over(trial, outcome)
+        if is_retried(outcome):
+            self._again(trial, seed=trial.seed)
+        self._retries.check(trial, outcome)
+
+    def _count(self, trial: Trial) -> None:
+        """Takes what a trial that begins may cost from what is left."""
+        self._trials_left -= 1
+        self._epochs_left -= trial.last_epoch  # as long as it runs; then what it trained
+        self._number = max(self._number, trial.number + 1)
+        self._in_use.add(trial.seed)
+
+    def _over(self, trial: Trial, outcome: Outcome) -> None:
+        """Tells the engine how a trial ended, and keeps or deletes its states."""
+        self._settle_account(trial, outcome)
+        if outcome.state is not State.INTERRUPTED:
             self._in_use.discard(trial.seed)
             self._keep(TrialRecord(trial=trial, outcome=outcome))
-        if is_retried(outcome):
-            self._given.appendleft(Start(proposal=trial.proposal, origin=trial.origin, seed=trial.seed))
         self._forget()
         self._checkpoints.trim(one for one in self._waiting.values() if one.seed not in self._in_use)
-        self._retries.check(trial, outcome)
+
+    def _settle_account(self, trial: Trial, outcome: Outcome) -> None:
+        self._engine.tell(trial.number, outcome)
+        self._epochs_left += trial.last_epoch - _cost(outcome)
+        self._trials_left += outcome.state is State.INTERRUPTED
+
+    def _again(self, trial: Trial, *, seed: int | None) -> None:
+        """Gives an interrupted trial before anything else."""
+        self._given.appendleft(Start(proposal=trial.proposal, origin=trial.origin, seed=seed))
 
     def _keep(self, ended: TrialRecord) -> None:
         """Keeps the state of a trial that another may go on from, and deletes every other one of it."""
@@ -140,7 +216,7 @@ class SearchSource:
             rungs=self._engine.rungs if start.origin == FOUND and self._checkpoints.keeps_any else (),
             origin=start.origin,
             resume_from=self._checkpoints.to_resume(seed),
-            save_to=str(self._checkpoints.latest(seed)),
+            save_to=self._checkpoints.latest(seed),
             predictions_to=str(predictions.path(self._folder, Phase.SEARCH, self._number)),
         )
 
@@ -202,9 +278,9 @@ def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
     if recipes:
         given = {name: Proposal(config=space.recipe(name)) for name in space.recipes}
         starts += [Start(proposal=proposal, origin=f"recipe: {name}") for name, proposal in given.items()]
-    done = {_key(known.trial.proposal) for known in settled(record)}
-    numbers = {known.trial.number for known in settled(record)}
-    interrupted = [known.trial for known in record.phase(Phase.SEARCH) if known.trial.number not in numbers]
+    recorded = record.phase(Phase.SEARCH)
+    interrupted = [known.trial for known in recorded if known.outcome and not known.is_settled]
+    done = {_key(known.trial.proposal) for known in recorded if known.outcome is None or known.is_settled}
     starts += [Start(proposal=trial.proposal, origin=trial.origin) for trial in interrupted]
     seeds_of = {_key(trial.proposal): trial.seed for trial in interrupted}
     unique: dict[tuple[str, int | None, int | None], Start] = {}
@@ -220,45 +296,8 @@ def _key(proposal: Proposal) -> tuple[str, int | None, int | None]:
     return (identity(proposal.config), proposal.until, proposal.parent)
 
 
-class ReplicateSource:
-    """A fixed list of trials, none of them ever pruned.
-
-    Args:
-        trials: In the order they are to be run, numbered one after the other.
-        recorded: What earlier sessions recorded of the same phase.
-        folder: The study's, where predictions are kept.
-    """
-
-    def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = (), *, folder: Path) -> None:
-        self._trials, self._retries, self._folder = deque(trials), Retries(recorded), folder
-        self._number = trials[-1].number + 1 if trials else 0
-
-    def next(self) -> Trial | None:
-        """Returns the next trial of the list."""
-        if not self._trials:
-            return None
-        trial = self._trials.popleft()
-        kept = predictions.path(self._folder, trial.phase, trial.number)
-        return dataclasses.replace(trial, predictions_to=str(kept))
-
-    def report(self, trial: Trial, report: EpochReport) -> bool:
-        """Never prunes."""
-        return False
-
-    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
-        """Returns the outcome as it counts; see ``search.study.retries``."""
-        return self._retries.settle(trial, outcome)
-
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
-        """Puts a trial that is to be tried again at the end of the list.
-
-        Raises:
-            FatalError: The study cannot go on; see ``search.study.retries``.
-        """
-        if is_retried(outcome):
-            self._trials.append(dataclasses.replace(trial, number=self._number))
-            self._number += 1
-        self._retries.check(trial, outcome)
+def _is_of(start: Start, trial: Trial) -> bool:
+    return start.proposal is not None and _key(start.proposal) == _key(trial.proposal)
 
 
 def reclaim(ledger: Ledger) -> int:
@@ -266,14 +305,14 @@ def reclaim(ledger: Ledger) -> int:
 
     The epochs that they reported are theirs, and count for every budget.
     """
-    record, cause = ledger.read(), Cause.COORDINATOR_DIED
-    orphans = [known for known in record.trials if known.outcome is None]
+    orphans, cause = ledger.orphans(), Cause.COORDINATOR_DIED
+    at_seconds = ledger.read().spent_seconds if orphans else 0.0
     for known in orphans:
         outcome = Outcome(
             state=State.INTERRUPTED,
             error_percent=known.reports[-1].error_percent if known.reports else None,
             history=known.reports,
-            at_seconds=record.spent_seconds,
+            at_seconds=at_seconds,
             cause=cause,
             message=cause.value,
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from search.execution.base import Executor
 from search.records.record import COPIED_FROM, StudyHeader, StudyRecord
-from search.session.executors import make_executor
+from search.session.executors import Ties, make_executor
 from search.session.planning import Plan
 from search.session.progress import Progress
 from search.session.run import Session, Shared, open_session
@@ -47,7 +47,8 @@ def run(tournament: Tournament, watch: Watch, *, executor: Executor | None = Non
         waiting = [bout for bout in tournament.bouts if bout.plan.header.name not in finished]
         if not waiting:
             return False
-        with closing(executor or make_executor(waiting[0].plan, folder / "logs", interrupt.patience)) as workers:
+        ties = Ties(log_dir=folder / "logs", patience=interrupt.patience)
+        with closing(executor or make_executor(waiting[0].plan, ties)) as workers:
             shared = Shared(executor=workers, interrupt=interrupt)
             _warm_up(shared, waiting[0].plan)
             for bout in waiting:

@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
+from search.training import places
 from search.training.attempt import Attempt
 from search.trial import EpochReport, Trial, kept_path
 
@@ -49,8 +50,8 @@ def place(trial: Trial, epoch: int, *, is_due: bool) -> Path | None:
     if trial.save_to is None or epoch == trial.epochs:
         return None
     if epoch in trial.rungs or epoch == trial.last_epoch:
-        return Path(kept_path(trial.save_to, epoch))
-    return Path(trial.save_to) if is_due else None
+        return places.at(kept_path(trial.save_to, epoch))
+    return places.at(trial.save_to) if is_due else None
 
 
 def leave(arrays: Iterable[Any], attempt: Attempt, path: Path) -> None:
@@ -69,7 +70,7 @@ def leave(arrays: Iterable[Any], attempt: Attempt, path: Path) -> None:
         try:
             with temporary.open("wb") as file:
                 np.savez(file, reached=json.dumps(reached), **named)
-            temporary.replace(path)
+            places.move(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -87,7 +88,7 @@ def read(path: Path, shapes: Sequence[tuple[int, ...]]) -> Saved:
         TrialError: The file is missing, damaged, or belongs to another configuration.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             reached = json.loads(str(archive["reached"]))
             arrays = tuple(archive[str(index)] for index in range(len(archive.files) - 1))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

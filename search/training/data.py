@@ -1,6 +1,7 @@
 """Data sets as the rest of the project sees them: prepared once by the coordinator, opened by every worker.
 
     prepare         coordinator, once        finds, checks and caches a data set; returns plain values
+    adopt           another machine          the same for a data set that was prepared elsewhere
     open_training   every worker             maps the training images, their labels and groups
     open_test       verification alone       maps the test images and their labels
     find_test       reports                  the same for pictures, of recorded data where they are at hand
@@ -11,8 +12,9 @@ Knows nothing of splits, batches or Keras.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +122,33 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
 
 def _folder_name(name: str, fingerprint: str) -> str:
     return f"{re.sub('[^A-Za-z0-9._-]+', '-', name)[:60]}-{fingerprint[:16]}"
+
+
+def read_arrays(info: DatasetInfo) -> Mapping[str, np.ndarray]:
+    """Returns all arrays of a prepared data set by name, as memory maps."""
+    folder = Path(info.folder)
+    return {Path(name).stem: cache.open_array(folder, Path(name).stem) for name in info.files}
+
+
+def adopt(
+    info: DatasetInfo, read: Callable[[], Mapping[str, np.ndarray]], cache_dir: Path | None = None
+) -> DatasetInfo:
+    """Returns a data set that was prepared on another machine as it lies in this machine's cache.
+
+    Args:
+        info: As it was prepared.
+        read: Returns its arrays by name; called only if they are not here, undamaged.
+        cache_dir: Where to keep it; None for ``default_cache_dir``.
+
+    Raises:
+        UserError: The cache cannot be written.
+        FatalError: What was read is not what was prepared.
+    """
+    folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / Path(info.folder).name
+    files = cache.ensure(folder, read)
+    if files != info.files:
+        raise FatalError(f"The data set {info.name} is another here than where it was prepared.", hint=MENDS)
+    return dataclasses.replace(info, folder=str(folder))
 
 
 def open_training(info: DatasetInfo) -> Images:

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.training import checkpoint
+from search.training import checkpoint, places
 from search.training.attempt import Attempt
 from search.training.epochs import Hooks, Pass, Stopped, fit_epoch, score, steps_per_execution
 from search.training.network import make_network, plain_network, set_augmentation, trainable_parameters
@@ -134,7 +134,7 @@ class Trainer:
         attempt.parameters = trainable_parameters(model)
         if trial.resume_from is not None:
             with contextlib.suppress(TrialError):
-                saved = checkpoint.restore(model, Path(trial.resume_from))
+                saved = checkpoint.restore(model, places.at(trial.resume_from))
                 attempt.resume(saved.history, saved.seconds)
         attempt.seconds["build"] += time.perf_counter() - started
         return model

@@ -10,7 +10,6 @@ import pytest
 from engine_contract import EPOCHS, FINITE_AND_LARGER, SMALL, EngineContract
 
 from search.engines.base import Capabilities, Engine
-from search.engines.keras_tuner_engine import ORACLES
 from search.engines.optuna_engine import PRUNERS, SAMPLERS
 from search.engines.registry import ENGINES, choose_engine, engine_names, make_engine
 from search.trial import EpochReport, Outcome, Proposal
@@ -23,6 +22,7 @@ def _suite(engine: str, sampler: str) -> type[EngineContract]:
 
     class Suite(EngineContract):
         name = f"{engine}:{sampler}"
+        count = 9 if name in SLOW_TO_PROPOSE else EngineContract.count
 
         @staticmethod
         def make(space: Space, seed: int) -> Engine:
@@ -38,6 +38,7 @@ def _suite(engine: str, sampler: str) -> type[EngineContract]:
     return pytest.mark.skipif(bool(missing), reason=reason)(type(title, (Suite,), {"__module__": __name__}))
 
 
+SLOW_TO_PROPOSE = {"keras-tuner:bayesian"}  # a second a proposal, after five random ones
 NEEDS_FIVE_GIGABYTES = {"optuna:gp"}  # torch, on the registry, brings CUDA along; tried by hand
 # A sampler that is registered is covered, without another line here. By name, since another process looks them up.
 for _name in sorted(set(engine_names()) - NEEDS_FIVE_GIGABYTES):
@@ -46,6 +47,9 @@ for _name in sorted(set(engine_names()) - NEEDS_FIVE_GIGABYTES):
 
 
 def test_the_names_are_those_that_the_engines_know() -> None:
+    # Not imported above: the other processes of Optuna's suites need no Keras.
+    from search.engines.keras_tuner_engine import ORACLES
+
     assert set(ENGINES["optuna"].samplers) == set(SAMPLERS)
     assert set(ENGINES["optuna"].pruners) == set(PRUNERS)
     assert set(ENGINES["keras-tuner"].samplers) == set(ORACLES)

@@ -11,7 +11,7 @@ from doubles import InstantExecutor
 from executor_contract import ExecutorContract
 
 from search.execution.base import Event, Executor, Finished, Key
-from search.execution.local import LocalExecutor
+from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.execution.vectorized import VectorizedExecutor
 from search.protocol import EvaluationProtocol, Split
@@ -27,7 +27,7 @@ def local(small_mnist: Path, cache_dir: Path, tmp_path_factory: pytest.TempPathF
     dataset = prepare(str(small_mnist), cache_dir)
     protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
     task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
-    with closing(LocalExecutor(task, workers=2, log_dir=tmp_path_factory.mktemp("logs"))) as executor:
+    with closing(local_executor(task, workers=2, log_dir=tmp_path_factory.mktemp("logs"))) as executor:
         yield executor
 
 

@@ -1,4 +1,4 @@
-"""The ledger's contract on a journal file and on SQLite, and what only a file can suffer."""
+"""The ledger's contract on a journal file, SQLite and PostgreSQL, and what only a file can suffer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ledger_contract import LedgerContract
 from makers import complete, header, trial
+from postgres import Server
 
 from search.errors import FatalError, UserError
 from search.records.ledger import SCHEMA, Ledger, read
@@ -24,6 +25,27 @@ class TestSqlite(LedgerContract):
     @staticmethod
     def place(tmp_path: Path) -> Place:
         return Place(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
+
+
+class TestPostgres(LedgerContract):
+    server: Server
+
+    @pytest.fixture(autouse=True)
+    def _running(self, postgres: Server) -> None:
+        TestPostgres.server = postgres
+
+    @staticmethod
+    def place(tmp_path: Path) -> Place:
+        return Place(studies_dir=tmp_path / "studies", storage=TestPostgres.server.database())
+
+
+@pytest.mark.parametrize("kind", [TestJournal, TestSqlite])
+def test_only_one_process_writes_a_file(tmp_path: Path, kind: type[LedgerContract]) -> None:
+    place = kind.place(tmp_path)
+    with Ledger.open(place, header()), pytest.raises(UserError, match="another process"):
+        Ledger.open(place, header())
+    with Ledger.open(place, header()):
+        pass
 
 
 def _journal(tmp_path: Path) -> tuple[Place, Path]:
@@ -104,6 +126,7 @@ def test_every_line_of_a_journal_is_json(tmp_path: Path) -> None:
     [
         ("nonsense", "cannot be read"),
         ("mysql+nodriver://host/db", "cannot be reached"),
+        ("postgresql+pg8000://somebody:secret@127.0.0.1:1/db", r"optional dependency.\n.*\.\[postgres\]"),
         ("postgresql+psycopg://somebody:secret@127.0.0.1:1/db", "cannot be reached"),
         ("sqlite:////nowhere/at/all.db", "cannot be reached"),
     ],

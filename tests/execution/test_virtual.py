@@ -11,7 +11,7 @@ from search.execution.virtual import Course, Step, VirtualExecutor
 from search.records.ledger import Ledger
 from search.records.storage import Place
 from search.study.loop import Crew, drive
-from search.study.sources import ReplicateSource
+from search.study.replicates import ReplicateSource
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
 

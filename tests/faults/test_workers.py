@@ -16,7 +16,9 @@ from executor_contract import drain, outcomes, trial
 
 from search.errors import FatalError
 from search.execution.base import Event, Finished, Reported
-from search.execution.local import Limits, LocalExecutor
+from search.execution.limits import Limits
+from search.execution.local import local_executor
+from search.execution.pool import PoolExecutor
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
 from search.training.runtime import Device, Runtime
@@ -51,9 +53,9 @@ def task(small_mnist: Path, cache_dir: Path) -> Task:
 @contextmanager
 def executor(
     task: Task, folder: Path, patience: Callable[[], float] | None = None, **limits: float
-) -> Iterator[LocalExecutor]:
+) -> Iterator[PoolExecutor]:
     """One worker with these limits; afterwards no process of it is left."""
-    running = LocalExecutor(task, workers=1, log_dir=folder, limits=Limits(**limits), patience=patience)
+    running = local_executor(task, workers=1, log_dir=folder, limits=Limits(**limits), patience=patience)
     before = {child.pid for child in psutil.Process().children()}
     try:
         yield running
@@ -63,7 +65,7 @@ def executor(
     assert gone == []
 
 
-def wait_for_report(running: LocalExecutor) -> None:
+def wait_for_report(running: PoolExecutor) -> None:
     """Returns once the trial has finished an epoch."""
     while not any(isinstance(event, Reported) for event in running.collect(1.0)):
         pass
@@ -75,7 +77,7 @@ def ending(events: list[Event]) -> Finished:
     return events[-1]
 
 
-def pids(running: LocalExecutor) -> set[int]:
+def pids(running: PoolExecutor) -> set[int]:
     """The worker processes."""
     return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
 
@@ -263,9 +265,9 @@ def test_workers_leave_when_their_coordinator_is_killed(task: Task, tmp_path: Pa
     code = (
         "import pickle, sys, time\n"
         "from pathlib import Path\n"
-        "from search.execution.local import LocalExecutor\n"
+        "from search.execution.local import local_executor\n"
         "task, trial, folder = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
-        "running = LocalExecutor(task, workers=1, log_dir=Path(folder))\n"
+        "running = local_executor(task, workers=1, log_dir=Path(folder))\n"
         "running.submit(trial)\n"
         "while not running.collect(1.0): pass\n"
         "print('trains', flush=True)\n"

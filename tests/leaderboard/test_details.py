@@ -92,3 +92,15 @@ def test_a_verified_part_keeps_its_row_when_its_child_was_cut_off() -> None:
     (section,) = board.sections
     assert [row.trial for row in section.ranked] == [1, 0]
     assert [step.trial for step in section.ranked[0].steps] == [1, 3]
+
+
+def test_trials_on_a_cluster_name_their_node() -> None:
+    far = replace(outcome(1.4), environment={"node": "node 2"})
+    board = compute([study(searched(0, far, origin=BASELINE, config=SPACE.baseline), of=header("far"))])
+    (section,) = board.sections
+    assert are_telling(section)
+    assert details(section).headers[-2:] == ("Node", "Engine's notes")
+    assert details(section).lines[0][-2] == "node 2"
+    assert "Node" not in details(BOARD.sections[0]).headers
+    for form in ("details", "markdown", "csv", "json"):
+        assert "node 2" in FORMATS[form](board)

@@ -112,7 +112,7 @@ def test_a_folder_of_several_is_not_one_study(place: Place, tmp_path: Path) -> N
 
 
 def test_another_file_is_refused(place: Place, tmp_path: Path) -> None:
-    (tmp_path / "board.json").write_text('{"schema": "leaderboard/3"}', encoding="utf-8")
+    (tmp_path / "board.json").write_text('{"schema": "leaderboard/4"}', encoding="utf-8")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(UserError, match="no study's file"):
         find([str(tmp_path / "board.json")], place)

@@ -53,7 +53,10 @@ def test_a_session_that_cannot_open_its_ledger_leaves_no_sign(tmp_path: Path) ->
 
 
 def test_a_killed_coordinators_sign_says_that_nobody_runs_the_study(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from search import coordinator; coordinator.sign(pathlib.Path(sys.argv[1])); input()"
+    code = (
+        "import sys, pathlib; from search.records import coordinator; "
+        "coordinator.sign(pathlib.Path(sys.argv[1])); input()"
+    )
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdin=pipe) as process:
         while coordinator.look(tmp_path) is None:

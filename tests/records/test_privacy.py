@@ -44,6 +44,15 @@ def test_hosts_processes_folders_and_tracebacks_are_left_out() -> None:
     assert "data.npz cannot be read (see log.txt)." in shown.trials[1].outcome.message
 
 
+def test_nodes_are_numbered_as_they_first_come() -> None:
+    nodes = ["10.0.0.7", "10.0.0.5", "10.0.0.7"]
+    ran = [dataclasses.replace(complete(), environment={"node": node}) for node in nodes]
+    trials = tuple(TrialRecord(trial=trial(number), outcome=outcome) for number, outcome in enumerate(ran))
+    shown = privacy.published(StudyRecord(header=header(), trials=trials))
+    assert [known.outcome.environment["node"] for known in shown.trials] == ["node 1", "node 2", "node 1"]
+    assert privacy.published(shown) == shown
+
+
 def test_what_is_not_private_stays_and_publishing_again_changes_nothing() -> None:
     record = StudyRecord(
         header=header(command="python -m search run --space cnn --fix filters_1=8"),
@@ -90,3 +99,18 @@ def test_no_folder_of_a_path_is_left_in_a_text(folders: list[str], name: str) ->
     assert "private" not in shown
     assert f"file{name}" in shown
     assert "private" not in privacy.command(f"search run --dataset {path} --out={path}")
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("postgresql+psycopg://me:se@cret/1@db.example:5432/x", "postgresql+psycopg://me@db.example:5432/x"),
+        ("--storage=mysql+pymysql://me:secret@db/x", "--storage=mysql+pymysql://me@db/x"),
+        ("postgresql+psycopg://db/x?user=me&password=secret&a=1", "postgresql+psycopg://db/x?user=me&password=...&a=1"),
+        ("postgresql+psycopg://me@db.example:5432/x", "postgresql+psycopg://me@db.example:5432/x"),
+        ("sqlite:////home/me/x.db", "sqlite:////home/me/x.db"),
+        ("learning_rate=0.1:1", "learning_rate=0.1:1"),
+    ],
+)
+def test_a_password_is_left_out_of_a_command(word: str, shown: str) -> None:
+    assert privacy.without_password(word) == shown

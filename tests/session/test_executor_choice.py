@@ -10,7 +10,7 @@ import pytest
 from search.errors import UserError
 from search.execution.packing import Basis
 from search.execution.vectorized import VectorizedExecutor
-from search.session.executors import EXECUTORS, make_executor
+from search.session.executors import EXECUTORS, Ties, make_executor
 from search.session.planning import POPULATION, Plan, Site, make_plan
 from search.session.settings import from_mapping
 from search.training.runtime import Backend, Device
@@ -30,7 +30,7 @@ def test_a_population_runs_on_jax_in_one_process_and_as_large_as_asked(small_mni
     assert made.task.runtime.backend is Backend.JAX
     assert (made.workers, made.packing.basis) == (POPULATION[Device.CPU], Basis.UNMEASURED)
     assert (given.workers, given.packing.basis, given.abreast) == (5, Basis.GIVEN, 1)
-    with closing(make_executor(given, tmp_path)) as executor:
+    with closing(make_executor(given, Ties(log_dir=tmp_path))) as executor:
         assert isinstance(executor, VectorizedExecutor)
         assert executor.slots == 5
 

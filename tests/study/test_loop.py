@@ -23,7 +23,8 @@ from search.records.record import StudyRecord
 from search.records.storage import Place
 from search.session.progress import Progress
 from search.study.loop import Crew, drive
-from search.study.sources import Limits, ReplicateSource, SearchSource, reclaim, settled
+from search.study.replicates import ReplicateSource
+from search.study.sources import Limits, SearchSource, reclaim, settled
 from search.study.verification import estimate_seconds, finalists, repetitions, replicas
 from search.trial import BASELINE, FOUND, Cause, EpochReport, Outcome, Phase, State, Trial
 

@@ -17,7 +17,8 @@ from search.records.record import StudyRecord
 from search.records.storage import Place
 from search.session.progress import Progress
 from search.study.loop import Crew, drive
-from search.study.sources import Limits, ReplicateSource, SearchSource, reclaim, settled
+from search.study.replicates import ReplicateSource
+from search.study.sources import Limits, SearchSource, reclaim, settled
 from search.study.verification import replicas
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
 from spaces import Int, Space

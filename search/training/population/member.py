@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.training import checkpoint
+from search.training import checkpoint, places
 from search.training.attempt import Attempt
 from search.training.epochs import Hooks
 from search.training.network import make_network, trainable_parameters
@@ -92,7 +91,7 @@ class Member:
             return
         with contextlib.suppress(TrialError):
             shapes = [np.shape(array) for array in program.to_arrays(self.state, has_rate=self.has_rate)]
-            saved = checkpoint.read(Path(self.trial.resume_from), shapes)
+            saved = checkpoint.read(places.at(self.trial.resume_from), shapes)
             self.state = program.from_arrays(saved.arrays, has_rate=self.has_rate)
             self.attempt.resume(saved.history, saved.seconds)
             for report in saved.history:

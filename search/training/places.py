@@ -1,0 +1,59 @@
+"""Places of files that trials leave: paths of this machine, or URLs that fsspec can read and write.
+
+Called where states are written, and where they are found and deleted. universal-pathlib is imported for URLs alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from search.errors import UserError, missing_extra
+
+
+def at(place: str) -> Path:
+    """Returns a place as a path; of a URL, what can be used like one."""
+    if "://" not in place:
+        return Path(place)
+    from upath import UPath
+
+    return cast(Path, UPath(place))
+
+
+def move(draft: Path, path: Path) -> None:
+    """Gives a file that was written whole the name that it is found by, in place of what had it before."""
+    files: Any = getattr(path, "fs", None)  # universal-pathlib's own replace is not implemented
+    if files is None:
+        draft.replace(path)
+    else:
+        files.mv(str(draft), str(path))
+
+
+def check(place: str, option: str) -> None:
+    """Looks at a place before anything is written.
+
+    Args:
+        place: A path or a URL.
+        option: By which it was given.
+
+    Raises:
+        UserError: It is a URL that cannot be used.
+    """
+    if "://" not in place:
+        return
+    url = urlsplit(place)
+    if url.password is not None:
+        raise UserError(
+            f"A URL in {option} must not hold a password, which would be recorded with every trial.",
+            hint=f"Give it by the environment or the configuration of {url.scheme}'s own client.",
+        )
+    if importlib.util.find_spec("upath") is None:
+        raise missing_extra(f"A URL in {option}", "ray")
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(url.scheme)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"{error}. Received: {option} {url.scheme}://...") from error

@@ -1,0 +1,62 @@
+"""A coordinator in a process of its own, for tests of several on one database: all is real but the training.
+
+    python tests/coordinators.py URL FOLDER TRIALS SECONDS SEED    works on the study until it is done
+
+SECONDS is what an epoch takes; SEED counts for whoever begins the study. Prints the numbers of the trials that it ran.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+
+from doubles import InstantExecutor
+from makers import TINY, header
+
+from search.engines.optuna_engine import OptunaEngine
+from search.execution.base import Event
+from search.records.ledger import Ledger
+from search.records.storage import Place
+from search.session.progress import Progress
+from search.study.loop import Crew, drive
+from search.study.replicates import ReplicateSource
+from search.study.sources import Limits, SearchSource, reclaim
+from search.study.verification import replicas
+from search.trial import Phase
+
+
+class PacedExecutor(InstantExecutor):
+    """As its base, but an event takes its time."""
+
+    seconds = 0.0
+
+    def collect(self, timeout: float) -> list[Event]:
+        time.sleep(self.seconds)
+        return super().collect(timeout)
+
+
+def work(place: Place, *, trials: int, seconds: float, seed: int) -> list[int]:
+    """Searches and verifies, as a session does; returns the numbers of the search trials that it ran."""
+    executor = PacedExecutor(slots=2)
+    executor.seconds = seconds
+    with Ledger.open(place, header(pruner="asha", seed=seed), any_seed=True) as ledger:
+        crew = Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None)
+        reclaim(ledger)
+        engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=ledger.header.seed, epochs=4)
+        drive(SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=True), crew)
+        ran = [trial.number for trial in executor.ran]
+        record = ledger.read()
+        waiting = replicas(record, count=2, replicates=3)
+        drive(ReplicateSource(waiting, record.phase(Phase.VERIFICATION), folder=ledger.folder), crew)
+    return ran
+
+
+if __name__ == "__main__":
+    url, folder, *numbers = sys.argv[1:]
+    trials, seconds, seed = numbers
+    place = Place(studies_dir=Path(folder), storage=url)
+    print(*work(place, trials=int(trials), seconds=float(seconds), seed=int(seed)))

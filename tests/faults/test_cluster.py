@@ -1,0 +1,286 @@
+"""The executor on a Ray cluster of several nodes, simulated on this machine: the contract, and real faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from executor_contract import ExecutorContract, drain, outcomes, trial
+
+from search.engines.optuna_engine import OptunaEngine
+from search.errors import FatalError
+from search.execution.base import Executor, Finished, Reported
+from search.execution.local import local_executor
+from search.execution.ordered import OrderedExecutor
+from search.protocol import EvaluationProtocol, Split
+from search.records.ledger import Ledger, read
+from search.records.record import StudyHeader, StudyRecord
+from search.records.storage import Place
+from search.session.progress import Progress
+from search.study.loop import Crew, drive
+from search.study.sources import Limits, SearchSource
+from search.training.data import prepare
+from search.training.runtime import Device, Runtime
+from search.training.task import Task
+from search.trial import Cause, Phase, State
+from spaces import registry
+from spaces.narrowing import narrow
+
+pytest.importorskip("ray", reason="the extra ray is not installed")
+pytestmark = pytest.mark.slow
+LONG = 10_000
+OLD = "0.0.9"
+"""A version of this package that never was."""
+
+
+class Machines:
+    """A cluster on loopback addresses, one for each node."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        head = {"node_ip_address": "127.0.0.2", "num_cpus": 1, "include_dashboard": False}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.address = self.cluster.address
+        self.nodes: dict[str, Any] = {}
+
+    def add(self, address: str, **more: Any) -> None:
+        """Adds a node of one core."""
+        self.nodes[address] = self.cluster.add_node(num_cpus=1, node_ip_address=address, **more)
+
+    def remove(self, address: str) -> None:
+        """Ends a node as a power cut would."""
+        self.cluster.remove_node(self.nodes.pop(address), allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Two nodes of one core, and a third on which another version of this package is installed."""
+    other = tmp_path_factory.mktemp("other")
+    (other / f"keras_image_search-{OLD}.dist-info").mkdir()
+    (other / f"keras_image_search-{OLD}.dist-info" / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: keras-image-search\nVersion: {OLD}\n"
+    )
+    path = os.pathsep.join([str(other), *filter(None, [os.environ.get("PYTHONPATH")])])
+    machines = Machines()
+    machines.add("127.0.0.3")
+    machines.add("127.0.0.4", env_vars={"PYTHONPATH": path})
+    yield machines
+    machines.cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def task(small_mnist: Path, cache_dir: Path) -> Task:
+    dataset = prepare(str(small_mnist), cache_dir)
+    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=1)
+    return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
+
+
+class Told(list[str]):
+    """What the executor told."""
+
+
+@pytest.fixture(scope="class")
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(scope="class")
+def ray(machines: Machines, task: Task, told: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
+    """Workers on all nodes that will have them, warm; each node's data lie in a cache of its own."""
+    from search.execution.cluster.executor import Wish, ray_executor
+
+    nodes = tmp_path_factory.mktemp("nodes")
+    wish = Wish(address=machines.address, cache_dir=str(nodes))
+    with closing(ray_executor(task, wish, tell=told.append)) as executor:
+        for number in range(executor.slots):
+            executor.submit(trial(number, epochs=1))
+        assert outcomes(drain(executor)) == dict.fromkeys(range(3), State.COMPLETE)
+        yield executor
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 90.0) -> None:
+    """Returns once it is so."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def reporting(executor: Executor, count: int) -> None:
+    """Returns once so many trials have finished an epoch."""
+    heard: set[int] = set()
+    while len(heard) < count:
+        events = executor.collect(1.0)
+        assert not finished(events), events
+        heard |= {event.key[1] for event in events if isinstance(event, Reported)}
+
+
+class TestRay(ExecutorContract):
+    @pytest.fixture
+    def executor(self, ray: Executor) -> Executor:
+        return ray
+
+    def test_a_node_of_other_versions_is_left_out_and_named(self, executor: Executor, told: Told) -> None:
+        assert executor.slots == 2
+        (line,) = told
+        assert line.startswith("Node 127.0.0.4 is left out")
+        assert OLD in line
+
+    def test_files_come_back_from_a_node(self, executor: Executor, tmp_path: Path) -> None:
+        kept = tmp_path / "study" / "predictions" / "search-0.npz"
+        executor.submit(dataclasses.replace(trial(0, epochs=1), predictions_to=str(kept)))
+        drain(executor)
+        assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+
+    def test_the_same_study_as_by_local_workers(self, executor: Executor, task: Task, tmp_path: Path) -> None:
+        with closing(local_executor(task, workers=2, log_dir=tmp_path)) as local:
+            ours, theirs = (study(OrderedExecutor(one), tmp_path / str(id(one)), task) for one in (executor, local))
+        assert len(ours) == 5
+        assert ours == theirs
+
+    def test_a_killed_worker_costs_one_trial(self, executor: Executor) -> None:
+        executor.submit(trial(0, epochs=1))
+        (pid,) = [event.outcome.environment["pid"] for event in drain(executor) if isinstance(event, Finished)]
+        for number in range(2):
+            executor.submit(trial(number, epochs=LONG))
+        reporting(executor, 2)
+        os.kill(pid, signal.SIGKILL)
+        (dead,) = next(ended for _ in range(99) if (ended := finished(executor.collect(1.0))))
+        assert (dead.outcome.state, dead.outcome.cause) == (State.FAILED, Cause.KILLED)
+        executor.cancel((Phase.SEARCH, 1 - dead.key[1]), Cause.TIMEOUT)
+        assert set(outcomes(drain(executor)).values()) == {State.INTERRUPTED}
+        executor.submit(trial(2, epochs=1))
+        assert outcomes(drain(executor)) == {2: State.COMPLETE}
+
+    def test_a_trial_whose_node_is_lost_goes_on_elsewhere(
+        self, executor: Executor, machines: Machines, tmp_path: Path
+    ) -> None:
+        shared = f"file://{tmp_path}/states"
+        for number in range(2):
+            one = trial(number, epochs=LONG)
+            executor.submit(dataclasses.replace(one, rungs=(1,), save_to=f"{shared}/{number}.npz"))
+        reporting(executor, 2)
+        machines.remove("127.0.0.3")
+        (lost,) = next(ended for _ in range(99) if (ended := finished(executor.collect(1.0))))
+        assert (lost.outcome.state, lost.outcome.cause) == (State.FAILED, Cause.NODE_LOST)
+        assert lost.outcome.environment == {"node": "127.0.0.3"}
+        wait_for(lambda: executor.slots == 1)
+        executor.cancel((Phase.SEARCH, 1 - lost.key[1]), Cause.TIMEOUT)
+        drain(executor)
+        again = dataclasses.replace(trial(lost.key[1], epochs=LONG), until=2)
+        executor.submit(dataclasses.replace(again, resume_from=f"{shared}/{lost.key[1]}-1.npz"))
+        (ended,) = finished(drain(executor))
+        assert [report.restored for report in ended.outcome.history] == [True, False]
+        assert ended.outcome.environment["node"] == "127.0.0.2"
+
+
+def finished(events: list[Any]) -> list[Finished]:
+    """The ends among events."""
+    return [event for event in events if isinstance(event, Finished)]
+
+
+def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float]]:
+    """The configurations that a study proposes, and their errors."""
+    space = narrow(registry.load("cnn"), fix={"conv_stages": 1, "filters_1": 8, "dense_1": 32}, ranges={})
+    header = StudyHeader(
+        name="same", space=space, space_source="cnn", protocol=task.protocol, engine="optuna", sampler="tpe",
+        pruner="none", seed=3, created="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    with Ledger.open(Place(studies_dir=folder), header) as ledger:
+        engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=3, epochs=1)
+        source = SearchSource(engine, ledger, limits=Limits(trials=5), recipes=False)
+        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
+        trials = ledger.read().trials
+    return [(json.dumps(dict(one.trial.config)), one.outcome.error_percent) for one in trials if one.outcome]
+
+
+def test_a_cluster_without_room_is_said_and_not_waited_for(
+    machines: Machines, task: Task, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from search.execution.cluster import staff
+    from search.execution.cluster.executor import Wish, ray_executor
+
+    monkeypatch.setattr(staff, "ROOM_SECONDS", 1.0)
+    told = Told()
+    wish = Wish(address=machines.address, on_gpu=True, cache_dir=str(cache_dir))
+    with closing(ray_executor(task, wish, tell=told.append)) as executor:
+        assert "no room" in told[0]
+        executor.submit(trial(0))
+        with pytest.raises(
+            FatalError, match=r"Expected: CPU 1, GPU 1 on one node. Received: .*127.0.0.2: CPU 1, GPU 0"
+        ):
+            drain(executor)
+
+
+def recorded(folder: Path) -> StudyRecord:
+    """The study's record; an empty one before it is there."""
+    return read(Place(studies_dir=folder / "studies"), "far")
+
+
+def ended(folder: Path) -> int:
+    """How many trials came to their own end."""
+    if not (folder / "studies/far/ledger.journal").exists():
+        return 0
+    return sum(known.is_settled for known in recorded(folder).trials)
+
+
+def actors() -> list[psutil.Process]:
+    """The workers of the cluster."""
+    return [one for one in psutil.process_iter(["cmdline"]) if "ray::Actor" in " ".join(one.info["cmdline"] or ())]
+
+
+def test_a_search_outlives_its_coordinator_and_a_node_and_tells_of_a_lost_cluster(
+    machines: Machines, small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    machines.add("127.0.0.5")
+    command = [
+        *(sys.executable, "-m", "search", "run", "--executor", "ray", "--address", machines.address),
+        *("--checkpoint-dir", str(tmp_path / "states"), "--dataset", str(small_mnist), "--cache-dir", str(cache_dir)),
+        *("--study", "far", "--seed", "0", "--epochs", "20", "--pruner", "none", "--no-recipes", "--finalists", "0"),
+        *("--fix", "filters_1=8", "--fix", "dense_1=32", "--fix", "conv_stages=1"),
+    ]
+
+    def start(trials: int) -> subprocess.Popen[str]:
+        words = [*command, "--trials", str(trials)]
+        return subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    session = start(6)
+    wait_for(lambda: ended(tmp_path) >= 1)
+    session.kill()
+    session.communicate()
+    wait_for(lambda: not actors(), 20)
+
+    session, before = start(6), ended(tmp_path)
+    wait_for(lambda: ended(tmp_path) > before)
+    machines.remove("127.0.0.5")
+    machines.add("127.0.0.6")
+    _, said = session.communicate(timeout=120)
+    assert session.returncode == 0, said
+    trials = recorded(tmp_path).trials
+    assert sum(known.is_settled for known in trials) == 6
+    causes = [known.outcome.cause for known in trials if known.outcome and not known.is_settled]
+    assert Cause.COORDINATOR_DIED in causes
+    assert Cause.NODE_LOST in causes
+    assert {known.outcome.environment.get("node") for known in trials if known.outcome} >= {"127.0.0.2", "127.0.0.6"}
+
+    session = start(100)
+    wait_for(lambda: ended(tmp_path) > 6)
+    machines.cluster.remove_node(machines.cluster.head_node, allow_graceful=False)
+    _, said = session.communicate(timeout=60)
+    assert session.returncode == 1, said
+    assert "The connection to the Ray cluster was lost." in said
+    assert "Run the same command again" in said
+    assert ended(tmp_path) > 6
