@@ -34,7 +34,7 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
         "pruner": kind.pruners if kind else (),
         "protocol": ("holdout", "tutorial"),
         "split": ("group", "block", "stratified"),
-        "executor": ("local", "vectorized"),
+        "executor": ("local", "ray", "vectorized"),
         "backend": ("tensorflow", "jax", "torch"),
         "devices": ("auto", "cpu", "gpu"),
     }
