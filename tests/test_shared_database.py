@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from makers import complete, header, trial
@@ -23,11 +24,11 @@ from postgres import PASSWORD, Server
 
 from search.cli.status_view import text
 from search.errors import FatalError, UserError
-from search.records import presence
+from search.records import presence, shared
 from search.records.inspection import inspect
 from search.records.journal import COMMIT_SECONDS
 from search.records.ledger import Ledger, read
-from search.records.record import StudyRecord
+from search.records.record import StudyRecord, TrialRecord
 from search.records.storage import Place
 from search.study.sources import reclaim
 from search.study.verification import finalists
@@ -150,6 +151,26 @@ def test_a_server_that_restarts_costs_a_turn_and_nothing_else(place: Callable[[s
         assert [known.trial.seed for known in ledger.read().trials] == [0, 7]
 
 
+def test_no_news_is_lost_when_the_server_goes_away_while_they_are_read(
+    place: Callable[[str], Place], postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_trial, restarts = shared.trial_record, []
+
+    def read_and_restart(*fields: Any) -> TrialRecord:
+        if not restarts:
+            restarts.append(postgres.stop())
+            postgres.start()
+        return read_trial(*fields)
+
+    with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
+        one.begin(trial(0))
+        two.news(Phase.SEARCH)
+        one.finish(trial(0), complete())
+        monkeypatch.setattr(shared, "trial_record", read_and_restart)
+        assert [known.outcome for known in two.news(Phase.SEARCH)] == [complete()]
+        assert len(restarts) == 1
+
+
 def test_a_server_that_stays_away_ends_the_study_in_words(
     place: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -182,6 +203,14 @@ def test_the_password_is_nowhere(place: Callable[[str], Place]) -> None:
     with pytest.raises(UserError, match="cannot be reached") as refusal:
         Ledger.open(Place(studies_dir=Path("/nowhere"), storage=wrong), header())
     assert PASSWORD not in f"{refusal.value} {place('one')!r}"
+
+
+@pytest.mark.parametrize("part", ["se@cret@localhost", "pa@se:cret@localhost"])
+def test_a_password_with_a_sign_that_must_be_escaped_is_not_shown(tmp_path: Path, part: str) -> None:
+    with pytest.raises(UserError, match="cannot be read") as refusal:
+        read(Place(studies_dir=tmp_path, storage=f"postgresql+psycopg://me:{part}/searches"), "study")
+    assert "%40" in refusal.value.hint
+    assert "cret" not in f"{refusal.value} {refusal.value.hint}"
 
 
 def wait_until(place: Place, ended: int) -> None:

@@ -107,7 +107,8 @@ class PoolExecutor(Executor):
         serving = {slot.member.worker: slot for slot in self._slots.values()}
         events: list[Event] = []
         for worker, message in self._staff.wait(list(serving), timeout):
-            events += self._hear(serving[worker], message)
+            if serving[worker].member.worker is worker:  # else what it said before has ended its service
+                events += self._hear(serving[worker], message)
         return events + self._judge()
 
     def cancel(self, key: Key, cause: Cause) -> None:
@@ -149,6 +150,7 @@ class PoolExecutor(Executor):
                 slot.member.ready, slot.member.fresh_mib = True, slot.member.worker.memory_mib()
                 slot.starts = 1
                 self._begin_service(slot)
+                self._help(slot)
             case Began():
                 slot.began = slot.sign_of_life
             case Alive():
@@ -179,13 +181,15 @@ class PoolExecutor(Executor):
         return Finished(finished.key, _on(node, finished.outcome))
 
     def _help(self, free: Slot) -> None:
-        """Has a free worker that is ready take the trial of one that is not, which may wait for room for long."""
-        waiting = [slot for slot in self._slots.values() if slot.trial is not None and not slot.member.ready]
-        if free.member.ready and waiting:
-            slot = waiting[0]
-            slot.member, free.member = free.member, slot.member
-            slot.starts, free.starts = free.starts, slot.starts
-            self._begin_service(slot)
+        """Has a free worker that is ready take the trial of one that is not, which may wait for room for long.
+
+        The workers stay where they are: on GPUs, the slot says which one a worker uses.
+        """
+        waiting = (slot for slot in self._slots.values() if slot.trial is not None and not slot.member.ready)
+        if free.trial is None and free.member.ready and (slot := next(waiting, None)) is not None:
+            free.trial, free.cancelled, slot.trial, slot.cancelled = slot.trial, slot.cancelled, None, None
+            free.began, free.sign_of_life = None, time.monotonic()
+            self._begin_service(free)
 
     def _bury(self, slot: Slot, verdict: Verdict | None = None) -> list[Event]:
         """Takes a worker that died out of its slot, and says what became of its trial.

@@ -30,6 +30,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, get_storage
 
 from search.errors import FatalError, UserError, unknown_name
 from search.records import coordinator, journal
+from search.records.patience import patiently
 from search.records.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
 from search.records.shared import SharedWriter, put_once
 from search.records.storage import Place, lock, make_folder, open_server, open_storage, read_storage
@@ -83,7 +84,9 @@ class Ledger:
             FatalError: Its journal is damaged in the middle.
             OSError: Its journal cannot be written, for want of room, say.
         """
-        return cls._beside_others(place, header, any_seed) if place.is_shared else cls._alone(place, header)
+        if place.is_shared:
+            return patiently(lambda: cls._beside_others(place, header, any_seed))
+        return cls._alone(place, header)
 
     @classmethod
     def _alone(cls, place: Place, header: StudyHeader) -> Ledger:

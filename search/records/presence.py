@@ -83,7 +83,8 @@ class Presence:
         Where this one was cut off as well, others are given the time to be heard of again.
         """
         with self._storage.engine.connect() as connection:
-            found = signs(connection, self._study, since=self._since)
+            is_cut_off = _now(connection) - self._beat_at > GONE_SECONDS  # and has not beaten again yet
+            found = signs(connection, self._study, since=float("inf") if is_cut_off else self._since)
         return {name: name == self.name or sign.is_alive for name, sign in found.items()}
 
     def bury(self, name: str) -> None:
@@ -102,7 +103,9 @@ class Presence:
     def _beat(self) -> None:
         with self._storage.engine.connect() as connection:
             now = _now(connection)
-        if self._beat_at and now - self._beat_at > GONE_SECONDS:
+        if not self._beat_at:  # others may be back after an outage as well, and not have beaten yet
+            self._since = now - LEASE_SECONDS + GONE_SECONDS
+        elif now - self._beat_at > GONE_SECONDS:
             self._since = now
         self._storage.set_study_user_attr(self._study, self.name, {"process": self._process, "beat": now})
         self._beat_at = now

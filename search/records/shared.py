@@ -43,6 +43,7 @@ IDLE: Mapping[str, str] = {
 }
 """How each kind of server is told to end a turn whose coordinator has vanished with its machine."""
 T = TypeVar("T")
+News = tuple[list[TrialRecord], int, set[int]]
 _Trial, _Attribute = models.TrialModel, models.TrialUserAttributeModel
 
 
@@ -57,7 +58,6 @@ class SharedWriter(Writer):
 
     def __init__(self, header: StudyHeader, storage: RDBStorage, studies: Mapping[Phase, int]) -> None:
         self._header, self._storage, self._studies = header, storage, studies
-        self._presence = Presence(storage, studies[Phase.SEARCH])
         self._turn: Session | None = None
         self._own: dict[Key, int] = {}  # unfinished trials of this coordinator
         self._mine: set[int] = set()  # all of them
@@ -67,6 +67,7 @@ class SharedWriter(Writer):
         with Session(storage.engine) as session:
             self._next = {phase: _count(session, study) for phase, study in studies.items()}
             self._elsewhere = {phase: _unfinished(session, study) for phase, study in studies.items()}
+        self._presence = Presence(storage, studies[Phase.SEARCH])  # last: nobody ends the sign of a writer half made
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -105,10 +106,12 @@ class SharedWriter(Writer):
     def has_begun(self, trial: Trial) -> bool:
         """Says whether what the turn recorded stands: it may, though the server did not live to say so."""
         storage_id = self._own.get(trial.key)
+        name = json.dumps(self._presence.name)  # a server that crashed may have given the number to another's trial
+        query = select(_Attribute).where(_Attribute.key == COORDINATOR, _Attribute.value_json == name)
 
         def ask() -> bool:
             with Session(self._storage.engine) as session:
-                return session.get(_Trial, storage_id) is not None
+                return session.scalar(query.where(_Attribute.trial_id == storage_id)) is not None
 
         if storage_id is not None and patiently(ask):
             return True
@@ -130,7 +133,7 @@ class SharedWriter(Writer):
         pending = [one for one in self._pending if one[0] == storage_id]
 
         def end() -> Outcome:
-            with Session(self._storage.engine) as session, session.begin():
+            with self._transaction() as session:
                 row = session.get_one(_Trial, storage_id, with_for_update=True)
                 if row.state.is_finished():
                     return Outcome.from_json(_attributes(session, [storage_id])[storage_id][OUTCOME])
@@ -142,7 +145,7 @@ class SharedWriter(Writer):
                 row.state, row.datetime_complete = STATES[outcome.state], datetime.now()
             return outcome
 
-        recorded = patiently(end)
+        recorded = patiently(end) if self._turn is None else end()
         self._pending = [one for one in self._pending if one[0] != storage_id]
         self._own.pop(trial.key, None)
         self._lost.discard(storage_id)
@@ -174,14 +177,15 @@ class SharedWriter(Writer):
 
     def news(self, phase: Phase) -> Sequence[TrialRecord]:
         """Returns what the others did; in a turn it is complete, else it may be late by a moment."""
-        if self._turn is not None:
-            return self._news(self._turn, phase)
 
-        def ask() -> Sequence[TrialRecord]:
+        def ask() -> News:
             with Session(self._storage.engine) as session:
                 return self._news(session, phase)
 
-        return patiently(ask)
+        found, self._next[phase], self._elsewhere[phase] = (
+            patiently(ask) if self._turn is None else self._news(self._turn, phase)
+        )  # noted only here: a server may go away while the session is closed, and is then asked again
+        return found
 
     def ask(self, question: Callable[[], T]) -> T:
         """Returns what a reading returns, when the server answers."""
@@ -191,6 +195,15 @@ class SharedWriter(Writer):
         """Returns the unfinished trials of coordinators that are dead or have left, and buries those without any."""
         return patiently(self._orphans)
 
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        """Yields the turn's session in a turn, which alone sees what was begun in it; else one of its own."""
+        if self._turn is not None:
+            yield self._turn
+            return
+        with Session(self._storage.engine) as session, session.begin():
+            yield session
+
     def _write(self) -> None:
         with Session(self._storage.engine) as session, session.begin():
             lost = _write_epochs(session, self._pending)
@@ -198,7 +211,6 @@ class SharedWriter(Writer):
         self._pending, self._committed = [], time.monotonic()
 
     def _orphans(self) -> Collection[Key]:
-        living = self._presence.living()
         phases = {study: phase for phase, study in self._studies.items()}
         query = (
             select(_Trial.study_id, _Trial.number, _Attribute.value_json)
@@ -207,12 +219,14 @@ class SharedWriter(Writer):
         )
         with Session(self._storage.engine) as session:
             found = [(phases[study], number, json.loads(name)) for study, number, name in session.execute(query)]
+        living = self._presence.living()  # after the trials: whoever began one in between has given a sign before
         for name, is_alive in living.items():
             if not is_alive and name not in {one for *_, one in found}:
                 self._presence.bury(name)
         return {(phase, number) for phase, number, name in found if not living.get(name, False)}
 
-    def _news(self, session: Session, phase: Phase) -> list[TrialRecord]:
+    def _news(self, session: Session, phase: Phase) -> News:
+        """Returns what is new, the number of the trial that comes next, and which of the others' run; notes nothing."""
         elsewhere, following = self._elsewhere[phase], self._next[phase]
         is_new = or_(_Trial.number >= following, _Trial.trial_id.in_(elsewhere))
         query = select(_Trial.trial_id, _Trial.number, _Trial.state).order_by(_Trial.number)
@@ -221,9 +235,9 @@ class SharedWriter(Writer):
         # In a turn, while everybody waits, epochs are not asked for.
         changed = [row for row in others if self._turn is None or row.number >= following or row.state.is_finished()]
         found = _attributes(session, [row.trial_id for row in changed], epochs=self._turn is None)
-        self._next[phase] = max([following, *(row.number + 1 for row in rows)])
-        self._elsewhere[phase] = {row.trial_id for row in others if not row.state.is_finished()}
-        return [trial_record(row.number, found[row.trial_id]) for row in changed]
+        records = [trial_record(row.number, found[row.trial_id]) for row in changed]
+        unfinished = {row.trial_id for row in others if not row.state.is_finished()}
+        return records, max([following, *(row.number + 1 for row in rows)]), unfinished
 
     def _locked(self) -> Session:
         """Returns a session that holds the lock on the study, and has seen nothing before."""

@@ -27,6 +27,17 @@ T = TypeVar("T")
 SQLITE = "sqlite:///"
 EXTRAS: Mapping[str, str] = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 """The kinds of server that several coordinators may share, each with the extra that installs its driver."""
+SILENCE: Mapping[str, Mapping[str, int]] = {
+    "psycopg": {
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    },
+    "pymysql": {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60},
+}
+"""How each driver is told to give up a connection on which nothing comes: a network that is down says nothing."""
 TRIES = 5
 """How often a server's tables are asked for: of several coordinators that make them at once, one does."""
 
@@ -159,12 +170,15 @@ def _reached(url: str, opening: Callable[[str], T]) -> T:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        make_url(url)
-    except ArgumentError:
+        host = make_url(url).host
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+        host = "@"
+    if "@" in (host or ""):  # the end of a password, which no message may show
         raise UserError(
             "The storage URL cannot be read. Expected: such as sqlite:///studies.db or "
-            "postgresql+psycopg://user@host/database. Received: another form."
-        ) from None
+            "postgresql+psycopg://user@host/database. Received: another form.",
+            hint="In a password, write @ as %40, : as %3A and / as %2F; better, leave it to ~/.pgpass.",
+        )
     shown = without_password(url)
     try:
         return opening(url)
@@ -186,11 +200,13 @@ def _server(url: str, options: dict[str, Any]) -> RDBStorage:
         options: Of SQLAlchemy's engine; with ``pool_pre_ping`` a connection that a restart has cut is noticed before
             it is used.
     """
+    from sqlalchemy.engine import make_url
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
     for left in reversed(range(TRIES)):
         try:
-            return RDBStorage(url, engine_kwargs=options)
+            silence = SILENCE.get(make_url(url).get_driver_name(), {})
+            return RDBStorage(url, engine_kwargs={**options, "connect_args": dict(silence)})
         except (IntegrityError, OperationalError, ProgrammingError) as error:
             if not left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -20,7 +21,7 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.execution.packing import Basis, Layout, Packing
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import privacy
-from search.records.ledger import now, read
+from search.records.ledger import NotBegunError, now, read
 from search.records.record import StudyHeader
 from search.records.storage import Place
 from search.session.settings import VECTORIZED, Settings, as_name
@@ -315,7 +316,10 @@ def _seed(settings: Settings, place: Place, name: str) -> int:
     """Returns the seed given, else that of an existing study of this name, else a fresh one."""
     if settings.seed is not None:
         return settings.seed
-    return read(place, name).header.seed if name in place.names() else seeds.draw()
+    with contextlib.suppress(NotBegunError):  # another coordinator is only starting it, or died before
+        if name in place.names():
+            return read(place, name).header.seed
+    return seeds.draw()
 
 
 def _split(settings: Settings, dataset: DatasetInfo) -> Split:

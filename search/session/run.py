@@ -149,7 +149,8 @@ def open_session(
         interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
         reclaim(ledger)
         _check_backend(plan, ledger.read())
-        elapsed = stopwatch(began)  # what is measured first takes of the study's time as well
+        # What is measured first takes of the study's time as well; behind a clock that others keep, it would be added.
+        elapsed = stopwatch(None if ledger.is_shared else began)
         if shared is None:
             early = _budget(plan, ledger, interrupt, elapsed)
             watch = Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked or early.is_over)

@@ -41,9 +41,11 @@ def form(ledger: Ledger, *, count: int) -> None:
     if ledger.is_shared and len(models) < len(runs):
         return
     done = {(known.trial.origin, _key(known.trial.notes.get(WEIGHTS, {}))) for known in record.phase(Phase.ENSEMBLE)}
+    number = len(record.phase(Phase.ENSEMBLE))  # counted here: what a turn has begun is not read before its end
     for origin, weights in _ensembles(ledger, {number: runs[number] for number in models}).items():
         if len(weights) > 1 and (origin, _key(weights)) not in done:
-            _record(ledger, origin, weights, {number: models[number] for number in weights}, runs)
+            _record(ledger, number, origin, weights, {run: models[run] for run in weights}, runs)
+            number += 1
     _drop(ledger, keep=chosen)
 
 
@@ -107,18 +109,19 @@ def _merit(total: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 def _record(
     ledger: Ledger,
+    number: int,
     origin: str,
     weights: Mapping[int, float],
     models: Mapping[int, Predictions],
     runs: Mapping[int, TrialRecord],
 ) -> None:
     labels = next(iter(models.values())).labels
-    mean = sum(weight * models[number].probabilities.astype(np.float32) for number, weight in weights.items())
+    mean = sum(weight * models[run].probabilities.astype(np.float32) for run, weight in weights.items())
     predicted = np.asarray(mean).argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
-    known = [outcome.parameters for number in weights if (outcome := runs[number].outcome) and outcome.parameters]
+    known = [outcome.parameters for run in weights if (outcome := runs[run].outcome) and outcome.parameters]
     trial = Trial(
-        number=len(ledger.read().phase(Phase.ENSEMBLE)),
+        number=number,
         config={},
         seed=0,
         epochs=0,

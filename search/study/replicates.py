@@ -12,7 +12,7 @@ from pathlib import Path
 
 from search.records import predictions
 from search.records.record import TrialRecord
-from search.study.retries import Retries, is_retried
+from search.study.retries import Retries, is_given_again
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 
@@ -84,7 +84,7 @@ class ReplicateSource:
         Raises:
             FatalError: The study cannot go on; see ``search.study.retries``.
         """
-        if is_retried(outcome):
+        if is_given_again(outcome):
             self._trials.append(trial)
         self._retries.check(trial, outcome)
 

@@ -101,6 +101,11 @@ def is_retried(outcome: Outcome) -> bool:
     return outcome.state is State.INTERRUPTED and outcome.cause in TRANSIENT
 
 
+def is_given_again(outcome: Outcome) -> bool:
+    """Says whether whoever ran a trial is to run it again at once: after a fault, or when others took him for dead."""
+    return is_retried(outcome) or outcome.cause is Cause.COORDINATOR_DIED
+
+
 def _fault(outcome: Outcome) -> Cause | None:
     """Returns why a trial failed, whether or not it is tried again; None where it did not."""
     return outcome.cause if outcome.state is State.FAILED or is_retried(outcome) else None

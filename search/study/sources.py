@@ -16,7 +16,7 @@ from search.records import predictions
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
 from search.study.checkpoints import Checkpoints, Waiting
-from search.study.retries import Retries, is_retried
+from search.study.retries import Retries, is_given_again
 from search.trial import (
     BASELINE,
     FOUND,
@@ -157,7 +157,7 @@ class SearchSource:
             FatalError: The study cannot go on; see ``search.study.retries``.
         """
         self._over(trial, outcome)
-        if is_retried(outcome):
+        if is_given_again(outcome):
             self._again(trial, seed=trial.seed)
         self._retries.check(trial, outcome)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from makers import header
+from postgres import Server
 
 from search.leaderboard.rows import compute
 from search.records import predictions
@@ -108,6 +109,16 @@ def test_ensembles_of_a_study(tmp_path: Path) -> None:
     assert best.members == {1: 2, 2: 2}
     assert best.interval.low < 0.5 < best.interval.high
     assert all(row.label != MEAN for row in section.rows)
+
+
+def test_in_a_database_they_are_formed_in_a_turn(tmp_path: Path, postgres: Server) -> None:
+    with Ledger.open(Place(studies_dir=tmp_path, storage=postgres.database()), header()) as ledger:
+        record_study(ledger, replicates=2)
+        for _ in range(2):
+            ledger.in_turn(lambda: form(ledger, count=2))
+        formed = ledger.read().phase(Phase.ENSEMBLE)
+    assert [(known.trial.number, known.trial.origin) for known in formed] == [(0, MEAN), (1, GREEDY)]
+    assert [known.outcome.error_percent for known in formed] == [0.5, 0.5]
 
 
 def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from search.execution.cluster.connection import Connection, connect
@@ -53,8 +54,11 @@ def ray_executor(
         UserError: There is no such cluster, or it cannot be joined.
     """
     connection = connect(wish.address, cpus=wish.cpus)
-    demand = Demand(workers=wish.workers, cpus=task.runtime.threads, gpus=_gpu_share(wish, connection))
-    staff = RayStaff(connection, task, demand, cache_dir=wish.cache_dir, tell=tell)
+    with ExitStack() as opened:
+        opened.callback(connection.close)
+        demand = Demand(workers=wish.workers, cpus=task.runtime.threads, gpus=_gpu_share(wish, connection))
+        staff = RayStaff(connection, task, demand, cache_dir=wish.cache_dir, tell=tell)
+        opened.pop_all()
     return PoolExecutor(staff, task, limits=limits, patience=patience)
 
 

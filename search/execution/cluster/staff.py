@@ -89,6 +89,7 @@ class RayStaff(Staff):
         self._class = ray.remote(actors.Actor)
         self._hired: set[RayWorker] = set()
         self._refused: dict[str, str] = {}
+        self._at_work = float("-inf")  # when one of them was last known to be placed
         room = self._capacity()
         if room == 0 or (demand.workers is not None and room < demand.workers):
             asked = f"{demand.workers} workers" if demand.workers else "a worker"
@@ -192,10 +193,11 @@ class RayStaff(Staff):
             FatalError: The cluster is lost, or has had no room for a single worker for too long.
         """
         nodes = self._connection.latest.nodes
-        waiting = [worker for worker in self._hired if not worker.name]
-        if len(waiting) < len(self._hired) or not waiting:
-            return
-        if time.monotonic() - min(worker.hired for worker in waiting) < ROOM_SECONDS:
+        now, hired = time.monotonic(), [worker for worker in self._hired if worker.death is None]
+        if any(worker.name for worker in hired):
+            self._at_work = now
+        since = max(self._at_work, min((worker.hired for worker in hired), default=now))
+        if now - since < ROOM_SECONDS:
             return
         has = "; ".join(
             f"{node.name}: CPU {node.resources.get('CPU', 0):g}, GPU {node.resources.get('GPU', 0):g}"

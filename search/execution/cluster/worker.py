@@ -67,7 +67,8 @@ class RayWorker(Worker):
     def bury(self) -> Death:
         """Ends the actor, if it lives, and returns how it ended."""
         self.kill()
-        return self.death or DIED
+        self.death = self.death or DIED
+        return self.death
 
 
 def death_of(error: BaseException) -> Death:

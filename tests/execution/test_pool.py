@@ -1,0 +1,127 @@
+"""The pool of workers, whatever they are: who is handed which trial when several things are heard at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from search.execution.base import Finished
+from search.execution.messages import Cancel, Message, Ready
+from search.execution.pool import PoolExecutor
+from search.execution.staff import Death, Staff, Worker
+from search.protocol import EvaluationProtocol, Split
+from search.training.data import DatasetInfo
+from search.training.runtime import Device, Runtime
+from search.training.task import Task
+from search.trial import Cause, Outcome, State, Trial
+
+
+class ScriptedWorker(Worker):
+    """Says what its staff is told to; remembers what it was sent."""
+
+    node = ""
+
+    def __init__(self, slot: int) -> None:
+        self.slot, self.is_alive = slot, True
+        self.sent: list[int] = []
+
+    def send(self, message: Trial | Cancel) -> None:
+        if isinstance(message, Trial):
+            self.sent.append(message.number)
+
+    def has_news(self) -> bool:
+        return False
+
+    def memory_mib(self) -> float:
+        return 0.0
+
+    def kill(self) -> None:
+        self.is_alive = False
+
+    def bury(self) -> Death:
+        self.is_alive = False
+        return Death(cause=Cause.KILLED, message="killed")
+
+
+class ScriptedStaff(Staff):
+    """Two places, and what is heard next."""
+
+    slots = 2
+
+    def __init__(self) -> None:
+        self.workers: list[ScriptedWorker] = []
+        self.heard: list[tuple[Worker, Message | None]] = []
+
+    def hire(self, slot: int) -> Worker:
+        self.workers.append(ScriptedWorker(slot))
+        return self.workers[-1]
+
+    def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
+        heard, self.heard = self.heard, []
+        return heard
+
+    def close(self) -> None:
+        pass
+
+
+def one(number: int) -> Trial:
+    return Trial(number=number, config={}, seed=number, epochs=1)
+
+
+@pytest.fixture
+def staff() -> ScriptedStaff:
+    return ScriptedStaff()
+
+
+@pytest.fixture
+def pool(staff: ScriptedStaff) -> PoolExecutor:
+    dataset = DatasetInfo(
+        name="none", sha256="", image_shape=(1, 1, 1), classes=2, training_count=1, test_count=1, has_groups=False,
+        folder="", files={},
+    )  # fmt: skip
+    protocol = EvaluationProtocol(dataset="none", data_sha256="", split=Split.BLOCK, epochs=1)
+    task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
+    return PoolExecutor(staff, task)
+
+
+@pytest.mark.parametrize("then", [Ready(), None])
+def test_an_end_and_news_of_another_worker_at_once(
+    pool: PoolExecutor, staff: ScriptedStaff, then: Message | None
+) -> None:
+    pool.submit(one(0))
+    pool.submit(one(1))
+    first, second = staff.workers
+    staff.heard = [(first, Ready())]
+    pool.collect(0.0)
+    staff.heard = [(first, Finished(one(0).key, Outcome(state=State.COMPLETE))), (second, then)]
+    assert [event.key[1] for event in pool.collect(0.0)] == [0]
+    assert first.sent == [0, 1]  # it was free before the other was ready
+    assert second.sent == []
+    assert first.is_alive
+    assert list(pool.running) == [one(1).key]
+
+
+def test_a_worker_stays_in_its_slot_which_says_what_gpu_it_uses(pool: PoolExecutor, staff: ScriptedStaff) -> None:
+    pool.submit(one(0))
+    pool.submit(one(1))
+    first, second = staff.workers
+    for heard in [(first, Ready())], [(first, Finished(one(0).key, Outcome(state=State.COMPLETE)))], [(second, None)]:
+        staff.heard = list(heard)
+        pool.collect(0.0)
+    pool.submit(one(2))
+    assert sorted(worker.slot for worker in staff.workers if worker.is_alive) == [0, 1]
+
+
+def test_a_worker_that_is_ready_takes_over_from_one_that_waits_for_room(
+    pool: PoolExecutor, staff: ScriptedStaff
+) -> None:
+    pool.submit(one(0))
+    pool.submit(one(1))
+    first, second = staff.workers
+    staff.heard = [(first, Ready()), (first, Finished(one(0).key, Outcome(state=State.COMPLETE)))]
+    pool.collect(0.0)
+    assert (first.sent, second.sent) == ([0, 1], [])
+    staff.heard = [(first, Finished(one(1).key, Outcome(state=State.COMPLETE)))]
+    assert [event.key[1] for event in pool.collect(0.0)] == [1]
+    assert not pool.running
