@@ -64,16 +64,9 @@ class LocalStaff(Staff):
         said: list[tuple[Worker, Message | None]] = []
         for connection in wait(list(by_connection), timeout):
             assert isinstance(connection, Connection)
-            said.append((by_connection[connection], _receive(connection)))
+            worker = by_connection[connection]
+            said.append((worker, worker.receive()))
         return said
 
     def close(self) -> None:
         """Does nothing: processes are all there was."""
-
-
-def _receive(connection: Connection) -> Message | None:
-    try:
-        message: Message = connection.recv()
-    except (EOFError, OSError):  # OSError: killed in the middle of a message
-        return None
-    return message

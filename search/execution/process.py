@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from search.execution.messages import Cancel
+from search.execution.messages import Cancel, Message
 from search.execution.staff import Death, Worker
 from search.training.task import Task
 from search.trial import Cause, Trial
@@ -61,6 +61,14 @@ class WorkerProcess(Worker):
         """Sends something; of one that is dead, the closed pipe will be heard."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
+
+    def receive(self) -> Message | None:
+        """Reads what it said next; None where its pipe was closed by its death, perhaps in the middle of a message."""
+        try:
+            message: Message = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        return message
 
     def has_news(self) -> bool:
         """Says whether its pipe holds something."""

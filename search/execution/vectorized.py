@@ -131,9 +131,7 @@ class VectorizedExecutor(Executor):
     def _hear(self, device: Device) -> list[Event]:
         """Reads one message of a device's process."""
         assert device.worker is not None
-        try:
-            message = device.worker.connection.recv()
-        except (EOFError, OSError):  # OSError: killed in the middle of a message
+        if (message := device.worker.receive()) is None:
             return self._bury(device)
         device.sign_of_life = time.monotonic()
         match message:
