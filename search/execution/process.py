@@ -21,6 +21,9 @@ from search.execution.staff import Death, Worker
 from search.training.task import Task
 from search.trial import Cause, Trial
 
+LAST_BYTES = 2000
+"""How much of its log tells how a worker ended."""
+
 
 class WorkerProcess(Worker):
     """One worker process and the pipe to it.
@@ -95,8 +98,13 @@ class WorkerProcess(Worker):
         return Death(cause=cause, message=message, words=self.last_words(), log=str(self.log))
 
     def last_words(self) -> str:
-        """Returns the end of its log."""
-        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+        """Returns the end of its log, which may be long, endless (a device) or gone; only its end is read."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_BYTES))
+                return log.read(LAST_BYTES).decode(errors="replace").strip("\0 \n")
+        except OSError:
+            return ""
 
     def _stop(self) -> int:
         """Returns the exit code, negative for a signal; one whose pipe has closed is about to leave by itself."""
