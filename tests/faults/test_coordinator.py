@@ -21,7 +21,7 @@ from search.records.storage import Place
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow
-TRIALS, REPLICATES = 6, 2
+TRIALS, FINALISTS, REPLICATES = 5, 1, 2
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "study": "hardy",
         "seed": 0,
         "trials": TRIALS,
-        "finalists": 2,
+        "finalists": FINALISTS,
         "replicates": REPLICATES,
         "epochs": 12,
         "pruner": "none",
@@ -95,7 +95,7 @@ def check_whole(record: StudyRecord, before: list[TrialRecord]) -> None:
     assert [known.trial.origin for known in searched].count(BASELINE) == 1
     verified = [known for known in ended(record) if known.trial.phase is Phase.VERIFICATION]
     pairs = [(known.trial.of, known.trial.replicate) for known in verified]
-    assert len(set(pairs)) == len(pairs) == 3 * REPLICATES
+    assert len(set(pairs)) == len(pairs) == (1 + FINALISTS) * REPLICATES  # the baseline, too
 
 
 def test_sigkill_of_the_coordinator_loses_nothing(command: list[str], tmp_path: Path) -> None:

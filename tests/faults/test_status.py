@@ -29,10 +29,10 @@ def run_options(small_mnist: Path, cache_dir: Path) -> list[str]:
         "cache-dir": cache_dir,
         "study": "watched",
         "seed": 0,
-        "trials": 6,
+        "trials": 8,
         "finalists": 1,
         "replicates": 1,
-        "epochs": 8,
+        "epochs": 12,
         "workers": 1,
     }
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
@@ -60,7 +60,8 @@ def test_a_search_is_not_disturbed_by_being_asked(small_mnist: Path, cache_dir: 
         assert session.poll() is None, session.communicate()
         time.sleep(0.01)
     running = ask_at_once(tmp_path)  # while it starts
-    assert all("running" in text or "starting" in text or '"coordinator": {' in text for text in running)
+    assert session.poll() is None, "it ended before it could be killed: give it more to do"
+    assert all("running" in text or "starting" in text or '"coordinator": {' in text for text in running), running
     os.kill(session.pid, signal.SIGKILL)
     session.communicate()
     assert any("left behind" in text for text in ask_at_once(tmp_path))

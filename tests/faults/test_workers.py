@@ -97,7 +97,7 @@ def test_a_killed_worker_costs_one_trial(task: Task, tmp_path: Path) -> None:
 
 
 def test_a_hung_worker_is_killed_and_named(task: Task, tmp_path: Path) -> None:
-    with executor(task, tmp_path, hang_seconds=20.0) as running:
+    with executor(task, tmp_path, hang_seconds=40.0) as running:
         before = pids(running)
         running.submit(trial(0, epochs=LONG))
         (pid,) = pids(running) - before
