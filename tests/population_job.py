@@ -28,6 +28,7 @@ class Job:
         alone: Trained by the trainer, one after the other, after the others.
         most: Trials at a time in one program.
         memory: Bytes that a program may take.
+        widen: Whether trials of other widths and batch sizes share a program.
     """
 
     task: Task
@@ -35,6 +36,7 @@ class Job:
     alone: Sequence[Trial] = field(default=())
     most: int = 3
     memory: int | None = None
+    widen: bool = False
 
 
 def run(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
@@ -59,7 +61,7 @@ def train(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
     from search.training.population.pool import Pool
     from search.training.trainer import Trainer
 
-    pool = Pool(job.task, most=job.most, memory=job.memory)
+    pool = Pool(job.task, most=job.most, memory=job.memory, widen=job.widen)
     together: dict[int, Outcome] = {}
     rounds = list(job.together)
     while rounds or len(pool):

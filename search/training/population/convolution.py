@@ -5,26 +5,18 @@
     slices    the same; patches are shifted copies, laid side by side
 
 All give the same up to rounding. Grouped convolutions are slow backwards on some devices (jax#13800), so the device is
-measured, once, and what was found is kept in the cache folder. Called by the pool.
+measured; see ``yardsticks``.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
-import numpy as np
-
-MEMBERS, BATCH, SIDE, CHANNELS, FILTERS, KERNEL = 4, 32, 14, 16, 32, 3
-"""What is measured: the second stage of a network such as the tutorial's larger CNN."""
-ROUNDS = 3
 
 
 class Form(StrEnum):
@@ -92,42 +84,3 @@ class FormedConvolution(keras.layers.Conv2D):  # type: ignore[misc]
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401 - tensors
         """Keras's hook for another computation."""
         return CONVOLVE[self.form](inputs, keras.ops.convert_to_tensor(kernel), self.padding)
-
-
-def fastest(folder: Path) -> Form:
-    """Returns the form that is fastest on this device, by what was measured before or is measured now.
-
-    Args:
-        folder: Where what was measured is kept.
-    """
-    kind = f"{jax.devices()[0].device_kind} {jax.__version__}"
-    path = folder / "convolution.json"
-    try:
-        known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    if set(known.get(kind, ())) != set(Form):
-        known[kind] = {form.value: seconds(form) for form in Form}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    return Form(min(known[kind], key=lambda form: known[kind][form]))
-
-
-def seconds(form: Form) -> float:
-    """Returns what two convolutions of some members take, forwards and backwards: the best of a few rounds."""
-    convolve, random = CONVOLVE[form], np.random.default_rng(0)
-    shapes = ((BATCH, SIDE, SIDE, CHANNELS), (KERNEL, KERNEL, CHANNELS, FILTERS), (KERNEL, KERNEL, FILTERS, FILTERS))
-    arrays = [random.standard_normal((MEMBERS, *shape), np.float32) for shape in shapes]
-
-    def loss(images: Any, first: Any, second: Any) -> Any:  # noqa: ANN401 - arrays
-        hidden = jax.nn.relu(convolve(images, first, "same"))
-        return (convolve(hidden, second, "valid") ** 2).mean()
-
-    step = jax.jit(jax.vmap(jax.grad(loss, argnums=(1, 2))))
-    jax.block_until_ready(step(*arrays))
-    taken = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        jax.block_until_ready(step(*arrays))
-        taken.append(time.perf_counter() - began)
-    return min(taken)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from search.training.optimizer import make_schedule
 from search.training.phases import PhaseImages
 from search.training.population.program import Program, State
 from search.training.population.sharing import program_key, values_of
+from search.training.population.widening import Layout, Room, shared_room
 from search.trial import Cause, Trial
 from spaces.space import Builder
 from spaces.training import TUTORIAL_TRAINING
@@ -40,9 +41,11 @@ class Member:
         config: Its configuration, every training parameter among it.
         key: What it shares with the members of the same program.
         model: Its own network, before it was trained; None once its state was taken.
+        room: What its program has room for.
         values: What travels.
         rates: The learning rate of each step of the whole trial, (steps,).
         attempt: What it has reached.
+        place: Where its own network lies in its program's; known when it has begun.
         state: Its variables while it is in no stack.
         error: Why it failed.
         cause: Why it must stop.
@@ -55,9 +58,11 @@ class Member:
     config: Mapping[str, Any]
     key: str
     model: Any
+    room: Room
     values: Mapping[str, Any]
     rates: np.ndarray
     attempt: Attempt
+    place: Layout = field(init=False)
     state: State | None = None
     error: Exception | None = None
     cause: Cause | None = None
@@ -75,7 +80,7 @@ class Member:
         return self.error is not None or self.cause is not None or self.epoch >= self.trial.last_epoch
 
     @property
-    def has_rate(self) -> bool:
+    def _has_rate(self) -> bool:
         """Whether its own optimizer keeps the rate as a variable."""
         return bool(self.config["schedule"] == "constant")
 
@@ -86,20 +91,36 @@ class Member:
 
     def begin(self, program: Program) -> None:
         """Takes the state to begin with: a checkpoint's, or the network's own; an unusable one means from the start."""
-        self.state, self.model = program.fresh(self.model), None
+        self.place = program.layout(self.model)
+        self.values = {**self.values, "layers": values_of(self.model, self.place)}
+        self.state, self.model = program.fresh(self.model, self.place), None
         if self.trial.resume_from is None:
             return
         with contextlib.suppress(TrialError):
-            shapes = [np.shape(array) for array in program.to_arrays(self.state, has_rate=self.has_rate)]
+            shapes = [np.shape(array) for array in self.arrays(program, self.state)]
             saved = checkpoint.read(places.at(self.trial.resume_from), shapes)
-            self.state = program.from_arrays(saved.arrays, has_rate=self.has_rate)
+            self.state = program.from_arrays(saved.arrays, self.place, has_rate=self._has_rate)
             self.attempt.resume(saved.history, saved.seconds)
             for report in saved.history:
                 self.hooks.report(report)
 
+    def arrays(self, program: Program, state: State) -> list[Any]:
+        """Returns a state of it as the trainer would keep it."""
+        return program.to_arrays(state, self.place, has_rate=self._has_rate)
 
-def make_member(trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, classes: int) -> Member:
+
+def make_member(
+    trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, *, classes: int, shares: Callable[[Any], bool]
+) -> Member:
     """Returns the member that a trial becomes.
+
+    Args:
+        trial: The trial.
+        hooks: How it talks to whoever asked for it.
+        build: The space's model builder.
+        images: Those of its phase.
+        classes: How many there are.
+        shares: Says whether a network is trained with others of other widths and batch sizes.
 
     Raises:
         Exception: Whatever its builder raises.
@@ -108,19 +129,24 @@ def make_member(trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages,
     config = {**TUTORIAL_TRAINING, **trial.config}
     keras.utils.set_random_seed(trial.seed)
     model = make_network(build, config, images.fit, classes=classes, seed=trial.seed)
+    room = shared_room(model, config["batch_size"]) if shares(model) else Room(config["batch_size"])
     values = {
-        "layers": values_of(model),
         "label_smoothing": np.float32(config["label_smoothing"]),
         "weight_decay": np.float32(config["weight_decay"] if config["optimizer"] == "adamw" else 0.0),
     }
-    attempt = Attempt(parameters=trainable_parameters(model))
-    steps = math.ceil(len(images.fit) / config["batch_size"])
-    rates = _rates(config, steps * trial.epochs)
-    key = f"{trial.phase} {program_key(model, config)}"
-    attempt.seconds["build"] += time.perf_counter() - began
-    return Member(
-        trial=trial, hooks=hooks, config=config, key=key, model=model, values=values, rates=rates, attempt=attempt
+    member = Member(
+        trial=trial,
+        hooks=hooks,
+        config=config,
+        key=f"{trial.phase} {program_key(model, config, room)}",
+        model=model,
+        room=room,
+        values=values,
+        rates=_rates(config, math.ceil(len(images.fit) / config["batch_size"]) * trial.epochs),
+        attempt=Attempt(parameters=trainable_parameters(model)),
     )
+    member.attempt.seconds["build"] += time.perf_counter() - began
+    return member
 
 
 def _rates(config: Mapping[str, Any], steps: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -20,10 +21,11 @@ from search.training.attempt import Attempt, is_out_of_memory
 from search.training.epochs import Hooks
 from search.training.network import make_network, plain_network
 from search.training.phases import open_phase
-from search.training.population.convolution import Form, fastest, is_simple
+from search.training.population.convolution import Form, is_simple
 from search.training.population.member import Member, make_member
 from search.training.population.population import Loaded, Population, load
 from search.training.population.program import Program
+from search.training.population.yardsticks import fastest, widening_pays
 from search.training.task import Task
 from search.training.trainer import CHECKPOINT_SECONDS
 from search.trial import Outcome, Phase, State, Trial
@@ -41,13 +43,20 @@ class Pool:
         most: Trials that there may be at a time.
         checkpoint_seconds: Least time between two checkpoints of a trial, for each that is trained with it.
         memory: Bytes that a program may take; None for what is measured to be free.
+        widen: Whether trials of other widths and batch sizes share a program; None for what pays by measurement.
     """
 
     def __init__(
-        self, task: Task, *, most: int, checkpoint_seconds: float = CHECKPOINT_SECONDS, memory: int | None = None
+        self,
+        task: Task,
+        *,
+        most: int,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        memory: int | None = None,
+        widen: bool | None = None,
     ) -> None:
         self._task, self._most, self._checkpoint_seconds = task, most, checkpoint_seconds
-        self._memory = memory
+        self._memory, self._widen = memory, widen
         self._environment = task.runtime.configure()
         self._folder = Path(task.dataset.folder).parents[1] / "programs"
         keep_programs(self._folder)
@@ -72,7 +81,8 @@ class Pool:
         """Takes in a trial; returns its outcome where it cannot even be built."""
         try:
             images = self._loaded(trial.phase).images
-            member = make_member(trial, hooks, self._build, images, self._task.dataset.classes)
+            shares = self._shares if trial.phase is Phase.SEARCH else lambda _: False  # else mostly seeds of one trial
+            member = make_member(trial, hooks, self._build, images, classes=self._task.dataset.classes, shares=shares)
             member.begin(self._population(member).program)
         except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
             return Attempt().failed(error, self._environment)
@@ -120,7 +130,7 @@ class Pool:
         # The states of many are as much to write as they are many.
         is_due = time.perf_counter() - member.saved >= self._checkpoint_seconds * len(members)
         if (path := checkpoint.place(trial, member.epoch, is_due=is_due)) is not None:
-            arrays = population.program.to_arrays(population.state_of(place), has_rate=member.has_rate)
+            arrays = member.arrays(population.program, population.state_of(place))
             checkpoint.leave(arrays, attempt, path)
             member.saved = time.perf_counter()
         member.hooks.report(attempt.history[-1])
@@ -135,7 +145,7 @@ class Pool:
         """Writes a member's network as the trainer would have."""
         pixels = self._loaded(member.trial.phase).images.fit
         model = make_network(self._build, member.config, pixels, classes=self._task.dataset.classes, seed=0)
-        arrays = population.program.to_arrays(population.state_of(place), has_rate=member.has_rate)
+        arrays = member.arrays(population.program, population.state_of(place))
         for variable, array in zip(model.variables, arrays, strict=False):
             variable.assign(array)
         plain_network(self._build, member.config, pixels, model).save(path)
@@ -174,10 +184,19 @@ class Pool:
 
     def _population(self, member: Member) -> Population:
         if member.key not in self._populations:
-            form = fastest(self._folder) if any(map(is_simple, member.model.layers)) else Form.GROUPED
-            program = Program(member.model, member.config, form, self._memory)
+            form = fastest(self._folder) if _convolves(member.model) else Form.GROUPED
+            program = Program(member.model, member.config, member.room, form=form, memory=self._memory)
             self._populations[member.key] = Population(program, self._loaded(member.trial.phase), self._most)
         return self._populations[member.key]
+
+    def _shares(self, model: Any) -> bool:  # noqa: ANN401 - Keras model
+        if self._widen is not None:
+            return self._widen
+        return widening_pays(self._folder, fastest(self._folder) if _convolves(model) else None)
+
+
+def _convolves(model: Any) -> bool:  # noqa: ANN401 - Keras model
+    return any(map(is_simple, model.layers))
 
 
 def keep_programs(folder: Path) -> None:

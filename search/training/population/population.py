@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,31 +145,20 @@ class Population:
 
     def _fit(self, look: Callable[[], bool]) -> tuple[State, np.ndarray] | None:
         """Returns the state after an epoch, and each place's mean training loss; None where it was left."""
-        members = _padded(self._members, self._width)
-        count, size = len(self._loaded.fit.labels), members[0].config["batch_size"]
-        orders = [np.random.default_rng((one.trial.seed, one.epoch)).permutation(count) for one in members]
-        order = np.stack(orders, axis=1).astype(np.int32)
-        steps = math.ceil(count / size)
-        rates = np.stack([one.rates[one.epoch * steps : (one.epoch + 1) * steps] for one in members], axis=1)
-        full, rest = divmod(count, size)
-        parts = [(order[: full * size].reshape(full, size, -1), rates[:full])]
-        if rest:  # Keras trains on a last batch that is smaller, as it is
-            parts.append((order[full * size :][np.newaxis], rates[full : full + 1]))
+        members, count = _padded(self._members, self._width), len(self._loaded.fit.labels)
         strength = np.array([0.0 if one.is_clean else 1.0 for one in members], np.float32)
         state = self.program.with_strength(self._state, strength)
         values = jax.tree.map(lambda *own: np.stack(own), *(one.values for one in members))
-        losses = np.zeros(len(members))
-        for chosen, theirs in parts:
-            plan = {"order": jax.numpy.asarray(chosen.swapaxes(1, 2)), "rates": jax.numpy.asarray(theirs)}
-            first = 0
-            while first < len(theirs):
-                last, began = min(first + self._steps, len(theirs)), time.perf_counter()
-                state, sums = self.program.train(state, values, plan, self._loaded.fit, (first, last))
-                losses += np.asarray(sums, np.float64) * chosen.shape[1]
-                self._steps = max(1, round(LOOK_SECONDS * (last - first) / (time.perf_counter() - began)))
-                first = last
-                if not look():
-                    return None
+        plan = jax.device_put(plan_of(members, count, self.program.room.batch))
+        losses, first, steps = np.zeros(len(members)), 0, len(plan["rates"])
+        while first < steps:
+            last, began = min(first + self._steps, steps), time.perf_counter()
+            state, sums = self.program.train(state, values, plan, self._loaded.fit, (first, last))
+            losses += np.asarray(sums, np.float64)
+            self._steps = max(1, round(LOOK_SECONDS * (last - first) / (time.perf_counter() - began)))
+            first = last
+            if not look():
+                return None
         return state, losses / count
 
     def _score(self) -> np.ndarray:
@@ -223,6 +212,33 @@ class Stopwatch:
         self.seconds["build"] += compiled - self._compiled
         self.seconds[part] = now - self._began - (compiled - self._compiled)
         self._began, self._compiled = now, compiled
+
+
+def plan_of(members: Sequence[Member], images: int, room: int) -> Mapping[str, np.ndarray]:
+    """Returns what each step of an epoch takes, as a program's ``train`` wants it.
+
+    Keras trains on a last batch that is smaller, as it is; and where batches are smaller than there is room for, there
+    are more of them. Members whose steps are over rest until the others' are.
+
+    Args:
+        members: Whose epoch it is.
+        images: How many images are trained on.
+        room: How many a step has room for.
+    """
+    sizes = [one.config["batch_size"] for one in members]
+    steps = math.ceil(images / min(sizes))
+    plan = {
+        "order": np.zeros((steps, len(members), room), np.int32),
+        "count": np.zeros((steps, len(members)), np.int32),
+        "rates": np.zeros((steps, len(members)), np.float32),
+    }
+    for place, (one, size) in enumerate(zip(members, sizes, strict=True)):
+        own = math.ceil(images / size)
+        order = np.random.default_rng((one.trial.seed, one.epoch)).permutation(images)
+        plan["order"][:own, place, :size] = np.pad(order, (0, own * size - images)).reshape(own, size)
+        plan["count"][:own, place] = [*[size] * (own - 1), images - (own - 1) * size]
+        plan["rates"][:own, place] = one.rates[one.epoch * own : (one.epoch + 1) * own]
+    return plan
 
 
 def _padded(members: Sequence[Member], width: int) -> list[Member]:

@@ -1,7 +1,8 @@
 """What members of one program may differ in, and which networks share one: a pure function of a built model.
 
 What shapes the program is the structure of the model, the batch size and the optimizer's class. Everything else travels
-as arrays, one value a member: initial weights, the values below, and those that the configuration alone holds.
+as arrays, one value a member: initial weights, the values below, and those that the configuration alone holds. Where
+that is wanted, widths and batch sizes are rounded up, so that more members share a program.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import jax
 import keras
 import numpy as np
 
 from search.training.augmentation import AUGMENTATION, RandomAffine
 from search.training.population.convolution import Form, FormedConvolution, is_simple
+from search.training.population.layers import (
+    PartialNormalization,
+    TravellingDropout,
+    is_plain_dropout,
+    is_plain_normalization,
+)
+from search.training.population.widening import Layout, Room
 
 Values = tuple[Mapping[str, Any], ...]
 """The values that travel, one mapping a layer that has some, in the order of the layers."""
@@ -24,80 +31,75 @@ ADAPTIVE = ("adam", "adamw")
 """Optimizers that are one: Adam is AdamW without decay."""
 
 
-class TravellingDropout(keras.layers.Layer):  # type: ignore[misc]
-    """Keras's dropout, mask for mask, with a rate that may be an array.
-
-    Args:
-        keep: Share of the values that is kept, in (0, 1].
-    """
-
-    def __init__(self, keep: float, **kwargs: Any) -> None:  # noqa: ANN401 - Keras's own
-        super().__init__(**kwargs)
-        self.keep = keep
-        self.seed_generator = keras.random.SeedGenerator(0)
-
-    def call(self, inputs: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
-        """Maps inputs to the same shape."""
-        if not training:
-            return inputs
-        mask = jax.random.bernoulli(self.seed_generator.next(), self.keep, inputs.shape)
-        return jax.numpy.where(mask, inputs / self.keep, 0.0)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:  # noqa: ANN401 - Keras's own
-        """Returns the shape of the inputs."""
-        return input_shape
-
-
-def program_key(model: Any, config: Mapping[str, Any]) -> str:  # noqa: ANN401 - Keras model
+def program_key(model: Any, config: Mapping[str, Any], room: Room) -> str:  # noqa: ANN401 - Keras model
     """Returns a text that two trials share when one program can train both.
 
     Args:
         model: The trial's network, as it would be trained alone.
         config: Its configuration, every training parameter among it.
+        room: What its program has room for.
     """
     structure = model.get_config()
     structure.pop("name")
-    for layer in structure["layers"]:
+    for layer, built in zip(structure["layers"], model.layers, strict=True):
+        layer.pop("build_config", None)  # shapes that follow from the rest
+        layer["config"] |= room.ceilings.get(built.name, {})
         initial = [name for name in layer["config"] if name.endswith("_initializer")]
         for value in ("name", *initial, *_travelling(layer["class_name"], layer["config"])):
             layer["config"].pop(value, None)
     names = {layer.name: f"#{index}" for index, layer in enumerate(model.layers)}
     text = json.dumps(_renamed(structure, names), sort_keys=True, default=str)
     optimizer = ADAPTIVE[0] if config["optimizer"] in ADAPTIVE else config["optimizer"]
-    return f"{optimizer} {config['batch_size']} {text}"
+    return f"{optimizer} {room.batch} {text}"
 
 
-def values_of(model: Any) -> Values:  # noqa: ANN401 - Keras model
-    """Returns the values of a trial's network that travel."""
-    return tuple(_values(layer) for layer in model.layers if _is_travelling(layer))
+def values_of(model: Any, layout: Layout) -> Values:  # noqa: ANN401 - Keras model
+    """Returns the values of a trial's network that travel.
+
+    Args:
+        model: The network.
+        layout: Where it lies in its program's.
+    """
+    values = [_values(layer) for layer in model.layers if _is_travelling(layer)]
+    dropouts = [own for own in values if "keep" in own]
+    for own, (places, size) in zip(dropouts, layout.dropouts, strict=False):
+        own |= {"places": places, "size": np.uint32(size)}
+    return tuple(values)
 
 
-def carrier_of(model: Any, form: Form) -> Any:  # noqa: ANN401 - Keras models
+def carrier_of(model: Any, form: Form, room: Room) -> Any:  # noqa: ANN401 - Keras models
     """Returns a model of the same structure and variables whose values can be set to arrays.
 
     Args:
         model: A trial's network.
         form: How its convolutions are computed.
+        room: What its program has room for.
     """
-    return keras.models.clone_model(model, clone_function=lambda layer: _clone(layer, form))
+    return keras.models.clone_model(
+        model, clone_function=lambda layer: _clone(layer, form, room.ceilings.get(layer.name, {}))
+    )
 
 
 @contextmanager
-def set_values(carrier: Any, values: Values) -> Iterator[None]:  # noqa: ANN401 - Keras model
-    """Sets a carrier's values while it is traced."""
+def set_values(carrier: Any, values: Values, present: Any) -> Iterator[None]:  # noqa: ANN401 - Keras model
+    """Sets a carrier's values, and which images of a batch are present, (batch,), while it is traced."""
     layers = [layer for layer in carrier.layers if _is_travelling(layer)]
+    normalizations = [layer for layer in carrier.layers if type(layer) is PartialNormalization]
     before = [{name: getattr(layer, name) for name in own} for layer, own in zip(layers, values, strict=True)]
     _assign(layers, values)
+    _assign(normalizations, [{"present": present}] * len(normalizations))
     try:
         yield
     finally:
         _assign(layers, before)
+        _assign(normalizations, [{"present": None}] * len(normalizations))
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
     """Returns a model's structure with its layers called by their places; Keras counts those of a whole process."""
     if isinstance(node, dict):
-        renamed = {key: _renamed(part, names) for key, part in node.items()}
+        shape = {"shape"} if "keras_history" in node else set()  # of a tensor; it follows from the layers
+        renamed = {key: _renamed(part, names) for key, part in node.items() if key not in shape}
         return {**renamed, "name": names.get(node["name"], node["name"])} if "name" in node else renamed
     if not isinstance(node, (list, tuple)):
         return node
@@ -116,18 +118,20 @@ def _is_travelling(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
     return type(layer) is TravellingDropout or bool(_travelling(type(layer).__name__, layer.get_config()))
 
 
-def _values(layer: Any) -> Mapping[str, np.float32]:  # noqa: ANN401 - Keras layer
+def _values(layer: Any) -> dict[str, Any]:  # noqa: ANN401 - Keras layer
     if type(layer) is keras.layers.Dropout:
         return {"keep": np.float32(1.0 - layer.rate)}
     return {name: np.float32(getattr(layer, name)) for name in AUGMENTATION}
 
 
-def _clone(layer: Any, form: Form) -> Any:  # noqa: ANN401 - Keras layers
-    if is_simple(layer):
-        return FormedConvolution(form, **layer.get_config())
-    if type(layer) is keras.layers.Dropout and layer.noise_shape is None:
+def _clone(layer: Any, form: Form, changes: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Keras layers
+    if is_plain_dropout(layer):
         return TravellingDropout(1.0 - layer.rate, name=layer.name)
-    return type(layer).from_config(layer.get_config())
+    config = {**layer.get_config(), **changes}
+    if is_simple(layer):
+        return FormedConvolution(form, **config)
+    kind = PartialNormalization if is_plain_normalization(layer) else type(layer)
+    return kind.from_config(config)
 
 
 def _assign(layers: list[Any], values: Any) -> None:  # noqa: ANN401 - Keras layers

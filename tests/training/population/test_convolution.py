@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from search.training.population.convolution import CONVOLVE, Form, fastest
+from search.training.population.convolution import CONVOLVE, Form
+from search.training.population.yardsticks import fastest
 
 
 @pytest.mark.parametrize("form", [Form.PATCHES, Form.SLICES])

@@ -164,6 +164,28 @@ def test_convolutional_members_are_the_trials_alone(data: Path, cache_dir: Path)
     assert_same(together[0], alone[0])
 
 
+WIDER = {
+    "mlp": ({"hidden_layers": 2, "width_1": 30, "width_2": 19}, {"hidden_layers": 2, "width_1": 32, "width_2": 32}),
+    "cnn": ({"filters_1": 6, "dense_1": 13}, {"filters_1": 8}),
+}
+"""Changes to two configurations, so that their layers' widths differ, and are the same when rounded up."""
+
+
+@pytest.mark.parametrize("space", WIDER)
+def test_members_of_several_widths_and_batch_sizes_are_the_trials_alone(
+    data: Path, cache_dir: Path, space: str
+) -> None:
+    known, batch_sizes = registry.load(space), (60, 33)
+    trials = [
+        Trial(number=number, config=known.active({**one, **wider, "batch_size": size}), seed=number, epochs=2)
+        for number, (one, wider, size) in enumerate(zip(rich(space, 60), WIDER[space], batch_sizes, strict=True))
+    ]
+    together, alone = run(Job(task=task_of(space, data, cache_dir), together=[trials], alone=trials, widen=True))
+    for number in (0, 1):
+        assert_same(together[number], alone[number])
+        assert together[number].environment["population"] == 2
+
+
 def test_errors_of_populations_and_of_single_trials_are_spread_alike(data: Path, cache_dir: Path) -> None:
     """Kolmogorov and Smirnov's two-sample test over 20 seeds each, false alarm in one of a thousand."""
     trials = [

@@ -10,6 +10,7 @@ import pytest
 
 from search.training.network import make_network
 from search.training.population.sharing import program_key, values_of
+from search.training.population.widening import Room, plain_layout, shared_room
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 
@@ -19,8 +20,10 @@ RICH = {**TUTORIAL_TRAINING, **CNN.baseline, "batch_norm": True, "rotation": 10.
 PIXELS = np.zeros((1, 28, 28, 1), np.uint8)
 
 
-def key(config: Mapping[str, Any], *, seed: int = 0, classes: int = 10) -> str:
-    return program_key(make_network(CNN.build, config, PIXELS, classes=classes, seed=seed), config)
+def key(config: Mapping[str, Any], *, seed: int = 0, classes: int = 10, widen: bool = False) -> str:
+    model = make_network(CNN.build, config, PIXELS, classes=classes, seed=seed)
+    room = shared_room(model, config["batch_size"]) if widen else Room(config["batch_size"])
+    return program_key(model, config, room)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +61,24 @@ def test_what_shapes_the_program_does_not(changes: Mapping[str, Any]) -> None:
     assert key(RICH, classes=11) != key(RICH)
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_shared"),
+    [
+        ({"filters_1": 17, "dense_1": 65, "batch_size": 129}, True),
+        ({"filters_1": 16}, False),
+        ({"dense_1": 129}, False),
+        ({"batch_size": 257}, False),
+        ({"kernel_1": 3}, False),
+        ({"activation": "gelu"}, False),
+    ],
+)
+def test_a_program_may_have_room_for_others(changes: Mapping[str, Any], is_shared: bool) -> None:
+    assert (key({**RICH, **changes}, widen=True) == key(RICH, widen=True)) is is_shared
+    assert key(RICH, classes=9, widen=True) != key(RICH, widen=True)
+
+
 def test_values_are_read_from_the_network() -> None:
     model = make_network(CNN.build, {**RICH, "shift": 2}, PIXELS, classes=10, seed=0)
-    augmentation, flatten, dense = values_of(model)
+    augmentation, flatten, dense = values_of(model, plain_layout(model))
     assert augmentation == {"shift": 2.0, "rotation": 10.0, "zoom": 0.0, "shear": 0.0}
     assert (flatten["keep"], dense["keep"]) == (np.float32(0.8), np.float32(0.7))
