@@ -25,6 +25,7 @@ from search.training.optimizer import make_schedule
 from search.training.phases import PhaseImages
 from search.training.population.program import Program, State
 from search.training.population.sharing import program_key, values_of
+from search.training.task import Task
 from search.trial import Cause, Trial
 from spaces.space import Builder
 from spaces.training import TUTORIAL_TRAINING
@@ -98,7 +99,7 @@ class Member:
                 self.hooks.report(report)
 
 
-def make_member(trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, classes: int) -> Member:
+def make_member(trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, task: Task) -> Member:
     """Returns the member that a trial becomes.
 
     Raises:
@@ -107,7 +108,8 @@ def make_member(trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages,
     began = time.perf_counter()
     config = {**TUTORIAL_TRAINING, **trial.config}
     keras.utils.set_random_seed(trial.seed)
-    model = make_network(build, config, images.fit, classes=classes, seed=trial.seed)
+    classes, precision = task.dataset.classes, task.runtime.precision
+    model = make_network(build, config, images.fit, classes=classes, seed=trial.seed, precision=precision)
     values = {
         "layers": values_of(model),
         "label_smoothing": np.float32(config["label_smoothing"]),

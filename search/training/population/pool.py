@@ -72,7 +72,7 @@ class Pool:
         """Takes in a trial; returns its outcome where it cannot even be built."""
         try:
             images = self._loaded(trial.phase).images
-            member = make_member(trial, hooks, self._build, images, self._task.dataset.classes)
+            member = make_member(trial, hooks, self._build, images, self._task)
             member.begin(self._population(member).program)
         except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
             return Attempt().failed(error, self._environment)
@@ -134,11 +134,12 @@ class Pool:
     def _save_model(self, member: Member, population: Population, place: int, path: str) -> None:
         """Writes a member's network as the trainer would have."""
         pixels = self._loaded(member.trial.phase).images.fit
-        model = make_network(self._build, member.config, pixels, classes=self._task.dataset.classes, seed=0)
+        classes, precision = self._task.dataset.classes, self._task.runtime.precision
+        model = make_network(self._build, member.config, pixels, classes=classes, seed=0, precision=precision)
         arrays = population.program.to_arrays(population.state_of(place), has_rate=member.has_rate)
         for variable, array in zip(model.variables, arrays, strict=False):
             variable.assign(array)
-        plain_network(self._build, member.config, pixels, model).save(path)
+        plain_network(self._build, member.config, pixels, trained=model, precision=precision).save(path)
 
     def _ended(self) -> list[tuple[Trial, Outcome]]:
         """Returns the members that need no further epoch, and forgets them."""

@@ -41,7 +41,8 @@ class TravellingDropout(keras.layers.Layer):  # type: ignore[misc]
         if not training:
             return inputs
         mask = jax.random.bernoulli(self.seed_generator.next(), self.keep, inputs.shape)
-        return jax.numpy.where(mask, inputs / self.keep, 0.0)
+        keep = jax.numpy.asarray(self.keep, inputs.dtype)  # an array would have bfloat16 become float32
+        return jax.numpy.where(mask, inputs / keep, 0.0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:  # noqa: ANN401 - Keras's own
         """Returns the shape of the inputs."""
@@ -126,7 +127,7 @@ def _clone(layer: Any, form: Form) -> Any:  # noqa: ANN401 - Keras layers
     if is_simple(layer):
         return FormedConvolution(form, **layer.get_config())
     if type(layer) is keras.layers.Dropout and layer.noise_shape is None:
-        return TravellingDropout(1.0 - layer.rate, name=layer.name)
+        return TravellingDropout(1.0 - layer.rate, name=layer.name, dtype=layer.dtype_policy)
     return type(layer).from_config(layer.get_config())
 
 
