@@ -63,16 +63,18 @@ def _in_bfloat16(build: Builder) -> Builder:
         last = _last(said)
         if not isinstance(last, keras.layers.Layer):  # a function, such as keras.ops.softmax
             return keras.ops.cast(said, "float32")
-        last.dtype_policy = "float32"
+        for layer in last._flatten_layers():  # itself, and what it is made of
+            layer.dtype_policy = "float32"
         return said
 
     return built
 
 
 def _last(tensor: Any) -> Any:  # noqa: ANN401 - Keras's
-    """Returns the layer or function that a tensor comes from; of a model within the network its own last one."""
+    """Returns the layer or function that a tensor comes from; of a graph of layers within the network its last one."""
     operation = tensor._keras_history.operation
-    return _last(operation.outputs[0]) if hasattr(operation, "outputs") else operation
+    is_graph = isinstance(operation, keras.Model) and hasattr(operation, "outputs")
+    return _last(operation.outputs[0]) if is_graph else operation
 
 
 def without_augmentation(config: Mapping[str, Any]) -> dict[str, Any]:

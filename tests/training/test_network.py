@@ -59,11 +59,30 @@ def nested(images: Any, config: Any, classes: int) -> Any:
     return keras.Sequential([keras.Sequential(layers)])(images)
 
 
+class Head(keras.layers.Layer):
+    """A last layer that is made of others."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.outputs = keras.layers.Dense(classes)
+        self.softmax = keras.layers.Softmax()
+
+    def build(self, input_shape: Any) -> None:
+        self.outputs.build(input_shape)
+
+    def call(self, features: Any) -> Any:
+        return self.softmax(self.outputs(features))
+
+
+def composed(images: Any, config: Any, classes: int) -> Any:
+    return Head(classes)(keras.layers.Dense(8)(keras.layers.Flatten()(images)))
+
+
 def by_a_function(images: Any, config: Any, classes: int) -> Any:
     return keras.ops.softmax(keras.layers.Dense(classes)(keras.layers.Flatten()(images)))
 
 
-@pytest.mark.parametrize("build", [None, activated, nested])
+@pytest.mark.parametrize("build", [None, activated, nested, composed])
 def test_probabilities_are_computed_in_float32(build: Callable | None) -> None:
     said = make(build=build).predict(PIXELS, verbose=0)
     assert said.dtype == np.float32
