@@ -31,7 +31,7 @@ from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
-from search.training.runtime import Backend, Device, Runtime
+from search.training.runtime import Backend, Device, Precision, Runtime
 from search.training.task import Task
 from search.trial import Outcome, Trial
 from spaces import registry
@@ -71,10 +71,13 @@ def main() -> None:
         keep(f"{compared}: {count} processes", in_processes(of, count, count * (1 if quick else 4)))
     for count in populations:
         keep(f"{compared}: population of {count}", population(of, count))
-    if not quick:
-        for precision in ("tensorfloat32", "float32", "bfloat16"):
-            with jax.default_matmul_precision(precision):
-                keep(f"{compared}: population of 32, {precision}", population(of, 32))
+    count = 2 if quick else 32
+    for precision in Precision:
+        runtime = dataclasses.replace(of.runtime, precision=precision)
+        keep(
+            f"{compared}: population of {count}, {precision}",
+            population(dataclasses.replace(of, runtime=runtime), count),
+        )
     print(table(found))
 
 

@@ -21,7 +21,7 @@ from search.records.ledger import Ledger
 from search.records.record import StudyHeader
 from search.records.storage import Place
 from search.training.data import prepare
-from search.training.runtime import Device, Runtime
+from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, kept_path
 from spaces import registry
@@ -52,14 +52,14 @@ def header(data: Path, cache_dir: Path) -> StudyHeader:
     )
 
 
-def record_study(folder: Path, data: Path, cache_dir: Path) -> Place:
+def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision = Precision.TF32) -> Place:
     """Trains the study and records it in a folder."""
     place, study = Place(studies_dir=folder / "studies"), header(data, cache_dir)
     task = Task(
         protocol=study.protocol,
         dataset=prepare(str(data), cache_dir),
         space_source=study.space_source,
-        runtime=Runtime(device=Device.CPU),
+        runtime=Runtime(device=Device.CPU, precision=precision),
     )
     state = str(folder / "state.npz")
     searched = [

@@ -37,6 +37,7 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
         "executor": ("local", "ray", "vectorized"),
         "backend": ("tensorflow", "jax", "torch"),
         "devices": ("auto", "cpu", "gpu"),
+        "precision": ("float32", "tf32", "bfloat16"),
     }
     return known.get(option, ())
 

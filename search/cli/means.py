@@ -21,6 +21,7 @@ _OPTIONS = (
     click.option("--cache-dir", help="Folder of decompressed data; the platform's cache folder by default."),
     click.option("--backend", shell_complete=completer("backend"), help="Keras backend, if not the recorded one."),
     click.option("--devices", shell_complete=completer("devices"), help="auto, cpu, gpu or gpu:0, if not as recorded."),
+    click.option("--precision", shell_complete=completer("precision"), help="Precision, if not the recorded one."),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads, if not as many as recorded."),
 )
 
@@ -36,5 +37,5 @@ def means_of(given: dict[str, Any]) -> tuple[Means, dict[str, Any]]:
     """Returns the means, and the other options that were given."""
     from search.reproduction.restoring import Means
 
-    names = ("dataset", "space", "cache_dir", "backend", "devices", "threads")
+    names = ("dataset", "space", "cache_dir", "backend", "devices", "precision", "threads")
     return Means(**{name: given[name] for name in names}), {k: v for k, v in given.items() if k not in names}

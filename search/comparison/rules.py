@@ -13,6 +13,8 @@ from search.records.record import StudyRecord, flat
 
 _WORDS = frozenset({"doc", "unit", "source"})
 """What may be reworded without making another tournament, as with studies."""
+_UNSAID = {"precision": "tf32"}
+"""What was so before tournaments said it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def _identity(rules: Rules) -> dict[str, Any]:
     document = rules.to_json()
     fixed = {name: document[name] for name in ("seed", "epochs", "seconds", "replicates")}
     named = {"budget." + name if name in ("epochs", "seconds") else name: value for name, value in fixed.items()}
-    terms = flat(rules.terms)
+    terms = {**_UNSAID, **flat(rules.terms)}
     return named | {name: value for name, value in terms.items() if name.rpartition(".")[2] not in _WORDS}
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from search.export.order import Order
 from search.export.sayings import figures, of_seed, title
 from search.leaderboard import words
-from search.reproduction.restoring import find_dataset, find_space
+from search.reproduction.restoring import environment, find_dataset, find_precision, find_space
 from search.training.data import DatasetInfo
 from search.training.script_parts import ScriptParts, script_parts
 from search.training.sources import MNIST_SHA256
@@ -37,7 +37,8 @@ def script(order: Order, file: str) -> str:
     header, config = order.record.header, order.row.config
     space = find_space(header, config, order.means)
     dataset = find_dataset(header, order.means)
-    parts = script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset)
+    precision = find_precision(environment(order.record, order.run), order.means)
+    parts = script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset, precision=precision)
     return render(order, dataset, parts, file)
 
 

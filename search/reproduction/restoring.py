@@ -18,7 +18,7 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.training import devices
 from search.training.data import DatasetInfo, prepare
-from search.training.runtime import Backend, Device, Runtime
+from search.training.runtime import Backend, Device, Precision, Runtime
 from search.training.task import Task
 from search.trial import Config
 from spaces import registry
@@ -34,6 +34,7 @@ class Means:
         cache_dir: Folder of decompressed data; the platform's if None.
         backend: Keras's backend, if not the recorded one.
         devices: Where to compute, if not where it was.
+        precision: In what to compute, if not in the recorded one.
         threads: Threads, if not as many as there were.
     """
 
@@ -42,6 +43,7 @@ class Means:
     cache_dir: str | None = None
     backend: str | None = None
     devices: str | None = None
+    precision: str | None = None
     threads: int | None = None
 
 
@@ -142,7 +144,24 @@ def _runtime(recorded: Mapping[str, Any], means: Means) -> Runtime:
         gpus=gpus,
         threads=means.threads or recorded.get("threads", 1),
         deterministic=recorded.get("deterministic", device is Device.CPU),
+        precision=find_precision(recorded, means),
     )
+
+
+def find_precision(recorded: Mapping[str, Any], means: Means) -> Precision:
+    """Returns in what to compute; runs of before there was a choice had the default's.
+
+    Args:
+        recorded: What a trial ran on.
+        means: What the user says of this machine.
+
+    Raises:
+        UserError: It is none that is known.
+    """
+    name = means.precision or recorded.get("precision", Precision.TF32.value)
+    if name not in list(Precision):
+        raise unknown_name("precision", name, [precision.value for precision in Precision])
+    return Precision(name)
 
 
 def _place(recorded: Mapping[str, Any], means: Means, backend: Backend) -> tuple[Device, tuple[str, ...]]:

@@ -146,14 +146,14 @@ def _pays(plan: Plan, record: StudyRecord) -> bool:
 
 def _path(plan: Plan) -> Path:
     """Returns the file for everything that a measurement depends on."""
-    task, header = plan.task, plan.header
+    task, header, runtime = plan.task, plan.header, plan.task.runtime
     about = {
         "baseline": dict(header.space.baseline),
         "builder": _builder_sha256(task.space_source),
         "data": [task.dataset.image_shape, task.dataset.classes, task.dataset.training_count],
         "split": task.protocol.split.value,
-        "runtime": [task.runtime.backend, task.runtime.device, task.runtime.gpus, task.runtime.deterministic],
-        "versions": versions("keras", task.runtime.backend.value, "numpy", "keras-image-search"),
+        "runtime": [runtime.backend, runtime.device, runtime.gpus, runtime.deterministic, runtime.precision],
+        "versions": versions("keras", runtime.backend.value, "numpy", "keras-image-search"),
         "machine": [machine()["processor"], cores()],
     }
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

@@ -27,7 +27,7 @@ from search.records.storage import Place
 from search.session.settings import VECTORIZED, Settings, as_name
 from search.training import devices, places
 from search.training.data import DatasetInfo, open_training, prepare
-from search.training.runtime import Backend, Device, Runtime, cores, room, versions
+from search.training.runtime import Backend, Device, Precision, Runtime, cores, room, versions
 from search.training.split import assign_roles, default_split
 from search.training.task import Task
 from spaces import registry
@@ -201,8 +201,8 @@ def make_runtime(settings: Settings) -> Runtime:
     """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable.
 
     Raises:
-        UserError: The backend is not installed, or a GPU was asked for and there is none it can use here; whether a
-            cluster has one is found out when it is joined.
+        UserError: The backend is not installed, the precision is unknown, or a GPU was asked for and there is none it
+            can use here; whether a cluster has one is found out when it is joined.
     """
     backend = _choice(Backend, settings.keras_backend, "backend")
     if importlib.util.find_spec(backend.value) is None:
@@ -218,6 +218,7 @@ def make_runtime(settings: Settings) -> Runtime:
         device=device,
         gpus=gpus,
         deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
+        precision=_choice(Precision, settings.precision, "precision"),
     )
 
 

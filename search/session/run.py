@@ -148,7 +148,7 @@ def open_session(
         plan = replace(plan, header=ledger.header)
         interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
         reclaim(ledger)
-        _check_backend(plan, ledger.read())
+        _check_arithmetic(plan, ledger.read())
         # What is measured first takes of the study's time as well; behind a clock that others keep, it would be added.
         elapsed = stopwatch(None if ledger.is_shared else began)
         if shared is None:
@@ -169,20 +169,21 @@ def open_session(
         ledger.spend(budget.spent())
 
 
-def _check_backend(plan: Plan, record: StudyRecord) -> None:
-    """Refuses to go on with a study on another backend, whose errors at an equal seed are others.
+def _check_arithmetic(plan: Plan, record: StudyRecord) -> None:
+    """Refuses to go on with a study on another backend or in another precision: errors at an equal seed are others.
 
     Raises:
-        UserError: Its trials ran on another.
+        UserError: Its trials ran on another, or in another.
     """
-    wanted = plan.task.runtime.backend.value
-    known = {known.outcome.environment.get("backend", wanted) for known in record.trials if known.outcome}
-    if others := sorted(known - {wanted}):
-        raise UserError(
-            f"Study {record.header.name!r} was run on another backend. Recorded: {', '.join(others)}. "
-            f"Received: --backend {wanted}.",
-            hint=f"Go on with --backend {others[0]}, or start another study with --study NAME.",
-        )
+    runtime = plan.task.runtime
+    for name, wanted in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
+        known = {known.outcome.environment.get(name, wanted) for known in record.trials if known.outcome}
+        if others := sorted(known - {wanted}):
+            raise UserError(
+                f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "
+                f"Received: --{name} {wanted}.",
+                hint=f"Go on with --{name} {others[0]}, or start another study with --study NAME.",
+            )
 
 
 def is_verified(plan: Plan) -> bool:

@@ -118,6 +118,11 @@ class Settings:
     )
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")
+    precision: str = _option(
+        "tf32",
+        "In what products and convolutions are computed: tf32, on GPUs that can, float32 or bfloat16; "
+        "on a CPU tf32 is float32.",
+    )
     storage: str | None = _option(
         None,
         "An Optuna storage URL instead of a journal file in the study's folder; several coordinators may share a study "

@@ -194,6 +194,7 @@ def _terms(plan: Plan, pruner: str | None) -> dict[str, object]:
         "backend": runtime.backend.value,
         "device": runtime.device.value,
         "deterministic": runtime.deterministic,
+        "precision": runtime.precision.value,
     }
 
 

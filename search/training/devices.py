@@ -17,7 +17,7 @@ from search.training.runtime import Backend, Device
 
 CUDA_PACKAGE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
 """A module that only an installation with CUDA has (for PyTorch: its own word is asked in the worker)."""
-CUDA_EXTRA = {Backend.TENSORFLOW: "cuda", Backend.JAX: "jax-cuda", Backend.TORCH: "torch"}
+CUDA_EXTRA = {Backend.TENSORFLOW: "cuda", Backend.JAX: "gpu-jax", Backend.TORCH: "torch"}
 """The extra that makes a backend use NVIDIA GPUs."""
 _GPUS = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
 FORMS = "auto, cpu, gpu, or GPUs by number, such as gpu:0,1"

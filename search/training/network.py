@@ -13,10 +13,19 @@ import keras
 import numpy as np
 
 from search.training.augmentation import AUGMENTATION, RandomAffine
+from search.training.runtime import Precision
 from spaces.space import Builder
 
 
-def make_network(build: Builder, config: Mapping[str, Any], pixels: np.ndarray, *, classes: int, seed: int) -> Any:  # noqa: ANN401 - Keras model
+def make_network(
+    build: Builder,
+    config: Mapping[str, Any],
+    pixels: np.ndarray,
+    *,
+    classes: int,
+    seed: int,
+    precision: Precision = Precision.TF32,
+) -> Any:  # noqa: ANN401 - Keras model
     """Returns the network, not compiled; its random numbers were seeded by the caller.
 
     Args:
@@ -25,6 +34,7 @@ def make_network(build: Builder, config: Mapping[str, Any], pixels: np.ndarray, 
         pixels: Images (count, height, width, channels), uint8 or float32 in [0, 1], for their shape and type.
         classes: Number of classes.
         seed: Of the augmentation.
+        precision: In what the space's layers compute; what comes before them, pixels and positions, is float32.
     """
     scale = 1.0 / 255.0 if pixels.dtype == np.uint8 else 1.0
     inputs = keras.Input(pixels.shape[1:], name="pixels")
@@ -32,7 +42,39 @@ def make_network(build: Builder, config: Mapping[str, Any], pixels: np.ndarray, 
     magnitudes = {name: config[name] for name in AUGMENTATION}
     if any(magnitudes.values()):
         images = RandomAffine(**magnitudes, seed=seed, name="augment")(images)
-    return keras.Model(inputs, build(images, config, classes))
+    builder = _in_bfloat16(build) if precision is Precision.BFLOAT16 else build
+    return keras.Model(inputs, builder(images, config, classes))
+
+
+def _in_bfloat16(build: Builder) -> Builder:
+    """Returns a builder of the same network, whose layers compute in bfloat16, and the last one in float32.
+
+    What follows needs more than bfloat16's 8 bits: probabilities near 1 would lie 0.004 apart, and many be equal. A
+    layer that its builder gave a type of its own keeps it.
+    """
+
+    def built(images: Any, config: Mapping[str, Any], classes: int) -> Any:  # noqa: ANN401 - tensors
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            said = build(images, config, classes)
+        finally:
+            keras.config.set_dtype_policy(policy)
+        last = _last(said)
+        if not isinstance(last, keras.layers.Layer):  # a function, such as keras.ops.softmax
+            return keras.ops.cast(said, "float32")
+        for layer in last._flatten_layers():  # itself, and what it is made of
+            layer.dtype_policy = "float32"
+        return said
+
+    return built
+
+
+def _last(tensor: Any) -> Any:  # noqa: ANN401 - Keras's
+    """Returns the layer or function that a tensor comes from; of a graph of layers within the network its last one."""
+    operation = tensor._keras_history.operation
+    is_graph = isinstance(operation, keras.Model) and hasattr(operation, "outputs")
+    return _last(operation.outputs[0]) if is_graph else operation
 
 
 def without_augmentation(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +82,14 @@ def without_augmentation(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, **dict.fromkeys(AUGMENTATION, 0)}
 
 
-def plain_network(build: Builder, config: Mapping[str, Any], pixels: np.ndarray, trained: Any) -> Any:  # noqa: ANN401 - Keras models
+def plain_network(
+    build: Builder,
+    config: Mapping[str, Any],
+    pixels: np.ndarray,
+    *,
+    trained: Any,  # noqa: ANN401 - Keras model
+    precision: Precision,
+) -> Any:  # noqa: ANN401 - Keras model
     """Returns a trained network by itself, from raw pixels to probabilities, of Keras's own layers.
 
     Args:
@@ -48,10 +97,12 @@ def plain_network(build: Builder, config: Mapping[str, Any], pixels: np.ndarray,
         config: What the trained network was made from.
         pixels: As ``make_network`` takes them.
         trained: The network, with whatever augments its images.
+        precision: As it was trained.
     """
     weights = [layer.get_weights() for layer in trained.layers if not isinstance(layer, RandomAffine)]
     keras.utils.clear_session(free_memory=False)  # else its layers were numbered after those of the other
-    plain = make_network(build, without_augmentation(config), pixels, classes=trained.output_shape[-1], seed=0)
+    classes = trained.output_shape[-1]
+    plain = make_network(build, without_augmentation(config), pixels, classes=classes, seed=0, precision=precision)
     for layer, own in zip(plain.layers, weights, strict=True):
         layer.set_weights(own)
     return plain

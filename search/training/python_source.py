@@ -41,6 +41,8 @@ def _object(document: Mapping[str, Any]) -> str:
     module, name = document.get("module") or "", document["class_name"]
     if document.get("registered_name") or not (module == "keras" or module.startswith("keras.")):
         raise unwritable(name, "it is not one of Keras's own")
+    if name == "DTypePolicy":
+        return source(document["config"]["name"])
     if name == "Sequential":
         layers = [_object(layer) for layer in document["config"]["layers"] if layer["class_name"] != "InputLayer"]
         return called("keras.Sequential", [listed(layers)])

@@ -1,4 +1,4 @@
-"""What a worker process runs on: backend, device, threads, determinism.
+"""What a worker process runs on: backend, device, threads, determinism, precision.
 
 ``Runtime`` is a value that travels to the worker; ``variables`` must be in the worker's environment before Keras is
 imported, ``configure`` runs right after. Called by the worker, and by anyone who trains in his own process.
@@ -44,6 +44,21 @@ class Backend(StrEnum):
     TORCH = "torch"
 
 
+class Precision(StrEnum):
+    """In what matrix products and convolutions are computed; variables and what they are updated with are float32.
+
+    float32   in full
+    tf32      10 bits of each factor's fraction, added up in float32, where the device can; a CPU computes in full
+    bfloat16  as Keras's policy "mixed_bfloat16": 7 bits, and activations kept in them; see ``search.training.network``
+
+    On NVIDIA GPUs of 2020 and later tf32 is what TensorFlow and JAX do by themselves.
+    """
+
+    FLOAT32 = "float32"
+    TF32 = "tf32"
+    BFLOAT16 = "bfloat16"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """What a worker process runs on.
@@ -54,6 +69,7 @@ class Runtime:
         gpus: What CUDA calls the GPUs that workers take in turn, one each; empty on a CPU.
         threads: Threads an operation may use. Errors are reproducible bit for bit only at an equal thread count.
         deterministic: Whether operations must give the same bits each time; free on a CPU, dear on a GPU.
+        precision: In what products and convolutions are computed.
     """
 
     backend: Backend = Backend.TENSORFLOW
@@ -61,6 +77,12 @@ class Runtime:
     gpus: tuple[str, ...] = ()
     threads: int = 1
     deterministic: bool = True
+    precision: Precision = Precision.TF32
+
+    @property
+    def has_tf32(self) -> bool:
+        """Whether float32 factors, with bfloat16 those of the last layer alone, may be rounded to TF32."""
+        return self.precision is not Precision.FLOAT32
 
     def variables(self, slot: int = 0) -> dict[str, str]:
         """Returns the environment variables that must be set before Keras is imported.
@@ -88,7 +110,7 @@ class Runtime:
         return variables
 
     def configure(self) -> dict[str, Any]:
-        """Sets threads and determinism in this process and returns what it runs on, for the record.
+        """Sets threads, determinism and precision in this process and returns what it runs on, for the record.
 
         Raises:
             FatalError: The backend finds no GPU where one was chosen; on the CPU, other figures would come of it.
@@ -103,6 +125,7 @@ class Runtime:
             "backend": self.backend.value,
             "threads": self.threads,
             "deterministic": self.deterministic,
+            "precision": self.precision.value,
             **found,
             "pid": os.getpid(),
             **machine(),
@@ -117,6 +140,7 @@ def _tensorflow(runtime: Runtime) -> dict[str, Any]:
     tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
     if runtime.deterministic:
         tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(runtime.has_tf32)
     gpus = tf.config.list_physical_devices("GPU")
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {"device_name": "CPU"}
     is_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"  # other kernels, other bits
@@ -126,6 +150,7 @@ def _tensorflow(runtime: Runtime) -> dict[str, Any]:
 def _jax(runtime: Runtime) -> dict[str, Any]:
     import jax
 
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if runtime.has_tf32 else "highest")
     device = jax.devices()[0]  # threads and determinism were set by variables
     return {"device": "CPU" if device.platform == "cpu" else str(device.device_kind)}
 
@@ -135,7 +160,11 @@ def _torch(runtime: Runtime) -> dict[str, Any]:
 
     torch.set_num_threads(runtime.threads)
     torch.use_deterministic_algorithms(runtime.deterministic)
-    return {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"}
+    if not torch.cuda.is_available():
+        return {"device": "CPU"}
+    torch.set_float32_matmul_precision("high" if runtime.has_tf32 else "highest")  # "high" may move a CPU's bits, too
+    torch.backends.cudnn.allow_tf32 = runtime.has_tf32
+    return {"device": torch.cuda.get_device_name()}
 
 
 _CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH: _torch}

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.training.data import DatasetInfo, open_training
 from search.training.errand import ask, serve
-from search.training.runtime import Device, Runtime
+from search.training.runtime import Device, Precision, Runtime
 
 AUGMENT = "augment"
 """What the script calls its augmenting layer."""
@@ -35,7 +35,9 @@ class ScriptParts:
     parameters: int
 
 
-def script_parts(space_source: str, config: Mapping[str, Any], *, epochs: int, dataset: DatasetInfo) -> ScriptParts:
+def script_parts(
+    space_source: str, config: Mapping[str, Any], *, epochs: int, dataset: DatasetInfo, precision: Precision
+) -> ScriptParts:
     """Returns a configuration's parts, asked of a process that imports Keras.
 
     Args:
@@ -43,11 +45,18 @@ def script_parts(space_source: str, config: Mapping[str, Any], *, epochs: int, d
         config: Active parameters and their values.
         epochs: Passes over the training images, for the schedule.
         dataset: The prepared data, for the shape of an image and the number of steps.
+        precision: In what the network computes; bfloat16 is written at its layers.
 
     Raises:
         UserError: The network holds something that is not Keras's own.
     """
-    question = {"space_source": space_source, "config": dict(config), "epochs": epochs, "dataset": asdict(dataset)}
+    question = {
+        "space_source": space_source,
+        "config": dict(config),
+        "epochs": epochs,
+        "dataset": asdict(dataset),
+        "precision": precision.value,
+    }
     return ScriptParts(**ask("search.training.script_parts", question, Runtime(device=Device.CPU)))
 
 
@@ -64,7 +73,8 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     config = {**TUTORIAL_TRAINING, **question["config"]}
     build = registry.load(question["space_source"]).build
     assert build is not None, "a space that was loaded from its source has a builder"
-    model = make_network(build, config, open_training(dataset).images, classes=dataset.classes, seed=0)
+    pixels, precision = open_training(dataset).images, Precision(question["precision"])
+    model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
     steps = math.ceil(dataset.training_count / config["batch_size"]) * question["epochs"]
     parts = ScriptParts(
         network=network(model, given={RandomAffine: AUGMENT}),

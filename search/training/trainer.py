@@ -105,7 +105,9 @@ class Trainer:
                 saved = time.perf_counter()
             hooks.report(report)
         if trial.model_to is not None:
-            plain = plain_network(self._build, config, images.fit, model)
+            plain = plain_network(
+                self._build, config, images.fit, trained=model, precision=self._task.runtime.precision
+            )
             plain.save(trial.model_to)
         if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
             attempt.keep_predictions(Path(trial.predictions_to))
@@ -121,7 +123,14 @@ class Trainer:
         """Returns the compiled model, brought to where a checkpoint left it; an unusable one means from the start."""
         started = time.perf_counter()
         keras.utils.set_random_seed(trial.seed)
-        model = make_network(self._build, config, fit, classes=self._task.dataset.classes, seed=trial.seed)
+        model = make_network(
+            self._build,
+            config,
+            fit,
+            classes=self._task.dataset.classes,
+            seed=trial.seed,
+            precision=self._task.runtime.precision,
+        )
         steps = math.ceil(len(fit) / config["batch_size"])
         on_cpu = self._environment["device"] == "CPU"
         model.compile(

@@ -100,6 +100,7 @@ def studies_dir(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Path:
         (["trained", "0", "--dataset", "nowhere.npz"], "There is no such data set"),
         (["trained", "0", "--dataset", "mnist"], "The data are not those of study"),
         (["trained", "0", "--backend", "jaxx"], "Did you mean 'jax'"),
+        (["trained", "0", "--precision", "float16"], "Did you mean 'bfloat16'"),
         (["trained", "0", "--devices", "gpu:7"], "no GPU"),
         (["trained", "0", "--devices", "tpu"], "Unknown device"),
     ],

@@ -127,6 +127,7 @@ BAD = {
     "devices": (["--devices", "cpu,gpu"], "gpu:0,1"),
     "gpu by no number": (["--devices", "gpu:one"], "gpu:0,1"),
     "backend": (["--backend", "pytorch"], "torch"),
+    "precision": (["--precision", "bfloat"], "bfloat16"),
     "threads": (["--threads", "0"], "--threads"),
     "dataset": (["--dataset", "nowhere.npz"], "nowhere.npz"),
     "fixed outside": (["--fix", "filters_1=1000"], "filters_1"),

@@ -29,5 +29,12 @@ def test_a_reworded_space_is_the_same_tournament() -> None:
     assert old.differences(new) == []
 
 
+def test_a_tournament_of_before_there_was_a_choice_of_precision_had_the_default() -> None:
+    old, same, other = rules(), rules(), rules()
+    same.terms["precision"], other.terms["precision"] = "tf32", "bfloat16"
+    assert old.differences(same) == []
+    assert old.differences(other) == ["precision (recorded tf32, received bfloat16)"]
+
+
 def test_studies_are_named_by_engine_and_repeat() -> None:
     assert study_name("keras-tuner:hyperband", 2) == "keras-tuner-hyperband-2"

@@ -31,6 +31,13 @@ def test_what_an_older_record_does_not_say_may_differ() -> None:
     assert HERE["processor_kind"]
 
 
+def test_what_was_recorded_before_there_was_a_choice_of_precision_had_the_default() -> None:
+    assert changes(HERE, {**HERE, "precision": "tf32"}) == ()
+    assert changes(HERE, {**HERE, "precision": "bfloat16"}) == (
+        Change(name="precision", recorded="tf32", here="bfloat16"),
+    )
+
+
 def test_both_runs_must_be_deterministic() -> None:
     assert are_deterministic(HERE, HERE)
     assert not are_deterministic({**HERE, "deterministic": False}, HERE)

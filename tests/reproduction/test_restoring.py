@@ -12,7 +12,7 @@ from small_data import save_npz
 from search.errors import UserError
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.reproduction.restoring import Means, find_dataset, find_space, restore_task
-from search.training.runtime import Backend, Device
+from search.training.runtime import Backend, Device, Precision
 from search.trial import Outcome, State, Trial
 from spaces import registry
 
@@ -44,11 +44,12 @@ def test_a_trial_is_run_again_on_what_it_ran_on(header: StudyHeader, cache_dir: 
     runtime = task(header, cache_dir).runtime
     assert (runtime.backend, runtime.device) == (Backend.TENSORFLOW, Device.CPU)
     assert (runtime.threads, runtime.deterministic) == (3, False)
+    assert runtime.precision is Precision.TF32  # the record is older than the choice
 
 
 def test_the_user_may_say_otherwise(header: StudyHeader, cache_dir: Path) -> None:
-    runtime = task(header, cache_dir, backend="jax", threads=1).runtime
-    assert (runtime.backend, runtime.threads) == (Backend.JAX, 1)
+    runtime = task(header, cache_dir, backend="jax", threads=1, precision="bfloat16").runtime
+    assert (runtime.backend, runtime.threads, runtime.precision) == (Backend.JAX, 1, Precision.BFLOAT16)
     with pytest.raises(UserError, match="tensorflo"):
         task(header, cache_dir, backend="tensorflo")
 

@@ -54,7 +54,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(gpus: None, asked: str
     assert f"--devices {asked}" in str(refusal.value)
 
 
-@pytest.mark.parametrize(("backend", "extra"), [(Backend.TENSORFLOW, "cuda"), (Backend.JAX, "jax-cuda")])
+@pytest.mark.parametrize(("backend", "extra"), [(Backend.TENSORFLOW, "cuda"), (Backend.JAX, "gpu-jax")])
 def test_without_a_gpu_the_remedy_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, backend: Backend, extra: str
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
 from search.training.epochs import Hooks
-from search.training.runtime import Device, Runtime
+from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
 from search.training.trainer import Trainer
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
@@ -168,6 +168,28 @@ def test_a_trial_whose_state_cannot_be_kept_ends_all_the_same_and_says_so(traine
     outcome = trainer.run(trial(epochs=2, rungs=(1,), save_to="/dev/full/state.npz"))
     assert outcome.state is State.COMPLETE, outcome.traceback
     assert "No state could be kept" in outcome.message
+
+
+def test_bfloat16_is_recorded_moves_little_and_goes_on_bit_for_bit(
+    trainer: Trainer, task: Task, tmp_path: Path
+) -> None:
+    in_bfloat16 = dataclasses.replace(task.runtime, precision=Precision.BFLOAT16)
+    coarse = Trainer(dataclasses.replace(task, runtime=in_bfloat16))
+    straight, full = coarse.run(trial(RICH)), trainer.run(trial(RICH))
+    assert straight.state is State.COMPLETE, straight.traceback
+    assert (straight.environment["precision"], full.environment["precision"]) == ("bfloat16", "tf32")
+    first = straight.history[0].training_loss
+    assert first == pytest.approx(full.history[0].training_loss, rel=0.02)
+    assert first != full.history[0].training_loss
+    coarse.run(trial(RICH, until=1, save_to=str(tmp_path / "state.npz")))
+    resumed = coarse.run(trial(RICH, resume_from=str(tmp_path / "state-1.npz")))
+    assert resumed.epochs_trained == 2
+    assert numbers(resumed) == numbers(straight)
+
+
+def test_on_a_cpu_tf32_is_float32_to_the_bit(trainer: Trainer, task: Task) -> None:
+    in_full = dataclasses.replace(task, runtime=dataclasses.replace(task.runtime, precision=Precision.FLOAT32))
+    assert numbers(Trainer(in_full).run(trial(epochs=1))) == numbers(trainer.run(trial(epochs=1)))
 
 
 @pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration"])

@@ -50,7 +50,7 @@ class TravellingDropout(keras.layers.Layer):  # type: ignore[misc]
         else:
             images = jnp.arange(inputs.shape[0], dtype=jnp.uint32).reshape(-1, *[1] * (inputs.ndim - 1))
             is_kept = _uniform(key, images * self.size + self.places) < self.keep
-        return jnp.where(is_kept, inputs / self.keep, 0.0)
+        return jnp.where(is_kept, inputs / jnp.asarray(self.keep, inputs.dtype), 0.0)  # bfloat16 stays what it is
 
     def compute_output_shape(self, input_shape: Any) -> Any:  # noqa: ANN401 - Keras's own
         """Returns the shape of the inputs."""

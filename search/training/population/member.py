@@ -26,6 +26,7 @@ from search.training.phases import PhaseImages
 from search.training.population.program import Program, State
 from search.training.population.sharing import program_key, values_of
 from search.training.population.widening import Layout, Room, shared_room
+from search.training.task import Task
 from search.trial import Cause, Trial
 from spaces.space import Builder
 from spaces.training import TUTORIAL_TRAINING
@@ -110,7 +111,7 @@ class Member:
 
 
 def make_member(
-    trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, *, classes: int, shares: Callable[[Any], bool]
+    trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, *, task: Task, shares: Callable[[Any], bool]
 ) -> Member:
     """Returns the member that a trial becomes.
 
@@ -119,7 +120,7 @@ def make_member(
         hooks: How it talks to whoever asked for it.
         build: The space's model builder.
         images: Those of its phase.
-        classes: How many there are.
+        task: What all trials share.
         shares: Says whether a network is trained with others of other widths and batch sizes.
 
     Raises:
@@ -128,7 +129,8 @@ def make_member(
     began = time.perf_counter()
     config = {**TUTORIAL_TRAINING, **trial.config}
     keras.utils.set_random_seed(trial.seed)
-    model = make_network(build, config, images.fit, classes=classes, seed=trial.seed)
+    classes, precision = task.dataset.classes, task.runtime.precision
+    model = make_network(build, config, images.fit, classes=classes, seed=trial.seed, precision=precision)
     room = shared_room(model, config["batch_size"]) if shares(model) else Room(config["batch_size"])
     values = {
         "label_smoothing": np.float32(config["label_smoothing"]),

@@ -82,7 +82,7 @@ class Pool:
         try:
             images = self._loaded(trial.phase).images
             shares = self._shares if trial.phase is Phase.SEARCH else lambda _: False  # else mostly seeds of one trial
-            member = make_member(trial, hooks, self._build, images, classes=self._task.dataset.classes, shares=shares)
+            member = make_member(trial, hooks, self._build, images, task=self._task, shares=shares)
             member.begin(self._population(member).program)
         except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
             return Attempt().failed(error, self._environment)
@@ -144,11 +144,12 @@ class Pool:
     def _save_model(self, member: Member, population: Population, place: int, path: str) -> None:
         """Writes a member's network as the trainer would have."""
         pixels = self._loaded(member.trial.phase).images.fit
-        model = make_network(self._build, member.config, pixels, classes=self._task.dataset.classes, seed=0)
+        classes, precision = self._task.dataset.classes, self._task.runtime.precision
+        model = make_network(self._build, member.config, pixels, classes=classes, seed=0, precision=precision)
         arrays = member.arrays(population.program, population.state_of(place))
         for variable, array in zip(model.variables, arrays, strict=False):
             variable.assign(array)
-        plain_network(self._build, member.config, pixels, model).save(path)
+        plain_network(self._build, member.config, pixels, trained=model, precision=precision).save(path)
 
     def _ended(self) -> list[tuple[Trial, Outcome]]:
         """Returns the members that need no further epoch, and forgets them."""

@@ -126,7 +126,7 @@ def _values(layer: Any) -> dict[str, Any]:  # noqa: ANN401 - Keras layer
 
 def _clone(layer: Any, form: Form, changes: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Keras layers
     if is_plain_dropout(layer):
-        return TravellingDropout(1.0 - layer.rate, name=layer.name)
+        return TravellingDropout(1.0 - layer.rate, name=layer.name, dtype=layer.dtype_policy)
     config = {**layer.get_config(), **changes}
     if is_simple(layer):
         return FormedConvolution(form, **config)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
-from search.training.runtime import Backend, Device, Runtime
+from search.training.runtime import Backend, Device, Precision, Runtime
 from search.training.task import Task
 from search.trial import Cause, Outcome, Phase, State, Trial
 from spaces import registry
@@ -24,6 +24,8 @@ pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-4
 """Relative, of losses after one epoch; sums are taken in another order."""
+COARSE = 2.0**-8
+"""The same in bfloat16: one unit in the last of its places, where float32 sums that differ are rounded apart."""
 ROOM_FOR_TWO = 1_500_000
 """Bytes that hold a program of two small perceptrons, and none of four."""
 SMALL = {"filters": 4, "dense": 16, "width": 32}
@@ -59,12 +61,12 @@ def data(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path) -> Path:
     return path
 
 
-def task_of(space: str, data: Path, cache_dir: Path, epochs: int = 2) -> Task:
+def task_of(space: str, data: Path, cache_dir: Path, epochs: int = 2, precision: Precision = Precision.TF32) -> Task:
     dataset = prepare(str(data), cache_dir)
     protocol = EvaluationProtocol(
         dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=epochs
     )
-    runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
+    runtime = Runtime(backend=Backend.JAX, device=Device.CPU, precision=precision)
     return Task(protocol=protocol, dataset=dataset, space_source=space, runtime=runtime)
 
 
@@ -184,6 +186,29 @@ def test_members_of_several_widths_and_batch_sizes_are_the_trials_alone(
     for number in (0, 1):
         assert_same(together[number], alone[number])
         assert together[number].environment["population"] == 2
+
+
+@pytest.mark.parametrize(("space", "batch_size"), [("mlp", 60), ("cnn-large", 50)])
+def test_members_in_bfloat16_are_the_trials_alone_but_for_rounding(
+    data: Path, cache_dir: Path, tmp_path: Path, space: str, batch_size: int
+) -> None:
+    """Alone, the first also goes on from the state that it left as a member."""
+    state, saved = str(tmp_path / "state.npz"), tmp_path / "model.keras"
+    first, second = (
+        Trial(number=number, config=one, seed=number, epochs=2, save_to=state if number == 0 else None, rungs=(1,))
+        for number, one in enumerate(rich(space, batch_size))
+    )
+    first = dataclasses.replace(first, model_to=str(saved))
+    rest = dataclasses.replace(first, number=2, save_to=None, model_to=None, resume_from=str(tmp_path / "state-1.npz"))
+    task = task_of(space, data, cache_dir, precision=Precision.BFLOAT16)
+    together, alone = run(Job(task=task, together=[[first, second]], alone=[first, rest]))
+    assert together[0].environment["precision"] == alone[0].environment["precision"] == "bfloat16"
+    assert [len(alone[number].history) for number in (0, 2)] == [2, 2]
+    for one in (alone[0], alone[2]):
+        for report, expected in zip(together[0].history, one.history, strict=True):
+            assert report.training_loss == pytest.approx(expected.training_loss, rel=COARSE)
+            assert report.loss == pytest.approx(expected.loss, rel=COARSE)
+    assert "mixed_bfloat16" in zipfile.ZipFile(saved).read("config.json").decode()
 
 
 def test_errors_of_populations_and_of_single_trials_are_spread_alike(data: Path, cache_dir: Path) -> None:

@@ -1,0 +1,82 @@
+"""A study in bfloat16 from its command to its script: recorded, gone on with, reproduced and exported as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trained
+
+from search.export.model import export_model
+from search.export.order import make_order
+from search.export.script import script
+from search.records.ledger import read
+from search.records.storage import Place
+from search.reproduction.reproduce import Agreement, find, reproduce
+from search.reproduction.restoring import Means
+from search.training.runtime import Precision
+from search.trial import Phase
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> Place:
+    """A study of a user's own space, which says nothing of types."""
+    folder = tmp_path_factory.mktemp("bfloat16")
+    return trained.record_study(folder, small_mnist, cache_dir, Precision.BFLOAT16)
+
+
+def test_it_is_reproduced_bit_for_bit_in_bfloat16_alone(place: Place, cache_dir: Path) -> None:
+    record = read(place, trained.NAME)
+    (same,) = reproduce(record, find(record, "2"), Means(cache_dir=str(cache_dir)))
+    assert (same.agreement, same.changes) == (Agreement.EXACT, ())
+    (other,) = reproduce(record, find(record, "0"), Means(cache_dir=str(cache_dir), precision="float32"))
+    assert [(change.name, change.recorded, change.here) for change in other.changes] == [
+        ("precision", "bfloat16", "float32")
+    ]
+    assert other.agreement is not Agreement.EXACT
+
+
+def test_its_script_and_its_model_are_the_recorded_test_run(
+    place: Place, small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    order = make_order(read(place, trained.NAME), "2", means=Means(cache_dir=str(cache_dir)))
+    file = tmp_path / "winner.py"
+    file.write_text(script(order, file.name), encoding="utf-8")
+    assert 'dtype="mixed_bfloat16"' in file.read_text(encoding="utf-8")
+    command = [sys.executable, "-I", str(file), str(small_mnist)]
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=threads, check=False)
+    assert done.returncode == 0, done.stderr
+    error = order.row.complete[0].error_percent
+    assert done.stdout.splitlines()[-1] == f"Test error: {error:.2f} %"
+    exported = export_model(order, tmp_path / "winner.keras", is_scored=True)
+    assert exported.foreign == ()
+    assert exported.outcome.error_percent == error
+
+
+def test_a_study_keeps_its_precision(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
+    words = ["run", "--space", "mlp", "--fix", "width_1=64", "--epochs", "1", "--finalists", "0", "--no-recipes"]
+    words += ["--workers", "1", "--threads", "1", "--study", "coarse", "--dataset", str(small_mnist)]
+
+    def search(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "search", *words, "--cache-dir", str(cache_dir), *more]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+    begun = search("--precision", "bfloat16", "--trials", "1")
+    assert begun.returncode == 0, begun.stderr
+    refused = search("--trials", "2")
+    assert refused.returncode == 2
+    assert "Received: --precision tf32." in refused.stderr
+    assert "Go on with --precision bfloat16" in refused.stderr
+    assert search("--precision", "bfloat16", "--trials", "2").returncode == 0
+    record = read(Place(studies_dir=tmp_path / "studies"), "coarse")
+    assert "--precision bfloat16" in record.header.command
+    recorded = [known.outcome.environment["precision"] for known in record.phase(Phase.SEARCH)]
+    assert recorded == ["bfloat16"] * 2
+    (row, *_) = json.loads((tmp_path / "reports" / "coarse" / "leaderboard.json").read_text())["sections"][0]["rows"]
+    assert row["environment"]["precision"] == "bfloat16"

@@ -1,0 +1,131 @@
+"""In what a network computes: bfloat16 in the middle, float32 before it and at its end, whatever builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from search.training.augmentation import RandomAffine
+from search.training.network import make_network
+from search.training.network_source import network
+from search.training.population.sharing import program_key
+from search.training.runtime import Precision
+from spaces import registry
+from spaces.training import TUTORIAL_TRAINING
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CONFIG = {**TUTORIAL_TRAINING, **registry.load("cnn").baseline, "shift": 2, "rotation": 10.0, "zoom": 0.1, "shear": 0.1}
+PIXELS = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8)
+
+
+def make(precision: Precision = Precision.BFLOAT16, build: Callable | None = None) -> Any:
+    keras.utils.set_random_seed(1)
+    builder = build or registry.load("cnn").build
+    return make_network(builder, CONFIG, PIXELS, classes=10, seed=1, precision=precision)
+
+
+def test_hidden_layers_compute_in_bfloat16_and_every_variable_is_float32() -> None:
+    model = make()
+    hidden = {layer.compute_dtype for layer in model.layers[3:-1]}
+    first_and_last = {layer.compute_dtype for layer in (*model.layers[:3], model.layers[-1])}
+    assert (hidden, first_and_last) == ({"bfloat16"}, {"float32"})
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    for one, other in zip(model.trainable_variables, make(Precision.TF32).trainable_variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_positions_and_augmented_images_are_those_of_float32_to_the_bit() -> None:
+    images = []
+    for precision in Precision:
+        model = make(precision)
+        layer = model.get_layer("augment")
+        images.append(keras.Model(model.inputs[0], layer.output)(PIXELS.astype(np.float32), training=True))
+    assert [image.dtype.name for image in images] == ["float32"] * 3
+    assert not np.array_equal(images[0], PIXELS / np.float32(255))
+    for image in images[1:]:
+        np.testing.assert_array_equal(image, images[0])
+
+
+def activated(images: Any, config: Any, classes: int) -> Any:
+    return keras.layers.Activation("softmax")(keras.layers.Dense(classes)(keras.layers.Flatten()(images)))
+
+
+def nested(images: Any, config: Any, classes: int) -> Any:
+    layers = [keras.layers.Flatten(), keras.layers.Dense(8), keras.layers.Dense(classes, activation="softmax")]
+    return keras.Sequential([keras.Sequential(layers)])(images)
+
+
+class Head(keras.layers.Layer):
+    """A last layer that is made of others."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.outputs = keras.layers.Dense(classes)
+        self.softmax = keras.layers.Softmax()
+
+    def build(self, input_shape: Any) -> None:
+        self.outputs.build(input_shape)
+
+    def call(self, features: Any) -> Any:
+        return self.softmax(self.outputs(features))
+
+
+def composed(images: Any, config: Any, classes: int) -> Any:
+    return Head(classes)(keras.layers.Dense(8)(keras.layers.Flatten()(images)))
+
+
+def by_a_function(images: Any, config: Any, classes: int) -> Any:
+    return keras.ops.softmax(keras.layers.Dense(classes)(keras.layers.Flatten()(images)))
+
+
+@pytest.mark.parametrize("build", [None, activated, nested, composed])
+def test_probabilities_are_computed_in_float32(build: Callable | None) -> None:
+    said = make(build=build).predict(PIXELS, verbose=0)
+    assert said.dtype == np.float32
+    assert np.abs(said.sum(axis=1) - 1).max() < 1e-6
+    assert not np.array_equal(said, keras.ops.cast(keras.ops.cast(said, "bfloat16"), "float32"))
+
+
+def test_what_a_function_says_is_float32_at_least_in_type() -> None:
+    model = make(build=by_a_function)
+    assert model.predict(PIXELS, verbose=0).dtype == np.float32
+    assert "keras.ops.cast(x" in network(model, given={RandomAffine: "augment"})
+
+
+def test_a_layer_keeps_the_type_that_its_builder_gave_it() -> None:
+    def build(images: Any, config: Any, classes: int) -> Any:
+        exact = keras.layers.Dense(8, dtype="float32", name="exact")(keras.layers.Flatten()(images))
+        return keras.layers.Dense(classes, activation="softmax")(keras.layers.Dense(8, name="coarse")(exact))
+
+    model = make(build=build)
+    assert [model.get_layer(name).compute_dtype for name in ("exact", "coarse")] == ["float32", "bfloat16"]
+
+
+def test_a_builder_that_fails_leaves_no_precision_behind() -> None:
+    def build(images: Any, config: Any, classes: int) -> Any:
+        raise ValueError("no such thing")
+
+    with pytest.raises(ValueError, match="no such thing"):
+        make(build=build)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_the_written_network_says_bfloat16_at_its_layers_and_computes_the_same() -> None:
+    model = make(build=activated)
+    text = network(model, given={RandomAffine: "keras.layers.Identity()"})
+    assert 'keras.layers.Dense(10, dtype="mixed_bfloat16")' in text
+    assert 'keras.layers.Activation("softmax")' in text
+    names: dict[str, Any] = {"keras": keras}
+    exec(text, names)
+    for layer, other in zip(model.layers[3:], names["model"].layers[2:], strict=True):
+        other.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(names["model"].predict(PIXELS, verbose=0), model.predict(PIXELS, verbose=0))
+
+
+def test_trials_of_two_precisions_share_no_program() -> None:
+    keys = {precision: program_key(make(precision), CONFIG) for precision in Precision}
+    assert keys[Precision.TF32] == keys[Precision.FLOAT32] != keys[Precision.BFLOAT16]
