@@ -4,7 +4,8 @@ Many small networks in one program keep a GPU busy that one would leave idle; se
 process keeps from the coordinator what would hurt it: the device's memory, compilation, a crash. Where nobody said how
 many trials it takes at a time, it measures that before it is ready. One that dies costs the trials it ran, which may be
 taken up again as after any fault of the machine; where it was killed, mostly for want of memory, its successor takes
-half as many at a time.
+half as many at a time. JAX does not give back all that a program took, so a process that has grown takes no more trials
+and is replaced when its last has ended; never beside a successor, since a device's memory holds one.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ class Device:
     cancelled: dict[Key, tuple[Cause, float]] = field(default_factory=dict)
     sign_of_life: float = 0.0
     starts: int = 0
+    fresh_mib: float = 0.0
+    is_leaving: bool = False
+
+    @property
+    def room(self) -> int:
+        """How many more trials it takes; less than none where it takes fewer than it did."""
+        return 0 if self.is_leaving else self.places - len(self.trials)
 
 
 class VectorizedExecutor(Executor):
@@ -60,7 +68,8 @@ class VectorizedExecutor(Executor):
         task: What all trials share; on JAX.
         workers: Trials at a time, over all devices; at most, where they are measured.
         log_dir: Folder for the processes' output; made if missing.
-        limits: When a process is killed; those on a single trial do not apply.
+        limits: When a process is replaced or killed; those on a single trial do not apply, and ``memory_mib`` is what a
+            process may take beyond its fresh memory.
         patience: Returns the seconds that trials which must stop are given now; ``limits.cancel_seconds`` if None.
         sizing: How the trials at a time are measured, until when a device takes a few; None for just ``workers``.
     """
@@ -89,8 +98,8 @@ class VectorizedExecutor(Executor):
 
     @property
     def slots(self) -> int:
-        """How many trials may run at once; changes as devices find out how many they hold."""
-        return sum(device.places for device in self._devices)
+        """How many trials may run at once; changes as devices find out how many they hold, or are to be replaced."""
+        return sum(len(device.trials) + device.room for device in self._devices)
 
     @property
     def running(self) -> Mapping[Key, Trial]:
@@ -99,7 +108,7 @@ class VectorizedExecutor(Executor):
 
     def submit(self, trial: Trial) -> None:
         """Hands a trial to the device with the most room."""
-        device = max(self._devices, key=lambda one: one.places - len(one.trials))
+        device = max(self._devices, key=lambda one: one.room)
         if not device.trials:
             device.sign_of_life = time.monotonic()
         device.trials[trial.key] = trial
@@ -157,21 +166,30 @@ class VectorizedExecutor(Executor):
         match message:
             case Ready():
                 device.ready, device.starts, device.places = True, 0, message.places
+                device.fresh_mib = device.worker.memory_mib()
                 if self._sizing is not None:
-                    self._sizing.tell(f"Room for {self.slots} trials at a time, by measured memory.")
+                    self._sizing.tell(f"Up to {self.slots} trials at a time, by measured memory.")
                 return []
             case Began() | Alive():
                 return []
             case Finished():
                 del device.trials[message.key]
                 device.cancelled.pop(message.key, None)
+                self._recycle(device, device.worker)
         assert isinstance(message, Reported | Finished)
         return [message]
+
+    def _recycle(self, device: Device, worker: WorkerProcess) -> None:
+        """Has a process that has grown too large take no more trials, and ends it when it has none left."""
+        device.is_leaving |= worker.memory_mib() > device.fresh_mib + self._limits.memory_mib
+        if device.is_leaving and not device.trials:
+            worker.bury()
+            device.worker, device.is_leaving = None, False
 
     def _bury(self, device: Device, verdict: Verdict | None = None) -> list[Event]:
         """Forgets a process that died, and says what became of its trials; one is started when a trial needs it."""
         assert device.worker is not None
-        death, device.worker = device.worker.bury(), None
+        death, device.worker, device.is_leaving = device.worker.bury(), None, False
         has_used_memory = device.ready or self._sizing is not None  # for trials, or to measure
         if verdict is None and death.cause is not Cause.CRASHED and has_used_memory:
             device.most = device.places = max(1, device.places // 2)

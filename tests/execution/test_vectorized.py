@@ -14,6 +14,7 @@ from population_job import QUICKLY_COMPILED
 
 import search
 from search.execution.base import Event, Finished, Reported
+from search.execution.limits import Limits
 from search.execution.packing import SAMPLED
 from search.execution.vectorized import Sizing, VectorizedExecutor
 from search.protocol import EvaluationProtocol, Split
@@ -115,6 +116,27 @@ def test_of_two_devices_one_goes_on_when_the_other_is_killed(
         assert ended[4].environment["pid"] not in (first.pid, second.pid)
 
 
+def test_a_process_that_has_grown_is_replaced_when_its_last_trial_has_ended(
+    small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    limits = Limits(memory_mib=1.0)
+    with closing(
+        VectorizedExecutor(task_of(small_mnist, cache_dir), workers=3, log_dir=tmp_path, limits=limits)
+    ) as executor:
+        for number, epochs in enumerate((1, LONG)):
+            executor.submit(trial(number, epochs))
+        events = until(executor, Finished)
+        assert (outcomes(events), executor.slots) == ({0: State.COMPLETE}, 1)
+        executor.cancel((Phase.SEARCH, 1), Cause.CANCELLED)
+        events += until(executor, Finished)
+        assert (executor.slots, processes()) == (3, [])
+        executor.submit(trial(2, 1))
+        events += drain(executor)
+        ended = [event.outcome for event in events if isinstance(event, Finished)]
+        assert [one.state for one in ended] == [State.COMPLETE, State.INTERRUPTED, State.COMPLETE]
+        assert ended[0].environment["pid"] == ended[1].environment["pid"] != ended[2].environment["pid"]
+
+
 @pytest.mark.parametrize(("is_killed", "slots"), [(False, 64), (True, 4)])
 def test_a_device_finds_out_how_many_it_holds(
     small_mnist: Path, cache_dir: Path, tmp_path: Path, *, is_killed: bool, slots: int
@@ -129,7 +151,7 @@ def test_a_device_finds_out_how_many_it_holds(
             processes()[-1].kill()
         assert outcomes(drain(executor)) == {0: State.COMPLETE}
         assert executor.slots == slots
-    assert said == [f"Room for {slots} trials at a time, by measured memory."]
+    assert said == [f"Up to {slots} trials at a time, by measured memory."]
 
 
 def test_a_study_of_populations_is_like_any_other(
