@@ -1,7 +1,8 @@
 """What control groups grant this process: the limits of a container, of both versions of the interface.
 
 psutil and the standard library count the cores and the memory of the whole machine. Source: kernel documentation,
-admin-guide/cgroup-v2 (``cpu.max``, ``memory.max``) and cgroup-v1 (``cpu.cfs_quota_us``, ``memory.limit_in_bytes``).
+admin-guide/cgroup-v2 (``cpu.max``, ``memory.max``, ``memory.current``, ``memory.stat``) and cgroup-v1
+(``cpu.cfs_quota_us``, ``memory.limit_in_bytes``, ``memory.usage_in_bytes``, ``memory.stat``).
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ def memory_limit(root: Path = ROOT, own: Path = OWN) -> int | None:
     return min(filter(None, map(_bytes, _folders("memory", root, own))), default=None)
 
 
-def available_memory() -> int:
-    """Returns how many bytes can be taken now, within the container's limit."""
-    available = int(psutil.virtual_memory().available)
-    return min(available, memory_limit() or available)
+def available_memory(root: Path = ROOT, own: Path = OWN) -> int:
+    """Returns how many bytes can be taken now: of the machine's, what the container's limit leaves beside its use."""
+    left = [bytes_ for folder in _folders("memory", root, own) if (bytes_ := _left(folder)) is not None]
+    return min([int(psutil.virtual_memory().available), *left])
 
 
 def _folders(controller: str, root: Path, own: Path) -> Iterator[Path]:
@@ -56,6 +57,16 @@ def _cores(folder: Path) -> float | None:
 def _bytes(folder: Path) -> int | None:
     text = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
     return int(text) if text.isdigit() and int(text) < NO_LIMIT else None
+
+
+def _left(folder: Path) -> int | None:
+    """Returns the bytes that a group may still take; None without a limit. Cached files give way and do not count."""
+    if (limit := _bytes(folder)) is None:
+        return None
+    used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes") or "0"
+    known = dict(line.split(maxsplit=1) for line in _read(folder / "memory.stat").splitlines())
+    cached = known.get("total_inactive_file", known.get("inactive_file", "0"))  # version 1 sums up those below apart
+    return max(0, limit - int(used) + int(cached))
 
 
 def _read(path: Path) -> str:

@@ -8,9 +8,11 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.abc import MetaPathFinder
+from typing import Any
 
+from search.execution.packing import SAMPLED
 from search.training.task import Task
 from search.trial import Outcome, Trial
 
@@ -41,6 +43,17 @@ class Job:
 
 def run(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
     """Outcomes by the trial's number, of those that were trained together and alone."""
+    together, alone = _answer("train", job)
+    return tuple({int(key): Outcome.from_json(one) for key, one in part.items()} for part in (together, alone))
+
+
+def held(job: Job, memories: Sequence[int | None]) -> list[int]:
+    """How many members of the first trial's configuration are found to fit, where so many bytes are free."""
+    return [_answer("measure", replace(job, memory=memory)) for memory in memories]
+
+
+def _answer(function: str, job: Job) -> Any:
+    """What a function of this file says in a process of its own."""
     sent = pickle.dumps(job).hex()
     environment = {
         **os.environ,
@@ -48,15 +61,14 @@ def run(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
         "XLA_FLAGS": QUICKLY_COMPILED,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    command = [sys.executable, "-c", "import population_job; population_job.main()", sent]
+    command = [sys.executable, "-c", "import population_job; population_job.main()", function, sent]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    together, alone = json.loads(done.stdout.splitlines()[-1])
-    return tuple({int(key): Outcome.from_json(one) for key, one in part.items()} for part in (together, alone))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def train(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
-    """The same in this process."""
+def train(job: Job) -> list[dict[int, dict[str, Any]]]:
+    """The same in this process, as JSON."""
     from search.training.epochs import Hooks
     from search.training.population.pool import Pool
     from search.training.trainer import Trainer
@@ -70,7 +82,16 @@ def train(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
                 together[trial.number] = outcome
         together |= {trial.number: outcome for trial, outcome in (pool.advance() if len(pool) else ())}
     trainer = Trainer(job.task) if job.alone else None
-    return together, {trial.number: trainer.run(trial) for trial in job.alone}
+    parts = together, {trial.number: trainer.run(trial) for trial in job.alone}
+    return [{key: one.to_json() for key, one in part.items()} for part in parts]
+
+
+def measure(job: Job) -> int:
+    """The same in this process."""
+    from search.training.population.pool import Pool
+
+    pool = Pool(job.task, most=job.most, memory=job.memory)
+    return pool.measure(job.together[0][0].config, SAMPLED)
 
 
 class WithoutTensorFlow(MetaPathFinder):
@@ -84,6 +105,6 @@ class WithoutTensorFlow(MetaPathFinder):
 def main() -> None:
     """What the process does."""
     sys.meta_path.insert(0, WithoutTensorFlow())
-    parts = train(pickle.loads(bytes.fromhex(sys.argv[1])))
+    said = {"train": train, "measure": measure}[sys.argv[1]](pickle.loads(bytes.fromhex(sys.argv[2])))
     print()
-    print(json.dumps([{key: one.to_json() for key, one in part.items()} for part in parts]))
+    print(json.dumps(said))

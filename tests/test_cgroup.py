@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.cgroup import cpu_quota, memory_limit
+import pytest
+
+from search.cgroup import available_memory, cpu_quota, memory_limit
 
 
 def tree(folder: Path, files: dict[str, str]) -> Path:
@@ -38,6 +40,33 @@ def test_version_1_where_the_container_sees_its_own_group_as_the_root(tmp_path: 
     }
     groups = "4:memory:/docker/abc\n1:cpu,cpuacct:/docker/abc\n0::/docker/abc\n"
     assert limits(tmp_path, groups, files) == (2.0, 2**30)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files"),
+    [
+        (
+            "0::/job\n",
+            {
+                "memory.max": "max",
+                "job/memory.max": "9000",
+                "job/memory.current": "5000",
+                "job/memory.stat": "anon 4000\ninactive_file 1000",
+            },
+        ),
+        (
+            "1:memory:/\n",
+            {
+                "memory/memory.limit_in_bytes": "9000",
+                "memory/memory.usage_in_bytes": "5000",
+                "memory/memory.stat": "inactive_file 10\ntotal_inactive_file 1000",
+            },
+        ),
+    ],
+)
+def test_what_is_in_use_but_for_cached_files_is_not_free(tmp_path: Path, groups: str, files: dict[str, str]) -> None:
+    limits(tmp_path, groups, files)
+    assert available_memory(tmp_path, tmp_path / "own") == 5000
 
 
 def test_no_limit(tmp_path: Path) -> None:

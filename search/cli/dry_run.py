@@ -34,7 +34,7 @@ def describe(plan: Plan) -> str:
     trial = build + epoch * plan.header.protocol.epochs
     lines = [
         describe_plan(plan, record),
-        f"  measured now, {plan.workers} at a time: {epoch:.1f} s an epoch of the baseline, {clock(trial)} a trial",
+        f"  measured now, {len(outcomes)} at a time: {epoch:.1f} s an epoch of the baseline, {clock(trial)} a trial",
         *_estimate(plan, record, trial),
         "Dry run: no study was written.",
     ]

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from search.execution.base import Finished, Key, Reported
-from search.trial import Cause
+from search.trial import Cause, Config
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker to coordinator: Keras is imported, trials can come."""
+    """Worker to coordinator: Keras is imported, trials can come.
+
+    Args:
+        places: How many at a time.
+    """
+
+    places: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,19 @@ class Cancel:
 
     key: Key
     cause: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Coordinator to a worker that trains populations: how many trials it may have at a time.
+
+    Args:
+        most: So many at most.
+        baseline: A configuration; of as many as its device's memory holds of it, if that is less. None for ``most``.
+    """
+
+    most: int
+    baseline: Config | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ USABLE = 0.9
 """Share of a GPU's free memory that workers may take together."""
 HEADROOM = 2.0
 """Times the baseline's memory that a worker gets, for larger configurations."""
+SAMPLED = 8
+"""Members by which a device measures how large a population it holds; until it has, it takes as many trials."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -16,16 +16,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from search.errors import FatalError
 from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
+from search.execution.fate import check_start, outcome_of
 from search.execution.limits import Limits, Verdict
 from search.execution.messages import Alive, Began, Cancel, Message, Ready
 from search.execution.staff import Death, Staff, Worker
 from search.training.task import Task
-from search.trial import Cause, Outcome, State, Trial
-
-MAX_STARTS = 3
-"""How often a worker that dies before it is ready is started again."""
+from search.trial import Cause, Outcome, Trial
 
 
 @dataclass(slots=True)
@@ -206,21 +203,13 @@ class PoolExecutor(Executor):
             del self._slots[slot.number]
         if trial is None:
             return []
-        if slot.cancelled is not None:
-            reason = slot.cancelled[0]
-            outcome = Outcome(state=State.INTERRUPTED, cause=reason, message=reason.value)
-        else:
-            why = verdict or Verdict(death.cause, death.message)
-            outcome = Outcome(state=State.FAILED, cause=why.cause, message=why.message, traceback=death.words)
+        reason = slot.cancelled[0] if slot.cancelled is not None else None
+        outcome = outcome_of(death, verdict=verdict, cancelled=reason)
         return [Finished(trial.key, _on(node, outcome))]
 
     def _restart(self, slot: Slot, death: Death) -> list[Event]:
         """Starts again a worker that died before it was ready; the trial that waited for it is not lost."""
-        if death.cause is Cause.CRASHED or slot.starts >= MAX_STARTS:
-            raise FatalError(
-                f"A worker could not start. {death.message}\n{death.words}".rstrip(),
-                hint=f"Its whole output stands in {death.log}." if death.log else "",
-            )
+        check_start(death, slot.starts)
         slot.member, slot.starts = self._hire(slot.number), slot.starts + 1
         slot.sign_of_life = time.monotonic()
         return []

@@ -1,7 +1,7 @@
 """A worker process that trains many trials as populations, until its pipe closes.
 
 Started by ``search.execution.vectorized`` as ``python -m search.execution.population_worker FD``, in the environment
-that a worker has. It receives a task, then how many trials there may be at a time, then trials as they come.
+that a worker has. It receives a task, then how many trials there may be at a time, at most, then trials as they come.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from multiprocessing.connection import Connection
 
 from search.execution.base import Key
 from search.execution.messages import Ready
+from search.execution.packing import SAMPLED
 from search.execution.serving import Inbox, Line
 from search.execution.worker import fill
 
 
 def serve(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
-    task, most, inbox = connection.recv(), connection.recv(), Inbox()
+    task, room, inbox = connection.recv(), connection.recv(), Inbox()
     threading.Thread(target=fill, args=(inbox, connection), daemon=True).start()
     from search.training.epochs import Hooks
     from search.training.population.pool import Pool
 
-    pool, lines = Pool(task, most=most), dict[Key, Line]()
+    pool, lines = Pool(task, most=room.most), dict[Key, Line]()
     boundless = dataclasses.replace(task, trial_seconds=None)  # nobody's time is a member's own
-    connection.send(Ready())
+    connection.send(Ready(room.most if room.baseline is None else pool.measure(room.baseline, SAMPLED)))
     while True:
         for trial in inbox.arrived(is_awaited=not len(pool)):
             line = lines[trial.key] = Line(trial, boundless, connection.send, inbox)

@@ -1,9 +1,11 @@
 """The vectorised executor: one process a device, which trains its trials together as populations.
 
 Many small networks in one program keep a GPU busy that one would leave idle; see ``search.training.population``. The
-process keeps from the coordinator what would hurt it: the device's memory, compilation, a crash. One that dies costs
-the trials it ran, which may be taken up again as after any fault of the machine; where it was killed, mostly for want
-of memory, its successor takes half as many at a time.
+process keeps from the coordinator what would hurt it: the device's memory, compilation, a crash. Where nobody said how
+many trials it takes at a time, it measures that before it is ready. One that dies costs the trials it ran, which may be
+taken up again as after any fault of the machine; where it was killed, mostly for want of memory, its successor takes
+half as many at a time. JAX does not give back all that a program took, so a process that has grown takes no more trials
+and is replaced when its last has ended; never beside a successor, since a device's memory holds one.
 """
 
 from __future__ import annotations
@@ -14,28 +16,49 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from search.errors import FatalError
 from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
+from search.execution.fate import check_start, outcome_of
 from search.execution.limits import Limits, Verdict
-from search.execution.messages import Alive, Began, Cancel, Ready
-from search.execution.pool import MAX_STARTS
+from search.execution.messages import Alive, Began, Cancel, Ready, Room
+from search.execution.packing import SAMPLED
 from search.execution.process import WorkerProcess
 from search.training.task import Task
-from search.trial import Cause, Outcome, State, Trial
+from search.trial import Cause, Config, Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizing:
+    """How the devices find out how many trials they take at a time.
+
+    Args:
+        baseline: As many as the memory holds of this configuration.
+        tell: Hears how many that are.
+    """
+
+    baseline: Config
+    tell: Callable[[str], None] = lambda _: None
 
 
 @dataclass(slots=True)
 class Device:
-    """A device's place: its process, and the trials that run there."""
+    """A device: its process, and the trials that run there, ``places`` at a time now, and never more than ``most``."""
 
     number: int
     most: int
+    places: int
     worker: WorkerProcess | None = None
     ready: bool = False
     trials: dict[Key, Trial] = field(default_factory=dict)
     cancelled: dict[Key, tuple[Cause, float]] = field(default_factory=dict)
     sign_of_life: float = 0.0
     starts: int = 0
+    fresh_mib: float = 0.0
+    is_leaving: bool = False
+
+    @property
+    def room(self) -> int:
+        """How many more trials it takes; less than none where it takes fewer than it did."""
+        return 0 if self.is_leaving else self.places - len(self.trials)
 
 
 class VectorizedExecutor(Executor):
@@ -43,10 +66,12 @@ class VectorizedExecutor(Executor):
 
     Args:
         task: What all trials share; on JAX.
-        workers: Trials at a time, over all devices.
+        workers: Trials at a time, over all devices; at most, where they are measured.
         log_dir: Folder for the processes' output; made if missing.
-        limits: When a process is killed; those on a single trial do not apply.
+        limits: When a process is replaced or killed; those on a single trial do not apply, and ``memory_mib`` is what a
+            process may take beyond its fresh memory.
         patience: Returns the seconds that trials which must stop are given now; ``limits.cancel_seconds`` if None.
+        sizing: How the trials at a time are measured, until when a device takes a few; None for just ``workers``.
     """
 
     capabilities = Capabilities(survives_worker_death=False, ordered=False)
@@ -59,19 +84,22 @@ class VectorizedExecutor(Executor):
         log_dir: Path,
         limits: Limits | None = None,
         patience: Callable[[], float] | None = None,
+        sizing: Sizing | None = None,
     ) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
         self._task, self._log_dir = task, log_dir
         self._limits = limits or Limits()
         self._patience = patience or (lambda: self._limits.cancel_seconds)
-        self._started = 0
+        self._sizing, self._started = sizing, 0
         count = max(1, min(workers, len(task.runtime.gpus)))
-        self._devices = [Device(number, workers // count + (number < workers % count)) for number in range(count)]
+        shares = [workers // count + (number < workers % count) for number in range(count)]
+        known = workers if sizing is None else SAMPLED
+        self._devices = [Device(number, most, min(most, known)) for number, most in enumerate(shares)]
 
     @property
     def slots(self) -> int:
-        """How many trials may run at once."""
-        return sum(device.most for device in self._devices)
+        """How many trials may run at once; changes as devices find out how many they hold, or are to be replaced."""
+        return sum(len(device.trials) + device.room for device in self._devices)
 
     @property
     def running(self) -> Mapping[Key, Trial]:
@@ -80,7 +108,7 @@ class VectorizedExecutor(Executor):
 
     def submit(self, trial: Trial) -> None:
         """Hands a trial to the device with the most room."""
-        device = max(self._devices, key=lambda one: one.most - len(one.trials))
+        device = max(self._devices, key=lambda one: one.room)
         if not device.trials:
             device.sign_of_life = time.monotonic()
         device.trials[trial.key] = trial
@@ -124,7 +152,8 @@ class VectorizedExecutor(Executor):
         device.worker = WorkerProcess(self._task, log, device.number, "search.execution.population_worker")
         device.ready = False
         device.starts, device.sign_of_life = device.starts + 1, time.monotonic()
-        device.worker.connection.send(device.most)
+        baseline = None if self._sizing is None else self._sizing.baseline
+        device.worker.connection.send(Room(most=device.most, baseline=baseline))
         for trial in device.trials.values():
             device.worker.send(trial)
 
@@ -136,36 +165,43 @@ class VectorizedExecutor(Executor):
         device.sign_of_life = time.monotonic()
         match message:
             case Ready():
-                device.ready, device.starts = True, 0
+                device.ready, device.starts, device.places = True, 0, message.places
+                device.fresh_mib = device.worker.memory_mib()
+                if self._sizing is not None:
+                    self._sizing.tell(f"Up to {self.slots} trials at a time, by measured memory.")
                 return []
             case Began() | Alive():
                 return []
             case Finished():
                 del device.trials[message.key]
                 device.cancelled.pop(message.key, None)
+                self._recycle(device, device.worker)
         assert isinstance(message, Reported | Finished)
         return [message]
+
+    def _recycle(self, device: Device, worker: WorkerProcess) -> None:
+        """Has a process that has grown too large take no more trials, and ends it when it has none left."""
+        device.is_leaving |= worker.memory_mib() > device.fresh_mib + self._limits.memory_mib
+        if device.is_leaving and not device.trials:
+            worker.bury()
+            device.worker, device.is_leaving = None, False
 
     def _bury(self, device: Device, verdict: Verdict | None = None) -> list[Event]:
         """Forgets a process that died, and says what became of its trials; one is started when a trial needs it."""
         assert device.worker is not None
-        death, device.worker = device.worker.bury(), None
+        death, device.worker, device.is_leaving = device.worker.bury(), None, False
+        has_used_memory = device.ready or self._sizing is not None  # for trials, or to measure
+        if verdict is None and death.cause is not Cause.CRASHED and has_used_memory:
+            device.most = device.places = max(1, device.places // 2)
         if not device.ready and len(device.cancelled) < len(device.trials):
-            if death.cause is Cause.CRASHED or device.starts >= MAX_STARTS:
-                raise FatalError(
-                    f"A worker could not start. {death.message}\n{death.words}",
-                    hint=f"Its whole output stands in {death.log}.",
-                )
+            check_start(death, device.starts)
             self._start(device)
             return []
-        if verdict is None and death.cause is not Cause.CRASHED:
-            device.most = max(1, device.most // 2)
-        cause, message = (verdict.cause, verdict.message) if verdict else (death.cause, death.message)
-        failed = Outcome(state=State.FAILED, cause=cause, message=message, traceback=death.words)
         reasons = {key: device.cancelled.get(key, (None, 0.0))[0] for key in device.trials}
         device.trials.clear()
         device.cancelled.clear()
-        return [Finished(key, failed if reason is None else _interrupted(reason)) for key, reason in reasons.items()]
+        outcomes = {key: outcome_of(death, verdict=verdict, cancelled=reason) for key, reason in reasons.items()}
+        return [Finished(key, outcome) for key, outcome in outcomes.items()]
 
     def _judge(self) -> list[Event]:
         """Kills the processes that must not go on; one that has something to say is heard first."""
@@ -186,7 +222,3 @@ class VectorizedExecutor(Executor):
     @staticmethod
     def _last_cancel(device: Device) -> float:
         return max(since for _, since in device.cancelled.values())
-
-
-def _interrupted(reason: Cause) -> Outcome:
-    return Outcome(state=State.INTERRUPTED, cause=reason, message=reason.value)

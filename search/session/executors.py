@@ -13,8 +13,8 @@ from search.execution.base import Executor
 from search.execution.limits import Limits
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
-from search.execution.vectorized import VectorizedExecutor
-from search.session.planning import Plan, Site
+from search.execution.vectorized import Sizing, VectorizedExecutor
+from search.session.planning import POPULATION, Plan, Site
 from search.training.runtime import Device, cores
 
 
@@ -74,8 +74,14 @@ def _ray(plan: Plan, ties: Ties) -> Executor:
 
 
 def _vectorized(plan: Plan, ties: Ties) -> Executor:
+    runtime, given = plan.task.runtime, plan.settings.workers
     return VectorizedExecutor(
-        plan.task, workers=plan.workers, log_dir=ties.log_dir, limits=_limits(plan), patience=ties.patience
+        plan.task,
+        workers=given or POPULATION[runtime.device] * max(1, len(runtime.gpus)),
+        log_dir=ties.log_dir,
+        limits=_limits(plan),
+        patience=ties.patience,
+        sizing=Sizing(baseline=plan.header.space.baseline, tell=ties.tell) if given is None else None,
     )
 
 

@@ -58,7 +58,7 @@ def pack(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
         watch: Who hears of it.
     """
     if plan.settings.executor == Site.VECTORIZED:
-        return plan  # the memory of a population is measured where it is trained
+        return plan  # each device's process measures for itself how many trials it takes
     threads = None if plan.settings.threads is not None else recorded_threads(record)
     if plan.settings.executor == Site.RAY and (plan.settings.address or plan.task.runtime.device is Device.GPU):
         return _on_cluster(plan, threads or plan.settings.threads or 1)

@@ -18,7 +18,7 @@ from search import seeds
 from search.engines.base import Engine
 from search.engines.registry import ENGINES, EngineChoice, choose_engine, make_engine
 from search.errors import UserError, missing_extra, unknown_name
-from search.execution.packing import Basis, Layout, Packing
+from search.execution.packing import SAMPLED, Basis, Layout, Packing
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import privacy
 from search.records.ledger import NotBegunError, now, read
@@ -39,9 +39,10 @@ DEFAULT_SECONDS = 15 * 60.0
 """Time budget when none is given, verification included: what a reader waits for over a coffee."""
 NO_ENGINE = "none"
 """Engine of a study that proposes nothing: the baseline's repeats."""
-POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 64}
-"""Trials that are trained together on a device where nothing else is asked for; where its memory does not hold the
-program, half of them wait."""
+POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 512}
+"""Most trials that are trained together on a device where nothing else is asked for, however many its memory holds: a
+few keep a CPU's cores busy; on a GPU, the benchmark tries no more, and a sampler proposes all of them before it has
+heard of one."""
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -238,11 +239,11 @@ def first_packing(settings: Settings, runtime: Runtime) -> Packing:
     """
     workers, threads, places = settings.workers, settings.threads, cores()
     if settings.executor == Site.VECTORIZED:
-        most = workers or POPULATION[runtime.device] * max(1, len(runtime.gpus))
-        basis = Basis.UNMEASURED if workers is None else Basis.GIVEN
-        return Packing(
-            layout=Layout(most, threads or places), basis=basis, note="trained together; --workers N for another number"
-        )
+        if workers is not None:
+            return Packing(layout=Layout(workers, threads or places), basis=Basis.GIVEN)
+        note = f"as many as memory holds, {POPULATION[runtime.device]} a device at most; --workers N does without"
+        few = SAMPLED * max(1, len(runtime.gpus))
+        return Packing(layout=Layout(few, threads or places), basis=Basis.OPEN, note=note)
     if runtime.device is Device.GPU:
         layout = Layout(workers or max(1, len(runtime.gpus)), threads or 1)
         return Packing(layout=layout, basis=Basis.OPEN if workers is None else Basis.GIVEN)

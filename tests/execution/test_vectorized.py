@@ -7,13 +7,16 @@ import signal
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 from executor_contract import drain, outcomes
 from population_job import QUICKLY_COMPILED
 
 import search
-from search.execution.base import Finished, Reported
-from search.execution.vectorized import VectorizedExecutor
+from search.execution.base import Event, Finished, Reported
+from search.execution.limits import Limits
+from search.execution.packing import SAMPLED
+from search.execution.vectorized import Sizing, VectorizedExecutor
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
 from search.training.runtime import Backend, Device, Runtime
@@ -41,30 +44,43 @@ def trial(number: int, epochs: int) -> Trial:
     return Trial(number=number, config=config, seed=number, epochs=epochs)
 
 
+def task_of(small_mnist: Path, cache_dir: Path, gpus: tuple[str, ...] = ()) -> Task:
+    """On the CPU, also where there are "GPUs": then as many processes share it."""
+    dataset = prepare(str(small_mnist), cache_dir)
+    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
+    runtime = Runtime(backend=Backend.JAX, device=Device.CPU, gpus=gpus)
+    return Task(protocol=protocol, dataset=dataset, space_source="mlp", runtime=runtime)
+
+
+def processes() -> list[psutil.Process]:
+    """Those that train, oldest first."""
+    ours = [one for one in psutil.Process().children() if "search.execution.population_worker" in one.cmdline()]
+    return sorted(ours, key=lambda one: one.create_time())
+
+
+def until(executor: VectorizedExecutor, kind: type[Event], count: int = 1) -> list[Event]:
+    """What is collected until so many trials have said something of a kind."""
+    events: list[Event] = []
+    while len({event.key for event in events if isinstance(event, kind)}) < count:
+        events += executor.collect(60)
+    return events
+
+
 def test_members_leave_their_population_and_a_death_costs_all_of_it(
     small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
-    dataset = prepare(str(small_mnist), cache_dir)
-    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
-    runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
-    task = Task(protocol=protocol, dataset=dataset, space_source="mlp", runtime=runtime)
+    task = task_of(small_mnist, cache_dir)
     with closing(VectorizedExecutor(task, workers=3, log_dir=tmp_path)) as executor:
         for number, epochs in enumerate((LONG, LONG, 3)):
             executor.submit(trial(number, epochs))
-        events = executor.collect(60)
-        while not any(isinstance(event, Finished) for event in events):
-            events += executor.collect(60)
+        events = until(executor, Finished)
         assert outcomes(events) == {2: State.COMPLETE}
         pid = next(event.outcome.environment["pid"] for event in events if isinstance(event, Finished))
 
         executor.cancel((Phase.SEARCH, 0), Cause.TIMEOUT)
-        events = executor.collect(60)
-        while not any(isinstance(event, Finished) for event in events):
-            events += executor.collect(60)
-        assert outcomes(events) == {0: State.INTERRUPTED}
+        assert outcomes(until(executor, Finished)) == {0: State.INTERRUPTED}
         assert set(executor.running) == {(Phase.SEARCH, 1)}
-        while not any(isinstance(event, Reported) for event in executor.collect(60)):
-            pass
+        until(executor, Reported)
 
         executor.submit(trial(3, LONG))
         os.kill(pid, signal.SIGKILL)
@@ -75,6 +91,67 @@ def test_members_leave_their_population_and_a_death_costs_all_of_it(
 
         executor.submit(trial(4, 1))
         assert outcomes(drain(executor)) == {4: State.COMPLETE}
+
+
+def test_of_two_devices_one_goes_on_when_the_other_is_killed(
+    small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    with closing(
+        VectorizedExecutor(task_of(small_mnist, cache_dir, ("0", "1")), workers=4, log_dir=tmp_path)
+    ) as executor:
+        for number in range(4):
+            executor.submit(trial(number, LONG))
+        until(executor, Reported, 4)
+        first, second = processes()
+        first.kill()
+        events = until(executor, Finished, 2)
+        assert outcomes(events) == {0: State.FAILED, 2: State.FAILED}
+        assert (executor.slots, set(executor.running)) == (3, {(Phase.SEARCH, 1), (Phase.SEARCH, 3)})
+
+        executor.submit(trial(4, 1))
+        executor.cancel((Phase.SEARCH, 1), Cause.CANCELLED)
+        ended = {event.key[1]: event.outcome for event in until(executor, Finished, 2) if isinstance(event, Finished)}
+        assert {number: one.state for number, one in ended.items()} == {1: State.INTERRUPTED, 4: State.COMPLETE}
+        assert ended[1].environment["pid"] == second.pid
+        assert ended[4].environment["pid"] not in (first.pid, second.pid)
+
+
+def test_a_process_that_has_grown_is_replaced_when_its_last_trial_has_ended(
+    small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    limits = Limits(memory_mib=1.0)
+    with closing(
+        VectorizedExecutor(task_of(small_mnist, cache_dir), workers=3, log_dir=tmp_path, limits=limits)
+    ) as executor:
+        for number, epochs in enumerate((1, LONG)):
+            executor.submit(trial(number, epochs))
+        events = until(executor, Finished)
+        assert (outcomes(events), executor.slots) == ({0: State.COMPLETE}, 1)
+        executor.cancel((Phase.SEARCH, 1), Cause.CANCELLED)
+        events += until(executor, Finished)
+        assert (executor.slots, processes()) == (3, [])
+        executor.submit(trial(2, 1))
+        events += drain(executor)
+        ended = [event.outcome for event in events if isinstance(event, Finished)]
+        assert [one.state for one in ended] == [State.COMPLETE, State.INTERRUPTED, State.COMPLETE]
+        assert ended[0].environment["pid"] == ended[1].environment["pid"] != ended[2].environment["pid"]
+
+
+@pytest.mark.parametrize(("is_killed", "slots"), [(False, 64), (True, 4)])
+def test_a_device_finds_out_how_many_it_holds(
+    small_mnist: Path, cache_dir: Path, tmp_path: Path, *, is_killed: bool, slots: int
+) -> None:
+    said: list[str] = []
+    sizing = Sizing(baseline=trial(0, 1).config, tell=said.append)
+    task = task_of(small_mnist, cache_dir)
+    with closing(VectorizedExecutor(task, workers=64, log_dir=tmp_path, sizing=sizing)) as executor:
+        assert executor.slots == SAMPLED
+        executor.submit(trial(0, 1))
+        if is_killed:  # while it measures, or before
+            processes()[-1].kill()
+        assert outcomes(drain(executor)) == {0: State.COMPLETE}
+        assert executor.slots == slots
+    assert said == [f"Up to {slots} trials at a time, by measured memory."]
 
 
 def test_a_study_of_populations_is_like_any_other(

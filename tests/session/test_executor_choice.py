@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.execution.packing import Basis
+from search.execution.packing import SAMPLED, Basis
 from search.execution.vectorized import VectorizedExecutor
 from search.session.executors import EXECUTORS, Ties, make_executor
 from search.session.planning import POPULATION, Plan, Site, make_plan
@@ -28,11 +28,13 @@ def test_every_site_has_an_executor() -> None:
 def test_a_population_runs_on_jax_in_one_process_and_as_large_as_asked(small_mnist: Path, tmp_path: Path) -> None:
     made, given = (plan(small_mnist, tmp_path, devices="cpu", **more) for more in ({}, {"workers": 5}))
     assert made.task.runtime.backend is Backend.JAX
-    assert (made.workers, made.packing.basis) == (POPULATION[Device.CPU], Basis.UNMEASURED)
+    assert (made.workers, made.packing.basis) == (SAMPLED, Basis.OPEN)
+    assert f"{POPULATION[Device.CPU]} a device at most" in made.packing.describe()
     assert (given.workers, given.packing.basis, given.abreast) == (5, Basis.GIVEN, 1)
-    with closing(make_executor(given, Ties(log_dir=tmp_path))) as executor:
-        assert isinstance(executor, VectorizedExecutor)
-        assert executor.slots == 5
+    for one, slots in ((made, SAMPLED), (given, 5)):
+        with closing(make_executor(one, Ties(log_dir=tmp_path))) as executor:
+            assert isinstance(executor, VectorizedExecutor)
+            assert executor.slots == slots
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,23 @@ def check(compiled: Any, limit: int | None = None) -> None:  # noqa: ANN401 - of
         raise TooLarge(f"The program takes {needs / 2**30:.2f} GiB of memory, where {free / 2**30:.2f} GiB are free.")
 
 
+def capacity(compiled: Any, members: int, free: int) -> int:  # noqa: ANN401 - of JAX's
+    """Returns how many members there may be, at least one, by a compiled program that trains some.
+
+    Beside what the program takes, the states before the epoch and before the last call are kept.
+
+    Args:
+        compiled: The program.
+        members: How many it trains.
+        free: Bytes that are free before it has any.
+    """
+    account = compiled.memory_analysis()
+    if account is None:
+        return members
+    each = (account.temp_size_in_bytes + 3 * account.output_size_in_bytes) / members
+    return max(1, int(USABLE * free / each))
+
+
 def free_bytes() -> int:
     """Returns the free memory of the device; a CPU's is the machine's, or what its container is granted."""
     device = jax.devices()[0]

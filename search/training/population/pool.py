@@ -2,10 +2,11 @@
 
 Order of calls::
 
-    add ... add -> advance -> [add] -> advance ...     an epoch a call, of the population with the oldest trial
+    [measure] -> add ... add -> advance -> [add] -> advance ...
 
-A trial may join a population that is under way: members need not stand at the same epoch. Where the memory does not
-hold a population, half of it waits. Knows no executor. Called by the worker.
+Each ``advance`` trains the population of the oldest trial for an epoch. A trial may join one that is under way: members
+need not stand at the same epoch. Where the memory does not hold a population, half of it waits. Knows no executor.
+Called by the worker.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from search.training.network import make_network, plain_network
 from search.training.phases import open_phase
 from search.training.population.convolution import Form, is_simple
 from search.training.population.member import Member, make_member
+from search.training.population.memory import free_bytes
 from search.training.population.population import Loaded, Population, load
 from search.training.population.program import Program
+from search.training.population.sizing import fitting
 from search.training.population.yardsticks import fastest, widening_pays
 from search.training.task import Task
 from search.training.trainer import CHECKPOINT_SECONDS
-from search.trial import Outcome, Phase, State, Trial
+from search.trial import Config, Outcome, Phase, State, Trial
 from spaces import registry
 
 MOST_PROGRAMS = 8
@@ -88,6 +91,23 @@ class Pool:
             return Attempt().failed(error, self._environment)
         self._members.append(member)
         return None
+
+    def measure(self, config: Config, count: int) -> int:
+        """Has no more trials at a time than the memory holds of a configuration, and returns how many.
+
+        Called before there are any. Larger ones than that are halved as ever.
+
+        Args:
+            config: Trained for a step or two.
+            count: Members that it is measured with.
+        """
+        trial = Trial(number=0, config=config, seed=0, epochs=self._task.protocol.epochs)
+        if self.add(trial, Hooks()) is None:  # else every trial like it will say what is wrong
+            member = self._members.pop()
+            free = self._memory or free_bytes()
+            found = fitting(self._populations[member.key], member, count=min(count, self._most), free=free)
+            self._most = min(self._most, found)
+        return self._most
 
     def advance(self) -> list[tuple[Trial, Outcome]]:
         """Trains the population of the oldest trial for an epoch, and returns the trials that have ended."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from population_job import Job, run
+from population_job import Job, held, run
 from scipy import stats
 
 from search.protocol import EvaluationProtocol, Split
@@ -156,6 +156,14 @@ def test_where_memory_does_not_suffice_half_of_a_population_waits(data: Path, ca
     none, _ = run(dataclasses.replace(job, memory=1000))
     assert [(one.state, one.environment["population"]) for one in tight.values()] == [(State.COMPLETE, 2)] * 4
     assert {one.cause for one in none.values()} == {Cause.OUT_OF_MEMORY}
+
+
+def test_as_many_are_taken_as_the_memory_holds(data: Path, cache_dir: Path) -> None:
+    trials = [Trial(number=number, config=config("mlp"), seed=number, epochs=1) for number in range(4)]
+    job = Job(task=task_of("mlp", data, cache_dir), together=[trials], most=64)
+    few, many, all_, none = held(job, [4 * ROOM_FOR_TWO, 16 * ROOM_FOR_TWO, None, 1000])
+    assert 2 <= few < 8  # a program of 8 is less than its room, but its states are kept twice more
+    assert (many, all_, none) == (4 * few, 64, 1)
 
 
 def test_convolutional_members_are_the_trials_alone(data: Path, cache_dir: Path) -> None:

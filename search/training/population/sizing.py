@@ -1,0 +1,40 @@
+"""How many members a device holds: measured with a few of them, by the compiler's own account, before any trial comes.
+
+A few are trained for as long as they were any trial's, so that what was compiled for it serves the first trials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from search.training.attempt import is_out_of_memory
+from search.training.population.member import Member
+from search.training.population.memory import capacity
+from search.training.population.population import Population
+
+
+def fitting(population: Population, member: Member, *, count: int, free: int) -> int:
+    """Returns how many members like one the device holds, a power of two.
+
+    Where not even one can be trained it is one, and the trials themselves will say why.
+
+    Args:
+        population: Of its program; without members before and afterwards.
+        member: One before its first step.
+        count: How many to measure with; half as many, as often as they do not fit.
+        free: Bytes of the device that are free.
+    """
+    while True:
+        try:
+            population.arrange([dataclasses.replace(member) for _ in range(count)])
+            population.advance(lambda: False)
+            held = min(capacity(compiled, count, free) for compiled in population.program.compiled.values())
+        except Exception as error:  # noqa: BLE001 - what is wrong with it is a trial's own affair
+            if count == 1 or not is_out_of_memory(error):
+                return count
+        else:
+            return int(2 ** math.floor(math.log2(held)))
+        finally:
+            population.rest()
+        count //= 2
