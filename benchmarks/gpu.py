@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -78,6 +79,10 @@ def main() -> None:
             f"{compared}: population of {count}, {precision}",
             population(dataclasses.replace(of, runtime=runtime), count),
         )
+    for widen in (False, True):
+        count = 4 if quick else 8
+        how = "programs that they share" if widen else "a program each"
+        keep(f"{compared}: {count} of several sizes, compiled anew, {how}", of_several_sizes(of, count, widen=widen))
     print(table(found))
 
 
@@ -121,26 +126,18 @@ def trials(of: Task, count: int, *, seeds_only: bool = False, epochs: int | None
 
 def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, Any]:
     """Trains trials together: once for an epoch, which compiles, then in full against the clock."""
-    from search.training.epochs import Hooks
     from search.training.population.pool import Pool
 
     with cold_cache(of) as cold:
         pool = Pool(cold, most=count)
-
-        def run(wanted: Sequence[Trial]) -> list[Outcome]:
-            outcomes = [outcome for trial in wanted if (outcome := pool.add(trial, Hooks())) is not None]
-            while len(pool):
-                outcomes += [outcome for _, outcome in pool.advance()]
-            return outcomes
-
         began = time.perf_counter()
-        run(trials(of, count, epochs=1))
+        train(pool, trials(of, count, epochs=1))
         cold_seconds = time.perf_counter() - began
         compiled = [one for program in pool.programs for key, one in program.compiled.items() if key[0] == "train"]
         costs = compiled[0].cost_analysis() if compiled else {}
         building = sum(program.compile_seconds for program in pool.programs)
         began = time.perf_counter()
-        outcomes = run(trials(of, count, seeds_only=seeds_only))
+        outcomes = train(pool, trials(of, count, seeds_only=seeds_only))
         seconds = time.perf_counter() - began
     steps = of.protocol.epochs * -(-of.dataset.training_count * 5 // 6 // 200)
     return {
@@ -152,6 +149,40 @@ def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, A
         "tflops": costs.get("flops", 0.0) * steps / seconds / 1e12,
         "gbytes_per_second": costs.get("bytes accessed", 0.0) * steps / seconds / 1e9,
     }
+
+
+def of_several_sizes(of: Task, count: int, *, widen: bool) -> dict[str, Any]:
+    """Trains baselines that differ in widths and batch size, compilation within the seconds."""
+    from search.training.population.pool import Pool
+
+    space, generator = registry.load(of.space_source), random.Random(0)
+    numbered = {name for name in space.baseline if name[-1].isdigit() and not name.startswith("kernel")}
+    drawn = [space.sample(generator) for _ in range(count)]
+    configs = [
+        {
+            name: one.get(name, known) if name in {*numbered, "batch_size"} else known
+            for name, known in space.baseline.items()
+        }
+        for one in drawn
+    ]
+    wanted = [Trial(number=n, config=one, seed=n, epochs=of.protocol.epochs) for n, one in enumerate(configs)]
+    with cold_cache(of) as cold:
+        pool = Pool(cold, most=count, widen=widen)
+        began = time.perf_counter()
+        outcomes = train(pool, wanted)
+        seconds = time.perf_counter() - began
+    building = sum(program.compile_seconds for program in pool.programs)
+    return {**summary(outcomes, seconds), "programs": len(pool.programs), "compile_seconds": round(building, 2)}
+
+
+def train(pool: Any, wanted: Sequence[Trial]) -> list[Outcome]:
+    """Trains trials together, to the end of the last."""
+    from search.training.epochs import Hooks
+
+    outcomes = [outcome for trial in wanted if (outcome := pool.add(trial, Hooks())) is not None]
+    while len(pool):
+        outcomes += [outcome for _, outcome in pool.advance()]
+    return outcomes
 
 
 def one_by_one(of: Task, count: int) -> dict[str, Any]:

@@ -39,10 +39,9 @@ DEFAULT_SECONDS = 15 * 60.0
 """Time budget when none is given, verification included: what a reader waits for over a coffee."""
 NO_ENGINE = "none"
 """Engine of a study that proposes nothing: the baseline's repeats."""
-POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 512}
+POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 64}
 """Most trials that are trained together on a device where nothing else is asked for, however many its memory holds: a
-few keep a CPU's cores busy; on a GPU, the benchmark tries no more, and a sampler proposes all of them before it has
-heard of one."""
+few keep a CPU's cores busy, and a sampler proposes all of them before it has heard of one."""
 E = TypeVar("E", bound=StrEnum)
 
 

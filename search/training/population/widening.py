@@ -1,7 +1,7 @@
 """Networks of several widths in one program: each lies in a wider one, whose further units are 0 and stay 0.
 
 A unit whose weights are all 0, those that lead away from it among them, says 0, and its loss has no slope: the gradient
-of each of its weights is 0, so that no optimizer ever moves it. Layer widths that are rounded up to powers of two thus
+of each of its weights is 0, so that no optimizer ever moves it. Layer widths that are rounded up to powers of four thus
 share a program, and each network is trained as it would be alone. That holds for chains of the layers below whose
 activations are 0 at 0; the last layer, whose units are the classes, keeps its width.
 
@@ -71,9 +71,12 @@ class Layout(NamedTuple):
     dropouts: Sequence[tuple[np.ndarray, int]] = ()
 
 
-def rounded_up(width: int) -> int:
-    """Returns the width of the program that a layer of some width is trained in: the next power of two."""
-    return int(2 ** math.ceil(math.log2(width)))
+def rounded_up(count: int) -> int:
+    """Returns the units of a layer, or images of a step, that a program has room for: the next power of four.
+
+    Powers of two would waste less and have three times as many programs compiled; see ``docs/LOG.md``.
+    """
+    return int(4 ** math.ceil(math.log2(count) / 2))
 
 
 def shared_room(model: Any, batch_size: int) -> Room:  # noqa: ANN401 - Keras model

@@ -22,8 +22,8 @@ from search.training.population.widening import rounded_up
 
 MEMBERS, BATCH, SIDE, CHANNELS, KERNEL = 4, 32, 14, 16, 3
 """What is measured: the second stage of a network such as the tutorial's larger CNN."""
-WIDTH = 24
-"""Halfway between two powers of two: of filters; a dense layer has ``UNITS_A_FILTER`` times as many."""
+WIDTH = 32
+"""Filters, halfway between two powers of four; a dense layer has ``UNITS_A_FILTER`` times as many units."""
 UNITS_A_FILTER, FEATURES = 32, 784
 ROUNDS = 3
 
@@ -40,7 +40,7 @@ def fastest(folder: Path) -> Form:
 
 
 def widening_pays(folder: Path, form: Form | None) -> bool:
-    """Says whether some networks of less than a power of two of units train faster as one wider program than by turns.
+    """Says whether some networks whose widths are no power of four train faster as one wider program than by turns.
 
     What compiling a program for each would take is not counted.
 

@@ -175,7 +175,7 @@ def test_convolutional_members_are_the_trials_alone(data: Path, cache_dir: Path)
 
 
 WIDER = {
-    "mlp": ({"hidden_layers": 2, "width_1": 30, "width_2": 19}, {"hidden_layers": 2, "width_1": 32, "width_2": 32}),
+    "mlp": ({"hidden_layers": 2, "width_1": 30, "width_2": 19}, {"hidden_layers": 2, "width_1": 40, "width_2": 32}),
     "cnn": ({"filters_1": 6, "dense_1": 13}, {"filters_1": 8}),
 }
 """Changes to two configurations, so that their layers' widths differ, and are the same when rounded up."""

@@ -27,8 +27,8 @@ CNN = {
 }
 
 
-def test_a_width_is_rounded_up_to_a_power_of_two() -> None:
-    assert [rounded_up(width) for width in (1, 2, 3, 32, 33, 784)] == [1, 2, 4, 32, 64, 1024]
+def test_a_width_is_rounded_up_to_a_power_of_four() -> None:
+    assert [rounded_up(width) for width in (1, 2, 4, 5, 64, 65, 784)] == [1, 4, 4, 16, 64, 256, 1024]
 
 
 def test_what_is_laid_into_zeros_can_be_cut_out_again() -> None:
