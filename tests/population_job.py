@@ -91,7 +91,7 @@ def measure(job: Job) -> int:
     from search.training.population.pool import Pool
 
     pool = Pool(job.task, most=job.most, memory=job.memory)
-    return pool.measure(job.together[0][0].config, SAMPLED)
+    return pool.measure(job.together[0][0].config, job.together[0][0].phase, SAMPLED)
 
 
 class WithoutTensorFlow(MetaPathFinder):

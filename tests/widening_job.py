@@ -19,7 +19,7 @@ def main() -> None:
     from search.training.network import make_network
     from search.training.population.program import Images, Program
     from search.training.population.sharing import values_of
-    from search.training.population.widening import Room, shared_room
+    from search.training.population.widening import Room, make_room
     from spaces import registry
     from spaces.training import TUTORIAL_TRAINING
 
@@ -48,9 +48,9 @@ def main() -> None:
         state, _ = program.train(program.with_strength(state, np.ones(1, np.float32)), values, plan, images, (0, steps))
         return jax.tree.map(lambda one: np.asarray(one[0]), state), program, place
 
-    state, program, place = trained(Room(batch))
+    state, program, place = trained(make_room(model, batch, is_shared=False))
     plain = program.to_arrays(state, place, has_rate=True)
-    state, program, place = trained(shared_room(model, batch))
+    state, program, place = trained(make_room(model, batch, is_shared=True))
     own = program.to_arrays(state, place, has_rate=True)
     again = jax.tree.leaves(program.from_arrays(own, place, has_rate=True))  # 0 wherever the network is not
     every = jax.tree.leaves(state)

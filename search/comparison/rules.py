@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from search.records.record import StudyRecord, flat
+from search.records.record import UNSAID, StudyRecord, flat
 
 _WORDS = frozenset({"doc", "unit", "source"})
 """What may be reworded without making another tournament, as with studies."""
-_UNSAID = {"precision": "tf32"}
-"""What was so before tournaments said it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +88,7 @@ def _identity(rules: Rules) -> dict[str, Any]:
     document = rules.to_json()
     fixed = {name: document[name] for name in ("seed", "epochs", "seconds", "replicates")}
     named = {"budget." + name if name in ("epochs", "seconds") else name: value for name, value in fixed.items()}
-    terms = {**_UNSAID, **flat(rules.terms)}
+    terms = {**UNSAID, **flat(rules.terms)}
     return named | {name: value for name, value in terms.items() if name.rpartition(".")[2] not in _WORDS}
 
 

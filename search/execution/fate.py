@@ -11,19 +11,20 @@ MAX_STARTS = 3
 """How often a worker that dies before it is ready is started again."""
 
 
-def check_start(death: Death, starts: int) -> None:
+def check_start(death: Death, starts: int, verdict: Verdict | None = None) -> None:
     """Makes sure that a worker that died before it was ready may be started again.
 
     Args:
         death: How it ended.
         starts: How often it was started.
+        verdict: Why it was killed here, if it was.
 
     Raises:
         FatalError: The next one would fare no better.
     """
     if death.cause is Cause.CRASHED or starts >= MAX_STARTS:
         raise FatalError(
-            f"A worker could not start. {death.message}\n{death.words}".rstrip(),
+            f"A worker could not start. {verdict.message if verdict else death.message}\n{death.words}".rstrip(),
             hint=f"Its whole output stands in {death.log}." if death.log else "",
         )
 

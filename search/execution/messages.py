@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from search.execution.base import Finished, Key, Reported
-from search.trial import Cause, Config
+from search.trial import Cause, Config, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,31 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Allowance:
     """Coordinator to a worker that trains populations: how many trials it may have at a time.
 
     Args:
         most: So many at most.
-        baseline: A configuration; of as many as its device's memory holds of it, if that is less. None for ``most``.
+        sample: As many of it as the device's memory holds, if that is less; None for ``most``.
     """
 
     most: int
-    baseline: Config | None = None
+    sample: Sample | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What is trained to measure how many trials a device's memory holds.
+
+    Args:
+        config: Of each member.
+        phase: What the trials are run for.
+        members: How many, at first.
+    """
+
+    config: Config
+    phase: Phase
+    members: int
 
 
 @dataclass(frozen=True, slots=True)

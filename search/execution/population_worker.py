@@ -13,21 +13,22 @@ from multiprocessing.connection import Connection
 
 from search.execution.base import Key
 from search.execution.messages import Ready
-from search.execution.packing import SAMPLED
 from search.execution.serving import Inbox, Line
 from search.execution.worker import fill
 
 
 def serve(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
-    task, room, inbox = connection.recv(), connection.recv(), Inbox()
+    task, allowance, inbox = connection.recv(), connection.recv(), Inbox()
     threading.Thread(target=fill, args=(inbox, connection), daemon=True).start()
     from search.training.epochs import Hooks
     from search.training.population.pool import Pool
 
-    pool, lines = Pool(task, most=room.most), dict[Key, Line]()
+    pool, lines = Pool(task, most=allowance.most), dict[Key, Line]()
     boundless = dataclasses.replace(task, trial_seconds=None)  # nobody's time is a member's own
-    connection.send(Ready(room.most if room.baseline is None else pool.measure(room.baseline, SAMPLED)))
+    sample = allowance.sample
+    places = allowance.most if sample is None else pool.measure(sample.config, sample.phase, sample.members)
+    connection.send(Ready(places))
     while True:
         for trial in inbox.arrived(is_awaited=not len(pool)):
             line = lines[trial.key] = Line(trial, boundless, connection.send, inbox)

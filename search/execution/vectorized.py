@@ -19,7 +19,7 @@ from pathlib import Path
 from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
 from search.execution.fate import check_start, outcome_of
 from search.execution.limits import Limits, Verdict
-from search.execution.messages import Alive, Began, Cancel, Ready, Room
+from search.execution.messages import Alive, Allowance, Began, Cancel, Ready, Sample
 from search.execution.packing import SAMPLED
 from search.execution.process import WorkerProcess
 from search.training.task import Task
@@ -41,11 +41,15 @@ class Sizing:
 
 @dataclass(slots=True)
 class Device:
-    """A device: its process, and the trials that run there, ``places`` at a time now, and never more than ``most``."""
+    """A device: its process, and the trials that run there, ``places`` at a time now, and never more than ``most``.
+
+    How many it holds is measured with ``sample`` members.
+    """
 
     number: int
     most: int
     places: int
+    sample: int = SAMPLED
     worker: WorkerProcess | None = None
     ready: bool = False
     trials: dict[Key, Trial] = field(default_factory=dict)
@@ -90,7 +94,7 @@ class VectorizedExecutor(Executor):
         self._task, self._log_dir = task, log_dir
         self._limits = limits or Limits()
         self._patience = patience or (lambda: self._limits.cancel_seconds)
-        self._sizing, self._started = sizing, 0
+        self._sizing, self._started, self._told = sizing, 0, 0
         count = max(1, min(workers, len(task.runtime.gpus)))
         shares = [workers // count + (number < workers % count) for number in range(count)]
         known = workers if sizing is None else SAMPLED
@@ -152,10 +156,15 @@ class VectorizedExecutor(Executor):
         device.worker = WorkerProcess(self._task, log, device.number, "search.execution.population_worker")
         device.ready = False
         device.starts, device.sign_of_life = device.starts + 1, time.monotonic()
-        baseline = None if self._sizing is None else self._sizing.baseline
-        device.worker.connection.send(Room(most=device.most, baseline=baseline))
+        device.worker.connection.send(Allowance(most=device.most, sample=self._sample(device)))
         for trial in device.trials.values():
             device.worker.send(trial)
+
+    def _sample(self, device: Device) -> Sample | None:
+        if self._sizing is None:
+            return None
+        phase = next(iter(device.trials.values())).phase
+        return Sample(config=self._sizing.baseline, phase=phase, members=device.sample)
 
     def _hear(self, device: Device) -> list[Event]:
         """Reads one message of a device's process."""
@@ -167,8 +176,7 @@ class VectorizedExecutor(Executor):
             case Ready():
                 device.ready, device.starts, device.places = True, 0, message.places
                 device.fresh_mib = device.worker.memory_mib()
-                if self._sizing is not None:
-                    self._sizing.tell(f"Up to {self.slots} trials at a time, by measured memory.")
+                self._say_slots()
                 return []
             case Began() | Alive():
                 return []
@@ -178,6 +186,13 @@ class VectorizedExecutor(Executor):
                 self._recycle(device, device.worker)
         assert isinstance(message, Reported | Finished)
         return [message]
+
+    def _say_slots(self) -> None:
+        """Tells of the slots when all devices have said how many they take, and when that changes."""
+        is_known = all(device.ready for device in self._devices if device.worker is not None)
+        if self._sizing is not None and is_known and self.slots != self._told:
+            self._told = self.slots
+            self._sizing.tell(f"Up to {self.slots} trials at a time, by measured memory.")
 
     def _recycle(self, device: Device, worker: WorkerProcess) -> None:
         """Has a process that has grown too large take no more trials, and ends it when it has none left."""
@@ -190,13 +205,16 @@ class VectorizedExecutor(Executor):
         """Forgets a process that died, and says what became of its trials; one is started when a trial needs it."""
         assert device.worker is not None
         death, device.worker, device.is_leaving = device.worker.bury(), None, False
-        has_used_memory = device.ready or self._sizing is not None  # for trials, or to measure
-        if verdict is None and death.cause is not Cause.CRASHED and has_used_memory:
-            device.most = device.places = max(1, device.places // 2)
+        is_too_much = death.cause is not Cause.CRASHED and (verdict is None or verdict.cause is Cause.HUNG)
         if not device.ready and len(device.cancelled) < len(device.trials):
-            check_start(death, device.starts)
+            if self._sizing is not None and is_too_much and device.sample > 1:  # it was measuring, mostly
+                device.sample, device.starts = device.sample // 2, 0
+                device.places = min(device.places, device.sample)
+            check_start(death, device.starts, verdict)
             self._start(device)
             return []
+        if verdict is None and is_too_much:
+            device.most = device.places = max(1, device.places // 2)
         reasons = {key: device.cancelled.get(key, (None, 0.0))[0] for key in device.trials}
         device.trials.clear()
         device.cancelled.clear()

@@ -16,6 +16,9 @@ from spaces.space import Space
 COPIED_FROM = "copied_from"
 """In the environment of a verification run that one study took over from another: whose run it was."""
 
+UNSAID = {"precision": "tf32"}
+"""What an environment means that does not say it: what was so before there was a choice."""
+
 WEIGHTS = "weights"
 """In an ensemble's notes: the weight of each of its models, by the number of the verification run that trained it."""
 

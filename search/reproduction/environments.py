@@ -9,13 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from search.records.record import COPIED_FROM, flat
+from search.records.record import COPIED_FROM, UNSAID, flat
 
 _ANY = frozenset({"pid", "host", "node", "cores", "memory_gib", "deterministic", COPIED_FROM})
 """What may be another without moving a bit, or has no other value to be compared with."""
-
-_UNSAID = {"precision": "tf32"}
-"""What was so before records said it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,7 @@ class Change:
 
 def changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Change, ...]:
     """Returns everything that differs and may move a bit, by name."""
-    then, now = flat({**_UNSAID, **recorded}), flat({**_UNSAID, **here})
+    then, now = flat({**UNSAID, **recorded}), flat({**UNSAID, **here})
     return tuple(
         Change(name=name, recorded=then.get(name), here=now.get(name))
         for name in sorted(then.keys() | now.keys())

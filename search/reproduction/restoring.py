@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import UserError, missing_extra, unknown_name
-from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.record import UNSAID, StudyHeader, StudyRecord, TrialRecord
 from search.training import devices
 from search.training.data import DatasetInfo, prepare
 from search.training.runtime import Backend, Device, Precision, Runtime
@@ -158,7 +158,7 @@ def find_precision(recorded: Mapping[str, Any], means: Means) -> Precision:
     Raises:
         UserError: It is none that is known.
     """
-    name = means.precision or recorded.get("precision", Precision.TF32.value)
+    name = means.precision or {**UNSAID, **recorded}["precision"]
     if name not in list(Precision):
         raise unknown_name("precision", name, [precision.value for precision in Precision])
     return Precision(name)

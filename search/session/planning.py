@@ -285,6 +285,12 @@ def _check_population(site: Site, settings: Settings) -> None:
             f"The vectorised executor trains on JAX. Received: --executor {site} --backend {settings.backend}.",
             hint="Leave --backend out, or use --executor local.",
         )
+    if settings.ordered and settings.workers is None:
+        raise UserError(
+            "How many trials are trained together follows from the memory that is free, and proposals from how many "
+            f"there are. Expected: --workers N. Received: --executor {site} --ordered.",
+            hint="Say how many, for example --workers 8.",
+        )
     for name in ("trial_timeout", "trial_memory"):
         if getattr(settings, name) is not None:
             raise UserError(

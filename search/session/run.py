@@ -17,7 +17,7 @@ from search.errors import UserError
 from search.execution.base import Executor
 from search.protocol import ProtocolName
 from search.records.ledger import Ledger
-from search.records.record import StudyRecord
+from search.records.record import UNSAID, StudyRecord
 from search.session.executors import Ties, make_executor
 from search.session.packing import Watch, pack
 from search.session.planning import Plan, engine_for, states_folder
@@ -177,7 +177,8 @@ def _check_arithmetic(plan: Plan, record: StudyRecord) -> None:
     """
     runtime = plan.task.runtime
     for name, wanted in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
-        known = {known.outcome.environment.get(name, wanted) for known in record.trials if known.outcome}
+        places = [known.outcome.environment for known in record.trials if known.outcome and known.outcome.environment]
+        known = {{**UNSAID, **one}.get(name, wanted) for one in places}
         if others := sorted(known - {wanted}):
             raise UserError(
                 f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "

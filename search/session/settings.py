@@ -94,7 +94,9 @@ class Settings:
         20, "Stopped trials whose weights stay on disk to go on from; others begin anew if their turn comes."
     )
     workers: int | None = _option(
-        None, "Trials at a time. With --threads alone, as many as there are cores for; with neither, measured."
+        None,
+        "Trials at a time. With --threads alone, as many as there are cores for; with neither, or trained together, "
+        "measured.",
     )
     threads: int | None = _option(
         None, "Threads of each worker. With --workers alone, its share of the cores; with neither, measured."

@@ -13,6 +13,7 @@ from search.training.augmentation import RandomAffine
 from search.training.network import make_network
 from search.training.network_source import network
 from search.training.population.sharing import program_key
+from search.training.population.widening import Room
 from search.training.runtime import Precision
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
@@ -127,5 +128,5 @@ def test_the_written_network_says_bfloat16_at_its_layers_and_computes_the_same()
 
 
 def test_trials_of_two_precisions_share_no_program() -> None:
-    keys = {precision: program_key(make(precision), CONFIG) for precision in Precision}
+    keys = {precision: program_key(make(precision), CONFIG, Room(200)) for precision in Precision}
     assert keys[Precision.TF32] == keys[Precision.FLOAT32] != keys[Precision.BFLOAT16]

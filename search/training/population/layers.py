@@ -81,7 +81,7 @@ class PartialNormalization(keras.layers.BatchNormalization):  # type: ignore[mis
 
 def is_plain_dropout(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
     """Says whether a layer is a dropout that the one above can stand for."""
-    return type(layer) is keras.layers.Dropout and layer.noise_shape is None
+    return type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.rate > 0
 
 
 def is_plain_normalization(layer: Any) -> bool:  # noqa: ANN401 - Keras layer

@@ -25,7 +25,7 @@ from search.training.optimizer import make_schedule
 from search.training.phases import PhaseImages
 from search.training.population.program import Program, State
 from search.training.population.sharing import program_key, values_of
-from search.training.population.widening import Layout, Room, shared_room
+from search.training.population.widening import Layout, Room, make_room
 from search.training.task import Task
 from search.trial import Cause, Trial
 from spaces.space import Builder
@@ -131,7 +131,7 @@ def make_member(
     keras.utils.set_random_seed(trial.seed)
     classes, precision = task.dataset.classes, task.runtime.precision
     model = make_network(build, config, images.fit, classes=classes, seed=trial.seed, precision=precision)
-    room = shared_room(model, config["batch_size"]) if shares(model) else Room(config["batch_size"])
+    room = make_room(model, config["batch_size"], is_shared=shares(model))
     values = {
         "label_smoothing": np.float32(config["label_smoothing"]),
         "weight_decay": np.float32(config["weight_decay"] if config["optimizer"] == "adamw" else 0.0),

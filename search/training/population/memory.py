@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -29,21 +30,22 @@ def check(compiled: Any, limit: int | None = None) -> None:  # noqa: ANN401 - of
         raise TooLarge(f"The program takes {needs / 2**30:.2f} GiB of memory, where {free / 2**30:.2f} GiB are free.")
 
 
-def capacity(compiled: Any, members: int, free: int) -> int:  # noqa: ANN401 - of JAX's
-    """Returns how many members there may be, at least one, by a compiled program that trains some.
+def capacity(programs: Iterable[Any], members: int, free: int) -> int:
+    """Returns how many members there may be, at least one, by the compiled programs that train and score some.
 
-    Beside what the program takes, the states before the epoch and before the last call are kept.
+    Beside what a program takes while it runs, three states are kept: that before the epoch, that before the last call,
+    and what the program makes of it.
 
     Args:
-        compiled: The program.
-        members: How many it trains.
-        free: Bytes that are free before it has any.
+        programs: Those that are run one after the other.
+        members: How many they are made for.
+        free: Bytes that are free before there are any.
     """
-    account = compiled.memory_analysis()
-    if account is None:
+    accounts = [account for one in programs if (account := one.memory_analysis()) is not None]
+    if not accounts:
         return members
-    each = (account.temp_size_in_bytes + 3 * account.output_size_in_bytes) / members
-    return max(1, int(USABLE * free / each))
+    needs = max(one.temp_size_in_bytes for one in accounts) + 3 * max(one.output_size_in_bytes for one in accounts)
+    return max(1, int(USABLE * free * members / needs))
 
 
 def free_bytes() -> int:

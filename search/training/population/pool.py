@@ -70,6 +70,7 @@ class Pool:
         self._members: list[Member] = []
         self._populations: dict[str, Population] = {}
         self._limits: dict[str, int] = {}
+        self._pays: dict[Form | None, bool] = {}
 
     def __len__(self) -> int:
         """Returns how many trials there are."""
@@ -92,16 +93,17 @@ class Pool:
         self._members.append(member)
         return None
 
-    def measure(self, config: Config, count: int) -> int:
+    def measure(self, config: Config, phase: Phase, count: int) -> int:
         """Has no more trials at a time than the memory holds of a configuration, and returns how many.
 
         Called before there are any. Larger ones than that are halved as ever.
 
         Args:
             config: Trained for a step or two.
+            phase: What the trials are to be run for.
             count: Members that it is measured with.
         """
-        trial = Trial(number=0, config=config, seed=0, epochs=self._task.protocol.epochs)
+        trial = Trial(number=0, config=config, seed=0, epochs=self._task.protocol.epochs, phase=phase)
         if self.add(trial, Hooks()) is None:  # else every trial like it will say what is wrong
             member = self._members.pop()
             free = self._memory or free_bytes()
@@ -213,7 +215,10 @@ class Pool:
     def _shares(self, model: Any) -> bool:  # noqa: ANN401 - Keras model
         if self._widen is not None:
             return self._widen
-        return widening_pays(self._folder, fastest(self._folder) if _convolves(model) else None)
+        form = fastest(self._folder) if _convolves(model) else None
+        if form not in self._pays:
+            self._pays[form] = widening_pays(self._folder, form)
+        return self._pays[form]
 
 
 def _convolves(model: Any) -> bool:  # noqa: ANN401 - Keras model

@@ -20,6 +20,7 @@ from search.training.epochs import cross_entropy
 from search.training.phases import PhaseImages
 from search.training.population.member import Member
 from search.training.population.program import Images, Program, State
+from search.training.population.widening import Room
 from search.trial import EpochReport, Phase
 
 LOOK_SECONDS = 0.5
@@ -129,10 +130,11 @@ class Population:
         watch.lap("fit")
         if reached is None:
             return
-        self._state, losses = reached
-        said = self._score() if any(self._is_scored(member) for member in self._members) else None
+        state, losses = reached
+        said = self._score(state) if any(self._is_scored(member) for member in self._members) else None
         watch.lap("evaluate")
         self._loaded.images.verify()  # before anybody hears of the epoch
+        self._state = state
         shares = {part: seconds / len(self._members) for part, seconds in watch.seconds.items()}
         for place, member in enumerate(self._members):
             for part, seconds in shares.items():
@@ -143,25 +145,31 @@ class Population:
             except NotFinite as error:
                 member.error = error
 
+    def try_out(self) -> None:
+        """Trains a step or two and scores the images, so that its programs are compiled; nothing else comes of it."""
+        self._fit(lambda: False)
+        self._score(self._state)
+
     def _fit(self, look: Callable[[], bool]) -> tuple[State, np.ndarray] | None:
         """Returns the state after an epoch, and each place's mean training loss; None where it was left."""
         members, count = _padded(self._members, self._width), len(self._loaded.fit.labels)
         strength = np.array([0.0 if one.is_clean else 1.0 for one in members], np.float32)
         state = self.program.with_strength(self._state, strength)
         values = jax.tree.map(lambda *own: np.stack(own), *(one.values for one in members))
-        plan = jax.device_put(plan_of(members, count, self.program.room.batch))
-        losses, first, steps = np.zeros(len(members)), 0, len(plan["rates"])
-        while first < steps:
-            last, began = min(first + self._steps, steps), time.perf_counter()
-            state, sums = self.program.train(state, values, plan, self._loaded.fit, (first, last))
-            losses += np.asarray(sums, np.float64)
-            self._steps = max(1, round(LOOK_SECONDS * (last - first) / (time.perf_counter() - began)))
-            first = last
-            if not look():
-                return None
+        losses = np.zeros(len(members))
+        for plan in map(jax.device_put, plans_of(members, count, self.program.room)):
+            first, steps = 0, len(plan["rates"])
+            while first < steps:
+                last, began = min(first + self._steps, steps), time.perf_counter()
+                state, sums = self.program.train(state, values, plan, self._loaded.fit, (first, last))
+                losses += np.asarray(sums, np.float64)
+                self._steps = max(1, round(LOOK_SECONDS * (last - first) / (time.perf_counter() - began)))
+                first = last
+                if not look():
+                    return None
         return state, losses / count
 
-    def _score(self) -> np.ndarray:
+    def _score(self, state: State) -> np.ndarray:
         """Returns the probabilities that each place gives the scored images, (places, images, classes)."""
         pixels = self._loaded.images.score
         at_once = max(1, SCORED_VALUES // (math.prod(pixels.shape[1:]) * self._width))
@@ -170,7 +178,7 @@ class Population:
         for first in range(0, len(pixels), size):
             batch = pixels[first : first + size]
             padded = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
-            said.append(np.asarray(self.program.predict(self._state, padded)))
+            said.append(np.asarray(self.program.predict(state, padded)))
         return np.concatenate(said, axis=1)[:, : len(pixels)]
 
     def _is_scored(self, member: Member) -> bool:
@@ -214,21 +222,21 @@ class Stopwatch:
         self._began, self._compiled = now, compiled
 
 
-def plan_of(members: Sequence[Member], images: int, room: int) -> Mapping[str, np.ndarray]:
-    """Returns what each step of an epoch takes, as a program's ``train`` wants it.
+def plans_of(members: Sequence[Member], images: int, room: Room) -> list[Mapping[str, np.ndarray]]:
+    """Returns what each step of an epoch takes, as a program's ``train`` wants it; more than one plan of unlike steps.
 
-    Keras trains on a last batch that is smaller, as it is; and where batches are smaller than there is room for, there
-    are more of them. Members whose steps are over rest until the others' are.
+    Keras trains on a last batch that is smaller, as it is. Where batches are smaller than there is room for, there are
+    more of them; members whose steps are over rest until the others' are.
 
     Args:
         members: Whose epoch it is.
         images: How many images are trained on.
-        room: How many a step has room for.
+        room: What a step has room for.
     """
     sizes = [one.config["batch_size"] for one in members]
     steps = math.ceil(images / min(sizes))
     plan = {
-        "order": np.zeros((steps, len(members), room), np.int32),
+        "order": np.zeros((steps, len(members), room.batch), np.int32),
         "count": np.zeros((steps, len(members)), np.int32),
         "rates": np.zeros((steps, len(members)), np.float32),
     }
@@ -238,7 +246,11 @@ def plan_of(members: Sequence[Member], images: int, room: int) -> Mapping[str, n
         plan["order"][:own, place, :size] = np.pad(order, (0, own * size - images)).reshape(own, size)
         plan["count"][:own, place] = [*[size] * (own - 1), images - (own - 1) * size]
         plan["rates"][:own, place] = one.rates[one.epoch * own : (one.epoch + 1) * own]
-    return plan
+    rest = images % room.batch
+    if room.is_padded or not rest:
+        return [plan]
+    full, last = ({name: part[chosen] for name, part in plan.items()} for chosen in (slice(-1), slice(-1, None)))
+    return [*([full] if steps > 1 else []), {**last, "order": last["order"][..., :rest]}]
 
 
 def _padded(members: Sequence[Member], width: int) -> list[Member]:

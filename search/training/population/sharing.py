@@ -41,16 +41,15 @@ def program_key(model: Any, config: Mapping[str, Any], room: Room) -> str:  # no
     """
     structure = model.get_config()
     structure.pop("name")
-    for layer, built in zip(structure["layers"], model.layers, strict=True):
+    for layer in structure["layers"]:
         layer.pop("build_config", None)  # shapes that follow from the rest
-        layer["config"] |= room.ceilings.get(built.name, {})
+        layer["config"] |= room.ceilings.get(layer["config"].get("name"), {})
         initial = [name for name in layer["config"] if name.endswith("_initializer")]
-        for value in ("name", *initial, *_travelling(layer["class_name"], layer["config"])):
+        for value in (*initial, *_travelling(layer["class_name"], layer["config"])):
             layer["config"].pop(value, None)
-    names = {layer.name: f"#{index}" for index, layer in enumerate(model.layers)}
-    text = json.dumps(_renamed(structure, names), sort_keys=True, default=str)
+    text = json.dumps(_renamed(structure, _names(structure)), sort_keys=True, default=str)
     optimizer = ADAPTIVE[0] if config["optimizer"] in ADAPTIVE else config["optimizer"]
-    return f"{optimizer} {room.batch} {text}"
+    return f"{optimizer} {room.batch} {room.is_shared} {text}"
 
 
 def values_of(model: Any, layout: Layout) -> Values:  # noqa: ANN401 - Keras model
@@ -95,21 +94,34 @@ def set_values(carrier: Any, values: Values, present: Any) -> Iterator[None]:  #
         _assign(normalizations, [{"present": None}] * len(normalizations))
 
 
+def _names(structure: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Returns the layers' names by their places, those within layers too; Keras counts those of a whole process."""
+    names: dict[str, str] = {}
+    for place, layer in enumerate(structure["layers"]):
+        own = f"{prefix}#{place}"
+        names[layer["config"].get("name", own)] = own
+        if "layers" in layer["config"]:
+            names |= _names(layer["config"], own)
+    return names
+
+
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
-    """Returns a model's structure with its layers called by their places; Keras counts those of a whole process."""
+    """Returns a model's structure with its layers called by their places."""
     if isinstance(node, dict):
         shape = {"shape"} if "keras_history" in node else set()  # of a tensor; it follows from the layers
         renamed = {key: _renamed(part, names) for key, part in node.items() if key not in shape}
         return {**renamed, "name": names.get(node["name"], node["name"])} if "name" in node else renamed
     if not isinstance(node, (list, tuple)):
         return node
-    if len(node) == 3 and node[0] in names:  # a tensor: its layer, and which of its outputs
+    if (
+        len(node) == 3 and isinstance(node[0], str) and node[0] in names
+    ):  # a tensor: its layer, and which of its outputs
         return [names[node[0]], *node[1:]]
     return [_renamed(part, names) for part in node]
 
 
 def _travelling(kind: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    if kind == keras.layers.Dropout.__name__ and config["noise_shape"] is None:
+    if kind == keras.layers.Dropout.__name__ and config["noise_shape"] is None and config["rate"]:
         return ("rate",)
     return (*AUGMENTATION, "seed") if kind == RandomAffine.__name__ else ()
 

@@ -17,7 +17,8 @@ from search.training.population.population import Population
 def fitting(population: Population, member: Member, *, count: int, free: int) -> int:
     """Returns how many members like one the device holds, a power of two.
 
-    Where not even one can be trained it is one, and the trials themselves will say why.
+    One where not even one fits, and as many as it was measured with where they cannot be trained for another reason:
+    then the trials themselves will say why.
 
     Args:
         population: Of its program; without members before and afterwards.
@@ -28,8 +29,8 @@ def fitting(population: Population, member: Member, *, count: int, free: int) ->
     while True:
         try:
             population.arrange([dataclasses.replace(member) for _ in range(count)])
-            population.advance(lambda: False)
-            held = min(capacity(compiled, count, free) for compiled in population.program.compiled.values())
+            population.try_out()
+            held = capacity(population.program.compiled.values(), count, free)
         except Exception as error:  # noqa: BLE001 - what is wrong with it is a trial's own affair
             if count == 1 or not is_out_of_memory(error):
                 return count

@@ -24,7 +24,8 @@ from search.training.population.layers import is_plain_dropout, is_plain_normali
 
 WIDTHS = {keras.layers.Dense: "units", keras.layers.Conv2D: "filters"}
 """What Keras calls the width of a layer."""
-INDIFFERENT = (
+APART = (
+    *WIDTHS,
     keras.layers.InputLayer,
     keras.layers.Rescaling,
     RandomAffine,
@@ -35,7 +36,22 @@ INDIFFERENT = (
     keras.layers.GlobalMaxPooling2D,
     keras.layers.Flatten,
 )
-"""Layers that keep features apart, and have no weight for any."""
+"""Layers, beside plain dropout and batch normalization, to which the images of a batch are nothing to each other."""
+SILENT = (
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.relu6,
+    keras.activations.leaky_relu,
+    keras.activations.elu,
+    keras.activations.selu,
+    keras.activations.gelu,
+    keras.activations.silu,
+    keras.activations.mish,
+    keras.activations.tanh,
+)
+"""Activations of each unit by itself that are 0 at 0."""
+HARMLESS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+"""Regularizers that leave what is 0 alone."""
 
 Axes = tuple[np.ndarray, ...] | None
 """Where a variable lies in a larger one: its places along each axis; None where there is no larger one."""
@@ -49,11 +65,14 @@ class Room(NamedTuple):
         ceilings: What becomes of the configurations of layers, by their names; of those that are as the trial has them,
             nothing.
         is_shared: Whether there may be trials whose batches are smaller, and whose steps are therefore more.
+        is_padded: Whether a batch of fewer images is filled up, since further ones count for nothing; else the last
+            one of an epoch has a program of its own size.
     """
 
     batch: int
     ceilings: Mapping[str, Mapping[str, int]] = {}
     is_shared: bool = False
+    is_padded: bool = False
 
 
 class Layout(NamedTuple):
@@ -79,12 +98,22 @@ def rounded_up(count: int) -> int:
     return int(4 ** math.ceil(math.log2(count) / 2))
 
 
-def shared_room(model: Any, batch_size: int) -> Room:  # noqa: ANN401 - Keras model
-    """Returns the room of the program that a network shares with others, whose widths and batch sizes are rounded up.
+def make_room(model: Any, batch_size: int, *, is_shared: bool) -> Room:  # noqa: ANN401 - Keras model
+    """Returns the room of the program that a network is trained in.
 
-    Widths are, only where the network is a chain of layers to which units can be added without a trace.
+    Args:
+        model: The network.
+        batch_size: Its own.
+        is_shared: Whether widths and batch sizes are rounded up where nothing comes of it: batch sizes, where the
+            images of a batch are nothing to each other; widths, where the network is also a chain of layers to which
+            units can be added without a trace.
     """
-    return Room(rounded_up(batch_size), _ceilings(model), is_shared=True)
+    has_functions = len(model.operations) > len(model.layers)
+    if has_functions or not all(map(_is_apart, model.layers)):
+        return Room(batch_size)
+    if not is_shared:
+        return Room(batch_size, is_padded=True)
+    return Room(rounded_up(batch_size), _ceilings(model), is_shared=True, is_padded=True)
 
 
 def _ceilings(model: Any) -> Mapping[str, Mapping[str, int]]:  # noqa: ANN401 - Keras model
@@ -146,13 +175,24 @@ def _is_chain(layers: Sequence[Any]) -> bool:
         return False
 
 
+def _is_apart(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
+    """Says whether the images of a batch are nothing to each other there, but for those that a normalization counts."""
+    is_known = type(layer) in APART or is_plain_dropout(layer) or is_plain_normalization(layer)
+    return is_known and layer.activity_regularizer is None
+
+
 def _is_silent(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
-    """Says whether a unit without weights that is added to a layer says 0."""
-    if type(layer) is keras.layers.Conv2D and not is_simple(layer):
-        return False
-    is_known = type(layer) in (*WIDTHS, *INDIFFERENT) or is_plain_dropout(layer) or is_plain_normalization(layer)
-    activation = getattr(layer, "activation", None)
-    return is_known and (activation is None or float(activation(np.zeros((1, 1), np.float32))[0, 0]) == 0.0)
+    """Says whether a unit whose weights are 0 can be added to a layer without a trace."""
+    own = vars(layer).items()
+    claims = (
+        getattr(layer, "data_format", "channels_last") == "channels_last",
+        type(layer) is not keras.layers.Conv2D or is_simple(layer),
+        type(layer) is not keras.layers.Rescaling or (np.ndim(layer.scale) == 0 and not np.any(layer.offset)),
+        getattr(layer, "activation", keras.activations.linear) in SILENT,
+        all(value is None or type(value) in HARMLESS for name, value in own if name.endswith("_regularizer")),
+        all(value is None for name, value in own if name.endswith("_constraint")),
+    )
+    return all(claims)
 
 
 def _axes(shape: tuple[int, ...], before: np.ndarray, features: np.ndarray) -> Axes:

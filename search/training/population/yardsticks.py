@@ -7,6 +7,7 @@ Called by the pool.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -69,7 +70,9 @@ def _kept(path: Path, questions: Mapping[str, Callable[[], float]]) -> Mapping[s
     if set(known.get(kind, ())) != set(questions):
         known[kind] = {name: question() for name, question in questions.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(path)
     return known[kind]
 
 

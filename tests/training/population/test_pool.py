@@ -28,6 +28,8 @@ COARSE = 2.0**-8
 """The same in bfloat16: one unit in the last of its places, where float32 sums that differ are rounded apart."""
 ROOM_FOR_TWO = 1_500_000
 """Bytes that hold a program of two small perceptrons, and none of four."""
+ROOM_TO_TRAIN_TWO = 5_800_000
+"""Bytes that hold the training of two small convolutional networks with small batches, and not their scoring."""
 SMALL = {"filters": 4, "dense": 16, "width": 32}
 """Sizes of the layers, by the beginning of their parameter's name."""
 
@@ -156,6 +158,28 @@ def test_where_memory_does_not_suffice_half_of_a_population_waits(data: Path, ca
     none, _ = run(dataclasses.replace(job, memory=1000))
     assert [(one.state, one.environment["population"]) for one in tight.values()] == [(State.COMPLETE, 2)] * 4
     assert {one.cause for one in none.values()} == {Cause.OUT_OF_MEMORY}
+
+
+def test_an_epoch_whose_scoring_found_no_memory_is_trained_from_where_it_began(data: Path, cache_dir: Path) -> None:
+    small = config("cnn", filters_1=16, dense_1=8, batch_size=4)
+    trials = [Trial(number=number, config=small, seed=number, epochs=1) for number in range(2)]
+    job = Job(task=task_of("cnn", data, cache_dir, epochs=1), together=[trials], alone=trials, memory=ROOM_TO_TRAIN_TWO)
+    together, alone = run(job)
+    for number in (0, 1):
+        assert together[number].environment["population"] == 1
+        assert_same(together[number], alone[number])
+
+
+@pytest.mark.parametrize("kind", ["nested", "function"])
+def test_networks_that_are_no_chains_are_the_trials_alone(data: Path, cache_dir: Path, kind: str) -> None:
+    space = str(Path(__file__).parents[2] / "unlike_space.py")
+    known = registry.load(space)
+    configs = [known.active({**known.baseline, "kind": kind, "batch_size": size}) for size in (60, 60)]
+    trials = [Trial(number=number, config=one, seed=number, epochs=2) for number, one in enumerate(configs)]
+    together, alone = run(Job(task=task_of(space, data, cache_dir), together=[trials], alone=trials, widen=True))
+    for number in (0, 1):
+        assert together[number].environment["population"] == 2
+        assert_same(together[number], alone[number])
 
 
 def test_as_many_are_taken_as_the_memory_holds(data: Path, cache_dir: Path) -> None:

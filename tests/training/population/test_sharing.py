@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from search.training.network import make_network
 from search.training.population.sharing import program_key, values_of
-from search.training.population.widening import Room, plain_layout, shared_room
+from search.training.population.widening import make_room, plain_layout
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 
@@ -22,8 +23,7 @@ PIXELS = np.zeros((1, 28, 28, 1), np.uint8)
 
 def key(config: Mapping[str, Any], *, seed: int = 0, classes: int = 10, widen: bool = False) -> str:
     model = make_network(CNN.build, config, PIXELS, classes=classes, seed=seed)
-    room = shared_room(model, config["batch_size"]) if widen else Room(config["batch_size"])
-    return program_key(model, config, room)
+    return program_key(model, config, make_room(model, config["batch_size"], is_shared=widen))
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,76 @@ def test_values_are_read_from_the_network() -> None:
     augmentation, flatten, dense = values_of(model, plain_layout(model))
     assert augmentation == {"shift": 2.0, "rotation": 10.0, "zoom": 0.0, "shear": 0.0}
     assert (flatten["keep"], dense["keep"]) == (np.float32(0.8), np.float32(0.7))
+
+
+def chain(*layers: keras.layers.Layer) -> keras.Model:
+    """A network of these layers on images, with two classes."""
+    images = keras.Input((6, 6, 1))
+    features = images
+    for layer in layers:
+        features = layer(features)
+    return keras.Model(images, keras.layers.Dense(2, activation="softmax")(features))
+
+
+def hidden(**changes: Any) -> tuple[keras.layers.Layer, ...]:
+    return keras.layers.Flatten(), keras.layers.Dense(5, **changes)
+
+
+def with_addition() -> keras.Model:
+    images = keras.Input((6, 6, 1))
+    features = keras.layers.Flatten()(images)
+    return keras.Model(images, keras.layers.Dense(2)(features + keras.layers.Dense(36)(features)))
+
+
+SILENT: Mapping[str, Callable[[], keras.Model]] = {
+    "dense": lambda: chain(*hidden(activation="gelu", kernel_regularizer="l2")),
+    "normalized": lambda: chain(*hidden(), keras.layers.BatchNormalization(), keras.layers.Activation("relu")),
+}
+APART: Mapping[str, Callable[[], keras.Model]] = {
+    "says 1": lambda: chain(*hidden(activation="sigmoid")),
+    "mixes units": lambda: chain(*hidden(activation="log_softmax")),
+    "moved": lambda: chain(*hidden(), keras.layers.Rescaling(2.0, offset=1.0)),
+    "channels first": lambda: chain(keras.layers.Conv2D(5, 3), keras.layers.Flatten(data_format="channels_first")),
+    "constrained": lambda: chain(*hidden(kernel_constraint="unit_norm")),
+    "of all columns": lambda: chain(*hidden(kernel_regularizer=keras.regularizers.OrthogonalRegularizer())),
+}
+MIXED: Mapping[str, Callable[[], keras.Model]] = {
+    "nested normalization": lambda: chain(
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(5), keras.layers.BatchNormalization()])
+    ),
+    "activity": lambda: chain(*hidden(activity_regularizer="l2")),
+    "function": with_addition,
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_widths_are_rounded_up_where_units_leave_no_trace(name: str) -> None:
+    room = make_room(SILENT[name](), 50, is_shared=True)
+    assert (room.batch, room.is_padded, list(room.ceilings.values())) == (64, True, [{"units": 16}])
+
+
+@pytest.mark.parametrize("name", APART)
+def test_batch_sizes_alone_are_where_units_would_leave_one(name: str) -> None:
+    room = make_room(APART[name](), 50, is_shared=True)
+    assert (room.batch, room.is_padded, room.ceilings) == (64, True, {})
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_nothing_is_where_images_of_a_batch_meet(name: str) -> None:
+    room = make_room(MIXED[name](), 50, is_shared=True)
+    assert (room.batch, room.is_padded, room.ceilings) == (50, False, {})
+
+
+@pytest.mark.parametrize("name", {**SILENT, **APART, **MIXED})
+def test_one_network_built_twice_shares_a_program(name: str) -> None:
+    build = {**SILENT, **APART, **MIXED}[name]
+    config = {"optimizer": "adam", "batch_size": 50}
+    one, other = (program_key(model, config, make_room(model, 50, is_shared=True)) for model in (build(), build()))
+    assert one == other
+
+
+def test_dropout_of_nothing_shares_no_program_with_one_that_draws() -> None:
+    config = {"optimizer": "adam", "batch_size": 50}
+    models = [chain(*hidden(), keras.layers.Dropout(rate)) for rate in (0.0, 0.1, 0.2)]
+    none, one, other = (program_key(model, config, make_room(model, 50, is_shared=False)) for model in models)
+    assert none != one == other
