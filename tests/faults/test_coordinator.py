@@ -116,10 +116,10 @@ def test_sigkill_of_the_coordinator_loses_nothing(command: list[str], tmp_path: 
             assert {known.trial.seed for known in again if known.trial.phase is Phase.SEARCH} == {trial.seed}
 
 
-def test_sigkill_and_sigterm_at_ten_random_moments(command: list[str], tmp_path: Path) -> None:
+def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path: Path) -> None:
     moments = random.Random(4)
     before: list[TrialRecord] = []
-    for number in [signal.SIGKILL, signal.SIGTERM] * 5:
+    for number in [signal.SIGKILL, signal.SIGTERM] * 3:
         session = start(command, tmp_path)
         time.sleep(moments.uniform(1.0, 14.0))
         os.kill(session.pid, number)

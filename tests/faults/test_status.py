@@ -17,7 +17,7 @@ from search.records.storage import Place
 from search.trial import State
 
 pytestmark = pytest.mark.slow
-ASKED = 20
+ASKED = 8
 ROOT = Path(__file__).parents[2]
 SEARCH = [sys.executable, "-m", "search"]
 
@@ -29,10 +29,10 @@ def run_options(small_mnist: Path, cache_dir: Path) -> list[str]:
         "cache-dir": cache_dir,
         "study": "watched",
         "seed": 0,
-        "trials": 8,
+        "trials": 6,
         "finalists": 1,
         "replicates": 1,
-        "epochs": 12,
+        "epochs": 8,
         "workers": 1,
     }
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
