@@ -11,7 +11,7 @@ MAX_STARTS = 3
 """How often a worker that dies before it is ready is started again."""
 
 
-def check_start(death: Death, starts: int, verdict: Verdict | None = None) -> None:
+def check_start(death: Death, starts: int, verdict: Verdict | None) -> None:
     """Makes sure that a worker that died before it was ready may be started again.
 
     Args:

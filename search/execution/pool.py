@@ -196,7 +196,7 @@ class PoolExecutor(Executor):
         dead, trial, node = slot.member, slot.trial, slot.member.worker.node
         death = dead.worker.bury()
         if not dead.ready and slot.cancelled is None:
-            return self._restart(slot, death)
+            return self._restart(slot, death, verdict)
         if slot.successor is not None:
             self._slots[slot.number] = Slot(slot.number, slot.successor)
         else:
@@ -207,9 +207,9 @@ class PoolExecutor(Executor):
         outcome = outcome_of(death, verdict=verdict, cancelled=reason)
         return [Finished(trial.key, _on(node, outcome))]
 
-    def _restart(self, slot: Slot, death: Death) -> list[Event]:
+    def _restart(self, slot: Slot, death: Death, verdict: Verdict | None) -> list[Event]:
         """Starts again a worker that died before it was ready; the trial that waited for it is not lost."""
-        check_start(death, slot.starts)
+        check_start(death, slot.starts, verdict)
         slot.member, slot.starts = self._hire(slot.number), slot.starts + 1
         slot.sign_of_life = time.monotonic()
         return []
