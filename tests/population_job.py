@@ -7,7 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.abc import MetaPathFinder
 from typing import Any
@@ -54,14 +54,14 @@ def held(job: Job, memories: Sequence[int | None]) -> list[int]:
 
 def _answer(function: str, job: Job) -> Any:
     """What a function of this file says in a process of its own."""
-    sent = pickle.dumps(job).hex()
-    environment = {
-        **os.environ,
-        **job.task.runtime.variables(),
-        "XLA_FLAGS": QUICKLY_COMPILED,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
-    command = [sys.executable, "-c", "import population_job; population_job.main()", function, sent]
+    variables = {**job.task.runtime.variables(), "XLA_FLAGS": QUICKLY_COMPILED}
+    return answer("population_job", variables, function, pickle.dumps(job).hex())
+
+
+def answer(module: str, variables: Mapping[str, str], *words: str) -> Any:
+    """What the ``main`` of a module prints last, as JSON, in a process of its own."""
+    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", f"import {module}; {module}.main()", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

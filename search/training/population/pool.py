@@ -12,6 +12,7 @@ Called by the worker.
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -207,22 +208,27 @@ class Pool:
 
     def _population(self, member: Member) -> Population:
         if member.key not in self._populations:
-            form = fastest(self._folder) if _convolves(member.model) else Form.GROUPED
+            form = self._form(member.model) or Form.GROUPED
             program = Program(member.model, member.config, member.room, form=form, memory=self._memory)
             self._populations[member.key] = Population(program, self._loaded(member.trial.phase), self._most)
         return self._populations[member.key]
 
     def _shares(self, model: Any) -> bool:  # noqa: ANN401 - Keras model
+        """Says whether a network is trained with others of other widths and batch sizes."""
         if self._widen is not None:
             return self._widen
-        form = fastest(self._folder) if _convolves(model) else None
+        form = self._form(model)
         if form not in self._pays:
             self._pays[form] = widening_pays(self._folder, form)
         return self._pays[form]
 
+    def _form(self, model: Any) -> Form | None:  # noqa: ANN401 - Keras model
+        """Returns how a network's convolutions are computed; None where it has none."""
+        return self._fastest if any(map(is_simple, model.layers)) else None
 
-def _convolves(model: Any) -> bool:  # noqa: ANN401 - Keras model
-    return any(map(is_simple, model.layers))
+    @cached_property
+    def _fastest(self) -> Form:
+        return fastest(self._folder)
 
 
 def keep_programs(folder: Path) -> None:

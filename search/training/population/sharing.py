@@ -41,11 +41,13 @@ def program_key(model: Any, config: Mapping[str, Any], room: Room) -> str:  # no
     """
     structure = model.get_config()
     structure.pop("name")
-    for layer in structure["layers"]:
+    travelling = {layer.name: _travelling(layer) for layer in model.layers}
+    for layer in structure["layers"]:  # functions, such as keras.ops.softmax, among them
         layer.pop("build_config", None)  # shapes that follow from the rest
-        layer["config"] |= room.ceilings.get(layer["config"].get("name"), {})
-        initial = [name for name in layer["config"] if name.endswith("_initializer")]
-        for value in (*initial, *_travelling(layer["class_name"], layer["config"])):
+        name = layer["config"].get("name")
+        layer["config"] |= room.ceilings.get(name, {})
+        initial = [value for value in layer["config"] if value.endswith("_initializer")]
+        for value in (*initial, *travelling.get(name, ())):
             layer["config"].pop(value, None)
     text = json.dumps(_renamed(structure, _names(structure)), sort_keys=True, default=str)
     optimizer = ADAPTIVE[0] if config["optimizer"] in ADAPTIVE else config["optimizer"]
@@ -113,25 +115,26 @@ def _renamed(node: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
         return {**renamed, "name": names.get(node["name"], node["name"])} if "name" in node else renamed
     if not isinstance(node, (list, tuple)):
         return node
-    if (
-        len(node) == 3 and isinstance(node[0], str) and node[0] in names
-    ):  # a tensor: its layer, and which of its outputs
+    is_tensor = len(node) == 3 and isinstance(node[0], str) and node[0] in names  # its layer, and which of its outputs
+    if is_tensor:
         return [names[node[0]], *node[1:]]
     return [_renamed(part, names) for part in node]
 
 
-def _travelling(kind: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    if kind == keras.layers.Dropout.__name__ and config["noise_shape"] is None and config["rate"]:
+def _travelling(layer: Any) -> tuple[str, ...]:  # noqa: ANN401 - Keras layer
+    """Returns what of the configuration of a trial's layer travels."""
+    if is_plain_dropout(layer):
         return ("rate",)
-    return (*AUGMENTATION, "seed") if kind == RandomAffine.__name__ else ()
+    return (*AUGMENTATION, "seed") if type(layer) is RandomAffine else ()
 
 
 def _is_travelling(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
-    return type(layer) is TravellingDropout or bool(_travelling(type(layer).__name__, layer.get_config()))
+    """Says whether a layer, a trial's or a carrier's, has values that travel."""
+    return type(layer) is TravellingDropout or bool(_travelling(layer))
 
 
 def _values(layer: Any) -> dict[str, Any]:  # noqa: ANN401 - Keras layer
-    if type(layer) is keras.layers.Dropout:
+    if is_plain_dropout(layer):
         return {"keep": np.float32(1.0 - layer.rate)}
     return {name: np.float32(getattr(layer, name)) for name in AUGMENTATION}
 

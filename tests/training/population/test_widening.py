@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from population_job import answer
 
 from search.training.population.widening import cut, lay, rounded_up
 from search.training.runtime import Backend, Device, Runtime
@@ -52,11 +50,7 @@ def test_what_is_laid_into_zeros_can_be_cut_out_again() -> None:
 def test_further_units_stay_zero_and_move_nothing(space: str, changes: Mapping[str, Any]) -> None:
     pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
     variables = Runtime(backend=Backend.JAX, device=Device.CPU).variables()
-    environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", "import widening_job; widening_job.main()", json.dumps([space, changes])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = answer("widening_job", variables, json.dumps([space, changes]))
     assert found["further"] > 0
     assert found["not_zero"] == 0
     assert found["moved"] > 0.01
