@@ -1,5 +1,7 @@
 """Seconds until the commands that do not train answer, beside an empty interpreter and Optuna's own import.
 
+And what a worker takes to import Keras, beside Keras's own import.
+
 python benchmarks/startup.py
 """
 
@@ -22,6 +24,7 @@ from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
 
 REPEATS, TRIALS = 7, 100
+LEAN = "search.training.lean"
 
 
 def fill(studies_dir: Path) -> None:
@@ -48,7 +51,7 @@ def fill(studies_dir: Path) -> None:
 def seconds(command: list[str]) -> float:
     """Returns the wall-clock seconds of one run."""
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
@@ -64,6 +67,8 @@ def main() -> None:
             "search run --help": [*search, "run", "--help"],
             "search spaces": [*search, "spaces"],
             "search leaderboard, 100 trials": [*search, "leaderboard", "--studies-dir", folder],
+            'python -c "import keras"': [sys.executable, "-c", "import keras"],
+            "a worker's import of Keras": [sys.executable, "-c", f"from {LEAN} import import_keras; import_keras()"],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(REPEATS):

@@ -1,11 +1,13 @@
-"""Whole searches with two real workers: reproducible when ordered, over when the time is."""
+"""Whole searches with two real workers: reproducible when ordered, verified within their time.
+
+That a command ends when its time is over is told by the stopwatch in ``tests/faults/test_budgets.py``.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,12 +56,12 @@ def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data:
     assert told(run(tmp_path / "first", *words)[0]) == told(run(tmp_path / "second", *words)[0])
 
 
-def test_a_time_budget_holds_and_is_done_when_it_is_used(tmp_path: Path, data: tuple[str, ...]) -> None:
+def test_a_time_budget_leaves_time_for_verification_and_is_done_when_it_is_used(
+    tmp_path: Path, data: tuple[str, ...]
+) -> None:
     words = (*data, "--epochs", "4", "--replicates", "2", "--threads", "1")
-    started = time.monotonic()
     record, said = run(tmp_path / "study", *words, "--timeout", "45s")
     assert record.exhausted_seconds == 45.0
-    assert time.monotonic() - started < 45 + 5
     verified = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
     # The estimate is the machine's of a moment ago: the time suffices, or what is missing is said.
     assert len(verified) == 4 or f"{4 - len(verified)} of its runs" in said

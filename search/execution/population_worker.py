@@ -15,12 +15,14 @@ from search.execution.base import Key
 from search.execution.messages import Ready
 from search.execution.serving import Inbox, Line
 from search.execution.worker import fill
+from search.training.lean import import_keras
 
 
 def serve(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
     task, allowance, inbox = connection.recv(), connection.recv(), Inbox()
     threading.Thread(target=fill, args=(inbox, connection), daemon=True).start()
+    import_keras()
     from search.training.epochs import Hooks
     from search.training.population.pool import Pool
 

@@ -10,11 +10,13 @@ import sys
 from multiprocessing.connection import Connection
 
 from search.execution.messages import Reading, Unfit, Warm
+from search.training.lean import import_keras
 
 
 def serve(connection: Connection) -> None:
     """Measures until the pipe closes."""
     task, config = connection.recv(), connection.recv()
+    import_keras()
     from search.training import meter
 
     is_warm = False

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 from search.execution.base import Finished, Key, Reported
 from search.execution.messages import Alive, Began, Cancel, Message, Ready
+from search.training.lean import import_keras
 from search.training.task import Task
 from search.trial import Cause, EpochReport, Outcome, State, Trial
 
@@ -105,6 +106,7 @@ def serve(task: Task, inbox: Inbox, say: Say) -> None:
         inbox: Filled by another thread.
         say: Sends a message to the coordinator.
     """
+    import_keras()
     from search.training.epochs import Hooks
     from search.training.trainer import Trainer
 

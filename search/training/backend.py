@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
+from search.training.lean import import_keras
 from search.training.runtime import Backend, versions
 
 
@@ -60,8 +61,7 @@ _GPUS: Mapping[Backend, Callable[[], list[str]]] = {
 def look(backend: Backend) -> Devices:
     """Imports Keras and its backend, ``KERAS_BACKEND``, and returns what is found."""
     began = time.perf_counter()
-    import keras
-
+    keras = import_keras()
     assert keras.backend.backend() == backend, "the caller's environment names the backend"
     gpus = tuple(_GPUS[backend]())
     seconds = round(time.perf_counter() - began, 2)

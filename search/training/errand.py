@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from search.errors import FatalError, SearchError, UserError
+from search.training.lean import import_keras
 from search.training.runtime import Runtime
 
 _KINDS: Mapping[str, type[SearchError]] = {"UserError": UserError, "FatalError": FatalError}
@@ -54,6 +55,7 @@ def ask(module: str, question: Mapping[str, Any], runtime: Runtime) -> Any:  # n
 
 def serve(answer: Callable[[Any], Any]) -> None:
     """Answers the question on standard input with what a function of it returns, or with the error that it raises."""
+    import_keras()
     try:
         said = {"answer": answer(json.load(sys.stdin))}
     except (UserError, FatalError) as error:

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from makers import complete, header, trial
+from waiting import wait_for_record
 
 from search.records.ledger import Ledger, read
 from search.records.storage import Place
@@ -180,8 +181,7 @@ def test_trials_come_while_a_search_runs_and_it_is_not_disturbed(
     run = command("run", *words, *small, "--trials", "8", "--finalists", "0", "--quiet")
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
         place = Place(studies_dir=tmp_path / "studies", storage=where[1] if where else None)
-        while search.poll() is None and not _has_begun(place):
-            time.sleep(0.5)
+        wait_for_record(place, "live", lambda record: bool(record.trials), search)
         seen = set()
         with dashboard("live", *where, cwd=tmp_path) as (address, _):
             (search_id,) = [
@@ -200,12 +200,3 @@ def test_trials_come_while_a_search_runs_and_it_is_not_disturbed(
     assert (search.returncode, err) == (0, "")
     assert len(read(place, "live").phase(Phase.SEARCH)) == len(last) == 8
     assert len(seen) >= 3, "new trials were seen while the search ran"
-
-
-def _has_begun(place: Place) -> bool:
-    from search.errors import SearchError
-
-    try:
-        return bool(read(place, "live").trials)
-    except SearchError:
-        return False

@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from executor_contract import ExecutorContract, drain, outcomes, trial
+from waiting import so_far, wait_for
 
 from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
@@ -108,14 +108,6 @@ def ray(machines: Machines, task: Task, told: Told, tmp_path_factory: pytest.Tem
         assert outcomes(drain(executor)) == dict.fromkeys(range(3), State.COMPLETE)
         wait_for(lambda: executor.collect(0.1) == [] and executor.slots == 2)  # the first that is ready may run all
         yield executor
-
-
-def wait_for(holds: Callable[[], bool], seconds: float = 90.0) -> None:
-    """Returns once it is so."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def reporting(executor: Executor, count: int) -> None:
@@ -225,15 +217,14 @@ def test_a_cluster_without_room_is_said_and_not_waited_for(
 
 
 def recorded(folder: Path) -> StudyRecord:
-    """The study's record; an empty one before it is there."""
+    """The study's record."""
     return read(Place(studies_dir=folder / "studies"), "far")
 
 
 def ended(folder: Path) -> int:
     """How many trials came to their own end."""
-    if not (folder / "studies/far/ledger.journal").exists():
-        return 0
-    return sum(known.is_settled for known in recorded(folder).trials)
+    record = so_far(Place(studies_dir=folder / "studies"), "far")
+    return sum(known.is_settled for known in record.trials) if record is not None else 0
 
 
 def actors() -> list[psutil.Process]:

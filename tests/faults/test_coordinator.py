@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from waiting import so_far, wait_for_record
 
 from search.records.ledger import read
 from search.records.record import StudyRecord, TrialRecord
@@ -67,21 +68,9 @@ def ended(record: StudyRecord) -> list[TrialRecord]:
     return [known for known in record.trials if known.outcome and known.outcome.state is not State.INTERRUPTED]
 
 
-def wait_until(folder: Path, holds: Callable[[StudyRecord], bool]) -> None:
+def wait_until(session: subprocess.Popen[str], folder: Path, holds: Callable[[StudyRecord], bool]) -> None:
     """Returns once the record is so."""
-    deadline = time.monotonic() + 180
-    while not ((folder / "studies/hardy/ledger.journal").exists() and _holds(folder, holds)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def _holds(folder: Path, holds: Callable[[StudyRecord], bool]) -> bool:
-    from search.errors import UserError
-
-    try:
-        return holds(recorded(folder))
-    except UserError:
-        return False  # the study's header is not written yet
+    wait_for_record(Place(studies_dir=folder / "studies"), "hardy", holds, session)
 
 
 def check_whole(record: StudyRecord, before: list[TrialRecord]) -> None:
@@ -100,7 +89,7 @@ def check_whole(record: StudyRecord, before: list[TrialRecord]) -> None:
 
 def test_sigkill_of_the_coordinator_loses_nothing(command: list[str], tmp_path: Path) -> None:
     session = start(command, tmp_path)
-    wait_until(tmp_path, lambda record: len(ended(record)) >= 2)
+    wait_until(session, tmp_path, lambda record: len(ended(record)) >= 2)
     os.kill(session.pid, signal.SIGKILL)
     session.communicate()
     before = ended(recorded(tmp_path))
@@ -125,9 +114,8 @@ def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path:
         os.kill(session.pid, number)
         _, said = session.communicate(timeout=60)
         assert "Traceback" not in said
-        if (tmp_path / "studies/hardy/ledger.journal").exists():
-            wait_until(tmp_path, lambda record: record is not None)
-            now = ended(recorded(tmp_path))
+        if (record := so_far(Place(studies_dir=tmp_path / "studies"), "hardy")) is not None:
+            now = ended(record)
             assert now[: len(before)] == before or set(map(str, before)) <= set(map(str, now))
             before = now
     check_whole(finish(command, tmp_path), before)
@@ -135,7 +123,7 @@ def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path:
 
 def test_a_worker_killed_in_a_search_costs_what_its_trial_had_not_saved(command: list[str], tmp_path: Path) -> None:
     session = start(command, tmp_path)
-    wait_until(tmp_path, lambda record: len(ended(record)) >= 1)
+    wait_until(session, tmp_path, lambda record: len(ended(record)) >= 1)
     workers = [
         child for child in psutil.Process(session.pid).children() if "search.execution.worker" in child.cmdline()
     ]
@@ -157,7 +145,9 @@ def test_one_interrupt_reports_and_leaves_a_study_that_resumes(
     command: list[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     session = start(command, tmp_path)
-    wait_until(tmp_path, lambda record: len(ended(record)) >= 1 and any(k.outcome is None for k in record.trials))
+    wait_until(
+        session, tmp_path, lambda record: len(ended(record)) >= 1 and any(k.outcome is None for k in record.trials)
+    )
     asked = time.monotonic()
     os.kill(session.pid, number)
     printed, said = session.communicate(timeout=60)
@@ -174,7 +164,7 @@ def test_one_interrupt_reports_and_leaves_a_study_that_resumes(
 
 def test_two_interrupts_stop_at_once(command: list[str], tmp_path: Path) -> None:
     session = start(command, tmp_path)
-    wait_until(tmp_path, lambda record: len(ended(record)) >= 1)
+    wait_until(session, tmp_path, lambda record: len(ended(record)) >= 1)
     workers = psutil.Process(session.pid).children()
     for worker in workers:
         worker.suspend()  # so that they cannot heed the first
@@ -193,7 +183,7 @@ def test_two_interrupts_stop_at_once(command: list[str], tmp_path: Path) -> None
 
 def test_two_sessions_of_one_study_are_refused(command: list[str], tmp_path: Path) -> None:
     session = start(command, tmp_path)
-    wait_until(tmp_path, lambda record: len(record.trials) >= 1)
+    wait_until(session, tmp_path, lambda record: len(record.trials) >= 1)
     second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 2
     assert "another process" in second.stderr

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 from filelock import FileLock
+from waiting import wait_for_record
 
-from search.errors import UserError
 from search.records.ledger import read
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage import Place
@@ -74,21 +74,7 @@ def completed(record: StudyRecord) -> list[TrialRecord]:
 
 def wait_until(session: subprocess.Popen[str], folder: Path, holds: Callable[[StudyRecord], bool]) -> None:
     """Returns once the record is so."""
-    deadline = time.monotonic() + 200
-    while True:
-        is_over = session.poll() is not None
-        if _holds(folder, holds):
-            return
-        assert not is_over, session.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def _holds(folder: Path, holds: Callable[[StudyRecord], bool]) -> bool:
-    try:
-        return holds(recorded(folder))
-    except UserError:
-        return False  # the study's header is not written yet
+    wait_for_record(Place(studies_dir=folder / "studies"), "worn", holds, session)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from waiting import wait_for_record
 
 from search.records.ledger import read
 from search.records.record import StudyRecord, TrialRecord
@@ -78,14 +79,10 @@ def check_whole(record: StudyRecord) -> None:
 
 @pytest.mark.slow
 def test_sigkill_in_the_middle_of_hyperband_changes_nothing(command: list[str], tmp_path: Path) -> None:
-    moments = random.Random(7)
+    moments, place = random.Random(7), Place(studies_dir=tmp_path / "studies")
     for ended in (6, 14, 20):  # in the first round, between rounds, in the second bracket
         session = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 240
-        while not (tmp_path / "studies/bands/ledger.journal").exists() or len(settled(recorded(tmp_path))) < ended:
-            assert session.poll() is None, session.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for_record(place, "bands", lambda record, ended=ended: len(settled(record)) >= ended, session)
         time.sleep(moments.uniform(0.0, 1.0))
         os.kill(session.pid, signal.SIGKILL)
         session.communicate()
