@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from search.errors import SearchError, UserError
-from search.records import coordinator, disk, presence
+from search.records import coordinator, disk
 from search.records.coordinator import Coordinator
 from search.records.disk import Usage
 from search.records.ledger import NotBegunError, read
@@ -71,6 +71,8 @@ def _running(place: Place, name: str) -> tuple[Coordinator, ...]:
     if not place.is_shared:
         found = coordinator.look(place.folder(name))
         return () if found is None else (found,)
+    from search.records import presence  # imports SQLAlchemy, which takes longer than all the rest
+
     server = open_server(place)
     try:
         return presence.living(server, name)

@@ -30,9 +30,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, get_storage
 
 from search.errors import FatalError, UserError, unknown_name
 from search.records import coordinator, journal
-from search.records.patience import patiently
 from search.records.record import StudyHeader, StudyRecord, TrialRecord, differing, flat
-from search.records.shared import SharedWriter, put_once
 from search.records.storage import Place, lock, make_folder, open_server, open_storage, read_storage
 from search.records.stored import OUTCOME, TRIAL, trial_record
 from search.records.writing import SoleWriter, TurnLostError, Writer
@@ -85,6 +83,8 @@ class Ledger:
             OSError: Its journal cannot be written, for want of room, say.
         """
         if place.is_shared:
+            from search.records.patience import patiently  # imports SQLAlchemy, which takes longer than all the rest
+
             return patiently(lambda: cls._beside_others(place, header, any_seed))
         return cls._alone(place, header)
 
@@ -106,6 +106,8 @@ class Ledger:
 
     @classmethod
     def _beside_others(cls, place: Place, header: StudyHeader, any_seed: bool) -> Ledger:
+        from search.records.shared import SharedWriter, put_once
+
         with ExitStack() as held:
             server = open_server(place)
             held.callback(server.engine.dispose)

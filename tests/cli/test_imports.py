@@ -1,4 +1,4 @@
-"""What the paths that do not train may import: an allow-list, since one import of Keras costs ten seconds."""
+"""What the paths that do not train may import: an allow-list, since one import of Keras costs seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from search.cli import COMMANDS
 
-HEAVY = {"keras", "tensorflow", "jax", "torch", "keras_tuner", "sklearn", "matplotlib", "pandas"}
+HEAVY = {"keras", "tensorflow", "jax", "torch", "keras_tuner", "sklearn", "matplotlib", "pandas", "sqlalchemy"}
 DRAWING = {"matplotlib", "pandas", "sklearn"}
 """What reports with pictures import; Optuna the last two for its importances."""
 HELP = {"click", "search", "spaces"}
