@@ -19,7 +19,6 @@ from search.leaderboard.rows import compute
 from search.records.ledger import read
 from search.records.record import StudyRecord
 from search.records.storage import Place
-from search.session import publishing
 from search.session.planning import NO_ENGINE, Plan, make_plan
 from search.session.progress import Progress, Several
 from search.session.run import Session, is_verified, open_session
@@ -127,6 +126,8 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
 
 
 def _report(session: Session, folder: Path) -> Study:
+    from search.session import publishing  # what draws takes its time to import, and is not for who is refused
+
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
     cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
