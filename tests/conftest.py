@@ -1,4 +1,4 @@
-"""Fixtures: a small piece of the real MNIST, and a cache of its own for each test session."""
+"""Fixtures: a small piece of the real MNIST, and a cache of its own for each test session; and how Hypothesis tries."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from postgres import Server, server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# How long an example takes on a busy machine is no finding.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 EMBEDDED = Path(__file__).parents[1] / "search" / "training" / "embedded" / "mnist.npz"
 
 

@@ -18,7 +18,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 IMAGES = st.tuples(st.integers(1, 32), st.integers(1, 32), st.sampled_from((1, 3)))
 FIXED_IMAGES = ((1, 1, 1), (2, 2, 3), (1, 32, 1), (28, 28, 1), (32, 32, 3))
 # Each class that inherits the suite runs the same test functions: no fault, so Hypothesis need not warn of it.
-lenient = settings(deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+lenient = settings(suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow])
 
 
 def drawn(space: Space, seed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from search.engines.base import SpaceExhausted
@@ -24,7 +24,6 @@ from spaces import SPACES, Choice, Domain, Float, Int, Space, When, load
 EXAMPLE = str(Path(__file__).parents[2] / "docs" / "example_space.py")
 SEEDS = st.integers(0, 2**32 - 1)
 WORDS = ("max", "average", "relu", "gelu", "none")
-quick = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -149,13 +148,13 @@ def test_a_shipped_space_means_the_same_to_both_engines(source: str, seed: int) 
 
 
 @given(space=spaces(), seed=SEEDS)
-@quick
+@settings(max_examples=60)
 def test_any_space_means_the_same_to_both_engines(space: Space, seed: int) -> None:
     check(space, seed)
 
 
 @given(space=spaces(finite=True))
-@settings(quick, max_examples=25)
+@settings(max_examples=25)
 def test_both_engines_find_every_configuration_of_a_finite_space_and_no_other(space: Space) -> None:
     wanted = every_configuration(space)
     assume(len(wanted) <= 60)

@@ -89,7 +89,7 @@ def test_no_name_breaks_a_format(form: str, name: str) -> None:
 
 
 @given(name=st.text(max_size=40))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_format_ever_raises(name: str) -> None:
     board = named(name)
     for render in FORMATS.values():

@@ -214,7 +214,7 @@ def shuffled(record: StudyRecord, seed: int) -> StudyRecord:
 
 
 @given(st.permutations([records.tpe(), records.other(), records.reproduction()]), st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_board_does_not_depend_on_the_order_of_records(studies: list[StudyRecord], seed: int) -> None:
     expected = compute([records.tpe(), records.other(), records.reproduction()])
     assert compute([shuffled(record, seed) for record in studies]) == expected
@@ -224,7 +224,7 @@ errors = st.lists(st.floats(0, 100).map(lambda value: round(value, 2)), max_size
 
 
 @given(st.lists(errors, min_size=1, max_size=8))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_ranks_of_any_errors(replicates: list[list[float]]) -> None:
     trials = [searched(number, outcome(0.5)) for number in range(len(replicates))]
     runs = [verified(number, values) for number, values in enumerate(replicates)]

@@ -76,7 +76,7 @@ def goes_on(place: Place) -> None:
     assert read(place, "study").phase(Phase.SEARCH)[number].outcome == complete(9.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(min_value=0, max_value=len(WHOLE)))
 @example(0)
 @example(len(WHOLE) - 1)
@@ -145,7 +145,7 @@ def test_garbage_at_the_end_is_read_past_then_moved_aside_and_told(
         assert place.names() == ["study"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=1, max_size=200), st.integers(min_value=0, max_value=len(LINES)))
 def test_any_garbage_after_any_number_of_lines_costs_nothing_before_it(garbage: bytes, kept: int) -> None:
     with study(b"".join(LINES[:kept]) + garbage) as (place, path):

@@ -206,7 +206,7 @@ def test_other_data_and_other_protocol_versions_never_share_a_ranking() -> None:
 MANY = [ONE, cut(ONE, 2), OTHER, gone_on(ONE, 3), copied(searched(5, range(4)), ONE, name="x")]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.permutations(range(len(MANY))))
 def test_the_board_does_not_depend_on_the_order(order: list[int]) -> None:
     expected, merged = board(*MANY)

@@ -84,7 +84,7 @@ def test_another_document_is_refused(schema: Any) -> None:
     assert "no study's file" in refused(json.dumps({**DOCUMENT, "schema": schema}).encode()).message
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(study_file.dumps(WHOLE)) - 1), st.integers(1, 255))
 def test_a_file_with_one_byte_changed_is_refused_or_read_as_it_was(at: int, change: int) -> None:
     content = bytearray(study_file.dumps(WHOLE))
@@ -96,7 +96,7 @@ def test_a_file_with_one_byte_changed_is_refused_or_read_as_it_was(at: int, chan
     assert repr(study) == repr(published(WHOLE))  # gzip's header holds bytes that mean nothing
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, len(study_file.dumps(WHOLE)) - 1))
 def test_a_file_cut_short_is_refused(length: int) -> None:
     refused(study_file.dumps(WHOLE)[:length])
@@ -112,7 +112,7 @@ ODD = (None, "text", "\ud800", -1, 1.5, 1e308, 10**400, math.nan, True, [], {}, 
 PLACES = [place for place in places(DOCUMENT) if place]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(PLACES), st.sampled_from(ODD))
 @example(("trials", 0, "outcome", "error_percent"), "text")
 @example(("trials", 0, "outcome", "history", 0, "seconds"), [])

@@ -4,13 +4,11 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from spaces import Choice, Domain, Float, Int, When
 from spaces.domains import from_json, to_json
-
-exact = settings(deadline=None)
 
 
 @st.composite
@@ -44,19 +42,16 @@ def choices(draw: st.DrawFn) -> Choice:
 DOMAINS = st.one_of(ints(), floats(), choices())
 
 
-@exact
 @given(domain=DOMAINS, seed=st.integers(0, 2**32))
 def test_what_is_drawn_lies_inside(domain: Domain, seed: int) -> None:
     assert domain.contains(domain.draw(random.Random(seed)))
 
 
-@exact
 @given(domain=DOMAINS)
 def test_a_domain_survives_json(domain: Domain) -> None:
     assert from_json(json.loads(json.dumps(to_json(domain)))) == domain
 
 
-@exact
 @given(domain=DOMAINS)
 def test_all_values_lie_inside_and_are_distinct(domain: Domain) -> None:
     values = domain.values()
@@ -65,7 +60,6 @@ def test_all_values_lie_inside_and_are_distinct(domain: Domain) -> None:
     assert len(set(values)) == len(values)
 
 
-@exact
 @given(domain=ints())
 def test_just_outside_an_int(domain: Int) -> None:
     for value in (domain.low - 1, domain.high + 1, float(domain.low), str(domain.low), domain.low + 0.5, True, None):
@@ -74,7 +68,6 @@ def test_just_outside_an_int(domain: Int) -> None:
         assert not domain.contains(domain.low + 1)
 
 
-@exact
 @given(domain=floats())
 def test_just_outside_a_float(domain: Float) -> None:
     margin = domain.step / 100 if domain.step else 0.0

@@ -152,7 +152,7 @@ def test_nothing_asked_for_changes_nothing() -> None:
     assert narrow(SPACE, fix={}, ranges={}) == SPACE
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(name=st.sampled_from(sorted(SPACES)), seed=st.integers(0, 2**32))
 def test_any_configuration_of_a_shipped_space_can_be_fixed_by_its_texts(name: str, seed: int) -> None:
     config = load(name).sample(random.Random(seed))

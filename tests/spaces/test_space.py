@@ -3,7 +3,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spaces import Choice, Domain, Float, Int, Recipe, Space, When
@@ -42,7 +42,6 @@ def spaces(draw: st.DrawFn) -> Space:
     return Space(name="drawn", parameters=parameters)
 
 
-@settings(deadline=None)
 @given(space=spaces(), seed=st.integers(0, 2**32))
 def test_any_space_contains_its_samples_and_survives_json(space: Space, seed: int) -> None:
     config = space.sample(random.Random(seed))
@@ -54,7 +53,6 @@ def test_any_space_contains_its_samples_and_survives_json(space: Space, seed: in
     assert again.sample(random.Random(seed)) == config
 
 
-@settings(deadline=None)
 @given(space=spaces(), data=st.data())
 def test_any_space_can_be_narrowed_to_any_of_its_configurations(space: Space, data: st.DataObject) -> None:
     config = space.sample(random.Random(data.draw(st.integers(0, 2**32))))
