@@ -13,6 +13,7 @@ from importlib.abc import MetaPathFinder
 from typing import Any
 
 from search.execution.packing import SAMPLED
+from search.training.lean import import_keras
 from search.training.task import Task
 from search.trial import Outcome, Trial
 
@@ -105,6 +106,7 @@ class WithoutTensorFlow(MetaPathFinder):
 def main() -> None:
     """What the process does."""
     sys.meta_path.insert(0, WithoutTensorFlow())
+    import_keras()
     said = {"train": train, "measure": measure}[sys.argv[1]](pickle.loads(bytes.fromhex(sys.argv[2])))
     print()
     print(json.dumps(said))

@@ -9,11 +9,13 @@ import json
 import sys
 from typing import Any
 
+from search.training.lean import import_keras
+
 
 def main() -> None:
     """What the process does."""
+    keras = import_keras()
     import jax
-    import keras
     import numpy as np
 
     from search.training.network import make_network
