@@ -140,6 +140,8 @@ class Trainer:
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if on_cpu and keras.backend.backend() == "tensorflow" else "auto",
         )
+        # Else its variables are made while TensorFlow traces the first step, which is then traced once more.
+        model.optimizer.build(model.trainable_variables)
         attempt.parameters = trainable_parameters(model)
         if trial.resume_from is not None:
             with contextlib.suppress(TrialError):

@@ -294,6 +294,16 @@ def test_phases_train_on_and_score_what_they_should(trainer: Trainer, task: Task
     assert [report.training_loss for report in reproduced.history] == [r.training_loss for r in verified.history]
 
 
+def test_a_step_is_traced_once(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    traced: list[object] = []
+    step = keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda model, data: traced.append(data) or step(model, data))
+    assert trainer.run(trial(RICH, epochs=2)).state is State.COMPLETE
+    assert len(traced) == 1
+
+
 def test_the_score_agrees_with_keras(trainer: Trainer) -> None:
     """Retrains the baseline with plain Keras in the same order and seed, and lets Keras evaluate it."""
     import keras
