@@ -46,7 +46,7 @@ def test_the_example_is_the_file_it_names() -> None:
 
 
 def test_ci_runs_the_command_that_the_readme_gives() -> None:
-    found = re.findall(r"^python3 -m venv .*pytest -n 2$", README, flags=re.MULTILINE)
+    found = re.findall(r"^python3 -m venv .*pytest -n 2 --dist worksteal$", README, flags=re.MULTILINE)
     assert len(found) == 1
     assert "requirements.lock" in found[0]
     assert (ROOT / "requirements.lock").exists()

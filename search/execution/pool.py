@@ -1,6 +1,6 @@
 """The executor that keeps a pool of warm workers busy, wherever they run, one trial each at a time.
 
-Importing TensorFlow takes 5 to 10 seconds, so a worker serves many trials; TensorFlow does not give memory back
+Importing TensorFlow takes seconds, so a worker serves many trials; TensorFlow does not give memory back
 (tensorflow#36465: 9 to 13 MB a trial), so a worker is replaced after some, while its successor warms up. A worker that
 dies or hangs costs the trial it ran; so does one that does not stop when it must, or takes too much memory.
 

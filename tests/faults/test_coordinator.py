@@ -29,6 +29,7 @@ TRIALS, FINALISTS, REPLICATES = 5, 1, 2
 def command(small_mnist: Path, cache_dir: Path) -> list[str]:
     """The command of the study, the same at every session."""
     options = {
+        "space": "mlp",
         "dataset": small_mnist,
         "cache-dir": cache_dir,
         "study": "hardy",
@@ -41,7 +42,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "threads": 1,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, "-m", "search", "run", *words, "--range", "filters_1=8:32", "--range", "conv_stages=1:2"]
+    return [sys.executable, "-m", "search", "run", *words, "--fix", "width_1=64"]
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
