@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from population_job import QUICKLY_COMPILED
 
 from search.execution.base import Executor, Finished
 from search.execution.local import local_executor
@@ -49,30 +50,9 @@ RICH = CNN.active(
 def test_a_search_with_jax_is_searched_verified_and_gone_on_with(
     tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:
-    words = [
-        "--backend",
-        "jax",
-        "--threads",
-        "1",
-        "--study",
-        "jax",
-        "--seed",
-        "0",
-        "--epochs",
-        "2",
-        "--replicates",
-        "1",
-    ]
-    words += [
-        "--dataset",
-        str(small_mnist),
-        "--cache-dir",
-        str(cache_dir),
-        "--fix",
-        "filters_1=8",
-        "--fix",
-        "dense_1=32",
-    ]
+    options = {"backend": "jax", "space": "mlp", "dataset": small_mnist, "cache-dir": cache_dir, "study": "jax"}
+    options |= {"fix": "width_1=64", "seed": 0, "threads": 1, "epochs": 2, "replicates": 1}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     for trials in ("2", "3"):
         command = [sys.executable, "-m", "search", "run", *words, "--trials", trials]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
@@ -102,8 +82,9 @@ def numbers(outcome: Outcome) -> list[tuple[float, float | None]]:
 
 
 def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
-    tmp_path: Path, small_mnist: Path, cache_dir: Path
+    tmp_path: Path, small_mnist: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
     dataset = prepare(str(small_mnist), cache_dir)
     protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3)
     runtime = Runtime(backend=Backend.JAX, device=Device.CPU)

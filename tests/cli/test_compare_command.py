@@ -17,11 +17,11 @@ from search.engines.registry import engine_names
 
 SMALL = (
     "--space",
-    "cnn",
+    "mlp",
     "--fix",
-    "filters_1=8",
-    "--dense-1",
-    "32",
+    "hidden_layers=1",
+    "--width-1",
+    "64",
     "--epochs",
     "2",
     "--replicates",

@@ -138,7 +138,7 @@ def test_real_studies_of_two_machines(tmp_path: Path, small_mnist: Path, cache_d
     for machine in (here, there):
         machine.mkdir()
     shared = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--threads", "1", "--workers", "1")
-    small = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--quiet", "--seed", "3")
+    small = ("--space", "mlp", "--fix", "width_1=64", "--epochs", "2", "--quiet", "--seed", "3")
     verified = ("--finalists", "1", "--replicates", "2")
     run = ("run", *shared, *small, *verified, "--study", "one")
     search(here, *run, "--trials", "4")

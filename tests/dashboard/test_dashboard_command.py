@@ -177,7 +177,7 @@ def test_trials_come_while_a_search_runs_and_it_is_not_disturbed(
 ) -> None:
     where = [] if storage == "journal" else ["--storage", f"sqlite:///{tmp_path}/studies.db"]
     words = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "live", "--seed", "0", *where)
-    small = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "3", "--threads", "1", "--workers", "1")
+    small = ("--space", "mlp", "--fix", "width_1=64", "--epochs", "3", "--threads", "1", "--workers", "1")
     run = command("run", *words, *small, "--trials", "8", "--finalists", "0", "--quiet")
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
         place = Place(studies_dir=tmp_path / "studies", storage=where[1] if where else None)

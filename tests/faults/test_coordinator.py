@@ -22,7 +22,7 @@ from search.records.storage import Place
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow
-TRIALS, FINALISTS, REPLICATES = 5, 1, 2
+TRIALS, FINALISTS, REPLICATES = 5, 1, 1
 
 
 @pytest.fixture
@@ -115,6 +115,7 @@ def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path:
         os.kill(session.pid, number)
         _, said = session.communicate(timeout=60)
         assert "Traceback" not in said
+        assert session.returncode in (130, -number, 0)  # asked to stop; too early for that; already done
         if (record := so_far(Place(studies_dir=tmp_path / "studies"), "hardy")) is not None:
             now = ended(record)
             assert now[: len(before)] == before or set(map(str, before)) <= set(map(str, now))
@@ -141,16 +142,13 @@ def test_a_worker_killed_in_a_search_costs_what_its_trial_had_not_saved(command:
     check_whole(record, [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_interrupt_reports_and_leaves_a_study_that_resumes(
-    command: list[str], tmp_path: Path, number: signal.Signals
-) -> None:
+def test_one_interrupt_reports_and_leaves_a_study_that_resumes(command: list[str], tmp_path: Path) -> None:
     session = start(command, tmp_path)
     wait_until(
         session, tmp_path, lambda record: len(ended(record)) >= 1 and any(k.outcome is None for k in record.trials)
     )
     asked = time.monotonic()
-    os.kill(session.pid, number)
+    os.kill(session.pid, signal.SIGINT)
     printed, said = session.communicate(timeout=60)
     assert session.returncode == 130
     assert time.monotonic() - asked < 30

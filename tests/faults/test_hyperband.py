@@ -29,6 +29,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
     """The command of the study, the same at every session."""
     options = {
         "engine": "keras-tuner:hyperband",
+        "space": "mlp",
         "dataset": small_mnist,
         "cache-dir": cache_dir,
         "study": "bands",
@@ -39,8 +40,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "threads": 1,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    small = ("--range", "filters_1=8:32", "--range", "conv_stages=1:2", "--fix", "dense_1=32")
-    return [sys.executable, "-m", "search", "run", "--no-recipes", *words, *small]
+    return [sys.executable, "-m", "search", "run", "--no-recipes", *words, "--fix", "width_1=64"]
 
 
 def recorded(folder: Path) -> StudyRecord:
