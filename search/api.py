@@ -94,6 +94,7 @@ def execute(plan: Plan, progress: Progress, *, began: float | None = None) -> St
         progress: Hears what happens.
         began: When somebody asked for it, on the monotonic clock; a time budget counts from there. Now if None.
     """
+    _import_reports()
     if plan.settings.tensorboard is not None:
         progress = Several(progress, TensorBoard(Path(plan.settings.tensorboard)))
     with open_session(plan, progress, began=began) as session:
@@ -119,14 +120,20 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
     """
     fixed = {"protocol": "tutorial", "engine": NO_ENGINE, "sampler": NO_ENGINE, "pruner": NO_ENGINE, "finalists": 0}
     plan = make_plan(from_mapping({**options, **fixed, "trials": repeats}))
+    _import_reports()
     with open_session(plan, progress or Progress()) as session:
         session.replicate(repetitions(session.ledger.read(), repeats=repeats))
     folder = plan.header.name.removesuffix("-baseline")
     return _report(session, Path(plan.settings.reports_dir) / "baselines" / folder)
 
 
+def _import_reports() -> None:
+    """Imports what draws: not before a plan is made, whoever is refused need not wait, nor after a deadline."""
+    from search.session import publishing  # noqa: F401
+
+
 def _report(session: Session, folder: Path) -> Study:
-    from search.session import publishing  # what draws takes its time to import, and is not for who is refused
+    from search.session import publishing
 
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from population_job import QUICKLY_COMPILED
 
 from search.execution.base import Executor, Finished
 from search.execution.local import local_executor
@@ -82,21 +81,19 @@ def numbers(outcome: Outcome) -> list[tuple[float, float | None]]:
 
 
 def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
-    tmp_path: Path, small_mnist: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:
-    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
     dataset = prepare(str(small_mnist), cache_dir)
-    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3)
+    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=2)
     runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
     task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=runtime)
-    trial, path = {"number": 0, "config": RICH, "seed": 3, "epochs": 3}, str(tmp_path / "state.npz")
+    trial, path = {"number": 0, "config": RICH, "seed": 3, "epochs": 2}, str(tmp_path / "state.npz")
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         straight = run(executor, Trial(**trial))
         run(executor, Trial(**trial, until=1, save_to=path))
         resumed = run(executor, Trial(**trial, resume_from=kept_path(path, 1)))
-        other = run(executor, Trial(**{**trial, "seed": 4}))
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         again = run(executor, Trial(**trial))
     assert straight.state is State.COMPLETE
-    assert numbers(resumed) == numbers(again) == numbers(straight) != numbers(other)
-    assert [report.restored for report in resumed.history] == [True, False, False]
+    assert numbers(resumed) == numbers(again) == numbers(straight)
+    assert [report.restored for report in resumed.history] == [True, False]

@@ -100,11 +100,12 @@ def read(path: Path, shapes: Sequence[tuple[int, ...]]) -> Saved:
 
 
 def restore(model: Any, path: Path) -> Saved:  # noqa: ANN401 - Keras model
-    """Sets a compiled model, its optimizer built, to a saved state and returns it; all of it or nothing.
+    """Sets a compiled model to a saved state and returns it; all of it or nothing.
 
     Raises:
         TrialError: The file is missing, damaged, or belongs to another configuration.
     """
+    model.optimizer.build(model.trainable_variables)
     own = variables(model)
     saved = read(path, [tuple(variable.shape) for variable in own])
     for variable, array in zip(own, saved.arrays, strict=True):

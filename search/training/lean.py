@@ -5,7 +5,8 @@ Keras 3.15 imports scikit-learn for its wrappers, pandas for data frames and Mat
 when they import them as they need them.
 
 Only for processes of our own, before their first ``import keras``: in a notebook's it would take from others what they
-may use. What a model builder imports afterwards is found as ever.
+may use. What a model builder imports afterwards is found as ever; only Keras itself will go on without them, its
+wrappers of scikit-learn, for instance.
 """
 
 from __future__ import annotations
@@ -38,4 +39,4 @@ def _missing(names: Collection[str]) -> Iterator[None]:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)

@@ -140,9 +140,11 @@ class Trainer:
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if on_cpu and keras.backend.backend() == "tensorflow" else "auto",
         )
-        # Else its variables are made while TensorFlow traces the first step, which is then traced once more.
-        model.optimizer.build(model.trainable_variables)
         attempt.parameters = trainable_parameters(model)
+        # Variables that are made while TensorFlow traces the first step have it traced once more; those of a layer that
+        # only training calls are made there all the same, before the optimizer's.
+        if all(layer.built for layer in model._flatten_layers()):
+            model.optimizer.build(model.trainable_variables)
         if trial.resume_from is not None:
             with contextlib.suppress(TrialError):
                 saved = checkpoint.restore(model, places.at(trial.resume_from))

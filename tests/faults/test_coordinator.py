@@ -124,7 +124,7 @@ def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path:
 
 
 def test_a_worker_killed_in_a_search_costs_what_its_trial_had_not_saved(command: list[str], tmp_path: Path) -> None:
-    session = start(command, tmp_path)
+    session = start([*command, "--workers", "1"], tmp_path)  # which then runs the next trial, and none warms up
     wait_until(session, tmp_path, lambda record: len(ended(record)) >= 1)
     workers = [
         child for child in psutil.Process(session.pid).children() if "search.execution.worker" in child.cmdline()
@@ -148,7 +148,7 @@ def test_one_interrupt_reports_and_leaves_a_study_that_resumes(command: list[str
         session, tmp_path, lambda record: len(ended(record)) >= 1 and any(k.outcome is None for k in record.trials)
     )
     asked = time.monotonic()
-    os.kill(session.pid, signal.SIGINT)
+    os.kill(session.pid, signal.SIGTERM)  # as Ctrl-C, of which tests/faults/test_budgets.py has the same
     printed, said = session.communicate(timeout=60)
     assert session.returncode == 130
     assert time.monotonic() - asked < 30

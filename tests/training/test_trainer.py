@@ -304,6 +304,34 @@ def test_a_step_is_traced_once(trainer: Trainer, monkeypatch: pytest.MonkeyPatch
     assert len(traced) == 1
 
 
+LATE = """
+from spaces import TRAINING, Int, Space
+
+def build(images, config, classes):
+    import keras
+
+    class Late(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.noisy = keras.layers.Dense(classes)
+
+        def call(self, inputs, training=False):
+            return self.noisy(inputs) if training else inputs
+
+    return keras.layers.Softmax()(Late()(keras.layers.Dense(classes)(keras.layers.Flatten()(images))))
+
+SPACE = Space(name="late", parameters={"units": Int(1, 2, 1), **TRAINING}, build=build)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*unbuilt state:UserWarning")  # Keras, of this very layer
+def test_a_layer_that_only_training_calls_is_trained(task: Task, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    late = Trainer(dataclasses.replace(task, space_source=str(tmp_path / "late.py")))
+    outcome = late.run(trial({"units": 1}, epochs=1))
+    assert outcome.state is State.COMPLETE, outcome.traceback
+
+
 def test_the_score_agrees_with_keras(trainer: Trainer) -> None:
     """Retrains the baseline with plain Keras in the same order and seed, and lets Keras evaluate it."""
     import keras
