@@ -44,15 +44,15 @@ def told(record: StudyRecord) -> list[str]:
 
 
 def test_an_ordered_search_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:
-    words = (*data, "--ordered", "--workers", "2", "--trials", "8", "--epochs", "4", "--replicates", "1")
+    words = (*data, "--ordered", "--workers", "2", "--trials", "7", "--epochs", "3", "--replicates", "1")
     first, _ = run(tmp_path / "first", *words)
     second, _ = run(tmp_path / "second", *words)
     assert told(first) == told(second)
-    assert len(first.phase(Phase.SEARCH)) == 8
+    assert len(first.phase(Phase.SEARCH)) == 7
 
 
 def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:
-    words = (*data, "--workers", "1", "--trials", "6", "--epochs", "3", "--replicates", "1")
+    words = (*data, "--workers", "1", "--trials", "5", "--epochs", "3", "--replicates", "1")
     assert told(run(tmp_path / "first", *words)[0]) == told(run(tmp_path / "second", *words)[0])
 
 
