@@ -24,7 +24,7 @@ from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
 
 REPEATS, TRIALS = 7, 100
-LEAN = "search.training.lean"
+LEAN = "from search.training.lean import import_keras; import_keras()"
 
 
 def fill(studies_dir: Path) -> None:
@@ -68,7 +68,7 @@ def main() -> None:
             "search spaces": [*search, "spaces"],
             "search leaderboard, 100 trials": [*search, "leaderboard", "--studies-dir", folder],
             'python -c "import keras"': [sys.executable, "-c", "import keras"],
-            "a worker's import of Keras": [sys.executable, "-c", f"from {LEAN} import import_keras; import_keras()"],
+            "a worker's import of Keras": [sys.executable, "-c", LEAN],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(REPEATS):

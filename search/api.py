@@ -11,6 +11,7 @@ Example::
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,8 @@ def execute(plan: Plan, progress: Progress, *, began: float | None = None) -> St
         progress: Hears what happens.
         began: When somebody asked for it, on the monotonic clock; a time budget counts from there. Now if None.
     """
-    _import_reports()
+    from search.session.publishing import report  # draws: whoever is refused need not wait for it, nor a deadline
+
     if plan.settings.tensorboard is not None:
         progress = Several(progress, TensorBoard(Path(plan.settings.tensorboard)))
     with open_session(plan, progress, began=began) as session:
@@ -103,7 +105,7 @@ def execute(plan: Plan, progress: Progress, *, began: float | None = None) -> St
             missing = _verify(session)
         if session.budget.ran_out and plan.settings.timeout is not None and not session.interrupt.asked:
             session.ledger.exhaust(plan.settings.timeout)
-    study = _report(session, Path(plan.settings.reports_dir) / plan.header.name)
+    study = _told(session, report, Path(plan.settings.reports_dir) / plan.header.name)
     return replace(study, goal=goal, missing=missing)
 
 
@@ -120,25 +122,20 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
     """
     fixed = {"protocol": "tutorial", "engine": NO_ENGINE, "sampler": NO_ENGINE, "pruner": NO_ENGINE, "finalists": 0}
     plan = make_plan(from_mapping({**options, **fixed, "trials": repeats}))
-    _import_reports()
+    from search.session.publishing import report
+
     with open_session(plan, progress or Progress()) as session:
         session.replicate(repetitions(session.ledger.read(), repeats=repeats))
     folder = plan.header.name.removesuffix("-baseline")
-    return _report(session, Path(plan.settings.reports_dir) / "baselines" / folder)
+    return _told(session, report, Path(plan.settings.reports_dir) / "baselines" / folder)
 
 
-def _import_reports() -> None:
-    """Imports what draws: not before a plan is made, whoever is refused need not wait, nor after a deadline."""
-    from search.session import publishing  # noqa: F401
-
-
-def _report(session: Session, folder: Path) -> Study:
-    from search.session import publishing
-
+def _told(session: Session, report: Callable[[StudyRecord, Path, Path | None], list[Path]], folder: Path) -> Study:
+    """Returns a session's study, with its reports written into a folder."""
     plan = session.plan
     study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
     cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
-    return replace(study, reports=tuple(publishing.report(study.record, folder, cache_dir)))
+    return replace(study, reports=tuple(report(study.record, folder, cache_dir)))
 
 
 def _verify(session: Session) -> int:

@@ -92,8 +92,9 @@ def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
         straight = run(executor, Trial(**trial))
         run(executor, Trial(**trial, until=1, save_to=path))
         resumed = run(executor, Trial(**trial, resume_from=kept_path(path, 1)))
+        other = run(executor, Trial(**{**trial, "seed": 4}))
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         again = run(executor, Trial(**trial))
     assert straight.state is State.COMPLETE
-    assert numbers(resumed) == numbers(again) == numbers(straight)
+    assert numbers(resumed) == numbers(again) == numbers(straight) != numbers(other)
     assert [report.restored for report in resumed.history] == [True, False]

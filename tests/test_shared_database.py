@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from makers import complete, header, trial
 from postgres import PASSWORD, Server
+from waiting import so_far, wait_for
 
 from search.cli.status_view import text
 from search.errors import FatalError, UserError
@@ -215,15 +216,12 @@ def test_a_password_with_a_sign_that_must_be_escaped_is_not_shown(tmp_path: Path
 
 def wait_until(place: Place, ended: int) -> None:
     """Returns once so many trials have ended."""
-    deadline = time.monotonic() + 120
-    while True:
-        assert time.monotonic() < deadline
-        try:
-            if sum(known.is_settled for known in read(place, "study").trials) >= ended:
-                return
-        except UserError:
-            pass  # it is only beginning
-        time.sleep(0.3)
+
+    def is_so() -> bool:
+        record = so_far(place, "study")
+        return record is not None and sum(known.is_settled for known in record.trials) >= ended
+
+    wait_for(is_so, 120)
 
 
 @pytest.mark.slow

@@ -1,7 +1,4 @@
-"""Whole searches with two real workers: reproducible when ordered, verified within their time.
-
-That a command ends when its time is over is told by the stopwatch in ``tests/faults/test_budgets.py``.
-"""
+"""Whole searches with real workers: reproducible when ordered, or with one worker."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ import pytest
 from search.records.ledger import read
 from search.records.record import StudyRecord
 from search.records.storage import Place
-from search.trial import Phase, State
+from search.trial import Phase
 
 pytestmark = pytest.mark.slow
 
@@ -54,21 +51,3 @@ def test_an_ordered_search_is_the_same_at_every_run(tmp_path: Path, data: tuple[
 def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:
     words = (*data, "--workers", "1", "--trials", "5", "--epochs", "3", "--replicates", "1")
     assert told(run(tmp_path / "first", *words)[0]) == told(run(tmp_path / "second", *words)[0])
-
-
-def test_a_time_budget_leaves_time_for_verification_and_is_done_when_it_is_used(
-    tmp_path: Path, data: tuple[str, ...]
-) -> None:
-    words = (*data, "--epochs", "4", "--replicates", "2", "--threads", "1")
-    record, said = run(tmp_path / "study", *words, "--timeout", "45s")
-    assert record.exhausted_seconds == 45.0
-    verified = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
-    # The estimate is the machine's of a moment ago: the time suffices, or what is missing is said.
-    assert len(verified) == 4 or f"{4 - len(verified)} of its runs" in said
-    assert len(verified) >= 1
-    again, said = run(tmp_path / "study", *words, "--timeout", "45s")
-    assert again.trials == record.trials
-    assert "Nothing left to do" in said or "finishes it" in said
-    count = len(record.phase(Phase.SEARCH)) + 1
-    more, _ = run(tmp_path / "study", *words, "--timeout", "5m", "--trials", str(count))
-    assert len(more.trials) > len(record.trials)

@@ -120,6 +120,24 @@ def test_verification_is_cut_at_the_time_said_so_and_finished_with_more(bench: B
     assert "missing" not in said
 
 
+def test_a_search_leaves_time_for_its_verification_and_is_done_when_the_time_is_used(bench: Bench) -> None:
+    words = ("--epochs", "4", "--replicates", "2", "--pruner", "asha", "--timeout")
+    took, _, said = bench.run(*words, "45s")
+    assert took < 45 + GRACE_SECONDS
+    record = bench.record
+    assert record.exhausted_seconds == 45.0
+    verified = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
+    # The estimate is the machine's of a moment ago: the time suffices, or what is missing is said.
+    assert len(verified) == 4 or f"{4 - len(verified)} of its runs" in said
+    assert len(verified) >= 1
+    _, _, said = bench.run(*words, "45s")
+    assert bench.record.trials == record.trials
+    assert "Nothing left to do" in said or "finishes it" in said
+    count = len(record.phase(Phase.SEARCH)) + 1
+    bench.run(*words, "5m", "--trials", str(count))
+    assert len(bench.record.trials) > len(record.trials)
+
+
 def test_workers_that_are_stopped_at_the_deadline_do_not_hold_it_up(bench: Bench) -> None:
     began = time.monotonic()
     session = bench.start("--timeout", "24s", "--epochs", str(LONG), "--workers", "2")

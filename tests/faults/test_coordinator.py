@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from waiting import so_far, wait_for_record
+from worn import ended
 
 from search.records.ledger import read
 from search.records.record import StudyRecord, TrialRecord
@@ -62,11 +63,6 @@ def finish(command: list[str], folder: Path) -> StudyRecord:
 def recorded(folder: Path) -> StudyRecord:
     """The study's record."""
     return read(Place(studies_dir=folder / "studies"), "hardy")
-
-
-def ended(record: StudyRecord) -> list[TrialRecord]:
-    """The trials that came to their own end."""
-    return [known for known in record.trials if known.outcome and known.outcome.state is not State.INTERRUPTED]
 
 
 def wait_until(session: subprocess.Popen[str], folder: Path, holds: Callable[[StudyRecord], bool]) -> None:
@@ -142,13 +138,16 @@ def test_a_worker_killed_in_a_search_costs_what_its_trial_had_not_saved(command:
     check_whole(record, [])
 
 
-def test_one_interrupt_reports_and_leaves_a_study_that_resumes(command: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_interrupt_reports_and_leaves_a_study_that_resumes(
+    command: list[str], tmp_path: Path, number: signal.Signals
+) -> None:
     session = start(command, tmp_path)
     wait_until(
         session, tmp_path, lambda record: len(ended(record)) >= 1 and any(k.outcome is None for k in record.trials)
     )
     asked = time.monotonic()
-    os.kill(session.pid, signal.SIGTERM)  # as Ctrl-C, of which tests/faults/test_budgets.py has the same
+    os.kill(session.pid, number)
     printed, said = session.communicate(timeout=60)
     assert session.returncode == 130
     assert time.monotonic() - asked < 30
