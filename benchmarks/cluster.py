@@ -19,8 +19,8 @@ from statistics import median
 from common import small_mnist, table, task
 
 from search.execution.base import Executor, Finished
-from search.execution.cluster.executor import Wish, ray_executor
-from search.execution.limits import Limits
+from search.execution.cluster.executor import ClusterRequest, ray_executor
+from search.execution.limits import WorkerLimits
 from search.execution.local import local_executor
 from search.trial import Trial
 from spaces import registry
@@ -45,12 +45,12 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    shared, limits = task(small_mnist(), epochs=1), Limits(trials=10**6)
+    shared, limits = task(small_mnist(), epochs=1), WorkerLimits(max_trials=10**6)
     started, measured = {}, {"local": [], "ray": []}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         makers = {
             "local": lambda: local_executor(shared, workers=1, log_dir=Path(folder), limits=limits),
-            "ray": lambda: ray_executor(shared, Wish(workers=1), limits=limits),
+            "ray": lambda: ray_executor(shared, ClusterRequest(workers=1), limits=limits),
         }
         executors = {}
         for name, make in makers.items():

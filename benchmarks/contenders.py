@@ -31,7 +31,7 @@ from search.execution.local import local_executor
 from search.records.ledger import read_studies
 from search.records.record import StudyRecord
 from search.study.verification import finalists
-from search.training.runtime import machine, versions
+from search.training.runtime import machine_info, package_versions
 from search.trial import Phase, Trial
 
 ROOT = Path(__file__).parents[1]
@@ -141,25 +141,29 @@ def _run(command: list[str], seconds: float, path: Path) -> float:
 
 def _recorded(record: StudyRecord, seconds: float) -> Run:
     """Returns what a study's record says of its search and of its finalist."""
-    known = [known for known in record.phase(Phase.SEARCH) if known.outcome is not None]
+    known = [known for known in record.trials_in_phase(Phase.SEARCH) if known.outcome is not None]
     curve: list[tuple[float, int, int, float]] = []
     for each in known:
-        assert each.outcome is not None and each.outcome.at_seconds is not None
-        at = START_SECONDS + each.outcome.at_seconds
+        assert each.outcome is not None and each.outcome.elapsed_seconds is not None
+        at = START_SECONDS + each.outcome.elapsed_seconds
         for report in reversed(each.outcome.history):
             if not report.restored:
                 assert report.error_percent is not None
                 curve.append((round(at, 3), each.trial.number, report.epoch, report.error_percent))
             at -= report.seconds
     best = next(reversed(finalists(record, 1)), None)  # none, where the time was too short for a single trial
-    verified = [run for run in record.phase(Phase.VERIFICATION) if best and run.trial.of == best.trial.number]
+    verified = [
+        run
+        for run in record.trials_in_phase(Phase.VERIFICATION)
+        if best and run.trial.source_trial == best.trial.number
+    ]
     ended = [run.outcome.error_percent for run in verified if run.outcome is not None]
     return Run(
         contender="ours",
         seed=record.header.seed,
         seconds=seconds,
         curve=tuple(sorted(curve)),
-        search_seconds=max(START_SECONDS + (each.outcome.at_seconds or 0.0) for each in known if each.outcome),
+        search_seconds=max(START_SECONDS + (each.outcome.elapsed_seconds or 0.0) for each in known if each.outcome),
         wall_seconds=0.0,
         config=dict(best.trial.config) if best else None,
         validation_error_percent=best.outcome.error_percent if best and best.outcome else None,
@@ -174,10 +178,10 @@ def _verified(run: Run) -> tuple[float, ...]:
         Trial(
             number=number,
             config=run.config,
-            seed=seeds.derive(run.seed, Phase.VERIFICATION, number),
+            seed=seeds.trial_seed(run.seed, Phase.VERIFICATION, number),
             epochs=EPOCHS,
             phase=Phase.VERIFICATION,
-            of=0,
+            source_trial=0,
             replicate=number,
         )
         for number in range(REPLICATES)
@@ -200,4 +204,8 @@ def _verified(run: Run) -> tuple[float, ...]:
 
 
 def _made(command: str, *packages: str) -> dict[str, Any]:
-    return {"command": command, **machine(), "versions": versions("tensorflow", "keras", "numpy", *packages)}
+    return {
+        "command": command,
+        **machine_info(),
+        "versions": package_versions("tensorflow", "keras", "numpy", *packages),
+    }

@@ -27,12 +27,12 @@ from virtual import EPOCHS, header
 
 from search.engines.registry import EngineChoice, make_engine
 from search.execution.base import Event, Finished, Reported
-from search.execution.virtual import Course, Step, VirtualExecutor
+from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.records.ledger import Ledger
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource
 from search.trial import Trial
 
 TRIAL_SECONDS = (30, 300)
@@ -89,21 +89,23 @@ class _OverError(Exception):
     """The time is over."""
 
 
-def _course(trial: Trial) -> Course:
+def _course(trial: Trial) -> SimulatedTrial:
     draw = random.Random(trial.number)
     seconds = 10 ** draw.uniform(-3, 0)
-    return Course(steps=tuple(Step(error_percent=draw.uniform(0.5, 3.0), seconds=seconds) for _ in range(EPOCHS)))
+    return SimulatedTrial(
+        epochs=tuple(SimulatedEpoch(error_percent=draw.uniform(0.5, 3.0), seconds=seconds) for _ in range(EPOCHS))
+    )
 
 
-def rate(place: Place, *, workers: int, sampler: str, seconds: float) -> tuple[object, ...]:
+def rate(place: StudyLocation, *, workers: int, sampler: str, seconds: float) -> tuple[object, ...]:
     """Returns how many workers were served, milliseconds an epoch and an end took, and trials a second."""
     study = header(f"bench-{secrets.token_hex(4)}", sampler)
     choice = EngineChoice(engine=study.engine, sampler=study.sampler, pruner=study.pruner)
     executor = _Timing(workers, seconds)
     with suppress(_OverError), Ledger.open(place, study) as ledger:
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
-        source = SearchSource(engine, ledger, limits=Limits(), recipes=True)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
+        source = SearchSource(engine, ledger, limits=SearchLimits(), recipes=True)
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
     epoch, end = (fmean(executor.spent[kind] or [0.0]) for kind in (Reported, Finished))
     return executor.most, len(executor.spent[Finished]), 1000 * epoch, 1000 * end, 1 / (EPOCHS * epoch + end)
 
@@ -122,7 +124,9 @@ def main() -> None:
         for ledger in options.ledgers:
             for workers in options.workers:
                 with tempfile.TemporaryDirectory() as folder:
-                    place = Place(studies_dir=Path(folder), storage=options.url if ledger == "postgres" else None)
+                    place = StudyLocation(
+                        studies_dir=Path(folder), storage=options.url if ledger == "postgres" else None
+                    )
                     found = rate(place, workers=workers, sampler=sampler, seconds=options.seconds)
                 bounds = [float(str(found[-1])) * each for each in TRIAL_SECONDS]
                 rows.append((sampler, ledger, workers, *found, *bounds))

@@ -25,10 +25,10 @@ import optuna
 from common import table
 
 from search.engines.base import START_UP_TRIALS, replay
-from search.engines.keras_tuner_engine import hyperparameters
+from search.engines.keras_tuner_engine import to_hyperparameters
 from search.engines.optuna_engine import SAMPLERS, _suggest
-from search.engines.registry import choose_engine, engine_names, make_engine
-from search.records.distributions import distributions
+from search.engines.registry import engine_names, make_engine, parse_engine
+from search.records.distributions import to_optuna_distributions
 from search.records.record import TrialRecord
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import Space, load
@@ -60,7 +60,7 @@ def ended(error: float) -> Outcome:
 
 def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
     """Returns a turn of our engine."""
-    choice = choose_engine(name, pruner="none")
+    choice = parse_engine(name, pruner="none")
     engine = make_engine(choice, space_for(name), seed=0, epochs=EPOCHS)
     replay(engine, records)
 
@@ -68,7 +68,7 @@ def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
         proposal = engine.ask(number)
         error = 1.0 + random.Random(number).random()
         engine.report(number, EpochReport(epoch=EPOCHS, training_loss=0.1, error_percent=error))
-        state = State.COMPLETE if proposal.until is None else State.PAUSED
+        state = State.COMPLETE if proposal.target_epoch is None else State.PAUSED
         engine.tell(number, Outcome(state=state, error_percent=error))
 
     return turn
@@ -82,7 +82,9 @@ def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
         values = dict(known.trial.config)
         study.add_trial(
             optuna.trial.create_trial(
-                params=values, distributions=dict(distributions(space, values)), value=known.outcome.error_percent
+                params=values,
+                distributions=dict(to_optuna_distributions(space, values)),
+                value=known.outcome.error_percent,
             )
         )
 
@@ -105,7 +107,7 @@ def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
 def plain_keras_tuner(sampler: str, records: Sequence[TrialRecord]) -> Turn:
     """Returns a turn of Keras Tuner's oracle as its own tuner drives it."""
     objective = keras_tuner.Objective("error", "min")
-    shared = {"objective": objective, "hyperparameters": hyperparameters(SPACE), "seed": 1}
+    shared = {"objective": objective, "hyperparameters": to_hyperparameters(SPACE), "seed": 1}
     makers = {
         "random": lambda: keras_tuner.oracles.RandomSearchOracle(max_trials=10**6, **shared),
         "bayesian": lambda: keras_tuner.oracles.BayesianOptimizationOracle(
@@ -118,7 +120,7 @@ def plain_keras_tuner(sampler: str, records: Sequence[TrialRecord]) -> Turn:
     oracle.verbose = 0
     oracle._set_project_dir(tempfile.mkdtemp(), "plain")
     for known in records if sampler != "grid" else ():
-        values = hyperparameters(SPACE)
+        values = to_hyperparameters(SPACE)
         values.values = dict(known.trial.config)
         number = f"{known.trial.number:07d}"
         trial = keras_tuner.engine.trial.Trial(values, trial_id=number, status="COMPLETED")

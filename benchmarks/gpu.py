@@ -126,10 +126,10 @@ def trials(of: Task, count: int, *, seeds_only: bool = False, epochs: int | None
 
 def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, Any]:
     """Trains trials together: once for an epoch, which compiles, then in full against the clock."""
-    from search.training.population.pool import Pool
+    from search.training.population.pool import PopulationScheduler
 
     with cold_cache(of) as cold:
-        pool = Pool(cold, most=count)
+        pool = PopulationScheduler(cold, max_members=count)
         began = time.perf_counter()
         train(pool, trials(of, count, epochs=1))
         cold_seconds = time.perf_counter() - began
@@ -153,7 +153,7 @@ def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, A
 
 def of_several_sizes(of: Task, count: int, *, widen: bool) -> dict[str, Any]:
     """Trains baselines that differ in widths and batch size, compilation within the seconds."""
-    from search.training.population.pool import Pool
+    from search.training.population.pool import PopulationScheduler
 
     space, generator = registry.load(of.space_source), random.Random(0)
     numbered = {name for name in space.baseline if name[-1].isdigit() and not name.startswith("kernel")}
@@ -167,7 +167,7 @@ def of_several_sizes(of: Task, count: int, *, widen: bool) -> dict[str, Any]:
     ]
     wanted = [Trial(number=n, config=one, seed=n, epochs=of.protocol.epochs) for n, one in enumerate(configs)]
     with cold_cache(of) as cold:
-        pool = Pool(cold, most=count, widen=widen)
+        pool = PopulationScheduler(cold, max_members=count, pad_widths=widen)
         began = time.perf_counter()
         outcomes = train(pool, wanted)
         seconds = time.perf_counter() - began
@@ -195,7 +195,7 @@ def one_by_one(of: Task, count: int) -> dict[str, Any]:
     outcomes = []
     for trial in trials(of, count):
         outcomes.append(trainer.run(trial))
-        trainer.clean()
+        trainer.free_memory()
     return summary(outcomes, time.perf_counter() - began)
 
 

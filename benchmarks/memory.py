@@ -23,26 +23,26 @@ from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.local import local_executor
-from search.records.ledger import Ledger, now
+from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource
 from search.trial import Outcome, Trial
 from spaces import registry
 
 PEER = Path(__file__).parent / "peers" / "keras_tuner_memory.py"
 
 
-class Meter(Progress):
+class Meter(Callback):
     """Notes the memory of coordinator and workers, in MiB, as each trial ends."""
 
     def __init__(self) -> None:
         self.coordinator: list[float] = []
         self.workers: list[float] = []
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Looks at all processes."""
         me = psutil.Process()
         self.coordinator.append(_mib(me))
@@ -61,16 +61,16 @@ def ours(dataset: str, *, trials: int, workers: int) -> Meter:
     shared, space, meter = task(dataset, epochs=1), registry.load("cnn"), Meter()
     header = StudyHeader(
         name="memory", space=space, space_source="cnn", protocol=shared.protocol, engine="optuna", sampler="random",
-        pruner="none", seed=1, created=now(),
+        pruner="none", seed=1, created=utc_now(),
     )  # fmt: skip
     with (
         tempfile.TemporaryDirectory() as folder,
-        Ledger.open(Place(studies_dir=Path(folder)), header) as ledger,
+        Ledger.open(StudyLocation(studies_dir=Path(folder)), header) as ledger,
         closing(local_executor(shared, workers=workers, log_dir=Path(folder) / "logs")) as executor,
     ):
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=1, epochs=1)
-        source = SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=True)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=meter, stop=lambda: None))
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True)
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=meter, stop_cause=lambda: None))
     return meter
 
 

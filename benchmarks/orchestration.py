@@ -20,17 +20,17 @@ from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.local import local_executor
-from search.records.ledger import Ledger, now
+from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource
 from search.trial import Outcome, Trial
 from spaces import registry
 
 
-class Meter(Progress):
+class Meter(Callback):
     """Notes when each trial began and ended, and the memory of coordinator and workers."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Meter(Progress):
         self.memory: list[tuple[float, float]] = []
         self._ended: float | None = None
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Adds one trial: the time since the last one ended, less what its trainer measured."""
         now_, own = time.perf_counter(), sum(outcome.seconds.values())
         if self._ended is not None:
@@ -57,17 +57,17 @@ def main() -> None:
     shared, space = task(small_mnist(), epochs=2), registry.load("cnn")
     header = StudyHeader(
         name="meter", space=space, space_source="cnn", protocol=shared.protocol, engine="optuna", sampler="tpe",
-        pruner="none", seed=0, created=now(),
+        pruner="none", seed=0, created=utc_now(),
     )  # fmt: skip
     meter = Meter()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Ledger.open(Place(studies_dir=Path(folder)), header) as ledger,
+        Ledger.open(StudyLocation(studies_dir=Path(folder)), header) as ledger,
         closing(local_executor(shared, workers=1, log_dir=Path(folder))) as executor,
     ):
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=0, epochs=2)
-        source = SearchSource(engine, ledger, limits=Limits(trials=options.trials), recipes=True)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=meter, stop=lambda: None))
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=options.trials), recipes=True)
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=meter, stop_cause=lambda: None))
     ms = [1000 * seconds for seconds in meter.added]
     table(["added to a trial", "median, ms", "mean, ms", "most, ms"], [("loop", median(ms), fmean(ms), max(ms))])
     third = len(meter.memory) // 3

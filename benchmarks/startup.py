@@ -17,9 +17,9 @@ from statistics import median
 from common import table
 
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, now
+from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
 
@@ -35,9 +35,9 @@ def fill(studies_dir: Path) -> None:
     protocol = EvaluationProtocol(dataset="mnist", data_sha256="0" * 64, split=Split.BLOCK)
     header = StudyHeader(
         name="hundred", space=space, space_source="cnn", protocol=protocol, engine="optuna", sampler="tpe",
-        pruner="asha", seed=0, created=now(),
+        pruner="asha", seed=0, created=utc_now(),
     )  # fmt: skip
-    with Ledger.open(Place(studies_dir=studies_dir), header) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=studies_dir), header) as ledger:
         for number in range(TRIALS):
             config = space.baseline if number == 0 else space.sample(draw)
             trial = Trial(number=number, config=config, seed=number, epochs=10)

@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     shared = task(epochs=options.epochs, threads=options.threads)
-    os.environ.update(shared.runtime.variables())
+    os.environ.update(shared.runtime.environment_variables())
     from search.training.trainer import Trainer
 
     trainer, baseline = Trainer(shared), registry.load("cnn").baseline

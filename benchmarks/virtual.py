@@ -27,16 +27,16 @@ from pathlib import Path
 
 from common import table
 
-from search.engines.registry import EngineChoice, choose_engine, make_engine
-from search.execution.base import Event, Executor, Key
-from search.execution.virtual import Course, Step, VirtualExecutor
+from search.engines.registry import EngineChoice, make_engine, parse_engine
+from search.execution.base import Event, Executor, TrialKey
+from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, now
+from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource
 from search.trial import Cause, Trial
 from spaces import registry
 
@@ -46,21 +46,21 @@ CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 LEDGERS = {"memory": Ledger.in_memory, "journal": Ledger.open}
 
 
-def course(trial: Trial) -> Course:
+def simulate_trial(trial: Trial) -> SimulatedTrial:
     """Returns ten epochs of about a second each."""
     draw = random.Random(trial.number)
     seconds = EPOCH_SECONDS * draw.uniform(1 - SPREAD, 1 + SPREAD)
     errors = (draw.uniform(0.5, 3.0) + 1 / epoch for epoch in range(1, EPOCHS + 1))
-    return Course(steps=tuple(Step(error_percent=error, seconds=seconds) for error in errors))
+    return SimulatedTrial(epochs=tuple(SimulatedEpoch(error_percent=error, seconds=seconds) for error in errors))
 
 
 def header(name: str, sampler: str) -> StudyHeader:
     """Returns a study of the space cnn, by one of Optuna's samplers, without pruning."""
-    choice = choose_engine(f"optuna:{sampler}", pruner="none")
+    choice = parse_engine(f"optuna:{sampler}", pruner="none")
     protocol = EvaluationProtocol(dataset="none", data_sha256="0" * 64, split=Split.BLOCK, epochs=EPOCHS)
     return StudyHeader(
         name=name, space=registry.load("cnn"), space_source="cnn", protocol=protocol, engine=choice.engine,
-        sampler=choice.sampler, pruner=choice.pruner, seed=1, created=now(),
+        sampler=choice.sampler, pruner=choice.pruner, seed=1, created=utc_now(),
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ class _Charging(Executor):
     capabilities = VirtualExecutor.capabilities
 
     def __init__(self, slots: int, clock: Callable[[], float]) -> None:
-        self._inner, self._clock = VirtualExecutor(course, slots=slots), clock
+        self._inner, self._clock = VirtualExecutor(simulate_trial, slots=slots), clock
         self._left = (clock(), time.process_time())
         self._load = 0.0
         self.spans: list[tuple[float, float]] = []
@@ -86,13 +86,13 @@ class _Charging(Executor):
         return self._inner.slots
 
     @property
-    def running(self) -> Mapping[Key, Trial]:
+    def running(self) -> Mapping[TrialKey, Trial]:
         return self._inner.running
 
     def submit(self, trial: Trial) -> None:
         self._charge()
         begun = self._inner.now
-        self.spans.append((begun, begun + sum(step.seconds for step in course(trial).steps)))
+        self.spans.append((begun, begun + sum(step.seconds for step in simulate_trial(trial).epochs)))
         self.last = (begun, self._load)
         self._inner.submit(trial)
         self._leave()
@@ -103,14 +103,14 @@ class _Charging(Executor):
         self._leave()
         return events
 
-    def cancel(self, key: Key, cause: Cause) -> None:
+    def cancel(self, key: TrialKey, cause: Cause) -> None:
         self._inner.cancel(key, cause)
 
     def close(self) -> None:
         self._inner.close()
 
     def _charge(self) -> None:
-        self._inner.work(self._clock() - self._left[0])
+        self._inner.advance(self._clock() - self._left[0])
         self._load += time.process_time() - self._left[1]
 
     def _leave(self) -> None:
@@ -125,16 +125,16 @@ def simulate(
     choice = EngineChoice(engine=study.engine, sampler=study.sampler, pruner=study.pruner)
     with (
         tempfile.TemporaryDirectory() as folder,
-        LEDGERS[ledger](Place(studies_dir=Path(folder)), study) as opened,
+        LEDGERS[ledger](StudyLocation(studies_dir=Path(folder)), study) as opened,
     ):
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
-        source = SearchSource(engine, opened, limits=Limits(trials=trials), recipes=True)
+        source = SearchSource(engine, opened, limits=SearchLimits(trials=trials), recipes=True)
         executor, began = _Charging(workers, CLOCKS[clock]), time.monotonic()
 
         def stop() -> Cause | None:
             return Cause.TIMEOUT if time.monotonic() - began > patience else None
 
-        drive(source, Crew(executor=executor, ledger=opened, listener=Progress(), stop=stop))
+        run_loop(source, LoopContext(executor=executor, ledger=opened, callback=Callback(), stop_cause=stop))
     until, load = executor.last
     busy = sum(max(0.0, min(end, until) - begun) for begun, end in executor.spans)
     return len(executor.spans), until, 100 * busy / (workers * until), load / until

@@ -1,6 +1,6 @@
 """A space of your own: ``python -m search run --space docs/example_space.py``."""
 
-from spaces import TRAINING, Choice, Int, Space, When
+from spaces import TRAINING, Choice, Condition, Int, Space
 
 
 def build(images, config, classes):
@@ -21,7 +21,7 @@ SPACE = Space(
         "blocks": Int(1, 4, 2, doc="Convolutions."),
         "filters": Int(8, 64, 32, log=True, doc="Filters of each."),
         "head": Choice(("plain", "hidden"), "plain", doc="Whether a hidden layer precedes the softmax."),
-        "units": Int(16, 256, 64, log=True, when=When(parameter="head", values=("hidden",)), doc="Its units."),
+        "units": Int(16, 256, 64, log=True, when=Condition(parameter="head", values=("hidden",)), doc="Its units."),
         **TRAINING,
     },
     build=build,

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from search.leaderboard import columns, render_json
-from search.leaderboard.board import Board, Ensemble, Replicate, Section, Selection, Step
+from search.leaderboard.board import Board, Ensemble, Replicate, Section, SelectionBias, TrialSegment
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Interval
 from search.protocol import EvaluationProtocol
 from search.records import study_file
-from search.records.failures import Failure, Fallen
-from search.records.privacy import LOCAL
+from search.records.failures import FailedTrial, FailureGroup
+from search.records.privacy import PATH_FIELDS
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import EpochReport, Outcome, Proposal, Trial
-from spaces.domains import Choice, Float, Int, Value, When
+from search.trial import JSON_KEYS, EpochReport, Outcome, Proposal, Trial
+from spaces.domains import Choice, Condition, Float, Int, Value
 from spaces.space import Recipe, Space
 
 PAGE = Path(__file__).with_name("schema.md")
@@ -62,7 +62,9 @@ def of_class(kind: type, *left_out: str, words: Mapping[str, str] | None = None)
     """Returns the keys of a class that is written with the names of its fields, some of them with other words."""
     hints, words = get_type_hints(kind), {**arguments(kind), **(words or {})}
     names = [field.name for field in dataclasses.fields(kind) if field.name not in left_out]
-    return [(name, json_type(hints[name]), words[name]) for name in names]
+    return [
+        ({**JSON_KEYS, "continued_by": "again"}.get(name, name), json_type(hints[name]), words[name]) for name in names
+    ]
 
 
 def json_type(hint: Any) -> str:
@@ -103,7 +105,7 @@ def of_columns() -> list[Key]:
 def of_failures() -> list[Key]:
     """Returns the keys of a cause of failures, without the traceback, which is not made to be published."""
     count = ("count", "whole number", "How many trials.")
-    return [*of_class(Failure, "traceback"), count]
+    return [*of_class(FailureGroup, "traceback"), count]
 
 
 def of_schema(schema: str) -> Key:
@@ -116,11 +118,11 @@ STUDY: Mapping[str, list[Key]] = {
     "header": of_class(StudyHeader),
     "header.space": of_class(Space, "build"),
     "header.space.parameters.*": of_domains(),
-    "header.space.parameters.*.when": of_class(When),
+    "header.space.parameters.*.when": of_class(Condition),
     "header.space.recipes.*": of_class(Recipe),
     "header.protocol": of_class(EvaluationProtocol),
     "trials[]": of_class(TrialRecord),
-    "trials[].trial": of_class(Trial, *LOCAL, words=arguments(Proposal)),
+    "trials[].trial": of_class(Trial, *PATH_FIELDS, words=arguments(Proposal)),
     "trials[].outcome": of_class(Outcome),
     "trials[].outcome.history[]": of_class(EpochReport),
     "trials[].reports[]": of_class(EpochReport),
@@ -144,12 +146,12 @@ BOARD: Mapping[str, list[Key]] = {
         ("study", "text", "The study's name.") if key[0] == "study" else key for key in of_class(Ensemble)
     ],
     "sections[].ensembles[].interval": of_class(Interval),
-    "sections[].selections[]": of_class(Selection),
+    "sections[].selections[]": of_class(SelectionBias),
     "sections[].failures[]": of_failures(),
-    "sections[].failures[].trials[]": of_class(Fallen),
+    "sections[].failures[].trials[]": of_class(FailedTrial),
     "sections[].rows[]": of_columns(),
     "sections[].rows[].replicates[]": of_class(Replicate),
-    "sections[].rows[].steps[]": of_class(Step),
+    "sections[].rows[].steps[]": of_class(TrialSegment),
 }
 
 INTRODUCTION = """\
@@ -165,7 +167,7 @@ CSV. Errors are in percent, differences in percentage points, times in seconds.
 STUDY_WORDS = f"""\
 ## {study_file.SCHEMA}: a study
 
-`{study_file.NAME}`, written by `run`, `baseline` and `merge` beside the reports, is gzip over JSON on one line. It
+`{study_file.FILE_NAME}`, written by `run`, `baseline` and `merge` beside the reports, is gzip over JSON on one line. It
 holds all that boards are made from, and is read wherever a study is read: `python -m search leaderboard FOLDER`. Left
 out are host names, process numbers, folders, tracebacks, and how a database was reached. A loss that is not a number is
 one of the texts `nan`, `inf` and `-inf`.

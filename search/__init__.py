@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Study", "baseline", "run"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the API holds under that name
+def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from search import api

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.leaderboard.rows import compute
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.session.planning import NO_ENGINE, Plan, make_plan
-from search.session.progress import Progress, Several
-from search.session.run import Session, is_verified, open_session
+from search.session.progress import Callback, CallbackList
+from search.session.run import Session, has_verification, open_session
 from search.session.settings import from_mapping
-from search.session.tensorboard import TensorBoard
+from search.session.tensorboard import TensorBoardCallback
 from search.study import ensembles
-from search.study.verification import repetitions, replicas
+from search.study.verification import baseline_trials, verification_trials
 from search.trial import Trial
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Study:
     """
 
     name: str
-    place: Place
+    place: StudyLocation
     interrupted: bool = False
     goal: str = ""
     missing: int = 0
@@ -58,7 +58,7 @@ class Study:
     @property
     def record(self) -> StudyRecord:
         """The record, read anew."""
-        return read(self.place, self.name)
+        return read_study(self.place, self.name)
 
     @property
     def board(self) -> Board:
@@ -72,7 +72,7 @@ class Study:
         return dataframe(self.board)
 
 
-def run(*, progress: Progress | None = None, **options: Any) -> Study:  # noqa: ANN401 - values of the options
+def run(*, progress: Callback | None = None, **options: Any) -> Study:
     """Searches, verifies, writes the reports, and returns the study.
 
     Args:
@@ -84,32 +84,34 @@ def run(*, progress: Progress | None = None, **options: Any) -> Study:  # noqa: 
         FatalError: The study cannot go on; what was recorded is kept.
     """
     began = time.monotonic()
-    return execute(make_plan(from_mapping(options)), progress or Progress(), began=began)
+    return run_plan(make_plan(from_mapping(options)), progress or Callback(), started_at=began)
 
 
-def execute(plan: Plan, progress: Progress, *, began: float | None = None) -> Study:
+def run_plan(plan: Plan, progress: Callback, *, started_at: float | None = None) -> Study:
     """Runs a plan: search, then verification, then the reports.
 
     Args:
         plan: What is done.
         progress: Hears what happens.
-        began: When somebody asked for it, on the monotonic clock; a time budget counts from there. Now if None.
+        started_at: When somebody asked for it, on the monotonic clock; a time budget counts from there. Now if None.
     """
-    from search.session.publishing import report  # draws: whoever is refused need not wait for it, nor a deadline
+    from search.session.publishing import (
+        publish_study,  # draws: whoever is refused need not wait for it, nor a deadline
+    )
 
     if plan.settings.tensorboard is not None:
-        progress = Several(progress, TensorBoard(Path(plan.settings.tensorboard)))
-    with open_session(plan, progress, began=began) as session:
+        progress = CallbackList(progress, TensorBoardCallback(Path(plan.settings.tensorboard)))
+    with open_session(plan, progress, started_at=started_at) as session:
         goal, missing = session.search() or "", 0
-        if not session.interrupt.asked:
+        if not session.interrupt.is_requested:
             missing = _verify(session)
-        if session.budget.ran_out and plan.settings.timeout is not None and not session.interrupt.asked:
-            session.ledger.exhaust(plan.settings.timeout)
-    study = _told(session, report, Path(plan.settings.reports_dir) / plan.header.name)
+        if session.budget.has_cut_session and plan.settings.timeout is not None and not session.interrupt.is_requested:
+            session.ledger.record_exhausted_seconds(plan.settings.timeout)
+    study = _publish(session, publish_study, Path(plan.settings.reports_dir) / plan.header.name)
     return replace(study, goal=goal, missing=missing)
 
 
-def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: Any) -> Study:  # noqa: ANN401 - see run
+def baseline(*, repeats: int = 5, progress: Callback | None = None, **options: Any) -> Study:
     """Trains a space's baseline under the tutorial protocol, with a fresh seed each time, and returns the study.
 
     Args:
@@ -122,18 +124,18 @@ def baseline(*, repeats: int = 5, progress: Progress | None = None, **options: A
     """
     fixed = {"protocol": "tutorial", "engine": NO_ENGINE, "sampler": NO_ENGINE, "pruner": NO_ENGINE, "finalists": 0}
     plan = make_plan(from_mapping({**options, **fixed, "trials": repeats}))
-    from search.session.publishing import report
+    from search.session.publishing import publish_study
 
-    with open_session(plan, progress or Progress()) as session:
-        session.replicate(repetitions(session.ledger.read(), repeats=repeats))
+    with open_session(plan, progress or Callback()) as session:
+        session.run_trials(baseline_trials(session.ledger.read(), repeats=repeats))
     folder = plan.header.name.removesuffix("-baseline")
-    return _told(session, report, Path(plan.settings.reports_dir) / "baselines" / folder)
+    return _publish(session, publish_study, Path(plan.settings.reports_dir) / "baselines" / folder)
 
 
-def _told(session: Session, report: Callable[[StudyRecord, Path, Path | None], list[Path]], folder: Path) -> Study:
+def _publish(session: Session, report: Callable[[StudyRecord, Path, Path | None], list[Path]], folder: Path) -> Study:
     """Returns a session's study, with its reports written into a folder."""
     plan = session.plan
-    study = Study(name=plan.header.name, place=plan.place, interrupted=session.interrupt.asked)
+    study = Study(name=plan.header.name, place=plan.location, interrupted=session.interrupt.is_requested)
     cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
     return replace(study, reports=tuple(report(study.record, folder, cache_dir)))
 
@@ -145,15 +147,15 @@ def _verify(session: Session) -> int:
     """
     settings = session.plan.settings
 
-    def waiting() -> list[Trial]:
-        return replicas(session.ledger.read(), count=settings.finalists, replicates=settings.replicates)
+    def pending_trials() -> list[Trial]:
+        return verification_trials(session.ledger.read(), count=settings.finalists, replicates=settings.replicates)
 
-    if not is_verified(session.plan):
+    if not has_verification(session.plan):
         return 0
-    if not session.budget.is_over or not waiting():
-        session.replicate(waiting())
-    session.ledger.in_turn(lambda: ensembles.form(session.ledger, count=settings.finalists))
-    missing = 0 if session.interrupt.asked or not session.budget.is_over else len(waiting())
+    if not session.budget.is_exhausted or not pending_trials():
+        session.run_trials(pending_trials())
+    session.ledger.run_exclusive(lambda: ensembles.record_ensembles(session.ledger, count=settings.finalists))
+    missing = 0 if session.interrupt.is_requested or not session.budget.is_exhausted else len(pending_trials())
     if missing:
-        session.progress.cut(missing, session.budget.enough_seconds())
+        session.callback.on_verification_incomplete(missing, session.budget.sufficient_timeout())
     return missing

@@ -12,31 +12,35 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path("/sys/fs/cgroup")
-OWN = Path("/proc/self/cgroup")
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+PROC_CGROUP = Path("/proc/self/cgroup")
 NO_LIMIT = 2**60
 """Bytes above which version 1 means that there is no limit."""
 
 
-def cpu_quota(root: Path = ROOT, own: Path = OWN) -> float | None:
+def cpu_quota(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> float | None:
     """Returns how many cores' worth of time this process may use; None where nothing limits it."""
-    return min(filter(None, map(_cores, _folders("cpu", root, own))), default=None)
+    return min(filter(None, map(_core_quota, _cgroup_folders("cpu", root, proc_cgroup))), default=None)
 
 
-def memory_limit(root: Path = ROOT, own: Path = OWN) -> int | None:
+def memory_limit(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> int | None:
     """Returns how many bytes of memory this process and those around it may use; None where nothing limits them."""
-    return min(filter(None, map(_bytes, _folders("memory", root, own))), default=None)
+    return min(filter(None, map(_limit_bytes, _cgroup_folders("memory", root, proc_cgroup))), default=None)
 
 
-def available_memory(root: Path = ROOT, own: Path = OWN) -> int:
+def available_memory(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> int:
     """Returns how many bytes can be taken now: of the machine's, what the container's limit leaves beside its use."""
-    left = [bytes_ for folder in _folders("memory", root, own) if (bytes_ := _left(folder)) is not None]
-    return min([int(psutil.virtual_memory().available), *left])
+    remaining = [
+        bytes_
+        for folder in _cgroup_folders("memory", root, proc_cgroup)
+        if (bytes_ := _available_bytes(folder)) is not None
+    ]
+    return min([int(psutil.virtual_memory().available), *remaining])
 
 
-def _folders(controller: str, root: Path, own: Path) -> Iterator[Path]:
+def _cgroup_folders(controller: str, root: Path, proc_cgroup: Path) -> Iterator[Path]:
     """Yields this process's groups and those above them, each of which limits it."""
-    for line in _read(own).splitlines():
+    for line in _read(proc_cgroup).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -46,7 +50,7 @@ def _folders(controller: str, root: Path, own: Path) -> Iterator[Path]:
         yield from (parent for parent in group.parents if parent.is_relative_to(top))
 
 
-def _cores(folder: Path) -> float | None:
+def _core_quota(folder: Path) -> float | None:
     words = _read(folder / "cpu.max").split()
     if not words:
         words = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]
@@ -54,18 +58,20 @@ def _cores(folder: Path) -> float | None:
     return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None  # "max", or -1: no limit
 
 
-def _bytes(folder: Path) -> int | None:
+def _limit_bytes(folder: Path) -> int | None:
     text = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
     return int(text) if text.isdigit() and int(text) < NO_LIMIT else None
 
 
-def _left(folder: Path) -> int | None:
+def _available_bytes(folder: Path) -> int | None:
     """Returns the bytes that a group may still take; None without a limit. Cached files give way and do not count."""
-    if (limit := _bytes(folder)) is None:
+    if (limit := _limit_bytes(folder)) is None:
         return None
     used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes") or "0"
-    known = dict(line.split(maxsplit=1) for line in _read(folder / "memory.stat").splitlines())
-    cached = known.get("total_inactive_file", known.get("inactive_file", "0"))  # version 1 sums up those below apart
+    statistics = dict(line.split(maxsplit=1) for line in _read(folder / "memory.stat").splitlines())
+    cached = statistics.get(
+        "total_inactive_file", statistics.get("inactive_file", "0")
+    )  # version 1 sums up those below apart
     return max(0, limit - int(used) + int(cached))
 
 

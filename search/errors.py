@@ -43,9 +43,9 @@ class FatalError(SearchError):
     """The study cannot go on; what was found so far is kept (exit code 1)."""
 
 
-def unknown_name(kind: str, received: str, known: Iterable[str]) -> UserError:
+def unknown_name(kind: str, received: str, choices: Iterable[str]) -> UserError:
     """Returns the error for a name that is not in a registry, naming the nearest one that is."""
-    names = sorted(known)
+    names = sorted(choices)
     nearest = difflib.get_close_matches(received, names, n=1)
     guess = f"Did you mean {nearest[0]!r}? " if nearest else ""
     return UserError(f"Unknown {kind}. Received: {received!r}.", hint=f"{guess}Known: {', '.join(names)}.")
@@ -56,6 +56,6 @@ def install_command(extra: str) -> str:
     return f"pip install '.[{extra}]'"
 
 
-def missing_extra(what: str, extra: str) -> UserError:
+def missing_extra(feature: str, extra: str) -> UserError:
     """Returns the error for an optional dependency that is not installed, with the command that installs it."""
-    return UserError(f"{what} needs an optional dependency.", hint=f"Install it with: {install_command(extra)}")
+    return UserError(f"{feature} needs an optional dependency.", hint=f"Install it with: {install_command(extra)}")

@@ -16,7 +16,29 @@ Config = Mapping[str, Any]
 """One point of a space: active parameter names to plain JSON values."""
 
 BASELINE = "baseline"
-FOUND = "found"
+PROPOSED = "found"
+
+
+JSON_KEYS = {
+    "target_epoch": "until",
+    "source_trial": "of",
+    "engine_metadata": "notes",
+    "elapsed_seconds": "at_seconds",
+    "parameter_count": "parameters",
+    "scored_images": "scored",
+    "misclassified": "wrong",
+    "predicted_classes": "predicted",
+}
+"""Fields whose key in ledgers and ``study.json.gz`` differs: version 0.1.0 named them so."""
+_FIELD_NAMES = {key: name for name, key in JSON_KEYS.items()}
+
+
+def _to_json(value: Any) -> dict[str, Any]:
+    return {JSON_KEYS.get(name, name): field_value for name, field_value in asdict(value).items()}
+
+
+def _fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {_FIELD_NAMES.get(key, key): value for key, value in document.items()}
 
 
 class Phase(StrEnum):
@@ -74,16 +96,16 @@ class Proposal:
 
     Args:
         config: Active parameters and their values.
-        until: Epoch after which to pause, fewer than a full trial has; None for a full trial.
+        target_epoch: Epoch after which to pause, fewer than a full trial has; None for a full trial.
         parent: Number of the search trial, of the same config, from whose weights and optimizer state to go on; None to
             begin anew.
-        notes: What the engine wants to be known of it, as JSON, such as a bracket and a round.
+        engine_metadata: What the engine wants to be known of it, as JSON, such as a bracket and a round.
     """
 
     config: Config
-    until: int | None = None
+    target_epoch: int | None = None
     parent: int | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    engine_metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +117,13 @@ class Trial:
         config: Active parameters and their values.
         seed: Seeds weights, dropout, data order and augmentation.
         epochs: Passes over the training images of a full trial; schedules run over these.
-        until: Epoch after which it pauses, if before the last; see ``Proposal``.
+        target_epoch: Epoch after which it pauses, if before the last; see ``Proposal``.
         parent: Number of the search trial that it goes on from; see ``Proposal``.
-        notes: The engine's; see ``Proposal``.
+        engine_metadata: The engine's; see ``Proposal``.
         rungs: Epochs after which it may be stopped and another may go on from it, so that its state is kept.
         origin: "baseline", "recipe: NAME" or "found".
         phase: What it is run for.
-        of: In verification, the number of the search trial whose config this is.
+        source_trial: In verification, the number of the search trial whose config this is.
         replicate: In verification and reproduction, which repeat this is, from 0.
         resume_from: Path or URL of a checkpoint to go on from, or None.
         save_to: Path or URL to leave its latest state at while it runs, and beside it those that are kept, or None.
@@ -113,18 +135,28 @@ class Trial:
     config: Config
     seed: int
     epochs: int
-    until: int | None = None
+    target_epoch: int | None = None
     parent: int | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    engine_metadata: Mapping[str, Any] = field(default_factory=dict)
     rungs: tuple[int, ...] = ()
-    origin: str = FOUND
+    origin: str = PROPOSED
     phase: Phase = Phase.SEARCH
-    of: int | None = None
+    source_trial: int | None = None
     replicate: int | None = None
     resume_from: str | None = None
     save_to: str | None = None
     model_to: str | None = None
     predictions_to: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the trial as a plain dict."""
+        return _to_json(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Trial:
+        """Returns the trial that ``to_json`` described."""
+        fields = _fields_of(document)
+        return cls(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))})
 
     @property
     def key(self) -> tuple[Phase, int]:
@@ -134,21 +166,23 @@ class Trial:
     @property
     def last_epoch(self) -> int:
         """The epoch that it ends with, unless something stops it."""
-        return self.epochs if self.until is None else min(self.until, self.epochs)
+        return self.epochs if self.target_epoch is None else min(self.target_epoch, self.epochs)
 
     @property
     def proposal(self) -> Proposal:
         """What the engine asked for."""
-        return Proposal(config=self.config, until=self.until, parent=self.parent, notes=self.notes)
+        return Proposal(
+            config=self.config, target_epoch=self.target_epoch, parent=self.parent, engine_metadata=self.engine_metadata
+        )
 
 
-def kept_path(path: str, epoch: int) -> str:
+def epoch_checkpoint_path(path: str, epoch: int) -> str:
     """Returns where the state after an epoch is kept, beside the latest state at a path."""
     stem, dot, suffix = path.rpartition(".")
     return f"{stem}-{epoch}{dot}{suffix}"
 
 
-def identity(config: Config) -> str:
+def config_key(config: Config) -> str:
     """Returns a text that two configurations share when they are the same one."""
     return json.dumps(dict(config), sort_keys=True)
 
@@ -173,6 +207,15 @@ class EpochReport:
     seconds: float = 0.0
     restored: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the report as a plain dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> EpochReport:
+        """Returns the report that ``to_json`` described."""
+        return cls(**document)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -185,35 +228,35 @@ class Outcome:
         history: One report an epoch.
         seconds: Wall-clock seconds by part: "build" (model, and tracing until the first batch ends), "fit", "evaluate";
             those of restored epochs included.
-        at_seconds: The study's own clock when it ended, in seconds over all sessions; None where nobody kept one.
-        parameters: Trainable parameters.
+        elapsed_seconds: The study's own clock when it ended, in seconds over all sessions; None where nobody kept one.
+        parameter_count: Trainable parameters.
         peak_memory_mib: The worker process's peak resident memory so far, in MiB.
         cause: Why it failed or was interrupted.
         message: The cause in words.
         traceback: Of a failure inside the trial.
         environment: Versions, backend, device, threads, determinism and process that ran it.
-        scored: How many images its last error was taken over; None where nothing was scored.
-        wrong: Indices of the test images classified wrongly at the end; empty in the search phase.
-        predicted: The class that each of these was given.
+        scored_images: How many images its last error was taken over; None where nothing was scored.
+        misclassified: Indices of the test images classified wrongly at the end; empty in the search phase.
+        predicted_classes: The class that each of these was given.
     """
 
     state: State
     error_percent: float | None = None
     history: tuple[EpochReport, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    at_seconds: float | None = None
-    parameters: int | None = None
+    elapsed_seconds: float | None = None
+    parameter_count: int | None = None
     peak_memory_mib: float | None = None
     cause: Cause | None = None
     message: str = ""
     traceback: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
-    scored: int | None = None
-    wrong: tuple[int, ...] = ()
-    predicted: tuple[int, ...] = ()
+    scored_images: int | None = None
+    misclassified: tuple[int, ...] = ()
+    predicted_classes: tuple[int, ...] = ()
 
     @property
-    def is_settled(self) -> bool:
+    def is_final(self) -> bool:
         """Whether the trial came to its own end; one that was interrupted is taken up again."""
         return self.state is not State.INTERRUPTED
 
@@ -229,15 +272,15 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome as a plain dict."""
-        return asdict(self)
+        return _to_json(self)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Outcome:
+    def from_json(cls, document: Mapping[str, Any]) -> Outcome:
         """Returns the outcome that ``to_json`` described."""
-        known = dict(document)
-        known["state"] = State(known["state"])
-        known["cause"] = Cause(known["cause"]) if known.get("cause") else None
-        known["history"] = tuple(EpochReport(**report) for report in known.get("history", ()))
-        known["wrong"] = tuple(known.get("wrong", ()))
-        known["predicted"] = tuple(known.get("predicted", ()))
-        return cls(**known)
+        fields = _fields_of(document)
+        fields["state"] = State(fields["state"])
+        fields["cause"] = Cause(fields["cause"]) if fields.get("cause") else None
+        fields["history"] = tuple(EpochReport.from_json(report) for report in fields.get("history", ()))
+        fields["misclassified"] = tuple(fields.get("misclassified", ()))
+        fields["predicted_classes"] = tuple(fields.get("predicted_classes", ()))
+        return cls(**fields)

@@ -3,7 +3,7 @@
 A space of your own is a ``.py`` file that defines ``SPACE``; ``docs/example_space.py`` is one in twenty lines.
 """
 
-from spaces.domains import Choice, Domain, Float, Int, Value, When
+from spaces.domains import Choice, Condition, Domain, Float, Int, Value, When
 from spaces.errors import SpaceError
 from spaces.registry import SPACES, load
 from spaces.space import Builder, Recipe, Space
@@ -14,6 +14,7 @@ __all__ = [
     "TRAINING",
     "Builder",
     "Choice",
+    "Condition",
     "Domain",
     "Float",
     "Int",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from spaces import convolutional
 from spaces.domains import Value
 from spaces.space import Recipe, Space
-from spaces.training import MEASURED
+from spaces.training import RECIPE_SOURCE
 
 _SCHEDULE: dict[str, Value] = {"schedule": "cosine", "learning_rate": 3e-3}
 _SHIFT: dict[str, Value] = {**_SCHEDULE, "shift": 2, "clean_epochs": 1}
@@ -23,17 +23,17 @@ SPACE = Space(
         "schedule": Recipe(
             values=_SCHEDULE,
             doc="Warm-up and cosine decay, from three times the rate.",
-            source=f"1.06 where the baseline has 1.17; {MEASURED}",
+            source=f"1.06 where the baseline has 1.17; {RECIPE_SOURCE}",
         ),
         "schedule + shift": Recipe(
             values=_SHIFT,
             doc="Also shifted by up to 2 px, but for a clean last epoch.",
-            source=f"0.75; {MEASURED}",
+            source=f"0.75; {RECIPE_SOURCE}",
         ),
         "two stages": Recipe(
             values={**_SHIFT, "conv_stages": 2, "filters_2": 64, "kernel_2": 3, "batch_norm": True},
             doc="Also a second stage, and batch normalization; 225,770 trainable parameters on MNIST.",
-            source=f"0.47; {MEASURED}",
+            source=f"0.47; {RECIPE_SOURCE}",
         ),
     },
     build=convolutional.build,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from spaces import convolutional
 from spaces.domains import Value
 from spaces.space import Recipe, Space
-from spaces.training import MEASURED
+from spaces.training import RECIPE_SOURCE
 
 _SCHEDULE: dict[str, Value] = {"schedule": "cosine", "learning_rate": 3e-3}
 _SHIFT: dict[str, Value] = {**_SCHEDULE, "shift": 2, "clean_epochs": 1}
@@ -29,12 +29,12 @@ SPACE = Space(
         "schedule + shift": Recipe(
             values=_SHIFT,
             doc="Also shifted by up to 2 px, but for a clean last epoch.",
-            source=f"0.62; {MEASURED}",
+            source=f"0.62; {RECIPE_SOURCE}",
         ),
         "wide stages": Recipe(
             values={**_SHIFT, "filters_2": 64, "batch_norm": True},
             doc="Also 64 filters in the second stage, and batch normalization; 230,284 trainable parameters on MNIST.",
-            source=f"0.54; {MEASURED}",
+            source=f"0.54; {RECIPE_SOURCE}",
         ),
     },
     build=convolutional.build,

@@ -16,16 +16,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from spaces import layers
-from spaces.domains import Choice, Domain, Float, Int, When
+from spaces.domains import Choice, Condition, Domain, Float, Int
 from spaces.layers import Tensor
 from spaces.training import TRAINING, TUTORIAL
 
-STAGES = 3
+MAX_STAGES = 3
 """Most convolutional stages; little is left of 28 x 28 pixels after them."""
-HIDDEN = 2
+MAX_HIDDEN_LAYERS = 2
 """Most hidden dense layers, as in the tutorial's larger CNN."""
-_SIZES = f"baseline: {TUTORIAL}, where it has the layer; range: around its sizes, from a quarter to a few times them"
-_DROPOUT = "past the 0.5 of Srivastava et al., JMLR 2014"
+_SIZE_SOURCE = (
+    f"baseline: {TUTORIAL}, where it has the layer; range: around its sizes, from a quarter to a few times them"
+)
+_DROPOUT_SOURCE = "past the 0.5 of Srivastava et al., JMLR 2014"
 
 
 def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
@@ -37,13 +39,13 @@ def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
         images = layers.convolution(
             images, config, filters=config[f"filters_{stage}"], kernel=config[f"kernel_{stage}"]
         )
-        images = layers.pooled(images, config["pooling"])
-        images = layers.dropped(images, config["dropout_conv" if stage < stages else "dropout_flatten"])
+        images = layers.pool(images, config["pooling"])
+        images = layers.dropout(images, config["dropout_conv" if stage < stages else "dropout_flatten"])
     features = keras.layers.Flatten()(images)
     for layer in range(1, config["dense_layers"] + 1):
         features = layers.dense(features, config, units=config[f"dense_{layer}"])
-        features = layers.dropped(features, config["dropout_dense"])
-    return layers.probabilities(features, config, classes=classes)
+        features = layers.dropout(features, config["dropout_dense"])
+    return layers.softmax_output(features, config, classes=classes)
 
 
 def parameters(
@@ -63,76 +65,78 @@ def parameters(
         hidden: Baseline of the hidden dense layers.
         units: Baseline of each hidden dense layer's units.
     """
-    table: dict[str, Domain] = {
-        "conv_stages": Int(1, STAGES, stages, doc="Stages of convolution, pooling and dropout.", source=TUTORIAL)
+    domains: dict[str, Domain] = {
+        "conv_stages": Int(1, MAX_STAGES, stages, doc="Stages of convolution, pooling and dropout.", source=TUTORIAL)
     }
     for stage, (count, side) in enumerate(zip(filters, kernels, strict=True), start=1):
-        table[f"filters_{stage}"] = _filters(stage, count)
-        table[f"kernel_{stage}"] = _kernel(stage, side)
-    table["pooling"] = Choice(
+        domains[f"filters_{stage}"] = _filters_domain(stage, count)
+        domains[f"kernel_{stage}"] = _kernel_domain(stage, side)
+    domains["pooling"] = Choice(
         ("max", "average"),
         "max",
         doc="How each stage halves its images.",
         source=f"max: {TUTORIAL}; average: github.com/Matuzas77/MNIST-0.17",
     )
-    table["dense_layers"] = Int(0, HIDDEN, hidden, doc="Hidden dense layers after the stages.", source=TUTORIAL)
+    domains["dense_layers"] = Int(
+        0, MAX_HIDDEN_LAYERS, hidden, doc="Hidden dense layers after the stages.", source=TUTORIAL
+    )
     for layer, count in enumerate(units, start=1):
-        table[f"dense_{layer}"] = _units(layer, count)
-    return {**table, **_dropout(), **layers.style(initializer="glorot_uniform"), **TRAINING}
+        domains[f"dense_{layer}"] = _units_domain(layer, count)
+    return {**domains, **_dropout_domains(), **layers.style_parameters(initializer="glorot_uniform"), **TRAINING}
 
 
-def _filters(stage: int, baseline: int) -> Int:
+def _filters_domain(stage: int, baseline: int) -> Int:
     low, high = (8, 64) if stage == 1 else (15, 128)
     return Int(
         low,
         high,
         baseline,
         log=True,
-        when=_has_stage(stage),
+        when=_stage_condition(stage),
         doc=f"Filters of stage {stage}.",
         unit="filters",
-        source=_SIZES,
+        source=_SIZE_SOURCE,
     )
 
 
-def _kernel(stage: int, baseline: int) -> Int:
+def _kernel_domain(stage: int, baseline: int) -> Int:
     return Int(
         3,
         7,
         baseline,
         step=2,
-        when=_has_stage(stage),
+        when=_stage_condition(stage),
         doc=f"Side of the kernel of stage {stage}.",
         unit="px",
-        source=_SIZES,
+        source=_SIZE_SOURCE,
     )
 
 
-def _has_stage(stage: int) -> When | None:
-    return When.between("conv_stages", stage, STAGES) if stage > 1 else None
+def _stage_condition(stage: int) -> Condition | None:
+    return Condition.between("conv_stages", stage, MAX_STAGES) if stage > 1 else None
 
 
-def _units(layer: int, baseline: int) -> Int:
+def _units_domain(layer: int, baseline: int) -> Int:
     return Int(
         32,
         512,
         baseline,
         log=True,
-        when=When.between("dense_layers", layer, HIDDEN),
+        when=Condition.between("dense_layers", layer, MAX_HIDDEN_LAYERS),
         doc=f"Units of hidden dense layer {layer}.",
         unit="units",
-        source=_SIZES,
+        source=_SIZE_SOURCE,
     )
 
 
-def _dropout() -> dict[str, Domain]:
+def _dropout_domains() -> dict[str, Domain]:
     return {
         "dropout_conv": Float(
             0.0,
             0.4,
             0.0,
             step=0.05,
-            when=When.between("conv_stages", 2, STAGES),
+            when=Condition.between("conv_stages", 2, MAX_STAGES),
             doc="Share of values dropped after each stage but the last.",
             unit="fraction",
             source="range: up to 0.4 as in github.com/cdeotte/MNIST-CNN-99.75",
@@ -144,16 +148,16 @@ def _dropout() -> dict[str, Domain]:
             step=0.05,
             doc="Share of values dropped after the last stage.",
             unit="fraction",
-            source=f"baseline: {TUTORIAL}; range: {_DROPOUT}",
+            source=f"baseline: {TUTORIAL}; range: {_DROPOUT_SOURCE}",
         ),
         "dropout_dense": Float(
             0.0,
             0.6,
             0.0,
             step=0.05,
-            when=When.between("dense_layers", 1, HIDDEN),
+            when=Condition.between("dense_layers", 1, MAX_HIDDEN_LAYERS),
             doc="Share of units dropped after each hidden dense layer.",
             unit="fraction",
-            source=f"range: {_DROPOUT}",
+            source=f"range: {_DROPOUT_SOURCE}",
         ),
     }

@@ -18,7 +18,7 @@ DECIMALS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class When:
+class Condition:
     """The condition under which a parameter counts: an earlier parameter has one of these values.
 
     Args:
@@ -34,7 +34,7 @@ class When:
         object.__setattr__(self, "values", tuple(self.values))
 
     @classmethod
-    def between(cls, parameter: str, low: int, high: int) -> When:
+    def between(cls, parameter: str, low: int, high: int) -> Condition:
         """Returns the condition that a whole number lies from low to high, both included."""
         return cls(parameter=parameter, values=tuple(range(low, high + 1)))
 
@@ -45,6 +45,10 @@ class When:
     def describe(self) -> str:
         """Returns the condition in words, such as ``conv_stages is 2 or 3``."""
         return f"{self.parameter} is {' or '.join(str(value) for value in self.values)}"
+
+
+When = Condition
+"""Alias for space files written for version 0.1.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Int:
     baseline: int
     step: int = field(default=1, kw_only=True)
     log: bool = field(default=False, kw_only=True)
-    when: When | None = field(default=None, kw_only=True)
+    when: Condition | None = field(default=None, kw_only=True)
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
@@ -97,12 +101,14 @@ class Int:
         """Returns all values."""
         return tuple(range(self.low, self.high + 1, self.step))
 
-    def draw(self, generator: random.Random) -> int:
+    def sample(self, generator: random.Random) -> int:
         """Draws a value, each equally likely; with log, in proportion to its share of the logarithmic scale."""
         if not self.log:
             return generator.randrange(self.low, self.high + 1, self.step)
-        drawn = _draw_log(self.low - 0.5, self.high + 0.5, generator)  # each value owns the half either side of it
-        return min(max(round(drawn), self.low), self.high)
+        value = _sample_log_uniform(
+            self.low - 0.5, self.high + 0.5, generator
+        )  # each value owns the half either side of it
+        return min(max(round(value), self.low), self.high)
 
     def describe(self) -> str:
         """Returns the range in words, such as ``8..64 log``."""
@@ -130,7 +136,7 @@ class Float:
     baseline: float
     step: float | None = field(default=None, kw_only=True)
     log: bool = field(default=False, kw_only=True)
-    when: When | None = field(default=None, kw_only=True)
+    when: Condition | None = field(default=None, kw_only=True)
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
@@ -144,12 +150,12 @@ class Float:
         if self.step is not None and not (_is_finite(self.step) and self.step > 0):
             raise ValueError(f"Float needs a finite step above 0. Received: step={self.step!r}.")
         if self.step is not None:
-            self._round_off()
+            self._round_bounds()
         if not self.contains(self.high):
             raise ValueError(f"high must lie a whole number of steps above low. Received: {self.describe()}.")
         _check_baseline(self)
 
-    def _round_off(self) -> None:
+    def _round_bounds(self) -> None:
         """Rids the ends of float noise, such as that of 3 * 0.1: engines count steps in decimals, to the last digit."""
         if round(self.step or 0.0, DECIMALS) != self.step:
             raise ValueError(
@@ -164,13 +170,13 @@ class Float:
             return False
         if self.step is None:
             return self.low <= value <= self.high
-        noise = self.step * 1e-6
-        is_in_range = self.low - noise <= value <= self.high + noise
-        return is_in_range and abs(self._on_step(value) - value) <= noise
+        tolerance = self.step * 1e-6
+        is_in_range = self.low - tolerance <= value <= self.high + tolerance
+        return is_in_range and abs(self._nearest_step(value) - value) <= tolerance
 
     def canonical(self, value: float) -> float:
         """Returns a value of the domain free of float noise, so that equal configurations are equal dicts."""
-        return float(value) if self.step is None else self._on_step(value)
+        return float(value) if self.step is None else self._nearest_step(value)
 
     def values(self) -> tuple[Value, ...] | None:
         """Returns all values, or None for a continuum."""
@@ -179,20 +185,24 @@ class Float:
         if self.step is None:
             return None
         count = round((self.high - self.low) / self.step)
-        return tuple(self._on_step(self.low + index * self.step) for index in range(count + 1))
+        return tuple(self._nearest_step(self.low + index * self.step) for index in range(count + 1))
 
-    def draw(self, generator: random.Random) -> float:
+    def sample(self, generator: random.Random) -> float:
         """Draws a value uniformly, with log on the logarithmic scale."""
         if self.step is not None:
-            return self._on_step(self.low + generator.randint(0, round((self.high - self.low) / self.step)) * self.step)
-        drawn = _draw_log(self.low, self.high, generator) if self.log else generator.uniform(self.low, self.high)
+            return self._nearest_step(
+                self.low + generator.randint(0, round((self.high - self.low) / self.step)) * self.step
+            )
+        drawn = (
+            _sample_log_uniform(self.low, self.high, generator) if self.log else generator.uniform(self.low, self.high)
+        )
         return min(max(drawn, self.low), self.high)
 
     def describe(self) -> str:
         """Returns the range in words, such as ``0.0005..0.02 log``."""
         return f"{self.low:g}..{self.high:g}" + (" log" if self.log else f" step {self.step:g}" if self.step else "")
 
-    def _on_step(self, value: float) -> float:
+    def _nearest_step(self, value: float) -> float:
         """Returns the step's value nearest to a number of the range."""
         assert self.step is not None
         return round(self.low + round((value - self.low) / self.step) * self.step, DECIMALS)
@@ -213,7 +223,7 @@ class Choice:
 
     options: tuple[Value, ...]
     baseline: Value
-    when: When | None = field(default=None, kw_only=True)
+    when: Condition | None = field(default=None, kw_only=True)
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
@@ -235,7 +245,7 @@ class Choice:
         """Returns all values."""
         return self.options
 
-    def draw(self, generator: random.Random) -> Value:
+    def sample(self, generator: random.Random) -> Value:
         """Draws an option, each equally likely."""
         return generator.choice(self.options)
 
@@ -252,17 +262,17 @@ DOMAINS: Mapping[str, type[Int] | type[Float] | type[Choice]] = {"int": Int, "fl
 def to_json(domain: Domain) -> dict[str, Any]:
     """Returns the domain as a plain dict."""
     kind = next(kind for kind, domain_class in DOMAINS.items() if isinstance(domain, domain_class))
-    return {"kind": kind, **dataclasses.asdict(domain, dict_factory=_plain)}
+    return {"kind": kind, **dataclasses.asdict(domain, dict_factory=_tuples_as_lists)}
 
 
 def from_json(document: Mapping[str, Any]) -> Domain:
     """Returns the domain that ``to_json`` described."""
     fields = {key: value for key, value in document.items() if key != "kind"}
-    when = fields["when"] and When(**fields["when"])
+    when = fields["when"] and Condition(**fields["when"])
     return DOMAINS[document["kind"]](**{**fields, "when": when})
 
 
-def _plain(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _tuples_as_lists(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in pairs}
 
 
@@ -270,7 +280,7 @@ def _is_finite(number: object) -> bool:
     return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
 
 
-def _draw_log(low: float, high: float, generator: random.Random) -> float:
+def _sample_log_uniform(low: float, high: float, generator: random.Random) -> float:
     return math.exp(generator.uniform(math.log(low), math.log(high)))
 
 

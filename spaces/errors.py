@@ -13,9 +13,9 @@ class SpaceError(ValueError):
     """A space cannot be found, loaded or narrowed as asked; the text says why and how to mend it."""
 
 
-def unknown_name(message: str, received: str, known: Iterable[str]) -> SpaceError:
+def unknown_name_error(message: str, received: str, valid_names: Iterable[str]) -> SpaceError:
     """Returns the error for a name that is not known, naming the nearest one that is."""
-    names = list(known)
+    names = list(valid_names)
     nearest = difflib.get_close_matches(received, names, n=1)
-    guess = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return SpaceError(f"{message} Received: {received!r}.{guess} Known: {', '.join(names)}.")
+    suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return SpaceError(f"{message} Received: {received!r}.{suggestion} Known: {', '.join(names)}.")

@@ -21,7 +21,7 @@ Tensor = Any
 """A Keras tensor; Keras has no types to name it by."""
 
 
-def style(initializer: str) -> dict[str, Domain]:
+def style_parameters(initializer: str) -> dict[str, Domain]:
     """Returns the parameters that the blocks below read.
 
     Args:
@@ -62,10 +62,10 @@ def convolution(images: Tensor, config: Mapping[str, Any], *, filters: int, kern
     padding = "valid" if min(images.shape[1:3]) - kernel + 1 >= 2 else "same"
     initializer = config["initializer"]
     layer = partial(keras.layers.Conv2D, filters, kernel, padding=padding, kernel_initializer=initializer)
-    return _activated(layer, images, config)
+    return _with_activation(layer, images, config)
 
 
-def pooled(images: Tensor, kind: str) -> Tensor:
+def pool(images: Tensor, kind: str) -> Tensor:
     """Halves images (batch, height, width, channels) by their maxima or averages; a side of 1 pixel leaves them be."""
     import keras
 
@@ -77,24 +77,26 @@ def dense(features: Tensor, config: Mapping[str, Any], *, units: int) -> Tensor:
     """Adds a hidden dense layer to features (batch, count)."""
     import keras
 
-    return _activated(partial(keras.layers.Dense, units, kernel_initializer=config["initializer"]), features, config)
+    return _with_activation(
+        partial(keras.layers.Dense, units, kernel_initializer=config["initializer"]), features, config
+    )
 
 
-def dropped(features: Tensor, rate: float) -> Tensor:
+def dropout(features: Tensor, rate: float) -> Tensor:
     """Drops a share of the features while training; a rate of 0 adds no layer."""
     import keras
 
     return keras.layers.Dropout(rate)(features) if rate else features
 
 
-def probabilities(features: Tensor, config: Mapping[str, Any], *, classes: int) -> Tensor:
+def softmax_output(features: Tensor, config: Mapping[str, Any], *, classes: int) -> Tensor:
     """Ends a model: from features (batch, count) to class probabilities (batch, classes)."""
     import keras
 
     return keras.layers.Dense(classes, activation="softmax", kernel_initializer=config["initializer"])(features)
 
 
-def _activated(layer: Callable[..., Any], inputs: Tensor, config: Mapping[str, Any]) -> Tensor:
+def _with_activation(layer: Callable[..., Any], inputs: Tensor, config: Mapping[str, Any]) -> Tensor:
     """Applies a layer with its activation; with batch normalization in between where the configuration says so."""
     import keras
 

@@ -11,34 +11,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from spaces import layers
-from spaces.domains import Domain, Float, Int, Value, When
+from spaces.domains import Condition, Domain, Float, Int, Value
 from spaces.layers import Tensor
 from spaces.space import Recipe, Space
-from spaces.training import MEASURED, TRAINING, TUTORIAL
+from spaces.training import RECIPE_SOURCE, TRAINING, TUTORIAL
 
-LAYERS = 3
+MAX_HIDDEN_LAYERS = 3
 """Most hidden layers."""
-_DROPOUT = "Srivastava et al., JMLR 2014 (0.2 on inputs, 0.5 on hidden units)"
+_DROPOUT_SOURCE = "Srivastava et al., JMLR 2014 (0.2 on inputs, 0.5 on hidden units)"
 
 
 def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
     """Makes the perceptron; see ``spaces.space.Builder``."""
     import keras
 
-    features = layers.dropped(keras.layers.Flatten()(images), config["dropout_input"])
+    features = layers.dropout(keras.layers.Flatten()(images), config["dropout_input"])
     for layer in range(1, config["hidden_layers"] + 1):
         features = layers.dense(features, config, units=config[f"width_{layer}"])
-        features = layers.dropped(features, config["dropout"])
-    return layers.probabilities(features, config, classes=classes)
+        features = layers.dropout(features, config["dropout"])
+    return layers.softmax_output(features, config, classes=classes)
 
 
-def _width(layer: int, baseline: int) -> Int:
+def _width_domain(layer: int, baseline: int) -> Int:
     return Int(
         64,
         1024,
         baseline,
         log=True,
-        when=When.between("hidden_layers", layer, LAYERS) if layer > 1 else None,
+        when=Condition.between("hidden_layers", layer, MAX_HIDDEN_LAYERS) if layer > 1 else None,
         doc=f"Units of hidden layer {layer}.",
         unit="units",
         source=TUTORIAL if layer == 1 else "range: that of the first hidden layer",
@@ -46,11 +46,13 @@ def _width(layer: int, baseline: int) -> Int:
 
 
 _PARAMETERS: Mapping[str, Domain] = {
-    "hidden_layers": Int(1, LAYERS, 1, doc="Hidden dense layers.", source=TUTORIAL),
-    "width_1": _width(1, 784),
-    "width_2": _width(2, 256),
-    "width_3": _width(3, 128),
-    "dropout_input": Float(0.0, 0.3, 0.0, step=0.05, doc="Share of pixels dropped.", unit="fraction", source=_DROPOUT),
+    "hidden_layers": Int(1, MAX_HIDDEN_LAYERS, 1, doc="Hidden dense layers.", source=TUTORIAL),
+    "width_1": _width_domain(1, 784),
+    "width_2": _width_domain(2, 256),
+    "width_3": _width_domain(3, 128),
+    "dropout_input": Float(
+        0.0, 0.3, 0.0, step=0.05, doc="Share of pixels dropped.", unit="fraction", source=_DROPOUT_SOURCE
+    ),
     "dropout": Float(
         0.0,
         0.6,
@@ -58,14 +60,14 @@ _PARAMETERS: Mapping[str, Domain] = {
         step=0.05,
         doc="Share of units dropped after each hidden layer.",
         unit="fraction",
-        source=_DROPOUT,
+        source=_DROPOUT_SOURCE,
     ),
-    **layers.style(initializer="random_normal"),
+    **layers.style_parameters(initializer="random_normal"),
     **TRAINING,
 }
 
 _SCHEDULE: dict[str, Value] = {"schedule": "cosine", "learning_rate": 1e-3}
-_DEFORMED: dict[str, Value] = {**_SCHEDULE, "shift": 1, "rotation": 10.0, "clean_epochs": 1}
+_AUGMENTED: dict[str, Value] = {**_SCHEDULE, "shift": 1, "rotation": 10.0, "clean_epochs": 1}
 
 SPACE = Space(
     name="mlp",
@@ -75,17 +77,17 @@ SPACE = Space(
         "schedule": Recipe(
             values=_SCHEDULE,
             doc="Warm-up and cosine decay.",
-            source=f"1.99 where the baseline has 2.04, which one seed cannot tell apart; {MEASURED}",
+            source=f"1.99 where the baseline has 2.04, which one seed cannot tell apart; {RECIPE_SOURCE}",
         ),
         "deformations": Recipe(
-            values=_DEFORMED,
+            values=_AUGMENTED,
             doc="Also shifted by up to 1 px and rotated by up to 10 degrees, but for a clean last epoch.",
-            source=f"1.68; {MEASURED}",
+            source=f"1.68; {RECIPE_SOURCE}",
         ),
         "batch norm": Recipe(
-            values={**_DEFORMED, "batch_norm": True, "learning_rate": 3e-3},
+            values={**_AUGMENTED, "batch_norm": True, "learning_rate": 3e-3},
             doc="Also batch normalization, and three times the rate.",
-            source=f"1.17; {MEASURED}",
+            source=f"1.17; {RECIPE_SOURCE}",
         ),
     },
     build=build,

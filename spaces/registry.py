@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from spaces.errors import SpaceError, unknown_name
+from spaces.errors import SpaceError, unknown_name_error
 from spaces.space import Space
 
 __all__ = ["SPACES", "SpaceError", "load"]
@@ -37,11 +37,11 @@ def load(source: str) -> Space:
         assert isinstance(space, Space)
         return space
     if not source.endswith(".py"):
-        raise unknown_name("A space has a known name, or is the path of a .py file.", source, SPACES)
-    return _checked(_execute(Path(source).resolve()))
+        raise unknown_name_error("A space has a known name, or is the path of a .py file.", source, SPACES)
+    return _validated_space(_run_space_file(Path(source).resolve()))
 
 
-def _execute(path: Path) -> ModuleType:
+def _run_space_file(path: Path) -> ModuleType:
     """Runs a user's file as a module under a private name.
 
     Python's own import would leave a cache file beside it, and could take that for the file after a quick edit.
@@ -55,11 +55,11 @@ def _execute(path: Path) -> ModuleType:
         exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:  # a user's file may raise anything; the cause stays attached
         del sys.modules[module.__name__]
-        raise SpaceError(f"The space file {path} cannot be run: {_where(error, path)}") from error
+        raise SpaceError(f"The space file {path} cannot be run: {_error_location(error, path)}") from error
     return module
 
 
-def _checked(module: ModuleType) -> Space:
+def _validated_space(module: ModuleType) -> Space:
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         received = f"SPACE of type {type(space).__name__}" if hasattr(module, "SPACE") else "no SPACE"
@@ -72,7 +72,7 @@ def _checked(module: ModuleType) -> Space:
     return space
 
 
-def _where(error: BaseException, path: Path) -> str:
+def _error_location(error: BaseException, path: Path) -> str:
     """Returns what was raised, and on which line of the file."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{type(error).__name__} on line {error.lineno}: {error.msg}"

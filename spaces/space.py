@@ -82,11 +82,11 @@ class Space:
     @property
     def baseline(self) -> dict[str, Value]:
         """The baseline configuration: the active parameters at their baseline values."""
-        return self._changed({})
+        return self._baseline_with({})
 
     def recipe(self, name: str) -> dict[str, Value]:
         """Returns a recipe's configuration: the baseline with the recipe's values."""
-        return self._changed(self.recipes[name].values)
+        return self._baseline_with(self.recipes[name].values)
 
     def active(self, values: Mapping[str, Any]) -> dict[str, Value]:
         """Drops the parameters whose condition does not hold, in the space's order, and rounds off float noise."""
@@ -98,16 +98,16 @@ class Space:
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
         """Says what keeps a configuration outside the space; empty when it lies inside."""
-        found = [f"unknown parameter {name!r}" for name in config if name not in self.parameters]
+        messages = [f"unknown parameter {name!r}" for name in config if name not in self.parameters]
         for name, domain in self.parameters.items():
             if domain.when is not None and not domain.when.holds(config):
                 if name in config:
-                    found.append(f"{name} counts only when {domain.when.describe()}")
+                    messages.append(f"{name} counts only when {domain.when.describe()}")
             elif name not in config:
-                found.append(f"{name} is missing")
+                messages.append(f"{name} is missing")
             elif not domain.contains(config[name]):
-                found.append(f"{name}={config[name]!r} lies outside {domain.describe()}")
-        return found
+                messages.append(f"{name}={config[name]!r} lies outside {domain.describe()}")
+        return messages
 
     def contains(self, config: Mapping[str, Any]) -> bool:
         """Says whether the configuration lies in the space: every active parameter inside its domain, no other."""
@@ -115,7 +115,7 @@ class Space:
 
     def sample(self, generator: random.Random) -> dict[str, Value]:
         """Draws a configuration, each domain uniformly (on a log scale where it says so)."""
-        return self.active({name: domain.draw(generator) for name, domain in self.parameters.items()})
+        return self.active({name: domain.sample(generator) for name, domain in self.parameters.items()})
 
     def size(self) -> int | None:
         """Returns an upper bound on the number of configurations, or None when a continuum is among the domains."""
@@ -127,7 +127,7 @@ class Space:
             size *= len(values)
         return size
 
-    def narrow(self, changes: Mapping[str, Domain]) -> Space:
+    def restrict(self, changes: Mapping[str, Domain]) -> Space:
         """Returns the space with some domains replaced.
 
         Conditions forget the values that their parent lost. What can no longer be is left out: parameters whose
@@ -135,11 +135,11 @@ class Space:
         """
         parameters: dict[str, Domain] = {}
         for name, domain in {**self.parameters, **changes}.items():
-            reachable = _reachable(domain, parameters)
+            reachable = _with_reachable_condition(domain, parameters)
             if reachable is not None:
                 parameters[name] = reachable
-        narrowed = dataclasses.replace(self, parameters=parameters, recipes={})
-        return dataclasses.replace(narrowed, recipes=narrowed._still_new(self.recipes))
+        restricted = dataclasses.replace(self, parameters=parameters, recipes={})
+        return dataclasses.replace(restricted, recipes=restricted._distinct_recipes(self.recipes))
 
     def to_json(self) -> dict[str, Any]:
         """Returns the space as a plain dict, without its model builder."""
@@ -161,23 +161,23 @@ class Space:
             build=build,
         )
 
-    def _changed(self, values: Mapping[str, Value]) -> dict[str, Value]:
+    def _baseline_with(self, values: Mapping[str, Value]) -> dict[str, Value]:
         baseline = {name: domain.baseline for name, domain in self.parameters.items()}
         return self.active({**baseline, **values})
 
-    def _still_new(self, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
+    def _distinct_recipes(self, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
         """Returns the recipes inside this space that differ from its baseline and from each other."""
         kept: dict[str, Recipe] = {}
-        known = [self.baseline]
+        earlier_configs = [self.baseline]
         for name, recipe in recipes.items():
-            config = self._changed(recipe.values)
-            if config not in known and not self._recipe_problems(recipe):
+            config = self._baseline_with(recipe.values)
+            if config not in earlier_configs and not self._recipe_problems(recipe):
                 kept[name] = recipe
-                known.append(config)
+                earlier_configs.append(config)
         return kept
 
     def _recipe_problems(self, recipe: Recipe) -> list[str]:
-        config = self._changed(recipe.values)
+        config = self._baseline_with(recipe.values)
         unused = [f"{name} is unknown or does not count" for name in recipe.values if name not in config]
         return self.problems(config) + unused
 
@@ -196,7 +196,7 @@ def _check_condition(name: str, domain: Domain, earlier: Mapping[str, Domain]) -
         )
 
 
-def _reachable(domain: Domain, earlier: Mapping[str, Domain]) -> Domain | None:
+def _with_reachable_condition(domain: Domain, earlier: Mapping[str, Domain]) -> Domain | None:
     """Returns the domain with its condition cut to what the parent can still be, or None where nothing is left."""
     when = domain.when
     if when is None:
@@ -206,5 +206,5 @@ def _reachable(domain: Domain, earlier: Mapping[str, Domain]) -> Domain | None:
     return dataclasses.replace(domain, when=dataclasses.replace(when, values=values)) if values else None
 
 
-def _canonical(domain: Domain, value: Any) -> Any:  # noqa: ANN401 - any value a caller may bring, even a wrong one
+def _canonical(domain: Domain, value: Any) -> Any:
     return domain.canonical(value) if isinstance(domain, Float) and domain.contains(value) else value

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spaces.domains import Choice, Domain, Float, Int, Value, When
+from spaces.domains import Choice, Condition, Domain, Float, Int, Value
 
 TUTORIAL = "Brownlee's tutorial (Machine Learning Mastery)"
 """Source of the baselines: Jason Brownlee, "Handwritten Digit Recognition Using Convolutional Neural Networks in Python
 with Keras"; its models, batch size, optimizer and loss."""
-MEASURED = (
+RECIPE_SOURCE = (
     "validation error in percent after 10 epochs on the first 50,000 training images of MNIST, one seed, judged on the "
     "last 10,000 training images"
 )
 """What the figures are that the shipped recipes give as their source: our own runs, far from the test images."""
-_FAST = "github.com/tuomaso/train_mnist_fast (Adam at 1e-2 with one-cycle)"
-_DEFORMED = (
+_LEARNING_RATE_SOURCE = "github.com/tuomaso/train_mnist_fast (Adam at 1e-2 with one-cycle)"
+_AUGMENTATION_SOURCE = (
     "range: around github.com/Matuzas77/MNIST-0.17 (rotation 10 degrees, shift 0.1, shear 10 degrees, zoom 0.2) and "
     "github.com/cdeotte/MNIST-CNN-99.75 (rotation 15, shift 0.1, zoom 0.15)"
 )
@@ -47,16 +47,16 @@ TRAINING: Mapping[str, Domain] = MappingProxyType(
             2e-2,
             1e-3,
             log=True,
-            when=When(parameter="optimizer", values=("adam", "adamw")),
+            when=Condition(parameter="optimizer", values=("adam", "adamw")),
             doc="Highest learning rate of the schedule.",
-            source=f"baseline: Keras's default, as in the tutorial; range: around {_FAST}",
+            source=f"baseline: Keras's default, as in the tutorial; range: around {_LEARNING_RATE_SOURCE}",
         ),
         "learning_rate_sgd": Float(
             5e-3,
             0.5,
             0.1,
             log=True,
-            when=When(parameter="optimizer", values=("sgd",)),
+            when=Condition(parameter="optimizer", values=("sgd",)),
             doc="Highest learning rate of the schedule; SGD takes larger ones than Adam.",
             source="baseline: He et al., arXiv:1512.03385, section 4.2 (0.1 with momentum 0.9 on small images)",
         ),
@@ -77,7 +77,7 @@ TRAINING: Mapping[str, Domain] = MappingProxyType(
             1e-2,
             1e-4,
             log=True,
-            when=When(parameter="optimizer", values=("adamw",)),
+            when=Condition(parameter="optimizer", values=("adamw",)),
             doc="Share of each weight taken off a step, times the learning rate.",
             source="Loshchilov and Hutter, arXiv:1711.05101; up from a value too small to matter",
         ),
@@ -89,14 +89,22 @@ TRAINING: Mapping[str, Domain] = MappingProxyType(
             doc="Share of a label spread evenly over all classes.",
             source="Szegedy et al., arXiv:1512.00567, section 7 (0.1)",
         ),
-        "shift": Int(0, 4, 0, doc="Largest random shift along each axis.", unit="px", source=_DEFORMED),
+        "shift": Int(0, 4, 0, doc="Largest random shift along each axis.", unit="px", source=_AUGMENTATION_SOURCE),
         "rotation": Float(
-            0.0, 25.0, 0.0, step=2.5, doc="Largest random rotation, either way.", unit="degrees", source=_DEFORMED
+            0.0,
+            25.0,
+            0.0,
+            step=2.5,
+            doc="Largest random rotation, either way.",
+            unit="degrees",
+            source=_AUGMENTATION_SOURCE,
         ),
         "zoom": Float(
-            0.0, 0.2, 0.0, step=0.02, doc="Largest random change of size.", unit="fraction", source=_DEFORMED
+            0.0, 0.2, 0.0, step=0.02, doc="Largest random change of size.", unit="fraction", source=_AUGMENTATION_SOURCE
         ),
-        "shear": Float(0.0, 0.2, 0.0, step=0.02, doc="Largest random shear.", unit="slope", source=_DEFORMED),
+        "shear": Float(
+            0.0, 0.2, 0.0, step=0.02, doc="Largest random shear.", unit="slope", source=_AUGMENTATION_SOURCE
+        ),
         "clean_epochs": Int(
             0,
             2,

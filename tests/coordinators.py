@@ -20,12 +20,12 @@ from makers import TINY, header
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.base import Event
 from search.records.ledger import Ledger
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
 from search.study.replicates import ReplicateSource
-from search.study.sources import Limits, SearchSource, reclaim
-from search.study.verification import replicas
+from search.study.sources import SearchLimits, SearchSource, interrupt_orphans
+from search.study.verification import verification_trials
 from search.trial import Phase
 
 
@@ -39,24 +39,24 @@ class PacedExecutor(InstantExecutor):
         return super().collect(timeout)
 
 
-def work(place: Place, *, trials: int, seconds: float, seed: int) -> list[int]:
+def work(place: StudyLocation, *, trials: int, seconds: float, seed: int) -> list[int]:
     """Searches and verifies, as a session does; returns the numbers of the search trials that it ran."""
     executor = PacedExecutor(slots=2)
     executor.seconds = seconds
-    with Ledger.open(place, header(pruner="asha", seed=seed), any_seed=True) as ledger:
-        crew = Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None)
-        reclaim(ledger)
+    with Ledger.open(place, header(pruner="asha", seed=seed), accept_recorded_seed=True) as ledger:
+        crew = LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None)
+        interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=ledger.header.seed, epochs=4)
-        drive(SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=True), crew)
+        run_loop(SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True), crew)
         ran = [trial.number for trial in executor.ran]
         record = ledger.read()
-        waiting = replicas(record, count=2, replicates=3)
-        drive(ReplicateSource(waiting, record.phase(Phase.VERIFICATION), folder=ledger.folder), crew)
+        waiting = verification_trials(record, count=2, replicates=3)
+        run_loop(ReplicateSource(waiting, record.trials_in_phase(Phase.VERIFICATION), folder=ledger.folder), crew)
     return ran
 
 
 if __name__ == "__main__":
     url, folder, *numbers = sys.argv[1:]
     trials, seconds, seed = numbers
-    place = Place(studies_dir=Path(folder), storage=url)
+    place = StudyLocation(studies_dir=Path(folder), storage=url)
     print(*work(place, trials=int(trials), seconds=float(seconds), seed=int(seed)))

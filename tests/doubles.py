@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
-from search.trial import Cause, EpochReport, Outcome, State, Trial, kept_path
+from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
+from search.trial import Cause, EpochReport, Outcome, State, Trial, epoch_checkpoint_path
 
 Curve = Callable[[Trial, int], float]
 
@@ -22,14 +22,14 @@ def bowl(trial: Trial, epoch: int) -> float:
 class InstantExecutor(Executor):
     """Each collect advances one running trial by one epoch; which one, a seeded generator decides."""
 
-    capabilities = Capabilities(survives_worker_death=True, ordered=False, real_time=False)
+    capabilities = ExecutorCapabilities(survives_worker_death=True, ordered=False, real_time=False)
 
     def __init__(self, *, slots: int = 1, curve: Curve = bowl, seed: int = 0) -> None:
         self._slots, self._curve, self._random = slots, curve, random.Random(seed)
-        self._running: dict[Key, tuple[Trial, list[EpochReport]]] = {}
-        self._cancelled: dict[Key, Cause] = {}
+        self._running: dict[TrialKey, tuple[Trial, list[EpochReport]]] = {}
+        self._cancelled: dict[TrialKey, Cause] = {}
         self._saved: dict[str | None, list[EpochReport]] = {}
-        self._restored: dict[Key, list[EpochReport]] = {}
+        self._restored: dict[TrialKey, list[EpochReport]] = {}
         self.ran: list[Trial] = []
         self.closed = False
 
@@ -38,7 +38,7 @@ class InstantExecutor(Executor):
         return self._slots
 
     @property
-    def running(self) -> Mapping[Key, Trial]:
+    def running(self) -> Mapping[TrialKey, Trial]:
         return {key: trial for key, (trial, _) in self._running.items()}
 
     def submit(self, trial: Trial) -> None:
@@ -66,7 +66,7 @@ class InstantExecutor(Executor):
             return [Finished(key, Outcome(state=State.FAILED, cause=cause, message=str(failure)))]
         history.append(EpochReport(epoch=len(history) + 1, training_loss=1.0, loss=1.0, error_percent=error))
         if len(history) in (*trial.rungs, trial.last_epoch) and trial.save_to and len(history) < trial.epochs:
-            self._save(kept_path(trial.save_to, len(history)), history)
+            self._save(epoch_checkpoint_path(trial.save_to, len(history)), history)
         return [Reported(key, history[-1])]
 
     def _outcome(self, trial: Trial, history: list[EpochReport], cause: Cause | None) -> Outcome:
@@ -86,7 +86,7 @@ class InstantExecutor(Executor):
         Path(path).touch()
         self._saved[path] = [dataclasses.replace(report, restored=True) for report in history]
 
-    def cancel(self, key: Key, cause: Cause) -> None:
+    def cancel(self, key: TrialKey, cause: Cause) -> None:
         self._cancelled.setdefault(key, cause)
 
     def close(self) -> None:

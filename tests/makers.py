@@ -7,14 +7,14 @@ from typing import Any
 from search.protocol import EvaluationProtocol, Split
 from search.records.record import StudyHeader
 from search.trial import BASELINE, EpochReport, Outcome, State, Trial
-from spaces import Choice, Float, Int, Recipe, Space, When
+from spaces import Choice, Condition, Float, Int, Recipe, Space
 
 TINY = Space(
     name="tiny",
     parameters={
         "width": Int(4, 64, 16, log=True),
         "optimizer": Choice(("adam", "sgd"), "adam"),
-        "momentum": Float(0.0, 0.9, 0.5, step=0.1, when=When(parameter="optimizer", values=("sgd",))),
+        "momentum": Float(0.0, 0.9, 0.5, step=0.1, when=Condition(parameter="optimizer", values=("sgd",))),
         "learning_rate": Float(1e-4, 1e-1, 1e-3, log=True),
     },
     recipes={"faster": Recipe(values={"learning_rate": 0.01}, doc="A higher rate", source="this test")},
@@ -55,6 +55,6 @@ def complete(error_percent: float = 1.5, epochs: int = 4) -> Outcome:
         error_percent=error_percent,
         history=history,
         seconds={"build": 0.5, "fit": 3.0, "evaluate": 0.5},
-        parameters=100,
+        parameter_count=100,
         environment={"device": "CPU", "versions": {"keras": "3"}},
     )

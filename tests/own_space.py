@@ -1,6 +1,6 @@
 """A space of a user's own: a small perceptron, with a learning rate so high that training fails."""
 
-from spaces import TRAINING, Choice, Float, Int, Space, When
+from spaces import TRAINING, Choice, Condition, Float, Int, Space
 
 
 def build(images, config, classes):
@@ -21,7 +21,7 @@ SPACE = Space(
         "dropout": Choice((0.0, 0.2), 0.0),
         **TRAINING,
         "learning_rate_sgd": Float(
-            5e-3, 1e30, 0.1, log=True, when=When(parameter="optimizer", values=("sgd",)), doc="Up to nonsense."
+            5e-3, 1e30, 0.1, log=True, when=Condition(parameter="optimizer", values=("sgd",)), doc="Up to nonsense."
         ),
     },
     build=build,

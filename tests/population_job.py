@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-from search.execution.packing import SAMPLED
+from search.execution.packing import PROBE_POPULATION_SIZE
 from search.training.lean import import_keras
 from search.training.task import Task
 from search.trial import Outcome, Trial
@@ -55,7 +55,7 @@ def held(job: Job, memories: Sequence[int | None]) -> list[int]:
 
 def _answer(function: str, job: Job) -> Any:
     """What a function of this file says in a process of its own."""
-    variables = {**job.task.runtime.variables(), "XLA_FLAGS": QUICKLY_COMPILED}
+    variables = {**job.task.runtime.environment_variables(), "XLA_FLAGS": QUICKLY_COMPILED}
     return answer("population_job", variables, function, pickle.dumps(job).hex())
 
 
@@ -71,17 +71,17 @@ def answer(module: str, variables: Mapping[str, str], *words: str) -> Any:
 def train(job: Job) -> list[dict[int, dict[str, Any]]]:
     """The same in this process, as JSON."""
     from search.training.epochs import Hooks
-    from search.training.population.pool import Pool
+    from search.training.population.pool import PopulationScheduler
     from search.training.trainer import Trainer
 
-    pool = Pool(job.task, most=job.most, memory=job.memory, widen=job.widen)
+    pool = PopulationScheduler(job.task, max_members=job.most, memory_limit=job.memory, pad_widths=job.widen)
     together: dict[int, Outcome] = {}
     rounds = list(job.together)
     while rounds or len(pool):
         for trial in rounds.pop(0) if rounds else ():
             if (outcome := pool.add(trial, Hooks())) is not None:
                 together[trial.number] = outcome
-        together |= {trial.number: outcome for trial, outcome in (pool.advance() if len(pool) else ())}
+        together |= {trial.number: outcome for trial, outcome in (pool.train_epoch() if len(pool) else ())}
     trainer = Trainer(job.task) if job.alone else None
     parts = together, {trial.number: trainer.run(trial) for trial in job.alone}
     return [{key: one.to_json() for key, one in part.items()} for part in parts]
@@ -89,10 +89,10 @@ def train(job: Job) -> list[dict[int, dict[str, Any]]]:
 
 def measure(job: Job) -> int:
     """The same in this process."""
-    from search.training.population.pool import Pool
+    from search.training.population.pool import PopulationScheduler
 
-    pool = Pool(job.task, most=job.most, memory=job.memory)
-    return pool.measure(job.together[0][0].config, job.together[0][0].phase, SAMPLED)
+    pool = PopulationScheduler(job.task, max_members=job.most, memory_limit=job.memory)
+    return pool.measure_capacity(job.together[0][0].config, job.together[0][0].phase, PROBE_POPULATION_SIZE)
 
 
 class WithoutTensorFlow(MetaPathFinder):

@@ -54,10 +54,10 @@ def test_the_baseline_command_repeats_and_judges(tmp_path: Path, small_mnist: Pa
     assert "There is no published figure" in done.stdout
     (report,) = (tmp_path / "reports" / "baselines").glob("*/leaderboard.md")
     assert "tutorial protocol" in report.read_text()
-    from search.records.ledger import read
-    from search.records.storage import Place
+    from search.records.ledger import read_study
+    from search.records.storage import StudyLocation
 
-    (name,) = Place(studies_dir=tmp_path / "studies").names()
-    record = read(Place(studies_dir=tmp_path / "studies"), name)
-    assert len(record.phase(Phase.REPRODUCTION)) == record.test_openings == 3
-    assert record.phase(Phase.SEARCH) == ()
+    (name,) = StudyLocation(studies_dir=tmp_path / "studies").study_names()
+    record = read_study(StudyLocation(studies_dir=tmp_path / "studies"), name)
+    assert len(record.trials_in_phase(Phase.REPRODUCTION)) == record.test_evaluations == 3
+    assert record.trials_in_phase(Phase.SEARCH) == ()

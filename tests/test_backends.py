@@ -13,12 +13,12 @@ import pytest
 from search.execution.base import Executor, Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import read
-from search.records.storage import Place
+from search.records.ledger import read_study
+from search.records.storage import StudyLocation
 from search.training.data import prepare
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
-from search.trial import Outcome, Phase, State, Trial, kept_path
+from search.trial import Outcome, Phase, State, Trial, epoch_checkpoint_path
 from spaces import registry
 
 pytestmark = [
@@ -56,13 +56,13 @@ def test_a_search_with_jax_is_searched_verified_and_gone_on_with(
         command = [sys.executable, "-m", "search", "run", *words, "--trials", trials]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
-    record = read(Place(studies_dir=tmp_path / "studies"), "jax")
-    assert [known.outcome.state for known in record.phase(Phase.SEARCH)] == [State.COMPLETE] * 3
-    for known in (*record.phase(Phase.SEARCH), *record.phase(Phase.VERIFICATION)):
+    record = read_study(StudyLocation(studies_dir=tmp_path / "studies"), "jax")
+    assert [known.outcome.state for known in record.trials_in_phase(Phase.SEARCH)] == [State.COMPLETE] * 3
+    for known in (*record.trials_in_phase(Phase.SEARCH), *record.trials_in_phase(Phase.VERIFICATION)):
         environment = known.outcome.environment
         assert (environment["backend"], environment["threads"], environment["device"]) == ("jax", 1, "CPU")
         assert "jax" in environment["versions"]
-    assert record.phase(Phase.VERIFICATION)
+    assert record.trials_in_phase(Phase.VERIFICATION)
 
 
 def run(executor: Executor, trial: Trial) -> Outcome:
@@ -90,8 +90,8 @@ def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
     trial, path = {"number": 0, "config": RICH, "seed": 3, "epochs": 2}, str(tmp_path / "state.npz")
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         straight = run(executor, Trial(**trial))
-        run(executor, Trial(**trial, until=1, save_to=path))
-        resumed = run(executor, Trial(**trial, resume_from=kept_path(path, 1)))
+        run(executor, Trial(**trial, target_epoch=1, save_to=path))
+        resumed = run(executor, Trial(**trial, resume_from=epoch_checkpoint_path(path, 1)))
         other = run(executor, Trial(**{**trial, "seed": 4}))
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         again = run(executor, Trial(**trial))

@@ -12,10 +12,10 @@ from makers import TINY, header
 from search.engines.optuna_engine import OptunaEngine
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource, reclaim, settled
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource, final_trials, interrupt_orphans
 from search.trial import BASELINE, Cause, State, Trial
 
 EPOCHS = 4
@@ -32,15 +32,15 @@ def asha(
 ) -> StudyRecord:
     """Runs a session of a study, stopped after so many looks, and returns the record."""
     left = iter(range(looks or 0))
-    with Ledger.open(Place(studies_dir=folder), header(pruner="asha")) as ledger:
-        reclaim(ledger)
+    with Ledger.open(StudyLocation(studies_dir=folder), header(pruner="asha")) as ledger:
+        interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="asha", seed=5, epochs=EPOCHS)
-        source = SearchSource(engine, ledger, limits=Limits(trials=trials, weights=weights), recipes=False)
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials, checkpoints=weights), recipes=False)
 
         def stop() -> Stop:
             return Cause.CANCELLED if looks is not None and next(left, None) is None else None
 
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=stop))
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop))
         return ledger.read()
 
 
@@ -75,7 +75,7 @@ def test_states_are_those_of_waiting_trials_and_no_more_than_may_be_kept(tmp_pat
     assert len(expected) > 2
     few = asha(tmp_path / "few", executor(), weights=2)
     assert len(names(tmp_path / "few")) <= 2
-    assert len(settled(few)) == 24
+    assert len(final_trials(few)) == 24
 
 
 def names(folder: Path) -> set[str]:
@@ -99,14 +99,14 @@ def test_a_study_that_was_stopped_ends_with_everything_trained_once(tmp_path: Pa
     asha(tmp_path, running, looks=looks)
     stopped = [known.trial for known in asha(tmp_path, running, looks=0).trials if known.outcome.cause]
     record = asha(tmp_path, running)
-    assert len(settled(record)) == 24
-    again = {(known.trial.seed, known.trial.parent) for known in settled(record)}
+    assert len(final_trials(record)) == 24
+    again = {(known.trial.seed, known.trial.parent) for known in final_trials(record)}
     assert {(trial.seed, trial.parent) for trial in stopped} <= again, "promoted ones too go on"
     trained = Counter(
         (known.trial.seed, r.epoch) for known in record.trials for r in known.outcome.history if not r.restored
     )
     assert max(trained.values()) == 1
-    parents = [known.trial.parent for known in settled(record) if known.trial.parent is not None]
+    parents = [known.trial.parent for known in final_trials(record) if known.trial.parent is not None]
     assert len(set(parents)) == len(parents), "nobody goes on twice"
 
 

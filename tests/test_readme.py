@@ -26,13 +26,13 @@ def test_a_command_of_the_readme_is_understood(line: str) -> None:
         command = command.commands[name]
     parsed = command.make_context(name, words)
     if name == "run":
-        from search.cli.options import gather
+        from search.cli.options import merge_options
         from search.session.settings import from_mapping
 
         given = {key: value for key, value in parsed.params.items() if key not in ("config", "extra")}
         for flag in ("dry_run", "quiet", "as_json"):
             given.pop(flag)
-        from_mapping(gather(given, extra=parsed.params["extra"]))
+        from_mapping(merge_options(given, extra=parsed.params["extra"]))
 
 
 def test_every_command_stands_in_the_readme() -> None:

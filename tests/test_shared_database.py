@@ -23,41 +23,43 @@ from makers import complete, header, trial
 from postgres import PASSWORD, Server
 from waiting import so_far, wait_for
 
-from search.cli.status_view import text
+from search.cli.status_view import status_text
 from search.errors import FatalError, UserError
 from search.records import presence, shared
-from search.records.inspection import inspect
-from search.records.journal import COMMIT_SECONDS
-from search.records.ledger import Ledger, read
+from search.records.inspection import study_status
+from search.records.journal import COMMIT_INTERVAL_SECONDS
+from search.records.ledger import Ledger, read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import Place
-from search.study.sources import reclaim
+from search.records.storage import StudyLocation
+from search.study.sources import interrupt_orphans
 from search.study.verification import finalists
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 
 
 @pytest.fixture
-def place(postgres: Server, tmp_path: Path) -> Callable[[str], Place]:
+def place(postgres: Server, tmp_path: Path) -> Callable[[str], StudyLocation]:
     """A database, as a machine with a studies folder of its own sees it."""
     url = postgres.database()
-    return lambda machine: Place(studies_dir=tmp_path / machine, storage=url)
+    return lambda machine: StudyLocation(studies_dir=tmp_path / machine, storage=url)
 
 
 def check_whole(record: StudyRecord, trials: int) -> None:
     """None lost, none twice: every number once, every configuration settled once, the baseline and each repeat too."""
-    searched = record.phase(Phase.SEARCH)
+    searched = record.trials_in_phase(Phase.SEARCH)
     assert [known.trial.number for known in searched] == list(range(len(searched)))
     assert all(known.outcome is not None for known in record.trials)
-    settled = [known for known in searched if known.is_settled]
+    settled = [known for known in searched if known.is_finished]
     assert len(settled) == trials
     assert [known.trial.origin for known in settled].count(BASELINE) == 1
     asked = Counter((json.dumps(dict(known.trial.config)), known.trial.parent) for known in settled)
     assert set(asked.values()) == {1}
-    repeats = [(k.trial.of, k.trial.replicate) for k in record.phase(Phase.VERIFICATION) if k.is_settled]
+    repeats = [
+        (k.trial.source_trial, k.trial.replicate) for k in record.trials_in_phase(Phase.VERIFICATION) if k.is_finished
+    ]
     assert sorted(repeats) == sorted((k.trial.number, each) for k in finalists(record, 2) for each in range(3))
 
 
-def start(place: Place, *, trials: int, seconds: float, seed: int) -> subprocess.Popen[str]:
+def start(place: StudyLocation, *, trials: int, seconds: float, seed: int) -> subprocess.Popen[str]:
     """Starts a coordinator in a process of its own."""
     program = Path(__file__).parent / "coordinators.py"
     words = [str(place.storage), str(place.studies_dir), *map(str, (trials, seconds, seed))]
@@ -70,29 +72,29 @@ def start(place: Place, *, trials: int, seconds: float, seed: int) -> subprocess
 
 
 def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
-    place: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch
+    place: Callable[[str], StudyLocation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence.Presence, "_keep_beating", lambda self: None)
+    monkeypatch.setattr(presence.Heartbeat, "_keep_beating", lambda self: None)
     report = EpochReport(epoch=1, training_loss=0.5, error_percent=4.0)
     with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
         slow.begin(trial(0))
         assert slow.report(trial(0), report)
-        time.sleep(COMMIT_SECONDS)
-        slow.keep_up()
-        assert reclaim(other) == 0
+        time.sleep(COMMIT_INTERVAL_SECONDS)
+        slow.flush()
+        assert interrupt_orphans(other) == 0
         monkeypatch.setattr(presence, "LEASE_SECONDS", 0.0)
-        assert reclaim(other) == 1
-        time.sleep(COMMIT_SECONDS)
+        assert interrupt_orphans(other) == 1
+        time.sleep(COMMIT_INTERVAL_SECONDS)
         assert not slow.report(trial(0), report)  # it learns that it was taken for dead
         assert slow.finish(trial(0), complete()).cause is Cause.COORDINATOR_DIED
-    (known,) = read(place("one"), "study").trials
+    (known,) = read_study(place("one"), "study").trials
     assert (known.outcome.state, known.outcome.history) == (State.INTERRUPTED, (report,))
 
 
 def test_whoever_was_cut_off_as_well_gives_the_others_time(
-    place: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch
+    place: Callable[[str], StudyLocation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence.Presence, "_keep_beating", lambda self: None)
+    monkeypatch.setattr(presence.Heartbeat, "_keep_beating", lambda self: None)
     with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
         slow.begin(trial(0))
         time.sleep(0.6)
@@ -100,12 +102,12 @@ def test_whoever_was_cut_off_as_well_gives_the_others_time(
         beating = other._writer._presence
         beating._beat_at -= 1000.0  # as after an outage
         beating._beat()
-        assert reclaim(other) == 0
+        assert interrupt_orphans(other) == 0
         time.sleep(0.6)
-        assert reclaim(other) == 1
+        assert interrupt_orphans(other) == 1
 
 
-def test_what_a_coordinator_left_behind_is_taken_up_by_one_alone(place: Callable[[str], Place]) -> None:
+def test_what_a_coordinator_left_behind_is_taken_up_by_one_alone(place: Callable[[str], StudyLocation]) -> None:
     with Ledger.open(place("one"), header()) as leaving:
         leaving.begin(trial(0))
     with Ledger.open(place("two"), header()) as two, Ledger.open(place("three"), header()) as three:
@@ -115,17 +117,17 @@ def test_what_a_coordinator_left_behind_is_taken_up_by_one_alone(place: Callable
         assert two.finish(known[0].trial, first) == three.finish(known[0].trial, second) == first
 
 
-def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], Place]) -> None:
+def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], StudyLocation]) -> None:
     order: list[str] = []
 
     def decide(ledger: Ledger) -> None:
-        with ledger.turn():
-            heard = ledger.news(Phase.SEARCH)
+        with ledger.exclusive():
+            heard = ledger.changes(Phase.SEARCH)
             order.append("second")
             ledger.begin(trial(len(heard)))
 
     with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
-        with one.turn():
+        with one.exclusive():
             waiting = threading.Thread(target=decide, args=(two,))
             waiting.start()
             time.sleep(0.3)
@@ -136,12 +138,14 @@ def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], Place]) -
         assert [known.trial.number for known in one.read().trials] == [0, 1]
 
 
-def test_a_server_that_restarts_costs_a_turn_and_nothing_else(place: Callable[[str], Place], postgres: Server) -> None:
-    from search.records.writing import TurnLostError
+def test_a_server_that_restarts_costs_a_turn_and_nothing_else(
+    place: Callable[[str], StudyLocation], postgres: Server
+) -> None:
+    from search.records.writing import TransactionLostError
 
     with Ledger.open(place("one"), header()) as ledger:
         ledger.begin(trial(0))
-        with pytest.raises(TurnLostError), ledger.turn():
+        with pytest.raises(TransactionLostError), ledger.exclusive():
             ledger.begin(trial(1))
             postgres.stop()
             threading.Timer(1.0, postgres.start).start()
@@ -153,9 +157,9 @@ def test_a_server_that_restarts_costs_a_turn_and_nothing_else(place: Callable[[s
 
 
 def test_no_news_is_lost_when_the_server_goes_away_while_they_are_read(
-    place: Callable[[str], Place], postgres: Server, monkeypatch: pytest.MonkeyPatch
+    place: Callable[[str], StudyLocation], postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_trial, restarts = shared.trial_record, []
+    read_trial, restarts = shared.decode_trial_record, []
 
     def read_and_restart(*fields: Any) -> TrialRecord:
         if not restarts:
@@ -165,68 +169,70 @@ def test_no_news_is_lost_when_the_server_goes_away_while_they_are_read(
 
     with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
         one.begin(trial(0))
-        two.news(Phase.SEARCH)
+        two.changes(Phase.SEARCH)
         one.finish(trial(0), complete())
         monkeypatch.setattr(shared, "trial_record", read_and_restart)
-        assert [known.outcome for known in two.news(Phase.SEARCH)] == [complete()]
+        assert [known.outcome for known in two.changes(Phase.SEARCH)] == [complete()]
         assert len(restarts) == 1
 
 
 def test_a_server_that_stays_away_ends_the_study_in_words(
-    place: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: Callable[[str], StudyLocation], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from search.records.patience import patiently
+    from search.records.patience import call_with_retry
 
     def ask() -> None:
         raise OperationalError("select 1", {}, Exception("connection refused\nmore"))
 
     with pytest.raises(FatalError, match=r"for 0 s \(connection refused\)") as end:
-        patiently(ask, seconds=0.3)
+        call_with_retry(ask, seconds=0.3)
     assert "Run the same command again" in end.value.hint
     assert "cannot be reached (connection refused)" in caplog.text
 
 
-def test_a_study_s_coordinators_are_seen_and_its_time_is_that_of_the_longest(place: Callable[[str], Place]) -> None:
+def test_a_study_s_coordinators_are_seen_and_its_time_is_that_of_the_longest(
+    place: Callable[[str], StudyLocation],
+) -> None:
     with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
-        one.spend(12.0)
-        two.spend(7.0)
+        one.record_spent_seconds(12.0)
+        two.record_spent_seconds(7.0)
         assert one.read().spent_seconds == 12.0
-        seen = inspect(place("three"), "study")
+        seen = study_status(place("three"), "study")
         assert [known.pid for known in seen.coordinators] == [os.getpid()] * 2
-        assert "by 2 coordinators, process" in text(seen)
-    assert inspect(place("three"), "study").coordinators == ()
+        assert "by 2 coordinators, process" in status_text(seen)
+    assert study_status(place("three"), "study").coordinators == ()
 
 
-def test_the_password_is_nowhere(place: Callable[[str], Place]) -> None:
+def test_the_password_is_nowhere(place: Callable[[str], StudyLocation]) -> None:
     wrong = place("one").storage.replace(PASSWORD, f"{PASSWORD}x")
     with pytest.raises(UserError, match="cannot be reached") as refusal:
-        Ledger.open(Place(studies_dir=Path("/nowhere"), storage=wrong), header())
+        Ledger.open(StudyLocation(studies_dir=Path("/nowhere"), storage=wrong), header())
     assert PASSWORD not in f"{refusal.value} {place('one')!r}"
 
 
 @pytest.mark.parametrize("part", ["se@cret@localhost", "pa@se:cret@localhost"])
 def test_a_password_with_a_sign_that_must_be_escaped_is_not_shown(tmp_path: Path, part: str) -> None:
     with pytest.raises(UserError, match="cannot be read") as refusal:
-        read(Place(studies_dir=tmp_path, storage=f"postgresql+psycopg://me:{part}/searches"), "study")
+        read_study(StudyLocation(studies_dir=tmp_path, storage=f"postgresql+psycopg://me:{part}/searches"), "study")
     assert "%40" in refusal.value.hint
     assert "cret" not in f"{refusal.value} {refusal.value.hint}"
 
 
-def wait_until(place: Place, ended: int) -> None:
+def wait_until(place: StudyLocation, ended: int) -> None:
     """Returns once so many trials have ended."""
 
     def is_so() -> bool:
         record = so_far(place, "study")
-        return record is not None and sum(known.is_settled for known in record.trials) >= ended
+        return record is not None and sum(known.is_finished for known in record.trials) >= ended
 
     wait_for(is_so, 120)
 
 
 @pytest.mark.slow
 def test_four_coordinators_one_of_them_killed_and_the_server_restarted(
-    place: Callable[[str], Place], postgres: Server
+    place: Callable[[str], StudyLocation], postgres: Server
 ) -> None:
     names = ("one", "two", "three", "four")  # the seed of whoever comes first counts
     sessions = [start(place(name), trials=60, seconds=0.15, seed=seed) for seed, name in enumerate(names)]
@@ -238,11 +244,11 @@ def test_four_coordinators_one_of_them_killed_and_the_server_restarted(
     postgres.start()
     said = [session.communicate(timeout=100) for session in sessions]
     assert [session.returncode for session in sessions] == [-signal.SIGKILL, 0, 0, 0], said
-    record = read(place("one"), "study")
+    record = read_study(place("one"), "study")
     check_whole(record, 60)
     lost = [known.trial for known in record.trials if known.outcome.cause is Cause.COORDINATOR_DIED]
     assert lost  # the killed one's, each taken up again with its seed
-    again: list[Trial] = [known.trial for known in record.phase(Phase.SEARCH) if known.is_settled]
+    again: list[Trial] = [known.trial for known in record.trials_in_phase(Phase.SEARCH) if known.is_finished]
     assert {one.seed for one in lost if one.phase is Phase.SEARCH} <= {one.seed for one in again}
     ran = [set(map(int, printed.split())) for printed, _ in said[1:]]
     assert all(ran) and len(set.union(*ran)) == sum(map(len, ran))
@@ -252,7 +258,7 @@ def test_four_coordinators_one_of_them_killed_and_the_server_restarted(
 
 @pytest.mark.slow
 def test_two_real_commands_share_a_study_and_keep_the_password(
-    place: Callable[[str], Place], small_mnist: Path, cache_dir: Path, tmp_path: Path
+    place: Callable[[str], StudyLocation], small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
     url = str(place("one").storage)
     options = ["--space", "cnn", "--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "both"]
@@ -281,11 +287,13 @@ def test_two_real_commands_share_a_study_and_keep_the_password(
         sessions.append(subprocess.Popen(command, cwd=folder, env=environment, text=True, **pipes))
     said = [session.communicate(timeout=150) for session in sessions]
     assert [session.returncode for session in sessions] == [0, 0], said
-    record = read(place("one"), "both")
-    settled = [known for known in record.phase(Phase.SEARCH) if known.is_settled]
+    record = read_study(place("one"), "both")
+    settled = [known for known in record.trials_in_phase(Phase.SEARCH) if known.is_finished]
     assert len({json.dumps(dict(known.trial.config)) for known in settled}) == len(settled) == 4
     assert [known.trial.origin for known in settled].count(BASELINE) == 1
-    verified = [(known.trial.of, known.trial.replicate) for known in record.phase(Phase.VERIFICATION)]
+    verified = [
+        (known.trial.source_trial, known.trial.replicate) for known in record.trials_in_phase(Phase.VERIFICATION)
+    ]
     assert len(set(verified)) == len(verified) == 2
     boards = [(tmp_path / name / "reports" / "both" / "leaderboard.md").read_text() for name in given]
     one, two = ([line for line in board.splitlines() if "spent" not in line] for board in boards)
@@ -300,9 +308,9 @@ def _content(path: Path) -> bytes:
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
-def sqlite(folder: Path, machine: str) -> Place:
+def sqlite(folder: Path, machine: str) -> StudyLocation:
     """A database in a file, as a process with a studies folder of its own sees it."""
-    return Place(studies_dir=folder / machine, storage=f"sqlite:///{folder}/studies.db")
+    return StudyLocation(studies_dir=folder / machine, storage=f"sqlite:///{folder}/studies.db")
 
 
 def test_a_second_process_is_refused_on_sqlite(tmp_path: Path) -> None:
@@ -327,5 +335,5 @@ def test_trials_that_another_program_adds_end_the_session_before_they_are_mixed_
 
 def test_reading_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Unknown study"):
-        read(sqlite(tmp_path, "one"), "study")
+        read_study(sqlite(tmp_path, "one"), "study")
     assert list(tmp_path.iterdir()) == []

@@ -13,14 +13,14 @@ from filelock import FileLock
 
 from search.errors import UserError
 from search.execution.base import Event
-from search.records.record import COPIED_FROM, StudyRecord
-from search.session.progress import Progress
+from search.records.record import COPIED_FROM_KEY, StudyRecord
+from search.session.progress import Callback
 from search.session.settings import from_mapping
-from search.study.sources import settled
-from search.tournament.plan import Bout, Tournament, choose, make_tournament, repeat_seed
-from search.tournament.run import run
-from search.tournament.store import RULES, compare, read_rules, records
-from search.trial import BASELINE, Phase, State, Trial, identity
+from search.study.sources import final_trials
+from search.tournament.plan import ComparisonPlan, StudyRun, choose_engines, make_comparison_plan, repeat_seed
+from search.tournament.run import run_studies
+from search.tournament.store import SPEC_FILE, load_comparison, read_spec, study_records
+from search.trial import BASELINE, Phase, State, Trial, config_key
 
 EPOCHS = 4
 TWO = ("optuna:tpe", "optuna:random")
@@ -28,7 +28,7 @@ TWO = ("optuna:tpe", "optuna:random")
 
 def curve(trial: Trial, epoch: int) -> float:
     """An error in percent that the configuration and the seed decide, falling with epochs."""
-    share = sum(map(ord, identity(trial.config))) % 97 / 97
+    share = sum(map(ord, config_key(trial.config))) % 97 / 97
     return 1.0 + share + trial.seed % 13 / 100 + 1.0 / epoch
 
 
@@ -55,27 +55,27 @@ class Contest:
             "epochs": EPOCHS, "replicates": 2, "seed": 3, "workers": 2, "pruner": "none",
         }  # fmt: skip
         self.folder = folder / "studies" / "compare-small-mlp"
-        self.watched: list[Bout] = []
+        self.watched: list[StudyRun] = []
 
-    def plan(self, engines: tuple[str, ...] = TWO, repeats: int = 2, name: str | None = None, **more) -> Tournament:
+    def plan(self, engines: tuple[str, ...] = TWO, repeats: int = 2, name: str | None = None, **more) -> ComparisonPlan:
         bound = {} if more.keys() & {"timeout", "total_epochs", "trials"} else {"trials": 3}
         settings = from_mapping({**self._options, **bound, **more})
-        return make_tournament(settings, engines=engines, repeats=repeats, name=name)
+        return make_comparison_plan(settings, engines=engines, repeats=repeats, name=name)
 
     def run(self, executor: InstantExecutor | None = None, **more) -> list[Trial]:
         """Runs a tournament and returns what was trained, without the epochs that warmed the workers up."""
         executor = executor or InstantExecutor(slots=2, curve=curve)
-        self.interrupted = run(self.plan(**more), self._watch, executor=executor)
+        self.interrupted = run_studies(self.plan(**more), self._watch, executor=executor)
         assert executor.closed or not executor.ran
         return [trial for trial in executor.ran if trial.epochs == EPOCHS]
 
-    def _watch(self, bout: Bout) -> Progress:
+    def _watch(self, bout: StudyRun) -> Callback:
         self.watched.append(bout)
-        return Progress()
+        return Callback()
 
     @property
     def records(self) -> dict[str, StudyRecord]:
-        return {record.header.name: record for record in records(self.folder)}
+        return {record.header.name: record for record in study_records(self.folder)}
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def contest(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Contest:
 
 
 def seeds_of(record: StudyRecord, phase: Phase) -> list[int]:
-    return [known.trial.seed for known in record.phase(phase)]
+    return [known.trial.seed for known in record.trials_in_phase(phase)]
 
 
 def test_the_studies_of_a_repeat_share_every_seed(contest: Contest) -> None:
@@ -102,13 +102,13 @@ def test_the_studies_of_a_repeat_share_every_seed(contest: Contest) -> None:
 def test_every_search_starts_from_the_baseline_alone_and_costs_the_same(contest: Contest) -> None:
     contest.run()
     for record in contest.records.values():
-        assert [known.trial.origin for known in record.phase(Phase.SEARCH)] == [BASELINE, "found", "found"]
-        assert sum(known.outcome.epochs_trained for known in record.phase(Phase.SEARCH)) == 3 * EPOCHS
+        assert [known.trial.origin for known in record.trials_in_phase(Phase.SEARCH)] == [BASELINE, "found", "found"]
+        assert sum(known.outcome.epochs_trained for known in record.trials_in_phase(Phase.SEARCH)) == 3 * EPOCHS
 
 
 def test_engines_take_turns_repeat_by_repeat(contest: Contest) -> None:
     contest.run()
-    turns = [(bout.place, bout.of, bout.engine, bout.repeat) for bout in contest.watched]
+    turns = [(bout.position, bout.total, bout.engine, bout.repeat) for bout in contest.watched]
     assert turns == [
         (1, 4, "optuna:tpe", 0), (2, 4, "optuna:random", 0), (3, 4, "optuna:tpe", 1), (4, 4, "optuna:random", 1),
     ]  # fmt: skip
@@ -116,7 +116,7 @@ def test_engines_take_turns_repeat_by_repeat(contest: Contest) -> None:
 
 def test_an_engine_that_divides_its_epochs_gets_as_many(contest: Contest) -> None:
     contest.run(engines=("optuna:tpe", "keras-tuner:hyperband"), repeats=1, trials=6)
-    found = contest.records["keras-tuner-hyperband-0"].phase(Phase.SEARCH)
+    found = contest.records["keras-tuner-hyperband-0"].trials_in_phase(Phase.SEARCH)
     assert any(known.outcome.state is State.PAUSED for known in found)
     trained = sum(known.outcome.epochs_trained for known in found)
     assert 6 * EPOCHS <= trained < 6 * EPOCHS + 2 * EPOCHS
@@ -133,25 +133,27 @@ def test_nothing_is_run_twice(contest: Contest) -> None:
 
 def test_the_baseline_is_verified_once_a_repeat(contest: Contest) -> None:
     verified = [trial for trial in contest.run() if trial.phase is Phase.VERIFICATION]
-    runs = [(identity(trial.config), trial.seed) for trial in verified]
+    runs = [(config_key(trial.config), trial.seed) for trial in verified]
     assert len(set(runs)) == len(runs)
     assert len([trial for trial in verified if trial.origin == BASELINE]) == 2 * 2
     first, second = contest.records["optuna-tpe-0"], contest.records["optuna-random-0"]
-    for ours, theirs in zip(first.phase(Phase.VERIFICATION), second.phase(Phase.VERIFICATION), strict=True):
+    for ours, theirs in zip(
+        first.trials_in_phase(Phase.VERIFICATION), second.trials_in_phase(Phase.VERIFICATION), strict=True
+    ):
         if ours.trial.origin == BASELINE:
             (copy,) = [
                 known
-                for known in second.phase(Phase.VERIFICATION)
+                for known in second.trials_in_phase(Phase.VERIFICATION)
                 if known.trial.origin == BASELINE and known.trial.seed == ours.trial.seed
             ]
             assert copy.outcome.error_percent == ours.outcome.error_percent
-            assert copy.outcome.environment[COPIED_FROM] == "optuna-tpe-0"
+            assert copy.outcome.environment[COPIED_FROM_KEY] == "optuna-tpe-0"
         assert theirs.outcome.state is State.COMPLETE
 
 
 def test_what_was_copied_is_not_counted_as_another_opening(contest: Contest) -> None:
     verified = [trial for trial in contest.run() if trial.phase is Phase.VERIFICATION]
-    assert compare(contest.folder).test_openings == len(verified)
+    assert load_comparison(contest.folder).test_openings == len(verified)
 
 
 @pytest.mark.parametrize("at", [2, 4, 9, 13])
@@ -160,16 +162,16 @@ def test_an_interrupted_tournament_goes_on(contest: Contest, at: int) -> None:
     contest.run(Interrupting(at))
     assert contest.interrupted
     assert signal.getsignal(signal.SIGINT) is handler
-    before = {name: len(settled(record)) for name, record in contest.records.items()}
+    before = {name: len(final_trials(record)) for name, record in contest.records.items()}
     assert sum(before.values()) < 4 * 3
     contest.run()
     assert not contest.interrupted
     known = contest.records
-    assert [len(settled(record)) for record in known.values()] == [3] * 4
+    assert [len(final_trials(record)) for record in known.values()] == [3] * 4
     for record in known.values():
-        complete = [run for run in record.phase(Phase.VERIFICATION) if run.outcome.state is State.COMPLETE]
-        assert len({(run.trial.of, run.trial.replicate) for run in complete}) == len(complete) == 4
-    assert all(len(entrant.errors_by_repeat) == 2 for entrant in compare(contest.folder).entrants)
+        complete = [run for run in record.trials_in_phase(Phase.VERIFICATION) if run.outcome.state is State.COMPLETE]
+        assert len({(run.trial.source_trial, run.trial.replicate) for run in complete}) == len(complete) == 4
+    assert all(len(entrant.errors_by_repeat) == 2 for entrant in load_comparison(contest.folder).engine_results)
 
 
 def test_a_study_whose_verification_began_is_not_searched_on(contest: Contest) -> None:
@@ -182,7 +184,7 @@ def test_a_study_whose_verification_began_is_not_searched_on(contest: Contest) -
     contest.run(StopsVerification(0), timeout=0.5)
     assert contest.interrupted
     (record,) = contest.records.values()
-    assert record.phase(Phase.VERIFICATION)
+    assert record.trials_in_phase(Phase.VERIFICATION)
     more = contest.run(timeout=0.5, repeats=1, engines=("optuna:tpe",))
     assert {trial.phase for trial in more} == {Phase.VERIFICATION}
 
@@ -190,9 +192,9 @@ def test_a_study_whose_verification_began_is_not_searched_on(contest: Contest) -
 def test_a_time_budget_is_the_searchs_alone(contest: Contest) -> None:
     contest.run(timeout=0.4, repeats=1)
     for record in contest.records.values():
-        ends = [known.outcome.at_seconds for known in record.phase(Phase.SEARCH)]
+        ends = [known.outcome.elapsed_seconds for known in record.trials_in_phase(Phase.SEARCH)]
         assert 0.4 <= max(ends) < 0.4 + 2.0
-        assert len(record.phase(Phase.VERIFICATION)) == 4
+        assert len(record.trials_in_phase(Phase.VERIFICATION)) == 4
         assert record.spent_seconds > max(ends)
 
 
@@ -202,18 +204,18 @@ def test_repeats_and_engines_can_be_added(contest: Contest) -> None:
     contest.run(repeats=2)
     assert contest.records["optuna-tpe-0"] == before
     assert len(contest.records) == 4
-    rules = read_rules(contest.folder)
+    rules = read_spec(contest.folder)
     assert (rules.engines, rules.repeats) == (TWO, 2)
     contest.run(engines=("optuna:random",), repeats=1)
-    assert read_rules(contest.folder) == rules
-    assert len(compare(contest.folder).runs) == 4
+    assert read_spec(contest.folder) == rules
+    assert len(load_comparison(contest.folder).studies) == 4
 
 
 def test_a_seed_that_is_not_given_is_drawn_once(contest: Contest) -> None:
     contest.run(repeats=1, seed=None)
-    drawn = read_rules(contest.folder).seed
+    drawn = read_spec(contest.folder).seed
     assert contest.run(repeats=1, seed=None) == []
-    assert read_rules(contest.folder).seed == drawn
+    assert read_spec(contest.folder).seed == drawn
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ def test_one_process_at_a_time(contest: Contest) -> None:
     contest.run(repeats=1)
     with FileLock(contest.folder / "lock"), pytest.raises(UserError, match="another process"):
         contest.run(repeats=2)
-    assert read_rules(contest.folder).repeats == 1
+    assert read_spec(contest.folder).repeats == 1
 
 
 def test_planning_writes_nothing(contest: Contest) -> None:
@@ -252,26 +254,26 @@ def test_planning_writes_nothing(contest: Contest) -> None:
 def test_a_damaged_or_wrong_folder_is_an_error_with_its_place(contest: Contest) -> None:
     contest.run(repeats=1)
     with pytest.raises(UserError, match="is a study"):
-        read_rules(contest.folder / "optuna-tpe-0")
-    (contest.folder / RULES).write_text("{")
+        read_spec(contest.folder / "optuna-tpe-0")
+    (contest.folder / SPEC_FILE).write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        compare(contest.folder)
+        load_comparison(contest.folder)
     with pytest.raises(UserError, match="no tournament"):
-        compare(contest.folder / "nowhere")
+        load_comparison(contest.folder / "nowhere")
 
 
 def test_the_recorded_rules_are_plain_json(contest: Contest) -> None:
     contest.run(repeats=1)
-    document = json.loads((contest.folder / RULES).read_text())
+    document = json.loads((contest.folder / SPEC_FILE).read_text())
     assert (document["seed"], document["epochs"], document["terms"]["protocol"]["epochs"]) == (3, 12, EPOCHS)
 
 
 def test_a_pruner_goes_to_the_engines_that_have_it() -> None:
-    chosen = choose(("optuna", "keras-tuner:hyperband"), "median")
+    chosen = choose_engines(("optuna", "keras-tuner:hyperband"), "median")
     assert [(choice.name, choice.pruner) for choice in chosen] == [
         ("optuna:tpe", "median"),
         ("keras-tuner:hyperband", "none"),
     ]
-    assert [choice.pruner for choice in choose(TWO, None)] == ["asha", "asha"]
+    assert [choice.pruner for choice in choose_engines(TWO, None)] == ["asha", "asha"]
     with pytest.raises(UserError, match="pruner of keras-tuner"):
-        choose(("keras-tuner",), "median")
+        choose_engines(("keras-tuner",), "median")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import Phase
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def run(folder: Path, *words: str) -> tuple[StudyRecord, str]:
     command = [sys.executable, "-m", "search", "run", "--study", "whole", "--seed", "3", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return read(Place(studies_dir=folder / "studies"), "whole"), done.stderr
+    return read_study(StudyLocation(studies_dir=folder / "studies"), "whole"), done.stderr
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_an_ordered_search_is_the_same_at_every_run(tmp_path: Path, data: tuple[
     first, _ = run(tmp_path / "first", *words)
     second, _ = run(tmp_path / "second", *words)
     assert told(first) == told(second)
-    assert len(first.phase(Phase.SEARCH)) == 7
+    assert len(first.trials_in_phase(Phase.SEARCH)) == 7
 
 
 def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:

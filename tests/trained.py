@@ -19,11 +19,11 @@ from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import Ledger
 from search.records.record import StudyHeader
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.training.data import prepare
 from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
-from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, kept_path
+from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, epoch_checkpoint_path
 from spaces import registry
 
 SOURCE = str(Path(__file__).with_name("own_space.py"))
@@ -52,9 +52,9 @@ def header(data: Path, cache_dir: Path) -> StudyHeader:
     )
 
 
-def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision = Precision.TF32) -> Place:
+def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision = Precision.TF32) -> StudyLocation:
     """Trains the study and records it in a folder."""
-    place, study = Place(studies_dir=folder / "studies"), header(data, cache_dir)
+    place, study = StudyLocation(studies_dir=folder / "studies"), header(data, cache_dir)
     task = Task(
         protocol=study.protocol,
         dataset=prepare(str(data), cache_dir),
@@ -64,14 +64,22 @@ def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision
     state = str(folder / "state.npz")
     searched = [
         Trial(number=0, config=SPACE.baseline, seed=10, epochs=EPOCHS, origin=BASELINE),
-        Trial(number=1, config=FOUND, seed=11, epochs=EPOCHS, until=2, rungs=(2,), save_to=state),
-        Trial(number=2, config=FOUND, seed=11, epochs=EPOCHS, parent=1, resume_from=kept_path(state, 2)),
+        Trial(number=1, config=FOUND, seed=11, epochs=EPOCHS, target_epoch=2, rungs=(2,), save_to=state),
+        Trial(number=2, config=FOUND, seed=11, epochs=EPOCHS, parent=1, resume_from=epoch_checkpoint_path(state, 2)),
         Trial(number=3, config=DIVERGING, seed=12, epochs=EPOCHS),
         Trial(number=4, config=FOUND, seed=13, epochs=EPOCHS),
         Trial(number=5, config=FOUND, seed=14, epochs=EPOCHS),
     ]
     verified = [
-        Trial(number=number, config=config, seed=seed, epochs=EPOCHS, phase=Phase.VERIFICATION, of=of, replicate=repeat)
+        Trial(
+            number=number,
+            config=config,
+            seed=seed,
+            epochs=EPOCHS,
+            phase=Phase.VERIFICATION,
+            source_trial=of,
+            replicate=repeat,
+        )
         for number, (of, config, seed, repeat) in enumerate(
             [(0, SPACE.baseline, 20, 0), (2, FOUND, 20, 0), (0, SPACE.baseline, 21, 1), (2, FOUND, 21, 1)]
         )
@@ -100,7 +108,11 @@ def _ended(trial: Trial, outcome: Outcome) -> Outcome:
     if trial.phase is Phase.SEARCH and trial.number == 4:
         first = outcome.history[:1]
         return dataclasses.replace(
-            outcome, state=State.PRUNED, history=first, error_percent=first[0].error_percent, scored=outcome.scored
+            outcome,
+            state=State.PRUNED,
+            history=first,
+            error_percent=first[0].error_percent,
+            scored=outcome.scored_images,
         )
     if trial.phase is Phase.SEARCH and trial.number == 5:
         return Outcome(state=State.FAILED, cause=Cause.KILLED, message="The worker was killed by signal 9.")

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable
 
 from search.errors import UserError
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 
 
-def so_far(place: Place, name: str) -> StudyRecord | None:
+def so_far(place: StudyLocation, name: str) -> StudyRecord | None:
     """Returns a study as recorded; None before its first session has begun it, when only its folder may be there."""
     try:
-        return read(place, name)
+        return read_study(place, name)
     except UserError:
         return None
 
@@ -29,7 +29,7 @@ def wait_for(holds: Callable[[], bool], seconds: float = 200.0) -> None:
 
 
 def wait_for_record(
-    place: Place, name: str, holds: Callable[[StudyRecord], bool], session: subprocess.Popen[str]
+    place: StudyLocation, name: str, holds: Callable[[StudyRecord], bool], session: subprocess.Popen[str]
 ) -> None:
     """Returns once a study that a session writes is so; the session must not end before."""
 

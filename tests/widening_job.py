@@ -19,9 +19,9 @@ def main() -> None:
     import numpy as np
 
     from search.training.network import make_network
-    from search.training.population.program import Images, Program
-    from search.training.population.sharing import values_of
-    from search.training.population.widening import Room, make_room
+    from search.training.population.program import DeviceImages, Program
+    from search.training.population.sharing import traced_values_of
+    from search.training.population.widening import ProgramShape, make_program_shape
     from spaces import registry
     from spaces.training import TUTORIAL_TRAINING
 
@@ -30,29 +30,35 @@ def main() -> None:
     config = {**TUTORIAL_TRAINING, **known.baseline, **changes}
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (60, 28, 28, 1), np.uint8)
-    images = Images(jax.numpy.asarray(pixels), jax.numpy.asarray(random.integers(0, 10, 60), np.int32))
+    images = DeviceImages(jax.numpy.asarray(pixels), jax.numpy.asarray(random.integers(0, 10, 60), np.int32))
     keras.utils.set_random_seed(0)
     model = make_network(known.build, config, pixels, classes=10, seed=0)
     order = random.integers(0, 60, (steps, 1, batch))
 
-    def trained(room: Room) -> tuple[Any, Program, Any]:
+    def trained(room: ProgramShape) -> tuple[Any, Program, Any]:
         """The state after some steps of batches that the room may hold more of."""
         program = Program(model, config, room)
         place = program.layout(model)
-        state = jax.tree.map(lambda one: one[np.newaxis], program.fresh(model, place))
-        own = {"layers": values_of(model, place), "label_smoothing": np.float32(0.1), "weight_decay": np.float32(0.01)}
+        state = jax.tree.map(lambda one: one[np.newaxis], program.initial_state(model, place))
+        own = {
+            "layers": traced_values_of(model, place),
+            "label_smoothing": np.float32(0.1),
+            "weight_decay": np.float32(0.01),
+        }
         plan = {
-            "order": np.pad(order, ((0, 0), (0, 0), (0, room.batch - batch))).astype(np.int32),
+            "order": np.pad(order, ((0, 0), (0, 0), (0, room.batch_size - batch))).astype(np.int32),
             "count": np.full((steps, 1), batch, np.int32),
             "rates": np.full((steps, 1), 0.01, np.float32),
         }
         values = jax.tree.map(lambda one: one[np.newaxis], own)
-        state, _ = program.train(program.with_strength(state, np.ones(1, np.float32)), values, plan, images, (0, steps))
+        state, _ = program.train(
+            program.with_augmentation(state, np.ones(1, np.float32)), values, plan, images, (0, steps)
+        )
         return jax.tree.map(lambda one: np.asarray(one[0]), state), program, place
 
-    state, program, place = trained(make_room(model, batch, is_shared=False))
+    state, program, place = trained(make_program_shape(model, batch, pads_to_share=False))
     plain = program.to_arrays(state, place, has_rate=True)
-    state, program, place = trained(make_room(model, batch, is_shared=True))
+    state, program, place = trained(make_program_shape(model, batch, pads_to_share=True))
     own = program.to_arrays(state, place, has_rate=True)
     again = jax.tree.leaves(program.from_arrays(own, place, has_rate=True))  # 0 wherever the network is not
     every = jax.tree.leaves(state)

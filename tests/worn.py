@@ -10,9 +10,9 @@ from pathlib import Path
 
 from waiting import wait_for_record
 
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import State
 
 
@@ -48,7 +48,7 @@ def leaderboard(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def recorded(folder: Path) -> StudyRecord:
-    return read(Place(studies_dir=folder / "studies"), "worn")
+    return read_study(StudyLocation(studies_dir=folder / "studies"), "worn")
 
 
 def ended(record: StudyRecord) -> list[TrialRecord]:
@@ -62,7 +62,7 @@ def completed(record: StudyRecord) -> list[TrialRecord]:
 
 def wait_until(session: subprocess.Popen[str], folder: Path, holds: Callable[[StudyRecord], bool]) -> None:
     """Returns once the record is so."""
-    wait_for_record(Place(studies_dir=folder / "studies"), "worn", holds, session)
+    wait_for_record(StudyLocation(studies_dir=folder / "studies"), "worn", holds, session)
 
 
 def journal(folder: Path) -> Path:

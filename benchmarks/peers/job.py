@@ -23,7 +23,7 @@ import psutil
 from search.training.augmentation import RandomAffine
 from search.training.data import open_training, prepare
 from search.training.optimizer import make_loss, make_optimizer
-from search.training.split import assign_roles, default_split
+from search.training.split import default_split, make_split_indices
 from spaces import registry
 
 SPACE = registry.load("cnn")
@@ -62,7 +62,7 @@ def images() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarra
     """Returns images (count, 28, 28, 1) in [0, 1] and one-hot labels (count, 10): to train on, and to validate by."""
     info = prepare("mnist")
     known = open_training(info)
-    roles = assign_roles(known, split=default_split(info), seed=0)
+    roles = make_split_indices(known, split=default_split(info), seed=0)
     pixels = np.asarray(known.images, np.float32) / 255
     labels = keras.utils.to_categorical(known.labels)
     return (pixels[roles.training], labels[roles.training]), (pixels[roles.validation], labels[roles.validation])

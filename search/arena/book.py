@@ -19,15 +19,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.arena.play import Trace
+from search.arena.play import RegretTrace
 from search.errors import FatalError, UserError
-from search.records.record import differing, flat
+from search.records.record import describe_differences, flatten
 
 SCHEMA = "games/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class RunKey:
     """The place of a game in a tournament.
 
     Args:
@@ -41,21 +41,21 @@ class Slot:
     repeat: int
 
 
-class Book:
-    """Reads and appends the games of one tournament. Use ``Book.open`` in a ``with`` statement.
+class RunStore:
+    """Reads and appends the games of one tournament. Use ``RunStore.open`` in a ``with`` statement.
 
     Args:
         path: The file.
         lock: Held until the book is closed.
-        games: What it holds already.
+        runs: What it holds already.
     """
 
-    def __init__(self, path: Path, lock: FileLock, games: Mapping[Slot, Trace]) -> None:
+    def __init__(self, path: Path, lock: FileLock, runs: Mapping[RunKey, RegretTrace]) -> None:
         self._path, self._lock = path, lock
-        self.games = dict(games)
+        self.runs = dict(runs)
 
     @classmethod
-    def open(cls, folder: Path, terms: Mapping[str, Any]) -> Book:
+    def open(cls, folder: Path, terms: Mapping[str, Any]) -> RunStore:
         """Opens a tournament's folder for writing, and makes it if it is new.
 
         Args:
@@ -67,17 +67,17 @@ class Book:
             FatalError: The file is damaged.
         """
         path = folder / "games.jsonl"
-        lock = _lock(folder)
+        lock = _acquire_lock(folder)
         try:
-            _cut_unfinished(path)
+            _truncate_partial_line(path)
             if not path.exists() or not path.stat().st_size:
-                _append(path, {"schema": SCHEMA, **terms})
-            return cls(path, lock, _read(path, terms))
+                _append_line(path, {"schema": SCHEMA, **terms})
+            return cls(path, lock, _read_runs(path, terms))
         except BaseException:
             lock.release()
             raise
 
-    def __enter__(self) -> Book:
+    def __enter__(self) -> RunStore:
         """Returns the book."""
         return self
 
@@ -85,13 +85,13 @@ class Book:
         """Lets other processes write."""
         self._lock.release()
 
-    def add(self, slot: Slot, trace: Trace) -> None:
+    def add(self, key: RunKey, trace: RegretTrace) -> None:
         """Records a finished game."""
-        _append(self._path, {**asdict(slot), **asdict(trace)})
-        self.games[slot] = trace
+        _append_line(self._path, {**asdict(key), **asdict(trace)})
+        self.runs[key] = trace
 
 
-def _lock(folder: Path) -> FileLock:
+def _acquire_lock(folder: Path) -> FileLock:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock", timeout=0)
@@ -109,7 +109,7 @@ def _lock(folder: Path) -> FileLock:
     return lock
 
 
-def _cut_unfinished(path: Path) -> None:
+def _truncate_partial_line(path: Path) -> None:
     """Drops a last line that a killed writer did not live to finish; the folder is locked, so nobody is writing it."""
     if not path.exists():
         return
@@ -119,38 +119,39 @@ def _cut_unfinished(path: Path) -> None:
             file.truncate(content.rfind(b"\n") + 1)
 
 
-def _append(path: Path, document: Mapping[str, Any]) -> None:
+def _append_line(path: Path, document: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(document, allow_nan=False) + "\n")
 
 
-def _read(path: Path, terms: Mapping[str, Any]) -> dict[Slot, Trace]:
+def _read_runs(path: Path, terms: Mapping[str, Any]) -> dict[RunKey, RegretTrace]:
     try:
         header, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        games = dict(map(_game, lines))
+        runs = dict(map(_parse_run, lines))
     except (ValueError, KeyError, TypeError) as error:
         raise FatalError(
             f"The games cannot be read. Received: {path} ({type(error).__name__}: {error}).",
             hint="Its lines are JSON; keep a copy, then cut the file at the first line that is not.",
         ) from error
-    _check(path.parent, flat(header), flat({"schema": SCHEMA, **terms}))
-    return games
+    _check_terms(path.parent, flatten(header), flatten({"schema": SCHEMA, **terms}))
+    return runs
 
 
-def _game(document: dict[str, Any]) -> tuple[Slot, Trace]:
-    trace = Trace(
+def _parse_run(document: dict[str, Any]) -> tuple[RunKey, RegretTrace]:
+    trace = RegretTrace(
         observed=tuple(document["observed"]),
         incumbent=tuple(document["incumbent"]),
         regrets=tuple(document["regrets"]),
         engine_seconds=document["engine_seconds"],
     )
-    return Slot(engine=document["engine"], table=document["table"], repeat=document["repeat"]), trace
+    return RunKey(engine=document["engine"], table=document["table"], repeat=document["repeat"]), trace
 
 
-def _check(folder: Path, recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _check_terms(folder: Path, recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> None:
     """Refuses a folder whose games were played on other terms; they could not be compared."""
-    if found := differing(recorded, wanted):
+    if differences := describe_differences(recorded, requested):
         raise UserError(
-            f"The folder holds games of another tournament. It differs in {'; '.join(found)}. Received: {folder}.",
+            f"The folder holds games of another tournament. It differs in {'; '.join(differences)}. "
+            f"Received: {folder}.",
             hint="Name another folder, or repeat the recorded options. More engines and more repeats can be added.",
         )

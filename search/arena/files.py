@@ -7,27 +7,27 @@ from pathlib import Path
 from types import MappingProxyType
 
 from search.arena import plot, render
-from search.arena.results import Result
-from search.leaderboard.files import write
+from search.arena.results import TabularComparison
+from search.leaderboard.files import write_atomic
 
-REPORTS: Mapping[str, Callable[[Result], str]] = MappingProxyType(
+REPORTS: Mapping[str, Callable[[TabularComparison], str]] = MappingProxyType(
     {
-        "arena.md": render.markdown,
+        "arena.md": render.to_markdown,
         "arena.csv": render.to_csv,
         "arena.json": render.to_json,
-        render.PICTURE: plot.svg,
+        render.PLOT_FILE: plot.to_svg,
     }
 )
 """File names to what writes them."""
 
 
-def write_reports(result: Result, folder: Path) -> list[Path]:
+def write_reports(result: TabularComparison, folder: Path) -> list[Path]:
     """Writes the result in every format made for files and returns their paths.
 
     Raises:
         UserError: The folder cannot be made or written to.
     """
     paths = [folder / name for name in REPORTS]
-    for path, draw in zip(paths, REPORTS.values(), strict=True):
-        write(path, draw(result))
+    for path, render_result in zip(paths, REPORTS.values(), strict=True):
+        write_atomic(path, render_result(result))
     return paths

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.arena import tables
-from search.arena.tables import Table
+from search.arena.tables import BenchmarkTable
 from search.engines.base import Engine
 from search.engines.registry import EngineChoice, make_engine
 from search.errors import UserError
-from search.execution.virtual import Course, Step, VirtualExecutor
+from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, now
+from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource
 from search.trial import EpochReport, Outcome, Proposal, State, Trial
 
 EPOCHS = 1
@@ -32,12 +32,12 @@ NO_PRUNER = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Game:
+class SimulatedRun:
     """One search of one engine on one table.
 
     Args:
         engine: Plays; its pruner must be "none".
-        arena: A name in ``ARENAS``.
+        benchmark: A name in ``ARENAS``.
         table: One of its tables.
         seed: The study's seed, by which the table's training seeds are drawn as well.
         trials: Trials of the search, the baseline among them.
@@ -45,7 +45,7 @@ class Game:
     """
 
     engine: EngineChoice
-    arena: str
+    benchmark: str
     table: str
     seed: int
     trials: int
@@ -53,7 +53,7 @@ class Game:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class RegretTrace:
     """How a game went, trial by trial in the order in which they ended; shorter where an engine had nothing left.
 
     Args:
@@ -70,25 +70,25 @@ class Trace:
     engine_seconds: float
 
 
-def play(game: Game) -> Trace:
+def simulate(run: SimulatedRun) -> RegretTrace:
     """Plays a game; the same game goes the same way at every run, but for the seconds.
 
     Raises:
         UserError: The engine cannot play, or the tables are not installed.
     """
-    table = tables.load(game.arena, game.table)
-    engine = _Timed(enter(game.engine, table, seed=game.seed))
-    heard = _Heard()
+    table = tables.load_table(run.benchmark, run.table)
+    engine = _TimedEngine(make_tabular_engine(run.engine, table, seed=run.seed))
+    recorder = _OutcomeRecorder()
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(studies_dir=Path(folder))
-        with Ledger.in_memory(place, _header(game, table)) as ledger:
-            executor = VirtualExecutor(lambda trial: _course(table, trial, game.seed), slots=game.workers)
-            source = SearchSource(engine, ledger, limits=Limits(trials=game.trials), recipes=False)
-            drive(source, Crew(executor=executor, ledger=ledger, listener=heard, stop=lambda: None))
-    return _trace(heard.ended, table, engine.seconds)
+        location = StudyLocation(studies_dir=Path(folder))
+        with Ledger.in_memory(location, _header(run, table)) as ledger:
+            executor = VirtualExecutor(lambda trial: _simulated_trial(table, trial, run.seed), slots=run.workers)
+            source = SearchSource(engine, ledger, limits=SearchLimits(trials=run.trials), recipes=False)
+            run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=recorder, stop_cause=lambda: None))
+    return _regret_trace(recorder.ended, table, engine.seconds)
 
 
-def enter(choice: EngineChoice, table: Table, *, seed: int = 0) -> Engine:
+def make_tabular_engine(choice: EngineChoice, table: BenchmarkTable, *, seed: int = 0) -> Engine:
     """Returns a fresh engine for a table.
 
     Raises:
@@ -109,7 +109,7 @@ def enter(choice: EngineChoice, table: Table, *, seed: int = 0) -> Engine:
     return engine
 
 
-class _Timed(Engine):
+class _TimedEngine(Engine):
     """Measures the seconds that another engine takes."""
 
     def __init__(self, inner: Engine) -> None:
@@ -117,10 +117,10 @@ class _Timed(Engine):
         self._inner = inner
         self.seconds = 0.0
 
-    def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
         started = time.perf_counter()
         try:
-            return self._inner.ask(number, given=given)
+            return self._inner.ask(number, fixed=fixed)
         finally:
             self.seconds += time.perf_counter() - started
 
@@ -136,18 +136,18 @@ class _Timed(Engine):
         self.seconds += time.perf_counter() - started
 
 
-class _Heard(Progress):
+class _OutcomeRecorder(Callback):
     """Keeps the trials in the order in which they ended."""
 
     def __init__(self) -> None:
         self.ended: list[tuple[Trial, Outcome]] = []
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         assert outcome.state is State.COMPLETE
         self.ended.append((trial, outcome))
 
 
-def _header(game: Game, table: Table) -> StudyHeader:
+def _header(run: SimulatedRun, table: BenchmarkTable) -> StudyHeader:
     protocol = EvaluationProtocol(
         dataset=table.name,
         data_sha256=table.sha256,
@@ -155,24 +155,24 @@ def _header(game: Game, table: Table) -> StudyHeader:
         epochs=EPOCHS,
     )
     return StudyHeader(
-        name=f"{game.arena}-{table.name}",
+        name=f"{run.benchmark}-{table.name}",
         space=table.space,
-        space_source=game.arena,
+        space_source=run.benchmark,
         protocol=protocol,
-        engine=game.engine.engine,
-        sampler=game.engine.sampler,
-        pruner=game.engine.pruner,
-        seed=game.seed,
-        created=now(),
+        engine=run.engine.engine,
+        sampler=run.engine.sampler,
+        pruner=run.engine.pruner,
+        seed=run.seed,
+        created=utc_now(),
     )
 
 
-def _course(table: Table, trial: Trial, seed: int) -> Course:
-    known = table.evaluate(trial.config, seed)
-    return Course(steps=(Step(error_percent=known.error, seconds=known.seconds),))
+def _simulated_trial(table: BenchmarkTable, trial: Trial, seed: int) -> SimulatedTrial:
+    evaluation = table.evaluate(trial.config, seed)
+    return SimulatedTrial(epochs=(SimulatedEpoch(error_percent=evaluation.error, seconds=evaluation.seconds),))
 
 
-def _trace(ended: list[tuple[Trial, Outcome]], table: Table, engine_seconds: float) -> Trace:
+def _regret_trace(ended: list[tuple[Trial, Outcome]], table: BenchmarkTable, engine_seconds: float) -> RegretTrace:
     observed: list[float] = []
     incumbent: list[float] = []
     lowest = float("inf")
@@ -181,10 +181,10 @@ def _trace(ended: list[tuple[Trial, Outcome]], table: Table, engine_seconds: flo
         observed.append(outcome.error_percent)
         is_better = outcome.error_percent < lowest
         lowest = min(lowest, outcome.error_percent)
-        incumbent.append(table.mean(trial.config) if is_better else incumbent[-1])
-    return Trace(
+        incumbent.append(table.mean_error(trial.config) if is_better else incumbent[-1])
+    return RegretTrace(
         observed=tuple(observed),
         incumbent=tuple(incumbent),
-        regrets=tuple(table.regret(mean) for mean in incumbent),
+        regrets=tuple(table.normalized_regret(mean) for mean in incumbent),
         engine_seconds=engine_seconds,
     )

@@ -16,12 +16,14 @@ from concurrent.futures.process import BrokenProcessPool
 
 from search.errors import FatalError
 
-ONE_THREAD: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+SINGLE_THREAD_ENVIRONMENT: Mapping[str, str] = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
 """Each process plays on one core, so that as many play as there are cores, and an engine's seconds mean the same."""
 
 
 @contextlib.contextmanager
-def open_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Gives processes of one thread each; what runs in them is dropped when anything interrupts, Ctrl-C as well.
 
     Args:
@@ -30,10 +32,10 @@ def open_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     Raises:
         FatalError: A process died.
     """
-    others = set(multiprocessing.active_children())
+    other_children = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks, TensorFlow's among them
-    with _environment(ONE_THREAD):
-        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
+    with _environment_variables(SINGLE_THREAD_ENVIRONMENT):
+        pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_initialize_worker)
         try:
             yield pool
         except BrokenProcessPool:
@@ -43,7 +45,7 @@ def open_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for child in set(multiprocessing.active_children()) - others:
+            for child in set(multiprocessing.active_children()) - other_children:
                 child.kill()
             raise
         else:
@@ -51,27 +53,27 @@ def open_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextlib.contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+def _environment_variables(changes: Mapping[str, str]) -> Iterator[None]:
     """Sets variables for the processes that begin meanwhile: they import NumPy before any code of ours runs there."""
-    before = {name: os.environ.get(name) for name in changes}
+    previous = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
 
 
-def _begin() -> None:
+def _initialize_worker() -> None:
     """Leaves Ctrl-C to the parent, and ends with it, whatever ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.arena.results import Result, compute
-from search.arena.tournament import Progress, Tournament, hold
+from search.arena.results import TabularComparison, compute
+from search.arena.tournament import ProgressCallback, TabularSpec, run_simulations
 from search.session.planning import command_line
 
 
-def run_arena(tournament: Tournament, folder: Path, *, processes: int = 1, progress: Progress | None = None) -> Result:
+def run_tabular_comparison(
+    spec: TabularSpec, folder: Path, *, processes: int = 1, progress: ProgressCallback | None = None
+) -> TabularComparison:
     """Plays a tournament, or what is missing of it, and returns what it shows.
 
     Args:
-        tournament: What is to be played.
+        spec: What is to be played.
         folder: Where the games are kept; the same folder goes on where it was stopped.
         processes: Games at a time, one core each.
         progress: Hears ``(done, total)``, in games.
@@ -22,5 +24,5 @@ def run_arena(tournament: Tournament, folder: Path, *, processes: int = 1, progr
         UserError: No such arena, the extra is missing, no engine can play, or the folder holds other games.
         FatalError: A process died; finished games are kept.
     """
-    played = hold(tournament, folder, processes=processes, progress=progress)
-    return compute(played, command=command_line(tournament.seed))
+    completed = run_simulations(spec, folder, processes=processes, progress=progress)
+    return compute(completed, command=command_line(spec.seed))

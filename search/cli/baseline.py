@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import gather, setting_options
+from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.records.record import StudyHeader
@@ -23,45 +23,51 @@ OPTIONS = (
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Repeats, a seed each.")
 @click.option("--quiet", is_flag=True, help="No progress; only the result.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines: what happens, then the leaderboard.")
-def command(repeats: int, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+def command(repeats: int, quiet: bool, as_json: bool, **options: Any) -> None:
     """Reproduce a space's baseline: each repeat, the mean, and whether the tutorial's figure is consistent.
 
     Trains on all training images and watches the test images each epoch, as the tutorial does. Nothing is searched.
     """
     from search import api
-    from search.cli.display import board_line, choose
-    from search.cli.run import INTERRUPTED
+    from search.cli.display import leaderboard_event, make_display
+    from search.cli.run import INTERRUPTED_EXIT_CODE
 
-    study = api.baseline(repeats=repeats, progress=choose(quiet=quiet, as_json=as_json), **gather(given))
-    click.echo(board_line(study.board) if as_json else describe(study))
+    study = api.baseline(repeats=repeats, progress=make_display(quiet=quiet, as_json=as_json), **merge_options(options))
+    click.echo(leaderboard_event(study.board) if as_json else describe_baseline(study))
     if study.interrupted:
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(INTERRUPTED_EXIT_CODE)
     if not study.board.sections or not study.board.sections[0].ranked:
         raise SystemExit(1)
 
 
-def describe(study: Any) -> str:  # noqa: ANN401 - search.api.Study, which this module must not import at once
+def describe_baseline(study: Any) -> str:
     """Returns the repeats, their mean and deviation, and the verdict."""
-    from search.leaderboard.reproduction import Reproduction
+    from search.leaderboard.reproduction import BaselineCheck
     from search.trial import Phase, State
 
     record = study.record
     header = record.header
-    ended = [known for known in record.phase(Phase.REPRODUCTION) if known.outcome is not None]
+    ended = [trial_record for trial_record in record.phase(Phase.REPRODUCTION) if trial_record.outcome is not None]
     lines = [f"{header.space.name} baseline on {header.protocol.dataset}, {header.protocol.epochs} epochs:"]
-    for known in ended:
-        error = known.outcome.error_percent
-        shown = f"{error:.2f} %" if known.outcome.state is State.COMPLETE else known.outcome.state.value
-        lines.append(f"  repeat {known.trial.replicate}  seed {known.trial.seed:>10}  test error {shown}")
-    errors = [known.outcome.error_percent for known in ended if known.outcome.state is State.COMPLETE]
+    for trial_record in ended:
+        error = trial_record.outcome.error_percent
+        error_text = (
+            f"{error:.2f} %" if trial_record.outcome.state is State.COMPLETE else trial_record.outcome.state.value
+        )
+        lines.append(
+            f"  repeat {trial_record.trial.replicate}  seed {trial_record.trial.seed:>10}  test error {error_text}"
+        )
+    errors = [
+        trial_record.outcome.error_percent for trial_record in ended if trial_record.outcome.state is State.COMPLETE
+    ]
     if not errors:
         return "\n".join([*lines, "  no repeat was completed"])
-    result = Reproduction(errors_percent=tuple(errors), figure_percent=_figure(header))
-    spread = f", s.d. {result.deviation:.2f} points" if result.deviation is not None else ""
-    return "\n".join([*lines, f"  mean {result.mean:.2f} % over {len(errors)} repeats{spread}", result.verdict()])
+    result = BaselineCheck(errors_percent=tuple(errors), published_error_percent=_reference_error_percent(header))
+    spread = f", s.d. {result.standard_deviation:.2f} points" if result.standard_deviation is not None else ""
+    return "\n".join([*lines, f"  mean {result.mean:.2f} % over {len(errors)} repeats{spread}", result.summary()])
 
 
-def _figure(header: StudyHeader) -> float | None:
+def _reference_error_percent(header: StudyHeader) -> float | None:
     """Returns the tutorial's figure where what was repeated is what the tutorial trained, and None elsewhere."""
     from search.leaderboard.reference import tutorial_error_percent
     from spaces import registry

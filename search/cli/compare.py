@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import gather, setting_options
+from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.comparison.results import Comparison
-    from search.tournament.plan import Tournament
+    from search.tournament.plan import ComparisonPlan
 
-ARENAS = ("hpobench-mlp", "fcnet", "nasbench201")
+TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
     "space", "dataset", "epochs", "pruner", "fix", "range", "seed", "split", "split_seed", "replicates", "workers",
@@ -25,33 +25,33 @@ OPTIONS = (
 REPEATS = 3
 
 
-def complete_arena(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_benchmark(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Returns, for the shell, the arenas."""
-    from search.cli.completion import begun_with
+    from search.cli.completion import complete_list_item
 
-    return begun_with(ARENAS, incomplete)
+    return complete_list_item(TABULAR_BENCHMARKS, incomplete)
 
 
-def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Returns, for the shell, the list so far with each engine that could follow."""
-    from search.cli.completion import begun_with
+    from search.cli.completion import complete_list_item
     from search.engines.registry import engine_names
 
-    return begun_with(engine_names(), incomplete)
+    return complete_list_item(engine_names(), incomplete)
 
 
 @click.command("compare", context_settings={"ignore_unknown_options": True})
 @click.option(
     "--engines",
     metavar="A,B,...",
-    shell_complete=complete,
+    shell_complete=complete_engines,
     help=f"Who enters.  [default: {ENGINES}; in an arena all that play fast]",
 )
 @click.option("--repeats", type=int, metavar="N", help="Studies of each engine.  [default: 3; in an arena 30]")
 @click.option(
     "--arena",
     metavar="ARENA",
-    shell_complete=complete_arena,
+    shell_complete=complete_benchmark,
     help="Train nothing: look trials up in tables of finished trainings. hpobench-mlp, fcnet or nasbench201.",
 )
 @click.option("--budget", metavar="TIME", help="Time of each search, such as 10m; verification comes on top.")
@@ -75,77 +75,79 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 @click.option("--report-only", is_flag=True, help="Run nothing; report what the tournament called --name has recorded.")
 @click.option("--quiet", is_flag=True, help="No progress; only the comparison.")
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
-def command(form: str, report_only: bool, quiet: bool, **given: Any) -> None:  # noqa: ANN401
+def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
     """Set engines against each other on real training, under equal budgets and from equal seeds.
 
     Each engine searches the space from the baseline alone, --repeats times, each time with the same seeds as the
     others; the best of each study is verified on the test images. Running the same command again goes on where the
     tournament stopped, and more --engines or --repeats can be added.
     """
-    if given["arena"] is not None:
+    if options["arena"] is not None:
         from search.cli import compare_arena
 
-        compare_arena.run({**given, "report_only": report_only or None}, form=form, quiet=quiet)
+        compare_arena.run({**options, "report_only": report_only or None}, form=form, quiet=quiet)
         return
-    from search.cli.run import INTERRUPTED
-    from search.tournament.store import compare
+    from search.cli.run import INTERRUPTED_EXIT_CODE
+    from search.tournament.store import load_comparison
 
     if report_only:
-        folder, interrupted = recorded_folder(given), False
+        folder, interrupted = recorded_folder(options), False
     else:
-        tournament = plan(given)
-        folder, interrupted = tournament.folder, play(tournament, quiet=quiet)
-    show(compare(folder), form=form, reports_dir=Path(given["reports_dir"] or "reports"), quiet=quiet)
+        tournament = plan_comparison(options)
+        folder, interrupted = tournament.folder, run_comparison(tournament, quiet=quiet)
+    report_comparison(
+        load_comparison(folder), form=form, reports_dir=Path(options["reports_dir"] or "reports"), quiet=quiet
+    )
     if interrupted:
         if not quiet:
             click.echo("Interrupted; run the same command again to go on.", err=True)
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(INTERRUPTED_EXIT_CODE)
 
 
-def plan(given: Mapping[str, Any]) -> Tournament:
+def plan_comparison(options: Mapping[str, Any]) -> ComparisonPlan:
     """Returns the tournament that the options ask for."""
     from search.session.settings import from_mapping, parse_duration
-    from search.tournament.plan import make_tournament
+    from search.tournament.plan import make_comparison_plan
 
-    shared = gather({name: given[name] for name in OPTIONS}, extra=given["extra"], command="compare")
-    bounds = {name: given[name] for name in ("trials", "total_epochs") if given[name] is not None}
-    if given["budget"] is not None:
-        bounds["timeout"] = parse_duration(given["budget"])
+    shared = merge_options({name: options[name] for name in OPTIONS}, extra=options["extra"], command="compare")
+    bounds = {name: options[name] for name in ("trials", "total_epochs") if options[name] is not None}
+    if options["budget"] is not None:
+        bounds["timeout"] = parse_duration(options["budget"])
     settings = from_mapping({**shared, **bounds})
-    engines = [name.strip() for name in (given["engines"] or ENGINES).split(",") if name.strip()]
-    repeats = REPEATS if given["repeats"] is None else given["repeats"]
-    return make_tournament(settings, engines=engines, repeats=repeats, name=given["name"])
+    engines = [name.strip() for name in (options["engines"] or ENGINES).split(",") if name.strip()]
+    repeats = REPEATS if options["repeats"] is None else options["repeats"]
+    return make_comparison_plan(settings, engines=engines, repeats=repeats, name=options["name"])
 
 
-def play(tournament: Tournament, *, quiet: bool) -> bool:
+def run_comparison(tournament: ComparisonPlan, *, quiet: bool) -> bool:
     """Runs the tournament; returns whether it was interrupted."""
-    from search.cli.compare_display import BoutDisplay, describe
-    from search.cli.display import describe_measuring
-    from search.session.packing import Watch
-    from search.session.progress import Progress
-    from search.tournament.plan import pack_all
-    from search.tournament.run import run
+    from search.cli.compare_display import StudyRunDisplay, describe_comparison
+    from search.cli.display import describe_probe
+    from search.session.packing import ProbeCallbacks
+    from search.session.progress import Callback
+    from search.tournament.plan import with_chosen_parallelism
+    from search.tournament.run import run_studies
 
     if quiet:
-        return run(pack_all(tournament, Watch()), lambda _: Progress())
-    watch = Watch(measuring=lambda layouts: click.echo(describe_measuring(layouts), err=True))
-    tournament = pack_all(tournament, watch)
-    click.echo(describe(tournament), err=True)
-    return run(tournament, BoutDisplay)
+        return run_studies(with_chosen_parallelism(tournament, ProbeCallbacks()), lambda _: Callback())
+    callbacks = ProbeCallbacks(on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True))
+    tournament = with_chosen_parallelism(tournament, callbacks)
+    click.echo(describe_comparison(tournament), err=True)
+    return run_studies(tournament, StudyRunDisplay)
 
 
-def show(comparison: Comparison, *, form: str, reports_dir: Path, quiet: bool) -> None:
+def report_comparison(comparison: Comparison, *, form: str, reports_dir: Path, quiet: bool) -> None:
     """Prints the comparison and writes its reports."""
     from search.comparison.files import write_reports
     from search.comparison.formats import FORMATS
 
-    paths = write_reports(comparison, reports_dir / comparison.rules.name)
+    paths = write_reports(comparison, reports_dir / comparison.spec.name)
     click.echo(FORMATS[form](comparison), nl=False)
     if not quiet:
         click.echo(f"Written: {', '.join(map(str, paths))}", err=True)
 
 
-def recorded_folder(given: Mapping[str, Any]) -> Path:
+def recorded_folder(options: Mapping[str, Any]) -> Path:
     """Returns the folder of the tournament that is to be reported.
 
     Raises:
@@ -153,6 +155,6 @@ def recorded_folder(given: Mapping[str, Any]) -> Path:
     """
     from search.errors import UserError
 
-    if given["name"] is None:
+    if options["name"] is None:
         raise UserError("--report-only needs the tournament's name.", hint="Give it with --name NAME.")
-    return Path(given["studies_dir"] or "studies") / str(given["name"])
+    return Path(options["studies_dir"] or "studies") / str(options["name"])

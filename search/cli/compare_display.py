@@ -11,109 +11,112 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from search.cli.display import describe_end
-from search.cli.tally import Tally, clock
+from search.cli.display import describe_trial_end
+from search.cli.tally import ProgressState, format_clock
 from search.leaderboard.words import duration
 from search.records.record import StudyRecord
 from search.session.planning import Plan
-from search.session.progress import Progress
-from search.study.budget import Budget
-from search.tournament.plan import Bout, Tournament
+from search.session.progress import Callback
+from search.study.budget import TimeBudget
+from search.tournament.plan import ComparisonPlan, StudyRun
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 REDRAW_SECONDS = 0.5
 
 
-def describe(tournament: Tournament) -> str:
+def describe_comparison(tournament: ComparisonPlan) -> str:
     """Returns what the tournament will do, in a few lines."""
-    rules, bouts = tournament.rules, tournament.bouts
-    plan = bouts[0].plan
-    amount = f"{rules.epochs} epochs trained" if rules.epochs is not None else duration(rules.seconds or 0.0)
-    engines = list(dict.fromkeys(bout.engine for bout in bouts))
+    spec, study_runs = tournament.spec, tournament.study_runs
+    plan = study_runs[0].plan
+    amount = f"{spec.epochs} epochs trained" if spec.epochs is not None else duration(spec.seconds or 0.0)
+    engines = list(dict.fromkeys(study_run.engine for study_run in study_runs))
     return "\n".join(
         [
-            f"Tournament {rules.name}: {', '.join(engines)}; {bouts[0].repeats} repeats, seed {rules.seed}",
+            f"Tournament {spec.name}: {', '.join(engines)}; {study_runs[0].repeats} repeats, seed {spec.seed}",
             f"  space {plan.header.space.name}, data {plan.header.protocol.dataset}",
-            f"  {plan.packing.describe()}",
+            f"  {plan.parallelism.describe()}",
             f"  each search: {amount}, full trials of {plan.header.protocol.epochs} epochs, from the baseline alone",
-            f"  then its best and the baseline are retrained with {rules.replicates} fresh seeds",
+            f"  then its best and the baseline are retrained with {spec.replicates} fresh seeds",
             "  and scored on the test images",
         ]
     )
 
 
-class BoutDisplay(Progress):
+class StudyRunDisplay(Callback):
     """Shows one study of a tournament.
 
     Args:
-        bout: The study.
+        study_run: The study.
     """
 
-    def __init__(self, bout: Bout) -> None:
-        self._bout = bout
+    def __init__(self, study_run: StudyRun) -> None:
+        self._study_run = study_run
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
-        self._drawn, self._epochs = 0.0, 0
+        self._last_redraw_at, self._epochs = 0.0, 0
 
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Prints the header and starts the live line."""
-        self._tally, self._budget = Tally(plan, record, budget), budget
-        done = [known.outcome for known in record.phase(Phase.SEARCH) if known.outcome]
+        self._progress_state, self._budget = ProgressState(plan, record, budget), budget
+        done = [known.outcome for known in record.trials_in_phase(Phase.SEARCH) if known.outcome]
         self._epochs = sum(outcome.epochs_trained for outcome in done)
-        bout = self._bout
+        bout = self._study_run
         recorded = f"; {len(done)} trials are recorded already" if done else ""
-        where = f"[{bout.place}/{bout.of}] {bout.engine}, repeat {bout.repeat + 1} of {bout.repeats}"
+        where = f"[{bout.position}/{bout.total}] {bout.engine}, repeat {bout.repeat + 1} of {bout.repeats}"
         self._print(f"{where}{recorded}", "bold")
         if self._console.is_terminal:
             self._live.start()
 
-    def began(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         """Counts."""
-        self._tally.began(trial)
+        self._progress_state.began(trial)
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Counts."""
-        self._tally.reported(trial, report)
+        self._progress_state.reported(trial, report)
         self._epochs += trial.phase is Phase.SEARCH and not report.restored
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
-        is_best = self._tally.finished(trial, outcome)
+        is_best = self._progress_state.finished(trial, outcome)
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
-        self._print(f"{clock(self._budget.spent()):>6}  {describe_end(trial, outcome, is_best=is_best)}", style)
+        self._print(
+            f"{format_clock(self._budget.elapsed_seconds()):>6}  {describe_trial_end(trial, outcome, is_best=is_best)}",
+            style,
+        )
 
-    def exhausted(self) -> None:
+    def on_space_exhausted(self) -> None:
         """Says so."""
         self._print("Nothing is left to try.")
 
-    def replicating(self, count: int) -> None:
+    def on_replication_start(self, count: int) -> None:
         """Notes how many runs follow."""
-        self._tally.replicating(count)
+        self._progress_state.replicating(count)
 
-    def tick(self) -> None:
+    def on_tick(self) -> None:
         """Redraws the live line, twice a second at most."""
-        if self._live.is_started and time.monotonic() - self._drawn > REDRAW_SECONDS:
-            self._drawn = time.monotonic()
+        if self._live.is_started and time.monotonic() - self._last_redraw_at > REDRAW_SECONDS:
+            self._last_redraw_at = time.monotonic()
             line = Text(self.line(), style="bold", no_wrap=True, overflow="ellipsis")
             self._live.update(line, refresh=True)
 
     def line(self) -> str:
         """Returns the live line; with two workers it fits into 80 columns."""
-        tally, plan = self._tally, self._bout.plan
-        if self._budget.is_stopping:
+        tally, plan = self._progress_state, self._study_run.plan
+        if self._budget.is_interrupted:
             return "stopping in good order; once more to stop at once"
-        parts = [f"[{self._bout.place}/{self._bout.of}]"]
-        if tally.replicas is not None:
-            parts.append(f"{tally.replicated}/{tally.replicas} test runs")
+        parts = [f"[{self._study_run.position}/{self._study_run.total}]"]
+        if tally.verification_runs is not None:
+            parts.append(f"{tally.verification_runs_ended}/{tally.verification_runs} test runs")
         elif plan.settings.timeout is not None:
-            parts.append(f"{clock(self._budget.spent())} of {clock(plan.settings.timeout)}")
+            parts.append(f"{format_clock(self._budget.elapsed_seconds())} of {format_clock(plan.settings.timeout)}")
         else:
             parts.append(f"{self._epochs}/{plan.settings.total_epochs} epochs")
         if tally.running:
             running = ", ".join(f"{epoch}/{trial.last_epoch}" for trial, epoch in tally.running.values())
             parts.append(f"epoch {running}")
-        if tally.best is not None:
-            parts.append(f"best {tally.best:.2f} %")
+        if tally.best_error_percent is not None:
+            parts.append(f"best {tally.best_error_percent:.2f} %")
         return "  ".join(parts)
 
     def close(self) -> None:

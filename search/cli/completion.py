@@ -16,16 +16,16 @@ from search.engines.registry import ENGINES, engine_names
 from spaces.registry import SPACES
 
 
-def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
+def option_values(option: str, preceding_options: Mapping[str, Any]) -> Sequence[str]:
     """Returns the values of an option, such as a shell may offer.
 
     Args:
         option: The setting's name.
-        given: The options that stand before it.
+        preceding_options: The options that stand before it.
     """
-    kind = ENGINES.get(str(given.get("engine") or next(iter(ENGINES))).partition(":")[0])
-    known: Mapping[str, Sequence[str]] = {
-        "study": _studies(Path(given.get("studies_dir") or "studies")),
+    kind = ENGINES.get(str(preceding_options.get("engine") or next(iter(ENGINES))).partition(":")[0])
+    candidates: Mapping[str, Sequence[str]] = {
+        "study": _studies(Path(preceding_options.get("studies_dir") or "studies")),
         "row": ("winner", "baseline", "rank:1", "rank:2", "rank:3"),
         "space": list(SPACES),
         "dataset": ("mnist", "fashion_mnist", "cifar10"),
@@ -39,7 +39,7 @@ def values(option: str, given: Mapping[str, Any]) -> Sequence[str]:
         "devices": ("auto", "cpu", "gpu"),
         "precision": ("float32", "tf32", "bfloat16"),
     }
-    return known.get(option, ())
+    return candidates.get(option, ())
 
 
 def _studies(folder: Path) -> list[str]:
@@ -47,37 +47,41 @@ def _studies(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/ledger.journal"))
 
 
-def begun_with(candidates: Sequence[str], begun: str) -> list[str]:
+def complete_list_item(candidates: Sequence[str], incomplete: str) -> list[str]:
     """Returns the candidates for the last item of a list that is separated by commas, each with the items before."""
-    before, comma, last = begun.rpartition(",")
-    taken = before.split(",")
-    return [f"{before}{comma}{one}" for one in candidates if one.startswith(last) and one not in taken]
+    before, comma, last = incomplete.rpartition(",")
+    used = before.split(",")
+    return [
+        f"{before}{comma}{candidate}"
+        for candidate in candidates
+        if candidate.startswith(last) and candidate not in used
+    ]
 
 
-class ColonComplete(BashComplete):
+class BashColonComplete(BashComplete):
     """Bash takes a colon for the end of a word: here the parts are joined again, and only the last is given back."""
 
     name = "bash"
-    _broken_off = ""
+    _colon_prefix = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Returns the words before the one to be completed, and that one as it was typed."""
-        at = int(os.environ["COMP_CWORD"])
-        words = split_arg_string(os.environ["COMP_WORDS"])[: at + 1]
-        words += [""] * (at + 1 - len(words))
+        cursor = int(os.environ["COMP_CWORD"])
+        words = split_arg_string(os.environ["COMP_WORDS"])[: cursor + 1]
+        words += [""] * (cursor + 1 - len(words))
         joined: list[str] = []
         for index, word in enumerate(words):
             if index and (word == ":" or words[index - 1] == ":"):
                 joined[-1] += word
             else:
                 joined.append(word)
-        begun = joined[-1]
-        self._broken_off = begun[: begun.rfind(":") + 1]
-        return joined[1:-1], begun
+        incomplete = joined[-1]
+        self._colon_prefix = incomplete[: incomplete.rfind(":") + 1]
+        return joined[1:-1], incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
         """Returns what bash puts in place of the part after the last colon."""
-        return f"{item.type},{item.value.removeprefix(self._broken_off)}"
+        return f"{item.type},{item.value.removeprefix(self._colon_prefix)}"
 
 
-add_completion_class(ColonComplete)
+add_completion_class(BashColonComplete)

@@ -6,17 +6,17 @@ from typing import Any
 
 import click
 
-from search.cli.options import completer, place_of, setting_options
+from search.cli.options import make_completer, setting_options, study_location
 
 
 @click.command("dashboard")
-@click.argument("study", required=False, shell_complete=completer("study"))
+@click.argument("study", required=False, shell_complete=make_completer("study"))
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Where to listen; 0 for a free one."
 )
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
 @setting_options("studies_dir", "storage")
-def command(study: str | None, port: int, opens: bool, **given: Any) -> None:  # noqa: ANN401
+def command(study: str | None, port: int, opens: bool, **options: Any) -> None:
     """Show a study in the browser: trials as they come, curves, importances, slices. Ends with Ctrl-C.
 
     STUDY is a study's name or its folder; without it, the study that was written last. Only this machine can reach the
@@ -26,24 +26,24 @@ def command(study: str | None, port: int, opens: bool, **given: Any) -> None:  #
     import webbrowser
 
     from search.errors import missing_extra
-    from search.records.catalog import locate
-    from search.records.inspection import latest
+    from search.records.catalog import locate_ledger
+    from search.records.inspection import latest_study_name
 
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise missing_extra("The dashboard", "dashboard")
     from search.dashboard.server import open_server, open_storage, serve
 
-    place = place_of(given)
-    place, name = locate(study, place) if study else (place, latest(place))
-    storage, note = open_storage(place, name)
+    location = study_location(options)
+    location, name = locate_ledger(study, location) if study else (location, latest_study_name(location))
+    storage, note = open_storage(location, name)
     if note:
         click.echo(note, err=True)
     server, address = open_server(storage, port)
 
-    def say() -> None:
+    def print_address() -> None:
         click.echo(f"Study {name} at {address} (Ctrl-C ends it)")
         if opens:
             webbrowser.open(address)
 
-    serve(server, say)
+    serve(server, print_address)
     click.echo("The dashboard has ended.")

@@ -48,12 +48,14 @@ def show(
 
     info = prepare(dataset, cache_dir)
     training = open_training(info)
-    view = data_view.view(info, training, split=Split(split) if split else default_split(info), seed=split_seed)
+    view = data_view.summarize_dataset(
+        info, training, split=Split(split) if split else default_split(info), seed=split_seed
+    )
     if out:
         pictures.save_grid(training, out)
     if as_json:
         click.echo(json.dumps(view.to_json(), indent=2))
         return
     console = Console(highlight=False)
-    data_view.show(view, console)
-    pictures.show(training, console)
+    data_view.print_summary(view, console)
+    pictures.print_images(training, console)

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from search.protocol import Split
-from search.training.data import DatasetInfo, Images, open_test
-from search.training.split import assign_roles
+from search.training.data import DatasetInfo, LabeledImages, open_test
+from search.training.split import make_split_indices
 
-DRAWN = {
+SPLIT_DESCRIPTIONS = {
     Split.GROUP: "whole groups, drawn with seed {seed}",
     Split.BLOCK: "the last sixth",
     Split.STRATIFIED: "a sixth of each class, drawn with seed {seed}",
@@ -26,7 +26,7 @@ DRAWN = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
+class SubsetSummary:
     """The images of one role.
 
     Args:
@@ -43,7 +43,7 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class DatasetSummary:
     """A data set under one split.
 
     Args:
@@ -56,33 +56,33 @@ class View:
     info: DatasetInfo
     split: Split
     split_seed: int
-    roles: tuple[Role, ...]
+    roles: tuple[SubsetSummary, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Returns the view as a plain dict."""
         return asdict(self)
 
 
-def view(info: DatasetInfo, training: Images, *, split: Split, seed: int) -> View:
+def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Split, seed: int) -> DatasetSummary:
     """Returns the view of a data set under a split; of the test images it opens the labels only.
 
     Raises:
         UserError: The data do not allow the split.
     """
-    drawn = assign_roles(training, split=split, seed=seed)
-    words = DRAWN[split].format(seed=seed)
+    indices = make_split_indices(training, split=split, seed=seed)
+    description = SPLIT_DESCRIPTIONS[split].format(seed=seed)
     parts = (
-        ("training", _range(drawn.training) or "all other training images", training.labels[drawn.training]),
-        ("validation", _range(drawn.validation) or words, training.labels[drawn.validation]),
+        ("training", _range(indices.training) or "all other training images", training.labels[indices.training]),
+        ("validation", _range(indices.validation) or description, training.labels[indices.validation]),
         ("test", f"all {info.test_count:,} test images, counted by their labels alone", open_test(info).labels),
     )
     roles = tuple(
-        Role(
+        SubsetSummary(
             name=name, count=len(labels), images=images, per_class=np.bincount(labels, minlength=info.classes).tolist()
         )
         for name, images, labels in parts
     )
-    return View(info=info, split=split, split_seed=seed, roles=roles)
+    return DatasetSummary(info=info, split=split, split_seed=seed, roles=roles)
 
 
 def _range(indices: np.ndarray) -> str:
@@ -91,15 +91,15 @@ def _range(indices: np.ndarray) -> str:
     return f"training images {first:,} to {last:,}" if last - first + 1 == len(indices) else ""
 
 
-def show(seen: View, console: Console) -> None:
+def print_summary(summary: DatasetSummary, console: Console) -> None:
     """Prints the view."""
-    console.print(_facts(seen))
-    console.print(_counts(seen))
+    console.print(_facts(summary))
+    console.print(_counts(summary))
 
 
-def _facts(seen: View) -> Table:
+def _facts(summary: DatasetSummary) -> Table:
     """Returns what the data set is and which images have which role."""
-    info = seen.info
+    info = summary.info
     height, width, channels = info.image_shape
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -107,18 +107,18 @@ def _facts(seen: View) -> Table:
     table.add_row("Data set", info.name)
     table.add_row("SHA-256", info.sha256)
     table.add_row("Images", f"{height} x {width}, {channels} channel{'s' if channels > 1 else ''}")
-    table.add_row("Split", f"{seen.split}: {DRAWN[seen.split].format(seed=seen.split_seed)}")
-    for role in seen.roles:
+    table.add_row("Split", f"{summary.split}: {SPLIT_DESCRIPTIONS[summary.split].format(seed=summary.split_seed)}")
+    for role in summary.roles:
         table.add_row(role.name.capitalize(), role.images)
     return table
 
 
-def _counts(seen: View) -> Table:
+def _counts(summary: DatasetSummary) -> Table:
     """Returns the number of images of each class in each role."""
     table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     table.add_column("Class", "All", justify="right")
-    for role in seen.roles:
+    for role in summary.roles:
         table.add_column(role.name.capitalize(), f"{role.count:,}", justify="right")
-    for label, counts in enumerate(zip(*(role.per_class for role in seen.roles), strict=True)):
+    for label, counts in enumerate(zip(*(role.per_class for role in summary.roles), strict=True)):
         table.add_row(str(label), *(f"{count:,}" for count in counts))
     return table

@@ -16,18 +16,18 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from search.cli.tally import Tally, clock
-from search.execution.packing import Layout
+from search.cli.tally import ProgressState, format_clock
+from search.execution.packing import WorkerLayout
 from search.leaderboard.board import Board
 from search.leaderboard.formats import FORMATS
 from search.protocol import ProtocolName
 from search.records.record import StudyRecord
 from search.session.planning import NO_ENGINE, Plan
-from search.session.progress import Progress
-from search.session.run import is_verified
-from search.study.budget import Budget
+from search.session.progress import Callback
+from search.session.run import has_verification
+from search.study.budget import TimeBudget
 from search.study.retries import is_retried
-from search.study.sources import settled
+from search.study.sources import final_trials
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 
@@ -35,40 +35,40 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
     """Returns what the session will do, in a few lines."""
     header, settings = plan.header, plan.settings
     what = f"space {header.space.name}, data {header.protocol.dataset}, {header.protocol.epochs} epochs a trial"
-    where = plan.packing.describe()
+    where = plan.parallelism.describe()
     if header.engine == NO_ENGINE:
         return (
             f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}\n  {what}\n  {where}"
         )
-    until = [f"{settings.trials} trials"] if settings.trials is not None else []
+    stopping_criteria = [f"{settings.trials} trials"] if settings.trials is not None else []
     if settings.total_epochs is not None:
-        until.append(f"{settings.total_epochs} epochs of all trials together")
+        stopping_criteria.append(f"{settings.total_epochs} epochs of all trials together")
     if settings.timeout is not None:
-        included = ", verification included" if is_verified(plan) else ""
-        until.append(f"{clock(settings.timeout)} in all{included}")
-    until += settings.stop_when
+        included = ", verification included" if has_verification(plan) else ""
+        stopping_criteria.append(f"{format_clock(settings.timeout)} in all{included}")
+    stopping_criteria += settings.stop_when
     lines = [
         f"Study {header.name}: {header.engine} {header.sampler}, pruner {header.pruner}, seed {header.seed}",
         f"  {what}",
         f"  {where}",
-        f"  until {' or '.join(until)}",
+        f"  until {' or '.join(stopping_criteria)}",
         *_describe_limits(plan),
-        *_describe_judging(plan),
+        *_describe_verification(plan),
     ]
-    if done := len(settled(record)):
-        lines.append(f"  {done} trials are recorded already; {clock(record.spent_seconds)} spent")
+    if done := len(final_trials(record)):
+        lines.append(f"  {done} trials are recorded already; {format_clock(record.spent_seconds)} spent")
     return "\n".join(lines)
 
 
 def _describe_limits(plan: Plan) -> list[str]:
     settings = plan.settings
-    limits = [clock(settings.trial_timeout)] if settings.trial_timeout is not None else []
+    limits = [format_clock(settings.trial_timeout)] if settings.trial_timeout is not None else []
     if settings.trial_memory is not None:
         limits.append(f"{settings.trial_memory / 1024:.1f} GiB of memory")
     return [f"  a trial may take {' and '.join(limits)}"] if limits else []
 
 
-def describe_measuring(layouts: Sequence[Layout]) -> str:
+def describe_probe(layouts: Sequence[WorkerLayout]) -> str:
     """Returns what is measured before a study begins."""
     if not layouts:
         return "Measuring once here how much GPU memory a worker takes; --workers N does without"
@@ -76,7 +76,7 @@ def describe_measuring(layouts: Sequence[Layout]) -> str:
     return f"Measuring once for this space and data on this machine, {what}; --threads 1 does without"
 
 
-def _describe_judging(plan: Plan) -> list[str]:
+def _describe_verification(plan: Plan) -> list[str]:
     settings = plan.settings
     if plan.header.protocol.name is ProtocolName.TUTORIAL:
         return ["  Caution: under the tutorial protocol the test images steer the search; its errors are optimistic."]
@@ -89,7 +89,7 @@ def _describe_judging(plan: Plan) -> list[str]:
     ]
 
 
-def describe_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
+def describe_trial_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     """Returns a line about a trial that ended."""
     what = f"trial {trial.number}" if trial.phase is Phase.SEARCH else f"{trial.phase.value} {trial.number}"
     kind = "validation" if trial.phase is Phase.SEARCH else "test"
@@ -105,166 +105,166 @@ def describe_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     return "  ".join(parts)
 
 
-class TerminalDisplay(Progress):
+class TerminalDisplay(Callback):
     """The plan, a line for each trial that ends, and on a terminal a live line below them."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
-        self._tally: Tally | None = None
-        self._drawn = 0.0
+        self._progress_state: ProgressState | None = None
+        self._last_redraw_at = 0.0
 
-    def measuring(self, layouts: Sequence[Layout]) -> None:
+    def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
         """Prints what is measured."""
-        self._print(describe_measuring(layouts))
+        self._print(describe_probe(layouts))
 
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Prints the plan and starts the live line."""
-        self._tally = Tally(plan, record, budget)
+        self._progress_state = ProgressState(plan, record, budget)
         self._print(describe_plan(plan, record))
         if self._console.is_terminal:
             self._live.start()
 
-    def note(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Prints it."""
         self._print(text, "yellow")
 
-    def began(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         """Counts."""
-        self._now.began(trial)
+        self._state.began(trial)
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Counts."""
-        self._now.reported(trial, report)
+        self._state.reported(trial, report)
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
-        is_best = self._now.finished(trial, outcome)
+        is_best = self._state.finished(trial, outcome)
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
-        when = clock(self._now.budget.spent())
-        self._print(f"{when:>6}  {describe_end(trial, outcome, is_best=is_best)}", style)
+        when = format_clock(self._state.budget.elapsed_seconds())
+        self._print(f"{when:>6}  {describe_trial_end(trial, outcome, is_best=is_best)}", style)
 
-    def heard(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
-        is_best = self._now.heard(trial, outcome)
-        when = clock(self._now.budget.spent())
+        is_best = self._state.trial_ended_elsewhere(trial, outcome)
+        when = format_clock(self._state.budget.elapsed_seconds())
         self._print(
-            f"{when:>6}  {describe_end(trial, outcome, is_best=is_best)}  elsewhere", "green" if is_best else ""
+            f"{when:>6}  {describe_trial_end(trial, outcome, is_best=is_best)}  elsewhere", "green" if is_best else ""
         )
 
-    def waiting(self, count: int) -> None:
+    def on_waiting_for_peers(self, count: int) -> None:
         """Prints it."""
         self._print(f"Waiting for {count} trials that other coordinators run")
 
-    def exhausted(self) -> None:
+    def on_space_exhausted(self) -> None:
         """Notes it."""
-        self._now.is_exhausted = True
+        self._state.is_exhausted = True
 
-    def reached(self, reason: str) -> None:
+    def on_goal_reached(self, reason: str) -> None:
         """Prints it now, and once more at the end."""
-        self._now.goal = reason
+        self._state.goal_reason = reason
         self._print(f"Goal reached: {reason}")
 
-    def cut(self, missing: int, enough_seconds: int) -> None:
+    def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
         """Notes it."""
-        self._now.cut = (missing, enough_seconds)
+        self._state.incomplete_verification = (missing, sufficient_timeout)
 
-    def replicating(self, count: int) -> None:
+    def on_replication_start(self, count: int) -> None:
         """Prints how many runs follow."""
-        self._now.replicating(count)
+        self._state.replicating(count)
         if count:
             self._print(f"{count} runs scored on the test images follow")
 
-    def tick(self) -> None:
+    def on_tick(self) -> None:
         """Redraws the live line, twice a second at most."""
-        if self._live.is_started and time.monotonic() - self._drawn > 0.5:
-            self._drawn = time.monotonic()
-            line = Text(self._now.line(), style="bold", no_wrap=True, overflow="ellipsis")
+        if self._live.is_started and time.monotonic() - self._last_redraw_at > 0.5:
+            self._last_redraw_at = time.monotonic()
+            line = Text(self._state.status_line(), style="bold", no_wrap=True, overflow="ellipsis")
             self._live.update(line, refresh=True)
 
     def close(self) -> None:
         """Takes the live line away and says what is left to say."""
         self._live.stop()
-        if self._tally is not None and (farewell := self._tally.farewell()):
-            self._print(farewell)
+        if self._progress_state is not None and (message := self._progress_state.closing_message()):
+            self._print(message)
 
     @property
-    def _now(self) -> Tally:
-        assert self._tally is not None, "opened comes first"
-        return self._tally
+    def _state(self) -> ProgressState:
+        assert self._progress_state is not None, "opened comes first"
+        return self._progress_state
 
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style=style))
 
 
-class JsonDisplay(Progress):
+class JsonDisplay(Callback):
     """A JSON object a line on standard output for each thing that happens."""
 
     def __init__(self) -> None:
-        self._budget: Budget | None = None
+        self._budget: TimeBudget | None = None
 
-    def measuring(self, layouts: Sequence[Layout]) -> None:
+    def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
         """Writes what is measured before the study begins."""
         self._write("measuring", layouts=[dataclasses.asdict(layout) for layout in layouts])
 
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Writes the study's header."""
         self._budget = budget
         self._write("opened", study=plan.header.to_json(), recorded=len(record.trials), workers=plan.workers)
-        self._write("packed", **plan.packing.to_json())
+        self._write("packed", **plan.parallelism.to_json())
 
-    def note(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Writes it."""
         self._write("note", text=text)
 
-    def began(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         """Writes the trial."""
-        self._write("began", trial=dataclasses.asdict(trial))
+        self._write("began", trial=trial.to_json())
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Writes the epoch."""
-        self._write("reported", phase=trial.phase.value, number=trial.number, report=dataclasses.asdict(report))
+        self._write("reported", phase=trial.phase.value, number=trial.number, report=report.to_json())
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Writes the outcome."""
         self._write("finished", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
 
-    def heard(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """Writes the outcome."""
         self._write("heard", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
 
-    def waiting(self, count: int) -> None:
+    def on_waiting_for_peers(self, count: int) -> None:
         """Writes how many are waited for."""
         self._write("waiting", trials=count)
 
-    def exhausted(self) -> None:
+    def on_space_exhausted(self) -> None:
         """Writes that nothing is left to try."""
         self._write("exhausted")
 
-    def reached(self, reason: str) -> None:
+    def on_goal_reached(self, reason: str) -> None:
         """Writes which goal was reached."""
         self._write("reached", goal=reason)
 
-    def cut(self, missing: int, enough_seconds: int) -> None:
+    def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
         """Writes how many verification runs are missing."""
-        self._write("cut", missing=missing, enough_seconds=enough_seconds)
+        self._write("cut", missing=missing, enough_seconds=sufficient_timeout)
 
-    def replicating(self, count: int) -> None:
+    def on_replication_start(self, count: int) -> None:
         """Writes how many runs follow."""
         self._write("replicating", runs=count)
 
-    def _write(self, event: str, **fields: Any) -> None:  # noqa: ANN401 - JSON values
-        seconds = 0.0 if self._budget is None else round(self._budget.spent(), 3)
+    def _write(self, event: str, **fields: Any) -> None:
+        seconds = 0.0 if self._budget is None else round(self._budget.elapsed_seconds(), 3)
         click.echo(json.dumps({"event": event, "seconds": seconds, **fields}))
 
 
-def board_line(board: Board) -> str:
+def leaderboard_event(board: Board) -> str:
     """Returns the leaderboard as the last of the JSON lines."""
     return json.dumps({"event": "leaderboard", "leaderboard": json.loads(FORMATS["json"](board))})
 
 
-def choose(*, quiet: bool, as_json: bool) -> Progress:
+def make_display(*, quiet: bool, as_json: bool) -> Callback:
     """Returns the display that fits the options and the terminal."""
     if as_json:
         return JsonDisplay()
-    return Progress() if quiet else TerminalDisplay()
+    return Callback() if quiet else TerminalDisplay()

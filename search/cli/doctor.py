@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import gather, setting_options
+from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from search.doctor.finding import Finding
+    from search.doctor.finding import CheckResult
 
 SCHEMA = 1
 COLOURS = {"ok": "green", "warning": "yellow", "fails": "red"}
@@ -36,7 +36,7 @@ INDENT = 19
 @click.command("doctor")
 @setting_options("space", "dataset", "backend", "devices", "studies_dir", "reports_dir", "cache_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-def command(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - values of the options
+def command(as_json: bool, **options: Any) -> None:
     """Check whether a search would run here, and say what mends what is wrong.
 
     Looks at Python, packages, extras, processor, memory, folders, data, engine, backend and GPUs, and trains two steps
@@ -44,32 +44,31 @@ def command(as_json: bool, **given: Any) -> None:  # noqa: ANN401 - values of th
     Writes nothing but the data cache and temporary folders.
     """
     import json
-    from dataclasses import asdict
 
-    from search.doctor.checks import CHECKS, examine, to_mend, would_run
-    from search.doctor.subject import open_subject
+    from search.doctor.checks import CHECKS, failed_checks, run_check, would_run
+    from search.doctor.subject import open_context
     from search.session.settings import from_mapping
 
-    began = time.monotonic()
-    findings: dict[str, Finding] = {}
-    with open_subject(from_mapping(gather(given))) as subject:
+    started_at = time.monotonic()
+    results: dict[str, CheckResult] = {}
+    with open_context(from_mapping(merge_options(options))) as context:
         for name in CHECKS:
-            _announce(name)
-            findings[name] = examine(name, subject, findings)
-            _announce("")
+            _show_current_check(name)
+            results[name] = run_check(name, context, results)
+            _show_current_check("")
             if not as_json:
-                click.echo(_row(name, findings[name]), color=_coloured())
-    seconds, runs = time.monotonic() - began, would_run(findings)
+                click.echo(_row(name, results[name]), color=_coloured())
+    seconds, is_runnable = time.monotonic() - started_at, would_run(results)
     if as_json:
-        checks = [{"name": name, **asdict(finding)} for name, finding in findings.items()]
-        document = {"schema": SCHEMA, "would_run": runs, "seconds": round(seconds, 2), "checks": checks}
+        checks = [{"name": name, **result.to_json()} for name, result in results.items()]
+        document = {"schema": SCHEMA, "would_run": is_runnable, "seconds": round(seconds, 2), "checks": checks}
         click.echo(json.dumps(document, indent=2))
     else:
-        click.echo(_verdict(findings, to_mend(findings), seconds), color=_coloured())
-    raise SystemExit(0 if runs else 1)
+        click.echo(_verdict(results, failed_checks(results), seconds), color=_coloured())
+    raise SystemExit(0 if is_runnable else 1)
 
 
-def _announce(name: str) -> None:
+def _show_current_check(name: str) -> None:
     """Shows on a terminal what is being checked, until it is known; an empty name takes it away."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         click.echo(f"\r\x1b[K{f'checking {name} ...' if name else ''}", err=True, nl=False)
@@ -80,10 +79,10 @@ def _coloured() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
-def _row(name: str, finding: Finding) -> str:
+def _row(name: str, result: CheckResult) -> str:
     """Returns a check's lines: mark, name, what was found, and below it what mends it."""
-    lines = [*map(_wrapped, finding.found.splitlines()), *(_wrapped(f"-> {x}") for x in finding.remedy.splitlines())]
-    mark = click.style(f"{finding.status:<8}", fg=COLOURS[finding.status], bold=True)
+    lines = [*map(_wrapped, result.message.splitlines()), *(_wrapped(f"-> {x}") for x in result.fix.splitlines())]
+    mark = click.style(f"{result.status:<8}", fg=COLOURS[result.status], bold=True)
     return f"{mark} {name:<9} {textwrap.indent(chr(10).join(lines), ' ' * INDENT).lstrip()}"
 
 
@@ -100,8 +99,8 @@ def _wrapped(line: str) -> str:
     )
 
 
-def _verdict(findings: Mapping[str, Finding], broken: Sequence[str], seconds: float) -> str:
+def _verdict(results: Mapping[str, CheckResult], broken: Sequence[str], seconds: float) -> str:
     text = f"A search would not run here. To be mended: {', '.join(broken)}." if broken else "A search would run here."
-    warnings = sum(finding.status == "warning" for finding in findings.values())
-    counts = f"{len(findings)} checks in {seconds:.0f} s, {warnings} warning{'s' if warnings != 1 else ''}."
+    warnings = sum(result.status == "warning" for result in results.values())
+    counts = f"{len(results)} checks in {seconds:.0f} s, {warnings} warning{'s' if warnings != 1 else ''}."
     return f"\n{click.style(text, fg='red' if broken else 'green', bold=True)}\n{counts}"

@@ -9,60 +9,66 @@ from statistics import fmean
 
 import click
 
-from search.cli.display import describe_measuring, describe_plan
-from search.cli.tally import clock
+from search.cli.display import describe_plan, describe_probe
+from search.cli.tally import format_clock
 from search.errors import FatalError
 from search.execution.base import Finished
-from search.records.ledger import recorded
+from search.records.ledger import read_recorded_study
 from search.records.record import StudyRecord
-from search.session.executors import Ties, make_executor
-from search.session.packing import Watch, pack
+from search.session.executors import ExecutorContext, make_executor
+from search.session.packing import ProbeCallbacks, choose_parallelism
 from search.session.planning import Plan
-from search.session.run import is_verified
-from search.study.sources import settled
-from search.study.verification import ALL_OVER_TRAINING_SHARE
+from search.session.run import has_verification
+from search.study.sources import final_trials
+from search.study.verification import FULL_TO_TRAINING_RATIO
 from search.trial import BASELINE, Outcome, Phase, State, Trial
 
 
-def describe(plan: Plan) -> str:
+def describe_dry_run(plan: Plan) -> str:
     """Returns the plan, and the price of a baseline trial measured with all workers busy; writes no study."""
-    record = recorded(plan.place, plan.header) or StudyRecord(header=plan.header, trials=())
-    plan = pack(plan, record, Watch(measuring=lambda layouts: click.echo(describe_measuring(layouts), err=True)))
-    outcomes = _one_epoch_each(plan)
-    build = fmean(outcome.seconds["build"] for outcome in outcomes)
-    epoch = fmean(outcome.seconds["fit"] + outcome.seconds["evaluate"] for outcome in outcomes)
-    trial = build + epoch * plan.header.protocol.epochs
+    record = read_recorded_study(plan.location, plan.header) or StudyRecord(header=plan.header, trials=())
+    plan = choose_parallelism(
+        plan, record, ProbeCallbacks(on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True))
+    )
+    outcomes = _train_one_epoch_per_worker(plan)
+    build_seconds = fmean(outcome.seconds["build"] for outcome in outcomes)
+    epoch_seconds = fmean(outcome.seconds["fit"] + outcome.seconds["evaluate"] for outcome in outcomes)
+    trial_seconds = build_seconds + epoch_seconds * plan.header.protocol.epochs
     lines = [
         describe_plan(plan, record),
-        f"  measured now, {len(outcomes)} at a time: {epoch:.1f} s an epoch of the baseline, {clock(trial)} a trial",
-        *_estimate(plan, record, trial),
+        f"  measured now, {len(outcomes)} at a time: {epoch_seconds:.1f} s an epoch of the baseline, "
+        f"{format_clock(trial_seconds)} a trial",
+        *_estimate_lines(plan, record, trial_seconds),
         "Dry run: no study was written.",
     ]
     return "\n".join(lines)
 
 
-def _estimate(plan: Plan, record: StudyRecord, trial: float) -> list[str]:
+def _estimate_lines(plan: Plan, record: StudyRecord, trial_seconds: float) -> list[str]:
     """Returns how long it takes if what is found costs what the baseline does; both budgets may end the search."""
     settings = plan.settings
-    runs = (settings.finalists + 1) * settings.replicates if is_verified(plan) else 0
-    verification = runs * trial * ALL_OVER_TRAINING_SHARE / plan.abreast
+    runs = (settings.finalists + 1) * settings.replicates if has_verification(plan) else 0
+    verification_seconds = runs * trial_seconds * FULL_TO_TRAINING_RATIO / plan.concurrent_trials
     bounds = []
     if settings.trials is not None:
-        bounds.append(max(0, settings.trials - len(settled(record))) * trial / plan.abreast)
+        bounds.append(max(0, settings.trials - len(final_trials(record))) * trial_seconds / plan.concurrent_trials)
     if settings.total_epochs is not None:
-        searched = record.phase(Phase.SEARCH)
-        trained = sum(known.outcome.epochs_trained for known in searched if known.outcome)
-        bounds.append(max(0, settings.total_epochs - trained) / settings.epochs * trial / plan.abreast)
+        searched = record.trials_in_phase(Phase.SEARCH)
+        trained = sum(trial_record.outcome.epochs_trained for trial_record in searched if trial_record.outcome)
+        bounds.append(
+            max(0, settings.total_epochs - trained) / settings.epochs * trial_seconds / plan.concurrent_trials
+        )
     if settings.timeout is not None:
-        bounds.append(max(0.0, settings.timeout - record.spent_seconds - verification))
-    search = min(bounds)
+        bounds.append(max(0.0, settings.timeout - record.spent_seconds - verification_seconds))
+    search_seconds = min(bounds)
     return [
-        f"  estimate: search {clock(search)} (about {search * plan.abreast / trial:.0f} full trials, more where trials "
-        f"are pruned), verification {clock(verification)}"
+        f"  estimate: search {format_clock(search_seconds)} (about "
+        f"{search_seconds * plan.concurrent_trials / trial_seconds:.0f} full trials, more where trials "
+        f"are pruned), verification {format_clock(verification_seconds)}"
     ]
 
 
-def _one_epoch_each(plan: Plan) -> list[Outcome]:
+def _train_one_epoch_per_worker(plan: Plan) -> list[Outcome]:
     """Trains one epoch of the baseline in every worker at once.
 
     Raises:
@@ -72,7 +78,7 @@ def _one_epoch_each(plan: Plan) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(make_executor(plan, Ties(log_dir=Path(folder)))) as executor,
+        closing(make_executor(plan, ExecutorContext(log_dir=Path(folder)))) as executor,
     ):
         for number in range(executor.slots):
             executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))

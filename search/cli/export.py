@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.means import means_of, means_options
-from search.cli.options import completer, place_of, setting_options
+from search.cli.means import add_reproduction_options, split_reproduction_options
+from search.cli.options import make_completer, setting_options, study_location
 
 if TYPE_CHECKING:
-    from search.export.order import Order
+    from search.export.order import ExportTarget
 
 
 @click.command("export")
-@click.argument("study", shell_complete=completer("study"))
-@click.argument("row", default="winner", shell_complete=completer("row"))
+@click.argument("study", shell_complete=make_completer("study"))
+@click.argument("row", default="winner", shell_complete=make_completer("row"))
 @click.option(
     "--as",
     "form",
@@ -34,51 +34,53 @@ if TYPE_CHECKING:
     "--seed", type=click.IntRange(min=0), metavar="N", help="Of the training; the row's first one by default."
 )
 @click.option("--score", is_flag=True, help="Of a model: open the test images once more and say its own error.")
-@means_options
+@add_reproduction_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 @setting_options("studies_dir", "storage")
-def command(study: str, row: str, form: str, out: Path | None, seed: int | None, **given: Any) -> None:  # noqa: ANN401
+def command(study: str, row: str, form: str, out: Path | None, seed: int | None, **options: Any) -> None:
     """Carry a row of the leaderboard out: winner (default), baseline, rank:2, or a search trial's number.
 
     A model is trained on all training images, with the row's first recorded seed; its test error is told as recorded.
     """
-    from search.cli.training_bar import announce
-    from search.export.order import make_order
-    from search.records.catalog import one
+    from search.cli.training_bar import print_notes
+    from search.export.order import make_target
+    from search.records.catalog import find_study
 
-    score, quiet = given.pop("score"), given.pop("quiet")
-    means, rest = means_of(given)
+    score, quiet = options.pop("score"), options.pop("quiet")
+    reproduction_options, rest = split_reproduction_options(options)
     if score and form != "model":
         raise click.UsageError("--score goes with --as model; nothing else is trained.")
-    record = one(study, place_of(rest))
-    order = make_order(record, row, seed=seed, means=means)
+    record = find_study(study, study_location(rest))
+    target = make_target(record, row, seed=seed, reproduction_options=reproduction_options)
     name = f"{record.header.name}-{row.replace(':', '-')}"
-    announce((order.note,))
+    print_notes((target.note,))
     if form == "model":
-        _model(order, out or Path(f"{name}.keras"), score=score, quiet=quiet)
+        _model(target, out or Path(f"{name}.keras"), score=score, quiet=quiet)
     else:
-        _text(order, form, out, fallback=f"{name}.py")
+        _text(target, form, out, fallback=f"{name}.py")
 
 
-def _model(order: Order, out: Path, *, score: bool, quiet: bool) -> None:
+def _model(target: ExportTarget, out: Path, *, score: bool, quiet: bool) -> None:
     from search.cli.training_bar import training_bar
     from search.export.model import export_model
 
-    with training_bar(1, quiet=quiet) as hear:
-        exported = export_model(order, out, is_scored=score, hear=hear)
-    click.echo(f"Wrote {exported.path}: {order.row.name}, seed {order.seed}, trained on all training images.")
-    click.echo(exported.error)
-    if exported.foreign:
-        click.echo(f"To load it takes the file that defines {', '.join(exported.foreign)}; Keras does not know them.")
+    with training_bar(1, quiet=quiet) as on_epoch:
+        exported = export_model(target, out, is_scored=score, on_epoch=on_epoch)
+    click.echo(f"Wrote {exported.path}: {target.row.name}, seed {target.seed}, trained on all training images.")
+    click.echo(exported.error_sentence)
+    if exported.custom_layers:
+        click.echo(
+            f"To load it takes the file that defines {', '.join(exported.custom_layers)}; Keras does not know them."
+        )
 
 
-def _text(order: Order, form: str, out: Path | None, *, fallback: str) -> None:
-    from search.export.forms import FORMS
-    from search.leaderboard.files import write
+def _text(target: ExportTarget, form: str, out: Path | None, *, fallback: str) -> None:
+    from search.export.forms import TEXT_FORMATS
+    from search.leaderboard.files import write_atomic
 
-    text = FORMS[form](order, out.name if out else fallback)
+    text = TEXT_FORMATS[form](target, out.name if out else fallback)
     if out:
-        write(out, text)
+        write_atomic(out, text)
         click.echo(f"Wrote {out}", err=True)
     else:
         click.echo(text, nl=False)

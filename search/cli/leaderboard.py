@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import completer, place_of, setting_options
+from search.cli.options import make_completer, setting_options, study_location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ HTML = "html"
 
 
 @click.command("leaderboard")
-@click.argument("studies", nargs=-1, metavar="[STUDY]...", shell_complete=completer("study"))
+@click.argument("studies", nargs=-1, metavar="[STUDY]...", shell_complete=make_completer("study"))
 @click.option(
     "--format",
     "form",
@@ -47,7 +47,7 @@ def command(
     out: Path | None,
     is_opened: bool,
     cache_dir: Path | None,
-    **given: Any,  # noqa: ANN401
+    **options: Any,
 ) -> None:
     """Rank what the studies found; all studies here unless some are named.
 
@@ -55,18 +55,18 @@ def command(
     study given twice, or an earlier copy of it, counts once.
     """
     from search.leaderboard import board as values
-    from search.leaderboard.files import write
+    from search.leaderboard.files import write_atomic
     from search.leaderboard.rows import compute
-    from search.records.catalog import find
-    from search.records.merging import merge
+    from search.records.catalog import find_studies
+    from search.records.merging import merge_studies
 
     if is_opened and form not in ("table", HTML):
         raise click.UsageError("--open shows the page, so it goes with --format html alone.")
-    merged = merge(find(studies, place_of(given)))
+    merged = merge_studies(find_studies(studies, study_location(options)))
     records = merged.records
     board = compute(records)
     board = replace(board, notes=(*board.notes, *merged.notes))
-    board = values.top(board, top) if top else board
+    board = values.top_rows(board, top) if top else board
     form = HTML if is_opened else form
     text = _text(form, board, records, cache_dir)
     if is_opened:
@@ -74,23 +74,23 @@ def command(
     if out is None:
         click.echo(text, nl=False)
         return
-    write(out, text if form == HTML else click.unstyle(text))
-    click.echo(f"Wrote {', '.join(map(str, (out, *_beside(form, board, records, out))))}", err=True)
+    write_atomic(out, text if form == HTML else click.unstyle(text))
+    click.echo(f"Wrote {', '.join(map(str, (out, *_write_plot_beside(form, board, records, out))))}", err=True)
     if is_opened:
         _open(out)
 
 
 def _text(form: str, board: Board, records: Sequence[StudyRecord], cache_dir: Path | None) -> str:
     if form == HTML:
-        from search.report.files import html
+        from search.report.files import render_html
 
-        return html(board, records, cache_dir)
+        return render_html(board, records, cache_dir)
     from search.leaderboard.formats import FORMATS
 
     return FORMATS[form](board)
 
 
-def _beside(form: str, board: Board, records: Sequence[StudyRecord], out: Path) -> list[Path]:
+def _write_plot_beside(form: str, board: Board, records: Sequence[StudyRecord], out: Path) -> list[Path]:
     """Writes what a file of this format shows from beside it."""
     if form != "markdown":
         return []

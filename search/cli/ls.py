@@ -6,41 +6,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import place_of, setting_options
+from search.cli.options import setting_options, study_location
 
 if TYPE_CHECKING:
-    from search.records.inspection import Status
+    from search.records.inspection import StudyStatus
 
-FIGURES = ("Trials", "Failed", "Val.\nerror %", "Test\nruns", "Written", "Disk")
+COLUMNS = ("Trials", "Failed", "Val.\nerror %", "Test\nruns", "Written", "Disk")
 """The columns beside the study's name."""
-RARE = frozenset({"Failed", "Test\nruns"})
+OPTIONAL_COLUMNS = frozenset({"Failed", "Test\nruns"})
 """Columns that stand there only where they say something."""
 
 
 @click.command("ls")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
 @setting_options("studies_dir", "storage")
-def command(as_json: bool, **given: Any) -> None:  # noqa: ANN401
+def command(as_json: bool, **options: Any) -> None:
     """List the studies: what they search, how far they are, and what they take of the disk.
 
     One that cannot be read is listed with the reason.
     """
     import json
 
-    from search.cli.status_json import brief
-    from search.records.inspection import START, inspect_all, where
+    from search.cli.status_json import brief_json
+    from search.records.inspection import START_HINT, all_statuses, describe_location
 
-    place = place_of(given)
-    found = inspect_all(place)
+    location = study_location(options)
+    statuses = all_statuses(location)
     if as_json:
-        click.echo(json.dumps([brief(status) for status in found], indent=2))
-    elif found:
-        click.echo(_text(found))
+        click.echo(json.dumps([brief_json(status) for status in statuses], indent=2))
+    elif statuses:
+        click.echo(_text(statuses))
     else:
-        click.echo(f"There is no study in {where(place)}. {START}")
+        click.echo(f"There is no study in {describe_location(location)}. {START_HINT}")
 
 
-def _text(found: list[Status]) -> str:
+def _text(statuses: list[StudyStatus]) -> str:
     """Returns a table that fits standard output, and below it why a study cannot be read."""
     from rich import box
     from rich.console import Console
@@ -50,51 +50,55 @@ def _text(found: list[Status]) -> str:
     from search.leaderboard import words
 
     console = Console(highlight=False)
-    cells = [_cells(status) for status in found]
-    telling = [at for at, name in enumerate(FIGURES) if name not in RARE or any(line[at] for line in cells)]
+    rows = [_cells(status) for status in statuses]
+    shown_columns = [
+        column
+        for column, name in enumerate(COLUMNS)
+        if name not in OPTIONAL_COLUMNS or any(line[column] for line in rows)
+    ]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Study", overflow="fold")
-    for at in telling:
-        table.add_column(FIGURES[at], justify="right", no_wrap=True)
-    for status, line in zip(found, cells, strict=True):
-        name = Text.assemble((words.one_line(status.name), "bold"), "\n", words.one_line(_what(status)))
-        table.add_row(name, *(Text(line[at]) for at in telling))
+    for column in shown_columns:
+        table.add_column(COLUMNS[column], justify="right", no_wrap=True)
+    for status, line in zip(statuses, rows, strict=True):
+        name = Text.assemble((words.one_line(status.name), "bold"), "\n", words.one_line(_describe_study(status)))
+        table.add_row(name, *(Text(line[column]) for column in shown_columns))
     with console.capture() as capture:
         console.print(table)
-        for status in found:
+        for status in statuses:
             if status.problem:
                 console.print(Text("\n" + words.one_line(f"{status.name}: {status.problem}")))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).rstrip()
 
 
-def _what(status: Status) -> str:
+def _describe_study(status: StudyStatus) -> str:
     """Returns what a study searches, and by whose proposals: "cnn on mnist, optuna:tpe"."""
     from search.session.planning import NO_ENGINE
 
-    if status.overview is None:
+    if status.summary is None:
         return "cannot be read" if status.problem else "starting"
-    header = status.overview.header
+    header = status.summary.header
     what = f"{header.space.name} on {header.protocol.dataset}"
     return what if header.engine == NO_ENGINE else f"{what}, {header.engine}:{header.sampler}"
 
 
-def _cells(status: Status) -> tuple[str, ...]:
+def _cells(status: StudyStatus) -> tuple[str, ...]:
     """Returns the cells beside the study's name."""
     from rich.filesize import decimal
 
-    from search.cli.status_view import ago
+    from search.cli.status_view import time_ago
     from search.leaderboard import words
     from search.trial import State
 
-    written = "running" if status.coordinator else ago(status.written) if status.written else ""
-    disk, seen = decimal(status.usage.bytes), status.overview
-    if seen is None:
+    written = "running" if status.coordinator else time_ago(status.last_written) if status.last_written else ""
+    disk, summary = decimal(status.usage.total_bytes), status.summary
+    if summary is None:
         return ("", "", "", "", written, disk)
     return (
-        str(seen.settled),
-        str(seen.states.get(State.FAILED, "")),
-        words.percent(seen.best.error_percent if seen.best else None),
-        str(sum(one.complete for one in seen.tested) or ""),
+        str(summary.finished),
+        str(summary.states.get(State.FAILED, "")),
+        words.percent(summary.best.error_percent if summary.best else None),
+        str(sum(verified.complete for verified in summary.verified_runs) or ""),
         written,
         disk,
     )

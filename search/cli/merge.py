@@ -7,29 +7,29 @@ from typing import Any
 
 import click
 
-from search.cli.options import completer, place_of, setting_options
+from search.cli.options import make_completer, setting_options, study_location
 
 
 @click.command("merge")
-@click.argument("studies", nargs=-1, metavar="[STUDY]...", shell_complete=completer("study"))
+@click.argument("studies", nargs=-1, metavar="[STUDY]...", shell_complete=make_completer("study"))
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the reports into."
 )
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Where data sets are kept, for pictures.")
 @setting_options("studies_dir", "storage")
-def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **given: Any) -> None:  # noqa: ANN401
+def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **options: Any) -> None:
     """Write one board over several studies, from any machine and engine; all studies here unless some are named.
 
     STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders. A
     study given twice, or an earlier copy of it, counts once. The folder then holds the board in every format, each
     study's own file, and README.md with the best rows; what you write around them there is kept.
     """
-    from search.records.catalog import find
-    from search.records.merging import merge
-    from search.session.publishing import joint
+    from search.records.catalog import find_studies
+    from search.records.merging import merge_studies
+    from search.session.publishing import publish_combined
 
-    merged = merge(find(studies, place_of(given)))
-    written = joint(merged, out, cache_dir)
-    for note in (*merged.notes, *written.notes):
+    merged = merge_studies(find_studies(studies, study_location(options)))
+    written = publish_combined(merged, out, cache_dir)
+    for note in (*merged.notes, *written.messages):
         click.echo(note, err=True)
     click.echo(f"Written: {', '.join(map(str, written.paths))}", err=True)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.errors import UserError
-from search.training.data import Images
+from search.training.data import LabeledImages
 
 COUNT = 4
 WIDTH = 80
@@ -29,7 +29,7 @@ SHADES = " .:-=+*#%@"
 UPPER_HALF = "\u2580"
 
 
-def show(images: Images, console: Console) -> None:
+def print_images(images: LabeledImages, console: Console) -> None:
     """Draws the first images, two pixels to a character, as many side by side as fit 80 columns."""
     colourless = console.color_system is None or console.no_color or console.options.ascii_only
     draw = _draw_in_shades if colourless else _draw_in_colours
@@ -77,7 +77,7 @@ def _draw_in_shades(pixels: np.ndarray) -> Text:
     )
 
 
-def save_grid(images: Images, path: Path) -> None:
+def save_grid(images: LabeledImages, path: Path) -> None:
     """Writes the first images as a PNG, two by two, each under its class.
 
     Raises:

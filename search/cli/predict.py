@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from search.export.predict import Predictions
+    from search.export.predict import ImagePredictions
 
-UNREADABLE = 2
+UNREADABLE_EXIT_CODE = 2
 """Exit code where a file could not be read; what is said of the others is printed all the same."""
 
 
@@ -32,19 +32,19 @@ def command(model: Path, images: tuple[Path, ...], style: str | None, form: str 
     Any format and size; dark on light or light on dark, which the border decides; colours for a model of colour images.
     An image that already has the model's size is taken as it is. Exit code 2 where one cannot be read.
     """
-    from search.export.predict import predict
+    from search.export.predict import predict_images
     from search.leaderboard import words
 
-    said = predict(model, images, style=style)
-    if text := _FORMS[form or "table"](said):
+    predictions = predict_images(model, images, style=style)
+    if text := _FORMATS[form or "table"](predictions):
         click.echo(text)
-    for file, reason in said.unreadable.items():
+    for file, reason in predictions.unreadable.items():
         click.secho(words.one_line(f"Cannot be read: {file} ({reason})"), err=True, fg="red")
-    if said.unreadable:
-        raise SystemExit(UNREADABLE)
+    if predictions.unreadable:
+        raise SystemExit(UNREADABLE_EXIT_CODE)
 
 
-def _table(said: Predictions) -> str:
+def _table(predictions: ImagePredictions) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -56,12 +56,12 @@ def _table(said: Predictions) -> str:
     table.add_column("Image", overflow="fold")
     table.add_column("Class", justify="right", no_wrap=True)
     table.add_column("Probability", justify="right", no_wrap=True)
-    for one in said.known:
-        table.add_row(Text(words.one_line(one.file)), str(one.label), _percent(one.probability))
+    for prediction in predictions.classified:
+        table.add_row(Text(words.one_line(prediction.file)), str(prediction.label), _percent(prediction.probability))
     console = Console(highlight=False)
     with console.capture() as capture:
         console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) if said.known else ""
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) if predictions.classified else ""
 
 
 def _percent(probability: float) -> str:
@@ -69,26 +69,38 @@ def _percent(probability: float) -> str:
     return "> 99.9 %" if 0.9995 <= probability < 1 else f"{100 * probability:.1f} %"
 
 
-def _json(said: Predictions) -> str:
+def _json(predictions: ImagePredictions) -> str:
     import json
 
     entries = [
-        {"file": one.file, "class": one.label, "probability": one.probability, "probabilities": one.probabilities}
-        for one in said.known
+        {
+            "file": prediction.file,
+            "class": prediction.label,
+            "probability": prediction.probability,
+            "probabilities": prediction.probabilities,
+        }
+        for prediction in predictions.classified
     ]
-    return json.dumps([*entries, *({"file": file, "error": why} for file, why in said.unreadable.items())], indent=2)
+    return json.dumps(
+        [*entries, *({"file": file, "error": reason} for file, reason in predictions.unreadable.items())], indent=2
+    )
 
 
-def _csv(said: Predictions) -> str:
+def _csv(predictions: ImagePredictions) -> str:
     import csv
     import io
 
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["file", "class", "probability"])
-    files = (one.file.encode(errors="backslashreplace").decode() for one in said.known)  # names need not be UTF-8
-    writer.writerows([file, one.label, f"{one.probability:.6f}"] for file, one in zip(files, said.known, strict=True))
+    files = (
+        prediction.file.encode(errors="backslashreplace").decode() for prediction in predictions.classified
+    )  # names need not be UTF-8
+    writer.writerows(
+        [file, prediction.label, f"{prediction.probability:.6f}"]
+        for file, prediction in zip(files, predictions.classified, strict=True)
+    )
     return lines.getvalue().rstrip("\n")
 
 
-_FORMS = {"table": _table, "json": _json, "csv": _csv}
+_FORMATS = {"table": _table, "json": _json, "csv": _csv}

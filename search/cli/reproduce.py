@@ -6,16 +6,16 @@ from typing import Any
 
 import click
 
-from search.cli.means import means_of, means_options
-from search.cli.options import completer, place_of, setting_options
+from search.cli.means import add_reproduction_options, split_reproduction_options
+from search.cli.options import make_completer, setting_options, study_location
 
-DIFFERS = 1
+DIFFERENT_EXIT_CODE = 1
 """Exit code where a run does not agree."""
 
 
 @click.command("reproduce")
-@click.argument("study", shell_complete=completer("study"))
-@click.argument("trial", metavar="TRIAL|ROW", shell_complete=completer("row"))
+@click.argument("study", shell_complete=make_completer("study"))
+@click.argument("trial", metavar="TRIAL|ROW", shell_complete=make_completer("row"))
 @click.option("--test", "is_test", is_flag=True, help="Of a search trial's number: its row's test runs instead.")
 @click.option(
     "--seeds",
@@ -25,11 +25,11 @@ DIFFERS = 1
     metavar="N",
     help="How many test runs of a row.",
 )
-@means_options
+@add_reproduction_options
 @click.option("--quiet", is_flag=True, help="No progress; only the result.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @setting_options("studies_dir", "storage")
-def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_json: bool, **options: Any) -> None:
     """Train a recorded trial again and say whether it comes out the same; writes nothing into the study.
 
     TRIAL is the number of a search trial. A row of the leaderboard, winner, baseline or rank:2, stands for its test
@@ -39,18 +39,20 @@ def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_j
     """
     import json
 
-    from search.cli.reproduce_view import document, text
-    from search.cli.training_bar import announce, training_bar
-    from search.records.catalog import one
-    from search.reproduction.reproduce import Agreement, find, reproduce
+    from search.cli.reproduce_view import format_text, to_document
+    from search.cli.training_bar import print_notes, training_bar
+    from search.records.catalog import find_study
+    from search.reproduction.reproduce import Agreement, find_target, reproduce
 
-    means, rest = means_of(given)
-    record = one(study, place_of(rest))
-    target = find(record, trial, is_test=is_test, seeds=seeds)
+    reproduction_options, rest = split_reproduction_options(options)
+    record = find_study(study, study_location(rest))
+    target = find_target(record, trial, is_test=is_test, seeds=seeds)
     is_silent = quiet or as_json
-    announce(() if is_silent else (target.note,))
-    with training_bar(len(target.runs), quiet=is_silent) as hear:
-        repeats = reproduce(record, target, means, hear)
-    click.echo(json.dumps(document(study, target, repeats), indent=2) if as_json else text(study, target, repeats))
+    print_notes(() if is_silent else (target.note,))
+    with training_bar(len(target.runs), quiet=is_silent) as on_epoch:
+        repeats = reproduce(record, target, reproduction_options, on_epoch)
+    click.echo(
+        json.dumps(to_document(study, target, repeats), indent=2) if as_json else format_text(study, target, repeats)
+    )
     if any(repeat.agreement is Agreement.DIFFERENT for repeat in repeats):
-        raise SystemExit(DIFFERS)
+        raise SystemExit(DIFFERENT_EXIT_CODE)

@@ -7,40 +7,42 @@ from dataclasses import asdict
 from typing import Any
 
 from search.leaderboard import words
-from search.reproduction.environments import Change
-from search.reproduction.reproduce import Agreement, Repeat, Target
+from search.reproduction.environments import EnvironmentChange
+from search.reproduction.reproduce import Agreement, ReproducedRun, ReproductionTarget
 from search.trial import Outcome, Phase, State
 
 SCHEMA = "reproduce/1"
 
 
-def text(study: str, target: Target, repeats: Sequence[Repeat]) -> str:
+def format_text(study: str, target: ReproductionTarget, repeats: Sequence[ReproducedRun]) -> str:
     """Returns what came out of each run, what it ran on that is another here, and the verdict."""
     lines = [words.one_line(f"Study {study}, {target.label}")]
     for repeat in repeats:
         lines += [f"  {line}" for line in _run(repeat)]
     lines += _changes(dict.fromkeys(change for repeat in repeats for change in repeat.changes))
-    if target.of > len(repeats):
-        lines.append(f"{len(repeats)} of {target.of} test runs; --seeds {target.of} repeats them all.")
+    if target.recorded_count > len(repeats):
+        lines.append(
+            f"{len(repeats)} of {target.recorded_count} test runs; --seeds {target.recorded_count} repeats them all."
+        )
     agreed = sum(repeat.agreement is not Agreement.DIFFERENT for repeat in repeats)
     verdict = "It agrees" if agreed == len(repeats) else "It does NOT agree"
-    return "\n".join([*lines, f"{verdict}{_how(repeats)}."])
+    return "\n".join([*lines, f"{verdict}{_agreement_suffix(repeats)}."])
 
 
-def document(study: str, target: Target, repeats: Sequence[Repeat]) -> dict[str, Any]:
+def to_document(study: str, target: ReproductionTarget, repeats: Sequence[ReproducedRun]) -> dict[str, Any]:
     """Returns the same as a JSON document."""
     return {
         "schema": SCHEMA,
         "study": study,
         "target": target.label,
         "note": target.note,
-        "recorded_runs": target.of,
+        "recorded_runs": target.recorded_count,
         "agrees": all(repeat.agreement is not Agreement.DIFFERENT for repeat in repeats),
         "runs": [_json(repeat) for repeat in repeats],
     }
 
 
-def _json(repeat: Repeat) -> dict[str, Any]:
+def _json(repeat: ReproducedRun) -> dict[str, Any]:
     tolerance = repeat.tolerance
     return {
         "phase": repeat.trial.phase.value,
@@ -50,7 +52,7 @@ def _json(repeat: Repeat) -> dict[str, Any]:
         "exact_expected": repeat.is_exact_expected,
         "equal_epochs": repeat.equal_epochs,
         "recorded": _outcome(repeat.recorded),
-        "here": _outcome(repeat.again),
+        "here": _outcome(repeat.reproduced),
         "interval": asdict(tolerance.interval) if tolerance else None,
         "interval_basis": tolerance.basis if tolerance else None,
         "changes": [asdict(change) for change in repeat.changes],
@@ -68,37 +70,37 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _run(repeat: Repeat) -> Iterator[str]:
+def _run(repeat: ReproducedRun) -> Iterator[str]:
     kind = "validation" if repeat.trial.phase is Phase.SEARCH else "test"
     yield f"seed {repeat.trial.seed}, {_epochs(repeat)}:"
-    yield f"  {kind} error recorded {_figure(repeat.recorded)}, here {_figure(repeat.again)}"
-    yield f"  {_EXPLAINED[repeat.agreement](repeat)}"
+    yield f"  {kind} error recorded {_error_text(repeat.recorded)}, here {_error_text(repeat.reproduced)}"
+    yield f"  {_EXPLANATIONS[repeat.agreement](repeat)}"
 
 
-def _epochs(repeat: Repeat) -> str:
+def _epochs(repeat: ReproducedRun) -> str:
     trained, whole = len(repeat.recorded.history), repeat.trial.epochs
     return f"{trained} epochs" if trained == whole else f"{trained} of {whole} epochs"
 
 
-def _figure(outcome: Outcome) -> str:
+def _error_text(outcome: Outcome) -> str:
     if outcome.state in (State.FAILED, State.INTERRUPTED) and outcome.error_percent is None:
         return f"none ({outcome.state.value}{f': {outcome.cause.value}' if outcome.cause else ''})"
     return f"{words.percent(outcome.error_percent)} %"
 
 
-def _exact(repeat: Repeat) -> str:
-    mistakes = len(repeat.recorded.predicted)
+def _exact(repeat: ReproducedRun) -> str:
+    mistakes = len(repeat.recorded.predicted_classes)
     images = f", and the same {mistakes} images are taken for the same wrong classes" if mistakes else ""
     return f"the same bit for bit: the losses and errors of {repeat.equal_epochs} epochs{images}"
 
 
-def _within(repeat: Repeat) -> str:
+def _within(repeat: ReproducedRun) -> str:
     assert repeat.tolerance is not None, "within an interval that there is"
     return f"{_first_difference(repeat)}; the error lies {_interval(repeat)}"
 
 
-def _different(repeat: Repeat) -> str:
-    again = repeat.again
+def _different(repeat: ReproducedRun) -> str:
+    again = repeat.reproduced
     if again.state is State.FAILED and repeat.recorded.state is not State.FAILED:
         return words.one_line(f"it failed here: {again.message}")
     if len(again.history) != len(repeat.recorded.history) or again.cause != repeat.recorded.cause:
@@ -109,36 +111,36 @@ def _different(repeat: Repeat) -> str:
     return f"{_first_difference(repeat)}{where}"
 
 
-_EXPLAINED = {Agreement.EXACT: _exact, Agreement.WITHIN: _within, Agreement.DIFFERENT: _different}
+_EXPLANATIONS = {Agreement.EXACT: _exact, Agreement.WITHIN: _within, Agreement.DIFFERENT: _different}
 
 
-def _first_difference(repeat: Repeat) -> str:
+def _first_difference(repeat: ReproducedRun) -> str:
     if repeat.equal_epochs == len(repeat.recorded.history):
         return "the curves are the same, but the mistakes are not"
     return f"the curves part in epoch {repeat.equal_epochs + 1}"
 
 
-def _interval(repeat: Repeat) -> str:
+def _interval(repeat: ReproducedRun) -> str:
     """Returns whether the error lies in the interval, its ends, and what they rest on."""
-    tolerance, error = repeat.tolerance, repeat.again.error_percent
+    tolerance, error = repeat.tolerance, repeat.reproduced.error_percent
     assert tolerance is not None, "there is an interval"
     low, high = tolerance.interval.low, tolerance.interval.high
     inside = error is not None and tolerance.interval.contains(error)
     return f"{'within' if inside else 'outside'} {max(0.0, low):.2f} to {high:.2f} % (95 %: {tolerance.basis})"
 
 
-def _changes(changes: Iterable[Change]) -> Iterator[str]:
-    known = [change for change in changes if change.recorded is not None]
+def _changes(changes: Iterable[EnvironmentChange]) -> Iterator[str]:
+    recorded_changes = [change for change in changes if change.recorded is not None]
     unknown = [change.name.rpartition(".")[2] for change in changes if change.recorded is None]
-    if known:
+    if recorded_changes:
         yield "What it ran on is another here:"
-    for change in known:
+    for change in recorded_changes:
         now = "none" if change.here is None else change.here
         yield words.one_line(f"  {change.name.rpartition('.')[2]}: recorded {change.recorded}, here {now}")
     if unknown:
         yield words.one_line(f"Not recorded, so perhaps another: {', '.join(unknown)}.")
 
 
-def _how(repeats: Sequence[Repeat]) -> str:
-    found = {repeat.agreement for repeat in repeats}
-    return f", {found.pop().value}" if len(found) == 1 and Agreement.DIFFERENT not in found else ""
+def _agreement_suffix(repeats: Sequence[ReproducedRun]) -> str:
+    agreements = {repeat.agreement for repeat in repeats}
+    return f", {agreements.pop().value}" if len(agreements) == 1 and Agreement.DIFFERENT not in agreements else ""

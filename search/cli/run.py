@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from search.cli.options import gather, setting_options
+from search.cli.options import merge_options, setting_options
 
-INTERRUPTED = 130
+INTERRUPTED_EXIT_CODE = 130
 """Exit code after Ctrl-C, as shells use it."""
 
 
@@ -27,28 +27,28 @@ def command(
     quiet: bool,
     as_json: bool,
     extra: tuple[str, ...],
-    **given: Any,  # noqa: ANN401
+    **options: Any,
 ) -> None:
     """Search a space, verify the best on the test images, print and write the leaderboard.
 
     Any parameter of the space can be fixed by an option of its name, such as --batch-size 64. Running the same command
     again goes on where the study stopped; --trials and --timeout are totals of the study.
     """
-    began = time.monotonic()  # a time budget counts from here
+    started_at = time.monotonic()  # a time budget counts from here
     from search import api
-    from search.cli.display import board_line, choose
+    from search.cli.display import leaderboard_event, make_display
     from search.leaderboard.formats import FORMATS
     from search.session.planning import make_plan
     from search.session.settings import from_mapping
 
-    plan = make_plan(from_mapping(gather(given, config=config, extra=extra)))
+    plan = make_plan(from_mapping(merge_options(options, config=config, extra=extra)))
     if dry_run:
-        from search.cli.dry_run import describe
+        from search.cli.dry_run import describe_dry_run
 
-        click.echo(describe(plan))
+        click.echo(describe_dry_run(plan))
         return
-    study = api.execute(plan, choose(quiet=quiet, as_json=as_json), began=began)
-    click.echo(board_line(study.board) if as_json else FORMATS["table"](study.board).rstrip())
+    study = api.run_plan(plan, make_display(quiet=quiet, as_json=as_json), started_at=started_at)
+    click.echo(leaderboard_event(study.board) if as_json else FORMATS["table"](study.board).rstrip())
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
     if study.missing and quiet:
@@ -56,4 +56,4 @@ def command(
     if study.interrupted:
         if not quiet:
             click.echo("Interrupted; run the same command again to go on.", err=True)
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(INTERRUPTED_EXIT_CODE)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.engines.differences import differences
+from search.engines.differences import caveats
 from search.errors import UserError
 from search.session.settings import parse_pair
 from spaces.domains import Domain
-from spaces.narrowing import narrow
+from spaces.narrowing import restrict
 from spaces.registry import SPACES, SpaceError, load
 from spaces.space import Space
 
@@ -42,18 +42,18 @@ def show(space: str, fix: tuple[str, ...], ranges: tuple[str, ...], as_json: boo
     """Show a space: its parameters, their baselines and meanings, its recipes, and where each comes from."""
     import json
 
-    shown = _narrowed(space, fix, ranges)
+    restricted = _load_restricted(space, fix, ranges)
     if as_json:
-        click.echo(json.dumps(shown.to_json(), indent=2))
+        click.echo(json.dumps(restricted.to_json(), indent=2))
     else:
-        _print(shown, _console())
+        _print(restricted, _console())
 
 
-def _narrowed(source: str, fix: Iterable[str], ranges: Iterable[str]) -> Space:
+def _load_restricted(source: str, fix: Iterable[str], ranges: Iterable[str]) -> Space:
     fixed = dict(parse_pair(text, "fix") for text in fix)
-    cut = dict(parse_pair(text, "range") for text in ranges)
+    restricted_ranges = dict(parse_pair(text, "range") for text in ranges)
     try:
-        return narrow(load(source), fix=fixed, ranges=cut)
+        return restrict(load(source), fix=fixed, ranges=restricted_ranges)
     except SpaceError as error:
         raise UserError(str(error)) from error
 
@@ -75,9 +75,9 @@ def _table(columns: Mapping[str, int | None]) -> Table:
     return table
 
 
-def _overview(shown: Iterable[Space]) -> Table:
+def _overview(spaces: Iterable[Space]) -> Table:
     table = _table({"Space": 12, "What it is": None, "Parameters": 10, "Size": 10, "Recipes": 24})
-    for space in shown:
+    for space in spaces:
         table.add_row(space.name, space.doc, str(len(space.parameters)), _size(space), "\n".join(space.recipes))
     return table
 
@@ -95,7 +95,7 @@ def _print(space: Space, console: Console) -> None:
     console.print(_parameters(space, sources))
     if space.recipes:
         console.print(_recipes(space, sources))
-    for sentence in differences(space):
+    for sentence in caveats(space):
         console.print(sentence)
     for source, number in sources.items():
         console.print(f"[{number}] {source}")

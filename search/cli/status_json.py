@@ -10,47 +10,49 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from search.leaderboard.render_json import failure
-from search.records.inspection import Status
-from search.records.overview import Begun, Overview
+from search.leaderboard.render_json import failure_json
+from search.records.inspection import StudyStatus
+from search.records.overview import RunningTrial, StudySummary, VerifiedRuns
 
 SCHEMA = "status/1"
 
 
-def brief(status: Status) -> dict[str, Any]:
+def brief_json(status: StudyStatus) -> dict[str, Any]:
     """Returns what is said of a study in a list of them."""
-    runs = status.coordinator
+    coordinator = status.coordinator
     return {
         "schema": SCHEMA,
         "study": status.name,
         "problem": status.problem or None,
-        "coordinator": None if runs is None else {**asdict(runs), "is_on_this_host": runs.is_near},
-        "last_written": status.written.isoformat(timespec="seconds") if status.written else None,
+        "coordinator": None
+        if coordinator is None
+        else {**asdict(coordinator), "is_on_this_host": coordinator.is_on_this_host},
+        "last_written": status.last_written.isoformat(timespec="seconds") if status.last_written else None,
         "disk": {
-            "bytes": status.usage.bytes,
+            "bytes": status.usage.total_bytes,
             "free_bytes": status.usage.free_bytes,
             "parts": {name: asdict(part) for name, part in status.usage.parts.items()},
         },
-        **({} if status.overview is None else _totals(status.overview)),
+        **({} if status.summary is None else _totals(status.summary)),
     }
 
 
-def full(status: Status) -> dict[str, Any]:
+def full_json(status: StudyStatus) -> dict[str, Any]:
     """Returns all that is known of a study's state."""
-    seen = status.overview
-    if seen is None:
-        return brief(status)
+    summary = status.summary
+    if summary is None:
+        return brief_json(status)
     return {
-        **brief(status),
-        "begun": [_begun(one) for one in seen.begun],
-        "gone_on": [{"trial": before, "as": after} for before, after in seen.gone_on.items()],
-        "failures": [{**failure(one), "traceback": one.traceback} for one in seen.failures],
-        "tested": [asdict(one) for one in seen.tested],
+        **brief_json(status),
+        "begun": [_running_trial_json(entry) for entry in summary.running],
+        "gone_on": [{"trial": before, "as": after} for before, after in summary.continued_by.items()],
+        "failures": [{**failure_json(entry), "traceback": entry.traceback} for entry in summary.failures],
+        "tested": [_verified_runs_json(entry) for entry in summary.verified_runs],
     }
 
 
-def _totals(seen: Overview) -> dict[str, Any]:
-    header, best = seen.header, seen.best
+def _totals(summary: StudySummary) -> dict[str, Any]:
+    header, best = summary.header, summary.best
     return {
         "space": header.space.name,
         "dataset": header.protocol.dataset,
@@ -58,35 +60,45 @@ def _totals(seen: Overview) -> dict[str, Any]:
         "sampler": header.sampler,
         "pruner": header.pruner,
         "command": header.command,
-        "states": {state.value: count for state, count in seen.states.items()},
-        "settled": seen.settled,
-        "running": len(seen.begun),
+        "states": {state.value: count for state, count in summary.states.items()},
+        "settled": summary.finished,
+        "running": len(summary.running),
         "best": best
         and {
             "trial": best.trial.number,
             "origin": best.trial.origin,
             "validation_error_percent": best.error_percent,
-            "baseline_difference_points": best.to_baseline,
+            "baseline_difference_points": best.baseline_difference,
         },
-        "baseline_validation_error_percent": seen.baseline_percent,
-        "test_runs": sum(one.complete for one in seen.tested),
-        "epochs": seen.epochs,
-        "spent_seconds": seen.spent_seconds,
-        "exhausted_seconds": seen.exhausted_seconds or None,
-        "seconds": dict(seen.parts),
+        "baseline_validation_error_percent": summary.baseline_error_percent,
+        "test_runs": sum(verified.complete for verified in summary.verified_runs),
+        "epochs": summary.epochs,
+        "spent_seconds": summary.spent_seconds,
+        "exhausted_seconds": summary.exhausted_seconds or None,
+        "seconds": dict(summary.seconds_by_part),
     }
 
 
-def _begun(one: Begun) -> dict[str, Any]:
-    trial = one.trial
+def _running_trial_json(running: RunningTrial) -> dict[str, Any]:
+    trial = running.trial
     return {
         "phase": trial.phase.value,
         "number": trial.number,
         "origin": trial.origin,
         "parent": trial.parent,
-        "of": trial.of,
-        "epoch": one.epoch,
+        "of": trial.source_trial,
+        "epoch": running.epoch,
         "last_epoch": trial.last_epoch,
-        "error_percent": one.error_percent,
-        "started": one.started,
+        "error_percent": running.error_percent,
+        "started": running.started,
+    }
+
+
+def _verified_runs_json(runs: VerifiedRuns) -> dict[str, Any]:
+    return {
+        "of": runs.source_trial,
+        "origin": runs.origin,
+        "begun": runs.started,
+        "complete": runs.complete,
+        "error_percent": runs.error_percent,
     }

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from search.leaderboard import causes, words
-from search.leaderboard.render_text import causes_table
-from search.records.inspection import Status
-from search.records.overview import Begun, Overview, Tested
+from search.leaderboard.render_text import rich_failure_table
+from search.records.inspection import StudyStatus
+from search.records.overview import RunningTrial, StudySummary, VerifiedRuns
 from search.session.planning import NO_ENGINE
 from search.trial import BASELINE, Phase, State, Trial
 
@@ -25,15 +25,15 @@ PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scor
 """What the parts of a trial's seconds are called; one that is not here has its own name."""
 
 
-def text(status: Status, *, tracebacks: bool = False) -> str:
+def status_text(status: StudyStatus, *, tracebacks: bool = False) -> str:
     """Returns the status as text that fits standard output."""
     console = Console(highlight=False)
     with console.capture() as capture:
-        console.print(view(status, tracebacks=tracebacks))
+        console.print(render_status(status, tracebacks=tracebacks))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).rstrip()
 
 
-def view(status: Status, *, tracebacks: bool = False) -> RenderableType:
+def render_status(status: StudyStatus, *, tracebacks: bool = False) -> RenderableType:
     """Returns the status for a console."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="bold")
@@ -41,123 +41,137 @@ def view(status: Status, *, tracebacks: bool = False) -> RenderableType:
     for label, line in _lines(status):
         grid.add_row(label, Text(words.one_line(line)))
     parts: list[RenderableType] = [grid]
-    if status.overview and status.overview.failures:
-        parts += [Text(), Text(causes.TITLE, "bold"), causes_table(status.overview.failures)]
-        parts += _tracebacks(status.overview, shown=tracebacks)
+    if status.summary and status.summary.failures:
+        parts += [Text(), Text(causes.SECTION_TITLE, "bold"), rich_failure_table(status.summary.failures)]
+        parts += _tracebacks(status.summary, shown=tracebacks)
     return Group(*parts)
 
 
-def _lines(status: Status) -> Iterator[tuple[str, str]]:
+def _lines(status: StudyStatus) -> Iterator[tuple[str, str]]:
     """Yields labels and what is said under them."""
-    yield "Study", f"{status.name}: {_doing(status)}"
-    seen = status.overview
-    if seen is not None:
-        yield "", _what(seen)
-        yield from _labelled("Running" if status.coordinator else "Left", [_begun(one, status) for one in seen.begun])
-        yield from _labelled("Trials", _trials(seen))
-        yield from _labelled("Best", _best(seen))
-        yield from _labelled("Verified" if seen.states else "Repeats", [_tested(one) for one in seen.tested])
-        yield "Time", _time(seen)
-        yield from _labelled("Workers", _workers(seen))
+    yield "Study", f"{status.name}: {_activity(status)}"
+    summary = status.summary
+    if summary is not None:
+        yield "", _describe_study(summary)
+        yield from _labelled(
+            "Running" if status.coordinator else "Left", [_describe_running(entry, status) for entry in summary.running]
+        )
+        yield from _labelled("Trials", _trials(summary))
+        yield from _labelled("Best", _best(summary))
+        yield from _labelled(
+            "Verified" if summary.states else "Repeats", [_describe_verified(entry) for entry in summary.verified_runs]
+        )
+        yield "Time", _time(summary)
+        yield from _labelled("Workers", _workers(summary))
     yield "Disk", _disk(status)
-    if seen is not None and status.coordinator is None and seen.begun and seen.header.command:
-        yield "Go on", seen.header.command
+    if summary is not None and status.coordinator is None and summary.running and summary.header.command:
+        yield "Go on", summary.header.command
 
 
 def _labelled(label: str, lines: list[str]) -> Iterator[tuple[str, str]]:
     """Yields the lines, the first of them with the label."""
-    for place, line in enumerate(lines):
-        yield ("" if place else label, line)
+    for index, line in enumerate(lines):
+        yield ("" if index else label, line)
 
 
-def _doing(status: Status) -> str:
-    runs, written = status.coordinator, f", last written {ago(status.written)}" if status.written else ""
-    if runs is None:
+def _activity(status: StudyStatus) -> str:
+    coordinator, written = (
+        status.coordinator,
+        f", last written {time_ago(status.last_written)}" if status.last_written else "",
+    )
+    if coordinator is None:
         return f"not running{written}"
-    since = words.duration(_seconds_since(datetime.fromisoformat(runs.since)))
+    since = words.duration(_seconds_since(datetime.fromisoformat(coordinator.since)))
     if len(status.coordinators) > 1:
-        each = ", ".join(f"process {one.pid} on {one.host}" for one in status.coordinators)
-        return f"running for {since} by {len(status.coordinators)} coordinators, {each}{written}"
-    if not runs.is_near:
-        return f"taken up by process {runs.pid} on {runs.host}; from here it cannot be seen whether it runs{written}"
-    return f"{'running' if status.overview else 'starting'} for {since}, process {runs.pid}{written}"
+        processes = ", ".join(f"process {holder.pid} on {holder.host}" for holder in status.coordinators)
+        return f"running for {since} by {len(status.coordinators)} coordinators, {processes}{written}"
+    if not coordinator.is_on_this_host:
+        return (
+            f"taken up by process {coordinator.pid} on {coordinator.host}; from here it cannot be seen "
+            f"whether it runs{written}"
+        )
+    return f"{'running' if status.summary else 'starting'} for {since}, process {coordinator.pid}{written}"
 
 
-def _what(seen: Overview) -> str:
-    header = seen.header
+def _describe_study(summary: StudySummary) -> str:
+    header = summary.header
     engine = "" if header.engine == NO_ENGINE else f"; {header.engine}:{header.sampler}, pruner {header.pruner}"
     protocol = header.protocol
     return f"space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{engine}"
 
 
-def _begun(one: Begun, status: Status) -> str:
+def _describe_running(running: RunningTrial, status: StudyStatus) -> str:
     """Returns what is known of a trial that has not ended."""
-    trial = one.trial
+    trial = running.trial
     parts = [_name(trial) if trial.parent is None else f"{_name(trial)} (on from #{trial.parent})"]
-    parts.append(f"epoch {one.epoch} of {trial.last_epoch}")
-    if one.error_percent is not None:
+    parts.append(f"epoch {running.epoch} of {trial.last_epoch}")
+    if running.error_percent is not None:
         kind = "val." if trial.phase is Phase.SEARCH else "test"
-        parts.append(f"{kind} error {words.percent(one.error_percent)} %")
+        parts.append(f"{kind} error {words.percent(running.error_percent)} %")
     if status.coordinator is None:
         parts.append("left behind, will be taken up again")
-    elif one.started:
-        parts.append(f"for {words.duration(_seconds_since(datetime.fromisoformat(one.started)))}")
+    elif running.started:
+        parts.append(f"for {words.duration(_seconds_since(datetime.fromisoformat(running.started)))}")
     return ", ".join(parts)
 
 
 def _name(trial: Trial) -> str:
     if trial.phase is Phase.SEARCH:
         return f"#{trial.number} {trial.origin}"
-    of = "" if trial.of is None else f" of {trial.origin} #{trial.of}"
-    return f"{trial.phase.value} #{trial.number}{of}"
+    source = "" if trial.source_trial is None else f" of {trial.origin} #{trial.source_trial}"
+    return f"{trial.phase.value} #{trial.number}{source}"
 
 
-def _trials(seen: Overview) -> list[str]:
+def _trials(summary: StudySummary) -> list[str]:
     """Returns how the search trials ended, and which of them others went on from."""
-    if not seen.states:
+    if not summary.states:
         return []
-    count = {state.value: number for state, number in sorted(seen.states.items())}
+    count = {state.value: number for state, number in sorted(summary.states.items())}
     interrupted = count.pop(State.INTERRUPTED.value, 0)
     done = (
-        f"{seen.settled} done{': ' if count else ''}{', '.join(f'{number} {state}' for state, number in count.items())}"
+        f"{summary.finished} "
+        f"done{': ' if count else ''}{', '.join(f'{number} {state}' for state, number in count.items())}"
     )
-    gone_on = [f"#{before} as #{after}" for before, after in seen.gone_on.items()]
+    gone_on = [f"#{before} as #{after}" for before, after in summary.continued_by.items()]
     more = [f"gone on: {', '.join(gone_on)}"] if gone_on else []
     return [f"{done}; {interrupted} interrupted" if interrupted else done, *more]
 
 
-def _best(seen: Overview) -> list[str]:
-    best = seen.best
+def _best(summary: StudySummary) -> list[str]:
+    best = summary.best
     if best is None:
-        return ["no trial is complete yet"] if seen.states else []
+        return ["no trial is complete yet"] if summary.states else []
     figure = f"#{best.trial.number} {best.trial.origin}, val. error {words.percent(best.error_percent)} %"
-    if best.trial.origin == BASELINE or best.to_baseline is None or seen.baseline_percent is None:
+    if best.trial.origin == BASELINE or best.baseline_difference is None or summary.baseline_error_percent is None:
         return [figure]
-    gap, baseline = words.points(best.to_baseline), words.percent(seen.baseline_percent)
+    gap, baseline = words.percentage_points(best.baseline_difference), words.percent(summary.baseline_error_percent)
     return [f"{figure}; baseline {baseline} %, difference {gap}"]
 
 
-def _tested(one: Tested) -> str:
-    what = one.origin if one.of is None else f"#{one.of} {one.origin}"
-    if one.error_percent is None:
-        return f"{what}, no figure yet, runs begun: {one.begun}"
-    return f"{what}, test error {words.percent(one.error_percent)} %, runs: {one.complete} of {one.begun} begun"
+def _describe_verified(verified: VerifiedRuns) -> str:
+    what = verified.origin if verified.source_trial is None else f"#{verified.source_trial} {verified.origin}"
+    if verified.error_percent is None:
+        return f"{what}, no figure yet, runs begun: {verified.started}"
+    return (
+        f"{what}, test error {words.percent(verified.error_percent)} %, runs: {verified.complete} of "
+        f"{verified.started} begun"
+    )
 
 
-def _time(seen: Overview) -> str:
-    spent = f"{words.duration(seen.spent_seconds)} in all sessions, {seen.epochs} epochs trained"
-    budget = words.duration(seen.exhausted_seconds)
-    return f"{spent}; the budget of {budget} is used up" if seen.exhausted_seconds else spent
+def _time(summary: StudySummary) -> str:
+    spent = f"{words.duration(summary.spent_seconds)} in all sessions, {summary.epochs} epochs trained"
+    budget = words.duration(summary.exhausted_seconds)
+    return f"{spent}; the budget of {budget} is used up" if summary.exhausted_seconds else spent
 
 
-def _workers(seen: Overview) -> list[str]:
+def _workers(summary: StudySummary) -> list[str]:
     """Returns what the ended trials took, over all workers, and what for."""
-    whole = sum(seen.parts.values())
-    shares = (f"{PARTS.get(name, name)} {100 * value / whole:.0f} %" for name, value in seen.parts.items())
-    return [f"{words.duration(whole)}: {', '.join(shares)}"] if whole else []
+    total = sum(summary.seconds_by_part.values())
+    shares = (f"{PARTS.get(name, name)} {100 * value / total:.0f} %" for name, value in summary.seconds_by_part.items())
+    return [f"{words.duration(total)}: {', '.join(shares)}"] if total else []
 
 
-def _disk(status: Status) -> str:
+def _disk(status: StudyStatus) -> str:
     parts = status.usage.parts
     ledger = f"ledger {decimal(parts['ledger'].bytes)}, " if parts["ledger"].files else ""
     count = parts["checkpoints"].files
@@ -166,21 +180,21 @@ def _disk(status: Status) -> str:
     return f"{ledger}{checkpoints}, {logs}; {decimal(status.usage.free_bytes)} free"
 
 
-def _tracebacks(seen: Overview, *, shown: bool) -> Iterator[RenderableType]:
-    told = [one for one in seen.failures if one.traceback]
-    if told and not shown:
+def _tracebacks(summary: StudySummary, *, shown: bool) -> Iterator[RenderableType]:
+    with_traceback = [failure for failure in summary.failures if failure.traceback]
+    if with_traceback and not shown:
         yield Text("Add --traceback to see the last traceback of each cause.")
-    for one in told if shown else []:
-        yield Text(f"{causes.title(one)}, the last", "bold")
-        printable = (words.one_line(line) for line in one.traceback.splitlines())
+    for failure in with_traceback if shown else []:
+        yield Text(f"{causes.failure_title(failure)}, the last", "bold")
+        printable = (words.one_line(line) for line in failure.traceback.splitlines())
         yield Padding(Text("\n".join(printable)), (0, 0, 1, 2))
 
 
-def ago(moment: datetime) -> str:
+def time_ago(moment: datetime) -> str:
     """Returns how long ago a moment was: "3 s ago", "5 min ago", "2 h ago", "6 d ago"."""
     seconds = int(_seconds_since(moment))
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    unit, size = next((one for one in units if seconds >= one[1]), units[-1])
+    unit, size = next((candidate for candidate in units if seconds >= candidate[1]), units[-1])
     return f"{seconds // size} {unit} ago"
 
 

@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from search.comparison.results import Entrant, Run
+from search.comparison.results import EngineResult, StudyResult
 from search.trial import State
 
-COLUMNS: Mapping[str, Callable[[Entrant, Run], Any]] = MappingProxyType(
+STUDY_COLUMNS: Mapping[str, Callable[[EngineResult, StudyResult], Any]] = MappingProxyType(
     {
         "engine": lambda entrant, _: entrant.engine,
         "rank": lambda entrant, _: entrant.rank,
         "repeat": lambda _, run: run.repeat,
-        "study": lambda _, run: run.study.name,
-        "seed": lambda _, run: run.study.seed,
-        "pruner": lambda _, run: run.study.pruner,
-        "best_trial": lambda _, run: run.winner,
-        "best_origin": lambda _, run: run.origin or None,
+        "study": lambda _, run: run.header.name,
+        "seed": lambda _, run: run.header.seed,
+        "pruner": lambda _, run: run.header.pruner,
+        "best_trial": lambda _, run: run.best_trial,
+        "best_origin": lambda _, run: run.best_origin or None,
         "validation_error_percent": lambda _, run: run.validation_error_percent,
         "test_error_percent": lambda _, run: run.test_error_percent,
         "test_errors_percent": lambda _, run: list(run.test_errors.values()),
@@ -30,17 +30,17 @@ COLUMNS: Mapping[str, Callable[[Entrant, Run], Any]] = MappingProxyType(
         "baseline_test_error_percent": lambda _, run: run.baseline_error_percent,
         "epochs": lambda _, run: run.epochs,
         "seconds": lambda _, run: run.seconds,
-        "trials": lambda _, run: sum(run.states.values()),
+        "trials": lambda _, run: sum(run.state_counts.values()),
         **{
-            f"trials_{state.value}": lambda _, run, state=state: run.states.get(state.value, 0)  # type: ignore[misc]
+            f"trials_{state.value}": lambda _, run, state=state: run.state_counts.get(state.value, 0)  # type: ignore[misc]
             for state in State
         },
-        "config": lambda _, run: dict(run.config),
+        "config": lambda _, run: dict(run.best_config),
     }
 )
 """Columns by name. Epochs and seconds are those of the search, without verification; repeats count from 0."""
 
 
-def record(entrant: Entrant, run: Run) -> dict[str, Any]:
+def study_record(engine_result: EngineResult, study: StudyResult) -> dict[str, Any]:
     """Returns a study's columns, lists and maps as such."""
-    return {name: value(entrant, run) for name, value in COLUMNS.items()}
+    return {name: value(engine_result, study) for name, value in STUDY_COLUMNS.items()}

@@ -1,6 +1,7 @@
 """From a tournament's recorded studies to a comparison.
 
-Pure: reads ``Rules`` and ``StudyRecord`` values and nothing else. Called by the command line; what it returns goes to a
+Pure: reads ``ComparisonSpec`` and ``StudyRecord`` values and nothing else. Called by the command line; what it returns
+goes to a
 renderer.
 
     compute         engines by rank, pairs, what they ran on
@@ -14,86 +15,92 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from search.comparison.curves import best_so_far, ended
-from search.comparison.pairs import groups, pairs, ranking
-from search.comparison.results import Comparison, Entrant, Pair, Run
-from search.comparison.rules import Entry, Rules
+from search.comparison.curves import best_error_curve, search_outcomes
+from search.comparison.pairs import group_ties, paired_tests, rank_engines
+from search.comparison.results import Comparison, EnginePair, EngineResult, StudyResult
+from search.comparison.rules import ComparisonSpec, RepeatRecord
 from search.leaderboard.board import UNFINISHED
-from search.leaderboard.statistics import Difference, estimate, paired_difference
-from search.records.record import COPIED_FROM, StudyRecord, TrialRecord
+from search.leaderboard.statistics import Difference, paired_difference, t_estimate
+from search.records.record import COPIED_FROM_KEY, StudyRecord, TrialRecord
 from search.trial import BASELINE, Phase, State
 
-_OF_ONE_RUN = frozenset({"host", "node", "pid", COPIED_FROM})
+_PER_RUN_ENVIRONMENT_KEYS = frozenset({"host", "node", "pid", COPIED_FROM_KEY})
 """What a report, made to be published, does not repeat of a run's environment, or what says nothing of the rest."""
 
 
-def compute(rules: Rules, entries: Iterable[Entry]) -> Comparison:
+def compute(spec: ComparisonSpec, entries: Iterable[RepeatRecord]) -> Comparison:
     """Returns the comparison of the studies that have begun."""
     entries = sorted(entries, key=lambda entry: entry.repeat)
-    runs = {
-        engine: tuple(_run(entry, rules.replicates) for entry in entries if entry.engine == engine)
-        for engine in rules.engines
+    studies = {
+        engine: tuple(_study_result(entry, spec.replicates) for entry in entries if entry.engine == engine)
+        for engine in spec.engines
     }
-    errors = {engine: _errors(of_engine) for engine, of_engine in runs.items()}
-    tested, order = pairs(errors), ranking(errors)
-    places = groups(order, tested)
-    unranked = [engine for engine in rules.engines if engine not in order]
-    baselines = _baselines(run for of_engine in runs.values() for run in of_engine)
+    test_errors = {engine: _test_errors_by_repeat(of_engine) for engine, of_engine in studies.items()}
+    paired, ranked_engines = paired_tests(test_errors), rank_engines(test_errors)
+    tie_groups = group_ties(ranked_engines, paired)
+    unranked = [engine for engine in spec.engines if engine not in ranked_engines]
+    baselines = _baseline_errors_by_repeat(run for of_engine in studies.values() for run in of_engine)
     return Comparison(
-        rules=rules,
-        entrants=tuple(_entrant(engine, runs[engine], places, tested) for engine in (*order, *unranked)),
-        pairs=tested,
-        baseline=estimate(list(baselines.values())) if baselines else None,
-        baseline_validation_percent=_mean(_baseline_validation(entry.record) for entry in entries),
-        test_openings=sum(entry.record.test_openings for entry in entries),
-        environments=tuple(_environments(entry.record for entry in entries)),
+        spec=spec,
+        engine_results=tuple(
+            _engine_result(engine, studies[engine], tie_groups, paired) for engine in (*ranked_engines, *unranked)
+        ),
+        pairs=paired,
+        baseline_test=t_estimate(list(baselines.values())) if baselines else None,
+        baseline_validation_percent=_mean_of_available(_baseline_validation(entry.record) for entry in entries),
+        test_openings=sum(entry.record.test_evaluations for entry in entries),
+        environments=tuple(_distinct_environments(entry.record for entry in entries)),
     )
 
 
-def _run(entry: Entry, replicates: int) -> Run:
+def _study_result(entry: RepeatRecord, replicates: int) -> StudyResult:
     record = entry.record
-    outcomes = ended(record)
-    complete = [
+    outcomes = search_outcomes(record)
+    completed = [
         known
-        for known in record.phase(Phase.SEARCH)
+        for known in record.trials_in_phase(Phase.SEARCH)
         if known.outcome and known.outcome.state is State.COMPLETE and known.outcome.error_percent is not None
     ]
-    verified = {known.trial.of for known in record.phase(Phase.VERIFICATION)}  # decides between equal errors
-    winner = min(
-        complete, key=lambda known: (_validation_error(known), known.trial.number not in verified), default=None
+    verified = {
+        known.trial.source_trial for known in record.trials_in_phase(Phase.VERIFICATION)
+    }  # decides between equal errors
+    best = min(
+        completed, key=lambda known: (_validation_error(known), known.trial.number not in verified), default=None
     )
-    baseline = next((known for known in _searched(record, BASELINE) if known.is_settled), None)
-    tested, of_baseline = (_test_runs(record, known, replicates) for known in (winner, baseline))
-    return Run(
+    baseline = next((known for known in _search_trials(record, BASELINE) if known.is_finished), None)
+    best_runs, baseline_runs = (_test_runs(record, known, replicates) for known in (best, baseline))
+    return StudyResult(
         repeat=entry.repeat,
-        study=record.header,
-        states=Counter(
-            known.outcome.state.value if known.outcome else UNFINISHED for known in record.phase(Phase.SEARCH)
+        header=record.header,
+        state_counts=Counter(
+            known.outcome.state.value if known.outcome else UNFINISHED for known in record.trials_in_phase(Phase.SEARCH)
         ),
         epochs=sum(outcome.epochs_trained for outcome in outcomes),
-        seconds=max((outcome.at_seconds or 0.0 for outcome in outcomes), default=0.0),
-        curve=best_so_far(record),
-        winner=winner.trial.number if winner else None,
-        origin=winner.trial.origin if winner else "",
-        config=winner.trial.config if winner else {},
-        validation_error_percent=_validation_error(winner) if winner else None,
-        is_verified=bool(tested),
-        test_errors=_errors_by_seed(tested),
-        test_failures=len(tested) - len(_errors_by_seed(tested)),
-        baseline_errors=_errors_by_seed(of_baseline),
+        seconds=max((outcome.elapsed_seconds or 0.0 for outcome in outcomes), default=0.0),
+        curve=best_error_curve(record),
+        best_trial=best.trial.number if best else None,
+        best_origin=best.trial.origin if best else "",
+        best_config=best.trial.config if best else {},
+        validation_error_percent=_validation_error(best) if best else None,
+        is_verified=bool(best_runs),
+        test_errors=_test_errors_by_seed(best_runs),
+        test_failures=len(best_runs) - len(_test_errors_by_seed(best_runs)),
+        baseline_errors=_test_errors_by_seed(baseline_runs),
     )
 
 
-def _test_runs(record: StudyRecord, of: TrialRecord | None, replicates: int) -> list[TrialRecord]:
+def _test_runs(record: StudyRecord, source: TrialRecord | None, replicates: int) -> list[TrialRecord]:
     """Returns the verification runs of a search trial; none before all of them have ended."""
-    if of is None:
+    if source is None:
         return []
-    runs = [known for known in record.phase(Phase.VERIFICATION) if known.trial.of == of.trial.number]
-    over = [known for known in runs if known.is_settled]
-    return over if len({known.trial.replicate for known in over}) >= replicates else []
+    runs = [
+        known for known in record.trials_in_phase(Phase.VERIFICATION) if known.trial.source_trial == source.trial.number
+    ]
+    ended = [known for known in runs if known.is_finished]
+    return ended if len({known.trial.replicate for known in ended}) >= replicates else []
 
 
-def _errors_by_seed(runs: Iterable[TrialRecord]) -> dict[int, float]:
+def _test_errors_by_seed(runs: Iterable[TrialRecord]) -> dict[int, float]:
     return {
         known.trial.seed: known.outcome.error_percent
         for known in runs
@@ -101,64 +108,68 @@ def _errors_by_seed(runs: Iterable[TrialRecord]) -> dict[int, float]:
     }
 
 
-def _entrant(engine: str, runs: tuple[Run, ...], places: Sequence[Sequence[str]], tested: Sequence[Pair]) -> Entrant:
-    errors = _errors(runs)
-    group = next((group for group in places if engine in group), None)
-    best = places[0][0] if places else None
-    return Entrant(
+def _engine_result(
+    engine: str, studies: tuple[StudyResult, ...], tie_groups: Sequence[Sequence[str]], paired: Sequence[EnginePair]
+) -> EngineResult:
+    errors = _test_errors_by_repeat(studies)
+    tie_group = next((group for group in tie_groups if engine in group), None)
+    best = tie_groups[0][0] if tie_groups else None
+    return EngineResult(
         engine=engine,
-        runs=runs,
-        test=estimate(list(errors.values())) if errors else None,
-        to_baseline=_to_baseline(runs),
-        rank=1 + sum(len(before) for before in places[: places.index(group)]) if group is not None else None,
-        ties=len(group) - 1 if group is not None else 0,
-        to_best=next((pair for pair in tested if pair.first == best and pair.second == engine), None),
+        studies=studies,
+        test=t_estimate(list(errors.values())) if errors else None,
+        difference_to_baseline=_difference_to_baseline(studies),
+        rank=1 + sum(len(before) for before in tie_groups[: tie_groups.index(tie_group)])
+        if tie_group is not None
+        else None,
+        ties=len(tie_group) - 1 if tie_group is not None else 0,
+        pair_with_best=next((pair for pair in paired if pair.first == best and pair.second == engine), None),
     )
 
 
-def _to_baseline(runs: Iterable[Run]) -> Difference | None:
-    gaps = [
+def _difference_to_baseline(studies: Iterable[StudyResult]) -> Difference | None:
+    differences = [
         run.test_error_percent - run.baseline_error_percent
-        for run in runs
+        for run in studies
         if run.test_error_percent is not None and run.baseline_error_percent is not None
     ]
-    return paired_difference(gaps) if gaps else None
+    return paired_difference(differences) if differences else None
 
 
-def _errors(runs: Iterable[Run]) -> dict[int, float]:
-    return {run.repeat: run.test_error_percent for run in runs if run.test_error_percent is not None}
+def _test_errors_by_repeat(studies: Iterable[StudyResult]) -> dict[int, float]:
+    return {run.repeat: run.test_error_percent for run in studies if run.test_error_percent is not None}
 
 
-def _baselines(runs: Iterable[Run]) -> dict[int, float]:
+def _baseline_errors_by_repeat(studies: Iterable[StudyResult]) -> dict[int, float]:
     """Returns the baseline's mean test error by repeat; the studies of a repeat give it the same seeds."""
-    return {run.repeat: run.baseline_error_percent for run in runs if run.baseline_error_percent is not None}
+    return {run.repeat: run.baseline_error_percent for run in studies if run.baseline_error_percent is not None}
 
 
-def _searched(record: StudyRecord, origin: str) -> list[TrialRecord]:
-    return [known for known in record.phase(Phase.SEARCH) if known.trial.origin == origin]
+def _search_trials(record: StudyRecord, origin: str) -> list[TrialRecord]:
+    return [known for known in record.trials_in_phase(Phase.SEARCH) if known.trial.origin == origin]
 
 
 def _baseline_validation(record: StudyRecord) -> float | None:
-    complete = (known.outcome for known in _searched(record, BASELINE) if known.outcome)
+    complete = (known.outcome for known in _search_trials(record, BASELINE) if known.outcome)
     return next((outcome.error_percent for outcome in complete if outcome.state is State.COMPLETE), None)
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+def _mean_of_available(values: Iterable[float | None]) -> float | None:
+    available = [value for value in values if value is not None]
+    return fmean(available) if available else None
 
 
-def _validation_error(known: TrialRecord) -> float:
-    assert known.outcome is not None and known.outcome.error_percent is not None
-    return known.outcome.error_percent
+def _validation_error(record: TrialRecord) -> float:
+    assert record.outcome is not None and record.outcome.error_percent is not None
+    return record.outcome.error_percent
 
 
-def _environments(records: Iterable[StudyRecord]) -> Iterator[Mapping[str, Any]]:
+def _distinct_environments(records: Iterable[StudyRecord]) -> Iterator[Mapping[str, Any]]:
     seen: list[Mapping[str, Any]] = []
     for record in records:
         for known in record.trials:
             whole = known.outcome.environment if known.outcome else {}
-            shown = {name: value for name, value in whole.items() if name not in _OF_ONE_RUN}
-            if shown and shown not in seen:
-                seen.append(shown)
-                yield shown
+            public = {name: value for name, value in whole.items() if name not in _PER_RUN_ENVIRONMENT_KEYS}
+            if public and public not in seen:
+                seen.append(public)
+                yield public

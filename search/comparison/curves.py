@@ -18,7 +18,7 @@ from search.trial import Outcome, Phase, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class CurvePoint:
     """A step of a curve.
 
     Args:
@@ -33,7 +33,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Band:
+class CurveBand:
     """Several curves as one: at each cost their mean, and from the least to the most.
 
     Args:
@@ -49,41 +49,41 @@ class Band:
     high: tuple[float, ...]
 
 
-def best_so_far(record: StudyRecord) -> tuple[Point, ...]:
+def best_error_curve(record: StudyRecord) -> tuple[CurvePoint, ...]:
     """Returns a study's curve: a point at each improvement, and one where the search ended; none before the first."""
-    points: list[Point] = []
+    points: list[CurvePoint] = []
     best, epochs, seconds = inf, 0, 0.0
-    for outcome in ended(record):
-        epochs, seconds = epochs + outcome.epochs_trained, max(seconds, outcome.at_seconds or 0.0)
+    for outcome in search_outcomes(record):
+        epochs, seconds = epochs + outcome.epochs_trained, max(seconds, outcome.elapsed_seconds or 0.0)
         error = outcome.error_percent if outcome.state is State.COMPLETE else None
         if error is not None and error < best:
             best = error
-            points.append(Point(epochs=epochs, seconds=seconds, error_percent=best))
+            points.append(CurvePoint(epochs=epochs, seconds=seconds, error_percent=best))
     if points and points[-1].epochs < epochs:
-        points.append(Point(epochs=epochs, seconds=seconds, error_percent=best))
+        points.append(CurvePoint(epochs=epochs, seconds=seconds, error_percent=best))
     return tuple(points)
 
 
-def ended(record: StudyRecord) -> list[Outcome]:
+def search_outcomes(record: StudyRecord) -> list[Outcome]:
     """Returns how the search trials ended, in the order in which they did; one whose coordinator died has no time."""
-    outcomes = [known.outcome for known in record.phase(Phase.SEARCH) if known.outcome is not None]
-    return sorted(outcomes, key=lambda outcome: outcome.at_seconds or 0.0)
+    outcomes = [known.outcome for known in record.trials_in_phase(Phase.SEARCH) if known.outcome is not None]
+    return sorted(outcomes, key=lambda outcome: outcome.elapsed_seconds or 0.0)
 
 
-def band(curves: Sequence[Sequence[Point]], cost: Callable[[Point], float]) -> Band | None:
+def aggregate_curves(curves: Sequence[Sequence[CurvePoint]], cost: Callable[[CurvePoint], float]) -> CurveBand | None:
     """Returns the band of the curves that have a point; None where none has.
 
     Args:
         curves: One a repeat.
         cost: Takes the epochs or the seconds of a point.
     """
-    begun = [curve for curve in curves if curve]
-    if not begun:
+    nonempty = [curve for curve in curves if curve]
+    if not nonempty:
         return None
-    first = max(cost(curve[0]) for curve in begun)
-    costs = sorted({first} | {cost(point) for curve in begun for point in curve if cost(point) > first})
-    errors = np.array([[_at(curve, cost, where) for where in costs] for curve in begun])
-    return Band(
+    first = max(cost(curve[0]) for curve in nonempty)
+    costs = sorted({first} | {cost(point) for curve in nonempty for point in curve if cost(point) > first})
+    errors = np.array([[_error_at(curve, cost, where) for where in costs] for curve in nonempty])
+    return CurveBand(
         costs=tuple(costs),
         mean=tuple(errors.mean(axis=0).tolist()),
         low=tuple(errors.min(axis=0).tolist()),
@@ -91,5 +91,5 @@ def band(curves: Sequence[Sequence[Point]], cost: Callable[[Point], float]) -> B
     )
 
 
-def _at(curve: Sequence[Point], cost: Callable[[Point], float], where: float) -> float:
-    return [point.error_percent for point in curve if cost(point) <= where][-1]
+def _error_at(curve: Sequence[CurvePoint], cost: Callable[[CurvePoint], float], at_cost: float) -> float:
+    return [point.error_percent for point in curve if cost(point) <= at_cost][-1]

@@ -8,16 +8,16 @@ from types import MappingProxyType
 
 from search.comparison import plot
 from search.comparison.formats import FORMATS
-from search.comparison.render_markdown import PICTURE
+from search.comparison.render_markdown import PLOT_FILE
 from search.comparison.results import Comparison
-from search.leaderboard.files import write
+from search.leaderboard.files import write_atomic
 
 REPORTS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType(
     {
         "comparison.md": FORMATS["markdown"],
         "comparison.csv": FORMATS["csv"],
         "comparison.json": FORMATS["json"],
-        PICTURE: plot.svg,
+        PLOT_FILE: plot.to_svg,
     }
 )
 """File names to what fills them."""
@@ -30,6 +30,6 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
         UserError: The folder cannot be made or written to.
     """
     paths = [folder / name for name in REPORTS]
-    for path, render in zip(paths, REPORTS.values(), strict=True):
-        write(path, render(comparison))
+    for path, render_comparison in zip(paths, REPORTS.values(), strict=True):
+        write_atomic(path, render_comparison(comparison))
     return paths

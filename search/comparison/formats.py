@@ -10,9 +10,9 @@ from search.comparison.results import Comparison
 
 FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType(
     {
-        "table": render_text.render,
-        "markdown": render_markdown.render,
-        "csv": render_csv.render,
-        "json": render_json.render,
+        "table": render_text.to_text,
+        "markdown": render_markdown.to_markdown,
+        "csv": render_csv.to_csv,
+        "json": render_json.to_json,
     }
 )

@@ -12,45 +12,45 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from search.comparison.curves import Band, Point, band
-from search.comparison.results import Comparison, Entrant
+from search.comparison.curves import CurveBand, CurvePoint, aggregate_curves
+from search.comparison.results import Comparison, EngineResult
 from search.leaderboard import words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-PANELS: tuple[tuple[str, Callable[[Point], float]], ...] = (
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINE_STYLES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
+PANELS: tuple[tuple[str, Callable[[CurvePoint], float]], ...] = (
     ("Epochs trained", lambda point: float(point.epochs)),
     ("Minutes of search", lambda point: point.seconds / 60),
 )
 
 
-def svg(comparison: Comparison) -> str:
+def to_svg(comparison: Comparison) -> str:
     """Returns the plot as SVG, the same text for the same comparison."""
     from matplotlib import rc_context
 
     text = io.StringIO()
-    with rc_context({"svg.hashsalt": comparison.rules.name}):
-        draw(comparison).savefig(text, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": comparison.spec.name}):
+        make_figure(comparison).savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
-def draw(comparison: Comparison) -> Figure:
+def make_figure(comparison: Comparison) -> Figure:
     """Returns the figure."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (label, cost) in zip(panels, PANELS, strict=True):
-        for place, entrant in enumerate(_in_turn(comparison)):
-            _line(axes, entrant, place, cost)
+        for index, engine_result in enumerate(_in_spec_order(comparison)):
+            _draw_engine(axes, engine_result, index, cost)
         if comparison.baseline_validation_percent is not None:
             axes.axhline(comparison.baseline_validation_percent, color="0.35", linewidth=1, linestyle="--", zorder=1)
         axes.set_xlabel(label)
-        axes.set_ylim(_frame(comparison))
+        axes.set_ylim(_error_axis_limits(comparison))
         axes.set_xlim(left=0)
         axes.grid(color="0.9", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
@@ -59,15 +59,15 @@ def draw(comparison: Comparison) -> Figure:
     return figure
 
 
-def _in_turn(comparison: Comparison) -> list[Entrant]:
+def _in_spec_order(comparison: Comparison) -> list[EngineResult]:
     """Returns the engines in the order of their turns, so that each keeps its colour whoever leads."""
-    return sorted(comparison.entrants, key=lambda entrant: comparison.rules.engines.index(entrant.engine))
+    return sorted(comparison.engine_results, key=lambda entrant: comparison.spec.engines.index(entrant.engine))
 
 
-def _frame(comparison: Comparison) -> tuple[float, float] | None:
+def _error_axis_limits(comparison: Comparison) -> tuple[float, float] | None:
     """Returns the ends of the error axis: not far above the baseline, for a bad first trial would flatten the rest."""
     baseline = comparison.baseline_validation_percent
-    errors = [point.error_percent for _, run in comparison.runs for point in run.curve]
+    errors = [point.error_percent for _, run in comparison.studies for point in run.curve]
     if baseline is None or max(errors) <= baseline:
         return None
     low = min(errors)
@@ -75,29 +75,32 @@ def _frame(comparison: Comparison) -> tuple[float, float] | None:
     return low - margin / 2, baseline + margin
 
 
-def _line(axes: Axes, entrant: Entrant, place: int, cost: Callable[[Point], float]) -> None:
-    curve: Band | None = band([run.curve for run in entrant.runs], cost)
-    if curve is None:
+def _draw_engine(axes: Axes, engine_result: EngineResult, index: int, cost: Callable[[CurvePoint], float]) -> None:
+    curve_band: CurveBand | None = aggregate_curves([run.curve for run in engine_result.studies], cost)
+    if curve_band is None:
         return
-    colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
-    axes.fill_between(curve.costs, curve.low, curve.high, step="post", color=colour, alpha=0.12, linewidth=0)
-    axes.step(curve.costs, curve.mean, where="post", color=colour, linestyle=dashes, linewidth=1.8)
-    axes.plot(curve.costs[-1], curve.mean[-1], "o", color=colour, markersize=4)
+    color, dashes = COLORS[index % len(COLORS)], LINE_STYLES[index % len(LINE_STYLES)]
+    axes.fill_between(
+        curve_band.costs, curve_band.low, curve_band.high, step="post", color=color, alpha=0.12, linewidth=0
+    )
+    axes.step(curve_band.costs, curve_band.mean, where="post", color=color, linestyle=dashes, linewidth=1.8)
+    axes.plot(curve_band.costs[-1], curve_band.mean[-1], "o", color=color, markersize=4)
 
 
 def _legend(figure: Figure, axes: Axes, comparison: Comparison) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=COLOURS[place % len(COLOURS)], linestyle=DASHES[place % len(DASHES)], linewidth=1.8,
+        Line2D(
+            [], [], color=COLORS[place % len(COLORS)], linestyle=LINE_STYLES[place % len(LINE_STYLES)], linewidth=1.8,
                marker="o", markersize=4, label=words.one_line(entrant.engine))
-        for place, entrant in enumerate(_in_turn(comparison))
-        if any(run.curve for run in entrant.runs)
+        for place, entrant in enumerate(_in_spec_order(comparison))
+        if any(run.curve for run in entrant.studies)
     ]  # fmt: skip
     if comparison.baseline_validation_percent is not None:
         handles.append(Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="baseline"))
     if handles:
-        repeats = comparison.rules.repeats
+        repeats = comparison.spec.repeats
         figure.legend(
             handles=handles,
             loc="outside upper center",

@@ -14,13 +14,13 @@ from search.comparison.results import Comparison
 from search.leaderboard import words
 
 
-def render(comparison: Comparison) -> str:
+def to_csv(comparison: Comparison) -> str:
     """Returns the comparison as CSV."""
     lines = io.StringIO()
-    writer = csv.DictWriter(lines, columns.COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(lines, columns.STUDY_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for entrant, run in comparison.runs:
-        writer.writerow({name: _cell(value) for name, value in columns.record(entrant, run).items()})
+    for entrant, run in comparison.studies:
+        writer.writerow({name: _cell(value) for name, value in columns.study_record(entrant, run).items()})
     return lines.getvalue()
 
 

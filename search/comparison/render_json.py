@@ -23,71 +23,71 @@ from dataclasses import asdict
 from typing import Any
 
 from search.comparison import columns
-from search.comparison.results import Comparison, Entrant, Pair
-from search.comparison.verdict import terms, verdict
+from search.comparison.results import Comparison, EnginePair, EngineResult
+from search.comparison.verdict import summary_sentences, term_sentences
 from search.leaderboard.statistics import Difference, Estimate
 
 SCHEMA = "comparison/1"
 
 
-def render(comparison: Comparison) -> str:
+def to_json(comparison: Comparison) -> str:
     """Returns the comparison as JSON."""
-    study = comparison.study
+    header = comparison.first_header
     document = {
         "schema": SCHEMA,
-        "rules": comparison.rules.to_json(),
-        "protocol": study.protocol.to_json() if study else None,
-        "versions": dict(study.versions) if study else {},
+        "rules": comparison.spec.to_json(),
+        "protocol": header.protocol.to_json() if header else None,
+        "versions": dict(header.versions) if header else {},
         "environments": [dict(environment) for environment in comparison.environments],
-        "verdict": verdict(comparison),
-        "terms": terms(comparison),
+        "verdict": summary_sentences(comparison),
+        "terms": term_sentences(comparison),
         "baseline": {
-            "test_error_percent": _estimate(comparison.baseline),
+            "test_error_percent": _estimate_json(comparison.baseline_test),
             "validation_error_percent": comparison.baseline_validation_percent,
         },
-        "engines": [_entrant(entrant) for entrant in comparison.entrants],
-        "pairs": [_pair(pair) for pair in comparison.pairs],
+        "engines": [_engine_json(entrant) for entrant in comparison.engine_results],
+        "pairs": [_pair_json(pair) for pair in comparison.pairs],
         "studies": [
-            {**columns.record(entrant, run), "curve": [asdict(point) for point in run.curve]}
-            for entrant, run in comparison.runs
+            {**columns.study_record(entrant, run), "curve": [asdict(point) for point in run.curve]}
+            for entrant, run in comparison.studies
         ],
         "test_openings": comparison.test_openings,
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def _entrant(entrant: Entrant) -> dict[str, Any]:
+def _engine_json(engine_result: EngineResult) -> dict[str, Any]:
     return {
-        "engine": entrant.engine,
-        "rank": entrant.rank,
-        "ties": entrant.ties,
-        "test_error_percent": _estimate(entrant.test),
-        "to_baseline_points": _difference(entrant.to_baseline),
-        "validation_error_percent": entrant.validation_error_percent,
+        "engine": engine_result.engine,
+        "rank": engine_result.rank,
+        "ties": engine_result.ties,
+        "test_error_percent": _estimate_json(engine_result.test),
+        "to_baseline_points": _difference_json(engine_result.difference_to_baseline),
+        "validation_error_percent": engine_result.validation_error_percent,
     }
 
 
-def _pair(pair: Pair) -> dict[str, Any]:
+def _pair_json(pair: EnginePair) -> dict[str, Any]:
     return {
         "first": pair.first,
         "second": pair.second,
         "repeats": pair.repeats,
-        "difference_points": _difference(pair.difference),
+        "difference_points": _difference_json(pair.difference),
         "p": pair.p,
         "p_adjusted": pair.p_adjusted,
         "is_tie": pair.is_tie,
     }
 
 
-def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else {**_bounds(estimate), "n": estimate.n}
+def _estimate_json(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else {**_interval_json(estimate), "n": estimate.n}
 
 
-def _difference(difference: Difference | None) -> dict[str, Any] | None:
-    return None if difference is None else _bounds(difference)
+def _difference_json(difference: Difference | None) -> dict[str, Any] | None:
+    return None if difference is None else _interval_json(difference)
 
 
-def _bounds(figure: Estimate | Difference) -> dict[str, Any]:
+def _interval_json(figure: Estimate | Difference) -> dict[str, Any]:
     interval = figure.interval
     return {
         "mean": figure.mean,

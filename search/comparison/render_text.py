@@ -13,27 +13,27 @@ from rich.text import Text
 
 from search.comparison import tables
 from search.comparison.results import Comparison
-from search.comparison.verdict import terms, verdict
+from search.comparison.verdict import summary_sentences, term_sentences
 from search.leaderboard import words
 
 
-def render(comparison: Comparison) -> str:
+def to_text(comparison: Comparison) -> str:
     """Returns the comparison as text that fits standard output."""
     console = Console(highlight=False)
     with console.capture() as capture:
-        console.print(Text(words.one_line(f"Tournament {comparison.rules.name}"), "bold"))
-        for table in tables.tables(comparison, room=console.width):
+        console.print(Text(words.one_line(f"Tournament {comparison.spec.name}"), "bold"))
+        for table in tables.comparison_tables(comparison, width=console.width):
             console.print(Text(table.title, "bold"))
-            console.print(_table(table))
-        for sentence in (*verdict(comparison), *terms(comparison)):
+            console.print(_text_table(table))
+        for sentence in (*summary_sentences(comparison), *term_sentences(comparison)):
             console.print(Text(sentence))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def _table(cells: tables.Table) -> Table:
+def _text_table(cells: tables.ComparisonTable) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)  # four engines then fit 80 columns
-    for header, number in zip(cells.headers, cells.numbers, strict=True):
+    for header, number in zip(cells.headers, cells.numeric_columns, strict=True):
         table.add_column(header, justify="right" if number else "left", no_wrap=number, overflow="fold")
-    for place, line in enumerate(cells.lines):
-        table.add_row(*map(Text, line), style="bold" if place in cells.leading else "")
+    for place, line in enumerate(cells.rows):
+        table.add_row(*map(Text, line), style="bold" if place in cells.highlighted_rows else "")
     return table

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from search.comparison.curves import Point
-from search.comparison.rules import Rules
+from search.comparison.curves import CurvePoint
+from search.comparison.rules import ComparisonSpec
 from search.leaderboard.statistics import Difference, Estimate
 from search.records.record import StudyHeader
 from search.trial import BASELINE, Config
@@ -18,19 +18,19 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class StudyResult:
     """One study of one engine.
 
     Args:
         repeat: Which of the engine's studies it is, from 0.
-        study: What the study is.
-        states: Its search trials by how they ended.
+        header: What the study is.
+        state_counts: Its search trials by how they ended.
         epochs: Epochs that its search trained.
         seconds: Seconds of the study's clock when its last search trial ended; verification comes after it.
         curve: Its best-so-far curve.
-        winner: Number of the complete search trial with the least validation error; None where none is complete.
-        origin: Where the winner comes from: "baseline", or "found".
-        config: The winner's parameters.
+        best_trial: Number of the complete search trial with the least validation error; None where none is complete.
+        best_origin: Where the winner comes from: "baseline", or "found".
+        best_config: The winner's parameters.
         validation_error_percent: The winner's, in percent.
         is_verified: Whether all runs of the winner on the test images have ended, well or not.
         test_errors: The winner's test errors in percent, by seed, without runs that failed; empty unless verified.
@@ -39,14 +39,14 @@ class Run:
     """
 
     repeat: int
-    study: StudyHeader
-    states: Mapping[str, int]
+    header: StudyHeader
+    state_counts: Mapping[str, int]
     epochs: int
     seconds: float
-    curve: tuple[Point, ...] = ()
-    winner: int | None = None
-    origin: str = ""
-    config: Config = field(default_factory=dict)
+    curve: tuple[CurvePoint, ...] = ()
+    best_trial: int | None = None
+    best_origin: str = ""
+    best_config: Config = field(default_factory=dict)
     validation_error_percent: float | None = None
     is_verified: bool = False
     test_errors: Mapping[int, float] = field(default_factory=dict)
@@ -64,15 +64,19 @@ class Run:
         return fmean(self.baseline_errors.values()) if self.baseline_errors else None
 
     @property
-    def name(self) -> str:
+    def best_label(self) -> str:
         """The winner in words: "found #12"."""
         return (
-            "" if self.winner is None else self.origin if self.origin == BASELINE else f"{self.origin} #{self.winner}"
+            ""
+            if self.best_trial is None
+            else self.best_origin
+            if self.best_origin == BASELINE
+            else f"{self.best_origin} #{self.best_trial}"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class EnginePair:
     """Two engines set against each other, repeat by repeat.
 
     Args:
@@ -106,36 +110,37 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entrant:
+class EngineResult:
     """One engine and its studies.
 
     Args:
         engine: Such as "optuna:tpe".
-        runs: Its studies by repeat.
+        studies: Its studies by repeat.
         test: Mean over repeats of the winners' test errors, in percent; None where no repeat is verified.
-        to_baseline: The same minus the baseline's, repeat by repeat, in percentage points.
+        difference_to_baseline: The same minus the baseline's, repeat by repeat, in percentage points.
         rank: Place by mean test error, from 1; None without one.
         ties: Other engines that share its rank, because no difference to the first of that rank is shown.
-        to_best: It against the engine with the lowest mean; None for that engine itself, and where there is no figure.
+        pair_with_best: It against the engine with the lowest mean; None for that engine itself, and where there is no
+            figure.
     """
 
     engine: str
-    runs: tuple[Run, ...]
+    studies: tuple[StudyResult, ...]
     test: Estimate | None = None
-    to_baseline: Difference | None = None
+    difference_to_baseline: Difference | None = None
     rank: int | None = None
     ties: int = 0
-    to_best: Pair | None = None
+    pair_with_best: EnginePair | None = None
 
     @property
     def errors_by_repeat(self) -> dict[int, float]:
         """Mean test error of each verified repeat, in percent."""
-        return {run.repeat: run.test_error_percent for run in self.runs if run.test_error_percent is not None}
+        return {run.repeat: run.test_error_percent for run in self.studies if run.test_error_percent is not None}
 
     @property
     def validation_error_percent(self) -> float | None:
         """Mean over repeats of the least validation error, in percent."""
-        found = [run.validation_error_percent for run in self.runs if run.validation_error_percent is not None]
+        found = [run.validation_error_percent for run in self.studies if run.validation_error_percent is not None]
         return fmean(found) if found else None
 
 
@@ -144,34 +149,34 @@ class Comparison:
     """What a tournament gave.
 
     Args:
-        rules: What its studies share.
-        entrants: Engines by rank; then those without a test error, in the order of their turns.
+        spec: What its studies share.
+        engine_results: Engines by rank; then those without a test error, in the order of their turns.
         pairs: Every two engines that have repeats in common.
-        baseline: Mean over repeats of the baseline's test error, in percent.
+        baseline_test: Mean over repeats of the baseline's test error, in percent.
         baseline_validation_percent: Mean over studies of its validation error, in percent.
         test_openings: How often the test images were scored; what one study took over from another counts once.
         environments: What the trials ran on, each combination of versions and hardware once.
     """
 
-    rules: Rules
-    entrants: tuple[Entrant, ...]
-    pairs: tuple[Pair, ...]
-    baseline: Estimate | None = None
+    spec: ComparisonSpec
+    engine_results: tuple[EngineResult, ...]
+    pairs: tuple[EnginePair, ...]
+    baseline_test: Estimate | None = None
     baseline_validation_percent: float | None = None
     test_openings: int = 0
     environments: tuple[Mapping[str, Any], ...] = ()
 
     @property
-    def ranked(self) -> tuple[Entrant, ...]:
+    def ranked_engines(self) -> tuple[EngineResult, ...]:
         """The engines that have a test error, best first."""
-        return tuple(entrant for entrant in self.entrants if entrant.rank is not None)
+        return tuple(entrant for entrant in self.engine_results if entrant.rank is not None)
 
     @property
-    def runs(self) -> tuple[tuple[Entrant, Run], ...]:
+    def studies(self) -> tuple[tuple[EngineResult, StudyResult], ...]:
         """Every study with its engine, by rank and repeat."""
-        return tuple((entrant, run) for entrant in self.entrants for run in entrant.runs)
+        return tuple((entrant, run) for entrant in self.engine_results for run in entrant.studies)
 
     @property
-    def study(self) -> StudyHeader | None:
+    def first_header(self) -> StudyHeader | None:
         """One of the studies, for what all share; None where none has begun."""
-        return next((run.study for _, run in self.runs), None)
+        return next((run.header for _, run in self.studies), None)

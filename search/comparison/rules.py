@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from search.records.record import UNSAID, StudyRecord, flat
+from search.records.record import LEGACY_DEFAULTS, StudyRecord, flatten
 
-_WORDS = frozenset({"doc", "unit", "source"})
+_DESCRIPTIVE_FIELDS = frozenset({"doc", "unit", "source"})
 """What may be reworded without making another tournament, as with studies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class ComparisonSpec:
     """The terms of one tournament.
 
     Args:
@@ -48,23 +48,23 @@ class Rules:
         return {**asdict(self), "engines": list(self.engines), "commands": list(self.commands)}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Rules:
+    def from_json(cls, document: Mapping[str, Any]) -> ComparisonSpec:
         """Returns the rules that ``to_json`` described."""
         listed = {name: tuple(document[name]) for name in ("engines", "commands")}
         return cls(**{**document, **listed})
 
-    def differences(self, wanted: Rules) -> list[str]:
+    def differences(self, requested: ComparisonSpec) -> list[str]:
         """Returns how other rules differ in what a tournament cannot change; more engines or repeats it can have."""
-        old, new = _identity(self), _identity(wanted)
+        old, new = _fixed_terms(self), _fixed_terms(requested)
         return [
-            f"{name} (recorded {_shown(old.get(name))}, received {_shown(new.get(name))})"
+            f"{name} (recorded {_format_value(old.get(name))}, received {_format_value(new.get(name))})"
             for name in sorted(old.keys() | new.keys())
             if old.get(name) != new.get(name)
         ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class RepeatRecord:
     """One study of a tournament.
 
     Args:
@@ -83,14 +83,14 @@ def study_name(engine: str, repeat: int) -> str:
     return f"{engine.replace(':', '-')}-{repeat}"
 
 
-def _identity(rules: Rules) -> dict[str, Any]:
+def _fixed_terms(spec: ComparisonSpec) -> dict[str, Any]:
     """Returns what makes a tournament this one, by dotted names."""
-    document = rules.to_json()
+    document = spec.to_json()
     fixed = {name: document[name] for name in ("seed", "epochs", "seconds", "replicates")}
     named = {"budget." + name if name in ("epochs", "seconds") else name: value for name, value in fixed.items()}
-    terms = {**UNSAID, **flat(rules.terms)}
-    return named | {name: value for name, value in terms.items() if name.rpartition(".")[2] not in _WORDS}
+    terms = {**LEGACY_DEFAULTS, **flatten(spec.terms)}
+    return named | {name: value for name, value in terms.items() if name.rpartition(".")[2] not in _DESCRIPTIVE_FIELDS}
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return "nothing" if value is None else str(value)

@@ -10,45 +10,45 @@ from typing import Any
 
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 
-from search.records.ledger import HEADER, OUTCOME, SPENT, TRIAL
+from search.records.ledger import HEADER_KEY, OUTCOME_KEY, SPENT_KEY, TRIAL_KEY
 from search.trial import Phase
 
 
-def of_study(known: Mapping[str, Any]) -> dict[str, Any]:
+def study_attributes(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a study is."""
-    header = known.get(HEADER)
+    header = user_attrs.get(HEADER_KEY)
     if not header:
         return {}
-    judged = header["protocol"]
+    protocol = header["protocol"]
     return {
         "space": header["space"]["name"],
-        "data": judged["dataset"],
-        "protocol": f"{judged['name']} {judged['version']}",
-        "epochs": judged["epochs"],
+        "data": protocol["dataset"],
+        "protocol": f"{protocol['name']} {protocol['version']}",
+        "epochs": protocol["epochs"],
         "engine": f"{header['engine']}:{header['sampler']}",
         "pruner": header["pruner"],
         "seed": header["seed"],
         "command": header["command"],
-        "seconds": known.get(SPENT, 0.0),
+        "seconds": user_attrs.get(SPENT_KEY, 0.0),
     }
 
 
-def of_tools(known: Mapping[str, Any], name: str) -> dict[str, Any]:
+def system_attributes(system_attrs: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns what Optuna's own tools keep with a study, and what the values of its trials are.
 
     Args:
-        known: What they keep.
+        system_attrs: What they keep.
         name: The study's name in Optuna, "NAME/PHASE".
     """
     is_search = name.endswith(f"/{Phase.SEARCH.value}")
-    return {_SYSTEM_ATTR_METRIC_NAMES: ["validation error %" if is_search else "test error %"], **known}
+    return {_SYSTEM_ATTR_METRIC_NAMES: ["validation error %" if is_search else "test error %"], **system_attrs}
 
 
-def of_trial(known: Mapping[str, Any]) -> dict[str, Any]:
+def trial_attributes(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a trial is, and how it ended; what does not hold of it is left out."""
-    trial, outcome = known.get(TRIAL, {}), known.get(OUTCOME) or {}
+    trial, outcome = user_attrs.get(TRIAL_KEY, {}), user_attrs.get(OUTCOME_KEY) or {}
     history = outcome.get("history", ())
-    shown = {
+    labelled = {
         "origin": trial.get("origin"),
         "seed": trial.get("seed"),
         "went on from": trial.get("parent"),
@@ -62,4 +62,4 @@ def of_trial(known: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": outcome.get("parameters"),
         **{f"engine: {name}": value for name, value in trial.get("notes", {}).items()},
     }
-    return {name: value for name, value in shown.items() if value not in (None, "")}
+    return {name: value for name, value in labelled.items() if value not in (None, "")}

@@ -20,70 +20,76 @@ from optuna.trial import FrozenTrial, TrialState
 from search.dashboard import attributes
 from search.trial import Phase
 
-REFUSAL = "This page only reads the study; nothing can be changed here."
+READ_ONLY_MESSAGE = "This page only reads the study; nothing can be changed here."
 
 
 class ReadOnlyError(Exception):
     """Somebody tried to change a study that is only looked at."""
 
     def __init__(self) -> None:
-        super().__init__(REFUSAL)
+        super().__init__(READ_ONLY_MESSAGE)
 
 
 class ReadOnlyStorage(BaseStorage):
     """Shows the phases of one study.
 
     Args:
-        inner: The storage that holds it, perhaps among others.
+        storage: The storage that holds it, perhaps among others.
         study: The study's name in it.
     """
 
-    def __init__(self, inner: BaseStorage, study: str) -> None:
-        self._inner = inner
+    def __init__(self, storage: BaseStorage, study: str) -> None:
+        self._storage = storage
         self._names = [f"{study}/{phase.value}" for phase in Phase]
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Returns the search, and the other phases in which something was run, in this order."""
-        found = {study.study_name: study for study in self._inner.get_all_studies()}
-        known = [found[name] for name in self._names if name in found]
-        return [self._shown(one) for at, one in enumerate(known) if at == 0 or self._inner.get_n_trials(one._study_id)]
+        found = {study.study_name: study for study in self._storage.get_all_studies()}
+        studies = [found[name] for name in self._names if name in found]
+        return [
+            self._with_study_attributes(phase_study)
+            for index, phase_study in enumerate(studies)
+            if index == 0 or self._storage.get_n_trials(phase_study._study_id)
+        ]
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """Returns the storage's number for a phase."""
-        return self._inner.get_study_id_from_name(study_name)
+        return self._storage.get_study_id_from_name(study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
         """Returns a phase's name."""
-        return self._inner.get_study_name_from_id(study_id)
+        return self._storage.get_study_name_from_id(study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
         """Returns that errors are to be as low as they can be."""
-        return self._inner.get_study_directions(study_id)
+        return self._storage.get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Returns what the study is, in words."""
-        return attributes.of_study(self._inner.get_study_user_attrs(study_id))
+        return attributes.study_attributes(self._storage.get_study_user_attrs(study_id))
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         """Returns what Optuna's own tools have noted, and what the trials' values are."""
-        return attributes.of_tools(self._inner.get_study_system_attrs(study_id), self.get_study_name_from_id(study_id))
+        return attributes.system_attributes(
+            self._storage.get_study_system_attrs(study_id), self.get_study_name_from_id(study_id)
+        )
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Returns a trial."""
-        return _shown(self._inner.get_trial(trial_id))
+        return _with_trial_attributes(self._storage.get_trial(trial_id))
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Returns a phase's trials."""
-        found = self._inner.get_all_trials(study_id, deepcopy=deepcopy, states=states)
-        return [_shown(trial) for trial in found]
+        trials = self._storage.get_all_trials(study_id, deepcopy=deepcopy, states=states)
+        return [_with_trial_attributes(trial) for trial in trials]
 
-    def _shown(self, study: FrozenStudy) -> FrozenStudy:
-        shown = copy.copy(study)
-        shown.user_attrs = attributes.of_study(study.user_attrs)
-        shown.system_attrs = attributes.of_tools(study.system_attrs, study.study_name)
-        return shown
+    def _with_study_attributes(self, study: FrozenStudy) -> FrozenStudy:
+        copied = copy.copy(study)
+        copied.user_attrs = attributes.study_attributes(study.user_attrs)
+        copied.system_attrs = attributes.system_attributes(study.system_attrs, study.study_name)
+        return copied
 
     # Whoever would change something is refused.
 
@@ -95,11 +101,11 @@ class ReadOnlyStorage(BaseStorage):
         """Refuses."""
         raise ReadOnlyError
 
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:  # noqa: ANN401 - Optuna's signature
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
         """Refuses."""
         raise ReadOnlyError
 
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:  # noqa: ANN401 - the same
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
         """Refuses."""
         raise ReadOnlyError
 
@@ -123,16 +129,16 @@ class ReadOnlyStorage(BaseStorage):
         """Refuses."""
         raise ReadOnlyError
 
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:  # noqa: ANN401 - the same
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
         """Refuses."""
         raise ReadOnlyError
 
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:  # noqa: ANN401 - the same
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
         """Refuses."""
         raise ReadOnlyError
 
 
-def _shown(trial: FrozenTrial) -> FrozenTrial:
-    shown = copy.copy(trial)
-    shown.user_attrs = attributes.of_trial(trial.user_attrs)
-    return shown
+def _with_trial_attributes(trial: FrozenTrial) -> FrozenTrial:
+    copied = copy.copy(trial)
+    copied.user_attrs = attributes.trial_attributes(trial.user_attrs)
+    return copied

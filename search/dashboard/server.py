@@ -12,10 +12,10 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from search.dashboard.read_only import REFUSAL, ReadOnlyStorage
+from search.dashboard.read_only import READ_ONLY_MESSAGE, ReadOnlyStorage
 from search.errors import UserError
-from search.records.ledger import read
-from search.records.storage import Place, read_storage
+from search.records.ledger import read_study
+from search.records.storage import StudyLocation, read_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -24,32 +24,32 @@ HOST = "127.0.0.1"
 READING = ("GET", "HEAD", "OPTIONS")
 
 
-class Server(ThreadingMixIn, WSGIServer):
+class DashboardServer(ThreadingMixIn, WSGIServer):
     """Answers each request in a thread of its own; none of them keeps the process from ending."""
 
     daemon_threads = True
 
 
-class _Quiet(WSGIRequestHandler):
+class _SilentRequestHandler(WSGIRequestHandler):
     """Leaves the terminal to what matters."""
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: ANN401 - the standard library's names
+    def log_message(self, format: str, *args: Any) -> None:
         """Says nothing of a request."""
 
 
-def open_storage(place: Place, name: str) -> tuple[ReadOnlyStorage, str]:
+def open_storage(location: StudyLocation, name: str) -> tuple[ReadOnlyStorage, str]:
     """Returns a study's storage, which shows what is added to it, and what is to be told of damage.
 
     Raises:
         UserError: There is no such study, or it is of a newer version or cannot be read.
         FatalError: Its ledger is damaged in the middle.
     """
-    header = read(place, name).header
-    reading = read_storage(place, name, follow=True)
+    header = read_study(location, name).header
+    reading = read_storage(location, name, follow=True)
     return ReadOnlyStorage(reading.storage, header.name), reading.note
 
 
-def open_server(storage: ReadOnlyStorage, port: int) -> tuple[Server, str]:
+def open_server(storage: ReadOnlyStorage, port: int) -> tuple[DashboardServer, str]:
     """Returns a server that listens, and the address of the study's page.
 
     Args:
@@ -62,7 +62,13 @@ def open_server(storage: ReadOnlyStorage, port: int) -> tuple[Server, str]:
     from optuna_dashboard._app import create_app
 
     try:
-        server = make_server(HOST, port, only_reading(create_app(storage)), server_class=Server, handler_class=_Quiet)
+        server = make_server(
+            HOST,
+            port,
+            refuse_writes(create_app(storage)),
+            server_class=DashboardServer,
+            handler_class=_SilentRequestHandler,
+        )
     except OSError as error:
         reason = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise UserError(
@@ -72,28 +78,28 @@ def open_server(storage: ReadOnlyStorage, port: int) -> tuple[Server, str]:
     return server, f"http://{HOST}:{server.server_port}/dashboard/studies/{first._study_id}"
 
 
-def only_reading(application: WSGIApplication) -> WSGIApplication:
+def refuse_writes(application: WSGIApplication) -> WSGIApplication:
     """Returns the application without what changes a study."""
 
-    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def handle(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in READING:
             return application(environ, start_response)
         start_response("403 Forbidden", [("Content-Type", "application/json")])
-        return [json.dumps({"reason": REFUSAL}).encode()]
+        return [json.dumps({"reason": READ_ONLY_MESSAGE}).encode()]
 
-    return answer
+    return handle
 
 
-def serve(server: Server, say: Callable[[], None]) -> None:
+def serve(server: DashboardServer, on_ready: Callable[[], None]) -> None:
     """Answers requests until Ctrl-C.
 
     Args:
         server: That listens.
-        say: Called when it answers.
+        on_ready: Called when it answers.
     """
     with server:
         try:
-            say()
+            on_ready()
             server.serve_forever()
         except KeyboardInterrupt:
             return

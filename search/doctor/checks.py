@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search.doctor.finding import Finding, Status
-from search.doctor.subject import Subject
+from search.doctor.finding import CheckResult, CheckStatus
+from search.doctor.subject import CheckContext
 from search.errors import SearchError
 
 
@@ -21,11 +21,11 @@ class Check:
 
     Args:
         function: Where it is: ``module:function``, from a Subject to a Finding.
-        needs: The checks that must not have failed.
+        requires: The checks that must not have failed.
     """
 
     function: str
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 CHECKS: Mapping[str, Check] = {
@@ -39,48 +39,48 @@ CHECKS: Mapping[str, Check] = {
     "data": Check(function="search.doctor.folders:check_data"),
     "engine": Check(function="search.doctor.proof:check_engine"),
     "backend": Check(function="search.doctor.machine:check_backend"),
-    "gpu": Check(function="search.doctor.gpu:check_gpu", needs=("backend",)),
-    "training": Check(function="search.doctor.proof:check_training", needs=("data", "backend")),
-    "workers": Check(function="search.doctor.proof:check_workers", needs=("training",)),
+    "gpu": Check(function="search.doctor.gpu:check_gpu", requires=("backend",)),
+    "training": Check(function="search.doctor.proof:check_training", requires=("data", "backend")),
+    "workers": Check(function="search.doctor.proof:check_workers", requires=("training",)),
 }
 """Checks by name, in order: the quick ones first, while a process of its own imports the backend."""
 
 
-def examine(name: str, subject: Subject, done: Mapping[str, Finding]) -> Finding:
+def run_check(name: str, context: CheckContext, results: Mapping[str, CheckResult]) -> CheckResult:
     """Makes one check; never raises: what a check raises is what it found.
 
     Args:
         name: The check's.
-        subject: What is examined.
-        done: The findings so far.
+        context: What is examined.
+        results: The findings so far.
     """
     check = CHECKS[name]
-    failed = [need for need in check.needs if done[need].status is Status.FAILS]
+    failed = [required for required in check.requires if results[required].status is CheckStatus.FAILED]
     if failed:
-        return Finding(status=Status.FAILS, found=f"not tried, for want of: {', '.join(failed)}")
+        return CheckResult(status=CheckStatus.FAILED, message=f"not tried, for want of: {', '.join(failed)}")
     try:
-        finding = pkgutil.resolve_name(check.function)(subject)
-        assert isinstance(finding, Finding)
+        result = pkgutil.resolve_name(check.function)(context)
+        assert isinstance(result, CheckResult)
     except SearchError as error:
-        return Finding(status=Status.FAILS, found=error.message, remedy=error.hint)
+        return CheckResult(status=CheckStatus.FAILED, message=error.message, fix=error.hint)
     except ImportError as error:
-        return Finding(status=Status.FAILS, found=str(error), remedy="pip install .")
+        return CheckResult(status=CheckStatus.FAILED, message=str(error), fix="pip install .")
     except Exception as error:  # noqa: BLE001 - whatever is broken here, the other checks must still be made
-        return Finding(
-            status=Status.FAILS,
-            found=f"{type(error).__name__}: {error}",
-            remedy="Mend what this names; the rest is checked all the same.",
+        return CheckResult(
+            status=CheckStatus.FAILED,
+            message=f"{type(error).__name__}: {error}",
+            fix="Mend what this names; the rest is checked all the same.",
             details={"traceback": traceback.format_exc()},
         )
-    return finding
+    return result
 
 
-def would_run(findings: Mapping[str, Finding]) -> bool:
+def would_run(results: Mapping[str, CheckResult]) -> bool:
     """Says whether a search would run."""
-    return all(finding.status is not Status.FAILS for finding in findings.values())
+    return all(result.status is not CheckStatus.FAILED for result in results.values())
 
 
-def to_mend(findings: Mapping[str, Finding]) -> list[str]:
+def failed_checks(results: Mapping[str, CheckResult]) -> list[str]:
     """Returns the checks that failed by themselves, and not for want of another."""
-    failed = [name for name, finding in findings.items() if finding.status is Status.FAILS]
-    return [name for name in failed if not set(CHECKS[name].needs) & set(failed)]
+    failed = [name for name, result in results.items() if result.status is CheckStatus.FAILED]
+    return [name for name in failed if not set(CHECKS[name].requires) & set(failed)]

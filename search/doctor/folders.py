@@ -8,42 +8,42 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from search.doctor.finding import Finding, Status, gib
-from search.doctor.subject import Subject
+from search.doctor.finding import CheckResult, CheckStatus, format_gib
+from search.doctor.subject import CheckContext
 from search.training.data import DatasetInfo, default_cache_dir, open_training, prepare
-from search.training.split import assign_roles, default_split
+from search.training.split import default_split, make_split_indices
 
-LEAST_FREE = 2**30
+MIN_FREE_BYTES = 2**30
 """Bytes below which a disk is called nearly full."""
 
 
-def check_data(subject: Subject) -> Finding:
+def check_data(context: CheckContext) -> CheckResult:
     """The data set: found, read, split and cached; a damaged cache is made again."""
-    settings = subject.settings
+    settings = context.settings
     cache = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
-    before = _entries(cache)
+    before = _cached_inodes(cache)
     info = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
-    assign_roles(open_training(info), split=default_split(info), seed=settings.split_seed)
-    subject.dataset = info
+    make_split_indices(open_training(info), split=default_split(info), seed=settings.split_seed)
+    context.dataset = info
     folder, free = Path(info.folder), shutil.disk_usage(info.folder).free
-    is_new, was_mended = folder not in before, before.get(folder, 0) not in (0, folder.stat().st_ino)
-    state = "was damaged and is mended" if was_mended else "is new" if is_new else "is undamaged"
-    details = {**_facts(info), "cache": info.folder, "free_bytes": free, "was_mended": was_mended}
-    room = f"{'only ' if free < LEAST_FREE else ''}{gib(free)} free"
-    remedies = ["Nothing is left to do; where it happens again, look after the disk."] if was_mended else []
-    remedies += ["Free some space there, or name another folder with --cache-dir."] if free < LEAST_FREE else []
-    return Finding(
-        status=Status.WARNING if remedies else Status.OK,
-        found=f"{_describe(info)}; its cache {state}, {room}: {cache}",
-        remedy="\n".join(remedies),
+    is_new, was_repaired = folder not in before, before.get(folder, 0) not in (0, folder.stat().st_ino)
+    state = "was damaged and is mended" if was_repaired else "is new" if is_new else "is undamaged"
+    details = {**_facts(info), "cache": info.folder, "free_bytes": free, "was_mended": was_repaired}
+    room = f"{'only ' if free < MIN_FREE_BYTES else ''}{format_gib(free)} free"
+    fixes = ["Nothing is left to do; where it happens again, look after the disk."] if was_repaired else []
+    fixes += ["Free some space there, or name another folder with --cache-dir."] if free < MIN_FREE_BYTES else []
+    return CheckResult(
+        status=CheckStatus.WARNING if fixes else CheckStatus.OK,
+        message=f"{_describe(info)}; its cache {state}, {room}: {cache}",
+        fix="\n".join(fixes),
         details=details,
     )
 
 
-def _entries(cache: Path) -> dict[Path, int]:
+def _cached_inodes(cache: Path) -> dict[Path, int]:
     """Returns the data sets in a cache, each with what identifies its folder: a mended one is another folder."""
-    found = (cache.absolute() / "datasets").glob("*")
-    return {path: path.stat().st_ino for path in found if path.is_dir()}
+    folders = (cache.absolute() / "datasets").glob("*")
+    return {path: path.stat().st_ino for path in folders if path.is_dir()}
 
 
 def _facts(info: DatasetInfo) -> dict[str, object]:
@@ -65,42 +65,42 @@ def _describe(info: DatasetInfo) -> str:
     )
 
 
-def check_studies(subject: Subject) -> Finding:
+def check_studies(context: CheckContext) -> CheckResult:
     """The folder of the studies' records."""
-    return check_folder(Path(subject.settings.studies_dir), "--studies-dir")
+    return check_folder(Path(context.settings.studies_dir), "--studies-dir")
 
 
-def check_reports(subject: Subject) -> Finding:
+def check_reports(context: CheckContext) -> CheckResult:
     """The folder of the reports."""
-    return check_folder(Path(subject.settings.reports_dir), "--reports-dir")
+    return check_folder(Path(context.settings.reports_dir), "--reports-dir")
 
 
-def check_folder(folder: Path, option: str) -> Finding:
+def check_folder(folder: Path, option: str) -> CheckResult:
     """Tries a folder, or the one it would be made in, by what a search does there: files that are written and locked.
 
     Args:
         folder: The folder.
         option: The option that names another one.
     """
-    folder, remedy = folder.absolute(), f"Name another folder with {option}."
+    folder, fix = folder.absolute(), f"Name another folder with {option}."
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir():
-        return Finding(status=Status.FAILS, found=f"{nearest} is not a folder", remedy=remedy)
+        return CheckResult(status=CheckStatus.FAILED, message=f"{nearest} is not a folder", fix=fix)
     try:
         with tempfile.TemporaryDirectory(dir=nearest, prefix=".doctor-") as temporary:
             is_locked = _lock_holds(Path(temporary) / "lock")
     except (OSError, NotImplementedError) as error:  # the second: a file system without locks
         reason = getattr(error, "strerror", None) or error
-        return Finding(status=Status.FAILS, found=f"{nearest} cannot be written to: {reason}", remedy=remedy)
+        return CheckResult(status=CheckStatus.FAILED, message=f"{nearest} cannot be written to: {reason}", fix=fix)
     free = shutil.disk_usage(nearest).free
-    words = ["writable" if folder == nearest else "can be made"]
-    words.append("file locks work" if is_locked else "file locks do not hold, so two runs of one study would mix")
-    words.append(f"{gib(free)} free" if free >= LEAST_FREE else f"only {gib(free)} free")
-    is_fine = is_locked and free >= LEAST_FREE
-    return Finding(
-        status=Status.OK if is_fine else Status.WARNING,
-        found=f"{', '.join(words)}: {folder}",
-        remedy="" if is_fine else remedy if not is_locked else f"Free some space there. {remedy}",
+    parts = ["writable" if folder == nearest else "can be made"]
+    parts.append("file locks work" if is_locked else "file locks do not hold, so two runs of one study would mix")
+    parts.append(f"{format_gib(free)} free" if free >= MIN_FREE_BYTES else f"only {format_gib(free)} free")
+    is_fine = is_locked and free >= MIN_FREE_BYTES
+    return CheckResult(
+        status=CheckStatus.OK if is_fine else CheckStatus.WARNING,
+        message=f"{', '.join(parts)}: {folder}",
+        fix="" if is_fine else fix if not is_locked else f"Free some space there. {fix}",
         details={"folder": str(folder), "exists": folder == nearest, "locks": is_locked, "free_bytes": free},
     )
 

@@ -14,24 +14,24 @@ from dataclasses import asdict, dataclass
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from search.doctor.finding import Finding, Status
-from search.doctor.subject import Subject
+from search.doctor.finding import CheckResult, CheckStatus
+from search.doctor.subject import CheckContext
 from search.errors import install_command
 
 PROJECT = "keras-image-search"
-SHOWN = ("tensorflow", "keras", "keras-tuner", "optuna", "numpy", "pandas")
+REPORTED_PACKAGES = ("tensorflow", "keras", "keras-tuner", "optuna", "numpy", "pandas")
 """Packages whose versions are told also where all is well: those that results depend on."""
-FOR_DEVELOPERS = "dev"
+DEVELOPMENT_EXTRA = "dev"
 """The extra that no search needs."""
-NOT_INSTALLED = Finding(
-    status=Status.WARNING,
-    found=f"{PROJECT} itself is not installed, so what it needs is not known here.",
-    remedy="pip install .",
+NOT_INSTALLED_RESULT = CheckResult(
+    status=CheckStatus.WARNING,
+    message=f"{PROJECT} itself is not installed, so what it needs is not known here.",
+    fix="pip install .",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
+class PackageStatus:
     """A required package.
 
     Args:
@@ -45,7 +45,7 @@ class Package:
     installed: str | None
 
     @property
-    def fits(self) -> bool:
+    def is_satisfied(self) -> bool:
         """Whether it is there in a version that is allowed."""
         return self.installed is not None and SpecifierSet(self.required).contains(self.installed, prereleases=True)
 
@@ -55,11 +55,11 @@ class Package:
         return f"{self.name}{self.required}"
 
 
-VersionOf = Callable[[str], str | None]
+VersionLookup = Callable[[str], str | None]
 """Returns the version of a package that is installed, or None."""
 
 
-def version_of(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     """Returns the version of a package that is installed, without importing it, or None."""
     try:
         return importlib.metadata.version(name)
@@ -78,26 +78,28 @@ def requirements(project: str, extra: str = "") -> Iterator[Requirement]:
             yield requirement
 
 
-def compare(required: Iterable[Requirement], installed: VersionOf = version_of) -> list[Package]:
+def check_requirements(
+    required: Iterable[Requirement], installed: VersionLookup = installed_version
+) -> list[PackageStatus]:
     """Returns what is required beside what is there; the extras of a package that is there count as well."""
-    packages: list[Package] = []
+    packages: list[PackageStatus] = []
     for requirement in required:
         version = installed(requirement.name)
         extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
         packages.append(
-            Package(name=f"{requirement.name}{extras}", required=str(requirement.specifier), installed=version)
+            PackageStatus(name=f"{requirement.name}{extras}", required=str(requirement.specifier), installed=version)
         )
         for extra in requirement.extras if version is not None else ():
-            packages += compare(requirements(requirement.name, extra), installed)
+            packages += check_requirements(requirements(requirement.name, extra), installed)
     return packages
 
 
-def check_python(_: Subject) -> Finding:
+def check_python(_: CheckContext) -> CheckResult:
     """Python's version against the range the project declares."""
     version, is_virtual = platform.python_version(), sys.prefix != sys.base_prefix
-    required = importlib.metadata.metadata(PROJECT)["Requires-Python"] if version_of(PROJECT) else ""
+    required = importlib.metadata.metadata(PROJECT)["Requires-Python"] if installed_version(PROJECT) else ""
     where = f"virtual environment {sys.prefix}" if is_virtual else "no virtual environment"
-    found = f"{version}, {where}; {platform.system()} {platform.machine()}"
+    message = f"{version}, {where}; {platform.system()} {platform.machine()}"
     details = {
         "version": version,
         "required": required,
@@ -106,53 +108,63 @@ def check_python(_: Subject) -> Finding:
         "virtual_environment": sys.prefix if is_virtual else None,
     }
     if SpecifierSet(required).contains(version, prereleases=True):
-        return Finding(found=found, details=details)
-    return Finding(
-        status=Status.WARNING,
-        found=f"{found}; made for Python {required}",
-        remedy="Make the environment anew with such a Python: python3.X -m venv .venv && .venv/bin/pip install .",
+        return CheckResult(message=message, details=details)
+    return CheckResult(
+        status=CheckStatus.WARNING,
+        message=f"{message}; made for Python {required}",
+        fix="Make the environment anew with such a Python: python3.X -m venv .venv && .venv/bin/pip install .",
         details=details,
     )
 
 
-def check_packages(_: Subject) -> Finding:
+def check_packages(_: CheckContext) -> CheckResult:
     """The required packages against the ranges that the project declares."""
-    return judge(compare(requirements(PROJECT))) if version_of(PROJECT) else NOT_INSTALLED
+    return (
+        evaluate_packages(check_requirements(requirements(PROJECT)))
+        if installed_version(PROJECT)
+        else NOT_INSTALLED_RESULT
+    )
 
 
-def judge(packages: list[Package]) -> Finding:
+def evaluate_packages(packages: list[PackageStatus]) -> CheckResult:
     """Returns what is to be said of the required packages; one of another version may work, a missing one cannot."""
     missing = [package for package in packages if package.installed is None]
-    other = [package for package in packages if package.installed is not None and not package.fits]
-    parts = [f"{len(packages) - len(missing) - len(other)} of {len(packages)} within their ranges"]
+    mismatched = [package for package in packages if package.installed is not None and not package.is_satisfied]
+    parts = [f"{len(packages) - len(missing) - len(mismatched)} of {len(packages)} within their ranges"]
     if missing:
         parts.append(f"missing: {', '.join(package.name for package in missing)}")
-    parts += [f"{package.name} {package.installed} is not {package.required}" for package in other]
-    shown = [f"{package.name} {package.installed}" for package in packages if package.name in SHOWN and package.fits]
-    unfit = [*missing, *other]
-    return Finding(
-        status=Status.FAILS if missing else Status.WARNING if other else Status.OK,
-        found="; ".join([*parts, ", ".join(shown)] if shown else parts),
-        remedy=f"pip install {' '.join(repr(package.requirement) for package in unfit)}" if unfit else "",
+    parts += [f"{package.name} {package.installed} is not {package.required}" for package in mismatched]
+    versions = [
+        f"{package.name} {package.installed}"
+        for package in packages
+        if package.name in REPORTED_PACKAGES and package.is_satisfied
+    ]
+    unsatisfied = [*missing, *mismatched]
+    return CheckResult(
+        status=CheckStatus.FAILED if missing else CheckStatus.WARNING if mismatched else CheckStatus.OK,
+        message="; ".join([*parts, ", ".join(versions)] if versions else parts),
+        fix=f"pip install {' '.join(repr(package.requirement) for package in unsatisfied)}" if unsatisfied else "",
         details={package.name: asdict(package) for package in packages},
     )
 
 
-def check_extras(_: Subject) -> Finding:
+def check_extras(_: CheckContext) -> CheckResult:
     """The extras: which are there, and the command for each that is not. No search of the default kind needs one."""
-    if not version_of(PROJECT):
-        return NOT_INSTALLED
+    if not installed_version(PROJECT):
+        return NOT_INSTALLED_RESULT
     names: list[str] = importlib.metadata.metadata(PROJECT).get_all("Provides-Extra") or []
-    return judge_extras({name: compare(requirements(PROJECT, name)) for name in names if name != FOR_DEVELOPERS})
+    return evaluate_extras(
+        {name: check_requirements(requirements(PROJECT, name)) for name in names if name != DEVELOPMENT_EXTRA}
+    )
 
 
-def judge_extras(packages: Mapping[str, list[Package]]) -> Finding:
+def evaluate_extras(packages: Mapping[str, list[PackageStatus]]) -> CheckResult:
     """Returns which extras are there, and the command for each that is not.
 
     Args:
         packages: Extras to what each requires.
     """
-    present = [name for name, needed in packages.items() if all(package.fits for package in needed)]
+    present = [name for name, needed in packages.items() if all(package.is_satisfied for package in needed)]
     absent = [name for name in packages if name not in present]
     parts = [", ".join(present)] if present else []
     parts += [f"not installed, and needed by their own options alone: {', '.join(absent)}"] if absent else []
@@ -160,4 +172,4 @@ def judge_extras(packages: Mapping[str, list[Package]]) -> Finding:
         name: {"installed": name in present, "command": install_command(name), "packages": list(map(asdict, needed))}
         for name, needed in packages.items()
     }
-    return Finding(found="; ".join(parts), remedy="\n".join(map(install_command, absent)), details=details)
+    return CheckResult(message="; ".join(parts), fix="\n".join(map(install_command, absent)), details=details)

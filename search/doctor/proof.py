@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from search.cgroup import available_memory
-from search.doctor.finding import Finding, Status, gib, last_lines
-from search.doctor.subject import Subject
-from search.engines.registry import choose_engine, make_engine
+from search.doctor.finding import CheckResult, CheckStatus, format_gib, last_lines
+from search.doctor.subject import CheckContext
+from search.engines.registry import make_engine, parse_engine
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, ProtocolName, Split
-from search.session.packing import remembered
+from search.session.packing import cached_parallelism
 from search.session.planning import make_plan, make_runtime
 from search.training.data import DatasetInfo, open_training
 from search.training.hashes import file_sha256
@@ -33,58 +33,58 @@ from spaces.registry import SPACES
 from spaces.training import TUTORIAL_TRAINING
 
 STEPS = 2
-PROOF_SECONDS = 180.0
+SMOKE_TEST_SECONDS = 180.0
 """What the proof may take; a worker's start from a cold disk was seen to take 60."""
 
 
-def check_engine(subject: Subject) -> Finding:
+def check_engine(context: CheckContext) -> CheckResult:
     """The engine: takes the baseline, hears of it, and proposes another configuration."""
-    settings = subject.settings
-    choice = choose_engine(settings.engine, sampler=settings.sampler, pruner=settings.pruner)
-    engine = make_engine(choice, subject.space, seed=0, epochs=settings.epochs)
-    engine.ask(0, given=Proposal(config=subject.space.baseline))
+    settings = context.settings
+    choice = parse_engine(settings.engine, sampler=settings.sampler, pruner=settings.pruner)
+    engine = make_engine(choice, context.space, seed=0, epochs=settings.epochs)
+    engine.ask(0, fixed=Proposal(config=context.space.baseline))
     engine.tell(0, Outcome(state=State.COMPLETE, error_percent=1.0))
     proposed = engine.ask(1)
-    return Finding(
-        found=f"{choice.name}, pruner {choice.pruner}, proposes",
+    return CheckResult(
+        message=f"{choice.name}, pruner {choice.pruner}, proposes",
         details={**dataclasses.asdict(choice), "proposed": dict(proposed.config)},
     )
 
 
-def check_training(subject: Subject) -> Finding:
+def check_training(context: CheckContext) -> CheckResult:
     """Two steps of the space's baseline in a worker process, and a scoring."""
-    assert subject.dataset is not None, "this check needs the data"
+    assert context.dataset is not None, "this check needs the data"
     with tempfile.TemporaryDirectory(prefix="doctor-") as temporary:
         logs = Path(temporary) / "logs"
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
-            outcome = _train(_task(subject, Path(temporary)), subject, logs)
+            outcome = _train(_task(context, Path(temporary)), context, logs)
         except FatalError as error:
-            return _failure(subject, error.message.partition("\n")[0], _last_log(logs))
-        seconds = time.monotonic() - began
+            return _failure(context, error.message.partition("\n")[0], _last_log(logs))
+        seconds = time.monotonic() - started_at
         if outcome.state is not State.COMPLETE:
-            return _failure(subject, outcome.message, outcome.traceback or _last_log(logs))
-    subject.outcome = outcome
+            return _failure(context, outcome.message, outcome.traceback or _last_log(logs))
+    context.outcome = outcome
     start = seconds - sum(outcome.seconds.values())
     details = {"start_seconds": round(start, 2), **{f"{part}_seconds": took for part, took in outcome.seconds.items()}}
-    return Finding(
-        found=f"{STEPS} steps of {subject.space.name}'s baseline: worker started in {start:.1f} s, model built and "
+    return CheckResult(
+        message=f"{STEPS} steps of {context.space.name}'s baseline: worker started in {start:.1f} s, model built and "
         f"compiled in {outcome.seconds['build']:.1f} s, trained and scored in "
         f"{outcome.seconds['fit'] + outcome.seconds['evaluate']:.1f} s on {outcome.environment['device']}",
         details={
             **details,
-            "parameters": outcome.parameters,
+            "parameters": outcome.parameter_count,
             "peak_memory_mib": outcome.peak_memory_mib,
             "environment": dict(outcome.environment),
         },
     )
 
 
-def _task(subject: Subject, folder: Path) -> Task:
+def _task(context: CheckContext, folder: Path) -> Task:
     """Returns the task of a search on the first training images alone, copied into a folder."""
-    assert subject.dataset is not None, "this check needs the data"
-    settings, batch = subject.settings, {**TUTORIAL_TRAINING, **subject.space.baseline}["batch_size"]
-    dataset = _copy(subject.dataset, STEPS * int(batch), folder)
+    assert context.dataset is not None, "this check needs the data"
+    settings, batch = context.settings, {**TUTORIAL_TRAINING, **context.space.baseline}["batch_size"]
+    dataset = _copy(context.dataset, STEPS * int(batch), folder)
     protocol = EvaluationProtocol(
         name=ProtocolName.TUTORIAL,  # without a split, which so few images may not allow
         dataset=dataset.name,
@@ -113,21 +113,21 @@ def _copy(info: DatasetInfo, count: int, folder: Path) -> DatasetInfo:
     )
 
 
-def _train(task: Task, subject: Subject, logs: Path) -> Outcome:
+def _train(task: Task, context: CheckContext, logs: Path) -> Outcome:
     """Runs the one trial.
 
     Raises:
         FatalError: No worker can be started, or it takes too long.
     """
-    trial = Trial(number=0, config=subject.space.baseline, seed=0, epochs=1, origin=BASELINE, phase=Phase.REPRODUCTION)
-    deadline = time.monotonic() + PROOF_SECONDS
+    trial = Trial(number=0, config=context.space.baseline, seed=0, epochs=1, origin=BASELINE, phase=Phase.REPRODUCTION)
+    deadline = time.monotonic() + SMOKE_TEST_SECONDS
     with closing(local_executor(task, workers=1, log_dir=logs)) as executor:
         executor.submit(trial)
         while time.monotonic() < deadline:
             for event in executor.collect(1.0):
                 if isinstance(event, Finished):
                     return event.outcome
-    raise FatalError(f"It did not end within {PROOF_SECONDS:.0f} s.")
+    raise FatalError(f"It did not end within {SMOKE_TEST_SECONDS:.0f} s.")
 
 
 def _last_log(logs: Path) -> str:
@@ -135,34 +135,34 @@ def _last_log(logs: Path) -> str:
     return files[-1].read_text(encoding="utf-8", errors="replace") if files else ""
 
 
-def _failure(subject: Subject, message: str, words: str) -> Finding:
-    return Finding(
-        status=Status.FAILS,
-        found=f"The baseline of {subject.space.name} cannot be trained. {message}\n{last_lines(words)}".rstrip(),
-        remedy=_remedy(subject.settings.space, words),
-        details={"message": message, "last_words": words[-4000:]},
+def _failure(context: CheckContext, message: str, log_text: str) -> CheckResult:
+    return CheckResult(
+        status=CheckStatus.FAILED,
+        message=f"The baseline of {context.space.name} cannot be trained. {message}\n{last_lines(log_text)}".rstrip(),
+        fix=_remedy(context.settings.space, log_text),
+        details={"message": message, "last_words": log_text[-4000:]},
     )
 
 
-def _remedy(space: str, words: str) -> str:
+def _remedy(space: str, log_text: str) -> str:
     if space in SPACES:
         return "Mend what the last words name; where packages are damaged: pip install --force-reinstall ."
-    lines = re.findall(rf'File "{re.escape(str(Path(space).resolve()))}", line (\d+)', words)
+    lines = re.findall(rf'File "{re.escape(str(Path(space).resolve()))}", line (\d+)', log_text)
     return f"Mend {f'line {lines[-1]} of ' if lines else ''}the space's file {space}."
 
 
-def check_workers(subject: Subject) -> Finding:
+def check_workers(context: CheckContext) -> CheckResult:
     """How many workers of how many threads a run would start by default, and whether the memory holds them."""
-    assert subject.outcome is not None, "this check needs the training"
-    packing, available = remembered(make_plan(subject.settings)), available_memory()
-    workers, each = packing.layout.workers, int((subject.outcome.peak_memory_mib or 0.0) * 2**20)
-    found = f"{packing.describe()}; they take {gib(each * workers)} at least"
-    details = {**packing.to_json(), "memory_bytes_each": each, "available_bytes": available}
-    if each * workers <= available:
-        return Finding(found=found, details=details)
-    return Finding(
-        status=Status.WARNING,
-        found=f"{found}, and {gib(available)} are available",
-        remedy=f"python -m search run --workers {max(1, available // each)}",
+    assert context.outcome is not None, "this check needs the training"
+    parallelism, available = cached_parallelism(make_plan(context.settings)), available_memory()
+    workers, worker_bytes = parallelism.layout.workers, int((context.outcome.peak_memory_mib or 0.0) * 2**20)
+    message = f"{parallelism.describe()}; they take {format_gib(worker_bytes * workers)} at least"
+    details = {**parallelism.to_json(), "memory_bytes_each": worker_bytes, "available_bytes": available}
+    if worker_bytes * workers <= available:
+        return CheckResult(message=message, details=details)
+    return CheckResult(
+        status=CheckStatus.WARNING,
+        message=f"{message}, and {format_gib(available)} are available",
+        fix=f"python -m search run --workers {max(1, available // worker_bytes)}",
         details=details,
     )

@@ -18,16 +18,16 @@ from spaces import registry
 from spaces.space import Space
 
 if TYPE_CHECKING:
-    from search.training.backend import Devices
+    from search.training.backend import BackendInfo
     from search.training.data import DatasetInfo
     from search.trial import Outcome
 
 BACKENDS = ("tensorflow", "jax", "torch")
-PROBE_SECONDS = 120.0
+BACKEND_TIMEOUT_SECONDS = 120.0
 """What the import of a backend may take; from a cold disk it was seen to take 60."""
 
 
-class Probe:
+class BackendProbe:
     """A process that imports the backend while other checks are made. Use it in a ``with`` statement.
 
     Args:
@@ -52,7 +52,7 @@ class Probe:
             errors="replace",
         )
 
-    def __enter__(self) -> Probe:
+    def __enter__(self) -> BackendProbe:
         """Returns the probe."""
         return self
 
@@ -61,27 +61,27 @@ class Probe:
         self._process.kill()
         self._process.communicate()
 
-    def answer(self) -> Devices:
+    def wait(self) -> BackendInfo:
         """Waits for what it found.
 
         Raises:
             FatalError: The backend cannot be imported; the message ends with the process's last words.
         """
-        from search.training.backend import Devices
+        from search.training.backend import BackendInfo
 
         try:
-            said, complained = self._process.communicate(timeout=PROBE_SECONDS)
+            stdout, stderr = self._process.communicate(timeout=BACKEND_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
-            raise FatalError(f"The import did not end within {PROBE_SECONDS:.0f} s.") from None
+            raise FatalError(f"The import did not end within {BACKEND_TIMEOUT_SECONDS:.0f} s.") from None
         if code := self._process.returncode:
             ended = f"was killed by signal {-code}" if code < 0 else f"left with exit code {code}"
-            raise FatalError(f"The process that imports it {ended}.\n{last_lines(complained)}".rstrip())
-        found = json.loads(said.splitlines()[-1])
-        return Devices(**{**found, "gpus": tuple(found["gpus"])})
+            raise FatalError(f"The process that imports it {ended}.\n{last_lines(stderr)}".rstrip())
+        devices = json.loads(stdout.splitlines()[-1])
+        return BackendInfo(**{**devices, "gpus": tuple(devices["gpus"])})
 
 
 @dataclass(slots=True, kw_only=True)
-class Subject:
+class CheckContext:
     """What the checks examine.
 
     Args:
@@ -95,14 +95,14 @@ class Subject:
 
     settings: Settings
     space: Space
-    probe: Probe
-    devices: Devices | None = None
+    probe: BackendProbe
+    devices: BackendInfo | None = None
     dataset: DatasetInfo | None = None
     outcome: Outcome | None = None
 
 
 @contextlib.contextmanager
-def open_subject(settings: Settings) -> Iterator[Subject]:
+def open_context(settings: Settings) -> Iterator[CheckContext]:
     """Checks what was asked for, and returns what is to be examined.
 
     Raises:
@@ -118,5 +118,5 @@ def open_subject(settings: Settings) -> Iterator[Subject]:
         from search.training.sources import find_source
 
         find_source(settings.dataset)
-    with Probe(settings.keras_backend) as probe:
-        yield Subject(settings=settings, space=space, probe=probe)
+    with BackendProbe(settings.keras_backend) as probe:
+        yield CheckContext(settings=settings, space=space, probe=probe)

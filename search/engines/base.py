@@ -28,12 +28,12 @@ class SpaceExhausted(Exception):  # noqa: N818 - the end of a search, not a fail
     """No configuration is left that was not tried."""
 
 
-class NothingYet(Exception):  # noqa: N818 - see SpaceExhausted
+class ProposalPending(Exception):  # noqa: N818 - see SpaceExhausted
     """Nothing can be proposed before a running trial ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class EngineCapabilities:
     """What an engine can do.
 
     Args:
@@ -59,16 +59,16 @@ class Engine(ABC):
     ``rungs`` are the epochs after which it may stop a trial that it may go on from later.
     """
 
-    capabilities: Capabilities
+    capabilities: EngineCapabilities
     rungs: tuple[int, ...] = ()
 
     @abstractmethod
-    def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
         """Returns what trial ``number`` is to be.
 
         Args:
             number: The trial's number; the same seed, number and history give the same proposal.
-            given: A proposal chosen by the caller (the baseline, a recipe, an earlier one of this engine's to be taken
+            fixed: A proposal chosen by the caller (the baseline, a recipe, an earlier one of this engine's to be taken
                 up again); noted and returned as it is. None asks the engine for one.
 
         Raises:
@@ -94,7 +94,7 @@ def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
     for record in records:
         if record.outcome is None:
             continue
-        engine.ask(record.trial.number, given=record.trial.proposal)
+        engine.ask(record.trial.number, fixed=record.trial.proposal)
         for report in record.outcome.history:
             engine.report(record.trial.number, report)
         engine.tell(record.trial.number, record.outcome)

@@ -12,25 +12,29 @@ from collections.abc import Iterator, Sequence
 from spaces.domains import Int
 from spaces.space import Space
 
-_NAMED = 3
+_MAX_LISTED = 3
 """So many parameters are named; the rest are counted."""
 
 
-def differences(space: Space) -> Iterator[str]:
+def caveats(space: Space) -> Iterator[str]:
     """Yields a sentence for each difference between engines that this space shows."""
-    continua = [name for name, domain in space.parameters.items() if domain.values() is None]
-    logs = [name for name, domain in space.parameters.items() if isinstance(domain, Int) and domain.log]
-    if continua:
-        yield f"optuna:grid takes no continuum, so {_some(continua)} must be fixed for it."
-    if continua or logs:
-        yield f"keras-tuner:grid takes ten values of {_some([*continua, *logs])}, spread over the scale."
-    if logs:
+    continuous = [name for name, domain in space.parameters.items() if domain.values() is None]
+    log_integers = [name for name, domain in space.parameters.items() if isinstance(domain, Int) and domain.log]
+    if continuous:
+        yield f"optuna:grid takes no continuum, so {_abbreviated_list(continuous)} must be fixed for it."
+    if continuous or log_integers:
         yield (
-            f"keras-tuner draws {_some(logs)} a little larger than optuna does: to it the value v owns the scale from "
+            f"keras-tuner:grid takes ten values of {_abbreviated_list([*continuous, *log_integers])}, "
+            "spread over the scale."
+        )
+    if log_integers:
+        yield (
+            f"keras-tuner draws {_abbreviated_list(log_integers)} a little larger than optuna does: "
+            "to it the value v owns the scale from "
             "v to v + 1, to optuna from v - 1/2 to v + 1/2."
         )
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
+def _abbreviated_list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MAX_LISTED])
+    return shown if len(names) <= _MAX_LISTED else f"{shown} and {len(names) - _MAX_LISTED} more"

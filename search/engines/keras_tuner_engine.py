@@ -33,33 +33,33 @@ import threadpoolctl
 from sklearn.exceptions import ConvergenceWarning
 
 from search import seeds
-from search.engines.base import START_UP_TRIALS, Capabilities, Engine, NothingYet, SpaceExhausted
+from search.engines.base import START_UP_TRIALS, Engine, EngineCapabilities, ProposalPending, SpaceExhausted
 from search.errors import unknown_name
-from search.trial import Config, EpochReport, Outcome, Proposal, State, identity
-from spaces.domains import Choice, Domain, Float, Int, When
+from search.trial import Config, EpochReport, Outcome, Proposal, State, config_key
+from spaces.domains import Choice, Condition, Domain, Float, Int
 from spaces.space import Space
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
+def _suppressed_stderr() -> Iterator[None]:
     """Keeps away what TensorFlow, which Keras Tuner imports, prints before any setting of ours can reach it."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path
-        os.dup2(nowhere.fileno(), 2)
+    original = os.dup(2)
+    with open(os.devnull, "wb") as devnull:  # noqa: PTH123 - a device, not a path
+        os.dup2(devnull.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
 
 
-with _silent_stderr():
+with _suppressed_stderr():
     import keras_tuner
     from keras_tuner.engine.hyperparameters import HyperParameter, HyperParameters
     from keras_tuner.engine.trial import Trial, TrialStatus
 
 
-_BLAS = threadpoolctl.ThreadpoolController()
+_BLAS_CONTROLLER = threadpoolctl.ThreadpoolController()
 
 
 class KerasTunerEngine(Engine):
@@ -75,7 +75,7 @@ class KerasTunerEngine(Engine):
     def __init__(self, space: Space, *, sampler: str, seed: int, epochs: int) -> None:
         if sampler not in ORACLES:
             raise unknown_name("sampler of keras-tuner", sampler, ORACLES)
-        self.capabilities = Capabilities(
+        self.capabilities = EngineCapabilities(
             prunes=False,
             parallel=True,
             conditional=True,
@@ -83,31 +83,33 @@ class KerasTunerEngine(Engine):
             seeded=sampler != "grid",
         )
         self._space, self._seed, self._epochs = space, seed, epochs
-        self._oracle = ORACLES[sampler](hyperparameters(space), epochs)
-        self._oracle._random_values = self._unseen_values
-        self._remaining = _Remaining(space)
-        self._seen: set[str] = set()
+        self._oracle = ORACLES[sampler](to_hyperparameters(space), epochs)
+        self._oracle._random_values = self._untried_values
+        self._untried = _UntriedConfigs(space)
+        self._seen_keys: set[str] = set()
 
-    def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
         """Returns a configuration not proposed before, or one to go on with; see ``Engine.ask``."""
-        if given is not None:
-            if isinstance(self._oracle, _Hyperband) and "bracket" in given.notes:
-                self._oracle.place(number, given)
-            self._begin(number, given.config)
-            return given
+        if fixed is not None:
+            if isinstance(self._oracle, _Hyperband) and "bracket" in fixed.engine_metadata:
+                self._oracle.restore_place(number, fixed)
+            self._register_running(number, fixed.config)
+            return fixed
         self._reseed(number)
         response = self._oracle.populate_space(str(number))
         if response["status"] == TrialStatus.IDLE:
-            raise NothingYet
+            raise ProposalPending
         if response["status"] == TrialStatus.STOPPED:
             raise SpaceExhausted
-        config = self._config(response["values"])
-        proposal = self._oracle.proposal(number, config) if isinstance(self._oracle, _Hyperband) else None
-        if proposal is None and identity(config) in self._seen:  # a Gaussian process that has settled repeats itself
-            if (other := self._unseen_values()) is None:
+        config = self._to_config(response["values"])
+        proposal = self._oracle.make_proposal(number, config) if isinstance(self._oracle, _Hyperband) else None
+        if (
+            proposal is None and config_key(config) in self._seen_keys
+        ):  # a Gaussian process that has settled repeats itself
+            if (other := self._untried_values()) is None:
                 raise SpaceExhausted
-            config = self._config(other)
-        self._begin(number, config)
+            config = self._to_config(other)
+        self._register_running(number, config)
         return proposal or Proposal(config=config)
 
     def report(self, number: int, report: EpochReport) -> bool:
@@ -120,10 +122,10 @@ class KerasTunerEngine(Engine):
         if outcome.state is State.INTERRUPTED:
             del self._oracle.trials[trial.trial_id]
             if isinstance(self._oracle, _Hyperband):
-                self._oracle.vacate(number)
+                self._oracle.remove_place(number)
             return
-        ended = outcome.state in (State.COMPLETE, State.PAUSED) and outcome.error_percent is not None
-        if ended and math.isfinite(outcome.error_percent or 0.0):
+        has_error = outcome.state in (State.COMPLETE, State.PAUSED) and outcome.error_percent is not None
+        if has_error and math.isfinite(outcome.error_percent or 0.0):
             trial.status, trial.score = TrialStatus.COMPLETED, outcome.error_percent
         elif isinstance(self._oracle, _Hyperband):
             trial.status, trial.score = TrialStatus.COMPLETED, math.inf  # it holds its place in the round, as the last
@@ -134,32 +136,32 @@ class KerasTunerEngine(Engine):
         """Says whether the trial's round is still undecided."""
         return isinstance(self._oracle, _Hyperband) and self._oracle.may_promote(number)
 
-    def _begin(self, number: int, config: Config) -> None:
+    def _register_running(self, number: int, config: Config) -> None:
         """Makes a trial known to the oracle as one that runs."""
         values = copy.copy(self._oracle.hyperparameters)  # all trials share the declaration, which nobody changes
         values.values = dict(config)
         trial = Trial(hyperparameters=values, trial_id=str(number), status=TrialStatus.RUNNING)
         self._oracle.trials[trial.trial_id] = self._oracle.ongoing_trials[trial.trial_id] = trial
         self._oracle._record_values(trial)
-        self._seen.add(identity(config))
+        self._seen_keys.add(config_key(config))
 
     def _reseed(self, number: int) -> None:
-        self._oracle._seed_state = seeds.draw_seed(self._seed, number, 0)
+        self._oracle._seed_state = seeds.proposal_seed(self._seed, number, 0)
         if isinstance(self._oracle, _Bayesian):
             self._oracle._random_state = np.random.RandomState(self._oracle._seed_state)
 
-    def _unseen_values(self) -> dict[str, Any] | None:
+    def _untried_values(self) -> dict[str, Any] | None:
         """Returns random values; what is left, where they collide with earlier ones too often; None at the end."""
         values: dict[str, Any] | None = type(self._oracle)._random_values(self._oracle)
-        return self._remaining.next(self._seen) if values is None else values
+        return self._untried.next(self._seen_keys) if values is None else values
 
-    def _config(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _to_config(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns values as a configuration of the space, in plain types."""
         domains = self._space.parameters
-        return self._space.active({name: _plain(domains[name], values[name]) for name in values if name in domains})
+        return self._space.active({name: _clamped(domains[name], values[name]) for name in values if name in domains})
 
 
-def hyperparameters(space: Space) -> HyperParameters:
+def to_hyperparameters(space: Space) -> HyperParameters:
     """Returns the space in Keras Tuner's words: the same configurations, and the baseline as the defaults.
 
     - One value: ``Fixed``. A choice of two truth values: ``Boolean``; other choices: ``Choice``, without an order.
@@ -170,17 +172,17 @@ def hyperparameters(space: Space) -> HyperParameters:
     declared = HyperParameters()
     for name, domain in space.parameters.items():
         with contextlib.ExitStack() as scopes:
-            for when in _conditions(space, domain):
+            for when in _condition_chain(space, domain):
                 scopes.enter_context(declared.conditional_scope(when.parameter, list(when.values)))
             _declare(declared, name, domain)
     return declared
 
 
-def _conditions(space: Space, domain: Domain) -> list[When]:
+def _condition_chain(space: Space, domain: Domain) -> list[Condition]:
     """Returns the conditions that a domain stands under, the outermost first."""
     if domain.when is None:
         return []
-    return [*_conditions(space, space.parameters[domain.when.parameter]), domain.when]
+    return [*_condition_chain(space, space.parameters[domain.when.parameter]), domain.when]
 
 
 def _declare(declared: HyperParameters, name: str, domain: Domain) -> None:
@@ -204,7 +206,7 @@ def _declare(declared: HyperParameters, name: str, domain: Domain) -> None:
             declared.Choice(name, list(values or ()), ordered=True, default=domain.canonical(domain.baseline))
 
 
-def _plain(domain: Domain, value: Any) -> Any:  # noqa: ANN401 - of the domain's own type
+def _clamped(domain: Domain, value: Any) -> Any:
     """Returns a value in its domain's type; at the very end of a scale Keras Tuner's own lies just beyond."""
     match domain:
         case Int():
@@ -215,7 +217,7 @@ def _plain(domain: Domain, value: Any) -> Any:  # noqa: ANN401 - of the domain's
             return value
 
 
-class _Remaining:
+class _UntriedConfigs:
     """The configurations that were not tried, in the order of Keras Tuner's grid search, from the defaults on.
 
     Its ``populate_space`` is not used: it stops at once after a reload (keras-tuner#1055), and has parallel workers
@@ -224,18 +226,18 @@ class _Remaining:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._grid = keras_tuner.oracles.GridSearchOracle(hyperparameters=hyperparameters(space))
-        self._reached: dict[str, Any] | None = None
-        self._is_over = False
+        self._grid = keras_tuner.oracles.GridSearchOracle(hyperparameters=to_hyperparameters(space))
+        self._current: dict[str, Any] | None = None
+        self._is_exhausted = False
 
     def next(self, seen: set[str]) -> dict[str, Any] | None:
         """Returns the next configuration that was not seen, or None where there is none."""
-        while not self._is_over:
-            first = self._reached is None
-            self._reached = dict(self._space.baseline) if first else self._grid._get_next_combination(self._reached)
-            self._is_over = self._reached is None
-            if self._reached is not None and identity(self._reached) not in seen:
-                return dict(self._reached)
+        while not self._is_exhausted:
+            first = self._current is None
+            self._current = dict(self._space.baseline) if first else self._grid._get_next_combination(self._current)
+            self._is_exhausted = self._current is None
+            if self._current is not None and config_key(self._current) not in seen:
+                return dict(self._current)
         return None
 
 
@@ -283,33 +285,33 @@ class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore
         # It predicts one point at a time, tens of thousands of times: checks of each would be half of the work.
         # And its matrices are so small that threads of BLAS wait for each other, the more so beside busy workers.
         unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
-        with unchecked, _BLAS.limit(limits=1), warnings.catch_warnings():
+        with unchecked, _BLAS_CONTROLLER.limit(limits=1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of the kernel's one length; says nothing to a user
             response: dict[str, Any] = super().populate_space(trial_id)
         return response
 
     def _nonfixed_space(self) -> list[Any]:
-        return [part for declared in super()._nonfixed_space() for part in _parts(declared)]
+        return [part for declared in super()._nonfixed_space() for part in _coordinates(declared)]
 
     def _vector_to_values(self, vector: np.ndarray) -> dict[str, Any]:
         coordinates, collapsed = iter(vector), []
         for declared in super()._nonfixed_space():
-            own = [next(coordinates) for _ in _parts(declared)]
+            own = [next(coordinates) for _ in _coordinates(declared)]
             collapsed.append(own[0] if len(own) == 1 else declared.value_to_prob(declared.values[int(np.argmax(own))]))
         values: dict[str, Any] = super()._vector_to_values(collapsed)
         return values
 
     def _vectorize_trials(self) -> tuple[np.ndarray, np.ndarray]:
         if self.ongoing_trials:
-            known = self.trials
-            self.trials = {name: trial for name, trial in known.items() if trial.status != TrialStatus.RUNNING}
+            all_trials = self.trials
+            self.trials = {name: trial for name, trial in all_trials.items() if trial.status != TrialStatus.RUNNING}
             self.gpr.fit(*super()._vectorize_trials())
-            self.trials = known
+            self.trials = all_trials
         vectors: tuple[np.ndarray, np.ndarray] = super()._vectorize_trials()
         return vectors
 
 
-def _parts(declared: HyperParameter) -> list[HyperParameter]:
+def _coordinates(declared: HyperParameter) -> list[HyperParameter]:
     """Returns the coordinates of a parameter: itself, or an indicator for each of three or more unordered options."""
     unordered = isinstance(declared, keras_tuner.engine.hyperparameters.Choice) and not declared.ordered
     if not unordered or len(declared.values) < 3:
@@ -335,48 +337,48 @@ class _Hyperband(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
                 parent = response["values"].get("tuner/trial_id")
                 if parent is None or math.isfinite(self.trials[parent].score):
                     return response
-                self._fail(self._place_of(trial_id)[2])
+                self._fill_as_failed(self._find_place(trial_id)[2])
             else:
-                unfilled = next(bracket for bracket in self._brackets if self._missing(bracket))
+                unfilled = next(bracket for bracket in self._brackets if self._unfilled_count(bracket))
                 if not unfilled["rounds"][0]:  # the space is used up, and a new bracket would be empty
                     return response
-                for _ in range(self._missing(unfilled)):
+                for _ in range(self._unfilled_count(unfilled)):
                     unfilled["rounds"][0].append(place := {"past_id": None, "id": trial_id})
-                    self._fail(place)
+                    self._fill_as_failed(place)
 
-    def proposal(self, number: int, config: Config) -> Proposal:
+    def make_proposal(self, number: int, config: Config) -> Proposal:
         """Returns what ``populate_space`` just decided of a trial.
 
         The bracket is looked up: Keras Tuner labels a trial with the bracket begun last, whichever it belongs to.
         """
-        bracket, round_number, place = self._place_of(str(number))
-        until = self._get_epochs(bracket["bracket_num"], round_number)
-        before = self._get_epochs(bracket["bracket_num"], round_number - 1) if round_number else 0
+        bracket, round_number, place = self._find_place(str(number))
+        target_epoch = self._get_epochs(bracket["bracket_num"], round_number)
+        initial_epoch = self._get_epochs(bracket["bracket_num"], round_number - 1) if round_number else 0
         return Proposal(
             config=config,
-            until=until if until < self.max_epochs else None,
+            target_epoch=target_epoch if target_epoch < self.max_epochs else None,
             parent=None if place["past_id"] is None else int(place["past_id"]),
-            notes={
+            engine_metadata={
                 "iteration": bracket["iteration"],
                 "bracket": bracket["bracket_num"],
                 "round": round_number,
-                "initial_epoch": before,
-                "epochs": until,
+                "initial_epoch": initial_epoch,
+                "epochs": target_epoch,
             },
         )
 
-    def place(self, number: int, proposal: Proposal) -> None:
+    def restore_place(self, number: int, proposal: Proposal) -> None:
         """Gives a recorded trial its place again."""
-        wanted = (proposal.notes["iteration"], proposal.notes["bracket"])
-        while (self._current_iteration, -self._current_bracket) < (wanted[0], -wanted[1]):
+        bracket_key = (proposal.engine_metadata["iteration"], proposal.engine_metadata["bracket"])
+        while (self._current_iteration, -self._current_bracket) < (bracket_key[0], -bracket_key[1]):
             self._increment_bracket_num()
             self._start_new_bracket()
         parent = None if proposal.parent is None else str(proposal.parent)
         for bracket in self._brackets:
-            if (bracket["iteration"], bracket["bracket_num"]) == wanted:
-                bracket["rounds"][proposal.notes["round"]].append({"past_id": parent, "id": str(number)})
+            if (bracket["iteration"], bracket["bracket_num"]) == bracket_key:
+                bracket["rounds"][proposal.engine_metadata["round"]].append({"past_id": parent, "id": str(number)})
 
-    def vacate(self, number: int) -> None:
+    def remove_place(self, number: int) -> None:
         """Takes an interrupted trial out of its round; it comes back under another number."""
         for bracket in self._brackets:
             for places in bracket["rounds"]:
@@ -396,7 +398,7 @@ class _Hyperband(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
         super()._start_new_bracket()
         self._brackets[-1]["iteration"] = self._current_iteration
 
-    def _place_of(self, trial_id: str) -> tuple[dict[str, Any], int, dict[str, Any]]:
+    def _find_place(self, trial_id: str) -> tuple[dict[str, Any], int, dict[str, Any]]:
         """Returns a trial's bracket, round and place."""
         return next(
             (bracket, round_number, place)
@@ -406,10 +408,10 @@ class _Hyperband(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
             if place["id"] == trial_id
         )
 
-    def _missing(self, bracket: Mapping[str, Any]) -> int:
+    def _unfilled_count(self, bracket: Mapping[str, Any]) -> int:
         return int(self._get_size(bracket["bracket_num"], 0)) - len(bracket["rounds"][0])
 
-    def _fail(self, place: dict[str, Any]) -> None:
+    def _fill_as_failed(self, place: dict[str, Any]) -> None:
         """Fills a place with a trial that failed without having been run."""
         failed = Trial(hyperparameters=self.hyperparameters, status=TrialStatus.COMPLETED)
         failed.score = math.inf
@@ -417,22 +419,22 @@ class _Hyperband(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
         self.trials[failed.trial_id] = failed
 
 
-def _objective() -> Any:  # noqa: ANN401 - Keras Tuner has no types
+def _objective() -> Any:
     return keras_tuner.Objective("error_percent", "min")
 
 
 # The seed is replaced at each ask. With infinitely many sweeps, the study's own budget ends Hyperband.
-_SHARED: Mapping[str, Any] = {"seed": 1, "tune_new_entries": False, "allow_new_entries": False}
+_ORACLE_OPTIONS: Mapping[str, Any] = {"seed": 1, "tune_new_entries": False, "allow_new_entries": False}
 ORACLES: Mapping[str, Callable[[HyperParameters, int], Any]] = {
     "bayesian": lambda space, _: _Bayesian(
-        _objective(), max_trials=None, num_initial_points=START_UP_TRIALS, hyperparameters=space, **_SHARED
+        _objective(), max_trials=None, num_initial_points=START_UP_TRIALS, hyperparameters=space, **_ORACLE_OPTIONS
     ),
     "hyperband": lambda space, epochs: _Hyperband(
-        _objective(), max_epochs=epochs, hyperband_iterations=0, hyperparameters=space, **_SHARED
+        _objective(), max_epochs=epochs, hyperband_iterations=0, hyperparameters=space, **_ORACLE_OPTIONS
     ),
     "random": lambda space, _: keras_tuner.oracles.RandomSearchOracle(
-        _objective(), max_trials=None, hyperparameters=space, **_SHARED
+        _objective(), max_trials=None, hyperparameters=space, **_ORACLE_OPTIONS
     ),
-    "grid": lambda space, _: _Grid(_objective(), hyperparameters=space, **_SHARED),
+    "grid": lambda space, _: _Grid(_objective(), hyperparameters=space, **_ORACLE_OPTIONS),
 }
 """Oracles by the sampler's name, each made from a space and the epochs of a full trial."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-PARTS_AT_FIRST_RUNG = 4
+FIRST_RUNG_DIVISOR = 4
 """A trial is judged first after a quarter of its epochs, rounded up (the grace period)."""
 REDUCTION_FACTOR = 2
 """One in two goes on from a rung. Hyperband's usual 3 (Li et al., JMLR 2018, section 2.2) ended augmented and scheduled
@@ -21,7 +21,7 @@ trials, which start slowly and end well, after 3 of 10 epochs; 2 costs as many e
 
 def first_rung(epochs: int) -> int:
     """Returns the epoch after which a trial of so many epochs is judged first."""
-    return math.ceil(epochs / PARTS_AT_FIRST_RUNG)
+    return math.ceil(epochs / FIRST_RUNG_DIVISOR)
 
 
 def rungs(epochs: int) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ def rungs(epochs: int) -> tuple[int, ...]:
     return tuple(levels)
 
 
-class Promotions:
+class RungPromotions:
     """Who has reached which rung with which error, and who waits there.
 
     Args:
@@ -42,25 +42,25 @@ class Promotions:
 
     def __init__(self, epochs: int) -> None:
         self._errors: dict[int, dict[int, float]] = {rung: {} for rung in rungs(epochs)}
-        self._waiting: dict[int, int] = {}
+        self._stopped_at: dict[int, int] = {}
 
-    def reached(self, trial: int, epoch: int, error: float) -> None:
+    def record_error(self, trial: int, epoch: int, error: float) -> None:
         """Notes an epoch of a trial; the first error that it had at a rung counts."""
         if epoch in self._errors:
             self._errors[epoch].setdefault(trial, error)
 
-    def stopped(self, trial: int) -> bool:
+    def mark_stopped(self, trial: int) -> bool:
         """Notes that a trial was stopped at the highest rung that it has reached; returns whether there is one."""
         reached = [rung for rung, errors in self._errors.items() if trial in errors]
         if reached:
-            self._waiting[trial] = max(reached)
+            self._stopped_at[trial] = max(reached)
         return bool(reached)
 
-    def next(self) -> int | None:
+    def next_trial(self) -> int | None:
         """Returns the trial to go on with: of the highest rung where one is due, the best; None where none is."""
         for rung in sorted(self._errors, reverse=True):
             errors = self._errors[rung]
-            waiting = [trial for trial, at in self._waiting.items() if at == rung]
+            waiting = [trial for trial, at in self._stopped_at.items() if at == rung]
             if not waiting:
                 continue
             best = sorted(errors, key=errors.__getitem__)[: len(errors) // REDUCTION_FACTOR]  # of equals, the first
@@ -68,6 +68,6 @@ class Promotions:
                 return min(due, key=best.index)
         return None
 
-    def resumed(self, trial: int) -> None:
+    def mark_resumed(self, trial: int) -> None:
         """Notes that a stopped trial goes on."""
-        del self._waiting[trial]
+        del self._stopped_at[trial]

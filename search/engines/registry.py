@@ -88,7 +88,7 @@ ENGINES: Mapping[str, EngineKind] = {
 """Engines by name, the default first."""
 
 
-def choose_engine(text: str, *, sampler: str | None = None, pruner: str | None = None) -> EngineChoice:
+def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = None) -> EngineChoice:
     """Returns the engine that a text such as ``optuna`` or ``keras-tuner:hyperband`` names.
 
     Args:
@@ -99,19 +99,19 @@ def choose_engine(text: str, *, sampler: str | None = None, pruner: str | None =
     Raises:
         UserError: There is none of that name, or the sampler is named twice.
     """
-    engine, colon, named = text.partition(":")
+    engine, colon, sampler_in_text = text.partition(":")
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
     kind = ENGINES[engine]
-    if colon and sampler is not None and sampler != named:
+    if colon and sampler is not None and sampler != sampler_in_text:
         raise UserError(f"The sampler is named twice. Received: --engine {text} and --sampler {sampler}.")
-    chosen = named if colon else sampler or next(iter(kind.samplers))
-    if chosen not in kind.samplers:
-        raise unknown_name(f"sampler of {engine}", chosen, kind.samplers)
-    rule = pruner or kind.pruners[0]
-    if rule not in kind.pruners:
-        raise unknown_name(f"pruner of {engine}", rule, kind.pruners)
-    return EngineChoice(engine=engine, sampler=chosen, pruner=rule)
+    chosen_sampler = sampler_in_text if colon else sampler or next(iter(kind.samplers))
+    if chosen_sampler not in kind.samplers:
+        raise unknown_name(f"sampler of {engine}", chosen_sampler, kind.samplers)
+    chosen_pruner = pruner or kind.pruners[0]
+    if chosen_pruner not in kind.pruners:
+        raise unknown_name(f"pruner of {engine}", chosen_pruner, kind.pruners)
+    return EngineChoice(engine=engine, sampler=chosen_sampler, pruner=chosen_pruner)
 
 
 def engine_names() -> list[str]:

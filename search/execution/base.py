@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from search.trial import Cause, EpochReport, Outcome, Phase, Trial
 
-Key = tuple[Phase, int]
+TrialKey = tuple[Phase, int]
 """Identifies a trial within its study: phase and number."""
 
 
@@ -22,7 +22,7 @@ Key = tuple[Phase, int]
 class Reported:
     """A trial finished an epoch."""
 
-    key: Key
+    key: TrialKey
     report: EpochReport
 
 
@@ -30,7 +30,7 @@ class Reported:
 class Finished:
     """A trial ended; no further event of it follows."""
 
-    key: Key
+    key: TrialKey
     outcome: Outcome
 
 
@@ -38,7 +38,7 @@ Event = Reported | Finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
+class ExecutorCapabilities:
     """What an executor can do.
 
     Args:
@@ -55,7 +55,7 @@ class Capabilities:
 class Executor(ABC):
     """Runs trials."""
 
-    capabilities: ClassVar[Capabilities]
+    capabilities: ClassVar[ExecutorCapabilities]
 
     @property
     @abstractmethod
@@ -64,7 +64,7 @@ class Executor(ABC):
 
     @property
     @abstractmethod
-    def running(self) -> Mapping[Key, Trial]:
+    def running(self) -> Mapping[TrialKey, Trial]:
         """The trials that were submitted and have not finished."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def cancel(self, key: Key, cause: Cause) -> None:
+    def cancel(self, key: TrialKey, cause: Cause) -> None:
         """Asks a running trial to stop; its Finished event follows, interrupted with this cause."""
 
     @abstractmethod

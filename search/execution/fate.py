@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 from search.errors import FatalError
-from search.execution.limits import Verdict
-from search.execution.staff import Death
+from search.execution.limits import KillReason
+from search.execution.staff import WorkerExit
 from search.trial import Cause, Outcome, State
 
-MAX_STARTS = 3
+MAX_START_ATTEMPTS = 3
 """How often a worker that dies before it is ready is started again."""
 
 
-def check_start(death: Death, starts: int, verdict: Verdict | None) -> None:
+def raise_if_restart_is_futile(worker_exit: WorkerExit, start_attempts: int, kill_reason: KillReason | None) -> None:
     """Makes sure that a worker that died before it was ready may be started again.
 
     Args:
-        death: How it ended.
-        starts: How often it was started.
-        verdict: Why it was killed here, if it was.
+        worker_exit: How it ended.
+        start_attempts: How often it was started.
+        kill_reason: Why it was killed here, if it was.
 
     Raises:
         FatalError: The next one would fare no better.
     """
-    if death.cause is Cause.CRASHED or starts >= MAX_STARTS:
+    if worker_exit.cause is Cause.CRASHED or start_attempts >= MAX_START_ATTEMPTS:
         raise FatalError(
-            f"A worker could not start. {verdict.message if verdict else death.message}\n{death.words}".rstrip(),
-            hint=f"Its whole output stands in {death.log}." if death.log else "",
+            (
+                "A worker could not start. "
+                f"{kill_reason.message if kill_reason else worker_exit.message}\n{worker_exit.log_tail}"
+            ).rstrip(),
+            hint=f"Its whole output stands in {worker_exit.log_path}." if worker_exit.log_path else "",
         )
 
 
-def outcome_of(death: Death, *, verdict: Verdict | None, cancelled: Cause | None) -> Outcome:
+def outcome_of_worker_exit(
+    worker_exit: WorkerExit, *, kill_reason: KillReason | None, cancel_cause: Cause | None
+) -> Outcome:
     """Returns what became of a trial whose worker died.
 
     Args:
-        death: How the worker ended.
-        verdict: Why it was killed here, if it was.
-        cancelled: Why the trial had to stop, if it had: then its worker's death is no failure.
+        worker_exit: How the worker ended.
+        kill_reason: Why it was killed here, if it was.
+        cancel_cause: Why the trial had to stop, if it had: then its worker's death is no failure.
     """
-    if cancelled is not None:
-        return Outcome(state=State.INTERRUPTED, cause=cancelled, message=cancelled.value)
-    why = verdict or Verdict(death.cause, death.message)
-    return Outcome(state=State.FAILED, cause=why.cause, message=why.message, traceback=death.words)
+    if cancel_cause is not None:
+        return Outcome(state=State.INTERRUPTED, cause=cancel_cause, message=cancel_cause.value)
+    failure = kill_reason or KillReason(worker_exit.cause, worker_exit.message)
+    return Outcome(state=State.FAILED, cause=failure.cause, message=failure.message, traceback=worker_exit.log_tail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from search.execution.base import Finished, Key, Reported
+from search.execution.base import Finished, Reported, TrialKey
 from search.trial import Cause, Config, Phase
 
 
@@ -13,33 +13,33 @@ class Ready:
     """Worker to coordinator: Keras is imported, trials can come.
 
     Args:
-        places: How many at a time.
+        capacity: How many at a time.
     """
 
-    places: int = 1
+    capacity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
+class TrialStarted:
     """Worker to coordinator: this trial begins now; what waited before was the worker's warming up."""
 
-    key: Key
+    key: TrialKey
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class WorkerHeartbeat:
     """Worker to coordinator: the trial makes progress."""
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class FileProduced:
     """Worker on another machine to coordinator: a file that the trial has left, and where it belongs."""
 
     path: str
     content: bytes
 
 
-Message = Ready | Began | Alive | Reported | Finished
+Message = Ready | TrialStarted | WorkerHeartbeat | Reported | Finished
 """What a worker says."""
 
 
@@ -47,45 +47,45 @@ Message = Ready | Began | Alive | Reported | Finished
 class Cancel:
     """Coordinator to worker: leave this trial."""
 
-    key: Key
+    key: TrialKey
     cause: Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
+class Capacity:
     """Coordinator to a worker that trains populations: how many trials it may have at a time.
 
     Args:
-        most: So many at most.
-        sample: As many of it as the device's memory holds, if that is less; None for ``most``.
+        max_trials: So many at most.
+        probe_population: As many of it as the device's memory holds, if that is less; None for ``max_trials``.
     """
 
-    most: int
-    sample: Sample | None = None
+    max_trials: int
+    probe_population: ProbePopulation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class ProbePopulation:
     """What is trained to measure how many trials a device's memory holds.
 
     Args:
         config: Of each member.
         phase: What the trials are run for.
-        members: How many, at first.
+        size: How many, at first.
     """
 
     config: Config
     phase: Phase
-    members: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Warm:
+class ProbeReady:
     """A probe's process to coordinator: it trains at full speed, measurements can come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ProbeResult:
     """A probe's process to coordinator: what it measured.
 
     Args:
@@ -100,7 +100,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class WorkerUnusable:
     """A worker on another machine, or a probe's process, to coordinator: it cannot work, and why."""
 
     message: str

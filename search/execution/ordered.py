@@ -15,24 +15,24 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from search.execution.base import Capabilities, Event, Executor, Finished, Key
+from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, TrialKey
 from search.trial import Cause, Trial
 
 
 @dataclass(slots=True)
-class _Lane:
+class _TrialEvents:
     """The events of one running trial."""
 
     trial: Trial
     next_tick: int
-    order: int
-    held: deque[Event] = field(default_factory=deque)
+    submission_index: int
+    pending: deque[Event] = field(default_factory=deque)
     cancelled: bool = False
 
-    def hold(self, event: Event) -> None:
+    def enqueue(self, event: Event) -> None:
         """Keeps an event back; a cancelled trial's reports no longer count, however far it ran on."""
         if isinstance(event, Finished) or not self.cancelled:
-            self.held.append(event)
+            self.pending.append(event)
 
 
 class OrderedExecutor(Executor):
@@ -42,13 +42,13 @@ class OrderedExecutor(Executor):
         inner: The executor that runs the trials.
     """
 
-    capabilities = Capabilities(survives_worker_death=True, ordered=True)
+    capabilities = ExecutorCapabilities(survives_worker_death=True, ordered=True)
 
     def __init__(self, inner: Executor) -> None:
         self._inner = inner
-        self._lanes: dict[Key, _Lane] = {}
-        self._now = 0
-        self._submitted = 0
+        self._events_by_trial: dict[TrialKey, _TrialEvents] = {}
+        self._current_tick = 0
+        self._submission_count = 0
 
     @property
     def slots(self) -> int:
@@ -56,47 +56,53 @@ class OrderedExecutor(Executor):
         return self._inner.slots
 
     @property
-    def running(self) -> Mapping[Key, Trial]:
+    def running(self) -> Mapping[TrialKey, Trial]:
         """The trials whose Finished event was not yet delivered."""
-        return {key: lane.trial for key, lane in self._lanes.items()}
+        return {key: lane.trial for key, lane in self._events_by_trial.items()}
 
     def submit(self, trial: Trial) -> None:
         """Starts a trial at the present tick."""
-        self._lanes[trial.key] = _Lane(trial=trial, next_tick=self._now + 1, order=self._submitted)
-        self._submitted += 1
+        self._events_by_trial[trial.key] = _TrialEvents(
+            trial=trial, next_tick=self._current_tick + 1, submission_index=self._submission_count
+        )
+        self._submission_count += 1
         self._inner.submit(trial)
 
     def collect(self, timeout: float) -> list[Event]:
         """Returns the one event that is next in logical time, or nothing while it cannot be known."""
         for event in [] if self._is_next_known() else self._inner.collect(timeout):
-            self._lanes[event.key].hold(event)
-        return [self._release()] if self._is_next_known() else []
+            self._events_by_trial[event.key].enqueue(event)
+        return [self._pop_next()] if self._is_next_known() else []
 
-    def cancel(self, key: Key, cause: Cause) -> None:
+    def cancel(self, key: TrialKey, cause: Cause) -> None:
         """Asks a running trial to stop; its reports that were not yet delivered never will be."""
-        lane = self._lanes[key]
-        lane.cancelled = True
-        lane.held = deque(event for event in lane.held if isinstance(event, Finished))
+        trial_events = self._events_by_trial[key]
+        trial_events.cancelled = True
+        trial_events.pending = deque(event for event in trial_events.pending if isinstance(event, Finished))
         self._inner.cancel(key, cause)
 
     def close(self) -> None:
         """Stops everything at once."""
         self._inner.close()
 
-    def _first(self) -> Key | None:
+    def _next_trial(self) -> TrialKey | None:
         """Returns the trial whose next event is the earliest that can come."""
-        return min(self._lanes, key=lambda key: (self._lanes[key].next_tick, self._lanes[key].order), default=None)
+        return min(
+            self._events_by_trial,
+            key=lambda key: (self._events_by_trial[key].next_tick, self._events_by_trial[key].submission_index),
+            default=None,
+        )
 
     def _is_next_known(self) -> bool:
-        first = self._first()
-        return first is not None and bool(self._lanes[first].held)
+        next_trial = self._next_trial()
+        return next_trial is not None and bool(self._events_by_trial[next_trial].pending)
 
-    def _release(self) -> Event:
-        first = self._first()
-        assert first is not None
-        lane = self._lanes[first]
-        event = lane.held.popleft()
-        self._now, lane.next_tick = lane.next_tick, lane.next_tick + 1
+    def _pop_next(self) -> Event:
+        next_trial = self._next_trial()
+        assert next_trial is not None
+        trial_events = self._events_by_trial[next_trial]
+        event = trial_events.pending.popleft()
+        self._current_tick, trial_events.next_tick = trial_events.next_tick, trial_events.next_tick + 1
         if isinstance(event, Finished):
-            del self._lanes[first]
+            del self._events_by_trial[next_trial]
         return event

@@ -11,35 +11,37 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from search.execution.base import Key
+from search.execution.base import TrialKey
 from search.execution.messages import Ready
-from search.execution.serving import Inbox, Line
-from search.execution.worker import fill
+from search.execution.serving import Inbox, TrialChannel
+from search.execution.worker import read_pipe
 from search.training.lean import import_keras
 
 
-def serve(connection: Connection) -> None:
+def main(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
-    task, allowance, inbox = connection.recv(), connection.recv(), Inbox()
-    threading.Thread(target=fill, args=(inbox, connection), daemon=True).start()
+    task, capacity, inbox = connection.recv(), connection.recv(), Inbox()
+    threading.Thread(target=read_pipe, args=(inbox, connection), daemon=True).start()
     import_keras()
     from search.training.epochs import Hooks
-    from search.training.population.pool import Pool
+    from search.training.population.pool import PopulationScheduler
 
-    pool, lines = Pool(task, most=allowance.most), dict[Key, Line]()
-    boundless = dataclasses.replace(task, trial_seconds=None)  # nobody's time is a member's own
-    sample = allowance.sample
-    places = allowance.most if sample is None else pool.measure(sample.config, sample.phase, sample.members)
-    connection.send(Ready(places))
+    pool, channels = PopulationScheduler(task, max_members=capacity.most), dict[TrialKey, TrialChannel]()
+    without_time_limit = dataclasses.replace(task, trial_seconds=None)  # nobody's time is a member's own
+    probe = capacity.sample
+    concurrent_trials = (
+        capacity.most if probe is None else pool.measure_capacity(probe.config, probe.phase, probe.members)
+    )
+    connection.send(Ready(concurrent_trials))
     while True:
-        for trial in inbox.arrived(is_awaited=not len(pool)):
-            line = lines[trial.key] = Line(trial, boundless, connection.send, inbox)
-            outcome = pool.add(trial, Hooks(report=line.report, should_stop=line.should_stop))
+        for trial in inbox.pop_arrived(wait=not len(pool)):
+            channel = channels[trial.key] = TrialChannel(trial, without_time_limit, connection.send, inbox)
+            outcome = pool.add(trial, Hooks(report=channel.report, should_stop=channel.should_stop))
             if outcome is not None:
-                lines.pop(trial.key).finish(outcome)
-        for trial, outcome in pool.advance() if len(pool) else ():
-            lines.pop(trial.key).finish(outcome)
+                channels.pop(trial.key).finish(outcome)
+        for trial, outcome in pool.train_epoch() if len(pool) else ():
+            channels.pop(trial.key).finish(outcome)
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    main(Connection(int(sys.argv[1])))

@@ -15,27 +15,27 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from search.execution.messages import Reading, Unfit
-from search.execution.packing import Layout
+from search.execution.messages import ProbeResult, WorkerUnusable
+from search.execution.packing import WorkerLayout
 from search.execution.process import WorkerProcess
 from search.training import devices
 from search.training.task import Task
 from search.trial import Config
 
-SECONDS, TURNS = 1.5, 2
+ROUND_SECONDS, ROUNDS = 1.5, 2
 """How long the processes of a layout train in one turn, and how often its turn comes: three seconds in all."""
-PATIENCE_SECONDS = 120.0
+PROBE_TIMEOUT_SECONDS = 120.0
 """How long a process may take to warm up, or to answer."""
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 class ProbeError(Exception):
     """Nothing was measured; the text says why. No error of the study: its search goes on without."""
 
 
-def measure_speed(
-    task: Task, config: Config, layouts: Sequence[Layout], should_stop: Callable[[], bool]
-) -> Mapping[Layout, float]:
+def measure_throughput(
+    task: Task, config: Config, layouts: Sequence[WorkerLayout], should_stop: Callable[[], bool]
+) -> Mapping[WorkerLayout, float]:
     """Returns the images a second that all processes of each layout train on together.
 
     Args:
@@ -47,86 +47,92 @@ def measure_speed(
     Raises:
         ProbeError: A process failed or took too long, or somebody asked to stop.
     """
-    with _workers(task, config, [(layout, slot) for layout in layouts for slot in range(layout.workers)]) as workers:
-        _collect([worker.connection for _, worker in workers], should_stop)
-        speeds = dict.fromkeys(layouts, 0.0)
-        for layout in list(layouts) * TURNS:
+    with _probe_processes(
+        task, config, [(layout, slot) for layout in layouts for slot in range(layout.workers)]
+    ) as workers:
+        _receive_from_each([worker.connection for _, worker in workers], should_stop)
+        images_per_second = dict.fromkeys(layouts, 0.0)
+        for layout in list(layouts) * ROUNDS:
             connections = [worker.connection for theirs, worker in workers if theirs == layout]
-            speeds[layout] += sum(one.images / one.seconds for one in _readings(connections, should_stop)) / TURNS
-    return speeds
+            images_per_second[layout] += (
+                sum(one.images / one.seconds for one in _run_round(connections, should_stop)) / ROUNDS
+            )
+    return images_per_second
 
 
-def measure_memory(task: Task, config: Config, should_stop: Callable[[], bool]) -> tuple[tuple[float, ...], float]:
+def measure_gpu_memory(task: Task, config: Config, should_stop: Callable[[], bool]) -> tuple[tuple[float, ...], float]:
     """Returns the free memory of each GPU before, and the most that a worker took on the first of them, all in MiB.
 
     Raises:
         ProbeError: The driver cannot be asked, a process failed or took too long, or somebody asked to stop.
     """
-    before = devices.free_mib(task.runtime.gpus)
-    if before is None:
+    free_before = devices.free_gpu_memory_mib(task.runtime.gpus)
+    if free_before is None:
         raise ProbeError("the driver cannot be asked for the memory of a GPU; pip install '.[cuda]'")
-    with _workers(task, config, [(Layout(1, task.runtime.threads), 0)]) as ((_, worker),):
-        _collect([worker.connection], should_stop)
-        (reading,) = _readings([worker.connection], should_stop)
-        after = devices.free_mib(task.runtime.gpus[:1])
+    with _probe_processes(task, config, [(WorkerLayout(1, task.runtime.threads), 0)]) as ((_, worker),):
+        _receive_from_each([worker.connection], should_stop)
+        (result,) = _run_round([worker.connection], should_stop)
+        free_after = devices.free_gpu_memory_mib(task.runtime.gpus[:1])
     # The driver's count holds what the backend does not see, such as CUDA's own context.
-    taken = before[0] - after[0] if after else 0.0
-    peak = max(taken, reading.device_mib)
+    taken = free_before[0] - free_after[0] if free_after else 0.0
+    peak = max(taken, result.device_mib)
     if peak <= 0:
         raise ProbeError("neither the backend nor the driver says how much memory a worker takes")
-    return before, peak
+    return free_before, peak
 
 
 @contextmanager
-def _workers(
-    task: Task, config: Config, places: Sequence[tuple[Layout, int]]
-) -> Iterator[list[tuple[Layout, WorkerProcess]]]:
+def _probe_processes(
+    task: Task, config: Config, assignments: Sequence[tuple[WorkerLayout, int]]
+) -> Iterator[list[tuple[WorkerLayout, WorkerProcess]]]:
     """Starts a process for each place, and stops them all however the measuring ends."""
-    workers: list[tuple[Layout, WorkerProcess]] = []
+    workers: list[tuple[WorkerLayout, WorkerProcess]] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for number, (layout, slot) in enumerate(places):
-                own = dataclasses.replace(task, runtime=dataclasses.replace(task.runtime, threads=layout.threads))
+            for number, (layout, slot) in enumerate(assignments):
+                worker_task = dataclasses.replace(
+                    task, runtime=dataclasses.replace(task.runtime, threads=layout.threads)
+                )
                 log = Path(folder) / f"{number}.log"
-                worker = WorkerProcess(own, log, slot, "search.execution.probe_worker")
+                worker = WorkerProcess(worker_task, log, slot, "search.execution.probe_worker")
                 workers.append((layout, worker))
                 worker.connection.send(config)
             yield workers
         except (BrokenPipeError, ConnectionResetError, EOFError) as error:
-            raise ProbeError(_last_words(workers)) from error
+            raise ProbeError(_last_log_line(workers)) from error
         finally:
             for _, worker in workers:
                 worker.kill()
             for _, worker in workers:
-                worker.bury()
+                worker.reap()
 
 
-def _readings(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[Reading]:
+def _run_round(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[ProbeResult]:
     """Has warm processes train at the same time and returns what each says."""
     for connection in connections:
-        connection.send(SECONDS)
-    return [said for said in _collect(connections, should_stop) if isinstance(said, Reading)]
+        connection.send(ROUND_SECONDS)
+    return [said for said in _receive_from_each(connections, should_stop) if isinstance(said, ProbeResult)]
 
 
-def _collect(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[object]:
+def _receive_from_each(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[object]:
     """Returns the next message of each process."""
-    waiting, said, deadline = set(connections), list[object](), time.monotonic() + PATIENCE_SECONDS
+    waiting, messages, deadline = set(connections), list[object](), time.monotonic() + PROBE_TIMEOUT_SECONDS
     while waiting:
         if should_stop():
             raise ProbeError("stopped")
         if time.monotonic() > deadline:
-            raise ProbeError(f"a process gave no answer within {PATIENCE_SECONDS:.0f} s")
-        for connection in wait(list(waiting), LOOK_SECONDS):
+            raise ProbeError(f"a process gave no answer within {PROBE_TIMEOUT_SECONDS:.0f} s")
+        for connection in wait(list(waiting), POLL_SECONDS):
             assert isinstance(connection, Connection)
             message = connection.recv()
-            if isinstance(message, Unfit):
+            if isinstance(message, WorkerUnusable):
                 raise ProbeError(f"the baseline cannot be trained: {message.message}")
             waiting.discard(connection)
-            said.append(message)
-    return said
+            messages.append(message)
+    return messages
 
 
-def _last_words(workers: Sequence[tuple[Layout, WorkerProcess]]) -> str:
+def _last_log_line(workers: Sequence[tuple[WorkerLayout, WorkerProcess]]) -> str:
     """Returns the last line that a process left in its log."""
-    logs = [words for _, worker in workers if (words := worker.last_words())]
-    return f"a process ended: {logs[0].splitlines()[-1]}" if logs else "a process ended"
+    log_tails = [words for _, worker in workers if (words := worker.log_tail())]
+    return f"a process ended: {log_tails[0].splitlines()[-1]}" if log_tails else "a process ended"

@@ -9,33 +9,33 @@ from __future__ import annotations
 import sys
 from multiprocessing.connection import Connection
 
-from search.execution.messages import Reading, Unfit, Warm
+from search.execution.messages import ProbeReady, ProbeResult, WorkerUnusable
 from search.training.lean import import_keras
 
 
-def serve(connection: Connection) -> None:
+def main(connection: Connection) -> None:
     """Measures until the pipe closes."""
     task, config = connection.recv(), connection.recv()
     import_keras()
     from search.training import meter
 
-    is_warm = False
+    is_ready = False
 
-    def wait() -> float:
-        nonlocal is_warm
-        if not is_warm:
-            is_warm = True
-            connection.send(Warm())
+    def wait_for_request() -> float:
+        nonlocal is_ready
+        if not is_ready:
+            is_ready = True
+            connection.send(ProbeReady())
         try:
             return float(connection.recv())
         except EOFError:
             raise SystemExit from None
 
-    def tell(images: float, seconds: float, device_mib: float) -> None:
-        connection.send(Reading(images=images, seconds=seconds, device_mib=device_mib))
+    def send_result(images: float, seconds: float, device_mib: float) -> None:
+        connection.send(ProbeResult(images=images, seconds=seconds, device_mib=device_mib))
 
-    connection.send(Unfit(meter.run(task, config, wait, tell)))
+    connection.send(WorkerUnusable(meter.measure_throughput(task, config, wait_for_request, send_result)))
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    main(Connection(int(sys.argv[1])))

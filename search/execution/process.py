@@ -17,11 +17,11 @@ from pathlib import Path
 import psutil
 
 from search.execution.messages import Cancel, Message
-from search.execution.staff import Death, Worker
+from search.execution.staff import Worker, WorkerExit
 from search.training.task import Task
 from search.trial import Cause, Trial
 
-LAST_BYTES = 2000
+LOG_TAIL_BYTES = 2000
 """How much of its log tells how a worker ended."""
 
 
@@ -36,17 +36,17 @@ class WorkerProcess(Worker):
     """
 
     def __init__(self, task: Task, log: Path, slot: int, module: str = "search.execution.worker") -> None:
-        self.connection, theirs = Pipe()
+        self.connection, child_connection = Pipe()
         self.log = log
         environment = {
             **os.environ,
-            **task.runtime.variables(slot),
+            **task.runtime.environment_variables(slot),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
-        with theirs, log.open("ab") as output:
+        with child_connection, log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", module, str(child_connection.fileno())],
+                pass_fds=[child_connection.fileno()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -73,7 +73,7 @@ class WorkerProcess(Worker):
             return None
         return message
 
-    def has_news(self) -> bool:
+    def has_message(self) -> bool:
         """Says whether its pipe holds something."""
         return self.connection.poll()
 
@@ -88,25 +88,28 @@ class WorkerProcess(Worker):
         """Ends it at once."""
         self.process.kill()
 
-    def bury(self) -> Death:
+    def reap(self) -> WorkerExit:
         """Ends it if it still runs, closes the pipe and returns how it ended."""
-        code = self._stop()
+        code = self._wait_for_exit()
         if code < 0:
-            cause, message = Cause.KILLED, f"The worker was killed by signal {-code}{_MEANINGS.get(-code, '')}."
+            cause, message = (
+                Cause.KILLED,
+                f"The worker was killed by signal {-code}{_SIGNAL_EXPLANATIONS.get(-code, '')}.",
+            )
         else:
             cause, message = Cause.CRASHED, f"The worker left with exit code {code}."
-        return Death(cause=cause, message=message, words=self.last_words(), log=str(self.log))
+        return WorkerExit(cause=cause, message=message, log_tail=self.log_tail(), log_path=str(self.log))
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Returns the end of its log, which may be long, endless (a device) or gone; only its end is read."""
         try:
             with self.log.open("rb") as log:
-                log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_BYTES))
-                return log.read(LAST_BYTES).decode(errors="replace").strip("\0 \n")
+                log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
+                return log.read(LOG_TAIL_BYTES).decode(errors="replace").strip("\0 \n")
         except OSError:
             return ""
 
-    def _stop(self) -> int:
+    def _wait_for_exit(self) -> int:
         """Returns the exit code, negative for a signal; one whose pipe has closed is about to leave by itself."""
         if self.process.poll() is None:
             try:
@@ -117,7 +120,7 @@ class WorkerProcess(Worker):
         return self.process.wait()
 
 
-_MEANINGS: Mapping[int, str] = {
+_SIGNAL_EXPLANATIONS: Mapping[int, str] = {
     signal.SIGKILL: "; it is often the kernel's, out of memory",
     signal.SIGBUS: "; it mostly means that a file of the data cache was cut short while it was in use",
 }

@@ -23,9 +23,9 @@ import math
 import numpy as np
 
 from search.errors import UserError
-from search.execution.virtual import Course, Step
+from search.execution.virtual import SimulatedEpoch, SimulatedTrial
 from search.records.record import StudyRecord
-from search.trial import Config, EpochReport, Outcome, Phase, State, Trial, identity
+from search.trial import Config, EpochReport, Outcome, Phase, State, Trial, config_key
 from spaces.domains import Choice, Domain, Value
 from spaces.space import Space
 
@@ -41,7 +41,7 @@ class Replay:
     """
 
     def __init__(self, record: StudyRecord) -> None:
-        ended = [(known.trial.config, known.outcome) for known in record.phase(Phase.SEARCH) if known.outcome]
+        ended = [(known.trial.config, known.outcome) for known in record.trials_in_phase(Phase.SEARCH) if known.outcome]
         complete = [(config, outcome) for config, outcome in ended if outcome.state is State.COMPLETE]
         if not complete:
             raise UserError(
@@ -53,32 +53,32 @@ class Replay:
         self._points = np.array([_point(self._space, config) for config, _ in complete])
         # Of several trials of one config the one that went furthest is kept, as it comes last.
         furthest = sorted(ended, key=lambda known: len(known[1].history))
-        self._own = {identity(config): outcome for config, outcome in furthest}
+        self._own = {config_key(config): outcome for config, outcome in furthest}
 
-    def course(self, trial: Trial) -> Course:
+    def course(self, trial: Trial) -> SimulatedTrial:
         """Returns what happens to a trial.
 
         Raises:
             UserError: It is longer than the recorded ones.
         """
-        outcome = self._own.get(identity(trial.config))
+        outcome = self._own.get(config_key(trial.config))
         own = _steps(outcome) if outcome is not None else ()
         if outcome is not None and outcome.state is State.FAILED:
-            return Course(steps=own, failure=outcome.cause, message=outcome.message)
+            return SimulatedTrial(epochs=own, failure_cause=outcome.cause, message=outcome.message)
         steps = own if len(own) >= trial.last_epoch else _continued(own, self._nearest(trial.config))
         if len(steps) < trial.last_epoch:
             raise UserError(
                 f"The recorded trials are too short. Expected: trials of {len(steps)} epochs at most. "
                 f"Received: one of {trial.last_epoch}."
             )
-        return Course(steps=steps)
+        return SimulatedTrial(epochs=steps)
 
-    def _nearest(self, config: Config) -> tuple[Step, ...]:
+    def _nearest(self, config: Config) -> tuple[SimulatedEpoch, ...]:
         apart = np.minimum(np.abs(self._points - _point(self._space, config)), 1.0).sum(axis=1)
         return self._whole[int(apart.argmin())]
 
 
-def _steps(outcome: Outcome) -> tuple[Step, ...]:
+def _steps(outcome: Outcome) -> tuple[SimulatedEpoch, ...]:
     """Returns the epochs of a trial; the first also bears what no epoch accounts for, such as building the model."""
     if not outcome.history:
         return ()
@@ -87,17 +87,19 @@ def _steps(outcome: Outcome) -> tuple[Step, ...]:
     return (_step(first, beside), *(_step(report) for report in rest))
 
 
-def _step(report: EpochReport, beside: float = 0.0) -> Step:
-    return Step(error_percent=report.error_percent, seconds=report.seconds + beside)
+def _step(report: EpochReport, beside: float = 0.0) -> SimulatedEpoch:
+    return SimulatedEpoch(error_percent=report.error_percent, seconds=report.seconds + beside)
 
 
-def _continued(own: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
+def _continued(own: tuple[SimulatedEpoch, ...], other: tuple[SimulatedEpoch, ...]) -> tuple[SimulatedEpoch, ...]:
     """Returns a curve that goes on in parallel to another, at the pace of its own last epoch."""
     if not own:
         return other
     last, beside = own[-1], other[: len(own)][-1]
     return own + tuple(
-        Step(error_percent=_moved(last.error_percent, beside.error_percent, step.error_percent), seconds=last.seconds)
+        SimulatedEpoch(
+            error_percent=_moved(last.error_percent, beside.error_percent, step.error_percent), seconds=last.seconds
+        )
         for step in other[len(own) :]
     )
 

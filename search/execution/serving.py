@@ -15,16 +15,16 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 
-from search.execution.base import Finished, Key, Reported
-from search.execution.messages import Alive, Began, Cancel, Message, Ready
+from search.execution.base import Finished, Reported, TrialKey
+from search.execution.messages import Cancel, Message, Ready, TrialStarted, WorkerHeartbeat
 from search.training.lean import import_keras
 from search.training.task import Task
 from search.trial import Cause, EpochReport, Outcome, State, Trial
 
-ALIVE_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 """Least time between two signs of life."""
 
-Say = Callable[[Message], None]
+SendMessage = Callable[[Message], None]
 """Sends a message to the coordinator."""
 
 
@@ -33,86 +33,90 @@ class Inbox:
 
     def __init__(self) -> None:
         self._trials: queue.SimpleQueue[Trial] = queue.SimpleQueue()
-        self._cancelled: dict[Key, Cause] = {}
+        self._cancel_causes: dict[TrialKey, Cause] = {}
 
     def put(self, message: Trial | Cancel) -> None:
         """Takes a message."""
         if isinstance(message, Cancel):
-            self._cancelled[message.key] = message.cause
+            self._cancel_causes[message.key] = message.cause
         else:
-            self._cancelled.pop(message.key, None)
+            self._cancel_causes.pop(message.key, None)
             self._trials.put(message)
 
-    def trials(self) -> Iterator[Trial]:
+    def iter_trials(self) -> Iterator[Trial]:
         """Yields trials as they come."""
         while True:
             yield self._trials.get()
 
-    def arrived(self, *, is_awaited: bool) -> Iterator[Trial]:
+    def pop_arrived(self, *, wait: bool) -> Iterator[Trial]:
         """Yields the trials that have come, and those that come meanwhile; perhaps waits for the first."""
-        if is_awaited:
+        if wait:
             yield self._trials.get()
         while not self._trials.empty():
             yield self._trials.get()
 
-    def cancelled(self, key: Key) -> Cause | None:
+    def cancel_cause(self, key: TrialKey) -> Cause | None:
         """Returns why a trial was cancelled, or None."""
-        return self._cancelled.get(key)
+        return self._cancel_causes.get(key)
 
 
-class Line:
+class TrialChannel:
     """What a running trial says to the coordinator, and asks of the clock and the inbox.
 
     Args:
         trial: The trial; it begins now.
         task: Says how long it may take.
-        say: Sends a message to the coordinator.
+        send: Sends a message to the coordinator.
         inbox: Hears whether it is cancelled.
     """
 
-    def __init__(self, trial: Trial, task: Task, say: Say, inbox: Inbox) -> None:
-        self._key, self._say, self._inbox = trial.key, say, inbox
-        self._limit = task.limit_seconds(trial.phase)
-        self._began = self._said = time.monotonic()
-        say(Began(trial.key))
+    def __init__(self, trial: Trial, task: Task, send: SendMessage, inbox: Inbox) -> None:
+        self._key, self._send, self._inbox = trial.key, send, inbox
+        self._limit_seconds = task.time_limit_seconds(trial.phase)
+        self._started_at = self._last_heartbeat = time.monotonic()
+        send(TrialStarted(trial.key))
 
     def report(self, epoch: EpochReport) -> None:
         """Sends an epoch's report."""
-        self._say(Reported(self._key, epoch))
+        self._send(Reported(self._key, epoch))
 
     def should_stop(self) -> Cause | None:
         """Gives a sign of life now and then, and returns why the trial must stop, or None."""
         now = time.monotonic()
-        if now - self._said > ALIVE_SECONDS:
-            self._said = now
-            self._say(Alive())
-        if cause := self._inbox.cancelled(self._key):
+        if now - self._last_heartbeat > HEARTBEAT_SECONDS:
+            self._last_heartbeat = now
+            self._send(WorkerHeartbeat())
+        if cause := self._inbox.cancel_cause(self._key):
             return cause
-        return Cause.TRIAL_TIMEOUT if self._limit is not None and now - self._began > self._limit else None
+        return (
+            Cause.TRIAL_TIMEOUT
+            if self._limit_seconds is not None and now - self._started_at > self._limit_seconds
+            else None
+        )
 
     def finish(self, outcome: Outcome) -> None:
         """Sends how it ended; a trial that took too long has failed, and is not merely interrupted."""
         if outcome.cause is Cause.TRIAL_TIMEOUT:
-            message = f"It took longer than a trial may, {self._limit:g} s."
+            message = f"It took longer than a trial may, {self._limit_seconds:g} s."
             outcome = dataclasses.replace(outcome, state=State.FAILED, message=message)
-        self._say(Finished(self._key, outcome))
+        self._send(Finished(self._key, outcome))
 
 
-def serve(task: Task, inbox: Inbox, say: Say) -> None:
+def run_worker_loop(task: Task, inbox: Inbox, send: SendMessage) -> None:
     """Runs trials as they come, for ever.
 
     Args:
         task: What they share; its runtime's variables are in the environment.
         inbox: Filled by another thread.
-        say: Sends a message to the coordinator.
+        send: Sends a message to the coordinator.
     """
     import_keras()
     from search.training.epochs import Hooks
     from search.training.trainer import Trainer
 
     trainer = Trainer(task)
-    say(Ready())
-    for trial in inbox.trials():
-        line = Line(trial, task, say, inbox)
-        line.finish(trainer.run(trial, Hooks(report=line.report, should_stop=line.should_stop)))
-        trainer.clean()  # while the coordinator records and asks
+    send(Ready())
+    for trial in inbox.iter_trials():
+        channel = TrialChannel(trial, task, send, inbox)
+        channel.finish(trainer.run(trial, Hooks(report=channel.report, should_stop=channel.should_stop)))
+        trainer.free_memory()  # while the coordinator records and asks

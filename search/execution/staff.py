@@ -17,20 +17,20 @@ from search.trial import Cause, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Death:
+class WorkerExit:
     """How a worker ended.
 
     Args:
         cause: CRASHED where it left by itself; any other means that a fresh one may fare better.
         message: The same in words.
-        words: The last that it said.
-        log: Where its whole output stands; empty where nobody here knows.
+        log_tail: The last that it said.
+        log_path: Where its whole output stands; empty where nobody here knows.
     """
 
     cause: Cause
     message: str
-    words: str = ""
-    log: str = ""
+    log_tail: str = ""
+    log_path: str = ""
 
 
 class Worker(ABC):
@@ -46,7 +46,7 @@ class Worker(ABC):
         """Sends something; to one that is dead, in vain."""
 
     @abstractmethod
-    def has_news(self) -> bool:
+    def has_message(self) -> bool:
         """Says whether it has said something that was not heard yet."""
 
     @abstractmethod
@@ -58,11 +58,11 @@ class Worker(ABC):
         """Ends it at once, whatever it does; to be buried afterwards."""
 
     @abstractmethod
-    def bury(self) -> Death:
+    def reap(self) -> WorkerExit:
         """Ends it if it still runs, gives back what it took, and returns how it ended."""
 
 
-class Staff(ABC):
+class WorkerBackend(ABC):
     """All workers of one executor."""
 
     @property
@@ -71,7 +71,7 @@ class Staff(ABC):
         """How many workers there may be now, at least one."""
 
     @abstractmethod
-    def hire(self, slot: int) -> Worker:
+    def start_worker(self, slot: int) -> Worker:
         """Starts a worker, without waiting for it.
 
         Args:

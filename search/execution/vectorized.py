@@ -16,53 +16,53 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from search.execution.base import Capabilities, Event, Executor, Finished, Key, Reported
-from search.execution.fate import check_start, outcome_of
-from search.execution.limits import Limits, Verdict
-from search.execution.messages import Alive, Allowance, Began, Cancel, Ready, Sample
-from search.execution.packing import SAMPLED
+from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
+from search.execution.fate import outcome_of_worker_exit, raise_if_restart_is_futile
+from search.execution.limits import KillReason, WorkerLimits
+from search.execution.messages import Cancel, Capacity, ProbePopulation, Ready, TrialStarted, WorkerHeartbeat
+from search.execution.packing import PROBE_POPULATION_SIZE
 from search.execution.process import WorkerProcess
 from search.training.task import Task
 from search.trial import Cause, Config, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizing:
+class CapacityProbe:
     """How the devices find out how many trials they take at a time.
 
     Args:
         baseline: As many as the memory holds of this configuration.
-        tell: Hears how many that are.
+        notify: Hears how many that are.
     """
 
     baseline: Config
-    tell: Callable[[str], None] = lambda _: None
+    notify: Callable[[str], None] = lambda _: None
 
 
 @dataclass(slots=True)
-class Device:
-    """A device: its process, and the trials that run there, ``places`` at a time now, and never more than ``most``.
+class DeviceState:
+    """A device: its process and the trials that run there, ``capacity`` at a time now, ``max_trials`` at most.
 
-    How many it holds is measured with ``sample`` members.
+    How many it holds is measured with ``probe_size`` members.
     """
 
     number: int
-    most: int
-    places: int
-    sample: int = SAMPLED
+    max_trials: int
+    capacity: int
+    probe_size: int = PROBE_POPULATION_SIZE
     worker: WorkerProcess | None = None
     ready: bool = False
-    trials: dict[Key, Trial] = field(default_factory=dict)
-    cancelled: dict[Key, tuple[Cause, float]] = field(default_factory=dict)
-    sign_of_life: float = 0.0
-    starts: int = 0
-    fresh_mib: float = 0.0
-    is_leaving: bool = False
+    trials: dict[TrialKey, Trial] = field(default_factory=dict)
+    cancellations: dict[TrialKey, tuple[Cause, float]] = field(default_factory=dict)
+    last_heartbeat: float = 0.0
+    start_attempts: int = 0
+    initial_mib: float = 0.0
+    is_draining: bool = False
 
     @property
-    def room(self) -> int:
+    def free_capacity(self) -> int:
         """How many more trials it takes; less than none where it takes fewer than it did."""
-        return 0 if self.is_leaving else self.places - len(self.trials)
+        return 0 if self.is_draining else self.capacity - len(self.trials)
 
 
 class VectorizedExecutor(Executor):
@@ -74,11 +74,12 @@ class VectorizedExecutor(Executor):
         log_dir: Folder for the processes' output; made if missing.
         limits: When a process is replaced or killed; those on a single trial do not apply, and ``memory_mib`` is what a
             process may take beyond its fresh memory.
-        patience: Returns the seconds that trials which must stop are given now; ``limits.cancel_seconds`` if None.
-        sizing: How the trials at a time are measured, until when a device takes a few; None for just ``workers``.
+        grace_seconds: Returns the seconds that trials which must stop are given now; ``limits.cancel_seconds`` if None.
+        capacity_probe: How the trials at a time are measured, until when a device takes a few; None for just
+            ``workers``.
     """
 
-    capabilities = Capabilities(survives_worker_death=False, ordered=False)
+    capabilities = ExecutorCapabilities(survives_worker_death=False, ordered=False)
 
     def __init__(
         self,
@@ -86,55 +87,57 @@ class VectorizedExecutor(Executor):
         *,
         workers: int,
         log_dir: Path,
-        limits: Limits | None = None,
-        patience: Callable[[], float] | None = None,
-        sizing: Sizing | None = None,
+        limits: WorkerLimits | None = None,
+        grace_seconds: Callable[[], float] | None = None,
+        capacity_probe: CapacityProbe | None = None,
     ) -> None:
         log_dir.mkdir(parents=True, exist_ok=True)
         self._task, self._log_dir = task, log_dir
-        self._limits = limits or Limits()
-        self._patience = patience or (lambda: self._limits.cancel_seconds)
-        self._sizing, self._started, self._told = sizing, 0, 0
-        count = max(1, min(workers, len(task.runtime.gpus)))
-        shares = [workers // count + (number < workers % count) for number in range(count)]
-        known = workers if sizing is None else SAMPLED
-        self._devices = [Device(number, most, min(most, known)) for number, most in enumerate(shares)]
+        self._limits = limits or WorkerLimits()
+        self._grace_seconds = grace_seconds or (lambda: self._limits.cancel_grace_seconds)
+        self._capacity_probe, self._start_count, self._announced_slots = capacity_probe, 0, 0
+        device_count = max(1, min(workers, len(task.runtime.gpus)))
+        shares = [workers // device_count + (number < workers % device_count) for number in range(device_count)]
+        initial_capacity = workers if capacity_probe is None else PROBE_POPULATION_SIZE
+        self._devices = [DeviceState(number, most, min(most, initial_capacity)) for number, most in enumerate(shares)]
 
     @property
     def slots(self) -> int:
         """How many trials may run at once; changes as devices find out how many they hold, or are to be replaced."""
-        return sum(len(device.trials) + device.room for device in self._devices)
+        return sum(len(device.trials) + device.free_capacity for device in self._devices)
 
     @property
-    def running(self) -> Mapping[Key, Trial]:
+    def running(self) -> Mapping[TrialKey, Trial]:
         """The trials that were submitted and have not finished."""
         return {key: trial for device in self._devices for key, trial in device.trials.items()}
 
     def submit(self, trial: Trial) -> None:
         """Hands a trial to the device with the most room."""
-        device = max(self._devices, key=lambda one: one.room)
+        device = max(self._devices, key=lambda one: one.free_capacity)
         if not device.trials:
-            device.sign_of_life = time.monotonic()
+            device.last_heartbeat = time.monotonic()
         device.trials[trial.key] = trial
         if device.worker is None:
-            self._start(device)
+            self._start_worker(device)
         else:
             device.worker.send(trial)
 
     def collect(self, timeout: float) -> list[Event]:
         """Returns what the processes said, and what became of those that had to be killed."""
-        by_connection = {device.worker.connection: device for device in self._devices if device.worker is not None}
+        device_by_connection = {
+            device.worker.connection: device for device in self._devices if device.worker is not None
+        }
         events: list[Event] = []
-        for connection in wait(list(by_connection), timeout):
+        for connection in wait(list(device_by_connection), timeout):
             assert isinstance(connection, Connection)
-            events += self._hear(by_connection[connection])
-        return events + self._judge()
+            events += self._handle_message(device_by_connection[connection])
+        return events + self._enforce_limits()
 
-    def cancel(self, key: Key, cause: Cause) -> None:
+    def cancel(self, key: TrialKey, cause: Cause) -> None:
         """Asks a trial to leave its population at the end of the epoch, or at once where all of them are asked to."""
         for device in self._devices:
-            if key in device.trials and key not in device.cancelled:
-                device.cancelled[key] = (cause, time.monotonic())
+            if key in device.trials and key not in device.cancellations:
+                device.cancellations[key] = (cause, time.monotonic())
                 if device.worker is not None:
                     device.worker.send(Cancel(key, cause))
 
@@ -144,99 +147,110 @@ class VectorizedExecutor(Executor):
         for worker in workers:
             worker.kill()
         for worker in workers:
-            worker.bury()
+            worker.reap()
         for device in self._devices:
             device.worker = None
             device.trials.clear()
 
-    def _start(self, device: Device) -> None:
+    def _start_worker(self, device: DeviceState) -> None:
         """Starts a device's process, and hands it all the device's trials."""
-        self._started += 1
-        log = self._log_dir / f"worker-{self._started}.log"
+        self._start_count += 1
+        log = self._log_dir / f"worker-{self._start_count}.log"
         device.worker = WorkerProcess(self._task, log, device.number, "search.execution.population_worker")
         device.ready = False
-        device.starts, device.sign_of_life = device.starts + 1, time.monotonic()
-        device.worker.connection.send(Allowance(most=device.most, sample=self._sample(device)))
+        device.start_attempts, device.last_heartbeat = device.start_attempts + 1, time.monotonic()
+        device.worker.connection.send(
+            Capacity(max_trials=device.max_trials, probe_population=self._probe_population(device))
+        )
         for trial in device.trials.values():
             device.worker.send(trial)
 
-    def _sample(self, device: Device) -> Sample | None:
-        if self._sizing is None:
+    def _probe_population(self, device: DeviceState) -> ProbePopulation | None:
+        if self._capacity_probe is None:
             return None
         phase = next(iter(device.trials.values())).phase
-        return Sample(config=self._sizing.baseline, phase=phase, members=device.sample)
+        return ProbePopulation(config=self._capacity_probe.baseline, phase=phase, size=device.probe_size)
 
-    def _hear(self, device: Device) -> list[Event]:
+    def _handle_message(self, device: DeviceState) -> list[Event]:
         """Reads one message of a device's process."""
         assert device.worker is not None
         if (message := device.worker.receive()) is None:
-            return self._bury(device)
-        device.sign_of_life = time.monotonic()
+            return self._handle_worker_exit(device)
+        device.last_heartbeat = time.monotonic()
         match message:
             case Ready():
-                device.ready, device.starts, device.places = True, 0, message.places
-                device.fresh_mib = device.worker.memory_mib()
-                self._say_slots()
+                device.ready, device.start_attempts, device.capacity = True, 0, message.capacity
+                device.initial_mib = device.worker.memory_mib()
+                self._announce_slots()
                 return []
-            case Began() | Alive():
+            case TrialStarted() | WorkerHeartbeat():
                 return []
             case Finished():
                 del device.trials[message.key]
-                device.cancelled.pop(message.key, None)
-                self._recycle(device, device.worker)
+                device.cancellations.pop(message.key, None)
+                self._recycle_if_grown(device, device.worker)
         assert isinstance(message, Reported | Finished)
         return [message]
 
-    def _say_slots(self) -> None:
+    def _announce_slots(self) -> None:
         """Tells of the slots when all devices have said how many they take, and when that changes."""
-        is_known = all(device.ready for device in self._devices if device.worker is not None)
-        if self._sizing is not None and is_known and self.slots != self._told:
-            self._told = self.slots
-            self._sizing.tell(f"Up to {self.slots} trials at a time, by measured memory.")
+        is_measured = all(device.ready for device in self._devices if device.worker is not None)
+        if self._capacity_probe is not None and is_measured and self.slots != self._announced_slots:
+            self._announced_slots = self.slots
+            self._capacity_probe.notify(f"Up to {self.slots} trials at a time, by measured memory.")
 
-    def _recycle(self, device: Device, worker: WorkerProcess) -> None:
+    def _recycle_if_grown(self, device: DeviceState, worker: WorkerProcess) -> None:
         """Has a process that has grown too large take no more trials, and ends it when it has none left."""
-        device.is_leaving |= worker.memory_mib() > device.fresh_mib + self._limits.memory_mib
-        if device.is_leaving and not device.trials:
-            worker.bury()
-            device.worker, device.is_leaving = None, False
+        device.is_draining |= worker.memory_mib() > device.initial_mib + self._limits.memory_mib
+        if device.is_draining and not device.trials:
+            worker.reap()
+            device.worker, device.is_draining = None, False
 
-    def _bury(self, device: Device, verdict: Verdict | None = None) -> list[Event]:
+    def _handle_worker_exit(self, device: DeviceState, kill_reason: KillReason | None = None) -> list[Event]:
         """Forgets a process that died, and says what became of its trials; one is started when a trial needs it."""
         assert device.worker is not None
-        death, device.worker, device.is_leaving = device.worker.bury(), None, False
-        is_too_much = death.cause is not Cause.CRASHED and (verdict is None or verdict.cause is Cause.HUNG)
-        if not device.ready and len(device.cancelled) < len(device.trials):
-            if self._sizing is not None and is_too_much and device.sample > 1:  # it was measuring, mostly
-                device.sample, device.starts = device.sample // 2, 0
-                device.places = min(device.places, device.sample)
-            check_start(death, device.starts, verdict)
-            self._start(device)
+        worker_exit, device.worker, device.is_draining = device.worker.reap(), None, False
+        is_out_of_memory = worker_exit.cause is not Cause.CRASHED and (
+            kill_reason is None or kill_reason.cause is Cause.HUNG
+        )
+        if not device.ready and len(device.cancellations) < len(device.trials):
+            if (
+                self._capacity_probe is not None and is_out_of_memory and device.probe_size > 1
+            ):  # it was measuring, mostly
+                device.probe_size, device.start_attempts = device.probe_size // 2, 0
+                device.capacity = min(device.capacity, device.probe_size)
+            raise_if_restart_is_futile(worker_exit, device.start_attempts, kill_reason)
+            self._start_worker(device)
             return []
-        if verdict is None and is_too_much:
-            device.most = device.places = max(1, device.places // 2)
-        reasons = {key: device.cancelled.get(key, (None, 0.0))[0] for key in device.trials}
+        if kill_reason is None and is_out_of_memory:
+            device.max_trials = device.capacity = max(1, device.capacity // 2)
+        cancel_causes = {key: device.cancellations.get(key, (None, 0.0))[0] for key in device.trials}
         device.trials.clear()
-        device.cancelled.clear()
-        outcomes = {key: outcome_of(death, verdict=verdict, cancelled=reason) for key, reason in reasons.items()}
+        device.cancellations.clear()
+        outcomes = {
+            key: outcome_of_worker_exit(worker_exit, kill_reason=kill_reason, cancel_cause=reason)
+            for key, reason in cancel_causes.items()
+        }
         return [Finished(key, outcome) for key, outcome in outcomes.items()]
 
-    def _judge(self) -> list[Event]:
+    def _enforce_limits(self) -> list[Event]:
         """Kills the processes that must not go on; one that has something to say is heard first."""
         events: list[Event] = []
         for device in self._devices:
             worker = device.worker
-            if worker is None or not device.trials or worker.has_news():
+            if worker is None or not device.trials or worker.has_message():
                 continue
-            now, is_unwanted = time.monotonic(), len(device.cancelled) == len(device.trials)
-            if is_unwanted and (not device.ready or now > self._last_cancel(device) + self._patience()):
+            now, is_all_cancelled = time.monotonic(), len(device.cancellations) == len(device.trials)
+            if is_all_cancelled and (not device.ready or now > self._last_cancelled_at(device) + self._grace_seconds()):
                 worker.kill()
-                events += self._bury(device, Verdict(Cause.CANCELLED, ""))
-            elif now > device.sign_of_life + self._limits.hang_seconds:
+                events += self._handle_worker_exit(device, KillReason(Cause.CANCELLED, ""))
+            elif now > device.last_heartbeat + self._limits.hang_seconds:
                 worker.kill()
-                events += self._bury(device, Verdict(Cause.HUNG, "The worker gave no sign of life and was killed."))
+                events += self._handle_worker_exit(
+                    device, KillReason(Cause.HUNG, "The worker gave no sign of life and was killed.")
+                )
         return events
 
     @staticmethod
-    def _last_cancel(device: Device) -> float:
-        return max(since for _, since in device.cancelled.values())
+    def _last_cancelled_at(device: DeviceState) -> float:
+        return max(since for _, since in device.cancellations.values())

@@ -13,17 +13,17 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from search.execution.serving import Inbox, serve
+from search.execution.serving import Inbox, run_worker_loop
 
 
 def main(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
     task, inbox = connection.recv(), Inbox()
-    threading.Thread(target=fill, args=(inbox, connection), daemon=True).start()
-    serve(task, inbox, connection.send)
+    threading.Thread(target=read_pipe, args=(inbox, connection), daemon=True).start()
+    run_worker_loop(task, inbox, connection.send)
 
 
-def fill(inbox: Inbox, connection: Connection) -> None:
+def read_pipe(inbox: Inbox, connection: Connection) -> None:
     """Reads the pipe; leaves with the coordinator."""
     while True:
         try:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from search.export.card import card
-from search.export.order import Order
-from search.export.sayings import figures, title
-from search.export.script import script
-from search.leaderboard.config_file import toml
-from search.reproduction.restoring import dataset_of
+from search.export.card import render_card
+from search.export.order import ExportTarget
+from search.export.sayings import error_sentence, title
+from search.export.script import render_script
+from search.leaderboard.config_file import to_toml
+from search.reproduction.restoring import recorded_dataset
 
 
-def _config(order: Order) -> str:
-    header = order.record.header
-    head = f"# {title(order)}\n# {figures(order)}\n# python -m search run --config FILE"
-    return f"{head}\n{toml(header, order.row.config, dataset=order.means.dataset or dataset_of(header))}\n"
+def _config(target: ExportTarget) -> str:
+    header = target.record.header
+    head = f"# {title(target)}\n# {error_sentence(target)}\n# python -m search run --config FILE"
+    dataset = target.reproduction_options.dataset or recorded_dataset(header)
+    return f"{head}\n{to_toml(header, target.row.config, dataset=dataset)}\n"
 
 
-FORMS: Mapping[str, Callable[[Order, str], str]] = {
-    "script": script,
+TEXT_FORMATS: Mapping[str, Callable[[ExportTarget, str], str]] = {
+    "script": render_script,
     "config": lambda order, file: _config(order),
-    "card": lambda order, file: card(order),
+    "card": lambda order, file: render_card(order),
 }
 """Names to functions of an order and the name of the file that takes the text."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import UserError
-from search.training.errand import ask
+from search.training.errand import call_in_subprocess
 from search.training.runtime import Device, Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
+class ImagePrediction:
     """What a model says of one picture.
 
     Args:
@@ -38,21 +38,21 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Predictions:
+class ImagePredictions:
     """What a model says of several pictures.
 
     Args:
-        known: Of each that could be read, in the order they were given.
+        classified: Of each that could be read, in the order they were given.
         unreadable: Files that could not be, with the reason.
-        style: How the pictures were brought to the model's size.
+        fit_mode: How the pictures were brought to the model's size.
     """
 
-    known: tuple[Prediction, ...]
+    classified: tuple[ImagePrediction, ...]
     unreadable: Mapping[str, str]
-    style: str
+    fit_mode: str
 
 
-def predict(model: Path, paths: Iterable[Path], *, style: str | None = None) -> Predictions:
+def predict_images(model: Path, paths: Iterable[Path], *, style: str | None = None) -> ImagePredictions:
     """Returns what a model says of picture files.
 
     Args:
@@ -70,11 +70,13 @@ def predict(model: Path, paths: Iterable[Path], *, style: str | None = None) -> 
             hint="Make one with: python -m search export STUDY --as model",
         )
     files = [str(file) for path in paths for file in _files(path)]
-    question = {"model": str(model.resolve()), "files": files, "style": style}
-    answer = ask("search.training.classifier", question, Runtime(device=Device.CPU))
-    said, unreadable = answer["said"], answer["unreadable"]
-    known = tuple(Prediction(file=file, probabilities=tuple(said[file])) for file in files if file in said)
-    return Predictions(known=known, unreadable=unreadable, style=answer["style"])
+    request = {"model": str(model.resolve()), "files": files, "style": style}
+    response = call_in_subprocess("search.training.classifier", request, Runtime(device=Device.CPU))
+    probabilities, unreadable = response["said"], response["unreadable"]
+    classified = tuple(
+        ImagePrediction(file=file, probabilities=tuple(probabilities[file])) for file in files if file in probabilities
+    )
+    return ImagePredictions(classified=classified, unreadable=unreadable, fit_mode=response["style"])
 
 
 def _files(path: Path) -> list[Path]:

@@ -10,51 +10,51 @@ from dataclasses import asdict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from search.export.order import Order
-from search.export.sayings import figures, of_seed, title
+from search.export.order import ExportTarget
+from search.export.sayings import error_sentence, seed_error_sentence, title
 from search.leaderboard import words
-from search.reproduction.restoring import environment, find_dataset, find_precision, find_space
+from search.reproduction.restoring import restore_dataset, restore_precision, restore_space_source, trial_environment
 from search.training.data import DatasetInfo
-from search.training.script_parts import ScriptParts, script_parts
+from search.training.script_parts import ScriptParts, make_script_parts
 from search.training.sources import MNIST_SHA256
 from spaces.training import TUTORIAL_TRAINING
 
-LOADERS = ("fashion_mnist", "cifar10")
+KERAS_DATASETS = ("fashion_mnist", "cifar10")
 """Data sets that Keras downloads, beside MNIST."""
-DEFORMATIONS = ("shift", "rotation", "zoom", "shear")
+AUGMENTATIONS = ("shift", "rotation", "zoom", "shear")
 
 
-def script(order: Order, file: str) -> str:
+def render_script(target: ExportTarget, file: str) -> str:
     """Returns the script.
 
     Args:
-        order: What is exported.
+        target: What is exported.
         file: What the script will be called, for its own usage line.
 
     Raises:
         UserError: The data set or the space is gone, or the network holds something that is not Keras's own.
     """
-    header, config = order.record.header, order.row.config
-    space = find_space(header, config, order.means)
-    dataset = find_dataset(header, order.means)
-    precision = find_precision(environment(order.record, order.run), order.means)
-    parts = script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset, precision=precision)
-    return render(order, dataset, parts, file)
+    header, config = target.record.header, target.row.config
+    space = restore_space_source(header, config, target.reproduction_options)
+    dataset = restore_dataset(header, target.reproduction_options)
+    precision = restore_precision(trial_environment(target.record, target.trial_record), target.reproduction_options)
+    parts = make_script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset, precision=precision)
+    return fill_template(target, dataset, parts, file)
 
 
-def render(order: Order, dataset: DatasetInfo, parts: ScriptParts, file: str) -> str:
+def fill_template(target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts, file: str) -> str:
     """Returns the script from its parts; what a user named stays text."""
-    config, epochs = {**TUTORIAL_TRAINING, **order.row.config}, order.record.header.protocol.epochs
-    augmentation = {name: config[name] for name in DEFORMATIONS}
-    environment = Environment(
+    config, epochs = {**TUTORIAL_TRAINING, **target.row.config}, target.record.header.protocol.epochs
+    augmentation = {name: config[name] for name in AUGMENTATIONS}
+    jinja_environment = Environment(
         loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    return environment.get_template("script.py.jinja").render(
-        title=_quoted(title(order)),
-        figures=_quoted(f"{figures(order)} {of_seed(order)}".rstrip()),
+    return jinja_environment.get_template("script.py.jinja").render(
+        title=_quoted(title(target)),
+        figures=_quoted(f"{error_sentence(target)} {seed_error_sentence(target)}".rstrip()),
         file=_quoted(file),
         loader=_loader(dataset),
-        seed=order.seed,
+        seed=target.seed,
         epochs=epochs,
         batch_size=config["batch_size"],
         augmentation=augmentation if any(augmentation.values()) else {},
@@ -71,7 +71,7 @@ def _loader(dataset: DatasetInfo) -> str:
     """Returns what downloads the data set; nothing where it is the user's own."""
     if dataset.sha256 == MNIST_SHA256:
         return "keras.datasets.mnist"
-    return f"keras.datasets.{dataset.name}" if dataset.name in LOADERS else ""
+    return f"keras.datasets.{dataset.name}" if dataset.name in KERAS_DATASETS else ""
 
 
 def _quoted(text: str) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search.leaderboard.reference import Reference
-from search.leaderboard.runs import Runs
+from search.leaderboard.runs import RunErrors
 from search.leaderboard.statistics import Difference, Estimate, Interval
 from search.protocol import EvaluationProtocol
-from search.records.failures import Failure
+from search.records.failures import FailureGroup
 from search.records.record import StudyHeader
 from search.trial import BASELINE, Cause, Config, State
 
@@ -48,7 +48,7 @@ class Replicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class TrialSegment:
     """One search trial of a row's configuration: the only one, or a part of it that others went on from.
 
     Args:
@@ -57,7 +57,7 @@ class Step:
         first_epoch: First epoch that it trained itself, from 1.
         last_epoch: Last epoch that it trained; less than the first where it trained none.
         parent: Number of the trial that it went on from; None where it began anew.
-        notes: What the engine noted of it, such as its bracket and round.
+        engine_metadata: What the engine noted of it, such as its bracket and round.
         validation_error_percent: After its last epoch, in percent.
         seconds: Wall-clock seconds of the epochs that it trained.
         node: Node of the cluster that it ran on; empty where it was this machine.
@@ -68,22 +68,22 @@ class Step:
     first_epoch: int
     last_epoch: int
     parent: int | None = None
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    engine_metadata: Mapping[str, Any] = field(default_factory=dict)
     validation_error_percent: float | None = None
     seconds: float = 0.0
     node: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbour:
+class NextRankComparison:
     """How a row stands to the next one.
 
     Args:
-        gap: Its error minus the next one's.
+        difference: Its error minus the next one's.
         p_value: How often models that err alike would differ as much on these images; see ``runs.p_value``.
     """
 
-    gap: Difference
+    difference: Difference
     p_value: float | None
 
 
@@ -109,7 +109,7 @@ class Ensemble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class SelectionBias:
     """What choosing by validation error did: the figure that wins a choice among many is too good.
 
     Args:
@@ -130,7 +130,7 @@ class Selection:
     baseline_shift: float | None
 
     @property
-    def shift(self) -> float:
+    def validation_test_gap(self) -> float:
         """Test minus validation error of the chosen row, in percentage points."""
         return self.test_error_percent - self.validation_error_percent
 
@@ -147,11 +147,11 @@ class Row:
         cause: Why it failed or was interrupted.
         config: Active parameters and their values.
         validation_error_percent: What steered the search, in percent; see ``caveat`` for the tutorial protocol.
-        steps: The search trials that trained it, in order; empty in a reproduction.
+        segments: The search trials that trained it, in order; empty in a reproduction.
         replicates: Its runs on the test images, by number, failed ones included.
-        test: Mean test error in percent over the complete replicates; None where there is none.
-        to_baseline: Test error minus that of the study's verified baseline, in percentage points.
-        to_tutorial: Test error minus the tutorial's figure for the space, in percentage points.
+        test_error: Mean test error in percent over the complete replicates; None where there is none.
+        baseline_difference: Test error minus that of the study's verified baseline, in percentage points.
+        tutorial_difference: Test error minus the tutorial's figure for the space, in percentage points.
         parameters: Trainable parameters.
         epochs: Epochs trained by the search trial (in a reproduction, by a repeat).
         seconds: Wall-clock seconds of the search trial, all parts together (in a reproduction, of all repeats).
@@ -159,8 +159,8 @@ class Row:
         caveat: What its figure must not be taken for; empty where there is nothing to warn of.
         copied_from: Name of the study that all its runs were taken over from; empty where one is its own.
         rank: Place by mean test error, from 1; None unless verified.
-        ranks: First and last place that it may have, for all that the runs show; None unless verified.
-        to_next: How it stands to the row of the next place; None unless there is one.
+        rank_range: First and last place that it may have, for all that the runs show; None unless verified.
+        next_rank: How it stands to the row of the next place; None unless there is one.
     """
 
     label: str
@@ -170,11 +170,11 @@ class Row:
     cause: Cause | None = None
     config: Config
     validation_error_percent: float | None = None
-    steps: tuple[Step, ...] = ()
+    segments: tuple[TrialSegment, ...] = ()
     replicates: tuple[Replicate, ...] = ()
-    test: Estimate | None = None
-    to_baseline: Difference | None = None
-    to_tutorial: float | None = None
+    test_error: Estimate | None = None
+    baseline_difference: Difference | None = None
+    tutorial_difference: float | None = None
     parameters: int | None = None
     epochs: int = 0
     seconds: float = 0.0
@@ -182,8 +182,8 @@ class Row:
     caveat: str = ""
     copied_from: str = ""
     rank: int | None = None
-    ranks: tuple[int, int] | None = None
-    to_next: Neighbour | None = None
+    rank_range: tuple[int, int] | None = None
+    next_rank: NextRankComparison | None = None
 
     @property
     def name(self) -> str:
@@ -196,7 +196,7 @@ class Row:
         return self.label == BASELINE
 
     @property
-    def complete(self) -> tuple[Replicate, ...]:
+    def completed_replicates(self) -> tuple[Replicate, ...]:
         """The replicates that the mean test error is taken over."""
         return tuple(replicate for replicate in self.replicates if replicate.error_percent is not None)
 
@@ -206,22 +206,22 @@ class Row:
         return {run.seed: run.error_percent for run in self.replicates if run.error_percent is not None}
 
     @property
-    def runs(self) -> Runs:
+    def run_errors(self) -> RunErrors:
         """The complete replicates as the statistics take them."""
-        scored = {run.scored for run in self.complete}
-        known = {run.seed: run.wrong for run in self.complete if run.scored}
+        scored = {run.scored for run in self.completed_replicates}
+        wrong_by_seed = {run.seed: run.wrong for run in self.completed_replicates if run.scored}
         images = scored.pop() if len(scored) == 1 else None
-        return Runs(errors_percent=self.errors_by_seed, wrong=known, images=images)
+        return RunErrors(errors_percent=self.errors_by_seed, wrong_indices=wrong_by_seed, image_count=images)
 
     @property
-    def shift(self) -> float | None:
+    def validation_test_gap(self) -> float | None:
         """Mean test error minus validation error, in percentage points; None where either is missing."""
-        if self.test is None or self.validation_error_percent is None:
+        if self.test_error is None or self.validation_error_percent is None:
             return None
-        return self.test.mean - self.validation_error_percent
+        return self.test_error.mean - self.validation_error_percent
 
     @property
-    def changes(self) -> dict[str, Any]:
+    def changed_parameters(self) -> dict[str, Any]:
         """Parameters whose value is not the baseline's; what a changed parent switched off is not listed."""
         baseline = self.study.space.baseline
         return {name: value for name, value in self.config.items() if name not in baseline or baseline[name] != value}
@@ -241,7 +241,7 @@ class Section:
         failures: What failed or was interrupted, by study and cause; test runs too.
         test_openings: How often the test images were scored.
         spent_seconds: Wall-clock seconds of all sessions of all studies together.
-        hidden: Rows that ``top`` left out.
+        hidden_rows: Rows that ``top`` left out.
     """
 
     studies: tuple[StudyHeader, ...]
@@ -251,9 +251,9 @@ class Section:
     test_openings: int
     spent_seconds: float
     ensembles: tuple[Ensemble, ...] = ()
-    selections: tuple[Selection, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    hidden: int = 0
+    selections: tuple[SelectionBias, ...] = ()
+    failures: tuple[FailureGroup, ...] = ()
+    hidden_rows: int = 0
 
     @property
     def protocol(self) -> EvaluationProtocol:
@@ -266,7 +266,7 @@ class Section:
         return tuple(row for row in self.rows if row.rank is not None)
 
     @property
-    def unranked(self) -> tuple[Row, ...]:
+    def unverified(self) -> tuple[Row, ...]:
         """The rows without a test error."""
         return tuple(row for row in self.rows if row.rank is None)
 
@@ -284,11 +284,11 @@ class Board:
     notes: tuple[str, ...] = ()
 
 
-def top(board: Board, count: int) -> Board:
+def top_rows(board: Board, count: int) -> Board:
     """Returns the board with the first ``count`` rows of each section; baselines stay whatever their place."""
     return replace(board, sections=tuple(_top(section, count) for section in board.sections))
 
 
 def _top(section: Section, count: int) -> Section:
     kept = tuple(row for place, row in enumerate(section.rows) if place < count or row.is_baseline)
-    return replace(section, rows=kept, hidden=section.hidden + len(section.rows) - len(kept))
+    return replace(section, rows=kept, hidden_rows=section.hidden_rows + len(section.rows) - len(kept))

@@ -10,70 +10,70 @@ from dataclasses import dataclass
 from typing import Literal
 
 from search.leaderboard import words
-from search.records.failures import Failure, Fallen
+from search.records.failures import FailedTrial, FailureGroup
 from search.trial import Phase
 
-TITLE = "Failed and interrupted"
-UNKNOWN = "not recorded"
-MOST_TRIALS = 6
+SECTION_TITLE = "Failed and interrupted"
+UNKNOWN_CAUSE = "not recorded"
+MAX_LISTED_TRIALS = 6
 """Trials that a line names, the last ones; JSON names all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FailureColumn:
     """One column.
 
     Args:
         header: Its name.
         cell: What it says of a cause.
-        side: Which side it is set to.
+        align: Which side it is set to.
         wraps: Whether its cells may be broken; the others hold a figure or few words.
     """
 
     header: str
-    cell: Callable[[Failure], str]
-    side: Literal["left", "right"] = "left"
+    cell: Callable[[FailureGroup], str]
+    align: Literal["left", "right"] = "left"
     wraps: bool = False
 
 
-def _cause(failure: Failure) -> str:
-    return failure.cause.value if failure.cause else UNKNOWN
+def _cause(failure: FailureGroup) -> str:
+    return failure.cause.value if failure.cause else UNKNOWN_CAUSE
 
 
-def _trials(failure: Failure) -> str:
+def _trials(failure: FailureGroup) -> str:
     """Returns "#5, #10 (again: #14), verification #2"; the last ones where there are many."""
-    more = len(failure.trials) - MOST_TRIALS
-    named = ", ".join(map(_trial, failure.trials[-MOST_TRIALS:]))
+    more = len(failure.trials) - MAX_LISTED_TRIALS
+    named = ", ".join(map(_trial, failure.trials[-MAX_LISTED_TRIALS:]))
     return f"{more} more, {named}" if more > 0 else named
 
 
-def _trial(trial: Fallen) -> str:
+def _trial(trial: FailedTrial) -> str:
     name = f"#{trial.number}" if trial.phase is Phase.SEARCH else f"{trial.phase.value} #{trial.number}"
-    return name if trial.again is None else f"{name} (again: #{trial.again})"
+    return name if trial.continued_by is None else f"{name} (again: #{trial.continued_by})"
 
 
-def _message(failure: Failure) -> str:
+def _message(failure: FailureGroup) -> str:
     """Returns the last message, unless it only repeats the cause."""
     return "" if failure.message == _cause(failure) else words.one_line(failure.message)
 
 
-_STUDY = Column("Study", lambda failure: words.one_line(failure.study), wraps=True)
+_STUDY = FailureColumn("Study", lambda failure: words.one_line(failure.study), wraps=True)
 _COLUMNS = (
-    Column("Cause", _cause),
-    Column("Ended", lambda failure: failure.state.value),
-    Column("Count", lambda failure: str(len(failure.trials)), side="right"),
+    FailureColumn("Cause", _cause),
+    FailureColumn("Ended", lambda failure: failure.state.value),
+    FailureColumn("Count", lambda failure: str(len(failure.trials)), align="right"),
     _STUDY,
-    Column("Trials", _trials, wraps=True),
-    Column("Last message", _message, wraps=True),
+    FailureColumn("Trials", _trials, wraps=True),
+    FailureColumn("Last message", _message, wraps=True),
 )
 
 
-def title(failure: Failure) -> str:
+def failure_title(failure: FailureGroup) -> str:
     """Returns "failed: out of memory"."""
     return f"{failure.state.value}: {_cause(failure)}"
 
 
-def columns(failures: Sequence[Failure]) -> list[Column]:
+def visible_columns(failures: Sequence[FailureGroup]) -> list[FailureColumn]:
     """Returns the columns that say something; the study's name does where there are several."""
     several = len({failure.study for failure in failures}) > 1
     return [column for column in _COLUMNS if any(map(column.cell, failures)) and (several or column is not _STUDY)]

@@ -12,7 +12,7 @@ from search.records.record import StudyHeader
 from search.trial import Config
 
 
-def toml(study: StudyHeader, config: Config, *, dataset: str | None = None) -> str:
+def to_toml(study: StudyHeader, config: Config, *, dataset: str | None = None) -> str:
     """Returns the lines of the file, without a line break at its end.
 
     Args:
@@ -20,13 +20,13 @@ def toml(study: StudyHeader, config: Config, *, dataset: str | None = None) -> s
         config: Active parameters and their values.
         dataset: Where the data set is, where that is more than the name that the protocol keeps.
     """
-    judged = study.protocol
+    protocol = study.protocol
     settings = {
         "space": study.space_source,
-        "dataset": dataset or judged.dataset,
-        "epochs": judged.epochs,
-        "split": judged.split.value,
-        "split_seed": judged.split_seed,
+        "dataset": dataset or protocol.dataset,
+        "epochs": protocol.epochs,
+        "split": protocol.split.value,
+        "split_seed": protocol.split_seed,
     }
     lines = [f"{name} = {_value(value)}" for name, value in settings.items()]
     return "\n".join([*lines, "", "[fix]", *(f"{_key(name)} = {_value(value)}" for name, value in config.items())])

@@ -11,10 +11,10 @@ from itertools import compress
 from typing import Literal
 
 from search.leaderboard import words
-from search.leaderboard.board import UNFINISHED, Row, Section, Step
+from search.leaderboard.board import UNFINISHED, Row, Section, TrialSegment
 
-Side = Literal["left", "right"]
-_COLUMNS: Sequence[tuple[str, Side]] = (
+Alignment = Literal["left", "right"]
+_COLUMNS: Sequence[tuple[str, Alignment]] = (
     ("Trial", "right"),
     ("What", "left"),
     ("Ended", "left"),
@@ -25,48 +25,50 @@ _COLUMNS: Sequence[tuple[str, Side]] = (
     ("Node", "left"),
     ("Engine's notes", "left"),
 )
-WORDY = frozenset({"What", "Engine's notes"})
+WRAPPED_COLUMNS = frozenset({"What", "Engine's notes"})
 """Columns whose cells may be broken between words; the others hold a figure or a word."""
-NODE = "Node"
+NODE_COLUMN = "Node"
 """The column that only trials on a cluster have."""
-SPARE = "Seconds"
+NARROW_HIDDEN_COLUMN = "Seconds"
 """The column that a narrow terminal can do without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
+class TrialDetails:
     """The trials of a section.
 
     Args:
         headers: Names of the columns.
-        sides: Which side each column is set to.
-        lines: Cells by trial.
+        alignments: Which side each column is set to.
+        rows: Cells by trial.
     """
 
     headers: tuple[str, ...]
-    sides: tuple[Side, ...]
-    lines: tuple[tuple[str, ...], ...]
+    alignments: tuple[Alignment, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
-def are_telling(section: Section) -> bool:
+def has_trial_details(section: Section) -> bool:
     """Says whether a trial went on from another, ran on a cluster, or an engine noted something."""
-    return any(step.notes or step.node or step.parent is not None for row in section.rows for step in row.steps)
-
-
-def details(section: Section) -> Details:
-    """Returns the cells of every search trial, by study and number."""
-    parts = [(row, step) for row in section.rows for step in row.steps]
-    ordered = sorted(parts, key=lambda part: (part[0].study.name, part[1].trial))
-    several, has_nodes = len(section.studies) > 1, any(step.node for _, step in parts)
-    shown = [has_nodes or header != NODE for header, _ in _COLUMNS]
-    return Details(
-        headers=tuple(compress((header for header, _ in _COLUMNS), shown)),
-        sides=tuple(compress((side for _, side in _COLUMNS), shown)),
-        lines=tuple(tuple(compress(_cells(row, step, several=several), shown)) for row, step in ordered),
+    return any(
+        step.engine_metadata or step.node or step.parent is not None for row in section.rows for step in row.segments
     )
 
 
-def _cells(row: Row, step: Step, *, several: bool) -> Iterator[str]:
+def trial_details(section: Section) -> TrialDetails:
+    """Returns the cells of every search trial, by study and number."""
+    parts = [(row, step) for row in section.rows for step in row.segments]
+    ordered = sorted(parts, key=lambda part: (part[0].study.name, part[1].trial))
+    several, has_nodes = len(section.studies) > 1, any(step.node for _, step in parts)
+    shown = [has_nodes or header != NODE_COLUMN for header, _ in _COLUMNS]
+    return TrialDetails(
+        headers=tuple(compress((header for header, _ in _COLUMNS), shown)),
+        alignments=tuple(compress((side for _, side in _COLUMNS), shown)),
+        rows=tuple(tuple(compress(_cells(row, step, several=several), shown)) for row, step in ordered),
+    )
+
+
+def _cells(row: Row, step: TrialSegment, *, several: bool) -> Iterator[str]:
     yield str(step.trial)
     yield words.one_line(f"{row.label} ({row.study.name})" if several else row.label)
     yield step.state.value if step.state else UNFINISHED
@@ -75,4 +77,4 @@ def _cells(row: Row, step: Step, *, several: bool) -> Iterator[str]:
     yield words.percent(step.validation_error_percent)
     yield f"{step.seconds:.0f}"
     yield words.one_line(step.node)
-    yield words.one_line(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in step.notes.items()))
+    yield words.one_line(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in step.engine_metadata.items()))

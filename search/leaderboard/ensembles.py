@@ -10,28 +10,32 @@ from collections import Counter
 
 from search.leaderboard.board import Ensemble
 from search.leaderboard.statistics import CONFIDENCE, Interval
-from search.records.record import WEIGHTS, StudyRecord, TrialRecord
+from search.records.record import ENSEMBLE_WEIGHTS_KEY, StudyRecord, TrialRecord
 from search.trial import Outcome, Phase
 
 
-def ensembles(study: StudyRecord) -> list[Ensemble]:
+def study_ensembles(study: StudyRecord) -> list[Ensemble]:
     """Returns a study's ensembles, of each kind the one formed last."""
-    own = [known for known in study.phase(Phase.ENSEMBLE) if not known.copied_from]
+    own = [known for known in study.trials_in_phase(Phase.ENSEMBLE) if not known.copied_from]
     last = {known.trial.origin: (known, known.outcome) for known in own if known.outcome}
     return [_ensemble(study, *one) for one in last.values() if one[1].error_percent is not None]
 
 
-def _ensemble(study: StudyRecord, known: TrialRecord, outcome: Outcome) -> Ensemble:
+def _ensemble(study: StudyRecord, record: TrialRecord, outcome: Outcome) -> Ensemble:
     assert outcome.error_percent is not None
-    runs = {str(run.trial.number): run.trial.of for run in study.phase(Phase.VERIFICATION)}
-    members = Counter(of for number in known.trial.notes.get(WEIGHTS, {}) if (of := runs.get(number)) is not None)
+    runs = {str(run.trial.number): run.trial.source_trial for run in study.trials_in_phase(Phase.VERIFICATION)}
+    members = Counter(
+        source_trial
+        for number in record.trial.engine_metadata.get(ENSEMBLE_WEIGHTS_KEY, {})
+        if (source_trial := runs.get(number)) is not None
+    )
     return Ensemble(
-        label=f"ensemble: {known.trial.origin}",
+        label=f"ensemble: {record.trial.origin}",
         study=study.header,
         error_percent=outcome.error_percent,
         interval=_interval(outcome),
         members=dict(sorted(members.items())),
-        parameters=outcome.parameters,
+        parameters=outcome.parameter_count,
     )
 
 
@@ -40,9 +44,9 @@ def _interval(outcome: Outcome) -> Interval | None:
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22 (1927).
     """
-    if not outcome.scored:
+    if not outcome.scored_images:
         return None
     from scipy.stats import binomtest
 
-    found = binomtest(len(outcome.wrong), outcome.scored).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(100.0 * float(found.low), 100.0 * float(found.high))
+    bounds = binomtest(len(outcome.misclassified), outcome.scored_images).proportion_ci(CONFIDENCE, method="wilson")
+    return Interval(100.0 * float(bounds.low), 100.0 * float(bounds.high))

@@ -12,7 +12,7 @@ from search.errors import FatalError, UserError
 from search.leaderboard.board import Board
 from search.leaderboard.formats import FORMATS
 
-REPORTS: Mapping[str, str] = MappingProxyType(
+REPORT_FORMATS: Mapping[str, str] = MappingProxyType(
     {"leaderboard.md": "markdown", "leaderboard.csv": "csv", "leaderboard.json": "json"}
 )
 """File names to formats."""
@@ -24,13 +24,13 @@ def write_reports(board: Board, folder: Path) -> list[Path]:
     Raises:
         UserError: The folder cannot be made or written to.
     """
-    paths = [folder / name for name in REPORTS]
-    for path, form in zip(paths, REPORTS.values(), strict=True):
-        write(path, FORMATS[form](board))
+    paths = [folder / name for name in REPORT_FORMATS]
+    for path, form in zip(paths, REPORT_FORMATS.values(), strict=True):
+        write_atomic(path, FORMATS[form](board))
     return paths
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Writes a file whole or not at all, making its folder where needed; a reader never sees half of it.
 
     Raises:

@@ -15,4 +15,4 @@ def dataframe(board: Board) -> pd.DataFrame:
     """Returns one line a row with the columns of ``columns.COLUMNS``; cells of lists and maps stay lists and maps."""
     import pandas as pd
 
-    return pd.DataFrame([columns.record(row) for row in columns.rows(board)], columns=list(columns.COLUMNS))
+    return pd.DataFrame([columns.row_record(row) for row in columns.all_rows(board)], columns=list(columns.COLUMNS))

@@ -15,12 +15,12 @@ from search.records.record import StudyRecord
 from search.trial import Phase
 
 WINNER, BASELINE = "winner", "baseline"
-FORMS = "winner, baseline, rank:2, or the number of a search trial"
+ROW_SYNTAX = "winner, baseline, rank:2, or the number of a search trial"
 _RANK = re.compile(r"rank:([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picked:
+class SelectedRow:
     """A row that was asked for.
 
     Args:
@@ -32,7 +32,7 @@ class Picked:
     note: str = ""
 
 
-def pick(record: StudyRecord, text: str) -> Picked:
+def select_row(record: StudyRecord, text: str) -> SelectedRow:
     """Returns the row that a text names.
 
     Raises:
@@ -45,41 +45,43 @@ def pick(record: StudyRecord, text: str) -> Picked:
     if text == WINNER:
         return _winner(rows, name)
     if text == BASELINE:
-        found = [row for row in rows if row.is_baseline or row.trial is None]
+        matching = [row for row in rows if row.is_baseline or row.trial is None]
     elif match := _RANK.fullmatch(text):
         return _ranked(rows, int(match[1]), name)
     elif text.isdecimal():
-        found = [row for row in rows if int(text) in {row.trial, *(step.trial for step in row.steps)}]
+        matching = [row for row in rows if int(text) in {row.trial, *(step.trial for step in row.segments)}]
     else:
-        raise UserError(f"Unknown row. Expected: {FORMS}. Received: {text!r}.")
-    if not found:
+        raise UserError(f"Unknown row. Expected: {ROW_SYNTAX}. Received: {text!r}.")
+    if not matching:
         raise UserError(f"Study {name!r} has no such row. Received: {text!r}.", hint=_hint(record))
-    return Picked(row=found[0])
+    return SelectedRow(row=matching[0])
 
 
-def _winner(rows: list[Row], name: str) -> Picked:
+def _winner(rows: list[Row], name: str) -> SelectedRow:
     """Returns the first of the verified rows, or of the others the first whose trial was judged to its end."""
     ranked = [row for row in rows if row.rank is not None]
     if ranked:
-        return Picked(row=ranked[0])
-    judged = [row for row in rows if row.validation_error_percent is not None]
-    if not judged:
+        return SelectedRow(row=ranked[0])
+    validated = [row for row in rows if row.validation_error_percent is not None]
+    if not validated:
         raise UserError(
             f"No trial of study {name!r} was judged.", hint=f"python -m search status {name} says what became of them."
         )
-    note = f"No row of study {name} was verified on the test images; {judged[0].name} is the best by validation error."
-    return Picked(row=judged[0], note=note)
+    note = (
+        f"No row of study {name} was verified on the test images; {validated[0].name} is the best by validation error."
+    )
+    return SelectedRow(row=validated[0], note=note)
 
 
-def _ranked(rows: list[Row], place: int, name: str) -> Picked:
+def _ranked(rows: list[Row], place: int, name: str) -> SelectedRow:
     ranked = [row for row in rows if row.rank is not None]
     if not 1 <= place <= len(ranked):
-        known = f"rank:1 to rank:{len(ranked)}" if ranked else "none: no row was verified"
-        raise UserError(f"Study {name!r} has no row of this rank. Expected: {known}. Received: 'rank:{place}'.")
-    return Picked(row=ranked[place - 1])
+        expected = f"rank:1 to rank:{len(ranked)}" if ranked else "none: no row was verified"
+        raise UserError(f"Study {name!r} has no row of this rank. Expected: {expected}. Received: 'rank:{place}'.")
+    return SelectedRow(row=ranked[place - 1])
 
 
 def _hint(record: StudyRecord) -> str:
-    searched = len(record.phase(Phase.SEARCH))
+    searched = len(record.trials_in_phase(Phase.SEARCH))
     numbers = f"Its search trials are 0 to {searched - 1}. " if searched else "It has no search trials. "
     return f"{numbers}python -m search leaderboard {record.header.name} shows its rows."

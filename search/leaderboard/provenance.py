@@ -12,20 +12,20 @@ PACKAGE = "keras-image-search"
 NO_ENGINE = "none"
 
 
-def engine(study: StudyHeader) -> str:
+def engine_label(study: StudyHeader) -> str:
     """Returns "optuna:tpe"; nothing for a study that proposes nothing."""
     return "" if study.engine == NO_ENGINE else f"{study.engine}:{study.sampler}"
 
 
-def machine(row: Row) -> str:
+def machine_label(row: Row) -> str:
     """Returns the GPU, or the processor and its cores: "AMD EPYC, 2 cores"; nothing where it was not recorded."""
-    known = row.environment
-    device, processor, cores = (str(known.get(key, "")) for key in ("device", "processor", "cores"))
+    environment = row.environment
+    device, processor, cores = (str(environment.get(key, "")) for key in ("device", "processor", "cores"))
     if device not in ("", "CPU"):
         return device
     return f"{processor}, {cores} cores" if processor and cores else processor
 
 
-def version(study: StudyHeader) -> str:
+def package_version(study: StudyHeader) -> str:
     """Returns the version of this package; nothing where it was not recorded."""
     return study.versions.get(PACKAGE, "")

@@ -15,27 +15,27 @@ from dataclasses import replace
 from itertools import combinations
 from math import inf
 
-from search.leaderboard.board import Neighbour, Row
-from search.leaderboard.runs import difference, p_value
+from search.leaderboard.board import NextRankComparison, Row
+from search.leaderboard.runs import error_difference, p_value
 from search.trial import State
 
-STATES = (State.COMPLETE, State.PAUSED, State.PRUNED, State.FAILED, State.INTERRUPTED, None)
+STATE_ORDER = (State.COMPLETE, State.PAUSED, State.PRUNED, State.FAILED, State.INTERRUPTED, None)
 """How a trial ended, the most telling first; None where it did not end."""
 
 
-def rank(rows: Iterable[Row]) -> tuple[Row, ...]:
+def rank_rows(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Returns the verified rows by mean test error with their ranks, then the others by state and validation error."""
     rows = tuple(rows)
-    verified = sorted((row for row in rows if row.test), key=_by_test_error)
-    others = sorted((row for row in rows if not row.test), key=_by_validation_error)
-    return (*_placed(verified), *others)
+    verified = sorted((row for row in rows if row.test_error), key=_by_test_error)
+    others = sorted((row for row in rows if not row.test_error), key=_by_validation_error)
+    return (*_with_ranks(verified), *others)
 
 
-def _placed(verified: Sequence[Row]) -> list[Row]:
+def _with_ranks(verified: Sequence[Row]) -> list[Row]:
     """Returns the rows, best mean first, with their places and how each stands to the next."""
     better, worse = [0] * len(verified), [0] * len(verified)
     for ahead, behind in combinations(range(len(verified)), 2):
-        gap = difference(verified[behind].runs, verified[ahead].runs)
+        gap = error_difference(verified[behind].run_errors, verified[ahead].run_errors)
         if gap.mean > 0 and not gap.is_tie:
             worse[ahead] += 1
             better[behind] += 1
@@ -44,25 +44,27 @@ def _placed(verified: Sequence[Row]) -> list[Row]:
         replace(
             row,
             rank=at + 1,
-            ranks=(better[at] + 1, len(verified) - worse[at]),
-            to_next=None if after is None else _neighbour(row, after),
+            rank_range=(better[at] + 1, len(verified) - worse[at]),
+            next_rank=None if after is None else _next_rank_comparison(row, after),
         )
         for at, (row, after) in enumerate(zip(verified, following, strict=True))
     ]
 
 
-def _neighbour(row: Row, after: Row) -> Neighbour:
-    return Neighbour(gap=difference(row.runs, after.runs), p_value=p_value(row.runs, after.runs))
+def _next_rank_comparison(row: Row, after: Row) -> NextRankComparison:
+    return NextRankComparison(
+        difference=error_difference(row.run_errors, after.run_errors), p_value=p_value(row.run_errors, after.run_errors)
+    )
 
 
-def _identity(row: Row) -> tuple[str, int]:
+def _row_key(row: Row) -> tuple[str, int]:
     return (row.study.name, -1 if row.trial is None else row.trial)
 
 
 def _by_test_error(row: Row) -> tuple[float, str, int]:
-    return (row.test.mean if row.test else inf, *_identity(row))
+    return (row.test_error.mean if row.test_error else inf, *_row_key(row))
 
 
 def _by_validation_error(row: Row) -> tuple[int, float, str, int]:
     error = row.validation_error_percent
-    return (STATES.index(row.state), inf if error is None else error, *_identity(row))
+    return (STATE_ORDER.index(row.state), inf if error is None else error, *_row_key(row))

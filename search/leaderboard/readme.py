@@ -15,23 +15,23 @@ from urllib.parse import quote
 from tabulate import tabulate
 
 from search.leaderboard import provenance, words
-from search.leaderboard.board import Board, Row, Section, top
+from search.leaderboard.board import Board, Row, Section, top_rows
 from search.leaderboard.formats import FORMATS
 from search.leaderboard.render_markdown import escape
 from search.records.record import StudyHeader
 
-NAME = "README.md"
-BEGIN = "<!-- board: what stands between these two lines is made by python -m search merge -->"
-END = "<!-- board ends -->"
-ROWS = 10
+PAGE_FILE = "README.md"
+BEGIN_MARKER = "<!-- board: what stands between these two lines is made by python -m search merge -->"
+END_MARKER = "<!-- board ends -->"
+MAX_RANKED_ROWS = 10
 """Ranked rows of each section that the page shows; the whole board stands beside it."""
 _REPORT = "leaderboard.md"
 _HEADERS = ("Study", "Space", "Engine", "Protocol", "Best test error %", "Machine", "Version", "Made with")
-_BETWEEN = re.compile(rf"(?s)^{re.escape(BEGIN)}$.*?^{re.escape(END)}$", re.MULTILINE)
+_GENERATED_BLOCK = re.compile(rf"(?s)^{re.escape(BEGIN_MARKER)}$.*?^{re.escape(END_MARKER)}$", re.MULTILINE)
 
 
-def page(
-    board: Board, folder: Path, *, files: Mapping[str, Path], beside: Sequence[Path], before: str | None
+def render_index_page(
+    board: Board, folder: Path, *, files: Mapping[str, Path], board_files: Sequence[Path], existing_page: str | None
 ) -> str | None:
     """Returns the page; None where there is one without the marker lines, which is somebody else's.
 
@@ -39,23 +39,27 @@ def page(
         board: Of all the studies.
         folder: Where the page will stand.
         files: Each study's file, by the name that the board has for it.
-        beside: The board's other files.
-        before: The page as it is, or None where there is none.
+        board_files: The board's other files.
+        existing_page: The page as it is, or None where there is none.
     """
-    made = "\n\n".join([BEGIN, _best(board), "### Reports", _reports(board, folder, files), _all_rows(beside), END])
-    if before is None:
+    made = "\n\n".join(
+        [BEGIN_MARKER, _best(board), "### Reports", _reports(board, folder, files), _all_rows(board_files), END_MARKER]
+    )
+    if existing_page is None:
         return made + "\n"
-    return _BETWEEN.sub(lambda _: made, before, count=1) if _BETWEEN.search(before) else None
+    return (
+        _GENERATED_BLOCK.sub(lambda _: made, existing_page, count=1) if _GENERATED_BLOCK.search(existing_page) else None
+    )
 
 
 def _best(board: Board) -> str:
     """Returns the board as Markdown with its best ranked rows alone."""
     shown = replace(board, sections=tuple(map(_ranked, board.sections)))
-    return FORMATS["markdown"](top(shown, ROWS)).rstrip()
+    return FORMATS["markdown"](top_rows(shown, MAX_RANKED_ROWS)).rstrip()
 
 
 def _ranked(section: Section) -> Section:
-    return replace(section, rows=section.ranked, failures=(), hidden=section.hidden + len(section.unranked))
+    return replace(section, rows=section.ranked, failures=(), hidden_rows=section.hidden_rows + len(section.unverified))
 
 
 def _reports(board: Board, folder: Path, files: Mapping[str, Path]) -> str:
@@ -70,24 +74,24 @@ def _line(study: StudyHeader, section: Section, folder: Path, file: Path) -> tup
     ranked = [row for row in rows if row.rank is not None]
     report = file.with_name(_REPORT)
     target = (report if report.is_file() else file).relative_to(folder)
-    judged = study.protocol
+    protocol = study.protocol
     cells = (
         study.space.name,
-        provenance.engine(study),
-        f"{judged.name.value} {judged.version}",
+        provenance.engine_label(study),
+        f"{protocol.name.value} {protocol.version}",
         _figure(ranked),
-        next((found for row in (*ranked, *rows) if (found := provenance.machine(row))), ""),
-        provenance.version(study),
+        next((found for row in (*ranked, *rows) if (found := provenance.machine_label(row))), ""),
+        provenance.package_version(study),
     )
     command = f"`{words.one_line(study.command).replace('`', '').replace('|', chr(92) + '|')}`" if study.command else ""
     return (f"[{escape(study.name)}]({quote(target.as_posix())})", *map(escape, cells), command)
 
 
 def _figure(ranked: list[Row]) -> str:
-    return words.estimate(ranked[0].test) if ranked else ""
+    return words.estimate(ranked[0].test_error) if ranked else ""
 
 
-def _all_rows(beside: Sequence[Path]) -> str:
+def _all_rows(board_files: Sequence[Path]) -> str:
     """Returns links to the other files of the board."""
-    links = ", ".join(f"[{path.name}]({quote(path.name)})" for path in beside)
+    links = ", ".join(f"[{path.name}]({quote(path.name)})" for path in board_files)
     return f"All rows: {links}."

@@ -20,7 +20,9 @@ def render(board: Board) -> str:
     lines = io.StringIO()
     writer = csv.DictWriter(lines, columns.COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in columns.record(row).items()} for row in columns.rows(board))
+    writer.writerows(
+        {name: _cell(value) for name, value in columns.row_record(row).items()} for row in columns.all_rows(board)
+    )
     return lines.getvalue()
 
 

@@ -30,9 +30,9 @@ from dataclasses import asdict
 from typing import Any
 
 from search.leaderboard import columns
-from search.leaderboard.board import Board, Ensemble, Section
-from search.leaderboard.verdict import verdict
-from search.records.failures import Failure
+from search.leaderboard.board import Board, Ensemble, Section, TrialSegment
+from search.leaderboard.verdict import summary_sentences
+from search.records.failures import FailureGroup
 from search.records.record import StudyHeader
 
 SCHEMA = "leaderboard/4"
@@ -51,49 +51,58 @@ def render(board: Board) -> str:
 def _section(section: Section) -> dict[str, Any]:
     return {
         "protocol": section.protocol.to_json(),
-        "studies": [_study(study) for study in section.studies],
+        "studies": [_study_json(study) for study in section.studies],
         "states": dict(section.states),
-        "failures": [failure(one) for one in section.failures],
+        "failures": [failure_json(one) for one in section.failures],
         "test_openings": section.test_openings,
         "spent_seconds": section.spent_seconds,
-        "hidden_rows": section.hidden,
-        "verdict": verdict(section),
+        "hidden_rows": section.hidden_rows,
+        "verdict": summary_sentences(section),
         "references": [asdict(reference) for reference in section.references],
         "ensembles": [_ensemble(one) for one in section.ensembles],
         "selections": [asdict(one) for one in section.selections],
         "rows": [
             {
-                **columns.record(row),
+                **columns.row_record(row),
                 "replicates": [asdict(replicate) for replicate in row.replicates],
-                "steps": [asdict(step) for step in row.steps],
+                "steps": [_segment_json(segment) for segment in row.segments],
             }
             for row in section.rows
         ],
     }
 
 
-def failure(one: Failure) -> dict[str, Any]:
+def failure_json(failure_group: FailureGroup) -> dict[str, Any]:
     """Returns the trials that ended for one cause; without the traceback, which is not made to be published."""
     return {
-        "study": one.study,
-        "state": one.state.value,
-        "cause": one.cause.value if one.cause else None,
-        "count": len(one.trials),
-        "message": one.message,
-        "trials": [asdict(trial) for trial in one.trials],
+        "study": failure_group.study,
+        "state": failure_group.state.value,
+        "cause": failure_group.cause.value if failure_group.cause else None,
+        "count": len(failure_group.trials),
+        "message": failure_group.message,
+        "trials": [
+            {"phase": trial.phase, "number": trial.number, "again": trial.continued_by}
+            for trial in failure_group.trials
+        ],
     }
 
 
-def _ensemble(one: Ensemble) -> dict[str, Any]:
+def _segment_json(segment: TrialSegment) -> dict[str, Any]:
+    fields = asdict(segment)
+    fields["notes"] = fields.pop("engine_metadata")
+    return fields
+
+
+def _ensemble(ensemble: Ensemble) -> dict[str, Any]:
     return {
-        "label": one.label,
-        "study": one.study.name,
-        "error_percent": one.error_percent,
-        "interval": asdict(one.interval) if one.interval else None,
-        "members": {str(trial): count for trial, count in one.members.items()},
-        "parameters": one.parameters,
+        "label": ensemble.label,
+        "study": ensemble.study.name,
+        "error_percent": ensemble.error_percent,
+        "interval": asdict(ensemble.interval) if ensemble.interval else None,
+        "members": {str(trial): count for trial, count in ensemble.members.items()},
+        "parameters": ensemble.parameters,
     }
 
 
-def _study(study: StudyHeader) -> dict[str, Any]:
+def _study_json(study: StudyHeader) -> dict[str, Any]:
     return {**study.to_json(), "space": study.space.name}

@@ -15,22 +15,24 @@ from tabulate import tabulate
 
 from search.leaderboard import causes, tables, words
 from search.leaderboard.board import Board, Row, Section
-from search.leaderboard.config_file import toml
-from search.leaderboard.details import are_telling, details
-from search.leaderboard.verdict import verdict
-from search.records.failures import Failure
-from search.records.record import flat
+from search.leaderboard.config_file import to_toml
+from search.leaderboard.details import has_trial_details, trial_details
+from search.leaderboard.verdict import summary_sentences
+from search.records.failures import FailureGroup
+from search.records.record import flatten
 
-_RUNS = tables.Column(
+_RUNS = tables.DisplayColumn(
     "Test error % by seed",
     lambda row: ", ".join(f"{seed}: {words.percent(error)}" for seed, error in row.errors_by_seed.items()),
     lambda reference: reference.source,
-    lambda ensemble: f"models: {words.members(ensemble)}",
-    number=False,
+    lambda ensemble: f"models: {words.ensemble_members(ensemble)}",
+    is_numeric=False,
 )
-_CHANGES = tables.Column("Changed from the baseline", lambda row: words.settings(row.changes), number=False)
+_CHANGES = tables.DisplayColumn(
+    "Changed from the baseline", lambda row: words.parameter_values(row.changed_parameters), is_numeric=False
+)
 
-PICTURE = "leaderboard.svg"
+PLOT_FILE = "leaderboard.svg"
 """The plot that lies beside the report."""
 
 _LEGEND = """\
@@ -53,43 +55,43 @@ def escape(text: object) -> str:
 
 
 def _section(section: Section) -> Iterator[str]:
-    yield f"## {escape(tables.title(section))}"
-    yield from (escape(sentence) for sentence in verdict(section))
+    yield f"## {escape(tables.section_title(section))}"
+    yield from (escape(sentence) for sentence in summary_sentences(section))
     if any(row.trial is not None and row.validation_error_percent is not None for row in section.rows):
-        yield f"![Validation error against the cost of the search]({PICTURE})"
+        yield f"![Validation error against the cost of the search]({PLOT_FILE})"
     if section.ranked:
         yield "### Ranked by test error"
-        yield _table((*tables.RANKED, _RUNS, _CHANGES), tables.entries(section))
+        yield _table((*tables.RANKED_COLUMNS, _RUNS, _CHANGES), tables.ranked_entries(section))
         yield _LEGEND
-    if section.unranked:
+    if section.unverified:
         yield "### Not verified on the test images"
-        yield _table((*tables.UNRANKED, _CHANGES), section.unranked)
+        yield _table((*tables.UNVERIFIED_COLUMNS, _CHANGES), section.unverified)
     if section.failures:
-        yield f"### {causes.TITLE}"
+        yield f"### {causes.SECTION_TITLE}"
         yield _failures(section.failures)
-    yield escape(tables.accounts(section))
+    yield escape(tables.cost_line(section))
     if section.ranked:
         yield from _winner(section.ranked[0])
-    if are_telling(section):
-        one_by_one = details(section)
+    if has_trial_details(section):
+        one_by_one = trial_details(section)
         yield "### Search trials one by one"
-        yield _markdown([*map(escape, one_by_one.headers)], one_by_one.lines, one_by_one.sides)
+        yield _markdown([*map(escape, one_by_one.headers)], one_by_one.rows, one_by_one.alignments)
     yield from _studies(section)
 
 
 def _winner(row: Row) -> Iterator[str]:
     """Yields the configuration, as a file that ``python -m search run --config`` takes, and what it ran on."""
     yield f"### Configuration of {escape(row.name)}, study {escape(row.study.name)}"
-    yield _fence("toml", [toml(row.study, row.config)])
-    environment = [f"{key.rpartition('.')[2]} {value}" for key, value in flat(row.environment).items()]
+    yield _fence("toml", [to_toml(row.study, row.config)])
+    environment = [f"{key.rpartition('.')[2]} {value}" for key, value in flatten(row.environment).items()]
     if environment:
         yield f"Its test runs ran on: {escape(', '.join(environment))}."
 
 
-def _failures(failures: Sequence[Failure]) -> str:
-    shown = causes.columns(failures)
+def _failures(failures: Sequence[FailureGroup]) -> str:
+    shown = causes.visible_columns(failures)
     cells = [[column.cell(failure) for column in shown] for failure in failures]
-    return _markdown([column.header for column in shown], cells, [column.side for column in shown])
+    return _markdown([column.header for column in shown], cells, [column.align for column in shown])
 
 
 def _studies(section: Section) -> Iterator[str]:
@@ -114,10 +116,10 @@ def _studies(section: Section) -> Iterator[str]:
     yield _fence("sh", (words.one_line(study.command) for study in section.studies if study.command))
 
 
-def _table(columns: Sequence[tables.Column], entries: Sequence[tables.Entry]) -> str:
-    shown = tables.choose(columns, entries)
-    cells = [[column.show(entry) for column in shown] for entry in entries]
-    aligned = ["right" if column.number else "left" for column in shown]
+def _table(columns: Sequence[tables.DisplayColumn], entries: Sequence[tables.BoardEntry]) -> str:
+    shown = tables.informative_columns(columns, entries)
+    cells = [[column.text(entry) for column in shown] for entry in entries]
+    aligned = ["right" if column.is_numeric else "left" for column in shown]
     return _markdown([words.one_line(column.header) for column in shown], cells, aligned)
 
 

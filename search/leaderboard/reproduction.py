@@ -15,16 +15,16 @@ from search.leaderboard.statistics import CONFIDENCE, Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reproduction:
+class BaselineCheck:
     """Our repeats beside a published figure.
 
     Args:
         errors_percent: Test error of each repeat, in percent; at least one.
-        figure_percent: The published figure, or None where there is none.
+        published_error_percent: The published figure, or None where there is none.
     """
 
     errors_percent: tuple[float, ...]
-    figure_percent: float | None
+    published_error_percent: float | None
 
     @property
     def mean(self) -> float:
@@ -32,31 +32,34 @@ class Reproduction:
         return fmean(self.errors_percent)
 
     @property
-    def deviation(self) -> float | None:
+    def standard_deviation(self) -> float | None:
         """Standard deviation over repeats, in percentage points; None for one repeat."""
         return stdev(self.errors_percent) if len(self.errors_percent) > 1 else None
 
     @property
-    def next_run(self) -> Interval | None:
+    def prediction_interval(self) -> Interval | None:
         """The interval that one more run falls into with 95 % probability; None for one repeat.
 
         Source: Student's prediction interval; Geisser, "Predictive Inference", 1993, section 2.
         """
-        if self.deviation is None:
+        if self.standard_deviation is None:
             return None
         n = len(self.errors_percent)
-        half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * self.deviation * sqrt(1 + 1 / n)
+        half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * self.standard_deviation * sqrt(1 + 1 / n)
         return Interval(self.mean - half, self.mean + half)
 
-    def verdict(self) -> str:
+    def summary(self) -> str:
         """Says in a sentence whether the figure is consistent with the repeats."""
-        if self.figure_percent is None:
+        if self.published_error_percent is None:
             return "There is no published figure to compare with."
-        if self.next_run is None:
+        if self.prediction_interval is None:
             return "One repeat says nothing about consistency; take at least three."
-        consistent = self.next_run.contains(self.figure_percent)
+        consistent = self.prediction_interval.contains(self.published_error_percent)
         return (
-            f"The tutorial's {self.figure_percent:.2f} % is {'consistent' if consistent else 'NOT consistent'} with "
-            f"these repeats: one more run falls within {max(0.0, self.next_run.low):.2f} to {self.next_run.high:.2f} % "
-            f"with 95 % probability ({self.mean - self.figure_percent:+.2f} points from the figure to our mean)."
+            f"The tutorial's {self.published_error_percent:.2f} % is "
+            f"{'consistent' if consistent else 'NOT consistent'} with "
+            f"these repeats: one more run falls within {max(0.0, self.prediction_interval.low):.2f} "
+            f"to {self.prediction_interval.high:.2f} % "
+            f"with 95 % probability ({self.mean - self.published_error_percent:+.2f} points from the "
+            "figure to our mean)."
         )

@@ -15,25 +15,25 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section, Step
-from search.leaderboard.ensembles import ensembles
-from search.leaderboard.ranking import STATES, rank
+from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section, TrialSegment
+from search.leaderboard.ensembles import study_ensembles
+from search.leaderboard.ranking import STATE_ORDER, rank_rows
 from search.leaderboard.reference import references, tutorial_error_percent
-from search.leaderboard.runs import difference, estimate
-from search.leaderboard.selection import selection
+from search.leaderboard.runs import error_difference, estimate_error
+from search.leaderboard.selection import selection_bias
 from search.protocol import ProtocolName
-from search.records.failures import failures
+from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import Outcome, Phase, State, identity
+from search.trial import Outcome, Phase, State, config_key
 
-REPRODUCED = "baseline (tutorial protocol)"
-STEERED = "the test images steered the search"
-WATCHED = "the test images were watched each epoch"
+REPRODUCTION_LABEL = "baseline (tutorial protocol)"
+TUTORIAL_CAVEAT = "the test images steered the search"
+REPRODUCTION_CAVEAT = "the test images were watched each epoch"
 
-_PRIVATE = frozenset({"host", "pid"})
+_PRIVATE_ENVIRONMENT_KEYS = frozenset({"host", "pid"})
 """What a board, made to be published, does not repeat of a run's environment."""
 
-_NO_FIGURES = Outcome(state=State.INTERRUPTED)
+_NO_OUTCOME = Outcome(state=State.INTERRUPTED)
 """Stands in for the outcome of a run that has none yet."""
 
 
@@ -52,87 +52,89 @@ def compute(studies: Sequence[StudyRecord]) -> Board:
 
 def _section(studies: Sequence[StudyRecord]) -> Section:
     names = {study.header.name for study in studies}
-    every = [row for study in studies for row in (*_searched(study), *_reproduced(study))]
-    rows = rank(row for row in every if row.copied_from not in names)  # the study they were copied from shows them
-    joint = [ensemble for study in studies for ensemble in ensembles(study)]
-    trials = [record for study in studies for record in _standing(study) if not record.copied_from]
+    all_rows = [row for study in studies for row in (*_search_rows(study), *_reproduction_rows(study))]
+    rows = rank_rows(
+        row for row in all_rows if row.copied_from not in names
+    )  # the study they were copied from shows them
+    all_ensembles = [ensemble for study in studies for ensemble in study_ensembles(study)]
+    trials = [record for study in studies for record in _representative_trials(study) if not record.copied_from]
     return Section(
         studies=tuple(study.header for study in studies),
         rows=rows,
         references=references(studies[0].header.protocol.dataset),
         states=Counter(record.outcome.state.value if record.outcome else UNFINISHED for record in trials),
-        test_openings=sum(study.test_openings for study in studies),
+        test_openings=sum(study.test_evaluations for study in studies),
         spent_seconds=sum(study.spent_seconds for study in studies),
-        ensembles=tuple(sorted(joint, key=lambda ensemble: ensemble.error_percent)),
-        selections=tuple(found for study in studies if (found := selection(study.header.name, rows))),
-        failures=failures(studies),
+        ensembles=tuple(sorted(all_ensembles, key=lambda ensemble: ensemble.error_percent)),
+        selections=tuple(found for study in studies if (found := selection_bias(study.header.name, rows))),
+        failures=group_failures(studies),
     )
 
 
-def _searched(study: StudyRecord) -> list[Row]:
+def _search_rows(study: StudyRecord) -> list[Row]:
     """Returns a row for each search trial, with its difference to the study's baseline where both are verified."""
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
-    for record in study.phase(Phase.VERIFICATION):
-        runs[record.trial.of].append(record)
+    for record in study.trials_in_phase(Phase.VERIFICATION):
+        runs[record.trial.source_trial].append(record)
     steps: dict[tuple[int, str], list[TrialRecord]] = defaultdict(list)
-    for record in study.phase(Phase.SEARCH):
-        steps[_training(record)].append(record)
+    for record in study.trials_in_phase(Phase.SEARCH):
+        steps[_training_key(record)].append(record)
     rows = [
         replace(
             _row(study.header, record, runs[record.trial.number]),
-            steps=tuple(map(_step, steps[_training(record)])),
+            segments=tuple(map(_segment, steps[_training_key(record)])),
         )
-        for record in _standing(study)
+        for record in _representative_trials(study)
     ]
-    baseline = next((row for row in rows if row.is_baseline and row.test), None)
-    return rows if baseline is None else [_measured(row, baseline) for row in rows]
+    baseline = next((row for row in rows if row.is_baseline and row.test_error), None)
+    return rows if baseline is None else [_with_baseline_difference(row, baseline) for row in rows]
 
 
-def _standing(study: StudyRecord) -> list[TrialRecord]:
+def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
     """Returns the search trials, of the parts of one training the one that tells most of it.
 
     That is the last that came to its own end; where none did, the last.
     """
-    telling: dict[tuple[int, str], TrialRecord] = {}
-    for record in study.phase(Phase.SEARCH):
-        before = telling.get(_training(record))
-        if before is None or record.is_settled or not before.is_settled:
-            telling[_training(record)] = record
-    return sorted(telling.values(), key=lambda record: record.trial.number)
+    representatives: dict[tuple[int, str], TrialRecord] = {}
+    for record in study.trials_in_phase(Phase.SEARCH):
+        current = representatives.get(_training_key(record))
+        if current is None or record.is_finished or not current.is_finished:
+            representatives[_training_key(record)] = record
+    return sorted(representatives.values(), key=lambda record: record.trial.number)
 
 
-def _training(record: TrialRecord) -> tuple[int, str]:
+def _training_key(record: TrialRecord) -> tuple[int, str]:
     """Returns what the parts of one training share."""
-    return (record.trial.seed, identity(record.trial.config))
+    return (record.trial.seed, config_key(record.trial.config))
 
 
-def _step(record: TrialRecord) -> Step:
-    trial, outcome = record.trial, record.outcome or _NO_FIGURES
+def _segment(record: TrialRecord) -> TrialSegment:
+    trial, outcome = record.trial, record.outcome or _NO_OUTCOME
     epochs = len(outcome.history)
-    return Step(
+    return TrialSegment(
         trial=trial.number,
         state=record.outcome.state if record.outcome else None,
         first_epoch=epochs - outcome.epochs_trained + 1,
         last_epoch=epochs,
         parent=trial.parent,
-        notes=trial.notes,
+        engine_metadata=trial.engine_metadata,
         validation_error_percent=outcome.error_percent,
         seconds=outcome.seconds_trained,
         node=str(outcome.environment.get("node", "")),
     )
 
 
-def _measured(row: Row, baseline: Row) -> Row:
-    if row.is_baseline or not row.test:
+def _with_baseline_difference(row: Row, baseline: Row) -> Row:
+    if row.is_baseline or not row.test_error:
         return row
-    return replace(row, to_baseline=difference(row.runs, baseline.runs))
+    return replace(row, baseline_difference=error_difference(row.run_errors, baseline.run_errors))
 
 
 def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) -> Row:
     """Returns the row that ``head`` gives its state and cost to, and ``runs`` their test errors."""
-    trial, outcome = head.trial, head.outcome or _NO_FIGURES
+    trial, outcome = head.trial, head.outcome or _NO_OUTCOME
     tutorial = tutorial_error_percent(header.protocol.dataset, header.space.name)
-    shown = _most_telling([*runs, head]).outcome or _NO_FIGURES
+    shown = _best_ended([*runs, head]).outcome or _NO_OUTCOME
     row = Row(
         label=trial.origin,
         study=header,
@@ -142,17 +144,17 @@ def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) ->
         config=trial.config,
         validation_error_percent=outcome.error_percent,
         replicates=_replicates(runs),
-        parameters=outcome.parameters,
+        parameters=outcome.parameter_count,
         epochs=outcome.history[-1].epoch if outcome.history else 0,
         seconds=sum(outcome.seconds.values()),
-        environment={key: value for key, value in shown.environment.items() if key not in _PRIVATE},
-        caveat=STEERED if header.protocol.name is ProtocolName.TUTORIAL else "",
+        environment={key: value for key, value in shown.environment.items() if key not in _PRIVATE_ENVIRONMENT_KEYS},
+        caveat=TUTORIAL_CAVEAT if header.protocol.name is ProtocolName.TUTORIAL else "",
         copied_from=_copied_from(runs or [head]),
     )
-    if not row.complete:
+    if not row.completed_replicates:
         return row
-    test = estimate(row.runs)
-    return replace(row, test=test, to_tutorial=None if tutorial is None else test.mean - tutorial)
+    test = estimate_error(row.run_errors)
+    return replace(row, test_error=test, tutorial_difference=None if tutorial is None else test.mean - tutorial)
 
 
 def _copied_from(runs: Sequence[TrialRecord]) -> str:
@@ -160,19 +162,28 @@ def _copied_from(runs: Sequence[TrialRecord]) -> str:
     return runs[0].copied_from if all(run.copied_from for run in runs) else ""
 
 
-def _reproduced(study: StudyRecord) -> list[Row]:
+def _reproduction_rows(study: StudyRecord) -> list[Row]:
     """Returns the one row of a reproduction's repeats; none where nothing was reproduced."""
-    runs = study.phase(Phase.REPRODUCTION)
+    runs = study.trials_in_phase(Phase.REPRODUCTION)
     if not runs:
         return []
-    row = _row(study.header, _most_telling(runs), runs)
+    row = _row(study.header, _best_ended(runs), runs)
     seconds = sum(replicate.seconds for replicate in row.replicates)
-    return [replace(row, label=REPRODUCED, trial=None, validation_error_percent=None, seconds=seconds, caveat=WATCHED)]
+    return [
+        replace(
+            row,
+            label=REPRODUCTION_LABEL,
+            trial=None,
+            validation_error_percent=None,
+            seconds=seconds,
+            caveat=REPRODUCTION_CAVEAT,
+        )
+    ]
 
 
-def _most_telling(records: Sequence[TrialRecord]) -> TrialRecord:
+def _best_ended(records: Sequence[TrialRecord]) -> TrialRecord:
     """Returns the record that ended in the most telling way, the first of several."""
-    return min(records, key=lambda record: STATES.index(record.outcome and record.outcome.state))
+    return min(records, key=lambda record: STATE_ORDER.index(record.outcome and record.outcome.state))
 
 
 def _replicates(runs: Iterable[TrialRecord]) -> tuple[Replicate, ...]:
@@ -183,7 +194,7 @@ def _replicates(runs: Iterable[TrialRecord]) -> tuple[Replicate, ...]:
 
 
 def _replicate(record: TrialRecord) -> Replicate:
-    trial, outcome = record.trial, record.outcome or _NO_FIGURES
+    trial, outcome = record.trial, record.outcome or _NO_OUTCOME
     is_complete = outcome.state is State.COMPLETE
     return Replicate(
         number=trial.replicate or 0,
@@ -192,14 +203,14 @@ def _replicate(record: TrialRecord) -> Replicate:
         cause=outcome.cause,
         error_percent=outcome.error_percent if is_complete else None,
         seconds=sum(outcome.seconds.values()),
-        scored=_scored(outcome) if is_complete else None,
-        wrong=outcome.wrong,
-        predicted=outcome.predicted,
+        scored=_image_count(outcome) if is_complete else None,
+        wrong=outcome.misclassified,
+        predicted=outcome.predicted_classes,
     )
 
 
-def _scored(outcome: Outcome) -> int | None:
+def _image_count(outcome: Outcome) -> int | None:
     """Returns the number of images scored; a ledger older than the field tells it where any was wrong."""
-    if outcome.scored is None and outcome.wrong and outcome.error_percent:
-        return round(100.0 * len(outcome.wrong) / outcome.error_percent)
-    return outcome.scored
+    if outcome.scored_images is None and outcome.misclassified and outcome.error_percent:
+        return round(100.0 * len(outcome.misclassified) / outcome.error_percent)
+    return outcome.scored_images

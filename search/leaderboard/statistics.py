@@ -14,7 +14,7 @@ from math import sqrt
 from statistics import fmean, variance
 
 CONFIDENCE = 0.95
-NO_SPREAD = 1e-9
+MIN_STANDARD_ERROR = 1e-9
 """Standard errors below this are rounding noise: an error rate over n images moves in steps of 1 / n."""
 
 
@@ -75,18 +75,20 @@ class Difference:
         return self.interval is None or self.interval.contains(0.0)
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def t_estimate(values: Sequence[float]) -> Estimate:
     """Returns the mean of at least one value, with Student's t interval.
 
     Source: Student, "The Probable Error of a Mean", Biometrika 6 (1908).
     """
     if len(values) < 2:
         return Estimate(mean=fmean(values), interval=None, n=1)
-    error = sqrt(_squared_error(values))
-    return Estimate(mean=fmean(values), interval=interval(fmean(values), error, len(values) - 1), n=len(values))
+    standard_error = sqrt(_squared_standard_error(values))
+    return Estimate(
+        mean=fmean(values), interval=t_interval(fmean(values), standard_error, len(values) - 1), n=len(values)
+    )
 
 
-def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference:
+def seed_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference:
     """Returns ours minus theirs, each a map from a run's seed to its figure.
 
     Runs that share a seed are compared seed by seed when there are at least two such pairs; else the means are
@@ -100,7 +102,7 @@ def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Differ
 
 def paired_difference(differences: Sequence[float]) -> Difference:
     """Returns the mean of the differences between paired runs, with Student's t interval."""
-    paired = estimate(differences)
+    paired = t_estimate(differences)
     return Difference(mean=paired.mean, interval=paired.interval, paired=True)
 
 
@@ -113,22 +115,22 @@ def welch_difference(ours: Sequence[float], theirs: Sequence[float]) -> Differen
     mean = fmean(ours) - fmean(theirs)
     if min(len(ours), len(theirs)) < 2:
         return Difference(mean=mean, interval=None, paired=False)
-    a, b = _squared_error(ours), _squared_error(theirs)
+    a, b = _squared_standard_error(ours), _squared_standard_error(theirs)
     spread = a**2 / (len(ours) - 1) + b**2 / (len(theirs) - 1)
-    freedom = (a + b) ** 2 / spread if spread else 1.0
-    return Difference(mean=mean, interval=interval(mean, sqrt(a + b), freedom), paired=False)
+    degrees_of_freedom = (a + b) ** 2 / spread if spread else 1.0
+    return Difference(mean=mean, interval=t_interval(mean, sqrt(a + b), degrees_of_freedom), paired=False)
 
 
-def _squared_error(values: Sequence[float]) -> float:
+def _squared_standard_error(values: Sequence[float]) -> float:
     """Returns the squared standard error of the mean."""
     return variance(values) / len(values)
 
 
-def interval(mean: float, error: float, freedom: float) -> Interval | None:
+def t_interval(mean: float, standard_error: float, degrees_of_freedom: float) -> Interval | None:
     """Returns Student's t interval of a mean from its standard error; None where that is rounding noise."""
-    if error < NO_SPREAD:
+    if standard_error < MIN_STANDARD_ERROR:
         return None
     from scipy.special import stdtrit  # 0.2 s, which what only tells a study's state should not wait for
 
-    half_width = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    half_width = float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2)) * standard_error
     return Interval(mean - half_width, mean + half_width)

@@ -12,11 +12,11 @@ from search.leaderboard import provenance, words
 from search.leaderboard.board import Ensemble, Row, Section
 from search.leaderboard.reference import Reference
 
-Entry = Row | Reference | Ensemble
+BoardEntry = Row | Reference | Ensemble
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class DisplayColumn:
     """One column.
 
     Args:
@@ -24,59 +24,67 @@ class Column:
         cell: What it says of a row.
         reference: What it says of a published figure.
         ensemble: What it says of an ensemble.
-        number: Whether it holds figures, which are set to the right.
-        room: Characters that a line must have for the column to be worth its place.
+        is_numeric: Whether it holds figures, which are set to the right.
+        min_width: Characters that a line must have for the column to be worth its place.
     """
 
     header: str
     cell: Callable[[Row], str]
     reference: Callable[[Reference], str] = lambda reference: ""
     ensemble: Callable[[Ensemble], str] = lambda ensemble: ""
-    number: bool = True
-    room: int = 0
+    is_numeric: bool = True
+    min_width: int = 0
 
-    def show(self, entry: Entry) -> str:
+    def text(self, entry: BoardEntry) -> str:
         """Returns the cell's text, on one line, not yet escaped."""
         if isinstance(entry, Row):
             return words.one_line(self.cell(entry))
         return words.one_line(self.ensemble(entry) if isinstance(entry, Ensemble) else self.reference(entry))
 
 
-WHAT = Column(
+LABEL_COLUMN = DisplayColumn(
     "What",
     lambda row: row.name,
     lambda reference: reference.label,
     lambda ensemble: ensemble.label,
-    number=False,
+    is_numeric=False,
 )
-STUDY = Column("Study", lambda row: row.study.name, ensemble=lambda ensemble: ensemble.study.name, number=False)
-_ENGINE = Column("Engine", lambda row: provenance.engine(row.study), number=False, room=140)
-_MACHINE = Column("Machine", provenance.machine, number=False, room=170)
-_VERSION = Column("Version", lambda row: provenance.version(row.study), number=False, room=170)
-PROVENANCE = (STUDY, _ENGINE, _MACHINE, _VERSION)
+STUDY_COLUMN = DisplayColumn(
+    "Study", lambda row: row.study.name, ensemble=lambda ensemble: ensemble.study.name, is_numeric=False
+)
+_ENGINE = DisplayColumn("Engine", lambda row: provenance.engine_label(row.study), is_numeric=False, min_width=140)
+_MACHINE = DisplayColumn("Machine", provenance.machine_label, is_numeric=False, min_width=170)
+_VERSION = DisplayColumn("Version", lambda row: provenance.package_version(row.study), is_numeric=False, min_width=170)
+PROVENANCE_COLUMNS = (STUDY_COLUMN, _ENGINE, _MACHINE, _VERSION)
 """Columns that stand there where rows differ in them."""
-_CAUTION = Column("Caution", lambda row: row.caveat, number=False)
-_VALIDATION = Column("Val.\nerror %", lambda row: words.percent(row.validation_error_percent))
-_PARAMETERS = Column(
+_CAUTION = DisplayColumn("Caution", lambda row: row.caveat, is_numeric=False)
+_VALIDATION = DisplayColumn("Val.\nerror %", lambda row: words.percent(row.validation_error_percent))
+_PARAMETERS = DisplayColumn(
     "Params",
     lambda row: words.count(row.parameters),
     ensemble=lambda ensemble: words.count(ensemble.parameters),
-    room=76,
+    min_width=76,
 )
-_EPOCHS = Column("Epochs", lambda row: str(row.epochs) if row.state else "", room=100)
-_SECONDS = Column("Seconds", lambda row: f"{row.seconds:.0f}" if row.state else "", room=100)
+_EPOCHS = DisplayColumn("Epochs", lambda row: str(row.epochs) if row.state else "", min_width=100)
+_SECONDS = DisplayColumn("Seconds", lambda row: f"{row.seconds:.0f}" if row.state else "", min_width=100)
 
-RANKED = (
-    Column("Rank", words.rank, number=False),
-    WHAT,
-    *PROVENANCE,
-    Column("Test\nerror %", lambda row: words.estimate(row.test), words.reference, words.ensemble),
-    Column("Seeds", words.runs),
-    Column("To baseline,\n% points", lambda row: words.difference(row.to_baseline)),
-    Column("To tutorial,\n% points", lambda row: words.points(row.to_tutorial), room=100),
-    Column("p, to\nnext", lambda row: words.probability(row.to_next.p_value if row.to_next else None), room=124),
-    replace(_VALIDATION, room=76),
-    Column("Test\n- val.", lambda row: words.points(row.shift), room=124),
+RANKED_COLUMNS = (
+    DisplayColumn("Rank", words.rank_range, is_numeric=False),
+    LABEL_COLUMN,
+    *PROVENANCE_COLUMNS,
+    DisplayColumn(
+        "Test\nerror %", lambda row: words.estimate(row.test_error), words.published_error, words.ensemble_error
+    ),
+    DisplayColumn("Seeds", words.replicate_count),
+    DisplayColumn("To baseline,\n% points", lambda row: words.difference(row.baseline_difference)),
+    DisplayColumn(
+        "To tutorial,\n% points", lambda row: words.percentage_points(row.tutorial_difference), min_width=100
+    ),
+    DisplayColumn(
+        "p, to\nnext", lambda row: words.probability(row.next_rank.p_value if row.next_rank else None), min_width=124
+    ),
+    replace(_VALIDATION, min_width=76),
+    DisplayColumn("Test\n- val.", lambda row: words.percentage_points(row.validation_test_gap), min_width=124),
     _PARAMETERS,
     _EPOCHS,
     _SECONDS,
@@ -84,10 +92,10 @@ RANKED = (
 )
 """Columns of the rows that have a test error."""
 
-UNRANKED = (
-    WHAT,
-    *PROVENANCE,
-    Column("How it ended", words.ended, number=False),
+UNVERIFIED_COLUMNS = (
+    LABEL_COLUMN,
+    *PROVENANCE_COLUMNS,
+    DisplayColumn("How it ended", words.trial_state, is_numeric=False),
     _VALIDATION,
     _PARAMETERS,
     _EPOCHS,
@@ -97,36 +105,36 @@ UNRANKED = (
 """Columns of the rows that have none."""
 
 
-def choose(columns: Sequence[Column], entries: Sequence[Entry]) -> list[Column]:
+def informative_columns(columns: Sequence[DisplayColumn], entries: Sequence[BoardEntry]) -> list[DisplayColumn]:
     """Returns the columns that say something of a row; where a row comes from does if others come from elsewhere."""
     rows = [entry for entry in entries if isinstance(entry, Row)]
-    same = [column for column in PROVENANCE if len(set(map(column.show, rows))) <= 1]
-    return [column for column in columns if any(map(column.show, rows)) and column not in same]
+    same = [column for column in PROVENANCE_COLUMNS if len(set(map(column.text, rows))) <= 1]
+    return [column for column in columns if any(map(column.text, rows)) and column not in same]
 
 
-def entries(section: Section) -> list[Entry]:
+def ranked_entries(section: Section) -> list[BoardEntry]:
     """Returns the ranked rows, with ensembles and published figures put in at their place."""
-    merged: list[Entry] = [*section.ranked, *section.ensembles, *section.references]
+    merged: list[BoardEntry] = [*section.ranked, *section.ensembles, *section.references]
     return sorted(merged, key=_error_percent)
 
 
-def title(section: Section) -> str:
+def section_title(section: Section) -> str:
     """Returns what the rows of a section share: "mnist, protocol holdout 1.0, data 3f2a91c0bd55"."""
     protocol = section.protocol
     data = protocol.data_sha256[:12]
     return words.one_line(f"{protocol.dataset}, protocol {protocol.name.value} {protocol.version}, data {data}")
 
 
-def accounts(section: Section) -> str:
+def cost_line(section: Section) -> str:
     """Returns how the search trials ended and what the studies cost."""
     states = [f"{number} {state}" for state, number in sorted(section.states.items())]
     trials = f"Search trials: {', '.join(states)}. " if states else ""
-    hidden = f" Rows left out here: {section.hidden}." if section.hidden else ""
+    hidden = f" Rows left out here: {section.hidden_rows}." if section.hidden_rows else ""
     return f"{trials}Time spent: {words.duration(section.spent_seconds)}.{hidden}"
 
 
-def _error_percent(entry: Entry) -> float:
+def _error_percent(entry: BoardEntry) -> float:
     if not isinstance(entry, Row):
         return entry.error_percent
-    assert entry.test is not None
-    return entry.test.mean
+    assert entry.test_error is not None
+    return entry.test_error.mean

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from search.leaderboard import words
-from search.leaderboard.board import Ensemble, Row, Section, Selection
+from search.leaderboard.board import Ensemble, Row, Section, SelectionBias
 
 
-def verdict(section: Section) -> list[str]:
+def summary_sentences(section: Section) -> list[str]:
     """Returns the sentences: the winner, how it stands to the baseline and the tutorial, what the figures rest on."""
     return [words.one_line(sentence) for sentence in _sentences(section)]
 
@@ -20,10 +20,10 @@ def _sentences(section: Section) -> Iterator[str]:
     if section.ranked:
         winner = section.ranked[0]
         yield _winner(winner, alone=len(section.ranked) == 1)
-        yield from _ties(winner)
+        yield from _rank_range_sentence(winner)
         yield from _to_baseline(winner)
         yield from _to_tutorial(winner)
-        yield from map(_selected, section.selections)
+        yield from map(_selection_bias_sentence, section.selections)
         yield from map(_ensemble, section.ensembles)
     else:
         yield "Nothing here was verified on the test images, so nothing is ranked."
@@ -33,64 +33,77 @@ def _sentences(section: Section) -> Iterator[str]:
 
 
 def _winner(row: Row, *, alone: bool) -> str:
-    assert row.test is not None
+    assert row.test_error is not None
     head = "Verified" if alone else "Lowest mean" if _is_tied(row) else "Winner"
-    runs = f"{row.test.n} seeds: {', '.join(str(run.seed) for run in row.complete)}"
-    if row.test.interval:
-        figure = f"{words.estimate(row.test)} % (95 % interval; {runs})"
-    elif row.test.n == 1:
-        figure = f"{words.percent(row.test.mean)} % from one seed, {row.complete[0].seed}, so without an interval"
+    runs = f"{row.test_error.n} seeds: {', '.join(str(run.seed) for run in row.completed_replicates)}"
+    if row.test_error.interval:
+        figure = f"{words.estimate(row.test_error)} % (95 % interval; {runs})"
+    elif row.test_error.n == 1:
+        figure = (
+            f"{words.percent(row.test_error.mean)} % from one seed, {row.completed_replicates[0].seed}, "
+            "so without an interval"
+        )
     else:
-        figure = f"{words.percent(row.test.mean)} % each time, so without an interval ({runs})"
+        figure = f"{words.percent(row.test_error.mean)} % each time, so without an interval ({runs})"
     return f"{head}: {row.name} of study {row.study.name}, test error {figure}."
 
 
 def _is_tied(row: Row) -> bool:
-    return row.ranks is not None and row.ranks[1] > 1
+    return row.rank_range is not None and row.rank_range[1] > 1
 
 
-def _ties(row: Row) -> Iterator[str]:
-    if row.ranks and _is_tied(row):
-        yield f"These runs do not establish its place: it may have any rank from {row.ranks[0]} to {row.ranks[1]}."
+def _rank_range_sentence(row: Row) -> Iterator[str]:
+    if row.rank_range and _is_tied(row):
+        yield (
+            f"These runs do not establish its place: it may have any rank from {row.rank_range[0]} to "
+            f"{row.rank_range[1]}."
+        )
 
 
-def _selected(chosen: Selection) -> str:
+def _selection_bias_sentence(bias: SelectionBias) -> str:
     """Says what became of the lowest validation error."""
-    study, name = chosen.study, chosen.chosen
-    figures = f"{words.percent(chosen.validation_error_percent)} % to {words.percent(chosen.test_error_percent)} %"
+    study, name = bias.study, bias.chosen
+    figures = f"{words.percent(bias.validation_error_percent)} % to {words.percent(bias.test_error_percent)} %"
     text = (
-        f"Selection effect in study {study}: {name}, whose validation error is the lowest of {chosen.tried}, went from "
-        f"{figures} on the test images ({words.points(chosen.shift)} points)"
+        f"Selection effect in study {study}: {name}, whose validation error is the lowest of {bias.tried}, went from "
+        f"{figures} on the test images ({words.percentage_points(bias.validation_test_gap)} points)"
     )
-    if chosen.baseline_shift is None:
+    if bias.baseline_shift is None:
         return f"{text}."
-    return f"{text}; the baseline, which nobody chose, moved by {words.points(chosen.baseline_shift)}."
+    return f"{text}; the baseline, which nobody chose, moved by {words.percentage_points(bias.baseline_shift)}."
 
 
-def _ensemble(one: Ensemble) -> str:
-    figure = words.percent(one.error_percent)
-    interval = f" (95 % interval over test images alone: {words.within(one.interval)})" if one.interval else ""
-    models = sum(one.members.values())
-    return f"E{one.label[1:]} of study {one.study.name}, {models} models: test error {figure} %{interval}."
+def _ensemble(ensemble: Ensemble) -> str:
+    figure = words.percent(ensemble.error_percent)
+    interval = (
+        f" (95 % interval over test images alone: {words.interval_bounds(ensemble.interval)})"
+        if ensemble.interval
+        else ""
+    )
+    models = sum(ensemble.members.values())
+    return f"E{ensemble.label[1:]} of study {ensemble.study.name}, {models} models: test error {figure} %{interval}."
 
 
 def _to_baseline(row: Row) -> Iterator[str]:
-    gap = row.to_baseline
+    difference = row.baseline_difference
     if row.is_baseline:
         yield "It is the baseline itself: nothing verified has a lower mean."
-    elif gap is None and row.trial is not None:
+    elif difference is None and row.trial is not None:
         yield "Its study has no verified baseline to compare it with."
-    elif gap and gap.interval:
-        how = "paired by seed" if gap.paired else "seeds not paired"
-        tie = ": a tie, for the interval holds 0" if gap.is_tie else ""
-        figure = f"{words.points(gap.mean)} {words.plus_minus(gap.interval)}"
-        yield f"Difference to the baseline: {figure} percentage points (95 % interval, {how}){tie}."
-    elif gap:
-        figure = words.points(gap.mean)
+    elif difference and difference.interval:
+        pairing = "paired by seed" if difference.paired else "seeds not paired"
+        tie = ": a tie, for the interval holds 0" if difference.is_tie else ""
+        figure = f"{words.percentage_points(difference.mean)} {words.plus_minus(difference.interval)}"
+        yield f"Difference to the baseline: {figure} percentage points (95 % interval, {pairing}){tie}."
+    elif difference:
+        figure = words.percentage_points(difference.mean)
         yield f"Difference to the baseline: {figure} percentage points, without an interval: counted as a tie."
 
 
 def _to_tutorial(row: Row) -> Iterator[str]:
-    if row.to_tutorial is not None and row.test is not None:
-        figure = words.percent(row.test.mean - row.to_tutorial)
-        yield f"Difference to the tutorial's {figure} %: {words.points(row.to_tutorial)} percentage points."
+    if row.tutorial_difference is not None and row.test_error is not None:
+        figure = words.percent(row.test_error.mean - row.tutorial_difference)
+        yield (
+            f"Difference to the tutorial's {figure} %: {words.percentage_points(row.tutorial_difference)} "
+            "percentage points."
+        )

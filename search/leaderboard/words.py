@@ -24,12 +24,12 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def reference(figure: Reference) -> str:
+def published_error(figure: Reference) -> str:
     """Returns a published figure in percent: "0.95", or "about 0.20"."""
     return f"about {percent(figure.error_percent)}" if figure.is_rounded else percent(figure.error_percent)
 
 
-def points(value: float | None) -> str:
+def percentage_points(value: float | None) -> str:
     """Returns a difference in percentage points with its sign, or nothing."""
     return "" if value is None else f"{value:+z.2f}"
 
@@ -52,15 +52,19 @@ def difference(value: Difference | None) -> str:
     """Returns a difference with its interval, and says "tie" where the runs do not show one."""
     if value is None:
         return ""
-    figure = f"{points(value.mean)} {plus_minus(value.interval)}" if value.interval else points(value.mean)
+    figure = (
+        f"{percentage_points(value.mean)} {plus_minus(value.interval)}"
+        if value.interval
+        else percentage_points(value.mean)
+    )
     return f"{figure} tie" if value.is_tie else figure
 
 
-def rank(row: Row) -> str:
+def rank_range(row: Row) -> str:
     """Returns the place, as a range where the runs show no more: "1", "1-3"."""
-    if row.ranks is None:
+    if row.rank_range is None:
         return ""
-    first, last = row.ranks
+    first, last = row.rank_range
     return str(first) if first == last else f"{first}-{last}"
 
 
@@ -71,7 +75,7 @@ def probability(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
 
 
-def ensemble(value: Ensemble) -> str:
+def ensemble_error(value: Ensemble) -> str:
     """Returns an ensemble's error with the half-width of its interval, which covers the test images alone."""
     return (
         f"{percent(value.error_percent)} {plus_minus(value.interval)}"
@@ -80,27 +84,27 @@ def ensemble(value: Ensemble) -> str:
     )
 
 
-def within(value: Interval | None) -> str:
+def interval_bounds(value: Interval | None) -> str:
     """Returns an interval by its ends: "0.31 to 0.48", or nothing."""
     return "" if value is None else f"{value.low:.2f} to {value.high:.2f}"
 
 
-def members(ensemble: Ensemble) -> str:
+def ensemble_members(ensemble: Ensemble) -> str:
     """Returns what an ensemble is made of: "3 of #12, 3 of #7"."""
     return ", ".join(f"{count} of #{trial}" for trial, count in ensemble.members.items())
 
 
-def runs(row: Row) -> str:
+def replicate_count(row: Row) -> str:
     """Returns how many test runs the mean is over: "3", or "2 of 3" when one gave no figure."""
-    complete, begun = len(row.complete), len(row.replicates)
+    complete, begun = len(row.completed_replicates), len(row.replicates)
     return str(complete) if complete == begun else f"{complete} of {begun}"
 
 
-def ended(row: Row) -> str:
+def trial_state(row: Row) -> str:
     """Returns how the row's trial ended, and why: "failed: out of memory"."""
     state = row.state.value if row.state else UNFINISHED
     text = f"{state}: {row.cause.value}" if row.cause else state
-    if not row.replicates or row.complete:
+    if not row.replicates or row.completed_replicates:
         return text
     has_failed = any(run.state is State.FAILED for run in row.replicates)
     return f"{text}; verification failed" if has_failed else f"{text}; not verified"
@@ -120,7 +124,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{whole} s"
 
 
-def settings(values: Mapping[str, Any]) -> str:
+def parameter_values(values: Mapping[str, Any]) -> str:
     """Returns "name=value" pairs, fractions to four digits."""
     return " ".join(
         f"{name}={value:.4g}" if type(value) is float else f"{name}={value}" for name, value in values.items()

@@ -17,98 +17,105 @@ from pathlib import Path
 from search.errors import UserError
 from search.records import study_file
 from search.records.ledger import read_studies
-from search.records.merging import Found
+from search.records.merging import LocatedStudy
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 
-JOURNAL = "ledger.journal"
-HOLDERS = (JOURNAL, study_file.NAME)
+JOURNAL_NAME = "ledger.journal"
+STUDY_FILE_NAMES = (JOURNAL_NAME, study_file.FILE_NAME)
 """The files by which a folder is known to hold a study; the first is the one that may have gone on."""
-MOST_NAMES = 12
+MAX_LISTED_NAMES = 12
 """Known names that an error lists."""
 
 
-def find(texts: Sequence[str], place: Place) -> list[Found]:
+def find_studies(references: Sequence[str], location: StudyLocation) -> list[LocatedStudy]:
     """Returns the studies that texts mean, in their order; all that have begun at the place where there is no text.
 
     Raises:
         UserError: A text means none, or a study cannot be read.
         FatalError: A ledger is damaged in the middle.
     """
-    if not texts:
-        return [Found(record, record.header.name) for record in _at(place)]
-    names = place.names()
-    return [found for text in texts for found in _meant(text, place, names)]
+    if not references:
+        return [LocatedStudy(record, record.header.name) for record in _read_at(location)]
+    names = location.study_names()
+    return [found for text in references for found in _resolve_reference(text, location, names)]
 
 
-def one(text: str, place: Place) -> StudyRecord:
+def find_study(reference: str, location: StudyLocation) -> StudyRecord:
     """Returns the study that a text means.
 
     Raises:
         UserError: As ``find``; or it is a folder of several.
     """
-    found = find([text], place)
+    found = find_studies([reference], location)
     if len(found) > 1:
-        several = ", ".join(one.where for one in found[:MOST_NAMES])
-        raise UserError(f"One study is expected, and {text} holds {len(found)}.", hint=f"Name one of them: {several}.")
+        names = ", ".join(one.source for one in found[:MAX_LISTED_NAMES])
+        raise UserError(
+            f"One study is expected, and {reference} holds {len(found)}.", hint=f"Name one of them: {names}."
+        )
     return found[0].record
 
 
-def locate(text: str, place: Place) -> tuple[Place, str]:
+def locate_ledger(reference: str, location: StudyLocation) -> tuple[StudyLocation, str]:
     """Returns where the ledger is that a text means, and its name there; for those who watch it while it is written.
 
     Raises:
         UserError: It means none, or something that is no ledger.
     """
-    if text in (names := place.names()):
-        return place, text
-    path = Path(text)
-    folder = path.parent if path.name == JOURNAL else path
-    if (folder / JOURNAL).is_file():
-        return Place(studies_dir=folder.resolve().parent), folder.resolve().name
+    if reference in (names := location.study_names()):
+        return location, reference
+    path = Path(reference)
+    folder = path.parent if path.name == JOURNAL_NAME else path
+    if (folder / JOURNAL_NAME).is_file():
+        return StudyLocation(studies_dir=folder.resolve().parent), folder.resolve().name
     if path.exists():
         raise UserError(
-            f"A study that can still be written is expected. Received: {text}, which holds no {JOURNAL}.",
+            f"A study that can still be written is expected. Received: {reference}, which holds no {JOURNAL_NAME}.",
             hint="Name a study, or its folder; what a report's folder holds is shown by: python -m search leaderboard",
         )
-    raise _unknown(text, place, names)
+    raise _unknown_study_error(reference, location, names)
 
 
-def _meant(text: str, place: Place, names: Sequence[str]) -> list[Found]:
-    if text in names:
-        return [Found(record, text) for record in _at(place, text)]
-    path = Path(text)
+def _resolve_reference(reference: str, location: StudyLocation, names: Sequence[str]) -> list[LocatedStudy]:
+    if reference in names:
+        return [LocatedStudy(record, reference) for record in _read_at(location, reference)]
+    path = Path(reference)
     if not path.exists():
-        raise _unknown(text, place, names)
-    found = [_found(file, path) for file in ([path] if path.is_file() else _files(path))]
-    if not found:
+        raise _unknown_study_error(reference, location, names)
+    studies = [_load_study(file, path) for file in ([path] if path.is_file() else _study_files(path))]
+    if not studies:
         raise UserError(
-            f"There is no study in the folder. Received: {text}.",
-            hint=f"Expected: a file {JOURNAL} or {study_file.NAME} in it, or in folders up to two levels below.",
+            f"There is no study in the folder. Received: {reference}.",
+            hint=(
+                f"Expected: a file {JOURNAL_NAME} or {study_file.FILE_NAME} in it, or in folders up to "
+                "two levels below."
+            ),
         )
-    return found
+    return studies
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _study_files(folder: Path) -> Iterator[Path]:
     """Yields a file for each study of a folder: in itself, or else in the folders up to two levels below."""
     for depth in ("", "*", "*/*"):
-        holders = sorted({path.parent for name in HOLDERS for path in folder.glob(f"{depth}/{name}".lstrip("/"))})
-        yield from (next(one / name for name in HOLDERS if (one / name).is_file()) for one in holders)
+        holders = sorted(
+            {path.parent for name in STUDY_FILE_NAMES for path in folder.glob(f"{depth}/{name}".lstrip("/"))}
+        )
+        yield from (next(one / name for name in STUDY_FILE_NAMES if (one / name).is_file()) for one in holders)
         if holders and not depth:
             return
 
 
-def _found(file: Path, given: Path) -> Found:
+def _load_study(file: Path, argument: Path) -> LocatedStudy:
     """Reads a file of either kind; it is called by its folder, unless the file itself was given."""
-    where = str(file if file == given else file.parent)
-    if file.name == JOURNAL:
+    source = str(file if file == argument else file.parent)
+    if file.name == JOURNAL_NAME:
         folder = file.resolve().parent
-        (record,) = _at(Place(studies_dir=folder.parent), folder.name)
-        return Found(record, where)
-    return Found(read_file(file), where, file)
+        (record,) = _read_at(StudyLocation(studies_dir=folder.parent), folder.name)
+        return LocatedStudy(record, source)
+    return LocatedStudy(read_study_json(file), source, file)
 
 
-def read_file(file: Path) -> StudyRecord:
+def read_study_json(file: Path) -> StudyRecord:
     """Reads a ``study.json.gz``.
 
     Raises:
@@ -121,19 +128,21 @@ def read_file(file: Path) -> StudyRecord:
     return study_file.loads(content, str(file))
 
 
-def _at(place: Place, *names: str) -> list[StudyRecord]:
-    return read_studies(names, studies_dir=place.studies_dir, storage=place.storage)
+def _read_at(location: StudyLocation, *names: str) -> list[StudyRecord]:
+    return read_studies(names, studies_dir=location.studies_dir, storage=location.storage)
 
 
-def _unknown(text: str, place: Place, names: Sequence[str]) -> UserError:
+def _unknown_study_error(reference: str, location: StudyLocation, names: Sequence[str]) -> UserError:
     """Returns the error for a text that means nothing, with the names that it may have meant."""
-    near = difflib.get_close_matches(text, names, n=3)
-    guess = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-    where = place.studies_dir if place.storage is None else "the storage"
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    known = f"Known in {where}: {', '.join(names[:MOST_NAMES])}{more}." if names else f"There is none in {where}."
+    close_matches = difflib.get_close_matches(reference, names, n=3)
+    suggestion = f"Did you mean {' or '.join(map(repr, close_matches))}? " if close_matches else ""
+    where = location.studies_dir if location.storage is None else "the storage"
+    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+    listing = (
+        f"Known in {where}: {', '.join(names[:MAX_LISTED_NAMES])}{more}." if names else f"There is none in {where}."
+    )
     return UserError(
-        f"Unknown study. Expected: a study's name, its folder, or a report's folder or {study_file.NAME}. "
-        f"Received: {text!r}.",
-        hint=f"{guess}{known}",
+        f"Unknown study. Expected: a study's name, its folder, or a report's folder or {study_file.FILE_NAME}. "
+        f"Received: {reference!r}.",
+        hint=f"{suggestion}{listing}",
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-SIGN = "coordinator.json"
-TOLERANCE_SECONDS = 2.0
+COORDINATOR_FILE = "coordinator.json"
+START_TIME_TOLERANCE_SECONDS = 2.0
 """How far two accounts of when a process started may lie apart; the time of booting is known to a second."""
 
 
@@ -38,50 +38,52 @@ class Coordinator:
     since: str
 
     @property
-    def is_near(self) -> bool:
+    def is_on_this_host(self) -> bool:
         """Whether it runs, or ran, on this machine; of others it cannot be said whether they live."""
         return self.host == socket.gethostname()
 
 
-def myself() -> Coordinator:
+def current_process() -> Coordinator:
     """Returns the sign of this process."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Coordinator(pid=os.getpid(), host=socket.gethostname(), after_boot=_after_boot(psutil.Process()), since=now)
+    return Coordinator(
+        pid=os.getpid(), host=socket.gethostname(), after_boot=_seconds_after_boot(psutil.Process()), since=now
+    )
 
 
-def sign(folder: Path) -> None:
+def write_coordinator(folder: Path) -> None:
     """Leaves the sign of this process in a study's folder, which it has locked."""
-    draft = folder / f"{SIGN}.tmp"
-    draft.write_text(json.dumps(asdict(myself())) + "\n", encoding="utf-8")
-    draft.replace(folder / SIGN)
+    draft = folder / f"{COORDINATOR_FILE}.tmp"
+    draft.write_text(json.dumps(asdict(current_process())) + "\n", encoding="utf-8")
+    draft.replace(folder / COORDINATOR_FILE)
 
 
-def withdraw(folder: Path) -> None:
+def remove_coordinator(folder: Path) -> None:
     """Takes the sign away; to be called before the lock is released."""
-    (folder / SIGN).unlink(missing_ok=True)
+    (folder / COORDINATOR_FILE).unlink(missing_ok=True)
 
 
-def look(folder: Path) -> Coordinator | None:
+def read_coordinator(folder: Path) -> Coordinator | None:
     """Returns who runs a study, or None where nobody does.
 
     One on another machine is returned as long as its sign stands; see ``is_near``.
     """
     try:
-        found = Coordinator(**json.loads((folder / SIGN).read_text(encoding="utf-8")))
+        coordinator = Coordinator(**json.loads((folder / COORDINATOR_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return found if not found.is_near or lives(found) else None
+    return coordinator if not coordinator.is_on_this_host or is_alive(coordinator) else None
 
 
-def lives(found: Coordinator) -> bool:
+def is_alive(coordinator: Coordinator) -> bool:
     """Says whether a process of this machine still runs."""
     try:
-        process = psutil.Process(found.pid)
-        is_same = abs(_after_boot(process) - found.after_boot) < TOLERANCE_SECONDS
+        process = psutil.Process(coordinator.pid)
+        is_same = abs(_seconds_after_boot(process) - coordinator.after_boot) < START_TIME_TOLERANCE_SECONDS
         return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def _after_boot(process: psutil.Process) -> float:
+def _seconds_after_boot(process: psutil.Process) -> float:
     return round(float(process.create_time() - psutil.boot_time()), 2)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-_PARTS: Mapping[str, str] = {
+_CATEGORIES: Mapping[str, str] = {
     "ledger.journal": "ledger",
     "checkpoints": "checkpoints",
     "predictions": "predictions",
@@ -20,7 +20,7 @@ OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class FileTotals:
     """Files of one kind.
 
     Args:
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class DiskUsage:
     """What a study takes.
 
     Args:
@@ -41,29 +41,29 @@ class Usage:
         free_bytes: What is left on that disk.
     """
 
-    parts: Mapping[str, Part]
+    parts: Mapping[str, FileTotals]
     free_bytes: int
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Everything together."""
         return sum(part.bytes for part in self.parts.values())
 
 
-def usage(folder: Path) -> Usage:
+def disk_usage(folder: Path) -> DiskUsage:
     """Returns what a study's folder takes; a folder that does not exist takes nothing."""
-    parts = {name: Part() for name in _PARTS.values()}
+    parts = {name: FileTotals() for name in _CATEGORIES.values()}
     for directory, _, names in os.walk(folder):
         for path in (Path(directory, name) for name in names):
-            name = _PARTS.get(path.relative_to(folder).parts[0], OTHER)
-            size, before = _size(path), parts.get(name, Part())
+            name = _CATEGORIES.get(path.relative_to(folder).parts[0], OTHER)
+            size, total = _size(path), parts.get(name, FileTotals())
             if size is not None:
-                parts[name] = Part(files=before.files + 1, bytes=before.bytes + size)
-    standing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return Usage(parts=parts, free_bytes=shutil.disk_usage(standing).free)
+                parts[name] = FileTotals(files=total.files + 1, bytes=total.bytes + size)
+    existing_folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return DiskUsage(parts=parts, free_bytes=shutil.disk_usage(existing_folder).free)
 
 
-def last_written(folder: Path) -> datetime | None:
+def last_write_time(folder: Path) -> datetime | None:
     """Returns when a study's journal was last written; None where it is kept in a database."""
     try:
         return datetime.fromtimestamp((folder / "ledger.journal").stat().st_mtime, UTC)

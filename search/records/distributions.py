@@ -11,7 +11,7 @@ from spaces.domains import Choice, Domain, Float, Int
 from spaces.space import Space
 
 
-def distribution(domain: Domain) -> BaseDistribution:
+def to_optuna_distribution(domain: Domain) -> BaseDistribution:
     """Returns the Optuna distribution over exactly the values of a domain."""
     match domain:
         case Int():
@@ -22,6 +22,6 @@ def distribution(domain: Domain) -> BaseDistribution:
             return CategoricalDistribution(domain.options)
 
 
-def distributions(space: Space, config: Config) -> Mapping[str, BaseDistribution]:
+def to_optuna_distributions(space: Space, config: Config) -> Mapping[str, BaseDistribution]:
     """Returns the distributions of a configuration's parameters; inactive ones have none."""
-    return {name: distribution(space.parameters[name]) for name in config}
+    return {name: to_optuna_distribution(space.parameters[name]) for name in config}

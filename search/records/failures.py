@@ -10,26 +10,26 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from search.records.record import StudyRecord, TrialRecord
-from search.trial import Cause, Phase, State, Trial, identity
+from search.trial import Cause, Phase, State, Trial, config_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fallen:
+class FailedTrial:
     """One trial that failed or was interrupted.
 
     Args:
         phase: What it was run for.
         number: Its number in that phase.
-        again: Number of the trial that took it up again; None where none did so far.
+        continued_by: Number of the trial that took it up again; None where none did so far.
     """
 
     phase: Phase
     number: int
-    again: int | None = None
+    continued_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class FailureGroup:
     """The trials of one study that ended in the same way for the same cause.
 
     Args:
@@ -44,35 +44,37 @@ class Failure:
     study: str
     state: State
     cause: Cause | None
-    trials: tuple[Fallen, ...]
+    trials: tuple[FailedTrial, ...]
     message: str = ""
     traceback: str = ""
 
 
-def failures(studies: Iterable[StudyRecord]) -> tuple[Failure, ...]:
+def group_failures(studies: Iterable[StudyRecord]) -> tuple[FailureGroup, ...]:
     """Returns what failed and what was interrupted, by study: failures first, frequent causes first."""
-    found = [failure for study in studies for failure in _of(study)]
-    return tuple(sorted(found, key=_place))
+    groups = [failure for study in studies for failure in _study_failures(study)]
+    return tuple(sorted(groups, key=_sort_key))
 
 
-def _place(one: Failure) -> tuple[str, bool, int, str]:
-    return (one.study, one.state is not State.FAILED, -len(one.trials), one.cause.value if one.cause else "")
+def _sort_key(group: FailureGroup) -> tuple[str, bool, int, str]:
+    return (group.study, group.state is not State.FAILED, -len(group.trials), group.cause.value if group.cause else "")
 
 
-def _of(study: StudyRecord) -> list[Failure]:
-    again = taken_up(study)
+def _study_failures(study: StudyRecord) -> list[FailureGroup]:
+    continued_by = continuations(study)
     groups: dict[tuple[State, Cause | None], list[TrialRecord]] = defaultdict(list)
-    for known in _ordered(study):
-        is_fallen = known.outcome is not None and known.outcome.state in (State.FAILED, State.INTERRUPTED)
-        if known.outcome is not None and is_fallen and not known.copied_from:
-            groups[known.outcome.state, known.outcome.cause].append(known)
+    for record in _sorted_trials(study):
+        has_failed = record.outcome is not None and record.outcome.state in (State.FAILED, State.INTERRUPTED)
+        if record.outcome is not None and has_failed and not record.copied_from:
+            groups[record.outcome.state, record.outcome.cause].append(record)
     return [
-        Failure(
+        FailureGroup(
             study=study.header.name,
             state=state,
             cause=cause,
             trials=tuple(
-                Fallen(phase=known.trial.phase, number=known.trial.number, again=again.get(known.trial.key))
+                FailedTrial(
+                    phase=known.trial.phase, number=known.trial.number, continued_by=continued_by.get(known.trial.key)
+                )
                 for known in group
             ),
             message=_first_line(group[-1]),
@@ -82,31 +84,33 @@ def _of(study: StudyRecord) -> list[Failure]:
     ]
 
 
-def taken_up(study: StudyRecord) -> dict[tuple[Phase, int], int]:
+def continuations(study: StudyRecord) -> dict[tuple[Phase, int], int]:
     """Returns, of trials whose training a later trial took up again or went on with, that trial's number."""
-    last: dict[tuple[Phase, Hashable], Trial] = {}
-    later: dict[tuple[Phase, int], int] = {}
-    for known in _ordered(study):
-        training = (known.trial.phase, _training(known.trial))
-        if training in last:
-            later[last[training].key] = known.trial.number
-        if known.trial.parent is not None:
-            later.setdefault((Phase.SEARCH, known.trial.parent), known.trial.number)
-        last[training] = known.trial
-    return later
+    latest: dict[tuple[Phase, Hashable], Trial] = {}
+    continued_by: dict[tuple[Phase, int], int] = {}
+    for record in _sorted_trials(study):
+        key = (record.trial.phase, _training_key(record.trial))
+        if key in latest:
+            continued_by[latest[key].key] = record.trial.number
+        if record.trial.parent is not None:
+            continued_by.setdefault((Phase.SEARCH, record.trial.parent), record.trial.number)
+        latest[key] = record.trial
+    return continued_by
 
 
-def _ordered(study: StudyRecord) -> list[TrialRecord]:
-    return [known for phase in Phase for known in sorted(study.phase(phase), key=lambda known: known.trial.number)]
+def _sorted_trials(study: StudyRecord) -> list[TrialRecord]:
+    return [
+        known for phase in Phase for known in sorted(study.trials_in_phase(phase), key=lambda known: known.trial.number)
+    ]
 
 
-def _training(trial: Trial) -> Hashable:
+def _training_key(trial: Trial) -> Hashable:
     """Returns what the trials of one training share."""
     if trial.phase is Phase.SEARCH:
-        return (trial.seed, identity(trial.config))
-    return (trial.of, trial.replicate)
+        return (trial.seed, config_key(trial.config))
+    return (trial.source_trial, trial.replicate)
 
 
-def _first_line(known: TrialRecord) -> str:
-    message = known.outcome.message.strip() if known.outcome else ""
+def _first_line(record: TrialRecord) -> str:
+    message = record.outcome.message.strip() if record.outcome else ""
     return message.partition("\n")[0]

@@ -11,32 +11,32 @@ from datetime import UTC, datetime
 from search.errors import SearchError, UserError
 from search.records import coordinator, disk
 from search.records.coordinator import Coordinator
-from search.records.disk import Usage
-from search.records.ledger import NotBegunError, read
-from search.records.overview import Overview, overview
-from search.records.storage import Place, open_server
+from search.records.disk import DiskUsage
+from search.records.ledger import StudyNotStartedError, read_study
+from search.records.overview import StudySummary, summarize
+from search.records.storage import StudyLocation, open_server
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class StudyStatus:
     """What was seen of a study.
 
     Args:
         name: Its name.
-        overview: What its ledger holds; None where nothing is written yet, or it cannot be read.
+        summary: What its ledger holds; None where nothing is written yet, or it cannot be read.
         coordinators: Who runs it; on a database server perhaps several.
         usage: What it takes of the disk.
-        written: When its ledger was last written; None where there is neither a journal nor a trial.
+        last_written: When its ledger was last written; None where there is neither a journal nor a trial.
         problem: Why its ledger cannot be read; empty where it can.
     """
 
     name: str
-    overview: Overview | None
+    summary: StudySummary | None
     coordinators: tuple[Coordinator, ...]
-    usage: Usage
-    written: datetime | None
+    usage: DiskUsage
+    last_written: datetime | None
     problem: str = ""
 
     @property
@@ -45,80 +45,84 @@ class Status:
         return next(iter(self.coordinators), None)
 
 
-def inspect(place: Place, name: str) -> Status:
+def study_status(location: StudyLocation, name: str) -> StudyStatus:
     """Looks at one study.
 
     Raises:
         UserError: There is no such study, or it was stopped before it began, or its ledger is of a newer version.
         FatalError: Its ledger is damaged.
     """
-    folder = place.folder(name)
-    runs = _running(place, name)  # before the record: a trial that ends in between is not called left behind
+    folder = location.folder(name)
+    coordinators = _active_coordinators(
+        location, name
+    )  # before the record: a trial that ends in between is not called left behind
     try:
-        seen = overview(read(place, name))
-    except NotBegunError:
-        if not runs:
+        summary = summarize(read_study(location, name))
+    except StudyNotStartedError:
+        if not coordinators:
             raise
-        seen = None
-    written = disk.last_written(folder)
-    if written is None and seen is not None:
-        written = datetime.fromisoformat(seen.last_begun)
-    return Status(name=name, overview=seen, coordinators=runs, usage=disk.usage(folder), written=written)
+        summary = None
+    last_written = disk.last_write_time(folder)
+    if last_written is None and summary is not None:
+        last_written = datetime.fromisoformat(summary.last_started)
+    return StudyStatus(
+        name=name, summary=summary, coordinators=coordinators, usage=disk.disk_usage(folder), last_written=last_written
+    )
 
 
-def _running(place: Place, name: str) -> tuple[Coordinator, ...]:
+def _active_coordinators(location: StudyLocation, name: str) -> tuple[Coordinator, ...]:
     """Returns who runs a study: its folder's sign says so, or on a database server those who gave a sign of life."""
-    if not place.is_shared:
-        found = coordinator.look(place.folder(name))
-        return () if found is None else (found,)
+    if not location.is_shared:
+        coordinator_process = coordinator.read_coordinator(location.folder(name))
+        return () if coordinator_process is None else (coordinator_process,)
     from search.records import presence  # imports SQLAlchemy, which takes longer than all the rest
 
-    server = open_server(place)
+    server = open_server(location)
     try:
-        return presence.living(server, name)
+        return presence.live_coordinators(server, name)
     finally:
         server.engine.dispose()
 
 
-def inspect_all(place: Place) -> list[Status]:
+def all_statuses(location: StudyLocation) -> list[StudyStatus]:
     """Looks at every study, the one written last first; of one that cannot be read it says why."""
-    found = [_inspect_whatever(place, name) for name in place.names()]
-    return sorted(found, key=lambda status: status.written or _NEVER, reverse=True)
+    statuses = [_status_or_problem(location, name) for name in location.study_names()]
+    return sorted(statuses, key=lambda status: status.last_written or _NEVER, reverse=True)
 
 
-def latest(place: Place) -> str:
+def latest_study_name(location: StudyLocation) -> str:
     """Returns the name of the study that was written last.
 
     Raises:
         UserError: There is none.
     """
-    if place.storage is not None and (found := inspect_all(place)):
-        return found[0].name
-    names = place.names()
+    if location.storage is not None and (statuses := all_statuses(location)):
+        return statuses[0].name
+    names = location.study_names()
     if not names:
-        raise UserError(f"There is no study in {where(place)}.", hint=START)
-    return max(names, key=lambda name: disk.last_written(place.folder(name)) or _NEVER)
+        raise UserError(f"There is no study in {describe_location(location)}.", hint=START_HINT)
+    return max(names, key=lambda name: disk.last_write_time(location.folder(name)) or _NEVER)
 
 
-START = "Start one with: python -m search run --space cnn"
+START_HINT = "Start one with: python -m search run --space cnn"
 
 
-def where(place: Place) -> str:
+def describe_location(location: StudyLocation) -> str:
     """Returns what a place is called; a storage URL may hold a password, and is not repeated."""
-    return f"folder {place.studies_dir}" if place.storage is None else "the storage"
+    return f"folder {location.studies_dir}" if location.storage is None else "the storage"
 
 
-def _inspect_whatever(place: Place, name: str) -> Status:
+def _status_or_problem(location: StudyLocation, name: str) -> StudyStatus:
     try:
-        return inspect(place, name)
+        return study_status(location, name)
     except SearchError as error:
-        folder = place.folder(name)
-        found = coordinator.look(folder)
-        return Status(
+        folder = location.folder(name)
+        coordinator_process = coordinator.read_coordinator(folder)
+        return StudyStatus(
             name=name,
-            overview=None,
-            coordinators=() if found is None else (found,),
-            usage=disk.usage(folder),
-            written=disk.last_written(folder),
+            summary=None,
+            coordinators=() if coordinator_process is None else (coordinator_process,),
+            usage=disk.disk_usage(folder),
+            last_written=disk.last_write_time(folder),
             problem=error.message,
         )

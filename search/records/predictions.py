@@ -15,7 +15,7 @@ from search.trial import Phase
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
+class SavedPredictions:
     """One model's predictions.
 
     Args:
@@ -27,12 +27,12 @@ class Predictions:
     labels: np.ndarray
 
 
-def path(folder: Path, phase: Phase, number: int) -> Path:
+def file_path(folder: Path, phase: Phase, number: int) -> Path:
     """Returns where a trial's predictions are kept in a study's folder."""
     return folder / "predictions" / f"{phase.value}-{number}.npz"
 
 
-def save(file: Path, predictions: Predictions) -> None:
+def save(file: Path, predictions: SavedPredictions) -> None:
     """Writes predictions, whole or not at all.
 
     Raises:
@@ -46,10 +46,10 @@ def save(file: Path, predictions: Predictions) -> None:
     draft.replace(file)
 
 
-def load(file: Path) -> Predictions | None:
+def load(file: Path) -> SavedPredictions | None:
     """Returns what ``save`` wrote; None where there is nothing that can be read."""
     try:
         with file.open("rb") as stream, np.load(stream) as arrays:
-            return Predictions(arrays["probabilities"], arrays["labels"])
+            return SavedPredictions(arrays["probabilities"], arrays["labels"])
     except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile):
         return None

@@ -20,11 +20,11 @@ from pathlib import Path
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import Outcome, Trial
 
-PRIVATE = frozenset({"host", "pid"})
+PRIVATE_KEYS = frozenset({"host", "pid"})
 """Keys of a run's environment that are left out."""
-NODE = "node"
+NODE_KEY = "node"
 """Key of the node of a cluster that a trial ran on."""
-LOCAL = ("resume_from", "save_to", "model_to", "predictions_to")
+PATH_FIELDS = ("resume_from", "save_to", "model_to", "predictions_to")
 """Fields of a trial that hold paths of the machine that it ran on."""
 _URL = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s'\"]+")
 _PASSWORD = re.compile(r"\b([A-Za-z][\w+.-]*://)([^:/@]*):.*@")
@@ -32,64 +32,74 @@ _QUERY = re.compile(r"([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE)
 _PATH = re.compile(r"(?<![\w.:/~-])(?:~\w*/|/)(?:[^\s'\"/,;:()]+/|/)*([^\s'\"/,;:()]+)")
 
 
-def published(study: StudyRecord) -> StudyRecord:
+def redacted(study: StudyRecord) -> StudyRecord:
     """Returns the study as it may be shown to anybody; the same where nothing of it is private."""
-    nodes = _aliases(study)
-    return replace(study, header=_header(study.header), trials=tuple(_record(known, nodes) for known in study.trials))
+    node_aliases = _node_aliases(study)
+    return replace(
+        study,
+        header=_redact_header(study.header),
+        trials=tuple(_redact_record(known, node_aliases) for known in study.trials),
+    )
 
 
-def text(words: str) -> str:
+def redact_text(content: str) -> str:
     """Returns a text without URLs, and with paths that begin at the root cut to their last part."""
-    return _PATH.sub(r"\1", _URL.sub(r"\1...", words))
+    return _PATH.sub(r"\1", _URL.sub(r"\1...", content))
 
 
-def without_password(word: str) -> str:
+def without_password(value: str) -> str:
     """Returns a word of a command, a URL perhaps, without the password in it."""
-    return _QUERY.sub(r"\1...", _PASSWORD.sub(r"\1\2@", word))
+    return _QUERY.sub(r"\1...", _PASSWORD.sub(r"\1\2@", value))
 
 
-def command(line: str) -> str:
+def redact_command(command_line: str) -> str:
     """Returns a command that can still be typed: where its files lie, and how a database is reached, is left out."""
     try:
-        words = shlex.split(line)
+        words = shlex.split(command_line)
     except ValueError:
-        return text(line)
-    return shlex.join(map(_word, words))
+        return redact_text(command_line)
+    return shlex.join(map(_redact_word, words))
 
 
-def _word(word: str) -> str:
+def _redact_word(word: str) -> str:
     if url := _URL.search(word):
         return word[: url.start()] + url[1] + "..."
     option, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    return f"{option}{sign}{_file(value)}"
+    return f"{option}{sign}{_file_name(value)}"
 
 
-def _file(path: str) -> str:
+def _file_name(path: str) -> str:
     return Path(path).name or path if path.startswith(("/", "~")) else path
 
 
-def _header(header: StudyHeader) -> StudyHeader:
-    return replace(header, command=command(header.command), space_source=_file(header.space_source))
+def _redact_header(header: StudyHeader) -> StudyHeader:
+    return replace(header, command=redact_command(header.command), space_source=_file_name(header.space_source))
 
 
-def _aliases(study: StudyRecord) -> Mapping[str, str]:
+def _node_aliases(study: StudyRecord) -> Mapping[str, str]:
     """Returns what each node is called where it is published: mostly, its name is an address."""
-    found = (
-        known.outcome.environment[NODE] for known in study.trials if known.outcome and NODE in known.outcome.environment
+    nodes = (
+        known.outcome.environment[NODE_KEY]
+        for known in study.trials
+        if known.outcome and NODE_KEY in known.outcome.environment
     )
-    return {node: f"{NODE} {number}" for number, node in enumerate(dict.fromkeys(found), start=1)}
+    return {node: f"{NODE_KEY} {number}" for number, node in enumerate(dict.fromkeys(nodes), start=1)}
 
 
-def _record(known: TrialRecord, nodes: Mapping[str, str]) -> TrialRecord:
-    return replace(known, trial=_trial(known.trial), outcome=known.outcome and _outcome(known.outcome, nodes))
+def _redact_record(record: TrialRecord, node_aliases: Mapping[str, str]) -> TrialRecord:
+    return replace(
+        record,
+        trial=_redact_trial(record.trial),
+        outcome=record.outcome and _redact_outcome(record.outcome, node_aliases),
+    )
 
 
-def _trial(trial: Trial) -> Trial:
+def _redact_trial(trial: Trial) -> Trial:
     return replace(trial, resume_from=None, save_to=None, model_to=None, predictions_to=None)
 
 
-def _outcome(outcome: Outcome, nodes: Mapping[str, str]) -> Outcome:
-    environment = {key: value for key, value in outcome.environment.items() if key not in PRIVATE}
-    if NODE in environment:
-        environment[NODE] = nodes[environment[NODE]]
-    return replace(outcome, environment=environment, message=text(outcome.message), traceback="")
+def _redact_outcome(outcome: Outcome, node_aliases: Mapping[str, str]) -> Outcome:
+    environment = {key: value for key, value in outcome.environment.items() if key not in PRIVATE_KEYS}
+    if NODE_KEY in environment:
+        environment[NODE_KEY] = node_aliases[environment[NODE_KEY]]
+    return replace(outcome, environment=environment, message=redact_text(outcome.message), traceback="")

@@ -13,13 +13,13 @@ from search.protocol import EvaluationProtocol, ProtocolName
 from search.trial import EpochReport, Outcome, Phase, Trial
 from spaces.space import Space
 
-COPIED_FROM = "copied_from"
+COPIED_FROM_KEY = "copied_from"
 """In the environment of a verification run that one study took over from another: whose run it was."""
 
-UNSAID = {"precision": "tf32"}
+LEGACY_DEFAULTS = {"precision": "tf32"}
 """What an environment means that does not say it: what was so before there was a choice."""
 
-WEIGHTS = "weights"
+ENSEMBLE_WEIGHTS_KEY = "weights"
 """In an ensemble's notes: the weight of each of its models, by the number of the verification run that trained it."""
 
 
@@ -93,14 +93,14 @@ class TrialRecord:
     reports: tuple[EpochReport, ...] = ()
 
     @property
-    def is_settled(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it came to its own end, and neither runs nor is to be taken up again."""
-        return self.outcome is not None and self.outcome.is_settled
+        return self.outcome is not None and self.outcome.is_final
 
     @property
     def copied_from(self) -> str:
         """Name of the study whose run it is, where it counts; empty where it is the study's own."""
-        return "" if self.outcome is None else str(self.outcome.environment.get(COPIED_FROM, ""))
+        return "" if self.outcome is None else str(self.outcome.environment.get(COPIED_FROM_KEY, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,12 +119,12 @@ class StudyRecord:
     spent_seconds: float = 0.0
     exhausted_seconds: float = 0.0
 
-    def phase(self, phase: Phase) -> tuple[TrialRecord, ...]:
+    def trials_in_phase(self, phase: Phase) -> tuple[TrialRecord, ...]:
         """Returns the trials of one phase."""
         return tuple(record for record in self.trials if record.trial.phase is phase)
 
     @property
-    def test_openings(self) -> int:
+    def test_evaluations(self) -> int:
         """How often the test images were scored.
 
         Once a verification run or an ensemble, once an epoch under the tutorial protocol.
@@ -132,27 +132,27 @@ class StudyRecord:
         A verification run counts from its beginning, since its end may not have been recorded; one that was taken over
         from another study counts there.
         """
-        watched = self.phase(Phase.REPRODUCTION)
+        per_epoch = self.trials_in_phase(Phase.REPRODUCTION)
         if self.header.protocol.name is ProtocolName.TUTORIAL:
-            watched += self.phase(Phase.SEARCH)
-        watched = tuple(record for record in watched if not record.copied_from)
-        epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in watched)
-        scored = (*self.phase(Phase.VERIFICATION), *self.phase(Phase.ENSEMBLE))
-        return sum(not record.copied_from for record in scored) + epochs
+            per_epoch += self.trials_in_phase(Phase.SEARCH)
+        per_epoch = tuple(record for record in per_epoch if not record.copied_from)
+        epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in per_epoch)
+        once_each = (*self.trials_in_phase(Phase.VERIFICATION), *self.trials_in_phase(Phase.ENSEMBLE))
+        return sum(not record.copied_from for record in once_each) + epochs
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Returns a nested mapping as one level, keys joined by dots."""
     level: dict[str, Any] = {}
     for key, value in values.items():
-        level |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        level |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return level
 
 
-def differing(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def describe_differences(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Returns what keeps two mappings of one level from being equal, in words, by name."""
     return [
-        f"{name} (recorded {recorded.get(name, 'nothing')}, received {wanted.get(name, 'nothing')})"
-        for name in sorted(recorded.keys() | wanted.keys())
-        if recorded.get(name) != wanted.get(name)
+        f"{name} (recorded {recorded.get(name, 'nothing')}, received {requested.get(name, 'nothing')})"
+        for name in sorted(recorded.keys() | requested.keys())
+        if recorded.get(name) != requested.get(name)
     ]

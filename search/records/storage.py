@@ -24,10 +24,10 @@ from search.trial import Phase
 
 Commit = Callable[[bool], None]
 T = TypeVar("T")
-SQLITE = "sqlite:///"
-EXTRAS: Mapping[str, str] = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+SQLITE_PREFIX = "sqlite:///"
+SERVER_EXTRAS: Mapping[str, str] = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 """The kinds of server that several coordinators may share, each with the extra that installs its driver."""
-SILENCE: Mapping[str, Mapping[str, int]] = {
+CONNECTION_TIMEOUTS: Mapping[str, Mapping[str, int]] = {
     "psycopg": {
         "connect_timeout": 10,
         "keepalives_idle": 10,
@@ -38,12 +38,12 @@ SILENCE: Mapping[str, Mapping[str, int]] = {
     "pymysql": {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60},
 }
 """How each driver is told to give up a connection on which nothing comes: a network that is down says nothing."""
-TRIES = 5
+TABLE_CREATION_ATTEMPTS = 5
 """How often a server's tables are asked for: of several coordinators that make them at once, one does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class StudyLocation:
     """Where studies are kept.
 
     Args:
@@ -57,7 +57,7 @@ class Place:
     @property
     def is_shared(self) -> bool:
         """Whether several coordinators may work on one study here: on a database server they may."""
-        return self.storage is not None and _kind(self.storage) in EXTRAS
+        return self.storage is not None and _url_scheme(self.storage) in SERVER_EXTRAS
 
     def folder(self, name: str) -> Path:
         """Returns a study's folder."""
@@ -67,18 +67,18 @@ class Place:
         """Returns a study's journal file, which there is unless a storage URL is given."""
         return self.folder(name) / "ledger.journal"
 
-    def names(self) -> list[str]:
+    def study_names(self) -> list[str]:
         """Returns the names of the studies kept here."""
-        if self.storage is not None and _is_missing(self.storage):
+        if self.storage is not None and _is_missing_sqlite_file(self.storage):
             return []
         if self.storage is not None:
-            found = [study.study_name for study in open_storage(self, "")[0].get_all_studies()]
-            return sorted(name.rpartition("/")[0] for name in found if name.endswith(f"/{Phase.SEARCH.value}"))
+            optuna_names = [study.study_name for study in open_storage(self, "")[0].get_all_studies()]
+            return sorted(name.rpartition("/")[0] for name in optuna_names if name.endswith(f"/{Phase.SEARCH.value}"))
         return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class OpenedStorage:
     """What a reader gets.
 
     Args:
@@ -90,7 +90,7 @@ class Reading:
     note: str = ""
 
 
-def open_storage(place: Place, name: str) -> tuple[BaseStorage, Commit]:
+def open_storage(location: StudyLocation, name: str) -> tuple[BaseStorage, Commit]:
     """Opens a study's journal for writing, mended, or the database that holds all studies.
 
     Returns:
@@ -102,17 +102,17 @@ def open_storage(place: Place, name: str) -> tuple[BaseStorage, Commit]:
         FatalError: The journal is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if place.storage is not None:
-        return _open_url(place.storage), lambda at_once: None
-    backend = journal.Journal(place.journal(name))
-    return JournalStorage(backend), lambda at_once: backend.commit(at_once=at_once)
+    if location.storage is not None:
+        return _open_url(location.storage), lambda at_once: None
+    backend = journal.JournalBackend(location.journal(name))
+    return JournalStorage(backend), lambda at_once: backend.commit(force=at_once)
 
 
-def read_storage(place: Place, name: str, *, follow: bool = False) -> Reading:
+def read_storage(location: StudyLocation, name: str, *, follow: bool = False) -> OpenedStorage:
     """Opens a study's journal as far as it is sound, without writing or locking, or the database.
 
     Args:
-        place: Where the study is kept.
+        location: Where the study is kept.
         name: The study's name.
         follow: Whether the storage of a journal is to show also what is added to it from now on.
 
@@ -120,51 +120,53 @@ def read_storage(place: Place, name: str, *, follow: bool = False) -> Reading:
         UserError: The database cannot be reached, or the journal not be read.
         FatalError: The journal is damaged in the middle.
     """
-    if place.storage is not None:
-        return Reading(storage=open_storage(place, name)[0])
+    if location.storage is not None:
+        return OpenedStorage(storage=open_storage(location, name)[0])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    path = place.journal(name)
+    path = location.journal(name)
     try:
-        storage, damage = journal.load(path)
+        storage, damage = journal.load_journal(path)
     except OSError as error:
         raise UserError(f"The ledger cannot be read. Received: {path} ({error.strerror}).") from error
     if follow:
-        end = None if damage is None or damage.is_unfinished else damage.start
-        storage = JournalStorage(journal.Follower(path, end=end))
-    if damage is None or damage.is_unfinished:
-        return Reading(storage=storage)
+        end = None if damage is None or damage.is_incomplete_line else damage.start
+        storage = JournalStorage(journal.JournalFollower(path, damage_start=end))
+    if damage is None or damage.is_incomplete_line:
+        return OpenedStorage(storage=storage)
     note = f"The ledger is damaged from line {damage.line} on, and was read up to there: {path}. "
-    return Reading(storage=storage, note=f"{note}The study's next run mends it.")
+    return OpenedStorage(storage=storage, note=f"{note}The study's next run mends it.")
 
 
-def _is_missing(url: str) -> bool:
+def _is_missing_sqlite_file(url: str) -> bool:
     """Says whether a URL names a database file that does not exist, which Optuna would make, only to read from it."""
-    _, is_sqlite, path = url.partition(SQLITE)
+    _, is_sqlite, path = url.partition(SQLITE_PREFIX)
     return bool(is_sqlite) and Path(path).parent.is_dir() and not Path(path).exists()
 
 
-def _kind(url: str) -> str:
+def _url_scheme(url: str) -> str:
     return url.partition(":")[0].partition("+")[0]
 
 
-def open_server(place: Place) -> RDBStorage:
+def open_server(location: StudyLocation) -> RDBStorage:
     """Opens the database server that holds all studies; its tables are made where they are missing.
 
     Raises:
         UserError: It cannot be reached; its password is not shown.
     """
-    assert place.storage is not None
-    return _reached(place.storage, lambda url: _server(url, {"pool_pre_ping": True}))
+    assert location.storage is not None
+    return _open_or_explain(location.storage, lambda url: _server_storage(url, {"pool_pre_ping": True}))
 
 
 def _open_url(url: str) -> BaseStorage:
     from sqlalchemy.pool import NullPool  # who only reads a little leaves no connection behind
 
-    readable = {"poolclass": NullPool}
-    return _reached(url, lambda url: get_storage(_server(url, readable) if _kind(url) in EXTRAS else url))
+    engine_options = {"poolclass": NullPool}
+    return _open_or_explain(
+        url, lambda url: get_storage(_server_storage(url, engine_options) if _url_scheme(url) in SERVER_EXTRAS else url)
+    )
 
 
-def _reached(url: str, opening: Callable[[str], T]) -> T:
+def _open_or_explain(url: str, open_url: Callable[[str], T]) -> T:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -179,20 +181,20 @@ def _reached(url: str, opening: Callable[[str], T]) -> T:
             "postgresql+psycopg://user@host/database. Received: another form.",
             hint="In a password, write @ as %40, : as %3A and / as %2F; better, leave it to ~/.pgpass.",
         )
-    shown = without_password(url)
+    redacted_url = without_password(url)
     try:
-        return opening(url)
+        return open_url(url)
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
-        if isinstance(error, ImportError) and _kind(url) in EXTRAS:
-            raise missing_extra(f"--storage {shown}", EXTRAS[_kind(url)]) from None
+        if isinstance(error, ImportError) and _url_scheme(url) in SERVER_EXTRAS:
+            raise missing_extra(f"--storage {redacted_url}", SERVER_EXTRAS[_url_scheme(url)]) from None
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise UserError(
-            f"The storage cannot be reached. Received: --storage {shown} ({reason}).",
+            f"The storage cannot be reached. Received: --storage {redacted_url} ({reason}).",
             hint="Check that the server runs and that its driver is installed.",
         ) from None
 
 
-def _server(url: str, options: dict[str, Any]) -> RDBStorage:
+def _server_storage(url: str, options: dict[str, Any]) -> RDBStorage:
     """Returns a server's storage, its tables made.
 
     Args:
@@ -203,42 +205,42 @@ def _server(url: str, options: dict[str, Any]) -> RDBStorage:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-    for left in reversed(range(TRIES)):
+    for attempts_left in reversed(range(TABLE_CREATION_ATTEMPTS)):
         try:
-            silence = SILENCE.get(make_url(url).get_driver_name(), {})
-            return RDBStorage(url, engine_kwargs={**options, "connect_args": dict(silence)})
+            timeouts = CONNECTION_TIMEOUTS.get(make_url(url).get_driver_name(), {})
+            return RDBStorage(url, engine_kwargs={**options, "connect_args": dict(timeouts)})
         except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if not left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
+            if not attempts_left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
                 raise
             time.sleep(0.5)
     raise AssertionError("the last try returns or raises")
 
 
-def lock(place: Place, name: str) -> ExitStack:
+def lock_study(location: StudyLocation, name: str) -> ExitStack:
     """Returns what keeps other processes from a study whose ledger is a file, to be closed.
 
     A lock beside SQLite's file does for every process of this machine, which alone should open it, since locks on
     network file systems are not to be relied on.
     """
-    folder, held = place.folder(name), ExitStack()
+    folder, locks = location.folder(name), ExitStack()
     make_folder(folder)
     paths = [folder / "lock"]
-    if place.storage is not None and (file := place.storage.partition(SQLITE)[2]):
+    if location.storage is not None and (file := location.storage.partition(SQLITE_PREFIX)[2]):
         paths.append(Path(f"{file}.{name}.lock"))
     try:
-        for one in paths:
-            held.enter_context(FileLock(one, timeout=0))
+        for path in paths:
+            locks.enter_context(FileLock(path, timeout=0))
     except Timeout as error:
-        held.close()
+        locks.close()
         raise UserError(
             f"Study {name!r} is being run by another process. Received: a lock held on {error.lock_file}.",
             hint="Wait for it to end, or start another study with --study NAME; several coordinators may share a study "
             "on a database server.",
         ) from None
     except OSError as error:
-        held.close()
-        raise _unwritable(folder, error) from error
-    return held
+        locks.close()
+        raise _unwritable_folder_error(folder, error) from error
+    return locks
 
 
 def make_folder(folder: Path) -> None:
@@ -250,10 +252,10 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable_folder_error(folder, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> UserError:
+def _unwritable_folder_error(folder: Path, error: OSError) -> UserError:
     return UserError(
         f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
         hint="Name another with --studies-dir.",

@@ -5,7 +5,6 @@ Pure, both ways. Called by who writes and who reads a ledger.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,13 +13,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.errors import FatalError
-from search.records.distributions import distributions
+from search.records.distributions import to_optuna_distributions
 from search.records.record import StudyHeader, TrialRecord
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
-TRIAL, OUTCOME, REPORT = "trial", "outcome", "report "
+TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and each epoch by its number."""
-STATES: Mapping[State, TrialState] = {
+OPTUNA_STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PAUSED: TrialState.PRUNED,
     State.PRUNED: TrialState.PRUNED,
@@ -29,37 +28,36 @@ STATES: Mapping[State, TrialState] = {
 }
 
 
-def running(header: StudyHeader, trial: Trial, **more: Any) -> FrozenTrial:  # noqa: ANN401 - JSON
+def encode_running_trial(header: StudyHeader, trial: Trial, **more: Any) -> FrozenTrial:
     """Returns a trial as Optuna is to see it; only those of the search have parameters that its tools can compare."""
-    searched = trial.phase is Phase.SEARCH
+    is_search = trial.phase is Phase.SEARCH
     return create_trial(
         state=TrialState.RUNNING,
-        params=dict(trial.config) if searched else {},
-        distributions=dict(distributions(header.space, trial.config)) if searched else {},
-        user_attrs={TRIAL: dataclasses.asdict(trial), **more},
+        params=dict(trial.config) if is_search else {},
+        distributions=dict(to_optuna_distributions(header.space, trial.config)) if is_search else {},
+        user_attrs={TRIAL_KEY: trial.to_json(), **more},
     )
 
 
-def values(outcome: Outcome) -> list[float] | None:
+def objective_values(outcome: Outcome) -> list[float] | None:
     """Returns the values that Optuna is to see: of a trial that was stopped early the last that it reported."""
-    error, is_known = outcome.error_percent, STATES[outcome.state] is not TrialState.FAIL
+    error, is_known = outcome.error_percent, OPTUNA_STATES[outcome.state] is not TrialState.FAIL
     return [error] if is_known and error is not None and math.isfinite(error) else None
 
 
-def trial_record(number: int, attributes: Mapping[str, Any], started: datetime | None = None) -> TrialRecord:
+def decode_trial_record(number: int, attributes: Mapping[str, Any], started: datetime | None = None) -> TrialRecord:
     """Returns what the attributes of a trial say.
 
     Raises:
         FatalError: They are those of another version.
     """
-    outcome = attributes.get(OUTCOME)
+    outcome = attributes.get(OUTCOME_KEY)
     try:
-        fields = dict(attributes[TRIAL])
         return TrialRecord(
-            trial=Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))}),
+            trial=Trial.from_json(attributes[TRIAL_KEY]),
             outcome=Outcome.from_json(outcome) if outcome else None,
             started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
-            reports=() if outcome else _reports(attributes),
+            reports=() if outcome else _decode_reports(attributes),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FatalError(
@@ -69,6 +67,6 @@ def trial_record(number: int, attributes: Mapping[str, Any], started: datetime |
         ) from error
 
 
-def _reports(attributes: Mapping[str, Any]) -> tuple[EpochReport, ...]:
-    known = [EpochReport(**value) for name, value in attributes.items() if name.startswith(REPORT)]
-    return tuple(sorted(known, key=lambda report: report.epoch))
+def _decode_reports(attributes: Mapping[str, Any]) -> tuple[EpochReport, ...]:
+    reports = [EpochReport.from_json(value) for name, value in attributes.items() if name.startswith(REPORT_KEY_PREFIX)]
+    return tuple(sorted(reports, key=lambda report: report.epoch))

@@ -14,158 +14,161 @@ import re
 import sys
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from search.errors import UserError
-from search.records.privacy import LOCAL, published
-from search.records.record import WEIGHTS, StudyHeader, StudyRecord, TrialRecord
-from search.records.typed import checked
+from search.records.privacy import PATH_FIELDS, redacted
+from search.records.record import ENSEMBLE_WEIGHTS_KEY, StudyHeader, StudyRecord, TrialRecord
+from search.records.typed import validate
 from search.trial import EpochReport, Outcome, Phase, Trial
 
-NAME = "study.json.gz"
+FILE_NAME = "study.json.gz"
 """What the file is called in a report's folder."""
 SCHEMA = "study/1"
 """The number rises when a key comes, or changes its name or its meaning."""
-MOST_DIGITS = 20
+MAX_DIGITS = 20
 """Of a whole number; a seed has ten."""
-_GZIP = b"\x1f\x8b"
-_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
-_LOSSES = ("training_loss", "loss")
-_UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_GZIP_MAGIC = b"\x1f\x8b"
+_SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]")
+_LOSS_FIELDS = ("training_loss", "loss")
+_INVALID_DOCUMENT_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def dumps(study: StudyRecord) -> bytes:
     """Returns the study's file, without what is private."""
-    shown = published(study)
+    redacted_study = redacted(study)
     document = {
         "schema": SCHEMA,
-        "header": shown.header.to_json(),
-        "spent_seconds": shown.spent_seconds,
-        "exhausted_seconds": shown.exhausted_seconds,
-        "trials": [_trial_document(known) for known in shown.trials],
+        "header": redacted_study.header.to_json(),
+        "spent_seconds": redacted_study.spent_seconds,
+        "exhausted_seconds": redacted_study.exhausted_seconds,
+        "trials": [_trial_to_json(known) for known in redacted_study.trials],
     }
     content = json.dumps(document, separators=(",", ":"), allow_nan=False)
     return gzip.compress(content.encode(), mtime=0)
 
 
-def loads(content: bytes, where: str) -> StudyRecord:
+def loads(content: bytes, source: str) -> StudyRecord:
     """Returns the study that ``dumps`` wrote; also from the JSON alone.
 
     Args:
         content: Of the file.
-        where: What the file is called in errors.
+        source: What the file is called in errors.
 
     Raises:
         UserError: It is no study's file, is damaged, or was written by a newer version.
     """
-    document = _document(content, where)
-    _check_schema(document.get("schema"), where)
+    document = _parse_document(content, source)
+    _check_schema(document.get("schema"), source)
     try:
-        return checked(
+        return validate(
             StudyRecord(
-                header=_header(document["header"]),
-                trials=tuple(map(_trial_record, document["trials"])),
+                header=_header_from_json(document["header"]),
+                trials=tuple(map(_trial_from_json, document["trials"])),
                 spent_seconds=document["spent_seconds"],
                 exhausted_seconds=document["exhausted_seconds"],
             )
         )
-    except _UNFIT as error:
-        raise _damaged(where, f"{type(error).__name__}: {error}") from error
+    except _INVALID_DOCUMENT_ERRORS as error:
+        raise _damaged_file_error(source, f"{type(error).__name__}: {error}") from error
 
 
-def _document(content: bytes, where: str) -> dict[str, Any]:
+def _parse_document(content: bytes, source: str) -> dict[str, Any]:
     try:
-        text = gzip.decompress(content) if content.startswith(_GZIP) else content
-        document = json.loads(text, parse_int=_whole, parse_constant=_refuse)
-        if _HALVES.search(text):
+        text = gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+        document = json.loads(text, parse_int=_parse_integer, parse_constant=_reject_number)
+        if _SURROGATES.search(text):
             json.dumps(document, ensure_ascii=False).encode()  # half of a character could not be written again
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise _damaged(where, str(error) or type(error).__name__) from error
+        raise _damaged_file_error(source, str(error) or type(error).__name__) from error
     if not isinstance(document, dict):
-        raise _damaged(where, "it holds no JSON object")
+        raise _damaged_file_error(source, "it holds no JSON object")
     return document
 
 
-def _whole(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     """Returns a whole number, of a size that a figure can be computed from."""
-    return int(digits) if len(digits) < MOST_DIGITS else _refuse(digits)
+    return int(digits) if len(digits) < MAX_DIGITS else _reject_number(digits)
 
 
-def _refuse(number: str) -> NoReturn:
-    raise ValueError(f"{number[:MOST_DIGITS]} is no number of a study")
+def _reject_number(number: str) -> NoReturn:
+    raise ValueError(f"{number[:MAX_DIGITS]} is no number of a study")
 
 
-def _check_schema(schema: object, where: str) -> None:
+def _check_schema(schema: object, source: str) -> None:
     kind, _, number = str(schema).partition("/")
     if kind != "study" or not number.isdecimal():
         raise UserError(
-            f"This is no study's file. Expected: schema {SCHEMA!r}. Received: {schema!r} in {where}.",
-            hint=f"Name a study, the folder of one, a report's folder, or the {NAME} in it.",
+            f"This is no study's file. Expected: schema {SCHEMA!r}. Received: {schema!r} in {source}.",
+            hint=f"Name a study, the folder of one, a report's folder, or the {FILE_NAME} in it.",
         )
     if int(number) > int(SCHEMA.partition("/")[2]):
         raise UserError(
             f"The study's file was written by a newer version. Expected: schema {SCHEMA!r} at most. "
-            f"Received: {schema!r} in {where}.",
+            f"Received: {schema!r} in {source}.",
             hint="Update this package.",
         )
 
 
-def _damaged(where: str, why: str) -> UserError:
+def _damaged_file_error(source: str, reason: str) -> UserError:
     return UserError(
-        f"The study's file cannot be read, or is damaged ({why}). Received: {where}.",
+        f"The study's file cannot be read, or is damaged ({reason}). Received: {source}.",
         hint="Copy it again from where it came from.",
     )
 
 
-def _trial_document(known: TrialRecord) -> dict[str, Any]:
-    trial = {name: value for name, value in asdict(known.trial).items() if name not in LOCAL}
-    outcome = known.outcome and {**known.outcome.to_json(), "history": _epochs(known.outcome.history)}
-    return {"trial": trial, "started": known.started, "outcome": outcome, "reports": _epochs(known.reports)}
+def _trial_to_json(record: TrialRecord) -> dict[str, Any]:
+    trial = {name: value for name, value in record.trial.to_json().items() if name not in PATH_FIELDS}
+    outcome = record.outcome and {**record.outcome.to_json(), "history": _reports_to_json(record.outcome.history)}
+    return {"trial": trial, "started": record.started, "outcome": outcome, "reports": _reports_to_json(record.reports)}
 
 
-def _header(document: dict[str, Any]) -> StudyHeader:
-    header = checked(StudyHeader.from_json(document))
+def _header_from_json(document: dict[str, Any]) -> StudyHeader:
+    header = validate(StudyHeader.from_json(document))
     for part in (header.protocol, header.space, *header.space.parameters.values(), *header.space.recipes.values()):
-        checked(part)
+        validate(part)
     return header
 
 
-def _trial_record(document: Mapping[str, Any]) -> TrialRecord:
+def _trial_from_json(document: Mapping[str, Any]) -> TrialRecord:
     fields, outcome = dict(document["trial"]), document["outcome"]
-    trial = Trial(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields["rungs"])})
-    if trial.phase is Phase.ENSEMBLE and not isinstance(trial.notes.get(WEIGHTS), dict):
+    trial = Trial.from_json(fields)
+    if trial.phase is Phase.ENSEMBLE and not isinstance(trial.engine_metadata.get(ENSEMBLE_WEIGHTS_KEY), dict):
         raise ValueError("an ensemble without weights")
-    known = TrialRecord(
-        trial=checked(trial),
-        outcome=None if outcome is None else _outcome(outcome),
+    record = TrialRecord(
+        trial=validate(trial),
+        outcome=None if outcome is None else _outcome_from_json(outcome),
         started=document["started"],
-        reports=tuple(map(_report, document["reports"])),
+        reports=tuple(map(_report_from_json, document["reports"])),
     )
-    return checked(known)
+    return validate(record)
 
 
-def _outcome(document: Mapping[str, Any]) -> Outcome:
+def _outcome_from_json(document: Mapping[str, Any]) -> Outcome:
     outcome = Outcome.from_json({**document, "history": ()})
-    images = range(outcome.scored if outcome.scored is not None else sys.maxsize)
-    if not all(one in images for one in outcome.wrong) or len(outcome.predicted) not in (0, len(outcome.wrong)):
+    images = range(outcome.scored_images if outcome.scored_images is not None else sys.maxsize)
+    if not all(one in images for one in outcome.misclassified) or len(outcome.predicted_classes) not in (
+        0,
+        len(outcome.misclassified),
+    ):
         raise ValueError("images that were not scored")
-    return checked(replace(outcome, history=tuple(map(_report, document["history"]))))
+    return validate(replace(outcome, history=tuple(map(_report_from_json, document["history"]))))
 
 
-def _epochs(reports: tuple[EpochReport, ...]) -> list[dict[str, Any]]:
-    return [_written(asdict(report)) for report in reports]
+def _reports_to_json(reports: tuple[EpochReport, ...]) -> list[dict[str, Any]]:
+    return [_encode_nonfinite_losses(report.to_json()) for report in reports]
 
 
-def _written(report: dict[str, Any]) -> dict[str, Any]:
+def _encode_nonfinite_losses(report: dict[str, Any]) -> dict[str, Any]:
     """Returns an epoch with losses that are not finite as texts, since JSON has no such numbers."""
-    for name in _LOSSES:
+    for name in _LOSS_FIELDS:
         value = report[name]
         report[name] = value if value is None or math.isfinite(value) else str(value)
     return report
 
 
-def _report(document: Mapping[str, Any]) -> EpochReport:
+def _report_from_json(document: Mapping[str, Any]) -> EpochReport:
     """Returns an epoch, with such losses as numbers again."""
-    losses = {name: float(document[name]) for name in _LOSSES if isinstance(document[name], str)}
-    return checked(EpochReport(**{**document, **losses}))
+    losses = {name: float(document[name]) for name in _LOSS_FIELDS if isinstance(document[name], str)}
+    return validate(EpochReport.from_json({**document, **losses}))

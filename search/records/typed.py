@@ -13,44 +13,44 @@ from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-Check = Callable[[Any], bool]
-PLAIN = frozenset({bool, int, float, str, type(None)})
+TypeCheck = Callable[[Any], bool]
+SCALAR_TYPES = frozenset({bool, int, float, str, type(None)})
 """JSON's values that hold no others; a whole number will do for any number."""
 
 
-def checked(value: T) -> T:
+def validate(value: T) -> T:
     """Returns the value; fields that are not compared, and what its parts hold in turn, are not looked at.
 
     Raises:
         ValueError: A field holds something of another type than is declared.
     """
-    for name, fits in _checks(type(value)):  # type: ignore[arg-type]
+    for name, fits in _field_checks(type(value)):  # type: ignore[arg-type]
         if not fits(getattr(value, name)):
             raise ValueError(f"{name}={getattr(value, name)!r} in {type(value).__name__}")
     return value
 
 
 @cache
-def _checks(kind: type[Any]) -> tuple[tuple[str, Check], ...]:
+def _field_checks(kind: type[Any]) -> tuple[tuple[str, TypeCheck], ...]:
     hints = get_type_hints(kind)
-    return tuple((field.name, _check(hints[field.name])) for field in fields(kind) if field.compare)
+    return tuple((field.name, _type_check(hints[field.name])) for field in fields(kind) if field.compare)
 
 
-def _check(hint: Any) -> Check:  # noqa: ANN401 - any annotation
+def _type_check(hint: Any) -> TypeCheck:
     """Returns what says whether something is of a declared type."""
-    inner, origin = get_args(hint), get_origin(hint)
+    arguments, origin = get_args(hint), get_origin(hint)
     is_union = origin in (Union, types.UnionType)
-    if (plain := frozenset(inner if is_union else (hint,))) <= PLAIN:
-        allowed = plain | {int} if float in plain else plain
+    if (scalars := frozenset(arguments if is_union else (hint,))) <= SCALAR_TYPES:
+        allowed = scalars | {int} if float in scalars else scalars
         return lambda value: type(value) in allowed  # exactly: a bool is an int to isinstance
     if is_union:
-        either = [_check(one) for one in inner]
-        return lambda value: any(fits(value) for fits in either)
+        alternatives = [_type_check(one) for one in arguments]
+        return lambda value: any(fits(value) for fits in alternatives)
     if origin is tuple:
-        each = _check(inner[0])
-        return lambda value: isinstance(value, tuple) and all(map(each, value))
+        item_check = _type_check(arguments[0])
+        return lambda value: isinstance(value, tuple) and all(map(item_check, value))
     if origin is not None and issubclass(origin, Mapping):
-        key, item = map(_check, inner)
+        key, item = map(_type_check, arguments)
         return lambda value: isinstance(value, Mapping) and all(key(one) and item(value[one]) for one in value)
     if hint is Any:
         return lambda _: True

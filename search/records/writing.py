@@ -8,7 +8,6 @@ Called by the ledger alone. Knows Optuna's storages; nothing of folders and lock
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +17,7 @@ from optuna.storages import BaseStorage
 
 from search.errors import FatalError
 from search.records.record import StudyHeader, TrialRecord
-from search.records.stored import OUTCOME, REPORT, STATES, running, values
+from search.records.stored import OPTUNA_STATES, OUTCOME_KEY, REPORT_KEY_PREFIX, encode_running_trial, objective_values
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 Commit = Callable[[bool], None]
@@ -26,7 +25,7 @@ Key = tuple[Phase, int]
 T = TypeVar("T")
 
 
-class TurnLostError(FatalError):
+class TransactionLostError(FatalError):
     """The database was cut off in the middle of a turn: what was decided in it may not be recorded."""
 
 
@@ -46,18 +45,18 @@ class Writer(ABC):
         """Records how a trial ended; returns what stands in the record, which another may have written before."""
 
     @abstractmethod
-    def account(self, name: str, seconds: float) -> None:
+    def record_seconds(self, name: str, seconds: float) -> None:
         """Records a figure of the study as a whole; it never falls."""
 
     @abstractmethod
-    def commit(self, at_once: bool) -> None:
+    def commit(self, force: bool) -> None:
         """Has the disk take what has waited for a moment, or all of it."""
 
     @abstractmethod
     def close(self) -> None:
         """Ends the writing."""
 
-    def turn(self) -> AbstractContextManager[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """Holds off all other coordinators, while one decides what comes next and records it.
 
         Raises:
@@ -69,20 +68,20 @@ class Writer(ABC):
         """Says whether this coordinator's ``begin`` of the trial stands in the record."""
         return True
 
-    def news(self, phase: Phase) -> Sequence[TrialRecord]:
+    def changes(self, phase: Phase) -> Sequence[TrialRecord]:
         """Returns the trials of others that began, went on or ended since this was asked last, by number."""
         return ()
 
-    def ask(self, question: Callable[[], T]) -> T:
+    def read(self, operation: Callable[[], T]) -> T:
         """Returns what a reading returns."""
-        return question()
+        return operation()
 
     @abstractmethod
     def orphans(self) -> Collection[Key]:
         """Returns trials that nobody runs any more; they may have ended."""
 
 
-def another(name: str) -> FatalError:
+def concurrent_writer_error(name: str) -> FatalError:
     """Returns the error for trials that somebody else adds."""
     return FatalError(
         f"Another process adds trials to study {name!r}.",
@@ -90,7 +89,7 @@ def another(name: str) -> FatalError:
     )
 
 
-class SoleWriter(Writer):
+class FileWriter(Writer):
     """Writes where nobody else does.
 
     Args:
@@ -102,8 +101,8 @@ class SoleWriter(Writer):
 
     def __init__(self, header: StudyHeader, storage: BaseStorage, commit: Commit, studies: Mapping[Phase, int]) -> None:
         self._header, self._storage, self._commit, self._studies = header, storage, commit, studies
-        self._next = {phase: len(storage.get_all_trials(one, deepcopy=False)) for phase, one in studies.items()}
-        self._before = dict(self._next)
+        self._next_numbers = {phase: len(storage.get_all_trials(one, deepcopy=False)) for phase, one in studies.items()}
+        self._initial_counts = dict(self._next_numbers)
 
     def begin(self, trial: Trial) -> None:
         """Records that a trial starts.
@@ -111,37 +110,37 @@ class SoleWriter(Writer):
         Raises:
             FatalError: Another program has added one.
         """
-        expected = self._next[trial.phase]
+        expected = self._next_numbers[trial.phase]
         assert trial.number == expected, f"trial {trial.number} is not the next, {expected}"
-        begun = running(self._header, trial)
-        storage_id = self._storage.create_new_trial(self._studies[trial.phase], template_trial=begun)
+        frozen_trial = encode_running_trial(self._header, trial)
+        storage_id = self._storage.create_new_trial(self._studies[trial.phase], template_trial=frozen_trial)
         if self._storage.get_trial_number_from_id(storage_id) != trial.number:
-            raise another(self._header.name)
-        self._next[trial.phase] += 1
+            raise concurrent_writer_error(self._header.name)
+        self._next_numbers[trial.phase] += 1
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Records an epoch."""
-        storage_id = self._id(trial)
-        self._storage.set_trial_user_attr(storage_id, f"{REPORT}{report.epoch}", dataclasses.asdict(report))
+        storage_id = self._storage_id(trial)
+        self._storage.set_trial_user_attr(storage_id, f"{REPORT_KEY_PREFIX}{report.epoch}", report.to_json())
         if report.error_percent is not None:
             self._storage.set_trial_intermediate_value(storage_id, report.epoch, report.error_percent)
         return True
 
     def finish(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Records how a trial ended, so that it is known whatever happens next."""
-        storage_id = self._id(trial)
-        self._storage.set_trial_user_attr(storage_id, OUTCOME, outcome.to_json())
-        self._storage.set_trial_state_values(storage_id, STATES[outcome.state], values(outcome))
+        storage_id = self._storage_id(trial)
+        self._storage.set_trial_user_attr(storage_id, OUTCOME_KEY, outcome.to_json())
+        self._storage.set_trial_state_values(storage_id, OPTUNA_STATES[outcome.state], objective_values(outcome))
         self._commit(True)
         return outcome
 
-    def account(self, name: str, seconds: float) -> None:
+    def record_seconds(self, name: str, seconds: float) -> None:
         """Records a figure of the study as a whole."""
         self._storage.set_study_user_attr(self._studies[Phase.SEARCH], name, seconds)
 
-    def commit(self, at_once: bool) -> None:
+    def commit(self, force: bool) -> None:
         """Has the disk take what has waited for a moment, or all of it."""
-        self._commit(at_once)
+        self._commit(force)
 
     def close(self) -> None:
         """Has the disk take everything."""
@@ -149,7 +148,7 @@ class SoleWriter(Writer):
 
     def orphans(self) -> Collection[Key]:
         """Returns the trials of earlier sessions."""
-        return {(phase, number) for phase, count in self._before.items() for number in range(count)}
+        return {(phase, number) for phase, count in self._initial_counts.items() for number in range(count)}
 
-    def _id(self, trial: Trial) -> int:
+    def _storage_id(self, trial: Trial) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._studies[trial.phase], trial.number)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from search.leaderboard import files
 from search.leaderboard.board import Board
-from search.leaderboard.files import write
-from search.leaderboard.render_markdown import PICTURE
+from search.leaderboard.files import write_atomic
+from search.leaderboard.render_markdown import PLOT_FILE
 from search.records.record import StudyRecord
 from search.report import page, plot
-from search.training.data import Images, find_test
+from search.training.data import LabeledImages, find_test_images
 
-PAGE = "report.html"
+PAGE_FILE = "report.html"
 
 
 def write_reports(
@@ -37,8 +37,8 @@ def write_reports(
         FatalError: The disk is full.
     """
     paths = [*files.write_reports(board, folder), *write_plot(board, records, folder)]
-    write(folder / PAGE, html(board, records, cache_dir))
-    return [*paths, folder / PAGE]
+    write_atomic(folder / PAGE_FILE, render_html(board, records, cache_dir))
+    return [*paths, folder / PAGE_FILE]
 
 
 def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> list[Path]:
@@ -48,14 +48,14 @@ def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> li
         UserError: The folder cannot be made or written to.
         FatalError: The disk is full.
     """
-    drawn = plot.svg(board, records)
+    drawn = plot.render_svg(board, records)
     if not drawn:
         return []
-    write(folder / PICTURE, drawn)
-    return [folder / PICTURE]
+    write_atomic(folder / PLOT_FILE, drawn)
+    return [folder / PLOT_FILE]
 
 
-def html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | None = None) -> str:
+def render_html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | None = None) -> str:
     """Returns the page, with pictures of what the winners get wrong where the data are at hand.
 
     Args:
@@ -66,12 +66,12 @@ def html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | None = 
     return page.render(board, records, _test_images(board, cache_dir))
 
 
-def _test_images(board: Board, cache_dir: Path | None) -> dict[str, Images]:
+def _test_images(board: Board, cache_dir: Path | None) -> dict[str, LabeledImages]:
     """Returns the test images by the data's hash, of sections whose first row says what it gets wrong."""
-    telling = [
+    protocols = [
         section.protocol
         for section in board.sections
-        if any(run.wrong for row in section.ranked[:1] for run in row.complete)
+        if any(run.wrong for row in section.ranked[:1] for run in row.completed_replicates)
     ]
-    found = {one.data_sha256: find_test(one.dataset, one.data_sha256, cache_dir) for one in telling}
+    found = {one.data_sha256: find_test_images(one.dataset, one.data_sha256, cache_dir) for one in protocols}
     return {sha256: images for sha256, images in found.items() if images is not None}

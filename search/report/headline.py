@@ -11,20 +11,20 @@ from search.leaderboard.board import Ensemble, Row, Section
 from search.leaderboard.reference import Reference
 from search.trial import State
 
-MOST = 4
+MAX_RULER_ROWS = 4
 """Verified rows that the ruler shows besides the baseline and the published figures."""
-TUTORIAL = "tutorial: "
+TUTORIAL_LABEL_PREFIX = "tutorial: "
 """How the labels of the tutorial's figures begin; the space's name follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class RulerMark:
     """A line of the ruler: one error rate, in percent, with the ends of its interval where it has one.
 
     Args:
         label: Whose.
         kind: "winner", "row", "baseline", "ensemble" or "published".
-        at: The error, in percent.
+        error_percent: The error, in percent.
         low: Lower end.
         high: Upper end.
         text: The figure as it is written.
@@ -32,24 +32,24 @@ class Mark:
 
     label: str
     kind: str
-    at: float
+    error_percent: float
     low: float | None = None
     high: float | None = None
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class HeadlineStatistic:
     """A figure beside the headline.
 
     Args:
         title: What it is.
-        figure: The figure, with its unit.
+        value: The figure, with its unit.
         note: What is to be known of it.
     """
 
     title: str
-    figure: str
+    value: str
     note: str = ""
 
 
@@ -59,107 +59,131 @@ class Headline:
 
     Args:
         winner: The first ranked row; None where nothing was verified.
-        leader: Where nothing was, the row with the lowest validation error of those trained in full, if there is one.
-        facts: How it stands to others.
+        best_unverified: Where nothing was, the row with the lowest validation error of those trained in full, if there
+            is one.
+        statistics: How it stands to others.
         marks: Lines of the ruler, the least error first.
-        end: Where the ruler ends, in percent; it begins at 0.
+        scale_end: Where the ruler ends, in percent; it begins at 0.
         ticks: What is written along it, in percent.
     """
 
     winner: Row | None
-    leader: Row | None
-    facts: tuple[Fact, ...]
-    marks: tuple[Mark, ...]
-    end: float
+    best_unverified: Row | None
+    statistics: tuple[HeadlineStatistic, ...]
+    marks: tuple[RulerMark, ...]
+    scale_end: float
     ticks: tuple[float, ...]
 
 
-def headline(section: Section) -> Headline:
+def section_headline(section: Section) -> Headline:
     """Returns a section's headline."""
     winner = section.ranked[0] if section.ranked else None
-    marks = sorted(_marks(section, winner), key=lambda mark: mark.at) if winner else []
-    step, end = _scale(max((mark.high or mark.at for mark in marks), default=1.0))
+    marks = sorted(_marks(section, winner), key=lambda mark: mark.error_percent) if winner else []
+    step, end = _scale(max((mark.high or mark.error_percent for mark in marks), default=1.0))
     return Headline(
         winner=winner,
-        leader=None if winner else _leader(section),
-        facts=tuple(_facts(section, winner)) if winner else (),
+        best_unverified=None if winner else _best_unverified(section),
+        statistics=tuple(_statistics(section, winner)) if winner else (),
         marks=tuple(marks),
-        end=end,
+        scale_end=end,
         ticks=tuple(round(place * step, 6) for place in range(round(end / step) + 1)),
     )
 
 
-def _leader(section: Section) -> Row | None:
+def _best_unverified(section: Section) -> Row | None:
     full = [row for row in section.rows if row.state is State.COMPLETE and row.validation_error_percent is not None]
     return min(full, key=lambda row: row.validation_error_percent or 0.0, default=None)
 
 
-def _facts(section: Section, winner: Row) -> Iterator[Fact]:
-    assert winner.test is not None
-    if winner.to_baseline:
-        gap = winner.to_baseline
-        how = "a tie: the interval holds 0" if gap.is_tie else "paired by seed" if gap.paired else "seeds not paired"
-        spread = f" {words.plus_minus(gap.interval)}" if gap.interval else ""
-        yield Fact(title="To the baseline", figure=f"{words.points(gap.mean)}{spread} points", note=how)
+def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
+    assert winner.test_error is not None
+    if winner.baseline_difference:
+        difference = winner.baseline_difference
+        pairing = (
+            "a tie: the interval holds 0"
+            if difference.is_tie
+            else "paired by seed"
+            if difference.paired
+            else "seeds not paired"
+        )
+        spread = f" {words.plus_minus(difference.interval)}" if difference.interval else ""
+        yield HeadlineStatistic(
+            title="To the baseline", value=f"{words.percentage_points(difference.mean)}{spread} points", note=pairing
+        )
     elif not winner.is_baseline and winner.trial is not None:
-        yield Fact(title="To the baseline", figure="not known", note="its study has no verified baseline")
-    if winner.to_tutorial is not None:
-        figure = words.percent(winner.test.mean - winner.to_tutorial)
+        yield HeadlineStatistic(title="To the baseline", value="not known", note="its study has no verified baseline")
+    if winner.tutorial_difference is not None:
+        figure = words.percent(winner.test_error.mean - winner.tutorial_difference)
         title = f"To the tutorial's {figure} %"
-        yield Fact(title=title, figure=f"{words.points(winner.to_tutorial)} points", note="its figure is of one run")
+        yield HeadlineStatistic(
+            title=title,
+            value=f"{words.percentage_points(winner.tutorial_difference)} points",
+            note="its figure is of one run",
+        )
     for reference in section.references:
         if reference.is_rounded:
-            gap_points = words.points(winner.test.mean - reference.error_percent)
+            gap_points = words.percentage_points(winner.test_error.mean - reference.error_percent)
             title = f"To the {reference.label}"
-            yield Fact(title=title, figure=f"{gap_points} points", note=f"quoted as {words.reference(reference)} %")
-    if winner.shift is not None:
+            yield HeadlineStatistic(
+                title=title, value=f"{gap_points} points", note=f"quoted as {words.published_error(reference)} %"
+            )
+    if winner.validation_test_gap is not None:
         figure = f"{words.percent(winner.validation_error_percent)} %"
-        yield Fact(title="Validation error", figure=figure, note=f"test minus validation {words.points(winner.shift)}")
+        yield HeadlineStatistic(
+            title="Validation error",
+            value=figure,
+            note=f"test minus validation {words.percentage_points(winner.validation_test_gap)}",
+        )
 
 
-def _marks(section: Section, winner: Row) -> Iterator[Mark]:
-    shown = [row for row in section.ranked if not row.is_baseline][:MOST]
+def _marks(section: Section, winner: Row) -> Iterator[RulerMark]:
+    shown = [row for row in section.ranked if not row.is_baseline][:MAX_RULER_ROWS]
     baseline = next((row for row in section.ranked if row.is_baseline and row.study == winner.study), None)
     for row in [*shown, *([baseline] if baseline else [])]:
-        yield _mark(row, "winner" if row is winner else "baseline" if row.is_baseline else "row")
+        yield _row_mark(row, "winner" if row is winner else "baseline" if row.is_baseline else "row")
     for one in section.ensembles[:1]:
         yield _ensemble_mark(one)
     for reference in section.references:
-        if reference.is_rounded or reference.label == f"{TUTORIAL}{winner.study.space.name}":
-            yield _published(reference)
+        if reference.is_rounded or reference.label == f"{TUTORIAL_LABEL_PREFIX}{winner.study.space.name}":
+            yield _published_mark(reference)
 
 
-def _mark(row: Row, kind: str) -> Mark:
-    assert row.test is not None
-    interval = row.test.interval
-    return Mark(
+def _row_mark(row: Row, kind: str) -> RulerMark:
+    assert row.test_error is not None
+    interval = row.test_error.interval
+    return RulerMark(
         label=row.name,
         kind=kind,
-        at=row.test.mean,
+        error_percent=row.test_error.mean,
         low=max(0.0, interval.low) if interval else None,
         high=interval.high if interval else None,
-        text=words.estimate(row.test),
+        text=words.estimate(row.test_error),
     )
 
 
-def _ensemble_mark(one: Ensemble) -> Mark:
-    return Mark(
-        label=one.label,
+def _ensemble_mark(ensemble: Ensemble) -> RulerMark:
+    return RulerMark(
+        label=ensemble.label,
         kind="ensemble",
-        at=one.error_percent,
-        low=max(0.0, one.interval.low) if one.interval else None,
-        high=one.interval.high if one.interval else None,
-        text=words.ensemble(one),
+        error_percent=ensemble.error_percent,
+        low=max(0.0, ensemble.interval.low) if ensemble.interval else None,
+        high=ensemble.interval.high if ensemble.interval else None,
+        text=words.ensemble_error(ensemble),
     )
 
 
-def _published(reference: Reference) -> Mark:
-    return Mark(label=reference.label, kind="published", at=reference.error_percent, text=words.reference(reference))
+def _published_mark(reference: Reference) -> RulerMark:
+    return RulerMark(
+        label=reference.label,
+        kind="published",
+        error_percent=reference.error_percent,
+        text=words.published_error(reference),
+    )
 
 
-def _scale(most: float) -> tuple[float, float]:
+def _scale(largest: float) -> tuple[float, float]:
     """Returns a round distance between ticks and the end of the scale, some five ticks on."""
-    rough = max(most, 1e-3) * 1.02 / 5
+    rough = max(largest, 1e-3) * 1.02 / 5
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough)
-    return step, step * math.ceil(most * 1.02 / step)
+    return step, step * math.ceil(largest * 1.02 / step)

@@ -11,25 +11,25 @@ from plotly.offline import get_plotlyjs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Library:
+class PlotlyScript:
     """Plotly's code for browsers.
 
     Args:
-        packed: Gzipped and in base64.
-        integrity: Its SHA-256 as a content security policy names it.
+        compressed: Gzipped and in base64.
+        csp_hash: Its SHA-256 as a content security policy names it.
     """
 
-    packed: str
-    integrity: str
+    compressed: str
+    csp_hash: str
 
 
-def library() -> Library:
+def load_plotly_script() -> PlotlyScript:
     """Returns the code that came with the Python package: no page asks the network for it."""
     code = get_plotlyjs().encode()
     packed = base64.b64encode(gzip.compress(code, mtime=0)).decode("ascii")
-    return Library(packed=packed, integrity=integrity(code))
+    return PlotlyScript(compressed=packed, csp_hash=csp_hash(code))
 
 
-def integrity(code: bytes) -> str:
+def csp_hash(code: bytes) -> str:
     """Returns the hash by which a content security policy allows an inline script, and no other."""
     return f"sha256-{base64.b64encode(hashlib.sha256(code).digest()).decode('ascii')}"

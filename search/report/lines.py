@@ -18,12 +18,12 @@ from search.leaderboard.reference import Reference
 from search.report import palette
 from search.report.headline import Headline
 
-MOST = 500
+MAX_TABLE_ROWS = 500
 """Rows that a page holds; the files beside it hold all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class TableRow:
     """A line of the leaderboard.
 
     Args:
@@ -33,7 +33,7 @@ class Line:
         error: The test error as it is written.
         low: Lower end of its interval, in percent.
         high: Upper end.
-        row: The row; None in a line of another kind.
+        board_row: The row; None in a line of another kind.
         engine: Engine and sampler; empty in a published figure.
         space: The space's name; empty in a published figure.
         study: The study's name; empty in a published figure.
@@ -48,7 +48,7 @@ class Line:
     error: str = ""
     low: float | None = None
     high: float | None = None
-    row: Row | None = None
+    board_row: Row | None = None
     engine: str = ""
     space: str = ""
     study: str = ""
@@ -58,51 +58,51 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class LeaderboardTable:
     """The leaderboard.
 
     Args:
-        lines: By test error, then those without one as the board orders them.
+        rows: By test error, then those without one as the board orders them.
         filters: What can be filtered by: names of the choices to their values, where there are several.
-        hidden: Rows that the page leaves out.
-        end: Where the scale of the intervals ends, in percent; it begins at 0.
+        hidden_rows: Rows that the page leaves out.
+        scale_end: Where the scale of the intervals ends, in percent; it begins at 0.
     """
 
-    lines: tuple[Line, ...]
+    rows: tuple[TableRow, ...]
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    hidden: int
-    end: float
+    hidden_rows: int
+    scale_end: float
 
 
-def table(section: Section, headline: Headline) -> Table:
+def leaderboard_table(section: Section, headline: Headline) -> LeaderboardTable:
     """Returns a section's leaderboard."""
-    ranked = [*map(_row, section.ranked), *map(_ensemble, section.ensembles), *map(_published, section.references)]
+    ranked = [*map(_row, section.ranked), *map(_ensemble, section.ensembles), *map(_published_row, section.references)]
     ranked.sort(key=lambda line: inf if line.error_percent is None else line.error_percent)
-    unranked = [_row(row) for row in section.unranked[: max(0, MOST - len(ranked))]]
+    unranked = [_row(row) for row in section.unverified[: max(0, MAX_TABLE_ROWS - len(ranked))]]
     lines = (*ranked, *unranked)
-    choices = {name: tuple(sorted({getattr(line, name) for line in lines} - {""})) for name in FILTERS}
-    return Table(
-        lines=lines,
+    choices = {name: tuple(sorted({getattr(line, name) for line in lines} - {""})) for name in FILTER_FIELDS}
+    return LeaderboardTable(
+        rows=lines,
         filters={name: values for name, values in choices.items() if len(values) > 1},
-        hidden=section.hidden + len(section.unranked) - len(unranked),
-        end=headline.end,
+        hidden_rows=section.hidden_rows + len(section.unverified) - len(unranked),
+        scale_end=headline.scale_end,
     )
 
 
-FILTERS = ("engine", "space", "study", "state")
+FILTER_FIELDS = ("engine", "space", "study", "state")
 """What the lines can be filtered by."""
 
 
-def commands(row: Row) -> Iterator[tuple[str, str]]:
+def row_commands(row: Row) -> Iterator[tuple[str, str]]:
     """Yields what can be done with a row: what for, and the command."""
     study, which = shlex.quote(words.one_line(row.study.name)), BASELINE if row.trial is None else str(row.trial)
-    verified = " --test" if row.test and row.trial is not None else ""
+    verified = " --test" if row.test_error and row.trial is not None else ""
     yield "Train it again and compare", f"python -m search reproduce {study} {which}{verified}"
-    if row.test:
+    if row.test_error:
         yield "Write it as a script", f"python -m search export {study} {which} --as script"
 
 
-def settings(row: Row) -> list[tuple[str, Any, Any]]:
+def parameter_rows(row: Row) -> list[tuple[str, Any, Any]]:
     """Returns the active parameters: name, value, and the baseline's value where it is another, else None."""
     baseline = row.study.space.baseline
     return [
@@ -111,17 +111,17 @@ def settings(row: Row) -> list[tuple[str, Any, Any]]:
     ]
 
 
-def _row(row: Row) -> Line:
-    interval = row.test.interval if row.test else None
-    return Line(
+def _row(row: Row) -> TableRow:
+    interval = row.test_error.interval if row.test_error else None
+    return TableRow(
         kind="row",
         name=row.label,
-        error_percent=row.test.mean if row.test else None,
-        error=words.estimate(row.test),
+        error_percent=row.test_error.mean if row.test_error else None,
+        error=words.estimate(row.test_error),
         low=max(0.0, interval.low) if interval else None,
         high=interval.high if interval else None,
-        row=row,
-        engine=palette.engine(row.study),
+        board_row=row,
+        engine=palette.engine_key(row.study),
         space=row.study.space.name,
         study=row.study.name,
         state=row.state.value if row.state else UNFINISHED,
@@ -130,29 +130,29 @@ def _row(row: Row) -> Line:
     )
 
 
-def _ensemble(one: Ensemble) -> Line:
-    return Line(
+def _ensemble(ensemble: Ensemble) -> TableRow:
+    return TableRow(
         kind="ensemble",
-        name=one.label,
-        error_percent=one.error_percent,
-        error=words.ensemble(one),
-        low=max(0.0, one.interval.low) if one.interval else None,
-        high=one.interval.high if one.interval else None,
-        engine=palette.engine(one.study),
-        space=one.study.space.name,
-        study=one.study.name,
+        name=ensemble.label,
+        error_percent=ensemble.error_percent,
+        error=words.ensemble_error(ensemble),
+        low=max(0.0, ensemble.interval.low) if ensemble.interval else None,
+        high=ensemble.interval.high if ensemble.interval else None,
+        engine=palette.engine_key(ensemble.study),
+        space=ensemble.study.space.name,
+        study=ensemble.study.name,
         state="ensemble",
-        parameters=one.parameters,
-        note=f"Models: {words.members(one)}.",
+        parameters=ensemble.parameters,
+        note=f"Models: {words.ensemble_members(ensemble)}.",
     )
 
 
-def _published(reference: Reference) -> Line:
-    return Line(
+def _published_row(reference: Reference) -> TableRow:
+    return TableRow(
         kind="published",
         name=reference.label,
         error_percent=reference.error_percent,
-        error=words.reference(reference),
+        error=words.published_error(reference),
         state="published",
         note=f"Source: {reference.source}.",
     )

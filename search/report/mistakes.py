@@ -15,128 +15,128 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.leaderboard.board import Row
-from search.training.data import Images
+from search.training.data import LabeledImages
 
-MOST = 72
+MAX_IMAGES = 72
 """Images that are shown, those that most seeds miss first."""
-MOST_CLASSES = 20
+MAX_MATRIX_CLASSES = 20
 """Classes up to which there is a table of confusions; a larger one could not be read."""
-LARGEST = 96
+MAX_IMAGE_SIDE = 96
 """Pixels of a side above which a picture is thinned; it is shown small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake:
+class MisclassifiedImage:
     """A test image that at least one seed gets wrong.
 
     Args:
         index: Its place in the test set, from 0.
-        seeds: How many seeds get it wrong.
+        seed_count: How many seeds get it wrong.
         true: Its class; None where the data are not at hand.
         predicted: What it was taken for, the most frequent first; empty where that was not recorded.
-        picture: The image as a data URI; empty where the data are not at hand.
+        data_uri: The image as a data URI; empty where the data are not at hand.
     """
 
     index: int
-    seeds: int
+    seed_count: int
     true: int | None
     predicted: tuple[int, ...]
-    picture: str
+    data_uri: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confused:
+class ConfusedPair:
     """A pair of classes.
 
     Args:
         true: The class of the images.
         predicted: What they were taken for.
-        mean: Images a seed, on average.
+        images_per_seed: Images a seed, on average.
     """
 
     true: int
     predicted: int
-    mean: float
+    images_per_seed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confusion:
+class ConfusionMatrix:
     """Which classes are taken for which.
 
     Args:
-        images: Test images by class.
+        images_per_class: Test images by class.
         pairs: Pairs of classes, the most frequent first.
     """
 
-    images: tuple[int, ...]
-    pairs: tuple[Confused, ...]
+    images_per_class: tuple[int, ...]
+    pairs: tuple[ConfusedPair, ...]
 
     @property
     def matrix(self) -> tuple[tuple[float, ...], ...]:
         """Images a seed by true and predicted class; empty where there are too many classes for a table."""
-        classes = range(len(self.images))
-        if len(classes) > MOST_CLASSES:
+        classes = range(len(self.images_per_class))
+        if len(classes) > MAX_MATRIX_CLASSES:
             return ()
-        means = {(pair.true, pair.predicted): pair.mean for pair in self.pairs}
+        means = {(pair.true, pair.predicted): pair.images_per_seed for pair in self.pairs}
         return tuple(tuple(means.get((true, said), 0.0) for said in classes) for true in classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mistakes:
+class Misclassifications:
     """The mistakes of one row.
 
     Args:
         row: The row.
-        seeds: Test runs that they are taken over.
-        scored: Test images; None where that was not recorded.
-        count: Images that at least one seed gets wrong.
-        always: Those that every seed gets wrong.
+        seed_count: Test runs that they are taken over.
+        image_count: Test images; None where that was not recorded.
+        missed_by_any_seed: Images that at least one seed gets wrong.
+        missed_by_all_seeds: Those that every seed gets wrong.
         shown: The first of them.
         confusion: None where the data or the predictions are not at hand.
-        missing: What cannot be shown, and why; empty where all can.
+        missing_reason: What cannot be shown, and why; empty where all can.
     """
 
     row: Row
-    seeds: int
-    scored: int | None
-    count: int
-    always: int
-    shown: tuple[Mistake, ...]
-    confusion: Confusion | None = None
-    missing: str = ""
+    seed_count: int
+    image_count: int | None
+    missed_by_any_seed: int
+    missed_by_all_seeds: int
+    shown: tuple[MisclassifiedImage, ...]
+    confusion: ConfusionMatrix | None = None
+    missing_reason: str = ""
 
 
-def mistakes(row: Row, test: Images | None) -> Mistakes | None:
+def find_misclassifications(row: Row, test: LabeledImages | None) -> Misclassifications | None:
     """Returns a verified row's mistakes; None where none of its runs recorded any.
 
     Args:
         row: The row.
         test: The test images; None where they are not at hand.
     """
-    runs = [run for run in row.complete if run.wrong or run.error_percent == 0.0]
+    runs = [run for run in row.completed_replicates if run.wrong or run.error_percent == 0.0]
     if not runs:
         return None
-    missed: dict[int, list[int]] = defaultdict(list)
+    predictions_by_image: dict[int, list[int]] = defaultdict(list)
     for run in runs:
         predicted = run.predicted if len(run.predicted) == len(run.wrong) else (-1,) * len(run.wrong)
         for index, said in zip(run.wrong, predicted, strict=True):
-            missed[index].append(said)
-    test = test if test is not None and max(missed, default=-1) < len(test.labels) else None
-    ordered = sorted(missed, key=lambda index: (-len(missed[index]), index))
-    known = all(said >= 0 for told in missed.values() for said in told)
-    return Mistakes(
+            predictions_by_image[index].append(said)
+    test = test if test is not None and max(predictions_by_image, default=-1) < len(test.labels) else None
+    ordered = sorted(predictions_by_image, key=lambda index: (-len(predictions_by_image[index]), index))
+    has_predictions = all(said >= 0 for told in predictions_by_image.values() for said in told)
+    return Misclassifications(
         row=row,
-        seeds=len(runs),
-        scored=runs[0].scored,
-        count=len(missed),
-        always=sum(len(told) == len(runs) for told in missed.values()),
-        shown=tuple(_mistake(index, missed[index], test) for index in ordered[:MOST]),
-        confusion=_confusion(missed, test, len(runs)) if test is not None and known else None,
-        missing=_missing(has_images=test is not None, has_predictions=known),
+        seed_count=len(runs),
+        image_count=runs[0].scored,
+        missed_by_any_seed=len(predictions_by_image),
+        missed_by_all_seeds=sum(len(told) == len(runs) for told in predictions_by_image.values()),
+        shown=tuple(_misclassified_image(index, predictions_by_image[index], test) for index in ordered[:MAX_IMAGES]),
+        confusion=_confusion(predictions_by_image, test, len(runs)) if test is not None and has_predictions else None,
+        missing_reason=_missing_reason(has_images=test is not None, has_predictions=has_predictions),
     )
 
 
-def _missing(*, has_images: bool, has_predictions: bool) -> str:
+def _missing_reason(*, has_images: bool, has_predictions: bool) -> str:
     parts = []
     if not has_images:
         parts.append("The test images are not on this machine, so the mistakes are told by their index alone.")
@@ -145,28 +145,31 @@ def _missing(*, has_images: bool, has_predictions: bool) -> str:
     return " ".join(parts)
 
 
-def _mistake(index: int, said: Sequence[int], test: Images | None) -> Mistake:
-    told = Counter(one for one in said if one >= 0)
-    return Mistake(
+def _misclassified_image(index: int, predictions: Sequence[int], test: LabeledImages | None) -> MisclassifiedImage:
+    counts = Counter(one for one in predictions if one >= 0)
+    return MisclassifiedImage(
         index=index,
-        seeds=len(said),
+        seed_count=len(predictions),
         true=None if test is None else int(test.labels[index]),
-        predicted=tuple(sorted(told, key=lambda one: (-told[one], one))),
-        picture="" if test is None else picture(np.asarray(test.images[index])),
+        predicted=tuple(sorted(counts, key=lambda one: (-counts[one], one))),
+        data_uri="" if test is None else png_data_uri(np.asarray(test.images[index])),
     )
 
 
-def _confusion(missed: Mapping[int, Sequence[int]], test: Images, seeds: int) -> Confusion:
-    pairs = Counter((int(test.labels[index]), said) for index, told in missed.items() for said in told)
+def _confusion(predictions_by_image: Mapping[int, Sequence[int]], test: LabeledImages, seeds: int) -> ConfusionMatrix:
+    pairs = Counter((int(test.labels[index]), said) for index, told in predictions_by_image.items() for said in told)
     classes = 1 + max(int(test.labels.max()), *(max(pair) for pair in pairs), 0)
-    found = [Confused(true=true, predicted=said, mean=number / seeds) for (true, said), number in pairs.items()]
-    return Confusion(
-        images=tuple(np.bincount(test.labels, minlength=classes).tolist()),
-        pairs=tuple(sorted(found, key=lambda pair: (-pair.mean, pair.true, pair.predicted))),
+    confused_pairs = [
+        ConfusedPair(true=true, predicted=said, images_per_seed=number / seeds)
+        for (true, said), number in pairs.items()
+    ]
+    return ConfusionMatrix(
+        images_per_class=tuple(np.bincount(test.labels, minlength=classes).tolist()),
+        pairs=tuple(sorted(confused_pairs, key=lambda pair: (-pair.images_per_seed, pair.true, pair.predicted))),
     )
 
 
-def picture(image: np.ndarray) -> str:
+def png_data_uri(image: np.ndarray) -> str:
     """Returns an image as the data URI of a PNG.
 
     Args:
@@ -174,7 +177,7 @@ def picture(image: np.ndarray) -> str:
     """
     from PIL import Image
 
-    step = -(-max(image.shape[:2]) // LARGEST)
+    step = -(-max(image.shape[:2]) // MAX_IMAGE_SIDE)
     thinned = image[::step, ::step]
     pixels = thinned if thinned.dtype == np.uint8 else (thinned * 255).round().astype(np.uint8)
     file = io.BytesIO()

@@ -22,22 +22,22 @@ import jinja2
 
 from search.leaderboard import causes, provenance, tables, words
 from search.leaderboard.board import Board, Row, Section
-from search.leaderboard.verdict import verdict
-from search.records.failures import Failure
-from search.records.record import StudyHeader, StudyRecord, flat
+from search.leaderboard.verdict import summary_sentences
+from search.records.failures import FailureGroup
+from search.records.record import StudyHeader, StudyRecord, flatten
 from search.report import lines, palette
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
 from search.report.charts.chart import Chart
-from search.report.charts.texts import Texts
-from search.report.headline import Headline, headline
-from search.report.importances import importances
-from search.report.library import Library, integrity, library
-from search.report.mistakes import Mistakes, mistakes
-from search.report.points import Point, Searched, first, searched
-from search.report.spending import Spent, spending
-from search.training.data import Images
+from search.report.charts.texts import StringTable
+from search.report.headline import Headline, section_headline
+from search.report.importances import parameter_importances
+from search.report.library import PlotlyScript, csp_hash, load_plotly_script
+from search.report.mistakes import Misclassifications, find_misclassifications
+from search.report.points import StudyPoints, TrialPoint, leading_points, study_points
+from search.report.spending import TimeSpent, time_spent
+from search.training.data import LabeledImages
 
-MOST_STUDIES = 12
+MAX_STUDIES = 12
 """Studies of a section whose parameters are drawn, those with the best rows first."""
 
 
@@ -57,19 +57,19 @@ class StudyView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class SectionView:
     """What the page says of one section.
 
     Args:
         section: The section.
         title: What its rows share.
         headline: What it says first.
-        verdict: The plain sentences.
-        table: The leaderboard.
+        summary: The plain sentences.
+        leaderboard: The leaderboard.
         charts: Of all its studies together.
         studies: Of each study by itself.
-        mistakes: Of its first row; None where none were recorded.
-        spent: Where the time went.
+        misclassifications: Of its first row; None where none were recorded.
+        time_spent: Where the time went.
         machines: Hardware and versions of its rows, the rows' names by what they ran on.
         versions: Versions when the studies were begun, the studies' names by these.
     """
@@ -77,17 +77,17 @@ class View:
     section: Section
     title: str
     headline: Headline
-    verdict: Sequence[str]
-    table: lines.Table
+    summary: Sequence[str]
+    leaderboard: lines.LeaderboardTable
     charts: tuple[Chart, ...]
     studies: tuple[StudyView, ...]
-    mistakes: Mistakes | None
-    spent: tuple[Spent, ...]
+    misclassifications: Misclassifications | None
+    time_spent: tuple[TimeSpent, ...]
     machines: Mapping[str, Sequence[str]]
     versions: Mapping[str, Sequence[str]]
 
 
-def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[str, Images] | None = None) -> str:
+def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[str, LabeledImages] | None = None) -> str:
     """Returns the report as HTML.
 
     Args:
@@ -95,10 +95,10 @@ def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[st
         records: The studies of the board.
         test_images: By the data's hash, where they are at hand.
     """
-    colours = palette.colours(board)
-    views = [_view(section, records, test_images or {}, colours) for section in board.sections]
+    colours = palette.engine_colors(board)
+    views = [_section_view(section, records, test_images or {}, colours) for section in board.sections]
     script, packed = _static("report.js"), _library()
-    figures, texts = dict[str, Any](), Texts()
+    figures, texts = dict[str, Any](), StringTable()
     return (
         _environment()
         .get_template("report.html")
@@ -107,102 +107,108 @@ def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[st
             views=views,
             figures=figures,
             texts=texts,
-            place=lambda chart: _place(chart, figures, texts),
+            place=lambda chart: _register_chart(chart, figures, texts),
             style=_static("report.css"),
             script=script,
-            packed=packed.packed,
-            allowed=f"'{integrity(script.encode())}' '{packed.integrity}'",
-            dark=dict(palette.DARK),
+            packed=packed.compressed,
+            allowed=f"'{csp_hash(script.encode())}' '{packed.csp_hash}'",
+            dark=dict(palette.DARK_SCHEME),
             colours=colours,
-            **_words(),
+            **_template_globals(),
         )
     )
 
 
-def _view(
-    section: Section, records: Sequence[StudyRecord], test_images: Mapping[str, Images], colours: Mapping[str, str]
-) -> View:
+def _section_view(
+    section: Section,
+    records: Sequence[StudyRecord],
+    test_images: Mapping[str, LabeledImages],
+    colours: Mapping[str, str],
+) -> SectionView:
     own = [record for record in records if record.header in section.studies]
-    studies = [searched(record, section.rows) for record in own]
-    lead = headline(section)
-    return View(
+    studies = [study_points(record, section.rows) for record in own]
+    lead = section_headline(section)
+    return SectionView(
         section=section,
-        title=tables.title(section),
+        title=tables.section_title(section),
         headline=lead,
-        verdict=verdict(section),
-        table=lines.table(section, lead),
+        summary=summary_sentences(section),
+        leaderboard=lines.leaderboard_table(section, lead),
         charts=_charts(studies, colours),
-        studies=_parameters(_leading(studies, section), colours),
-        mistakes=_mistakes(lead.winner, test_images),
-        spent=spending(own),
-        machines=_grouped((row.name, row.environment) for row in section.rows),
-        versions=_grouped((study.name, study.versions) for study in section.studies),
+        studies=_parameters(_top_studies(studies, section), colours),
+        misclassifications=_mistakes(lead.winner, test_images),
+        time_spent=time_spent(own),
+        machines=_group_names_by_environment((row.name, row.environment) for row in section.rows),
+        versions=_group_names_by_environment((study.name, study.versions) for study in section.studies),
     )
 
 
-def _charts(studies: Sequence[Searched], colours: Mapping[str, str]) -> tuple[Chart, ...]:
+def _charts(studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> tuple[Chart, ...]:
     if not any(study.rows for study in studies):
         return ()
     return tuple(make(studies, colours) for make in (progress.chart, pareto.chart, curves.chart))
 
 
-def _leading(studies: Sequence[Searched], section: Section) -> list[Searched]:
+def _top_studies(studies: Sequence[StudyPoints], section: Section) -> list[StudyPoints]:
     """Returns the studies that searched, in the order of their best rows."""
     order = {row.study.name: place for place, row in reversed(list(enumerate(section.rows)))}
     searching = [study for study in studies if len(study.points) > 1]
-    return sorted(searching, key=lambda study: order[study.header.name])[:MOST_STUDIES]
+    return sorted(searching, key=lambda study: order[study.header.name])[:MAX_STUDIES]
 
 
-def _parameters(studies: Sequence[Searched], colours: Mapping[str, str]) -> tuple[StudyView, ...]:
-    return tuple(_study(study, first(study, len(studies)), colours) for study in studies)
+def _parameters(studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> tuple[StudyView, ...]:
+    return tuple(_study_view(study, leading_points(study, len(studies)), colours) for study in studies)
 
 
-def _study(study: Searched, points: Sequence[Point], colours: Mapping[str, str]) -> StudyView:
-    colour, known = colours[palette.engine(study.header)], importances(study)
+def _study_view(study: StudyPoints, points: Sequence[TrialPoint], colours: Mapping[str, str]) -> StudyView:
+    colour, study_importances = colours[palette.engine_key(study.header)], parameter_importances(study)
     return StudyView(
         header=study.header,
-        charts=(importance.chart(known, colour), parallel.chart(study, points, known.shares)),
-        slices=slices.charts(study, points, known.shares, colour),
+        charts=(
+            importance.chart(study_importances, colour),
+            parallel.chart(study, points, study_importances.by_parameter),
+        ),
+        slices=slices.charts(study, points, study_importances.by_parameter, colour),
     )
 
 
-def _mistakes(winner: Row | None, images: Mapping[str, Images]) -> Mistakes | None:
-    return mistakes(winner, images.get(winner.study.protocol.data_sha256)) if winner else None
+def _mistakes(winner: Row | None, images: Mapping[str, LabeledImages]) -> Misclassifications | None:
+    return find_misclassifications(winner, images.get(winner.study.protocol.data_sha256)) if winner else None
 
 
-def _grouped(named: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[str]]:
+def _group_names_by_environment(named: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[str]]:
     """Returns names by what they share, in words: "device CPU, threads 1"."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name, values in named:
-        parts = [f"{key.rpartition('.')[2]} {value}" for key, value in flat(values).items()]
+        parts = [f"{key.rpartition('.')[2]} {value}" for key, value in flatten(values).items()]
         if parts:
-            found.setdefault(words.one_line(", ".join(parts)), []).append(words.one_line(name))
-    return found
+            groups.setdefault(words.one_line(", ".join(parts)), []).append(words.one_line(name))
+    return groups
 
 
-def _place(chart: Chart, figures: dict[str, Any], texts: Texts) -> str:
+def _register_chart(chart: Chart, figures: dict[str, Any], texts: StringTable) -> str:
     """Takes up a chart's figures for the page and returns the name by which its script finds them."""
     name = f"chart-{len(figures) + 1}"
-    figures[name] = texts.taken_out(chart.views)
+    figures[name] = texts.intern(chart.figures)
     return name
 
 
-def _words() -> dict[str, Any]:
+def _template_globals() -> dict[str, Any]:
     return {
         "words": words,
         "causes": causes,
-        "accounts": tables.accounts,
-        "commands": lines.commands,
-        "machine": provenance.machine,
-        "settings": lines.settings,
-        "engine_of": palette.engine,
+        "accounts": tables.cost_line,
+        "commands": lines.row_commands,
+        "machine": provenance.machine_label,
+        "settings": lines.parameter_rows,
+        "engine_of": palette.engine_key,
         "slices": slices,
         "failures_table": _failures_table,
     }
 
 
-def _failures_table(failures: Sequence[Failure]) -> tuple[list[causes.Column], Sequence[Failure]]:
-    return causes.columns(failures), failures
+def _failures_table(failures: Sequence[FailureGroup]) -> tuple[list[causes.FailureColumn], Sequence[FailureGroup]]:
+    return causes.visible_columns(failures), failures
 
 
 def _environment() -> jinja2.Environment:
@@ -228,5 +234,5 @@ def _static(name: str) -> str:
 
 
 @cache
-def _library() -> Library:
-    return library()
+def _library() -> PlotlyScript:
+    return load_plotly_script()

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from search.leaderboard.board import Board
 from search.records.record import StudyHeader
 
-SERIES: Mapping[str, str] = MappingProxyType(
+ENGINE_COLORS: Mapping[str, str] = MappingProxyType(
     {
         "#0072b2": "#5ab0ea",
         "#d55e00": "#f08a4b",
@@ -27,10 +27,10 @@ SERIES: Mapping[str, str] = MappingProxyType(
 )
 """One an engine: on white, and on near black."""
 
-INK, SOFT, LINE, PAPER = "#1c2024", "#646c76", "#dfe3e8", "#fffffe"
+TEXT_COLOR, MUTED_COLOR, GRID_COLOR, BACKGROUND_COLOR = "#1c2024", "#646c76", "#dfe3e8", "#fffffe"
 """Text, what stands back, grids, and the ground."""
 
-RAMP: Mapping[str, str] = MappingProxyType(
+ERROR_RAMP: Mapping[str, str] = MappingProxyType(
     {
         "#083f66": "#d6eeff",
         "#1c6ea4": "#8cc8f2",
@@ -41,19 +41,26 @@ RAMP: Mapping[str, str] = MappingProxyType(
 )
 """From the least error to the most."""
 
-DARK: Mapping[str, str] = MappingProxyType(
-    {**SERIES, **RAMP, INK: "#e6e9ec", SOFT: "#9aa4ae", LINE: "#2b3138", PAPER: "#15181b"}
+DARK_SCHEME: Mapping[str, str] = MappingProxyType(
+    {
+        **ENGINE_COLORS,
+        **ERROR_RAMP,
+        TEXT_COLOR: "#e6e9ec",
+        MUTED_COLOR: "#9aa4ae",
+        GRID_COLOR: "#2b3138",
+        BACKGROUND_COLOR: "#15181b",
+    }
 )
 """The dark scheme's colour for each of the light one's."""
 
 
-def engine(study: StudyHeader) -> str:
+def engine_key(study: StudyHeader) -> str:
     """Returns the name by which an engine has its colour: "optuna:tpe"; "none" where nothing was proposed."""
     return study.engine if study.engine == study.sampler else f"{study.engine}:{study.sampler}"
 
 
-def colours(board: Board) -> Mapping[str, str]:
+def engine_colors(board: Board) -> Mapping[str, str]:
     """Returns a colour for each engine of a board; the same one wherever the board shows it."""
-    names = sorted({engine(study) for section in board.sections for study in section.studies})
-    series = list(SERIES)
+    names = sorted({engine_key(study) for section in board.sections for study in section.studies})
+    series = list(ENGINE_COLORS)
     return {name: series[place % len(series)] for place, name in enumerate(names)}

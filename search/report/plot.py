@@ -11,25 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from search.comparison.curves import best_so_far
+from search.comparison.curves import best_error_curve
 from search.leaderboard import tables, words
 from search.leaderboard.board import Board
 from search.records.record import StudyRecord
 from search.report import palette
-from search.report.charts.chart import error_span, short, ticks
-from search.report.points import FLOOR, Point, Searched, first, searched
+from search.report.charts.chart import error_range, format_tick, log_ticks
+from search.report.points import MIN_PLOTTED_ERROR_PERCENT, StudyPoints, TrialPoint, leading_points, study_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST = 600
+MAX_POINTS = 600
 """Trials that are drawn; the lines tell of all."""
-Panel = tuple[str, Sequence[Searched]]
-_RING = {"marker": "o", "s": 70, "facecolors": "none", "edgecolors": palette.INK}
+Panel = tuple[str, Sequence[StudyPoints]]
+_VERIFIED_MARKER = {"marker": "o", "s": 70, "facecolors": "none", "edgecolors": palette.TEXT_COLOR}
 
 
-def svg(board: Board, records: Sequence[StudyRecord]) -> str:
+def render_svg(board: Board, records: Sequence[StudyRecord]) -> str:
     """Returns the plot, the same text for the same record; empty where no trial has a validation error."""
     from matplotlib import rc_context
 
@@ -38,7 +38,7 @@ def svg(board: Board, records: Sequence[StudyRecord]) -> str:
         return ""
     text = io.StringIO()
     with rc_context({"svg.hashsalt": "leaderboard", "svg.fonttype": "path"}):
-        _draw(panels, palette.colours(board)).savefig(text, format="svg", metadata={"Date": None})
+        _draw(panels, palette.engine_colors(board)).savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
@@ -46,9 +46,9 @@ def _panels(board: Board, records: Sequence[StudyRecord]) -> list[Panel]:
     """Returns the sections that searched, by their titles."""
     panels: list[Panel] = []
     for section in board.sections:
-        studies = [searched(record, section.rows) for record in records if record.header in section.studies]
+        studies = [study_points(record, section.rows) for record in records if record.header in section.studies]
         if any(study.points for study in studies):
-            panels.append((tables.title(section), [study for study in studies if study.points]))
+            panels.append((tables.section_title(section), [study for study in studies if study.points]))
     return panels
 
 
@@ -59,38 +59,48 @@ def _draw(panels: Sequence[Panel], colours: Mapping[str, str]) -> Figure:
     for axes, (title, studies) in zip(figure.subplots(len(panels), 1, squeeze=False).flat, panels, strict=True):
         has_clock = all(point.minutes is not None for study in studies for point in study.points)
         for study in studies:
-            shown = first(study, len(studies), MOST)
-            _study(axes, replace(study, points=shown), colours[palette.engine(study.header)], has_clock=has_clock)
+            shown = leading_points(study, len(studies), MAX_POINTS)
+            _draw_study(
+                axes, replace(study, points=shown), colours[palette.engine_key(study.header)], has_clock=has_clock
+            )
         axes.set_xlabel("Minutes of search" if has_clock else "Epochs trained")
-        _frame(axes, studies)
+        _format_axes(axes, studies)
         if len(panels) > 1:
             axes.set_title(title, fontsize="small", loc="left")
     _legend(figure, [study for _, studies in panels for study in studies], colours)
     return figure
 
 
-def _study(axes: Axes, study: Searched, colour: str, *, has_clock: bool) -> None:
-    looks: Mapping[str, tuple[Callable[[Point], bool], dict[str, Any]]] = {
+def _draw_study(axes: Axes, study: StudyPoints, colour: str, *, has_clock: bool) -> None:
+    styles: Mapping[str, tuple[Callable[[TrialPoint], bool], dict[str, Any]]] = {
         "stopped": (lambda point: not point.is_complete, {"marker": "x", "s": 14, "c": colour, "alpha": 0.5}),
         "full": (lambda point: point.is_complete, {"marker": "o", "s": 18, "c": colour}),
-        "verified": (lambda point: point.row.rank is not None, _RING),
+        "verified": (lambda point: point.row.rank is not None, _VERIFIED_MARKER),
     }
-    for chosen, look in looks.values():
+    for chosen, look in styles.values():
         shown = [point for point in study.points if chosen(point)]
         costs = [(point.minutes or 0.0) if has_clock else float(point.epochs) for point in shown]
-        axes.scatter(costs, [point.height for point in shown], linewidths=1, zorder=3, **look)
-    best = best_so_far(study.record)
+        axes.scatter(costs, [point.plotted_error_percent for point in shown], linewidths=1, zorder=3, **look)
+    best = best_error_curve(study.record)
     costs = [one.seconds / 60 if has_clock else float(one.epochs) for one in best]
-    axes.step(costs, [max(one.error_percent, FLOOR) for one in best], where="post", color=colour, linewidth=1.8)
+    axes.step(
+        costs,
+        [max(one.error_percent, MIN_PLOTTED_ERROR_PERCENT) for one in best],
+        where="post",
+        color=colour,
+        linewidth=1.8,
+    )
 
 
-def _frame(axes: Axes, studies: Sequence[Searched]) -> None:
-    baselines = {study.baseline_percent for study in studies if study.baseline_percent is not None}
+def _format_axes(axes: Axes, studies: Sequence[StudyPoints]) -> None:
+    baselines = {study.baseline_error_percent for study in studies if study.baseline_error_percent is not None}
     baseline = max(baselines, default=None)
-    low, high = error_span([point.error_percent for study in studies for point in study.points], baseline)
+    low, high = error_range([point.error_percent for study in studies for point in study.points], baseline)
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    axes.set_yticks(ticks(low, high, most=8), labels=[short(tick) for tick in ticks(low, high, most=8)])
+    axes.set_yticks(
+        log_ticks(low, high, max_ticks=8), labels=[format_tick(tick) for tick in log_ticks(low, high, max_ticks=8)]
+    )
     axes.minorticks_off()
     axes.set_xlim(left=0)
     axes.set_ylabel("Validation error, %")
@@ -100,16 +110,19 @@ def _frame(axes: Axes, studies: Sequence[Searched]) -> None:
         axes.axhline(error, color="0.35", linewidth=1, linestyle="--", zorder=1)
 
 
-def _legend(figure: Figure, studies: Sequence[Searched], colours: Mapping[str, str]) -> None:
+def _legend(figure: Figure, studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> None:
     from matplotlib.lines import Line2D
 
-    names = sorted({palette.engine(study.header) for study in studies})
+    names = sorted({palette.engine_key(study.header) for study in studies})
     colour = colours[names[0]] if len(names) == 1 else "0.4"
     handles = [
-        *(Line2D([], [], color=colours[name], linewidth=1.8, label=f"{_plain(name)}, best so far") for name in names),
+        *(
+            Line2D([], [], color=colours[name], linewidth=1.8, label=f"{_escape_mathtext(name)}, best so far")
+            for name in names
+        ),
         Line2D([], [], linestyle="none", marker="o", markersize=4, color=colour, label="trained in full"),
         Line2D([], [], linestyle="none", marker="x", markersize=4, color=colour, label="stopped early"),
-        Line2D([], [], linestyle="none", marker="o", markersize=8, color=palette.INK, fillstyle="none",
+        Line2D([], [], linestyle="none", marker="o", markersize=8, color=palette.TEXT_COLOR, fillstyle="none",
                label="verified"),
         Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="baseline"),
     ]  # fmt: skip
@@ -124,6 +137,6 @@ def _legend(figure: Figure, studies: Sequence[Searched], colours: Mapping[str, s
     )
 
 
-def _plain(name: str) -> str:
+def _escape_mathtext(name: str) -> str:
     """Returns a name on one line; Matplotlib would read what stands between dollars as a formula."""
     return words.one_line(name).replace("$", r"\$")

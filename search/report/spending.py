@@ -10,12 +10,12 @@ from search.leaderboard.board import UNFINISHED
 from search.records.record import StudyRecord, TrialRecord
 from search.trial import Phase, State
 
-ORDER = (*(state.value for state in State), UNFINISHED, Phase.VERIFICATION.value, Phase.REPRODUCTION.value)
+KIND_ORDER = (*(state.value for state in State), UNFINISHED, Phase.VERIFICATION.value, Phase.REPRODUCTION.value)
 """Kinds in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class TimeSpent:
     """What one kind of runs took.
 
     Args:
@@ -33,16 +33,16 @@ class Spent:
     share: float
 
 
-def spending(records: Sequence[StudyRecord]) -> tuple[Spent, ...]:
-    """Returns what each kind of runs took, in the order of ``ORDER``; kinds without a run are left out."""
+def time_spent(records: Sequence[StudyRecord]) -> tuple[TimeSpent, ...]:
+    """Returns what each kind of runs took, in the order of ``KIND_ORDER``; kinds without a run are left out."""
     groups: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for record in records:
-        for known in record.trials:
-            if known.trial.phase is not Phase.ENSEMBLE:
-                groups[_kind(known)].append(_cost(known))
+        for trial_record in record.trials:
+            if trial_record.trial.phase is not Phase.ENSEMBLE:
+                groups[_kind(trial_record)].append(_cost(trial_record))
     total = sum(seconds for costs in groups.values() for _, seconds in costs) or 1.0
-    found = {
-        kind: Spent(
+    by_kind = {
+        kind: TimeSpent(
             kind=kind,
             runs=len(costs),
             epochs=sum(epochs for epochs, _ in costs),
@@ -51,15 +51,19 @@ def spending(records: Sequence[StudyRecord]) -> tuple[Spent, ...]:
         )
         for kind, costs in groups.items()
     }
-    return tuple(found[kind] for kind in ORDER if kind in found)
+    return tuple(by_kind[kind] for kind in KIND_ORDER if kind in by_kind)
 
 
-def _kind(known: TrialRecord) -> str:
-    if known.trial.phase is not Phase.SEARCH:
-        return known.trial.phase.value
-    return known.outcome.state.value if known.outcome else UNFINISHED
+def _kind(trial_record: TrialRecord) -> str:
+    if trial_record.trial.phase is not Phase.SEARCH:
+        return trial_record.trial.phase.value
+    return trial_record.outcome.state.value if trial_record.outcome else UNFINISHED
 
 
-def _cost(known: TrialRecord) -> tuple[int, float]:
-    reports = [one for one in (known.outcome.history if known.outcome else known.reports) if not one.restored]
+def _cost(trial_record: TrialRecord) -> tuple[int, float]:
+    reports = [
+        one
+        for one in (trial_record.outcome.history if trial_record.outcome else trial_record.reports)
+        if not one.restored
+    ]
     return len(reports), sum(report.seconds for report in reports)

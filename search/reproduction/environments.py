@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from search.records.record import COPIED_FROM, UNSAID, flat
+from search.records.record import COPIED_FROM_KEY, LEGACY_DEFAULTS, flatten
 
-_ANY = frozenset({"pid", "host", "node", "cores", "memory_gib", "deterministic", COPIED_FROM})
+_IGNORED_KEYS = frozenset({"pid", "host", "node", "cores", "memory_gib", "deterministic", COPIED_FROM_KEY})
 """What may be another without moving a bit, or has no other value to be compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class EnvironmentChange:
     """Something that was another when the trial was recorded.
 
     Args:
@@ -30,13 +30,13 @@ class Change:
     here: Any
 
 
-def changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Change, ...]:
+def environment_changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
     """Returns everything that differs and may move a bit, by name."""
-    then, now = flat({**UNSAID, **recorded}), flat({**UNSAID, **here})
+    recorded_values, current_values = flatten({**LEGACY_DEFAULTS, **recorded}), flatten({**LEGACY_DEFAULTS, **here})
     return tuple(
-        Change(name=name, recorded=then.get(name), here=now.get(name))
-        for name in sorted(then.keys() | now.keys())
-        if name not in _ANY and then.get(name) != now.get(name)
+        EnvironmentChange(name=name, recorded=recorded_values.get(name), here=current_values.get(name))
+        for name in sorted(recorded_values.keys() | current_values.keys())
+        if name not in _IGNORED_KEYS and recorded_values.get(name) != current_values.get(name)
     )
 
 

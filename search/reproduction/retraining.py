@@ -11,31 +11,31 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from search.execution.base import Finished, Key
+from search.execution.base import Finished, TrialKey
 from search.execution.local import local_executor
-from search.training.runtime import Device, cores, room
+from search.training.runtime import Device, memory_worker_limit, usable_cores
 from search.training.task import Task
 from search.trial import EpochReport, Outcome, Trial
 
-Hear = Callable[[Trial, EpochReport], None]
+EpochCallback = Callable[[Trial, EpochReport], None]
 """Takes each epoch of each trial as it ends."""
 
 
-def retrain(task: Task, trials: Sequence[Trial], hear: Hear = lambda trial, report: None) -> list[Outcome]:
+def retrain(task: Task, trials: Sequence[Trial], on_epoch: EpochCallback = lambda trial, report: None) -> list[Outcome]:
     """Runs trials from their first epoch, as many at a time as there are cores for, and returns how each ended.
 
     Args:
         task: What they share.
         trials: No two of one phase and number.
-        hear: Hears of each epoch.
+        on_epoch: Hears of each epoch.
 
     Raises:
         FatalError: No worker can be started.
     """
-    outcomes: dict[Key, Outcome] = {}
-    waiting = [afresh(trial) for trial in reversed(trials)]
+    outcomes: dict[TrialKey, Outcome] = {}
+    waiting = [from_scratch(trial) for trial in reversed(trials)]
     by_key = {trial.key: trial for trial in waiting}
-    workers = _workers(task, len(trials))
+    workers = _worker_count(task, len(trials))
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(local_executor(task, workers=workers, log_dir=Path(folder))) as executor,
@@ -47,11 +47,11 @@ def retrain(task: Task, trials: Sequence[Trial], hear: Hear = lambda trial, repo
                 if isinstance(event, Finished):
                     outcomes[event.key] = event.outcome
                 else:
-                    hear(by_key[event.key], event.report)
+                    on_epoch(by_key[event.key], event.report)
     return [outcomes[trial.key] for trial in trials]
 
 
-def afresh(trial: Trial) -> Trial:
+def from_scratch(trial: Trial) -> Trial:
     """Returns the same training from its first epoch, which reads and leaves no state.
 
     What a trial that went on from another restored, the same seed trains again.
@@ -59,8 +59,8 @@ def afresh(trial: Trial) -> Trial:
     return dataclasses.replace(trial, parent=None, rungs=(), resume_from=None, save_to=None, predictions_to=None)
 
 
-def _workers(task: Task, trials: int) -> int:
+def _worker_count(task: Task, trials: int) -> int:
     """Returns how many trials to run at a time; threads, on which the bits depend, are the task's."""
     if task.runtime.device is Device.GPU:
         return 1
-    return max(1, min(trials, room(), cores() // task.runtime.threads))
+    return max(1, min(trials, memory_worker_limit(), usable_cores() // task.runtime.threads))

@@ -20,143 +20,166 @@ from typing import Any
 import psutil
 
 from search.errors import SearchError
-from search.execution.packing import SAME_BITS, Basis, Layout, Packing, candidates, fastest, workers_on_gpus
-from search.execution.probe import ProbeError, measure_memory, measure_speed
-from search.leaderboard.files import write
+from search.execution.packing import (
+    THREAD_COUNT_NOTE,
+    ChosenBy,
+    Parallelism,
+    WorkerLayout,
+    candidate_layouts,
+    fastest_layout,
+    gpu_worker_count,
+)
+from search.execution.probe import ProbeError, measure_gpu_memory, measure_throughput
+from search.leaderboard.files import write_atomic
 from search.records.record import StudyRecord
-from search.session.planning import Plan, Site
+from search.session.planning import ExecutorName, Plan
 from search.training.data import default_cache_dir
 from search.training.hashes import file_sha256
-from search.training.runtime import Device, cores, machine, room, versions
+from search.training.runtime import Device, machine_info, memory_worker_limit, package_versions, usable_cores
 from spaces import registry
 
-SHORTEST_SECONDS = 180.0
+MIN_STUDY_SECONDS = 180.0
 """Time budget of a study below which the 10 to 20 seconds of a measurement would not come back."""
 BUSY_PERCENT = 20.0
 """Share of the machine that others may use for a measurement to be remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class ProbeCallbacks:
     """Who hears of a measurement, and may end it.
 
     Args:
-        measuring: Called with what is to be measured, before it begins.
+        on_probe_start: Called with what is to be measured, before it begins.
         should_stop: Asked now and then; where it says so, the plan stays as it was.
     """
 
-    measuring: Callable[[Sequence[Layout]], None] = lambda _: None
+    on_probe_start: Callable[[Sequence[WorkerLayout]], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
 
 
-def pack(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
+def choose_parallelism(plan: Plan, record: StudyRecord, callbacks: ProbeCallbacks) -> Plan:
     """Returns the plan with its packing decided.
 
     Args:
         plan: What is done.
         record: What is recorded of the study.
-        watch: Who hears of it.
+        callbacks: Who hears of it.
     """
-    if plan.settings.executor == Site.VECTORIZED:
+    if plan.settings.executor == ExecutorName.VECTORIZED:
         return plan  # each device's process measures for itself how many trials it takes
     threads = None if plan.settings.threads is not None else recorded_threads(record)
-    if plan.settings.executor == Site.RAY and (plan.settings.address or plan.task.runtime.device is Device.GPU):
-        return _on_cluster(plan, threads or plan.settings.threads or 1)
+    if plan.settings.executor == ExecutorName.RAY and (plan.settings.address or plan.task.runtime.device is Device.GPU):
+        return _choose_for_cluster(plan, threads or plan.settings.threads or 1)
     if plan.task.runtime.device is Device.GPU:
-        return _on_gpus(plan, threads or plan.packing.layout.threads, record, watch)
+        return _choose_for_gpus(plan, threads or plan.parallelism.layout.threads, record, callbacks)
     if threads is not None:
-        layout = Layout(plan.settings.workers or max(1, cores() // threads), threads)
-        return plan.packed(Packing(layout=layout, basis=Basis.RECORDED, note=SAME_BITS))
-    return _on_cores(plan, record, watch) if plan.packing.basis is Basis.OPEN else plan
+        layout = WorkerLayout(plan.settings.workers or max(1, usable_cores() // threads), threads)
+        return plan.with_parallelism(Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=THREAD_COUNT_NOTE))
+    return _choose_for_cpu(plan, record, callbacks) if plan.parallelism.chosen_by is ChosenBy.PENDING else plan
 
 
-def _on_cluster(plan: Plan, threads: int) -> Plan:
+def _choose_for_cluster(plan: Plan, threads: int) -> Plan:
     """Chooses as many workers as the cluster has room for when it is joined; its machines are not measured."""
-    return plan.packed(Packing(layout=Layout(plan.settings.workers or 1, threads), basis=Basis.CLUSTER))
+    return plan.with_parallelism(
+        Parallelism(layout=WorkerLayout(plan.settings.workers or 1, threads), chosen_by=ChosenBy.CLUSTER)
+    )
 
 
-def remembered(plan: Plan) -> Packing:
+def cached_parallelism(plan: Plan) -> Parallelism:
     """Returns the packing that was measured here before, or the plan's own as it is; measures nothing."""
-    layouts = candidates(cores(), room())
-    is_open = plan.packing.basis is Basis.OPEN and plan.task.runtime.device is Device.CPU
-    if not is_open or (known := _speeds(_read(_path(plan)), layouts)) is None:
-        return plan.packing
-    return Packing(layout=fastest(known), basis=Basis.REMEMBERED, speeds=known)
+    layouts = candidate_layouts(usable_cores(), memory_worker_limit())
+    is_open = plan.parallelism.chosen_by is ChosenBy.PENDING and plan.task.runtime.device is Device.CPU
+    if not is_open or (speeds := _cached_speeds(_read_cache(_cache_path(plan)), layouts)) is None:
+        return plan.parallelism
+    return Parallelism(layout=fastest_layout(speeds), chosen_by=ChosenBy.CACHED, images_per_second=speeds)
 
 
 def recorded_threads(record: StudyRecord) -> int | None:
     """Returns the threads that the latest recorded trial ran with; None where none says so."""
-    known = [one.outcome.environment.get("threads") for one in record.trials if one.outcome]
-    return next((threads for threads in reversed(known) if threads), None)
+    recorded = [one.outcome.environment.get("threads") for one in record.trials if one.outcome]
+    return next((threads for threads in reversed(recorded) if threads), None)
 
 
-def _on_cores(plan: Plan, record: StudyRecord, watch: Watch) -> Plan:
+def _choose_for_cpu(plan: Plan, record: StudyRecord, callbacks: ProbeCallbacks) -> Plan:
     """Chooses the fastest layout of those in question."""
-    layouts, path = candidates(cores(), room()), _path(plan)
-    if (known := remembered(plan)).basis is Basis.REMEMBERED:
-        return plan.packed(known)
+    layouts, path = candidate_layouts(usable_cores(), memory_worker_limit()), _cache_path(plan)
+    if (cached := cached_parallelism(plan)).chosen_by is ChosenBy.CACHED:
+        return plan.with_parallelism(cached)
     if len(layouts) == 1:
-        return plan.packed(Packing(layout=layouts[0], basis=Basis.UNMEASURED, note="the memory holds no more"))
-    if not _pays(plan, record):
-        return plan.packed(replace(plan.packing, basis=Basis.UNMEASURED, note="a short study"))
-    watch.measuring(layouts)
+        return plan.with_parallelism(
+            Parallelism(layout=layouts[0], chosen_by=ChosenBy.UNMEASURED, note="the memory holds no more")
+        )
+    if not _is_worth_probing(plan, record):
+        return plan.with_parallelism(replace(plan.parallelism, chosen_by=ChosenBy.UNMEASURED, note="a short study"))
+    callbacks.on_probe_start(layouts)
     is_busy = psutil.cpu_percent(interval=0.5) > BUSY_PERCENT
     try:
-        speeds = measure_speed(plan.task, plan.header.space.baseline, layouts, watch.should_stop)
+        speeds = measure_throughput(plan.task, plan.header.space.baseline, layouts, callbacks.should_stop)
     except ProbeError as error:
-        return plan.packed(replace(plan.packing, basis=Basis.UNMEASURED, note=str(error)))
+        return plan.with_parallelism(replace(plan.parallelism, chosen_by=ChosenBy.UNMEASURED, note=str(error)))
     if is_busy:
         note = "others kept the machine busy, so once more next time"
-        return plan.packed(Packing(layout=fastest(speeds), basis=Basis.MEASURED, speeds=speeds, note=note))
-    _keep(path, {"images_per_second": [speeds[layout] for layout in layouts]})
-    return plan.packed(Packing(layout=fastest(speeds), basis=Basis.MEASURED, speeds=speeds))
+        return plan.with_parallelism(
+            Parallelism(layout=fastest_layout(speeds), chosen_by=ChosenBy.MEASURED, images_per_second=speeds, note=note)
+        )
+    _write_cache(path, {"images_per_second": [speeds[layout] for layout in layouts]})
+    return plan.with_parallelism(
+        Parallelism(layout=fastest_layout(speeds), chosen_by=ChosenBy.MEASURED, images_per_second=speeds)
+    )
 
 
-def _on_gpus(plan: Plan, threads: int, record: StudyRecord, watch: Watch) -> Plan:
+def _choose_for_gpus(plan: Plan, threads: int, record: StudyRecord, callbacks: ProbeCallbacks) -> Plan:
     """Chooses as many workers as fit into the GPUs' memory by what the baseline takes."""
-    given, gpus = plan.packing, plan.task.runtime.gpus
-    if given.basis is not Basis.OPEN:
-        return plan.packed(replace(given, layout=Layout(given.layout.workers, threads)))
-    if not _pays(plan, record):
-        return plan.packed(Packing(layout=Layout(len(gpus), threads), basis=Basis.UNMEASURED, note="a short study"))
-    path = _path(plan)
-    known, basis = _memory(_read(path), len(gpus)), Basis.REMEMBERED
-    if known is None:
-        watch.measuring(())
+    parallelism, gpus = plan.parallelism, plan.task.runtime.gpus
+    if parallelism.chosen_by is not ChosenBy.PENDING:
+        return plan.with_parallelism(replace(parallelism, layout=WorkerLayout(parallelism.layout.workers, threads)))
+    if not _is_worth_probing(plan, record):
+        return plan.with_parallelism(
+            Parallelism(layout=WorkerLayout(len(gpus), threads), chosen_by=ChosenBy.UNMEASURED, note="a short study")
+        )
+    path = _cache_path(plan)
+    memory, basis = _cached_memory(_read_cache(path), len(gpus)), ChosenBy.CACHED
+    if memory is None:
+        callbacks.on_probe_start(())
         try:
-            known, basis = measure_memory(plan.task, plan.header.space.baseline, watch.should_stop), Basis.MEASURED
+            memory, basis = (
+                measure_gpu_memory(plan.task, plan.header.space.baseline, callbacks.should_stop),
+                ChosenBy.MEASURED,
+            )
         except ProbeError as error:
-            return plan.packed(Packing(layout=Layout(len(gpus), threads), basis=Basis.UNMEASURED, note=str(error)))
-        _keep(path, {"free_mib": list(known[0]), "peak_mib": known[1]})
-    free, peak = known
-    workers = workers_on_gpus(free_mib=free, peak_mib=peak, cores=cores())
+            return plan.with_parallelism(
+                Parallelism(layout=WorkerLayout(len(gpus), threads), chosen_by=ChosenBy.UNMEASURED, note=str(error))
+            )
+        _write_cache(path, {"free_mib": list(memory[0]), "peak_mib": memory[1]})
+    free, peak = memory
+    workers = gpu_worker_count(free_mib=free, peak_mib=peak, cores=usable_cores())
     note = f"the baseline takes {peak:,.0f} of {min(free):,.0f} MiB free on a GPU"
-    return plan.packed(Packing(layout=Layout(workers, threads), basis=basis, note=note))
+    return plan.with_parallelism(Parallelism(layout=WorkerLayout(workers, threads), chosen_by=basis, note=note))
 
 
-def _pays(plan: Plan, record: StudyRecord) -> bool:
+def _is_worth_probing(plan: Plan, record: StudyRecord) -> bool:
     """Says whether the study is long enough for a measurement: a trial for each worker at least, and some minutes."""
     settings, workers = plan.settings, plan.workers
     return (
         (settings.trials is None or settings.trials >= workers)
         and (settings.total_epochs is None or settings.total_epochs >= workers * settings.epochs)
-        and (settings.timeout is None or settings.timeout - record.spent_seconds >= SHORTEST_SECONDS)
+        and (settings.timeout is None or settings.timeout - record.spent_seconds >= MIN_STUDY_SECONDS)
     )
 
 
-def _path(plan: Plan) -> Path:
+def _cache_path(plan: Plan) -> Path:
     """Returns the file for everything that a measurement depends on."""
     task, header, runtime = plan.task, plan.header, plan.task.runtime
-    about = {
+    dependencies = {
         "baseline": dict(header.space.baseline),
         "builder": _builder_sha256(task.space_source),
         "data": [task.dataset.image_shape, task.dataset.classes, task.dataset.training_count],
         "split": task.protocol.split.value,
         "runtime": [runtime.backend, runtime.device, runtime.gpus, runtime.deterministic, runtime.precision],
-        "versions": versions("keras", runtime.backend.value, "numpy", "keras-image-search"),
-        "machine": [machine()["processor"], cores()],
+        "versions": package_versions("keras", runtime.backend.value, "numpy", "keras-image-search"),
+        "machine": [machine_info()["processor"], usable_cores()],
     }
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(dependencies, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(plan.settings.cache_dir) if plan.settings.cache_dir else default_cache_dir()
     return folder.absolute() / "packing" / f"{digest}.json"
 
@@ -172,33 +195,33 @@ def _builder_sha256(space_source: str) -> str:
     return file_sha256(Path(file)) if Path(file).is_file() else space_source
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_cache(path: Path) -> dict[str, Any]:
     """Returns what was measured before; nothing where there is none, or it is damaged: then it is measured again."""
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
-def _keep(path: Path, measured: dict[str, Any]) -> None:
+def _write_cache(path: Path, measured: dict[str, Any]) -> None:
     with contextlib.suppress(SearchError):  # a full disk: it is measured again next time
-        write(path, json.dumps(measured) + "\n")
+        write_atomic(path, json.dumps(measured) + "\n")
 
 
-def _speeds(known: dict[str, Any], layouts: Sequence[Layout]) -> dict[Layout, float] | None:
-    speeds = known.get("images_per_second")
-    if not isinstance(speeds, list) or len(speeds) != len(layouts) or not all(map(_is_amount, speeds)):
+def _cached_speeds(document: dict[str, Any], layouts: Sequence[WorkerLayout]) -> dict[WorkerLayout, float] | None:
+    speeds = document.get("images_per_second")
+    if not isinstance(speeds, list) or len(speeds) != len(layouts) or not all(map(_is_positive, speeds)):
         return None
     return dict(zip(layouts, speeds, strict=True))
 
 
-def _memory(known: dict[str, Any], gpus: int) -> tuple[tuple[float, ...], float] | None:
-    free, peak = known.get("free_mib"), known.get("peak_mib")
-    if not isinstance(free, list) or len(free) != gpus or not all(map(_is_amount, free)):
+def _cached_memory(document: dict[str, Any], gpus: int) -> tuple[tuple[float, ...], float] | None:
+    free, peak = document.get("free_mib"), document.get("peak_mib")
+    if not isinstance(free, list) or len(free) != gpus or not all(map(_is_positive, free)):
         return None
-    return (tuple(free), float(peak)) if isinstance(peak, float) and _is_amount(peak) else None
+    return (tuple(free), float(peak)) if isinstance(peak, float) and _is_positive(peak) else None
 
 
-def _is_amount(value: object) -> bool:
+def _is_positive(value: object) -> bool:
     return isinstance(value, float) and math.isfinite(value) and value > 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from search.execution.packing import Layout
+from search.execution.packing import WorkerLayout
 from search.records.record import StudyRecord
 from search.session.planning import Plan
-from search.study.budget import Budget
+from search.study.budget import TimeBudget
 from search.trial import EpochReport, Outcome, Trial
 
 
-class Progress:
+class Callback:
     """Hears what happens in a session; every method may be left as it is.
 
     Order of calls::
@@ -21,131 +21,131 @@ class Progress:
             -> [replicating -> (began | ...) ...] -> [cut] -> close
     """
 
-    def measuring(self, layouts: Sequence[Layout]) -> None:
+    def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
         """How trials are packed onto this machine is measured now: these layouts, or where there are none, memory."""
 
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """The session begins; the record holds what earlier sessions found."""
 
-    def note(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Something that whoever watches should know, such as what a cluster lacks; may come before ``opened``."""
 
-    def began(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         """A trial was handed to the executor."""
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """A trial finished an epoch."""
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """A trial ended."""
 
-    def heard(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """A trial that another coordinator ran ended."""
 
-    def waiting(self, count: int) -> None:
+    def on_waiting_for_peers(self, count: int) -> None:
         """Nothing is left to begin; so many trials that other coordinators run are waited for."""
 
-    def tick(self) -> None:
+    def on_tick(self) -> None:
         """Some time passed."""
 
-    def exhausted(self) -> None:
+    def on_space_exhausted(self) -> None:
         """The space holds no configuration that was not tried."""
 
-    def reached(self, reason: str) -> None:
+    def on_goal_reached(self, reason: str) -> None:
         """The search has reached a goal, and ends."""
 
-    def replicating(self, count: int) -> None:
+    def on_replication_start(self, count: int) -> None:
         """So many runs of chosen configurations follow: verification, or the baseline's repeats."""
 
-    def cut(self, missing: int, enough_seconds: int) -> None:
+    def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
         """The time was over before verification was done.
 
         Args:
             missing: Verification runs that are left.
-            enough_seconds: A time budget with which the same command finishes them.
+            sufficient_timeout: A time budget with which the same command finishes them.
         """
 
     def close(self) -> None:
         """The session is over, well or not; may be called before ``opened``."""
 
 
-class Several(Progress):
+class CallbackList(Callback):
     """Passes everything on to several listeners, in their order.
 
     Args:
-        listeners: Who hears it.
+        callbacks: Who hears it.
     """
 
-    def __init__(self, *listeners: Progress) -> None:
-        self._listeners = listeners
+    def __init__(self, *callbacks: Callback) -> None:
+        self._callbacks = callbacks
 
-    def measuring(self, layouts: Sequence[Layout]) -> None:
+    def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.measuring(layouts)
+        for listener in self._callbacks:
+            listener.on_probe_start(layouts)
 
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.opened(plan, record, budget)
+        for listener in self._callbacks:
+            listener.on_session_start(plan, record, budget)
 
-    def note(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.note(text)
+        for listener in self._callbacks:
+            listener.on_message(text)
 
-    def began(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.began(trial)
+        for listener in self._callbacks:
+            listener.on_trial_start(trial)
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.reported(trial, report)
+        for listener in self._callbacks:
+            listener.on_epoch_end(trial, report)
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.finished(trial, outcome)
+        for listener in self._callbacks:
+            listener.on_trial_end(trial, outcome)
 
-    def heard(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.heard(trial, outcome)
+        for listener in self._callbacks:
+            listener.on_trial_end_elsewhere(trial, outcome)
 
-    def waiting(self, count: int) -> None:
+    def on_waiting_for_peers(self, count: int) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.waiting(count)
+        for listener in self._callbacks:
+            listener.on_waiting_for_peers(count)
 
-    def tick(self) -> None:
+    def on_tick(self) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.tick()
+        for listener in self._callbacks:
+            listener.on_tick()
 
-    def exhausted(self) -> None:
+    def on_space_exhausted(self) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.exhausted()
+        for listener in self._callbacks:
+            listener.on_space_exhausted()
 
-    def reached(self, reason: str) -> None:
+    def on_goal_reached(self, reason: str) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.reached(reason)
+        for listener in self._callbacks:
+            listener.on_goal_reached(reason)
 
-    def replicating(self, count: int) -> None:
+    def on_replication_start(self, count: int) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.replicating(count)
+        for listener in self._callbacks:
+            listener.on_replication_start(count)
 
-    def cut(self, missing: int, enough_seconds: int) -> None:
+    def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
         """Passes it on."""
-        for listener in self._listeners:
-            listener.cut(missing, enough_seconds)
+        for listener in self._callbacks:
+            listener.on_verification_incomplete(missing, sufficient_timeout)
 
     def close(self) -> None:
         """Closes all of them, also where one cannot be closed."""
         with ExitStack() as stack:
-            for listener in reversed(self._listeners):
+            for listener in reversed(self._callbacks):
                 stack.callback(listener.close)

@@ -13,30 +13,30 @@ from itertools import count
 from pathlib import Path
 
 from search.leaderboard import readme
-from search.leaderboard.files import write
+from search.leaderboard.files import write_atomic
 from search.leaderboard.rows import compute
 from search.records import privacy, study_file
-from search.records.catalog import read_file
-from search.records.merging import Found, Merged, is_copy
+from search.records.catalog import read_study_json
+from search.records.merging import LocatedStudy, MergedStudies, is_copy
 from search.records.record import StudyRecord
 from search.report.files import write_reports
-from search.session.settings import as_name
+from search.session.settings import to_study_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joint:
+class CombinedReport:
     """What was written for several studies.
 
     Args:
         paths: Of the files.
-        notes: What is to be told.
+        messages: What is to be told.
     """
 
     paths: tuple[Path, ...]
-    notes: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
 
-def report(study: StudyRecord, folder: Path, cache_dir: Path | None = None) -> list[Path]:
+def publish_study(study: StudyRecord, folder: Path, cache_dir: Path | None = None) -> list[Path]:
     """Writes a study's reports and the study itself; returns their paths.
 
     Args:
@@ -48,13 +48,13 @@ def report(study: StudyRecord, folder: Path, cache_dir: Path | None = None) -> l
         UserError: The folder cannot be written to.
         FatalError: The disk is full.
     """
-    shown = privacy.published(study)
+    shown = privacy.redacted(study)
     paths = write_reports(compute([shown]), [shown], folder, cache_dir)
-    write(folder / study_file.NAME, study_file.dumps(shown))
-    return [*paths, folder / study_file.NAME]
+    write_atomic(folder / study_file.FILE_NAME, study_file.dumps(shown))
+    return [*paths, folder / study_file.FILE_NAME]
 
 
-def joint(merged: Merged, folder: Path, cache_dir: Path | None = None) -> Joint:
+def publish_combined(merged: MergedStudies, folder: Path, cache_dir: Path | None = None) -> CombinedReport:
     """Writes the reports of several studies into a folder, and their files below it, unless they lie there already.
 
     Args:
@@ -66,36 +66,42 @@ def joint(merged: Merged, folder: Path, cache_dir: Path | None = None) -> Joint:
         UserError: The folder cannot be written to.
         FatalError: The disk is full.
     """
-    shown = [privacy.published(record) for record in merged.records]
+    shown = [privacy.redacted(record) for record in merged.records]
     board = compute(shown)
-    board = replace(board, notes=(*board.notes, *map(privacy.text, merged.notes)))
+    board = replace(board, notes=(*board.notes, *map(privacy.redact_text, merged.notes)))
     paths = write_reports(board, shown, folder, cache_dir)
-    files = [_keep(found, folder) for found in merged.originals]
+    files = [_write_study_file(found, folder) for found in merged.originals]
     named = {record.header.name: file for record, file in zip(shown, files, strict=True)}
-    page = readme.page(board, folder, files=named, beside=paths, before=_text(folder / readme.NAME))
+    page = readme.render_index_page(
+        board, folder, files=named, board_files=paths, existing_page=_read_text(folder / readme.PAGE_FILE)
+    )
     if page is None:
-        lines = f"{readme.BEGIN!r} and {readme.END!r}"
-        note = f"{folder / readme.NAME} was left as it is: it lacks the lines {lines}, between which the board goes."
-        return Joint(paths=(*paths, *files), notes=(note,))
-    write(folder / readme.NAME, page)
-    return Joint(paths=(folder / readme.NAME, *paths, *files))
+        lines = f"{readme.BEGIN_MARKER!r} and {readme.END_MARKER!r}"
+        note = (
+            f"{folder / readme.PAGE_FILE} was left as it is: it lacks the lines {lines}, between which the board goes."
+        )
+        return CombinedReport(paths=(*paths, *files), messages=(note,))
+    write_atomic(folder / readme.PAGE_FILE, page)
+    return CombinedReport(paths=(folder / readme.PAGE_FILE, *paths, *files))
 
 
-def _keep(found: Found, folder: Path) -> Path:
+def _write_study_file(located: LocatedStudy, folder: Path) -> Path:
     """Returns the study's file in the folder; writes it unless it lies there, beside that of another of its name."""
-    if found.file is not None and found.file.resolve().is_relative_to(folder.resolve()):
-        return folder / found.file.resolve().relative_to(folder.resolve())
-    name = as_name(found.record.header.name)  # a file from elsewhere may hold any, one that leads out of the folder too
+    if located.file is not None and located.file.resolve().is_relative_to(folder.resolve()):
+        return folder / located.file.resolve().relative_to(folder.resolve())
+    name = to_study_name(
+        located.record.header.name
+    )  # a file from elsewhere may hold any, one that leads out of the folder too
     for number in count(1):
-        file = folder / (name if number == 1 else f"{name}-{number}") / study_file.NAME
-        known = read_file(file) if file.is_file() else None
-        if known is not None and is_copy(found.record, known):
+        file = folder / (name if number == 1 else f"{name}-{number}") / study_file.FILE_NAME
+        existing = read_study_json(file) if file.is_file() else None
+        if existing is not None and is_copy(located.record, existing):
             return file
-        if known is None or is_copy(known, found.record):
-            write(file, study_file.dumps(found.record))
+        if existing is None or is_copy(existing, located.record):
+            write_atomic(file, study_file.dumps(located.record))
             return file
     raise AssertionError("every number was taken")
 
 
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None

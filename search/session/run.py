@@ -17,23 +17,23 @@ from search.errors import UserError
 from search.execution.base import Executor
 from search.protocol import ProtocolName
 from search.records.ledger import Ledger
-from search.records.record import UNSAID, StudyRecord
-from search.session.executors import Ties, make_executor
-from search.session.packing import Watch, pack
-from search.session.planning import Plan, engine_for, states_folder
-from search.session.progress import Progress
+from search.records.record import LEGACY_DEFAULTS, StudyRecord
+from search.session.executors import ExecutorContext, make_executor
+from search.session.packing import ProbeCallbacks, choose_parallelism
+from search.session.planning import Plan, checkpoint_folder, engine_for
+from search.session.progress import Callback
 from search.study import goals
-from search.study.budget import Budget, Interrupt, stopwatch
-from search.study.checkpoints import Checkpoints
-from search.study.loop import Crew, drive
+from search.study.budget import InterruptHandler, TimeBudget, stopwatch
+from search.study.checkpoints import CheckpointStore
+from search.study.loop import LoopContext, run_loop
 from search.study.replicates import ReplicateSource
-from search.study.sources import Limits, SearchSource, reclaim
-from search.study.verification import estimate_seconds
+from search.study.sources import SearchLimits, SearchSource, interrupt_orphans
+from search.study.verification import estimate_verification_seconds
 from search.trial import BASELINE, Cause, Outcome, Phase, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class SharedResources:
     """What several studies that run one after the other have in common.
 
     Args:
@@ -42,7 +42,7 @@ class Shared:
     """
 
     executor: Executor
-    interrupt: Interrupt
+    interrupt: InterruptHandler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,153 +55,175 @@ class Session:
         executor: Runs the trials.
         budget: The time account.
         interrupt: The wish to stop.
-        progress: Hears what happens.
+        callback: Hears what happens.
     """
 
     plan: Plan
     ledger: Ledger
     executor: Executor
-    budget: Budget
-    interrupt: Interrupt
-    progress: Progress
+    budget: TimeBudget
+    interrupt: InterruptHandler
+    callback: Callback
 
     def search(self) -> str | None:
         """Searches until the study's limits are reached, or a goal, or nothing is left to try; returns which goal."""
         settings = self.plan.settings
-        bounds = {"trials": settings.trials, "epochs": settings.total_epochs, "weights": settings.keep_weights}
-        limits = Limits(**{name: bound for name, bound in bounds.items() if bound is not None})
+        limits_by_name = {"trials": settings.trials, "epochs": settings.total_epochs, "weights": settings.keep_weights}
+        limits = SearchLimits(**{name: bound for name, bound in limits_by_name.items() if bound is not None})
         engine = engine_for(self.ledger.header)
-        checkpoints = Checkpoints(states_folder(self.plan, self.ledger.folder), most=limits.weights)
+        checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=limits.checkpoints)
         source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes, checkpoints=checkpoints)
-        watch = GoalWatch(settings.stop_when, self.ledger.read(), self.progress)
-        drive(source, replace(self._crew(lambda: watch.stop() or self.budget.stop_search()), listener=watch))
-        if watch.reason:
-            self.progress.reached(watch.reason)
-        elif source.exhausted:
-            self.progress.exhausted()
-        return watch.reason
+        stopping = StoppingCallback(settings.stop_when, self.ledger.read(), self.callback)
+        run_loop(
+            source,
+            replace(
+                self._loop_context(lambda: stopping.stop_cause() or self.budget.search_stop_cause()), callback=stopping
+            ),
+        )
+        if stopping.reason:
+            self.callback.on_goal_reached(stopping.reason)
+        elif source.is_exhausted:
+            self.callback.on_space_exhausted()
+        return stopping.reason
 
-    def replicate(self, trials: Sequence[Trial]) -> None:
+    def run_trials(self, trials: Sequence[Trial]) -> None:
         """Runs the trials of a fixed list."""
-        self.progress.replicating(len(trials))
-        recorded = self.ledger.read().phase(trials[0].phase) if trials else ()
+        self.callback.on_replication_start(len(trials))
+        recorded = self.ledger.read().trials_in_phase(trials[0].phase) if trials else ()
         source = ReplicateSource(trials, recorded, folder=self.ledger.folder)
-        drive(source, self._crew(self.budget.stop_verification))
+        run_loop(source, self._loop_context(self.budget.verification_stop_cause))
 
-    def _crew(self, stop: Callable[[], Cause | None]) -> Crew:
-        return Crew(
+    def _loop_context(self, stop_cause: Callable[[], Cause | None]) -> LoopContext:
+        return LoopContext(
             executor=self.executor,
             ledger=self.ledger,
-            listener=self.progress,
-            stop=stop,
-            clock=self.budget.spent,
+            callback=self.callback,
+            stop_cause=stop_cause,
+            elapsed_seconds=self.budget.elapsed_seconds,
         )
 
 
-class GoalWatch:
+class StoppingCallback:
     """Listens to a search for another listener, and says when a goal is reached.
 
     Args:
         texts: The goals as they were given.
         record: What earlier sessions found, which counts.
-        listener: Hears the same.
+        callback: Hears the same.
     """
 
-    def __init__(self, texts: Sequence[str], record: StudyRecord, listener: Progress) -> None:
+    def __init__(self, texts: Sequence[str], record: StudyRecord, callback: Callback) -> None:
         self._goals = [goals.parse(text) for text in texts]
         self._has_baseline = any(
-            known.trial.origin == BASELINE and known.is_settled for known in record.phase(Phase.SEARCH)
+            known.trial.origin == BASELINE and known.is_finished for known in record.trials_in_phase(Phase.SEARCH)
         )
-        self._errors = goals.settled_errors(record)
-        self.began, self.reported, self.tick = listener.began, listener.reported, listener.tick
-        self.waiting, self._finished, self._heard = listener.waiting, listener.finished, listener.heard
+        self._errors = goals.final_errors(record)
+        self.on_trial_start, self.on_epoch_end, self.on_tick = (
+            callback.on_trial_start,
+            callback.on_epoch_end,
+            callback.on_tick,
+        )
+        self.on_waiting_for_peers, self._on_trial_end, self._on_trial_end_elsewhere = (
+            callback.on_waiting_for_peers,
+            callback.on_trial_end,
+            callback.on_trial_end_elsewhere,
+        )
         self.reason = goals.reason(self._goals, self._errors)
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Passes it on and looks at the goals."""
-        self._finished(trial, outcome)
-        self._note(trial, outcome)
+        self._on_trial_end(trial, outcome)
+        self._update(trial, outcome)
 
-    def heard(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """Passes it on and looks at the goals."""
-        self._heard(trial, outcome)
-        self._note(trial, outcome)
+        self._on_trial_end_elsewhere(trial, outcome)
+        self._update(trial, outcome)
 
-    def stop(self) -> Cause | None:
+    def stop_cause(self) -> Cause | None:
         """Returns the cause for which the search must end, or None; never before the baseline, which rows refer to."""
         return Cause.GOAL if self.reason and self._has_baseline else None
 
-    def _note(self, trial: Trial, outcome: Outcome) -> None:
-        if outcome.is_settled:
+    def _update(self, trial: Trial, outcome: Outcome) -> None:
+        if outcome.is_final:
             self._has_baseline = self._has_baseline or trial.origin == BASELINE
-            self._errors.append(goals.error_of(outcome))
+            self._errors.append(goals.complete_error(outcome))
             self.reason = self.reason or goals.reason(self._goals, self._errors)
 
 
 @contextmanager
 def open_session(
-    plan: Plan, progress: Progress, shared: Shared | None = None, *, began: float | None = None
+    plan: Plan, callback: Callback, shared: SharedResources | None = None, *, started_at: float | None = None
 ) -> Iterator[Session]:
     """Opens ledger, executor and display, and closes them however the session ends; not what it only shares."""
     any_seed = plan.settings.seed is None
-    with Ledger.open(plan.place, plan.header, any_seed=any_seed) as ledger, ExitStack() as own:
+    with Ledger.open(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
         plan = replace(plan, header=ledger.header)
-        interrupt = shared.interrupt if shared else own.enter_context(Interrupt())
-        reclaim(ledger)
-        _check_arithmetic(plan, ledger.read())
+        interrupt = shared.interrupt if shared else stack.enter_context(InterruptHandler())
+        interrupt_orphans(ledger)
+        _check_backend_and_precision(plan, ledger.read())
         # What is measured first takes of the study's time as well; behind a clock that others keep, it would be added.
-        elapsed = stopwatch(None if ledger.is_shared else began)
+        elapsed = stopwatch(None if ledger.is_shared else started_at)
         if shared is None:
-            early = _budget(plan, ledger, interrupt, elapsed)
-            watch = Watch(measuring=progress.measuring, should_stop=lambda: interrupt.asked or early.is_over)
-            plan = pack(plan, ledger.read(), watch)
-            ties = Ties(log_dir=ledger.log_dir, patience=early.patience, tell=progress.note)
-            executor = own.enter_context(closing(make_executor(plan, ties)))
-            plan = plan.spread(executor.slots)
+            probe_budget = _time_budget(plan, ledger, interrupt, elapsed)
+            probe_callbacks = ProbeCallbacks(
+                on_probe_start=callback.on_probe_start,
+                should_stop=lambda: interrupt.is_requested or probe_budget.is_exhausted,
+            )
+            plan = choose_parallelism(plan, ledger.read(), probe_callbacks)
+            context = ExecutorContext(
+                log_dir=ledger.log_dir, grace_seconds=probe_budget.grace_seconds, notify=callback.on_message
+            )
+            executor = stack.enter_context(closing(make_executor(plan, context)))
+            plan = plan.with_workers(executor.slots)
         else:
             executor = shared.executor
-        budget = _budget(plan, ledger, interrupt, elapsed)
-        own.enter_context(closing(progress))
-        progress.opened(plan, ledger.read(), budget)
+        budget = _time_budget(plan, ledger, interrupt, elapsed)
+        stack.enter_context(closing(callback))
+        callback.on_session_start(plan, ledger.read(), budget)
         yield Session(
-            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=progress
+            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=callback
         )
-        ledger.spend(budget.spent())
+        ledger.record_spent_seconds(budget.elapsed_seconds())
 
 
-def _check_arithmetic(plan: Plan, record: StudyRecord) -> None:
+def _check_backend_and_precision(plan: Plan, record: StudyRecord) -> None:
     """Refuses to go on with a study on another backend or in another precision: errors at an equal seed are others.
 
     Raises:
         UserError: Its trials ran on another, or in another.
     """
     runtime = plan.task.runtime
-    for name, wanted in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
-        places = [known.outcome.environment for known in record.trials if known.outcome and known.outcome.environment]
-        known = {{**UNSAID, **one}.get(name, wanted) for one in places}
-        if others := sorted(known - {wanted}):
+    for name, expected in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
+        environments = [
+            known.outcome.environment for known in record.trials if known.outcome and known.outcome.environment
+        ]
+        known = {{**LEGACY_DEFAULTS, **one}.get(name, expected) for one in environments}
+        if others := sorted(known - {expected}):
             raise UserError(
                 f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "
-                f"Received: --{name} {wanted}.",
+                f"Received: --{name} {expected}.",
                 hint=f"Go on with --{name} {others[0]}, or start another study with --study NAME.",
             )
 
 
-def is_verified(plan: Plan) -> bool:
+def has_verification(plan: Plan) -> bool:
     """Says whether verification follows the search; where the test images steer it there is nothing to verify with."""
     return plan.settings.finalists > 0 and plan.header.protocol.name is ProtocolName.HOLDOUT
 
 
-def _budget(plan: Plan, ledger: Ledger, interrupt: Interrupt, elapsed: Callable[[], float]) -> Budget:
+def _time_budget(plan: Plan, ledger: Ledger, interrupt: InterruptHandler, elapsed: Callable[[], float]) -> TimeBudget:
     count, replicates = plan.settings.finalists, plan.settings.replicates
 
-    def verification() -> float:
-        return estimate_seconds(ledger.read(), count=count, replicates=replicates, slots=plan.abreast)
+    def estimate_verification() -> float:
+        return estimate_verification_seconds(
+            ledger.read(), count=count, replicates=replicates, slots=plan.concurrent_trials
+        )
 
-    return Budget(
+    return TimeBudget(
         ledger,
         timeout=plan.settings.timeout,
-        verification=verification if is_verified(plan) else None,
+        estimate_verification=estimate_verification if has_verification(plan) else None,
         interrupt=interrupt,
-        elapsed=elapsed,
+        session_seconds=elapsed,
     )

@@ -20,14 +20,14 @@ from search.study import goals
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VECTORIZED = "vectorized"
 """The executor that trains on JAX alone."""
-LEAST_MEMORY_MIB = 1024.0
+MIN_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(g|gib|gb|m|mib|mb)", re.IGNORECASE)
 _UNITS_MIB = {"m": 1.0, "mib": 1.0, "mb": 1e6 / 2**20, "g": 1024.0, "gib": 1024.0, "gb": 1e9 / 2**20}
 
 
-def _option(default: Any, doc: str, **more: Any) -> Any:  # noqa: ANN401 - dataclasses' own signature
+def _option(default: Any, doc: str, **more: Any) -> Any:
     metadata = {"doc": doc, **more}
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)
@@ -145,11 +145,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "replicates", "workers", "threads"):
-            _at_least(name, getattr(self, name), 1)
+            _check_minimum(name, getattr(self, name), 1)
         for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
-            _at_least(name, getattr(self, name), 0)
-        _at_least("trial_timeout", self.trial_timeout, 1)
-        if self.trial_memory is not None and self.trial_memory < LEAST_MEMORY_MIB:
+            _check_minimum(name, getattr(self, name), 0)
+        _check_minimum("trial_timeout", self.trial_timeout, 1)
+        if self.trial_memory is not None and self.trial_memory < MIN_MEMORY_MIB:
             raise UserError(
                 f"--trial-memory must be at least 1GiB, most of which Keras itself takes. "
                 f"Received: --trial-memory {self.trial_memory:g}MiB."
@@ -162,13 +162,13 @@ class Settings:
             )
 
 
-def _at_least(name: str, value: float | None, least: int) -> None:
-    if value is not None and not (value >= least and math.isfinite(value)):
+def _check_minimum(name: str, value: float | None, minimum: int) -> None:
+    if value is not None and not (value >= minimum and math.isfinite(value)):
         option = name.replace("_", "-")
-        raise UserError(f"--{option} must be at least {least}. Received: --{option} {value:g}.")
+        raise UserError(f"--{option} must be at least {minimum}. Received: --{option} {value:g}.")
 
 
-def as_name(text: str) -> str:
+def to_study_name(text: str) -> str:
     """Returns a name for a study or its folder that is as near to a text as may be."""
     return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in text).lstrip("._-") or "study"
 
@@ -216,13 +216,13 @@ def from_mapping(options: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: An unknown name (the nearest right one is named), or a value of the wrong type.
     """
-    fields = {known.name: known for known in dataclasses.fields(Settings)}
+    fields = {setting.name: setting for setting in dataclasses.fields(Settings)}
     read: dict[str, Any] = {}
-    for given, value in options.items():
-        name = given.replace("-", "_")
+    for option, value in options.items():
+        name = option.replace("-", "_")
         if name not in fields:
-            raise unknown_name("option", given, fields)
-        read[name] = _read(fields[name], value)
+            raise unknown_name("option", option, fields)
+        read[name] = _parse_value(fields[name], value)
     return Settings(**read)
 
 
@@ -241,45 +241,45 @@ def from_file(path: Path) -> dict[str, Any]:
         raise UserError(f"The file is not TOML. Received: --config {path} ({error}).") from error
 
 
-def _read(known: dataclasses.Field[Any], value: Any) -> Any:  # noqa: ANN401 - any option's value
-    kind = known.metadata.get("kind", str(known.type).replace(" | None", ""))
-    if value is None and "None" in str(known.type):
+def _parse_value(setting: dataclasses.Field[Any], value: Any) -> Any:
+    kind = setting.metadata.get("kind", str(setting.type).replace(" | None", ""))
+    if value is None and "None" in str(setting.type):
         return None
     if isinstance(value, Path) and kind == "str":
         return str(value)
-    expected, wanted, read = _KINDS[kind]
+    expected, description, read = _KINDS[kind]
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
-        raise UserError(f"Option {known.name!r} takes {wanted}. Received: {value!r}.")
+        raise UserError(f"Option {setting.name!r} takes {description}. Received: {value!r}.")
     try:
         return read(value)
     except UserError as error:
-        raise UserError(f"--{known.name.replace('_', '-')}: {error.message}", hint=error.hint) from None
+        raise UserError(f"--{setting.name.replace('_', '-')}: {error.message}", hint=error.hint) from None
 
 
-def _read_pairs(value: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_pairs(value: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name).replace("-", "_"): item for name, item in value.items()}
 
 
-def _read_goals(value: str | Sequence[Any]) -> tuple[str, ...]:
+def _parse_goals(value: str | Sequence[Any]) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     return tuple(part.strip() for text in texts for part in str(text).split(","))
 
 
-def _as_is(value: Any) -> Any:  # noqa: ANN401 - any option's value
+def _unchanged(value: Any) -> Any:
     return value
 
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
-    "str": ((str,), "str", _as_is),
-    "int": ((int,), "int", _as_is),
-    "bool": ((bool,), "bool", _as_is),
+    "str": ((str,), "str", _unchanged),
+    "int": ((int,), "int", _unchanged),
+    "bool": ((bool,), "bool", _unchanged),
     "duration": (
         (str, int, float),
         "seconds or a duration",
         lambda value: parse_duration(value) if isinstance(value, str) else value,
     ),
     "size": ((str,), "a size such as '4GiB'", parse_size),
-    "pairs": ((Mapping,), "pairs", _read_pairs),
-    "goals": ((str, list, tuple), "goals such as 'error<0.6'", _read_goals),
+    "pairs": ((Mapping,), "pairs", _parse_pairs),
+    "goals": ((str, list, tuple), "goals such as 'error<0.6'", _parse_goals),
 }
 """How each kind of option is given: the types, the same in words, and what is made of a value."""

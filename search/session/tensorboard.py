@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.records.record import StudyRecord, TrialRecord
 from search.session.planning import Plan
-from search.session.progress import Progress
-from search.study.budget import Budget
+from search.session.progress import Callback
+from search.study.budget import TimeBudget
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ SCALARS: Mapping[str, str] = {
     "validation/error_percent": "error_percent",
 }
 """Tags to the fields of an epoch's report."""
-FINAL = "final/validation_error_percent"
+FINAL_METRIC = "final/validation_error_percent"
 """The metric in HParams."""
-_ENDED = ".hparams"
+_ENDED_SUFFIX = ".hparams"
 
 
-class TensorBoard(Progress):
+class TensorBoardCallback(Callback):
     """Writes the search trials of a session.
 
     Args:
@@ -46,71 +46,73 @@ class TensorBoard(Progress):
 
     def __init__(self, folder: Path) -> None:
         self._root = folder
-        self._open: dict[int, EventsWriter] = {}
+        self._writers: dict[int, EventsWriter] = {}
 
-    def opened(self, plan: Plan, record: StudyRecord, budget: Budget) -> None:
+    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Writes what earlier sessions found and is not in the folder."""
         self._root /= record.header.name
-        for known in record.phase(Phase.SEARCH):
-            if known.outcome and not list(self._folder(known.trial).glob(f"*{_ENDED}")):
-                self._write(known, known.outcome)
+        for trial in record.trials_in_phase(Phase.SEARCH):
+            if trial.outcome and not list(self._folder(trial.trial).glob(f"*{_ENDED_SUFFIX}")):
+                self._write_recorded(trial, trial.outcome)
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Writes an epoch."""
         if trial.phase is Phase.SEARCH:
-            self._scalars(trial, report, time.time())
+            self._write_epoch(trial, report, time.time())
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Writes the configuration and the final error."""
         if trial.phase is Phase.SEARCH:
-            self._end(trial, outcome, time.time())
+            self._write_end(trial, outcome, time.time())
 
     def close(self) -> None:
         """Closes what is open still."""
-        while self._open:
-            self._open.popitem()[1].close()
+        while self._writers:
+            self._writers.popitem()[1].close()
 
     def _folder(self, trial: Trial) -> Path:
         return self._root / f"trial-{trial.number:04d}"
 
-    def _write(self, known: TrialRecord, outcome: Outcome) -> None:
+    def _write_recorded(self, record: TrialRecord, outcome: Outcome) -> None:
         """Writes a recorded trial, in place of what there may be of it, at the times at which it ran."""
-        for part in self._folder(known.trial).glob("events.out.tfevents.*"):
+        for part in self._folder(record.trial).glob("events.out.tfevents.*"):
             part.unlink()
-        at = datetime.fromisoformat(known.started).timestamp() if known.started else time.time()
+        wall_time = datetime.fromisoformat(record.started).timestamp() if record.started else time.time()
         for report in outcome.history:
-            at += report.seconds
-            self._scalars(known.trial, report, at)
-        self._end(known.trial, outcome, at)
+            wall_time += report.seconds
+            self._write_epoch(record.trial, report, wall_time)
+        self._write_end(record.trial, outcome, wall_time)
 
-    def _scalars(self, trial: Trial, report: EpochReport, at: float) -> None:
+    def _write_epoch(self, trial: Trial, report: EpochReport, wall_time: float) -> None:
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
-        if trial.number not in self._open:
-            self._open[trial.number] = self._writer(trial)
-        writer = self._open[trial.number]
+        if trial.number not in self._writers:
+            self._writers[trial.number] = self._make_writer(trial)
+        writer = self._writers[trial.number]
         for tag, field in SCALARS.items():
             if (value := getattr(report, field)) is not None:
-                writer.write_event(Event(wall_time=at, step=report.epoch, summary=scalar(tag, value)))
+                writer.write_event(Event(wall_time=wall_time, step=report.epoch, summary=scalar(tag, value)))
         writer.flush()
 
-    def _end(self, trial: Trial, outcome: Outcome, at: float) -> None:
+    def _write_end(self, trial: Trial, outcome: Outcome, wall_time: float) -> None:
         """Writes how a trial ended, in a file of its own, by which it is known to be whole."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
-        if (running := self._open.pop(trial.number, None)) is not None:
-            running.close()
-        writer = self._writer(trial, _ENDED)
-        for summary in _session(trial, outcome, at):
-            writer.write_event(Event(wall_time=at, summary=summary))
+        if (open_writer := self._writers.pop(trial.number, None)) is not None:
+            open_writer.close()
+        writer = self._make_writer(trial, _ENDED_SUFFIX)
+        for summary in _hparams_summaries(trial, outcome, wall_time):
+            writer.write_event(Event(wall_time=wall_time, summary=summary))
         if outcome.error_percent is not None:
             step = outcome.history[-1].epoch if outcome.history else 0
-            writer.write_event(Event(wall_time=at, step=step, summary=scalar(FINAL, outcome.error_percent)))
+            writer.write_event(
+                Event(wall_time=wall_time, step=step, summary=scalar(FINAL_METRIC, outcome.error_percent))
+            )
         writer.close()
 
-    def _writer(self, trial: Trial, suffix: str = "") -> EventsWriter:
+    def _make_writer(self, trial: Trial, suffix: str = "") -> EventsWriter:
         from tensorboardX.event_file_writer import EventsWriter
 
         folder = self._folder(trial)
@@ -118,7 +120,7 @@ class TensorBoard(Progress):
         return EventsWriter(str(folder / "events"), suffix)
 
 
-def _session(trial: Trial, outcome: Outcome, at: float) -> list[Any]:
+def _hparams_summaries(trial: Trial, outcome: Outcome, wall_time: float) -> list[Any]:
     """Returns what HParams reads of a run: its configuration, and that it ended.
 
     No experiment is declared: TensorBoard would take the first one's parameters for all, and the parameters of trials
@@ -132,7 +134,7 @@ def _session(trial: Trial, outcome: Outcome, at: float) -> list[Any]:
     _, start, _ = hparams({**trial.config, "origin": trial.origin}, {})
     failed = outcome.state in (State.FAILED, State.INTERRUPTED)
     status = Status.Value("STATUS_FAILURE" if failed else "STATUS_SUCCESS")
-    ended = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=at), version=0)
-    plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=ended.SerializeToString())
+    end_data = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=wall_time), version=0)
+    plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=end_data.SerializeToString())
     metadata = SummaryMetadata(plugin_data=plugin)
     return [start, Summary(value=[Summary.Value(tag="_hparams_/session_end_info", metadata=metadata)])]

@@ -12,74 +12,74 @@ import time
 from typing import TYPE_CHECKING
 
 from search.records.ledger import Ledger
-from search.records.writing import TurnLostError
-from search.study.sources import reclaim
+from search.records.writing import TransactionLostError
+from search.study.sources import interrupt_orphans
 from search.trial import Trial
 
 if TYPE_CHECKING:
-    from search.study.loop import Listener, Source
+    from search.study.loop import LoopCallback, TrialSource
 
-LISTEN_SECONDS, SWEEP_SECONDS = 1.0, 5.0
+SYNC_SECONDS, RECLAIM_SECONDS = 1.0, 5.0
 """Time between two looks at what others do, and at whether they live."""
 
 
-class Company:
+class PeerSync:
     """Stands between a source and those that work on the same study.
 
     Args:
         source: Says which trial comes next, and hears of the others'.
         ledger: Records them.
-        listener: Hears how the others' end.
+        callback: Hears how the others' end.
     """
 
-    def __init__(self, source: Source, ledger: Ledger, listener: Listener) -> None:
-        self._source, self._ledger, self._listener = source, ledger, listener
-        self._listened = self._swept = float("-inf")
-        self._waits = False
+    def __init__(self, source: TrialSource, ledger: Ledger, callback: LoopCallback) -> None:
+        self._source, self._ledger, self._callback = source, ledger, callback
+        self._synced_at = self._reclaimed_at = float("-inf")
+        self._is_waiting = False
 
     def next(self) -> Trial | None:
         """Returns the next trial, recorded as begun, or None when there is none now."""
         while True:
             trial = None
             try:
-                with self._ledger.turn():
-                    self._take_in()
+                with self._ledger.exclusive():
+                    self._apply_changes()
                     if (trial := self._source.next()) is not None:
                         self._ledger.begin(trial)
                 return trial
-            except TurnLostError:
+            except TransactionLostError:
                 if trial is not None and self._ledger.has_begun(trial):
                     return trial
                 if trial is not None:
-                    self._source.withdraw(trial)
+                    self._source.undo_next(trial)
 
-    def hear(self) -> bool:
+    def sync(self) -> bool:
         """Takes in what the others do, now and then; returns whether the source may answer otherwise for it."""
         now = time.monotonic()
-        if not self._ledger.is_shared or now - self._listened < LISTEN_SECONDS:
+        if not self._ledger.is_shared or now - self._synced_at < SYNC_SECONDS:
             return False
-        self._listened = now
-        if now - self._swept > SWEEP_SECONDS:
-            self._swept = now
-            reclaim(self._ledger)
-        return self._take_in()
+        self._synced_at = now
+        if now - self._reclaimed_at > RECLAIM_SECONDS:
+            self._reclaimed_at = now
+            interrupt_orphans(self._ledger)
+        return self._apply_changes()
 
-    def wait(self) -> bool:
+    def wait_for_peers(self) -> bool:
         """Says whether trials of others are to be waited for; pauses for a moment, and tells it once."""
-        if not (count := self._source.elsewhere):
+        if not (count := self._source.running_elsewhere):
             return False
-        if not self._waits:
-            self._listener.waiting(count)
-        self._waits = True
-        time.sleep(LISTEN_SECONDS)
+        if not self._is_waiting:
+            self._callback.on_waiting_for_peers(count)
+        self._is_waiting = True
+        time.sleep(SYNC_SECONDS)
         return True
 
-    def _take_in(self) -> bool:
+    def _apply_changes(self) -> bool:
         has_changed = False
-        for known in self._ledger.news(self._source.phase):
-            if not self._source.hear(known):
+        for record in self._ledger.changes(self._source.phase):
+            if not self._source.observe(record):
                 continue
             has_changed = True
-            if known.outcome is not None:
-                self._listener.heard(known.trial, known.outcome)
+            if record.outcome is not None:
+                self._callback.on_trial_end_elsewhere(record.trial, record.outcome)
         return has_changed

@@ -33,7 +33,7 @@ class ErrorBelow:
 
     def reason(self, errors: Errors) -> str | None:
         """Returns why the search may end, or None."""
-        best = min(_known(errors), default=None)
+        best = min(_present(errors), default=None)
         if best is None or best >= self.percent:
             return None
         return f"the best validation error, {best:.2f} %, is below {self.percent:g} %"
@@ -51,8 +51,8 @@ class Plateau:
 
     def reason(self, errors: Errors) -> str | None:
         """Returns why the search may end, or None; a search without a complete trial has no best to improve."""
-        best = min(_known(errors[: -self.trials]), default=None)
-        if best is None or min(_known(errors[-self.trials :]), default=best) < best:
+        best = min(_present(errors[: -self.trials]), default=None)
+        if best is None or min(_present(errors[-self.trials :]), default=best) < best:
             return None
         return f"the best validation error, {best:.2f} %, was not improved in the last {self.trials} trials"
 
@@ -81,17 +81,17 @@ def reason(goals: Iterable[Goal], errors: Errors) -> str | None:
     return next((found for goal in goals if (found := goal.reason(errors)) is not None), None)
 
 
-def settled_errors(record: StudyRecord) -> list[float | None]:
+def final_errors(record: StudyRecord) -> list[float | None]:
     """Returns how the recorded search trials ended, in the order of their ends."""
-    ended = [known for known in record.phase(Phase.SEARCH) if known.is_settled]
-    ended.sort(key=lambda known: (known.outcome.at_seconds or 0.0) if known.outcome else 0.0)
-    return [error_of(known.outcome) for known in ended if known.outcome]
+    ended = [known for known in record.trials_in_phase(Phase.SEARCH) if known.is_finished]
+    ended.sort(key=lambda known: (known.outcome.elapsed_seconds or 0.0) if known.outcome else 0.0)
+    return [complete_error(known.outcome) for known in ended if known.outcome]
 
 
-def error_of(outcome: Outcome) -> float | None:
+def complete_error(outcome: Outcome) -> float | None:
     """Returns a complete trial's error in percent, and None of any other."""
     return outcome.error_percent if outcome.state is State.COMPLETE else None
 
 
-def _known(errors: Errors) -> list[float]:
+def _present(errors: Errors) -> list[float]:
     return [error for error in errors if error is not None]

@@ -12,39 +12,39 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from search.errors import FatalError
-from search.execution.base import Executor, Finished, Key
+from search.execution.base import Executor, Finished, TrialKey
 from search.records.ledger import Ledger
 from search.records.record import TrialRecord
-from search.study.company import Company
+from search.study.company import PeerSync
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 
 TICK_SECONDS = 0.2
 """Longest wait for an event before the clock is looked at."""
 
 
-class Listener(Protocol):
+class LoopCallback(Protocol):
     """Hears what happens; a progress display, mostly."""
 
-    def began(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         """A trial was handed to the executor."""
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """A trial finished an epoch."""
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """A trial ended."""
 
-    def heard(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """A trial that another coordinator ran ended."""
 
-    def waiting(self, count: int) -> None:
+    def on_waiting_for_peers(self, count: int) -> None:
         """Nothing is left to begin; so many trials that other coordinators run are waited for."""
 
-    def tick(self) -> None:
+    def on_tick(self) -> None:
         """Some time passed."""
 
 
-class Source(Protocol):
+class TrialSource(Protocol):
     """Says which trial comes next, and hears how it went."""
 
     @property
@@ -52,25 +52,25 @@ class Source(Protocol):
         """What its trials are run for."""
 
     @property
-    def elsewhere(self) -> int:
+    def running_elsewhere(self) -> int:
         """How many trials other coordinators run, as far as it has heard."""
 
     def next(self) -> Trial | None:
         """Returns the next trial, or None when there is none before something happens."""
 
-    def withdraw(self, trial: Trial) -> None:
+    def undo_next(self, trial: Trial) -> None:
         """Takes the next trial back: it could not be recorded, and another coordinator may have begun one instead."""
 
-    def hear(self, known: TrialRecord) -> bool:
+    def observe(self, record: TrialRecord) -> bool:
         """Notes what another coordinator has recorded of a trial; returns whether one that is new began or ended."""
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Notes an epoch; returns whether to prune the trial."""
 
-    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+    def classify(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Returns the outcome as it counts and is recorded: a failure may be an interruption, and be tried again."""
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Notes how a trial ended.
 
         Raises:
@@ -79,26 +79,27 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crew:
+class LoopContext:
     """What a loop works with.
 
     Args:
         executor: Runs the trials.
         ledger: Records them.
-        listener: Hears of them.
-        stop: Returns the cause for which everything must stop now, or None; asked every ``TICK_SECONDS``.
-        clock: Returns the seconds that the study has taken so far, over all its sessions; None where nobody counts.
+        callback: Hears of them.
+        stop_cause: Returns the cause for which everything must stop now, or None; asked every ``TICK_SECONDS``.
+        elapsed_seconds: Returns the seconds that the study has taken so far, over all its sessions; None where nobody
+            counts.
     """
 
     executor: Executor
     ledger: Ledger
-    listener: Listener
-    stop: Callable[[], Cause | None]
-    clock: Callable[[], float] | None = None
+    callback: LoopCallback
+    stop_cause: Callable[[], Cause | None]
+    elapsed_seconds: Callable[[], float] | None = None
 
 
 @dataclass(slots=True)
-class _Run:
+class _ActiveTrial:
     """What the loop remembers of a running trial."""
 
     trial: Trial
@@ -106,7 +107,7 @@ class _Run:
     is_pruned: bool = False
 
 
-def drive(source: Source, crew: Crew) -> None:
+def run_loop(source: TrialSource, context: LoopContext) -> None:
     """Keeps the executor busy until the source has no more trials and none runs, or until it must stop.
 
     Running trials are then cancelled and recorded as interrupted. A wish to stop is not taken back.
@@ -114,63 +115,65 @@ def drive(source: Source, crew: Crew) -> None:
     Raises:
         FatalError: The source says that the study cannot go on; what ran beside was recorded.
     """
-    runs: dict[Key, _Run] = {}
-    executor, cause = crew.executor, None
-    company, is_idle = Company(source, crew.ledger, crew.listener), False  # idle: the source has nothing for now
-    fault: FatalError | None = None
+    active: dict[TrialKey, _ActiveTrial] = {}
+    executor, cause = context.executor, None
+    peers, is_idle = PeerSync(source, context.ledger, context.callback), False  # idle: the source has nothing for now
+    fatal_error: FatalError | None = None
     while True:
-        cause = cause or crew.stop()
+        cause = cause or context.stop_cause()
         while cause is None and not is_idle and len(executor.running) < executor.slots:
-            if (trial := company.next()) is None:
+            if (trial := peers.next()) is None:
                 is_idle = True
                 break
-            crew.listener.began(trial)
-            runs[trial.key] = _Run(trial)
+            context.callback.on_trial_start(trial)
+            active[trial.key] = _ActiveTrial(trial)
             executor.submit(trial)
         if cause is not None:
             for key in executor.running:
                 executor.cancel(key, cause)
-        if not executor.running and (cause is not None or not company.wait()):
+        if not executor.running and (cause is not None or not peers.wait_for_peers()):
             break
         for event in executor.collect(TICK_SECONDS):
             is_idle = False
             if isinstance(event, Finished):
                 try:
-                    _finished(event.outcome, runs.pop(event.key), source, crew)
+                    _handle_outcome(event.outcome, active.pop(event.key), source, context)
                 except FatalError as error:
-                    fault, cause = fault or error, Cause.CANCELLED
-            elif not runs[event.key].is_pruned:
-                _reported(event.report, runs[event.key], source, crew)
-        is_idle = not company.hear() and is_idle
-        crew.ledger.keep_up()
-        crew.listener.tick()
-    if fault is not None:
-        raise fault
+                    fatal_error, cause = fatal_error or error, Cause.CANCELLED
+            elif not active[event.key].is_pruned:
+                _handle_report(event.report, active[event.key], source, context)
+        is_idle = not peers.sync() and is_idle
+        context.ledger.flush()
+        context.callback.on_tick()
+    if fatal_error is not None:
+        raise fatal_error
 
 
-def _reported(report: EpochReport, run: _Run, source: Source, crew: Crew) -> None:
+def _handle_report(report: EpochReport, run: _ActiveTrial, source: TrialSource, context: LoopContext) -> None:
     """Records an epoch, and cancels the trial where the source prunes it, or another coordinator has taken it over."""
     run.reports.append(report)
-    is_ours = crew.ledger.report(run.trial, report)
-    crew.listener.reported(run.trial, report)
-    is_bad = source.report(run.trial, report) and report.epoch < run.trial.last_epoch
-    if is_bad or not is_ours:
+    is_owner = context.ledger.report(run.trial, report)
+    context.callback.on_epoch_end(run.trial, report)
+    is_pruned = source.report(run.trial, report) and report.epoch < run.trial.last_epoch
+    if is_pruned or not is_owner:
         run.is_pruned = True
-        crew.executor.cancel(run.trial.key, Cause.CANCELLED)
+        context.executor.cancel(run.trial.key, Cause.CANCELLED)
 
 
-def _finished(outcome: Outcome, run: _Run, source: Source, crew: Crew) -> None:
+def _handle_outcome(outcome: Outcome, run: _ActiveTrial, source: TrialSource, context: LoopContext) -> None:
     """Records how a trial ended, and tells the source.
 
     The history is what was reported: a pruned trial's worker may have run on a little, and one that was killed takes
     its own account along.
     """
     error = next((report.error_percent for report in reversed(run.reports)), None)
-    at = None if crew.clock is None else round(crew.clock(), 3)
-    outcome = dataclasses.replace(outcome, history=tuple(run.reports), error_percent=error, at_seconds=at)
+    elapsed_seconds = None if context.elapsed_seconds is None else round(context.elapsed_seconds(), 3)
+    outcome = dataclasses.replace(
+        outcome, history=tuple(run.reports), error_percent=error, elapsed_seconds=elapsed_seconds
+    )
     if run.is_pruned:
         message = "" if outcome.message == Cause.CANCELLED.value else outcome.message
         outcome = dataclasses.replace(outcome, state=State.PRUNED, cause=None, message=message, traceback="")
-    outcome = crew.ledger.finish(run.trial, source.settle(run.trial, outcome))
-    crew.listener.finished(run.trial, outcome)
-    source.finished(run.trial, outcome)
+    outcome = context.ledger.finish(run.trial, source.classify(run.trial, outcome))
+    context.callback.on_trial_end(run.trial, outcome)
+    source.tell(run.trial, outcome)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from search.records import predictions
 from search.records.record import TrialRecord
-from search.study.retries import Retries, is_given_again
+from search.study.retries import RetryPolicy, should_requeue
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 
@@ -28,67 +28,67 @@ class ReplicateSource:
     def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = (), *, folder: Path) -> None:
         recorded = list(recorded)
         self.phase = trials[0].phase if trials else Phase.VERIFICATION
-        self._retries, self._folder = Retries(recorded), folder
-        self._wanted = {_repeat(trial): trial for trial in trials}
-        done = {_repeat(known.trial) for known in recorded if known.outcome is None or known.is_settled}
-        self._trials = deque(trial for trial in trials if _repeat(trial) not in done)
-        self._number = max([len(recorded), *(trial.number for trial in trials[:1])])
-        self._elsewhere = {known.trial.number for known in recorded if known.outcome is None}
+        self._retries, self._folder = RetryPolicy(recorded), folder
+        self._by_replicate = {_replicate_key(trial): trial for trial in trials}
+        done = {_replicate_key(known.trial) for known in recorded if known.outcome is None or known.is_finished}
+        self._queue = deque(trial for trial in trials if _replicate_key(trial) not in done)
+        self._next_number = max([len(recorded), *(trial.number for trial in trials[:1])])
+        self._running_elsewhere = {known.trial.number for known in recorded if known.outcome is None}
 
     @property
-    def elsewhere(self) -> int:
+    def running_elsewhere(self) -> int:
         """How many trials other coordinators run."""
-        return len(self._elsewhere)
+        return len(self._running_elsewhere)
 
     def next(self) -> Trial | None:
         """Returns the next trial of the list."""
-        if not self._trials:
+        if not self._queue:
             return None
-        trial = dataclasses.replace(self._trials.popleft(), number=self._number)
-        self._number += 1
-        kept = predictions.path(self._folder, trial.phase, trial.number)
-        return dataclasses.replace(trial, predictions_to=str(kept))
+        trial = dataclasses.replace(self._queue.popleft(), number=self._next_number)
+        self._next_number += 1
+        predictions_path = predictions.file_path(self._folder, trial.phase, trial.number)
+        return dataclasses.replace(trial, predictions_to=str(predictions_path))
 
-    def withdraw(self, trial: Trial) -> None:
+    def undo_next(self, trial: Trial) -> None:
         """Takes the next trial back."""
-        self._number -= 1
-        self._trials.appendleft(trial)
+        self._next_number -= 1
+        self._queue.appendleft(trial)
 
-    def hear(self, known: TrialRecord) -> bool:
+    def observe(self, record: TrialRecord) -> bool:
         """Notes which trials of the list others run: only those that are interrupted are run here as well."""
-        trial, is_new = known.trial, known.trial.number >= self._number
-        if not is_new and trial.number not in self._elsewhere:
+        trial, is_new = record.trial, record.trial.number >= self._next_number
+        if not is_new and trial.number not in self._running_elsewhere:
             return False
         if is_new:
-            self._elsewhere.add(trial.number)
-            self._number = trial.number + 1
-            self._trials = deque(one for one in self._trials if _repeat(one) != _repeat(trial))
-        if known.outcome is not None:
-            self._elsewhere.remove(trial.number)
-            self._retries.hear(trial, known.outcome)
-            if not known.is_settled and _repeat(trial) in self._wanted:
-                self._trials.append(self._wanted[_repeat(trial)])
-        return is_new or known.outcome is not None
+            self._running_elsewhere.add(trial.number)
+            self._next_number = trial.number + 1
+            self._queue = deque(one for one in self._queue if _replicate_key(one) != _replicate_key(trial))
+        if record.outcome is not None:
+            self._running_elsewhere.remove(trial.number)
+            self._retries.observe(trial, record.outcome)
+            if not record.is_finished and _replicate_key(trial) in self._by_replicate:
+                self._queue.append(self._by_replicate[_replicate_key(trial)])
+        return is_new or record.outcome is not None
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Never prunes."""
         return False
 
-    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+    def classify(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Returns the outcome as it counts; see ``search.study.retries``."""
-        return self._retries.settle(trial, outcome)
+        return self._retries.classify(trial, outcome)
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Puts a trial that is to be tried again at the end of the list.
 
         Raises:
             FatalError: The study cannot go on; see ``search.study.retries``.
         """
-        if is_given_again(outcome):
-            self._trials.append(trial)
-        self._retries.check(trial, outcome)
+        if should_requeue(outcome):
+            self._queue.append(trial)
+        self._retries.raise_if_fatal(trial, outcome)
 
 
-def _repeat(trial: Trial) -> tuple[int | None, int | None]:
+def _replicate_key(trial: Trial) -> tuple[int | None, int | None]:
     """Returns which repeat of which search trial a trial is."""
-    return (trial.of, trial.replicate)
+    return (trial.source_trial, trial.replicate)

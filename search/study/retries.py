@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 
 from search.errors import FatalError
 from search.records.record import TrialRecord
-from search.trial import Cause, Outcome, State, Trial, identity
+from search.trial import Cause, Outcome, State, Trial, config_key
 
-RETRIES = 2
+MAX_RETRIES = 2
 """How often a trial is tried again after faults of the machine, over all sessions."""
-FIRST = 3
+FIRST_TRIALS = 3
 """If the first trials, so many of them, fail of one cause, the study ends: the configurations are not at fault."""
 TRANSIENT = frozenset({Cause.KILLED, Cause.CRASHED, Cause.HUNG, Cause.NODE_LOST})
 FATAL: Mapping[Cause, str] = {
@@ -37,10 +37,10 @@ HINTS = defaultdict(
 )
 
 
-Key = tuple[str, int]
+RetryKey = tuple[str, int]
 
 
-class Retries:
+class RetryPolicy:
     """Judges how trials ended.
 
     Args:
@@ -49,25 +49,25 @@ class Retries:
 
     def __init__(self, recorded: Iterable[TrialRecord]) -> None:
         ended = [(known.trial, known.outcome) for known in recorded if known.outcome is not None]
-        self._tries = Counter(_key(trial) for trial, outcome in ended if is_retried(outcome))
-        self._ended = {trial.number: (_key(trial), _fault(outcome)) for trial, outcome in ended}
+        self._attempts = Counter(_retry_key(trial) for trial, outcome in ended if is_retried(outcome))
+        self._ended = {trial.number: (_retry_key(trial), _failure_cause(outcome)) for trial, outcome in ended}
 
-    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+    def classify(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Returns the outcome as it counts: a failure that will be tried again is an interruption."""
         if outcome.state is not State.FAILED:
             return outcome
-        is_again = outcome.cause in FATAL
+        is_requeued = outcome.cause in FATAL
         if outcome.cause in TRANSIENT:
-            is_again = self._tries[_key(trial)] < RETRIES
-            self._tries[_key(trial)] += 1
-        return dataclasses.replace(outcome, state=State.INTERRUPTED) if is_again else outcome
+            is_requeued = self._attempts[_retry_key(trial)] < MAX_RETRIES
+            self._attempts[_retry_key(trial)] += 1
+        return dataclasses.replace(outcome, state=State.INTERRUPTED) if is_requeued else outcome
 
-    def hear(self, trial: Trial, outcome: Outcome) -> None:
+    def observe(self, trial: Trial, outcome: Outcome) -> None:
         """Notes how a trial ended that another coordinator has run and judged."""
-        self._tries[_key(trial)] += is_retried(outcome)
-        self._ended[trial.number] = (_key(trial), _fault(outcome))
+        self._attempts[_retry_key(trial)] += is_retried(outcome)
+        self._ended[trial.number] = (_retry_key(trial), _failure_cause(outcome))
 
-    def check(self, trial: Trial, outcome: Outcome) -> None:
+    def raise_if_fatal(self, trial: Trial, outcome: Outcome) -> None:
         """Looks at an outcome that was settled and recorded.
 
         Raises:
@@ -75,25 +75,25 @@ class Retries:
         """
         if outcome.cause is not None and outcome.cause in FATAL:
             raise FatalError(outcome.message or outcome.cause.value, hint=FATAL[outcome.cause])
-        key, fault = _key(trial), _fault(outcome)
+        key, fault = _retry_key(trial), _failure_cause(outcome)
         self._ended[trial.number] = (key, fault)
-        first = self._first()
-        if fault is not None and key in first and len(first) == FIRST and set(first.values()) == {fault}:
+        first = self._first_causes()
+        if fault is not None and key in first and len(first) == FIRST_TRIALS and set(first.values()) == {fault}:
             raise FatalError(
-                f"The first {FIRST} trials ended alike: {fault}. "
+                f"The first {FIRST_TRIALS} trials ended alike: {fault}. "
                 f"The last said: {outcome.message}\n{outcome.traceback}".rstrip(),
                 hint=f"{HINTS[fault]} Then run the study anew under another name with --study.",
             )
 
-    def _first(self) -> dict[Key, Cause | None]:
+    def _first_causes(self) -> dict[RetryKey, Cause | None]:
         """Returns the causes for which the first trials failed last, of as many as have ended one after the other."""
-        first: dict[Key, Cause | None] = {}
+        causes: dict[RetryKey, Cause | None] = {}
         for number in range(len(self._ended)):
-            if number not in self._ended or (len(first) == FIRST and self._ended[number][0] not in first):
+            if number not in self._ended or (len(causes) == FIRST_TRIALS and self._ended[number][0] not in causes):
                 break
             key, cause = self._ended[number]
-            first[key] = cause
-        return first
+            causes[key] = cause
+        return causes
 
 
 def is_retried(outcome: Outcome) -> bool:
@@ -101,16 +101,16 @@ def is_retried(outcome: Outcome) -> bool:
     return outcome.state is State.INTERRUPTED and outcome.cause in TRANSIENT
 
 
-def is_given_again(outcome: Outcome) -> bool:
+def should_requeue(outcome: Outcome) -> bool:
     """Says whether whoever ran a trial is to run it again at once: after a fault, or when others took him for dead."""
     return is_retried(outcome) or outcome.cause is Cause.COORDINATOR_DIED
 
 
-def _fault(outcome: Outcome) -> Cause | None:
+def _failure_cause(outcome: Outcome) -> Cause | None:
     """Returns why a trial failed, whether or not it is tried again; None where it did not."""
     return outcome.cause if outcome.state is State.FAILED or is_retried(outcome) else None
 
 
-def _key(trial: Trial) -> Key:
+def _retry_key(trial: Trial) -> RetryKey:
     """Returns what the tries of one trial share."""
-    return (identity(trial.config), trial.seed)
+    return (config_key(trial.config), trial.seed)

@@ -11,15 +11,15 @@ from collections import deque
 from dataclasses import dataclass
 
 from search import seeds
-from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
+from search.engines.base import Engine, ProposalPending, SpaceExhausted, replay
 from search.records import predictions
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
-from search.study.checkpoints import Checkpoints, Waiting
-from search.study.retries import Retries, is_given_again
+from search.study.checkpoints import CheckpointStore, ResumableTrial
+from search.study.retries import RetryPolicy, should_requeue
 from search.trial import (
     BASELINE,
-    FOUND,
+    PROPOSED,
     Cause,
     EpochReport,
     Outcome,
@@ -27,7 +27,7 @@ from search.trial import (
     Proposal,
     State,
     Trial,
-    identity,
+    config_key,
 )
 from spaces.space import Space
 
@@ -50,104 +50,104 @@ class SearchSource:
         engine: Engine,
         ledger: Ledger,
         *,
-        limits: Limits,
+        limits: SearchLimits,
         recipes: bool,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointStore | None = None,
     ) -> None:
         header, record = ledger.header, ledger.read()
         self._folder = ledger.folder
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
-        self._checkpoints = checkpoints or Checkpoints(ledger.folder / "checkpoints", most=limits.weights)
-        recorded = record.phase(Phase.SEARCH)
+        self._checkpoints = checkpoints or CheckpointStore(ledger.folder / "checkpoints", max_kept=limits.checkpoints)
+        recorded = record.trials_in_phase(Phase.SEARCH)
         ended = [known for known in recorded if known.outcome is not None]
         replay(engine, ended)
-        self._number = len(recorded)
-        self._retries = Retries(ended)
-        self._waiting = {known.trial.number: one for known in ended if (one := _waiting(known))}
-        self._in_use: set[int] = set()  # seeds of trials that run, or will be taken up again
-        self._elsewhere: dict[int, int] = {}  # trials that other coordinators run, and the last epoch heard of
-        self._trials_left = limits.trials - len(settled(record))
-        self._epochs_left = limits.epochs - sum(_cost(known.outcome) for known in ended if known.outcome)
-        self._given = deque(_starts(header.space, record, recipes=recipes))
-        self._in_use.update(start.seed for start in self._given if start.seed is not None)
+        self._next_number = len(recorded)
+        self._retries = RetryPolicy(ended)
+        self._resumable = {known.trial.number: one for known in ended if (one := _resumable_trial(known))}
+        self._seeds_in_use: set[int] = set()  # seeds of trials that run, or will be taken up again
+        self._epochs_elsewhere: dict[int, int] = {}  # trials that other coordinators run, and the last epoch heard of
+        self._trials_left = limits.trials - len(final_trials(record))
+        self._epochs_left = limits.epochs - sum(_charged_epochs(known.outcome) for known in ended if known.outcome)
+        self._queue = deque(_initial_requests(header.space, record, recipes=recipes))
+        self._seeds_in_use.update(start.seed for start in self._queue if start.seed is not None)
         for known in recorded:
             if known.outcome is None:
-                self._begun_elsewhere(known)
-        self._forget()
+                self._begin_elsewhere(known)
+        self._delete_unneeded_checkpoints()
         if not ledger.is_shared:  # else others may have begun since, and keep theirs in the same folder
-            self._checkpoints.sweep(self._waiting.values(), self._in_use)
-        self._checkpoints.trim(self._waiting.values())
-        self.exhausted = False
+            self._checkpoints.delete_orphans(self._resumable.values(), self._seeds_in_use)
+        self._checkpoints.trim(self._resumable.values())
+        self.is_exhausted = False
 
     @property
-    def elsewhere(self) -> int:
+    def running_elsewhere(self) -> int:
         """How many trials other coordinators run."""
-        return len(self._elsewhere)
+        return len(self._epochs_elsewhere)
 
     def next(self) -> Trial | None:
         """Returns the next trial, or None when the budget is spent, or nothing is left to try or can be tried yet."""
-        if self._trials_left <= 0 or self._epochs_left <= 0 or (self.exhausted and not self._given):
+        if self._trials_left <= 0 or self._epochs_left <= 0 or (self.is_exhausted and not self._queue):
             return None
         try:
-            trial = self._trial(self._given.popleft() if self._given else Start())
-        except NothingYet:
+            trial = self._make_trial(self._queue.popleft() if self._queue else TrialRequest())
+        except ProposalPending:
             return None
         except SpaceExhausted:
-            self.exhausted = True
+            self.is_exhausted = True
             return None
-        self._count(trial)
+        self._charge(trial)
         return trial
 
-    def withdraw(self, trial: Trial) -> None:
+    def undo_next(self, trial: Trial) -> None:
         """Takes the next trial back; it will be given again under another number, and with the seed that goes with it.
 
         Only the seed of one that goes on from an earlier trial is kept.
         """
-        self._number -= 1
-        self._settle_account(trial, Outcome(state=State.INTERRUPTED))
-        own = seeds.derive(self._seed, Phase.SEARCH, trial.number)
-        self._again(trial, seed=None if trial.seed == own else trial.seed)
+        self._next_number -= 1
+        self._tell_and_refund(trial, Outcome(state=State.INTERRUPTED))
+        own = seeds.trial_seed(self._seed, Phase.SEARCH, trial.number)
+        self._requeue(trial, seed=None if trial.seed == own else trial.seed)
         if trial.seed == own:
-            self._in_use.discard(own)
+            self._seeds_in_use.discard(own)
 
-    def hear(self, known: TrialRecord) -> bool:
+    def observe(self, record: TrialRecord) -> bool:
         """Notes what another coordinator has recorded of a trial: to the engine it is like any other."""
-        trial, outcome = known.trial, known.outcome
-        is_new = trial.number >= self._number
-        if not is_new and trial.number not in self._elsewhere:
+        trial, outcome = record.trial, record.outcome
+        is_new = trial.number >= self._next_number
+        if not is_new and trial.number not in self._epochs_elsewhere:
             return False  # this source knew it when it was made, or runs it
         if is_new:
-            self._begun_elsewhere(known)
-        for report in known.reports if outcome is None else outcome.history:
-            if report.epoch > self._elsewhere[trial.number]:
+            self._begin_elsewhere(record)
+        for report in record.reports if outcome is None else outcome.history:
+            if report.epoch > self._epochs_elsewhere[trial.number]:
                 self._engine.report(trial.number, report)
-                self._elsewhere[trial.number] = report.epoch
+                self._epochs_elsewhere[trial.number] = report.epoch
         if outcome is None:
             return is_new
-        del self._elsewhere[trial.number]
-        self._retries.hear(trial, outcome)
-        self._over(trial, outcome)
+        del self._epochs_elsewhere[trial.number]
+        self._retries.observe(trial, outcome)
+        self._handle_end(trial, outcome)
         if outcome.state is State.INTERRUPTED:
-            self._again(trial, seed=trial.seed)
+            self._requeue(trial, seed=trial.seed)
         return True
 
-    def _begun_elsewhere(self, known: TrialRecord) -> None:
-        trial = known.trial
-        self._engine.ask(trial.number, given=trial.proposal)
-        self._elsewhere[trial.number] = 0
-        self._given = deque(start for start in self._given if not _is_of(start, trial))
-        self._number = max(self._number, trial.number)
-        self._count(trial)
+    def _begin_elsewhere(self, record: TrialRecord) -> None:
+        trial = record.trial
+        self._engine.ask(trial.number, fixed=trial.proposal)
+        self._epochs_elsewhere[trial.number] = 0
+        self._queue = deque(start for start in self._queue if not _is_request_for(start, trial))
+        self._next_number = max(self._next_number, trial.number)
+        self._charge(trial)
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
         """Asks the engine whether to prune; the baseline and the recipes, which anchor the search, never are."""
-        return self._engine.report(trial.number, report) and trial.origin == FOUND
+        return self._engine.report(trial.number, report) and trial.origin == PROPOSED
 
-    def settle(self, trial: Trial, outcome: Outcome) -> Outcome:
+    def classify(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Returns the outcome as it counts; see ``search.study.retries``."""
-        return self._retries.settle(trial, outcome)
+        return self._retries.classify(trial, outcome)
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine; an interrupted trial does not count.
 
         Its checkpoint is kept for when it is taken up again, which is soon after a fault of the machine; that of a
@@ -156,88 +156,88 @@ class SearchSource:
         Raises:
             FatalError: The study cannot go on; see ``search.study.retries``.
         """
-        self._over(trial, outcome)
-        if is_given_again(outcome):
-            self._again(trial, seed=trial.seed)
-        self._retries.check(trial, outcome)
+        self._handle_end(trial, outcome)
+        if should_requeue(outcome):
+            self._requeue(trial, seed=trial.seed)
+        self._retries.raise_if_fatal(trial, outcome)
 
-    def _count(self, trial: Trial) -> None:
+    def _charge(self, trial: Trial) -> None:
         """Takes what a trial that begins may cost from what is left."""
         self._trials_left -= 1
         self._epochs_left -= trial.last_epoch  # as long as it runs; then what it trained
-        self._number = max(self._number, trial.number + 1)
-        self._in_use.add(trial.seed)
+        self._next_number = max(self._next_number, trial.number + 1)
+        self._seeds_in_use.add(trial.seed)
 
-    def _over(self, trial: Trial, outcome: Outcome) -> None:
+    def _handle_end(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine how a trial ended, and keeps or deletes its states."""
-        self._settle_account(trial, outcome)
+        self._tell_and_refund(trial, outcome)
         if outcome.state is not State.INTERRUPTED:
-            self._in_use.discard(trial.seed)
-            self._keep(TrialRecord(trial=trial, outcome=outcome))
-        self._forget()
-        self._checkpoints.trim(one for one in self._waiting.values() if one.seed not in self._in_use)
+            self._seeds_in_use.discard(trial.seed)
+            self._keep_checkpoint(TrialRecord(trial=trial, outcome=outcome))
+        self._delete_unneeded_checkpoints()
+        self._checkpoints.trim(one for one in self._resumable.values() if one.seed not in self._seeds_in_use)
 
-    def _settle_account(self, trial: Trial, outcome: Outcome) -> None:
+    def _tell_and_refund(self, trial: Trial, outcome: Outcome) -> None:
         self._engine.tell(trial.number, outcome)
-        self._epochs_left += trial.last_epoch - _cost(outcome)
+        self._epochs_left += trial.last_epoch - _charged_epochs(outcome)
         self._trials_left += outcome.state is State.INTERRUPTED
 
-    def _again(self, trial: Trial, *, seed: int | None) -> None:
+    def _requeue(self, trial: Trial, *, seed: int | None) -> None:
         """Gives an interrupted trial before anything else."""
-        self._given.appendleft(Start(proposal=trial.proposal, origin=trial.origin, seed=seed))
+        self._queue.appendleft(TrialRequest(proposal=trial.proposal, origin=trial.origin, seed=seed))
 
-    def _keep(self, ended: TrialRecord) -> None:
+    def _keep_checkpoint(self, ended: TrialRecord) -> None:
         """Keeps the state of a trial that another may go on from, and deletes every other one of it."""
-        if (one := _waiting(ended)) is not None:
-            self._waiting[ended.trial.number] = one
-        self._checkpoints.drop(ended.trial.seed, but=one)
+        if (resumable := _resumable_trial(ended)) is not None:
+            self._resumable[ended.trial.number] = resumable
+        self._checkpoints.delete(ended.trial.seed, keep=resumable)
 
-    def _forget(self) -> None:
+    def _delete_unneeded_checkpoints(self) -> None:
         """Deletes the states of waiting trials that nothing will go on from any more."""
-        for number in [number for number in self._waiting if not self._engine.may_resume(number)]:
-            gone = self._waiting.pop(number)
-            if gone.seed not in {one.seed for one in self._waiting.values()} | self._in_use:
-                self._checkpoints.drop(gone.seed)
+        for number in [number for number in self._resumable if not self._engine.may_resume(number)]:
+            resumable = self._resumable.pop(number)
+            if resumable.seed not in {one.seed for one in self._resumable.values()} | self._seeds_in_use:
+                self._checkpoints.delete(resumable.seed)
 
-    def _trial(self, start: Start) -> Trial:
-        proposal = self._engine.ask(self._number, given=start.proposal)
-        parent = None if proposal.parent is None else self._waiting.get(proposal.parent)
-        seed = start.seed
+    def _make_trial(self, request: TrialRequest) -> Trial:
+        proposal = self._engine.ask(self._next_number, fixed=request.proposal)
+        parent = None if proposal.parent is None else self._resumable.get(proposal.parent)
+        seed = request.seed
         if seed is None:
-            seed = seeds.derive(self._seed, Phase.SEARCH, self._number) if parent is None else parent.seed
+            seed = seeds.trial_seed(self._seed, Phase.SEARCH, self._next_number) if parent is None else parent.seed
         return Trial(
-            number=self._number,
+            number=self._next_number,
             config=proposal.config,
             seed=seed,
             epochs=self._epochs,
-            until=proposal.until,
+            target_epoch=proposal.target_epoch,
             parent=proposal.parent,
-            notes=proposal.notes,
-            rungs=self._engine.rungs if start.origin == FOUND and self._checkpoints.keeps_any else (),
-            origin=start.origin,
-            resume_from=self._checkpoints.to_resume(seed),
-            save_to=self._checkpoints.latest(seed),
-            predictions_to=str(predictions.path(self._folder, Phase.SEARCH, self._number)),
+            engine_metadata=proposal.engine_metadata,
+            rungs=self._engine.rungs if request.origin == PROPOSED and self._checkpoints.keeps_any else (),
+            origin=request.origin,
+            resume_from=self._checkpoints.resume_path(seed),
+            save_to=self._checkpoints.latest_path(seed),
+            predictions_to=str(predictions.file_path(self._folder, Phase.SEARCH, self._next_number)),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class SearchLimits:
     """When a search stops, over all its sessions, and how much it may keep.
 
     Args:
         trials: Search trials that came to their own end.
         epochs: Epochs trained in search trials, unfinished ones included; the last trial may go beyond.
-        weights: Paused and stopped trials whose states stay on disk.
+        checkpoints: Paused and stopped trials whose states stay on disk.
     """
 
     trials: float = float("inf")
     epochs: float = float("inf")
-    weights: float = float("inf")
+    checkpoints: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class TrialRequest:
     """What a trial starts from.
 
     Args:
@@ -247,16 +247,16 @@ class Start:
     """
 
     proposal: Proposal | None = None
-    origin: str = FOUND
+    origin: str = PROPOSED
     seed: int | None = None
 
 
-def settled(record: StudyRecord) -> list[TrialRecord]:
+def final_trials(record: StudyRecord) -> list[TrialRecord]:
     """Returns the search trials that count: ended, and not merely interrupted."""
-    return [known for known in record.phase(Phase.SEARCH) if known.is_settled]
+    return [trial for trial in record.trials_in_phase(Phase.SEARCH) if trial.is_finished]
 
 
-def _cost(outcome: Outcome) -> int:
+def _charged_epochs(outcome: Outcome) -> int:
     """Returns the epochs that a trial is charged: those it trained, and one at least where it failed.
 
     Else a search whose proposals all fail at once would never use its budget up.
@@ -264,57 +264,59 @@ def _cost(outcome: Outcome) -> int:
     return max(outcome.epochs_trained, 1 if outcome.state is State.FAILED else 0)
 
 
-def _waiting(known: TrialRecord) -> Waiting | None:
+def _resumable_trial(record: TrialRecord) -> ResumableTrial | None:
     """Returns where a paused or stopped trial waits; None for any other."""
-    outcome = known.outcome
+    outcome = record.outcome
     if outcome is None or outcome.state not in (State.PAUSED, State.PRUNED) or outcome.error_percent is None:
         return None
-    return Waiting(seed=known.trial.seed, epoch=len(outcome.history), error_percent=outcome.error_percent)
+    return ResumableTrial(seed=record.trial.seed, epoch=len(outcome.history), error_percent=outcome.error_percent)
 
 
-def _starts(space: Space, record: StudyRecord, *, recipes: bool) -> list[Start]:
+def _initial_requests(space: Space, record: StudyRecord, *, recipes: bool) -> list[TrialRequest]:
     """Returns what is tried before the engine is asked: baseline, recipes, interrupted; nothing that was settled."""
-    starts = [Start(proposal=Proposal(config=space.baseline), origin=BASELINE)]
+    requests = [TrialRequest(proposal=Proposal(config=space.baseline), origin=BASELINE)]
     if recipes:
-        given = {name: Proposal(config=space.recipe(name)) for name in space.recipes}
-        starts += [Start(proposal=proposal, origin=f"recipe: {name}") for name, proposal in given.items()]
-    recorded = record.phase(Phase.SEARCH)
-    interrupted = [known.trial for known in recorded if known.outcome and not known.is_settled]
-    done = {_key(known.trial.proposal) for known in recorded if known.outcome is None or known.is_settled}
-    starts += [Start(proposal=trial.proposal, origin=trial.origin) for trial in interrupted]
-    seeds_of = {_key(trial.proposal): trial.seed for trial in interrupted}
-    unique: dict[tuple[str, int | None, int | None], Start] = {}
-    for start in starts:
+        recipe_proposals = {name: Proposal(config=space.recipe(name)) for name in space.recipes}
+        requests += [
+            TrialRequest(proposal=proposal, origin=f"recipe: {name}") for name, proposal in recipe_proposals.items()
+        ]
+    recorded = record.trials_in_phase(Phase.SEARCH)
+    interrupted = [known.trial for known in recorded if known.outcome and not known.is_finished]
+    done = {training_key(known.trial.proposal) for known in recorded if known.outcome is None or known.is_finished}
+    requests += [TrialRequest(proposal=trial.proposal, origin=trial.origin) for trial in interrupted]
+    seeds_of = {training_key(trial.proposal): trial.seed for trial in interrupted}
+    unique: dict[tuple[str, int | None, int | None], TrialRequest] = {}
+    for start in requests:
         assert start.proposal is not None
-        key = _key(start.proposal)
+        key = training_key(start.proposal)
         unique.setdefault(key, dataclasses.replace(start, seed=seeds_of.get(key)))
     return [start for key, start in unique.items() if key not in done]
 
 
-def _key(proposal: Proposal) -> tuple[str, int | None, int | None]:
+def training_key(proposal: Proposal) -> tuple[str, int | None, int | None]:
     """Returns what two proposals share when they ask for the same training."""
-    return (identity(proposal.config), proposal.until, proposal.parent)
+    return (config_key(proposal.config), proposal.target_epoch, proposal.parent)
 
 
-def _is_of(start: Start, trial: Trial) -> bool:
-    return start.proposal is not None and _key(start.proposal) == _key(trial.proposal)
+def _is_request_for(request: TrialRequest, trial: Trial) -> bool:
+    return request.proposal is not None and training_key(request.proposal) == training_key(trial.proposal)
 
 
-def reclaim(ledger: Ledger) -> int:
+def interrupt_orphans(ledger: Ledger) -> int:
     """Marks trials that their coordinator did not live to finish as interrupted; returns how many there were.
 
     The epochs that they reported are theirs, and count for every budget.
     """
     orphans, cause = ledger.orphans(), Cause.COORDINATOR_DIED
     at_seconds = ledger.read().spent_seconds if orphans else 0.0
-    for known in orphans:
+    for record in orphans:
         outcome = Outcome(
             state=State.INTERRUPTED,
-            error_percent=known.reports[-1].error_percent if known.reports else None,
-            history=known.reports,
-            at_seconds=at_seconds,
+            error_percent=record.reports[-1].error_percent if record.reports else None,
+            history=record.reports,
+            elapsed_seconds=at_seconds,
             cause=cause,
             message=cause.value,
         )
-        ledger.finish(known.trial, outcome)
+        ledger.finish(record.trial, outcome)
     return len(orphans)

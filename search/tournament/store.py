@@ -11,16 +11,16 @@ from filelock import FileLock, Timeout
 
 from search.comparison.compute import compute
 from search.comparison.results import Comparison
-from search.comparison.rules import Entry, Rules, study_name
+from search.comparison.rules import ComparisonSpec, RepeatRecord, study_name
 from search.errors import UserError
-from search.leaderboard.files import write
+from search.leaderboard.files import write_atomic
 from search.records.ledger import read_studies
 from search.records.record import StudyRecord
 
-RULES = "tournament.json"
+SPEC_FILE = "tournament.json"
 
 
-def read_rules(folder: Path) -> Rules | None:
+def read_spec(folder: Path) -> ComparisonSpec | None:
     """Returns the rules recorded in a folder; None where there are none.
 
     Raises:
@@ -29,45 +29,45 @@ def read_rules(folder: Path) -> Rules | None:
     if (folder / "ledger.journal").exists():
         raise UserError(f"{folder} is a study, not a tournament.", hint="Choose another name with --name.")
     try:
-        return Rules.from_json(json.loads((folder / RULES).read_text(encoding="utf-8")))
+        return ComparisonSpec.from_json(json.loads((folder / SPEC_FILE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"The tournament's terms cannot be read. Received: {folder / RULES} ({error}).") from error
+        raise UserError(f"The tournament's terms cannot be read. Received: {folder / SPEC_FILE} ({error}).") from error
 
 
-def write_rules(rules: Rules, folder: Path) -> None:
+def write_spec(spec: ComparisonSpec, folder: Path) -> None:
     """Records the rules, whole or not at all."""
-    write(folder / RULES, json.dumps(rules.to_json(), indent=2) + "\n")
+    write_atomic(folder / SPEC_FILE, json.dumps(spec.to_json(), indent=2) + "\n")
 
 
-def records(folder: Path) -> list[StudyRecord]:
+def study_records(folder: Path) -> list[StudyRecord]:
     """Returns the studies in a folder that have begun."""
     return read_studies((), studies_dir=folder)
 
 
-def compare(folder: Path) -> Comparison:
+def load_comparison(folder: Path) -> Comparison:
     """Returns the comparison of what a tournament's folder holds.
 
     Raises:
         UserError: There is no tournament in it.
     """
-    rules = read_rules(folder)
-    if rules is None:
+    spec = read_spec(folder)
+    if spec is None:
         raise UserError(
             f"There is no tournament in {folder}. Received: --name {folder.name}.",
             hint="Run it first, or name another with --name or --studies-dir.",
         )
-    names = {
-        study_name(engine, repeat): (engine, repeat) for engine in rules.engines for repeat in range(rules.repeats)
-    }
-    kept = [record for record in records(folder) if record.header.name in names]
-    entries = [(*names[record.header.name], record) for record in kept]
-    return compute(rules, [Entry(engine=engine, repeat=repeat, record=record) for engine, repeat, record in entries])
+    names = {study_name(engine, repeat): (engine, repeat) for engine in spec.engines for repeat in range(spec.repeats)}
+    relevant = [record for record in study_records(folder) if record.header.name in names]
+    entries = [(*names[record.header.name], record) for record in relevant]
+    return compute(
+        spec, [RepeatRecord(engine=engine, repeat=repeat, record=record) for engine, repeat, record in entries]
+    )
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def comparison_lock(folder: Path) -> Iterator[None]:
     """Keeps other processes from running the same tournament."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

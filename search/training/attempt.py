@@ -17,20 +17,20 @@ from typing import Any
 import numpy as np
 
 from search.errors import SearchError
-from search.records.predictions import Predictions, save
+from search.records.predictions import SavedPredictions, save
 from search.trial import Cause, EpochReport, Outcome, State
 
 
-class NotFinite(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
+class NonFiniteLoss(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
     """A loss became NaN or infinite."""
 
 
-class TooLarge(Exception):  # noqa: N818 - a signal to make do with less, where that can be
+class ExceedsFreeMemory(Exception):  # noqa: N818 - a signal to make do with less, where that can be
     """What is to be trained would not fit into the memory that is free."""
 
 
 @dataclass(slots=True)
-class Attempt:
+class RunState:
     """What a run has reached; becomes its Outcome however it ends."""
 
     history: list[EpochReport] = field(default_factory=list)
@@ -39,32 +39,32 @@ class Attempt:
     scored: int | None = None
     wrong: tuple[int, ...] = ()
     predicted: tuple[int, ...] = ()
-    predictions: Predictions | None = None
-    unsaved: str = ""
+    predictions: SavedPredictions | None = None
+    save_error: str = ""
 
-    def resume(self, history: Iterable[EpochReport], seconds: dict[str, float]) -> None:
+    def restore(self, history: Iterable[EpochReport], seconds: dict[str, float]) -> None:
         """Goes on from where an earlier run has come to."""
         self.history.extend(history)
         self.seconds = dict(seconds)
 
-    def judge(self, probabilities: np.ndarray, labels: np.ndarray, *, is_kept: bool) -> float:
+    def record_evaluation(self, probabilities: np.ndarray, labels: np.ndarray, *, keep_misclassified: bool) -> float:
         """Returns the error in percent, and remembers which images were taken for what, where that is kept."""
         predicted = probabilities.argmax(axis=1)
         wrong = np.flatnonzero(predicted != labels)
-        self.scored, self.predictions = len(labels), Predictions(probabilities, labels)
-        if is_kept:
+        self.scored, self.predictions = len(labels), SavedPredictions(probabilities, labels)
+        if keep_misclassified:
             self.wrong, self.predicted = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
         return 100.0 * len(wrong) / len(labels)
 
-    def keep_predictions(self, path: Path) -> None:
+    def save_predictions(self, path: Path) -> None:
         """Leaves the last predictions at a path; a trial that cannot is no worse for it, but joins no ensemble."""
         try:
             if self.predictions is not None:
                 save(path, self.predictions)
         except OSError as error:
-            self.unsaved = f"No predictions could be kept: {error}."
+            self.save_error = f"No predictions could be kept: {error}."
 
-    def outcome(
+    def to_outcome(
         self,
         state: State,
         environment: Mapping[str, Any],
@@ -80,52 +80,55 @@ class Attempt:
             error_percent=scored[-1].error_percent if scored else None,
             history=tuple(self.history),
             seconds={part: round(value, 4) for part, value in self.seconds.items()},
-            parameters=self.parameters,
+            parameter_count=self.parameters,
             peak_memory_mib=_peak_memory_mib(),
             cause=cause,
             message=message,
             traceback=traceback,
             environment=environment,
-            scored=self.scored,
-            wrong=self.wrong,
-            predicted=self.predicted,
+            scored_images=self.scored,
+            misclassified=self.wrong,
+            predicted_classes=self.predicted,
         )
 
-    def failed(self, error: Exception, environment: Mapping[str, Any]) -> Outcome:
+    def to_failed_outcome(self, error: Exception, environment: Mapping[str, Any]) -> Outcome:
         """Returns how it ended by an error, which was caught or was raised before."""
-        return self.outcome(
+        return self.to_outcome(
             State.FAILED,
             environment,
-            cause=_cause(error, on_cpu=environment["device"] == "CPU"),
-            message=_first_line(error),
+            cause=_classify_error(error, on_cpu=environment["device"] == "CPU"),
+            message=_error_message(error),
             traceback="".join(tracebacks.format_exception(error)),
         )
 
 
 def is_out_of_memory(error: Exception) -> bool:
     """Says whether a backend has no memory left, or would have none."""
-    known = isinstance(error, TooLarge) or type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
-    return known or "RESOURCE_EXHAUSTED" in str(error)
+    is_memory_error = isinstance(error, ExceedsFreeMemory) or type(error).__name__ in (
+        "ResourceExhaustedError",
+        "OutOfMemoryError",
+    )
+    return is_memory_error or "RESOURCE_EXHAUSTED" in str(error)
 
 
-_CAUSES: tuple[tuple[type[BaseException], Cause], ...] = (
-    (NotFinite, Cause.NOT_FINITE),
+_CAUSE_BY_ERROR: tuple[tuple[type[BaseException], Cause], ...] = (
+    (NonFiniteLoss, Cause.NOT_FINITE),
     (MemoryError, Cause.OUT_OF_MEMORY),
     (SearchError, Cause.DATA),
     (ValueError, Cause.INVALID),
 )
 
 
-def _cause(error: Exception, *, on_cpu: bool) -> Cause:
+def _classify_error(error: Exception, *, on_cpu: bool) -> Cause:
     if is_out_of_memory(error):
         return Cause.OUT_OF_MEMORY if on_cpu else Cause.DEVICE_MEMORY
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
         return Cause.DISK_FULL
-    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.ERROR)
+    return next((cause for kind, cause in _CAUSE_BY_ERROR if isinstance(error, kind)), Cause.ERROR)
 
 
-def _first_line(error: Exception) -> str:
-    if isinstance(error, NotFinite):
+def _error_message(error: Exception) -> str:
+    if isinstance(error, NonFiniteLoss):
         return "A loss became NaN or infinite."
     if isinstance(error, SearchError):
         return error.message

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-AUGMENTATION = ("shift", "rotation", "zoom", "shear")
+AUGMENTATION_PARAMETERS = ("shift", "rotation", "zoom", "shear")
 """The parameters of a configuration that the layer below takes."""
 
 
@@ -37,50 +37,53 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         zoom: float = 0.0,
         shear: float = 0.0,
         seed: int | None = None,
-        **kwargs: Any,  # noqa: ANN401 - Keras's own
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.shift, self.rotation, self.zoom, self.shear, self.seed = shift, rotation, zoom, shear, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def build(self, input_shape: Any) -> None:  # noqa: ANN401 - Keras's own
+    def build(self, input_shape: Any) -> None:
         """Adds the strength, 1 by default; 0 switches the layer off without another trace."""
         self.strength = self.add_weight(name="strength", shape=(), initializer="ones", trainable=False)
 
-    def call(self, images: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors of any backend
+    def call(self, images: Any, training: bool = False) -> Any:
         """Maps images (batch, height, width, channels) to the same shape."""
         if not training:
             return images
         shape = ops.shape(images)
-        transforms = self._transforms(shape[0], float(images.shape[1]), float(images.shape[2]))
+        transforms = self._projective_transforms(shape[0], float(images.shape[1]), float(images.shape[2]))
         return ops.image.affine_transform(
             images, transforms, interpolation="bilinear", fill_mode="constant", data_format="channels_last"
         )
 
-    def compute_output_shape(self, input_shape: Any) -> Any:  # noqa: ANN401 - Keras's own
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shape of the images; without it, Keras would trace the layer whenever a network is built."""
         return input_shape
 
-    def _uniform(self, count: Any, bound: float) -> Any:  # noqa: ANN401
-        return self.strength * keras.random.uniform((count,), -bound, bound, seed=self.seed_generator)
+    def _uniform_samples(self, batch_size: Any, bound: float) -> Any:
+        return self.strength * keras.random.uniform((batch_size,), -bound, bound, seed=self.seed_generator)
 
-    def _transforms(self, count: Any, height: float, width: float) -> Any:  # noqa: ANN401
+    def _projective_transforms(self, batch_size: Any, height: float, width: float) -> Any:
         """Returns (count, 8) projective transforms from output to input coordinates, about the image's centre."""
-        angle = self._uniform(count, self.rotation * math.pi / 180.0)
-        scale = 1.0 + self._uniform(count, self.zoom)
-        slope = self._uniform(count, self.shear)
-        most = ops.where(self.shift > 0, self.shift + 0.5, 0.0)  # a population's magnitudes are arrays
-        right, down = ops.round(self._uniform(count, most)), ops.round(self._uniform(count, most))
+        angle = self._uniform_samples(batch_size, self.rotation * math.pi / 180.0)
+        scale = 1.0 + self._uniform_samples(batch_size, self.zoom)
+        slope = self._uniform_samples(batch_size, self.shear)
+        max_shift = ops.where(self.shift > 0, self.shift + 0.5, 0.0)  # a population's magnitudes are arrays
+        right, down = (
+            ops.round(self._uniform_samples(batch_size, max_shift)),
+            ops.round(self._uniform_samples(batch_size, max_shift)),
+        )
         cosine, sine = scale * ops.cos(angle), scale * ops.sin(angle)
         # Shear along x, then rotate and zoom: [[cos, -sin], [sin, cos]] @ [[1, slope], [0, 1]].
         xx, xy, yx, yy = cosine, cosine * slope - sine, sine, sine * slope + cosine
         centre_x, centre_y = (width - 1.0) / 2.0, (height - 1.0) / 2.0
         offset_x = centre_x - xx * centre_x - xy * centre_y + right
         offset_y = centre_y - yx * centre_x - yy * centre_y + down
-        nought = ops.zeros_like(xx)
-        return ops.stack([xx, xy, offset_x, yx, yy, offset_y, nought, nought], axis=1)
+        zeros = ops.zeros_like(xx)
+        return ops.stack([xx, xy, offset_x, yx, yy, offset_y, zeros, zeros], axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        mine = {"shift": self.shift, "rotation": self.rotation, "zoom": self.zoom, "shear": self.shear}
-        return {**super().get_config(), **mine, "seed": self.seed}
+        parameters = {"shift": self.shift, "rotation": self.rotation, "zoom": self.zoom, "shear": self.shear}
+        return {**super().get_config(), **parameters, "seed": self.seed}

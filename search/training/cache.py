@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 """Maps the name of every array's file to its SHA-256."""
 
 
-class Watch:
+class FileVerifier:
     """Tells whether a file is still what its hash says, for the price of a look at its size and times.
 
     The hash is taken anew whenever these changed, and the first time. It is the file itself that is watched, not its
@@ -41,30 +41,30 @@ class Watch:
     def __init__(self, path: Path, sha256: str) -> None:
         self.path, self._sha256 = path, sha256
         self._descriptor = os.open(path, os.O_RDONLY)
-        self._seen: tuple[int, int, int] | None = None
+        self._verified_status: tuple[int, int, int] | None = None
         weakref.finalize(self, os.close, self._descriptor)
 
     def is_intact(self) -> bool:
         """Returns whether it is; reads the file, not a map of it, which a file cut short would turn into a SIGBUS."""
         status = os.fstat(self._descriptor)
-        seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if seen != self._seen:
+        current_status = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if current_status != self._verified_status:
             with os.fdopen(self._descriptor, "rb", closefd=False) as file:
                 file.seek(0)
                 if hashlib.file_digest(file, "sha256").hexdigest() != self._sha256:
                     return False
-            self._seen = seen
+            self._verified_status = current_status
         return True
 
 
-def ensure(folder: Path, read: Callable[[], Mapping[str, np.ndarray]]) -> Mapping[str, str]:
+def ensure_cached(folder: Path, read_arrays: Callable[[], Mapping[str, np.ndarray]]) -> Mapping[str, str]:
     """Makes sure that the folder holds the arrays undamaged; reads them from their source only if it does not.
 
     Returns the SHA-256 of each array's file, by the file's name.
 
     Args:
         folder: Where they belong, one ``NAME.npy`` each.
-        read: Returns the C-contiguous arrays by name.
+        read_arrays: Returns the C-contiguous arrays by name.
 
     Raises:
         UserError: The folder cannot be written, or the disk is full; nothing is left behind.
@@ -72,7 +72,7 @@ def ensure(folder: Path, read: Callable[[], Mapping[str, np.ndarray]]) -> Mappin
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            return _intact(folder) or _write(folder, read())
+            return _read_valid_manifest(folder) or _replace_folder(folder, read_arrays())
     except OSError as error:
         raise UserError(
             f"The data set cannot be written to the cache: {error.strerror or error}. Received: {str(folder)!r}.",
@@ -92,7 +92,7 @@ def open_array(folder: Path, name: str) -> np.ndarray:
     return array
 
 
-def _intact(folder: Path) -> Mapping[str, str]:
+def _read_valid_manifest(folder: Path) -> Mapping[str, str]:
     """Returns the manifest of a folder that holds what it says; nothing where it does not."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -106,7 +106,7 @@ def _hash_files(folder: Path) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in sorted(folder.glob("*.npy"))}
 
 
-def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> Mapping[str, str]:
+def _replace_folder(folder: Path, arrays: Mapping[str, np.ndarray]) -> Mapping[str, str]:
     """Replaces the folder in one step, and returns its manifest.
 
     The lock is held, so a ``.partial`` found here was left by a killed process.
@@ -116,7 +116,7 @@ def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> Mapping[str, str]:
     try:
         partial.mkdir()
         for name, array in arrays.items():
-            _save(partial / f"{name}.npy", array)
+            _write_array(partial / f"{name}.npy", array)
         hashes = _hash_files(partial)
         (partial / MANIFEST).write_text(json.dumps(hashes, indent=1), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -126,7 +126,7 @@ def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> Mapping[str, str]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _save(path: Path, array: np.ndarray) -> None:
+def _write_array(path: Path, array: np.ndarray) -> None:
     """Writes one array as ``numpy.save`` would, which on a full disk does not say so (its error has no errno)."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))

@@ -11,7 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ import numpy as np
 
 from search.errors import TrialError
 from search.training import places
-from search.training.attempt import Attempt
-from search.trial import EpochReport, Trial, kept_path
+from search.training.attempt import RunState
+from search.trial import EpochReport, Trial, epoch_checkpoint_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class Checkpoint:
     """A trial's state after some epochs.
 
     Args:
@@ -39,45 +39,45 @@ class Saved:
     seconds: dict[str, float]
 
 
-def place(trial: Trial, epoch: int, *, is_due: bool) -> Path | None:
+def due_checkpoint_path(trial: Trial, epoch: int, *, is_interval_over: bool) -> Path | None:
     """Returns where to leave the state after an epoch: beside the latest where another trial may go on from it.
 
     Args:
         trial: The trial.
         epoch: Epochs finished.
-        is_due: Whether the latest state was left long enough ago.
+        is_interval_over: Whether the latest state was left long enough ago.
     """
     if trial.save_to is None or epoch == trial.epochs:
         return None
     if epoch in trial.rungs or epoch == trial.last_epoch:
-        return places.at(kept_path(trial.save_to, epoch))
-    return places.at(trial.save_to) if is_due else None
+        return places.as_path(epoch_checkpoint_path(trial.save_to, epoch))
+    return places.as_path(trial.save_to) if is_interval_over else None
 
 
-def leave(arrays: Iterable[Any], attempt: Attempt, path: Path) -> None:
+def save(arrays: Iterable[Any], run_state: RunState, path: Path) -> None:
     """Writes the state that an attempt has reached; a trial that cannot is no worse for it, until it is to go on.
 
     Args:
-        arrays: As ``Saved`` has them, of any backend.
-        attempt: What was reached.
+        arrays: As ``Checkpoint`` has them, of any backend.
+        run_state: What was reached.
         path: Where to; the file appears whole or not at all.
     """
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        named = {str(index): keras.ops.convert_to_numpy(array) for index, array in enumerate(arrays)}
-        reached = {"history": [asdict(report) for report in attempt.history], "seconds": attempt.seconds}
+        named_arrays = {str(index): keras.ops.convert_to_numpy(array) for index, array in enumerate(arrays)}
+        progress = {"history": [report.to_json() for report in run_state.history], "seconds": run_state.seconds}
         try:
             with temporary.open("wb") as file:
-                np.savez(file, reached=json.dumps(reached), **named)
-            places.move(temporary, path)
+                np.savez(file, reached=json.dumps(progress), **named_arrays)
+            places.replace_file(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        attempt.unsaved = f"No state could be kept: {error}."
+        run_state.save_error = f"No state could be kept: {error}."
 
 
-def read(path: Path, shapes: Sequence[tuple[int, ...]]) -> Saved:
+def load(path: Path, shapes: Sequence[tuple[int, ...]]) -> Checkpoint:
     """Returns what was left at a path.
 
     Args:
@@ -89,30 +89,30 @@ def read(path: Path, shapes: Sequence[tuple[int, ...]]) -> Saved:
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            reached = json.loads(str(archive["reached"]))
+            progress = json.loads(str(archive["reached"]))
             arrays = tuple(archive[str(index)] for index in range(len(archive.files) - 1))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise TrialError(f"The checkpoint is missing or damaged. Received: {path}.") from error
     if [array.shape for array in arrays] != list(shapes):
         raise TrialError(f"The checkpoint belongs to another configuration. Received: {path}.")
-    history = tuple(EpochReport(**{**report, "restored": True}) for report in reached["history"])
-    return Saved(arrays=arrays, history=history, seconds=reached["seconds"])
+    history = tuple(EpochReport.from_json({**report, "restored": True}) for report in progress["history"])
+    return Checkpoint(arrays=arrays, history=history, seconds=progress["seconds"])
 
 
-def restore(model: Any, path: Path) -> Saved:  # noqa: ANN401 - Keras model
+def restore(model: Any, path: Path) -> Checkpoint:
     """Sets a compiled model to a saved state and returns it; all of it or nothing.
 
     Raises:
         TrialError: The file is missing, damaged, or belongs to another configuration.
     """
     model.optimizer.build(model.trainable_variables)
-    own = variables(model)
-    saved = read(path, [tuple(variable.shape) for variable in own])
-    for variable, array in zip(own, saved.arrays, strict=True):
+    model_variables = state_variables(model)
+    checkpoint = load(path, [tuple(variable.shape) for variable in model_variables])
+    for variable, array in zip(model_variables, checkpoint.arrays, strict=True):
         variable.assign(array)
-    return saved
+    return checkpoint
 
 
-def variables(model: Any) -> list[Any]:  # noqa: ANN401 - Keras model
+def state_variables(model: Any) -> list[Any]:
     """Returns weights, batch statistics, seed states and optimizer state, always in the same order."""
     return [*model.variables, *model.optimizer.variables]

@@ -15,15 +15,15 @@ import numpy as np
 
 from search.errors import UserError
 from search.training import provenance
-from search.training.errand import serve
-from search.training.picture_files import UNREADABLE, Style, Wanted, load
+from search.training.errand import serve_request
+from search.training.picture_files import IMAGE_READ_ERRORS, InputSpec, ResizeMode, load_image
 from search.training.sources import MNIST_SHA256
 
-AT_ONCE = 1000
+IMAGES_PER_BATCH = 1000
 """Pictures that are held in memory together."""
-NOT_A_MODEL = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile)
+MODEL_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile)
 """What Keras raises for files that are no models, or hold layers that it does not know."""
-MNIST_SIZE = (28, 28)
+MNIST_IMAGE_SIZE = (28, 28)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,33 +32,33 @@ class Classifier:
 
     Args:
         model: Keras's.
-        wanted: The pictures.
-        white: What white is to it: 255, or 1 where it does not scale its input itself.
+        input_spec: The pictures.
+        white_value: What white is to it: 255, or 1 where it does not scale its input itself.
     """
 
     model: Any
-    wanted: Wanted
-    white: float
+    input_spec: InputSpec
+    white_value: float
 
-    def probabilities(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    def predict_probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Returns (pictures, classes).
 
         Raises:
             UserError: They are no probabilities.
         """
-        given = np.stack(pictures).astype(np.float32) * np.float32(self.white / 255)
-        said: np.ndarray = self.model.predict(given, verbose=0)
-        if not np.allclose(said.sum(axis=1), 1, atol=1e-3) or said.min() < 0:
+        batch = np.stack(images).astype(np.float32) * np.float32(self.white_value / 255)
+        probabilities: np.ndarray = self.model.predict(batch, verbose=0)
+        if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
             raise UserError("The model gives no probabilities, such as a softmax does.")
-        return said
+        return probabilities
 
 
-def open_model(file: Path, style: Style | None) -> Classifier:
+def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
     """Returns the model in a file.
 
     Args:
         file: A ``.keras`` file.
-        style: How pictures are brought to its size; None for what suits the data that it was trained on.
+        resize_mode: How pictures are brought to its size; None for what suits the data that it was trained on.
 
     Raises:
         UserError: It is no model, or none that classifies pictures of a fixed size.
@@ -67,66 +67,77 @@ def open_model(file: Path, style: Style | None) -> Classifier:
 
     try:
         model = keras.saving.load_model(file, compile=False)
-    except NOT_A_MODEL as error:
+    except MODEL_LOAD_ERRORS as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
             f"The file is no model that Keras can load by itself: {reason} Received: {str(file)!r}.",
             hint="Make one with: python -m search export STUDY --as model",
         ) from None
-    shape = _shape(model)
-    known = provenance.read(file)
-    is_mnist = known.data_sha256 == MNIST_SHA256 if known else shape == (*MNIST_SIZE, 1)
-    wanted = Wanted(
+    shape = _input_shape(model)
+    metadata = provenance.read(file)
+    is_mnist = metadata.data_sha256 == MNIST_SHA256 if metadata else shape == (*MNIST_IMAGE_SIZE, 1)
+    input_spec = InputSpec(
         height=shape[0],
         width=shape[1],
         channels=shape[2],
-        style=style or (Style.DIGIT if is_mnist else Style.WHOLE),
-        is_dark=known.is_dark if known else True,
+        resize_mode=resize_mode or (ResizeMode.DIGIT if is_mnist else ResizeMode.WHOLE),
+        is_dark=metadata.is_dark if metadata else True,
     )
     scales = [layer.scale for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
-    return Classifier(model=model, wanted=wanted, white=255.0 if any(scale < 0.5 for scale in scales) else 1.0)
+    return Classifier(
+        model=model, input_spec=input_spec, white_value=255.0 if any(scale < 0.5 for scale in scales) else 1.0
+    )
 
 
-def _shape(model: Any) -> tuple[int, int, int]:  # noqa: ANN401 - Keras model
+def _input_shape(model: Any) -> tuple[int, int, int]:
     """Returns the shape of a picture, of a model that classifies them."""
-    given, said = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    match given, said:
+    input_shape, output_shape = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    match input_shape, output_shape:
         case (_, int(height), int(width), 1 | 3 as channels), (_, int(classes)) if classes > 1:
             return height, width, channels
     raise UserError(
         "The model does not classify pictures of a fixed size. Expected: input (height, width, 1 or 3), "
-        f"output (classes,). Received: {given} and {said}."
+        f"output (classes,). Received: {input_shape} and {output_shape}."
     )
 
 
-def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
-    style = Style(question["style"]) if question["style"] else None
-    classifier = open_model(Path(question["model"]), style)
+def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    resize_mode = ResizeMode(request["style"]) if request["style"] else None
+    classifier = load_model(Path(request["model"]), resize_mode)
     unreadable: dict[str, str] = {}
-    said: dict[str, list[float]] = {}
-    for files in _portions(question["files"]):
-        pictures = dict(_pictures(files, classifier.wanted, unreadable))
-        if pictures:
-            probabilities = classifier.probabilities(list(pictures.values()))
-            said |= {file: row.tolist() for file, row in zip(pictures, probabilities, strict=True)}
-    wanted = classifier.wanted
-    shape = [wanted.height, wanted.width, wanted.channels]
-    return {"shape": shape, "style": wanted.style.value, "said": said, "unreadable": unreadable}
+    probabilities_by_file: dict[str, list[float]] = {}
+    for files in _batches(request["files"]):
+        images_by_file = dict(_load_images(files, classifier.input_spec, unreadable))
+        if images_by_file:
+            probabilities = classifier.predict_probabilities(list(images_by_file.values()))
+            probabilities_by_file |= {
+                file: row.tolist() for file, row in zip(images_by_file, probabilities, strict=True)
+            }
+    input_spec = classifier.input_spec
+    shape = [input_spec.height, input_spec.width, input_spec.channels]
+    return {
+        "shape": shape,
+        "style": input_spec.resize_mode.value,
+        "said": probabilities_by_file,
+        "unreadable": unreadable,
+    }
 
 
-def _portions(files: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(files), AT_ONCE):
-        yield files[first : first + AT_ONCE]
+def _batches(files: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(files), IMAGES_PER_BATCH):
+        yield files[first : first + IMAGES_PER_BATCH]
 
 
-def _pictures(files: Sequence[str], wanted: Wanted, unreadable: dict[str, str]) -> Iterator[tuple[str, np.ndarray]]:
+def _load_images(
+    files: Sequence[str], input_spec: InputSpec, errors_by_file: dict[str, str]
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yields files and pictures; notes why a file cannot be read."""
     for file in files:
         try:
-            yield file, load(Path(file), wanted)
-        except UNREADABLE as error:
-            unreadable[file] = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            yield file, load_image(Path(file), input_spec)
+        except IMAGE_READ_ERRORS as error:
+            errors_by_file[file] = getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 if __name__ == "__main__":
-    serve(_answer)
+    serve_request(_handle_request)

@@ -24,11 +24,11 @@ import platformdirs
 from search.errors import FatalError
 from search.training import cache
 from search.training.hashes import arrays_sha256
-from search.training.npz import UNREADABLE
+from search.training.npz import ARCHIVE_READ_ERRORS
 from search.training.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
-from search.training.validate import canonical
+from search.training.validate import validate_arrays
 
-MENDS = "Run the command again: the cache mends itself when a study starts."
+CACHE_REPAIR_HINT = "Run the command again: the cache mends itself when a study starts."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +59,20 @@ class DatasetInfo:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Images:
+class LabeledImages:
     """Images with their labels, as read-only memory maps.
 
     Args:
         images: (count, height, width, channels), uint8 in 0..255 or float32 in [0, 1].
         labels: (count,) int64, 0 to classes - 1.
         groups: (count,) integers or strings that name where each image came from, or None.
-        watches: On the files that are mapped.
+        verifiers: On the files that are mapped.
     """
 
     images: np.ndarray
     labels: np.ndarray
     groups: np.ndarray | None
-    watches: tuple[cache.Watch, ...] = ()
+    verifiers: tuple[cache.FileVerifier, ...] = ()
 
     def verify(self) -> None:
         """Makes sure that the maps show what was prepared: hashes the files at first, and again if they were touched.
@@ -80,9 +80,11 @@ class Images:
         Raises:
             FatalError: A file was damaged.
         """
-        for watch in self.watches:
+        for watch in self.verifiers:
             if not watch.is_intact():
-                raise FatalError(f"The cached data were damaged while in use. Received: {watch.path}.", hint=MENDS)
+                raise FatalError(
+                    f"The cached data were damaged while in use. Received: {watch.path}.", hint=CACHE_REPAIR_HINT
+                )
 
 
 def default_cache_dir() -> Path:
@@ -104,7 +106,7 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
     """
     source = find_source(dataset)
     folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / _folder_name(source.name, source.fingerprint)
-    files = cache.ensure(folder, lambda: canonical(source.read()))
+    files = cache.ensure_cached(folder, lambda: validate_arrays(source.read()))
     arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
     height, width, channels = arrays["x_train"].shape[1:]
     return DatasetInfo(
@@ -130,14 +132,14 @@ def read_arrays(info: DatasetInfo) -> Mapping[str, np.ndarray]:
     return {Path(name).stem: cache.open_array(folder, Path(name).stem) for name in info.files}
 
 
-def adopt(
-    info: DatasetInfo, read: Callable[[], Mapping[str, np.ndarray]], cache_dir: Path | None = None
+def import_prepared(
+    info: DatasetInfo, read_shared_arrays: Callable[[], Mapping[str, np.ndarray]], cache_dir: Path | None = None
 ) -> DatasetInfo:
     """Returns a data set that was prepared on another machine as it lies in this machine's cache.
 
     Args:
         info: As it was prepared.
-        read: Returns its arrays by name; called only if they are not here, undamaged.
+        read_shared_arrays: Returns its arrays by name; called only if they are not here, undamaged.
         cache_dir: Where to keep it; None for ``default_cache_dir``.
 
     Raises:
@@ -145,32 +147,34 @@ def adopt(
         FatalError: What was read is not what was prepared.
     """
     folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / Path(info.folder).name
-    files = cache.ensure(folder, read)
+    files = cache.ensure_cached(folder, read_shared_arrays)
     if files != info.files:
-        raise FatalError(f"The data set {info.name} is another here than where it was prepared.", hint=MENDS)
+        raise FatalError(
+            f"The data set {info.name} is another here than where it was prepared.", hint=CACHE_REPAIR_HINT
+        )
     return dataclasses.replace(info, folder=str(folder))
 
 
-def open_training(info: DatasetInfo) -> Images:
+def open_training(info: DatasetInfo) -> LabeledImages:
     """Returns the training images, their labels and, where the data carry them, their groups; not yet verified.
 
     Raises:
         FatalError: The cache has lost or damaged them since they were prepared.
     """
     groups = ("groups_train",) if info.has_groups else ()
-    return _open(info, ("x_train", "y_train", *groups), info.training_count)
+    return _open_arrays(info, ("x_train", "y_train", *groups), info.training_count)
 
 
-def open_test(info: DatasetInfo) -> Images:
+def open_test(info: DatasetInfo) -> LabeledImages:
     """Returns the test images and their labels, on which nothing may be chosen: for verification alone.
 
     Raises:
         FatalError: The cache has lost or damaged them since they were prepared.
     """
-    return _open(info, ("x_test", "y_test"), info.test_count)
+    return _open_arrays(info, ("x_test", "y_test"), info.test_count)
 
 
-def find_test(name: str, sha256: str, cache_dir: Path | None = None) -> Images | None:
+def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:
     """Returns the test images of recorded data, to show what a model got wrong; None where they are not at hand.
 
     Prepares nothing: looks among the cached data sets of that name, and at the embedded MNIST.
@@ -185,26 +189,26 @@ def find_test(name: str, sha256: str, cache_dir: Path | None = None) -> Images |
         with contextlib.suppress(OSError, EOFError, ValueError):
             arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
             if {"x_test", "y_test"} <= arrays.keys() and arrays_sha256(arrays) == sha256:
-                return Images(arrays["x_test"], arrays["y_test"], None)
-    return _embedded_test() if sha256 == MNIST_SHA256 else None
+                return LabeledImages(arrays["x_test"], arrays["y_test"], None)
+    return _embedded_mnist_test_images() if sha256 == MNIST_SHA256 else None
 
 
-def _embedded_test() -> Images | None:
-    with contextlib.suppress(*UNREADABLE, KeyError), np.load(EMBEDDED_MNIST) as arrays:
-        return Images(arrays["x_test"][..., np.newaxis], arrays["y_test"].astype(np.int64), None)
+def _embedded_mnist_test_images() -> LabeledImages | None:
+    with contextlib.suppress(*ARCHIVE_READ_ERRORS, KeyError), np.load(EMBEDDED_MNIST) as arrays:
+        return LabeledImages(arrays["x_test"][..., np.newaxis], arrays["y_test"].astype(np.int64), None)
     return None
 
 
-def _open(info: DatasetInfo, names: tuple[str, ...], count: int) -> Images:
+def _open_arrays(info: DatasetInfo, names: tuple[str, ...], count: int) -> LabeledImages:
     folder = Path(info.folder)
     try:
-        watches = [cache.Watch(folder / f"{name}.npy", info.files[f"{name}.npy"]) for name in names]
+        verifiers = [cache.FileVerifier(folder / f"{name}.npy", info.files[f"{name}.npy"]) for name in names]
         arrays = [cache.open_array(folder, name) for name in names]
     except (OSError, EOFError, ValueError) as error:
-        raise FatalError(f"The cache has lost its data set {info.name}: {error}.", hint=MENDS) from error
+        raise FatalError(f"The cache has lost its data set {info.name}: {error}.", hint=CACHE_REPAIR_HINT) from error
     if arrays[0].shape[1:] != info.image_shape or any(len(array) != count for array in arrays):
         shapes = ", ".join(str(array.shape) for array in arrays)
         expected = f"Expected: {count} images of shape {info.image_shape}. Received: {shapes} in {info.folder}."
-        raise FatalError(f"The cache holds another data set than {info.name}. {expected}", hint=MENDS)
+        raise FatalError(f"The cache holds another data set than {info.name}. {expected}", hint=CACHE_REPAIR_HINT)
     images, labels, *rest = arrays
-    return Images(images, labels, rest[0] if rest else None, tuple(watches))
+    return LabeledImages(images, labels, rest[0] if rest else None, tuple(verifiers))

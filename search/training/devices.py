@@ -15,15 +15,15 @@ from pathlib import Path
 from search.errors import UserError, install_command
 from search.training.runtime import Backend, Device
 
-CUDA_PACKAGE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
+CUDA_MARKER_MODULE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
 """A module that only an installation with CUDA has (for PyTorch: its own word is asked in the worker)."""
 CUDA_EXTRA = {Backend.TENSORFLOW: "cuda", Backend.JAX: "gpu-jax", Backend.TORCH: "torch"}
 """The extra that makes a backend use NVIDIA GPUs."""
-_GPUS = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
-FORMS = "auto, cpu, gpu, or GPUs by number, such as gpu:0,1"
+_GPU_PATTERN = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
+DEVICE_SYNTAX = "auto, cpu, gpu, or GPUs by number, such as gpu:0,1"
 
 
-def choose(devices: str, backend: Backend) -> tuple[Device, tuple[str, ...]]:
+def select_devices(devices: str, backend: Backend) -> tuple[Device, tuple[str, ...]]:
     """Returns where to compute, and on a GPU what CUDA calls those that were asked for.
 
     Args:
@@ -33,8 +33,8 @@ def choose(devices: str, backend: Backend) -> tuple[Device, tuple[str, ...]]:
     Raises:
         UserError: It is of another form, or there is no such GPU that the backend can use.
     """
-    if devices not in (Device.AUTO, Device.CPU) and not _GPUS.fullmatch(devices):
-        raise UserError(f"Unknown device. Received: --devices {devices}.", hint=f"Known: {FORMS}.")
+    if devices not in (Device.AUTO, Device.CPU) and not _GPU_PATTERN.fullmatch(devices):
+        raise UserError(f"Unknown device. Received: --devices {devices}.", hint=f"Known: {DEVICE_SYNTAX}.")
     usable = usable_gpus(backend)
     if devices == Device.CPU or (devices == Device.AUTO and not usable):
         return Device.CPU, ()
@@ -42,27 +42,28 @@ def choose(devices: str, backend: Backend) -> tuple[Device, tuple[str, ...]]:
         return Device.GPU, usable
     if not usable:
         raise UserError(
-            f"There is no GPU here that {backend} can use. Received: --devices {devices}.", hint=_remedy(backend)
+            f"There is no GPU here that {backend} can use. Received: --devices {devices}.",
+            hint=_gpu_install_hint(backend),
         )
-    match = _GPUS.fullmatch(devices)
+    match = _GPU_PATTERN.fullmatch(devices)
     assert match is not None
-    asked = sorted({int(number) for number in match[1].split(",")}) if match[1] else range(len(usable))
-    if missing := [number for number in asked if number >= len(usable)]:
+    requested = sorted({int(number) for number in match[1].split(",")}) if match[1] else range(len(usable))
+    if missing := [number for number in requested if number >= len(usable)]:
         last = f"gpu:0 to gpu:{len(usable) - 1}" if len(usable) > 1 else "gpu:0"
         raise UserError(
             f"There is no GPU {missing[0]} here. Expected: {last}. Received: --devices {devices}.",
             hint="nvidia-smi lists them; CUDA_VISIBLE_DEVICES, where it is set, says which of them can be seen.",
         )
-    return Device.GPU, tuple(usable[number] for number in asked)
+    return Device.GPU, tuple(usable[number] for number in requested)
 
 
 def visible_gpus() -> tuple[str, ...]:
     """Returns what CUDA calls the NVIDIA devices of this machine, those alone that the environment lets be seen."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
         # CUDA counts what it sees from 0, whatever number a container's only device has on its host.
         return tuple(str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*")))
-    names = [name.strip() for name in named.split(",")]
+    names = [name.strip() for name in visible.split(",")]
     # CUDA stops reading at the first name that means nothing, such as -1.
     end = next((place for place, name in enumerate(names) if not name or name.startswith("-")), len(names))
     return tuple(names[:end])
@@ -70,12 +71,12 @@ def visible_gpus() -> tuple[str, ...]:
 
 def usable_gpus(backend: Backend) -> tuple[str, ...]:
     """Returns the GPUs that the backend, as it is installed here, can use; does not import it."""
-    package = CUDA_PACKAGE[backend]
+    package = CUDA_MARKER_MODULE[backend]
     parent = package.partition(".")[0]
     return visible_gpus() if importlib.util.find_spec(parent) and importlib.util.find_spec(package) else ()
 
 
-def free_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
+def free_gpu_memory_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
     """Returns the free memory of GPUs in MiB, as the driver counts it; None where it cannot be asked.
 
     Args:
@@ -99,5 +100,5 @@ def free_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
         return None
 
 
-def _remedy(backend: Backend) -> str:
+def _gpu_install_hint(backend: Backend) -> str:
     return f"With an NVIDIA GPU and its driver: {install_command(CUDA_EXTRA[backend])}. Without: --devices cpu."

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from search.training.attempt import NotFinite
+from search.training.attempt import NonFiniteLoss
 from search.training.phases import PhaseImages
 from search.trial import Cause, EpochReport
 
@@ -20,11 +20,11 @@ STEPS_PER_EXECUTION = 10
 time with single steps."""
 IMAGES_PER_EXECUTION = 2000
 """Most images trained on between two returns, so that a trial can be stopped soon whatever its batch size."""
-SCORED_VALUES = 784_000
+EVALUATION_PIXEL_VALUES = 784_000
 """Pixel values scored at once, 1,000 images of MNIST; moves no result."""
 
 
-class Stopped(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
+class TrialStopped(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
     """The trial was asked to stop."""
 
     def __init__(self, cause: Cause) -> None:
@@ -46,7 +46,7 @@ class Hooks:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class EpochContext:
     """One pass over the training images.
 
     Args:
@@ -67,14 +67,16 @@ def steps_per_execution(batch_size: int, steps: int) -> int:
     return max(1, min(STEPS_PER_EXECUTION, IMAGES_PER_EXECUTION // batch_size, steps))
 
 
-def fit_epoch(model: Any, images: PhaseImages, targets: np.ndarray, this: Pass, seconds: dict[str, float]) -> float:  # noqa: ANN401 - Keras model
+def fit_epoch(
+    model: Any, images: PhaseImages, targets: np.ndarray, context: EpochContext, seconds: dict[str, float]
+) -> float:
     """Trains one epoch in an order drawn from (seed, epoch) alone, so that a resumed trial sees the same batches.
 
     Args:
         model: A compiled Keras model.
         images: What to train on.
         targets: Identity matrix (classes, classes), whose rows are the one-hot labels.
-        this: Which pass it is.
+        context: Which pass it is.
         seconds: Gets the time added, however the epoch ends: to "build" until the first steps of a run are through,
             in which the backend traces and compiles, then to "fit".
 
@@ -82,27 +84,27 @@ def fit_epoch(model: Any, images: PhaseImages, targets: np.ndarray, this: Pass, 
         The mean training loss.
     """
     started = time.perf_counter()
-    watch = _Watch(this.hooks.should_stop)
-    order = np.random.default_rng((this.seed, this.epoch)).permutation(len(images.fit))
+    stop_callback = _StopCallback(context.hooks.should_stop)
+    order = np.random.default_rng((context.seed, context.epoch)).permutation(len(images.training_images))
     try:
         history = model.fit(
-            images.fit[order],
-            targets[images.fit_labels[order]],
-            batch_size=this.batch_size,
-            initial_epoch=this.epoch,
-            epochs=this.epoch + 1,
+            images.training_images[order],
+            targets[images.training_labels[order]],
+            batch_size=context.batch_size,
+            initial_epoch=context.epoch,
+            epochs=context.epoch + 1,
             shuffle=False,
             verbose=0,
-            callbacks=[watch],
+            callbacks=[stop_callback],
         )
     finally:
-        traced = (watch.first_steps or time.perf_counter()) if seconds["fit"] == 0.0 else started
-        seconds["build"] += traced - started
-        seconds["fit"] += time.perf_counter() - traced
+        tracing_ended = (stop_callback.first_steps_ended or time.perf_counter()) if seconds["fit"] == 0.0 else started
+        seconds["build"] += tracing_ended - started
+        seconds["fit"] += time.perf_counter() - tracing_ended
     return float(history.history["loss"][-1])
 
 
-def score(model: Any, images: PhaseImages, hooks: Hooks, seconds: dict[str, float]) -> tuple[float, np.ndarray]:  # noqa: ANN401 - Keras model
+def evaluate(model: Any, images: PhaseImages, hooks: Hooks, seconds: dict[str, float]) -> tuple[float, np.ndarray]:
     """Scores the images that a phase is judged by.
 
     Args:
@@ -118,13 +120,17 @@ def score(model: Any, images: PhaseImages, hooks: Hooks, seconds: dict[str, floa
         NotFinite: The model gives no probabilities any more.
     """
     started = time.perf_counter()
-    batch_size = max(1, min(SCORED_VALUES // math.prod(images.score.shape[1:]), len(images.score)))
+    batch_size = max(
+        1, min(EVALUATION_PIXEL_VALUES // math.prod(images.evaluation_images.shape[1:]), len(images.evaluation_images))
+    )
     try:
-        watch = _Watch(hooks.should_stop)
-        probabilities = model.predict(images.score, batch_size=batch_size, verbose=0, callbacks=[watch])
+        stop_callback = _StopCallback(hooks.should_stop)
+        probabilities = model.predict(
+            images.evaluation_images, batch_size=batch_size, verbose=0, callbacks=[stop_callback]
+        )
     finally:
         seconds["evaluate"] += time.perf_counter() - started
-    return cross_entropy(probabilities, images.score_labels), probabilities
+    return cross_entropy(probabilities, images.evaluation_labels), probabilities
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -133,33 +139,33 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         NotFinite: They are no probabilities any more.
     """
-    true = probabilities[np.arange(len(probabilities)), labels].astype(np.float64)
-    loss = float(-np.log(np.clip(true, keras.config.epsilon(), 1.0)).mean())
+    true_class_probabilities = probabilities[np.arange(len(probabilities)), labels].astype(np.float64)
+    loss = float(-np.log(np.clip(true_class_probabilities, keras.config.epsilon(), 1.0)).mean())
     if not math.isfinite(loss):
-        raise NotFinite
+        raise NonFiniteLoss
     return loss
 
 
-class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+class _StopCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Notes when the first steps ended, and leaves the loop when asked to or when the loss is no number."""
 
     def __init__(self, should_stop: Callable[[], Cause | None]) -> None:
         super().__init__()
         self._should_stop = should_stop
-        self.first_steps: float | None = None
+        self.first_steps_ended: float | None = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Called whenever Keras returns to Python."""
-        self.first_steps = self.first_steps or time.perf_counter()
+        self.first_steps_ended = self.first_steps_ended or time.perf_counter()
         if not math.isfinite(float((logs or {}).get("loss", 0.0))):
-            raise NotFinite
-        self._look()
+            raise NonFiniteLoss
+        self._raise_if_stopped()
 
     def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Called whenever Keras returns to Python."""
-        self._look()
+        self._raise_if_stopped()
 
-    def _look(self) -> None:
+    def _raise_if_stopped(self) -> None:
         cause = self._should_stop()
         if cause is not None:
-            raise Stopped(cause)
+            raise TrialStopped(cause)

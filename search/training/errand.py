@@ -19,15 +19,15 @@ from search.errors import FatalError, SearchError, UserError
 from search.training.lean import import_keras
 from search.training.runtime import Runtime
 
-_KINDS: Mapping[str, type[SearchError]] = {"UserError": UserError, "FatalError": FatalError}
+_ERROR_CLASSES: Mapping[str, type[SearchError]] = {"UserError": UserError, "FatalError": FatalError}
 
 
-def ask(module: str, question: Mapping[str, Any], runtime: Runtime) -> Any:  # noqa: ANN401 - JSON
+def call_in_subprocess(module: str, request: Mapping[str, Any], runtime: Runtime) -> Any:
     """Returns a module's answer.
 
     Args:
         module: Run as ``python -m``; calls ``serve``.
-        question: JSON values.
+        request: JSON values.
         runtime: What the process runs on.
 
     Raises:
@@ -35,29 +35,31 @@ def ask(module: str, question: Mapping[str, Any], runtime: Runtime) -> Any:  # n
         FatalError: The process died.
     """
     path = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", module],
-        input=json.dumps(question),
-        env={**os.environ, **runtime.variables(), "PYTHONPATH": path},
+        input=json.dumps(request),
+        env={**os.environ, **runtime.environment_variables(), "PYTHONPATH": path},
         capture_output=True,
         encoding="utf-8",
         errors="replace",
         check=False,
     )
-    if done.returncode or not done.stdout.strip():
-        words = "\n".join(done.stderr.splitlines()[-5:])
-        raise FatalError(f"The process that imports Keras ended. Received: exit code {done.returncode}.\n{words}")
-    said = json.loads(done.stdout.splitlines()[-1])
-    if (error := said.get("error")) is not None:
-        raise _KINDS[error["kind"]](error["message"], hint=error["hint"])
-    return said["answer"]
+    if process.returncode or not process.stdout.strip():
+        stderr_tail = "\n".join(process.stderr.splitlines()[-5:])
+        raise FatalError(
+            f"The process that imports Keras ended. Received: exit code {process.returncode}.\n{stderr_tail}"
+        )
+    response = json.loads(process.stdout.splitlines()[-1])
+    if (error := response.get("error")) is not None:
+        raise _ERROR_CLASSES[error["kind"]](error["message"], hint=error["hint"])
+    return response["answer"]
 
 
-def serve(answer: Callable[[Any], Any]) -> None:
+def serve_request(handler: Callable[[Any], Any]) -> None:
     """Answers the question on standard input with what a function of it returns, or with the error that it raises."""
     import_keras()
     try:
-        said = {"answer": answer(json.load(sys.stdin))}
+        response = {"answer": handler(json.load(sys.stdin))}
     except (UserError, FatalError) as error:
-        said = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
-    sys.stdout.write(f"\n{json.dumps(said)}\n")
+        response = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
+    sys.stdout.write(f"\n{json.dumps(response)}\n")

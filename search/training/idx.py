@@ -26,7 +26,7 @@ IDX_FILES: Mapping[str, str] = {
 }
 """Array names to the canonical names of their files."""
 
-MAGIC = 0x0800
+IDX_MAGIC = 0x0800
 """The first four bytes, big-endian: this (unsigned bytes) plus the number of dimensions."""
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -38,7 +38,7 @@ def find_idx_files(folder: Path) -> dict[str, Path]:
     Raises:
         UserError: A file is missing.
     """
-    found = {array: _find(folder, name) for array, name in IDX_FILES.items()}
+    found = {array: _find_file(folder, name) for array, name in IDX_FILES.items()}
     missing = [IDX_FILES[array] for array, path in found.items() if path is None]
     if missing:
         raise UserError(
@@ -48,7 +48,7 @@ def find_idx_files(folder: Path) -> dict[str, Path]:
     return {array: path for array, path in found.items() if path is not None}
 
 
-def _find(folder: Path, name: str) -> Path | None:
+def _find_file(folder: Path, name: str) -> Path | None:
     """Returns the file of that name or of a usual variant of it, such as ``train-images.idx3-ubyte.gz``."""
     stems = (name, name.replace("-idx", ".idx"))
     paths = (folder / f"{stem}{suffix}" for stem in stems for suffix in ("", ".gz"))
@@ -70,28 +70,30 @@ def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
     Raises:
         UserError: The file cannot be read, has another magic number, or is shorter or longer than its header says.
     """
-    content, start = _content(path), 4 + 4 * dimensions
+    content, start = _read_decompressed(path), 4 + 4 * dimensions
     magic = int.from_bytes(content[:4], "big")
-    if magic != MAGIC + dimensions:
-        raise _damaged(path, f"Expected: magic number {MAGIC + dimensions}. Received: {magic}")
+    if magic != IDX_MAGIC + dimensions:
+        raise _damaged_file_error(path, f"Expected: magic number {IDX_MAGIC + dimensions}. Received: {magic}")
     if len(content) < start:
-        raise _damaged(path, f"Expected: a header of {start} bytes. Received: {len(content)} bytes in all")
+        raise _damaged_file_error(path, f"Expected: a header of {start} bytes. Received: {len(content)} bytes in all")
     shape = struct.unpack_from(f">{dimensions}I", content, offset=4)
     if len(content) != start + math.prod(shape):
-        raise _damaged(path, f"Expected: {start + math.prod(shape)} bytes for shape {shape}. Received: {len(content)}")
+        raise _damaged_file_error(
+            path, f"Expected: {start + math.prod(shape)} bytes for shape {shape}. Received: {len(content)}"
+        )
     if 0 in shape:
-        raise _damaged(path, f"Expected: something in it. Received: shape {shape}")
+        raise _damaged_file_error(path, f"Expected: something in it. Received: shape {shape}")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _content(path: Path) -> bytes:
+def _read_decompressed(path: Path) -> bytes:
     """Returns a file's bytes, decompressed if they are gzipped, whatever the file's name says."""
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, f"Received: {error}") from error
+        raise _damaged_file_error(path, f"Received: {error}") from error
 
 
-def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"{path} is not a whole IDX file. {what}.", hint="Download or copy the file again.")
+def _damaged_file_error(path: Path, reason: str) -> UserError:
+    return UserError(f"{path} is not a whole IDX file. {reason}.", hint="Download or copy the file again.")

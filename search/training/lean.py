@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-UNUSED = frozenset({"jax", "matplotlib", "pandas", "sklearn"})
+UNUSED_MODULES = frozenset({"jax", "matplotlib", "pandas", "sklearn"})
 
 
 def import_keras() -> ModuleType:
     """Returns Keras; the environment's ``KERAS_BACKEND`` says on what."""
-    with _missing(UNUSED - {os.environ.get("KERAS_BACKEND")}):
+    with _hide_modules(UNUSED_MODULES - {os.environ.get("KERAS_BACKEND")}):
         import keras
 
     assert isinstance(keras, ModuleType)
@@ -30,7 +30,7 @@ def import_keras() -> ModuleType:
 
 
 @contextmanager
-def _missing(names: Collection[str]) -> Iterator[None]:
+def _hide_modules(names: Collection[str]) -> Iterator[None]:
     """Has Python find none of these modules meanwhile, except where it has imported them already."""
     hidden = [name for name in names if name not in sys.modules]
     for name in hidden:

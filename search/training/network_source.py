@@ -11,94 +11,105 @@ from typing import Any
 
 import keras
 
-from search.training.python_source import UNTOLD, called, expression, listed, snake, source, unwritable
+from search.training.python_source import (
+    NON_ARGUMENT_KEYS,
+    format_call,
+    format_list,
+    object_expression,
+    to_snake_case,
+    unsupported_error,
+    value_expression,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Step:
+class _LayerCall:
     """One call in a network's graph: the expression of what is called, and of what it is called with."""
 
     callee: str
     arguments: tuple[str, ...]
 
 
-def network(model: Any, *, given: Mapping[type, str]) -> str:  # noqa: ANN401 - Keras model
+def network_statements(model: Any, *, custom_layers: Mapping[type, str]) -> str:
     """Returns statements after which ``model`` is an equal network, with fresh weights.
 
     Args:
         model: A functional model of one input and one output.
-        given: Expressions for layers that are not Keras's own, by class.
+        custom_layers: Expressions for layers that are not Keras's own, by class.
 
     Raises:
         UserError: It holds another layer that is not Keras's own, or one that cannot be written down.
     """
-    steps = _Graph(given)
-    output = steps.name_of(model.outputs[0])
-    shape = f"keras.Input({source(tuple(model.inputs[0].shape[1:]))})"
-    previous = ["inputs", *(f"x{place}" for place in range(1, len(steps.calls)))]
+    graph = _GraphWriter(custom_layers)
+    output = graph.tensor_expression(model.outputs[0])
+    shape = f"keras.Input({value_expression(tuple(model.inputs[0].shape[1:]))})"
+    previous = ["inputs", *(f"x{place}" for place in range(1, len(graph.calls)))]
     is_chain = all(
-        step.arguments == (before,) and step.callee.startswith(("keras.layers.", "keras.Sequential", *given.values()))
-        for step, before in zip(steps.calls, previous, strict=True)
+        step.arguments == (before,)
+        and step.callee.startswith(("keras.layers.", "keras.Sequential", *custom_layers.values()))
+        for step, before in zip(graph.calls, previous, strict=True)
     )
     if is_chain:
-        return f"model = {called('keras.Sequential', [listed([shape, *(step.callee for step in steps.calls)])])}"
+        return (
+            f"model = {format_call('keras.Sequential', [format_list([shape, *(step.callee for step in graph.calls)])])}"
+        )
     lines = (
-        f"x{place} = {step.callee}({', '.join(step.arguments)})" for place, step in enumerate(steps.calls, start=1)
+        f"x{place} = {step.callee}({', '.join(step.arguments)})" for place, step in enumerate(graph.calls, start=1)
     )
     return "\n".join([f"inputs = {shape}", *lines, f"model = keras.Model(inputs, {output})"])
 
 
-class _Graph:
+class _GraphWriter:
     """Goes back from a tensor to the input, and notes each call on the way, those it depends on first."""
 
-    def __init__(self, given: Mapping[type, str]) -> None:
-        self._given, self.calls = given, list[_Step]()
+    def __init__(self, custom_layers: Mapping[type, str]) -> None:
+        self._custom_layers, self.calls = custom_layers, list[_LayerCall]()
         self._names: dict[tuple[int, int], str] = {}
 
-    def name_of(self, tensor: Any) -> str:  # noqa: ANN401 - Keras tensor
+    def tensor_expression(self, tensor: Any) -> str:
         """Returns the expression of a tensor, after the calls that lead to it were noted."""
         operation, node_index, tensor_index = tensor._keras_history
         if isinstance(operation, keras.layers.InputLayer):
             return "inputs"
         node = operation._inbound_nodes[node_index]
         if (id(operation), node_index) not in self._names:
-            arguments = self._arguments(node.arguments)
-            callee, settings = self._callee(operation)
-            self.calls.append(_Step(callee, (*arguments, *settings)))
+            arguments = self._argument_expressions(node.arguments)
+            callee, settings = self._callee_expression(operation)
+            self.calls.append(_LayerCall(callee, (*arguments, *settings)))
             self._names[(id(operation), node_index)] = f"x{len(self.calls)}"
         name = self._names[(id(operation), node_index)]
         return name if len(node.outputs) == 1 else f"{name}[{tensor_index}]"
 
-    def _arguments(self, given: Any) -> tuple[str, ...]:  # noqa: ANN401 - Keras's symbolic arguments
+    def _argument_expressions(self, arguments: Any) -> tuple[str, ...]:
         # Keras notes training=False where nothing was said, and passes the model's own mode when it is called.
-        kwargs = {name: value for name, value in given.kwargs.items() if value is not None}
+        kwargs = {name: value for name, value in arguments.kwargs.items() if value is not None}
         if kwargs.get("training") is False:
             del kwargs["training"]
-        named = (f"{name}={self._argument(value)}" for name, value in kwargs.items())
-        return (*(self._argument(value) for value in given.args), *named)
+        named = (f"{name}={self._argument_expression(value)}" for name, value in kwargs.items())
+        return (*(self._argument_expression(value) for value in arguments.args), *named)
 
-    def _argument(self, value: Any) -> str:  # noqa: ANN401
+    def _argument_expression(self, value: Any) -> str:
         if isinstance(value, keras.KerasTensor):
-            return self.name_of(value)
+            return self.tensor_expression(value)
         if isinstance(value, list | tuple) and any(isinstance(item, keras.KerasTensor) for item in value):
-            return listed([self._argument(item) for item in value])
-        return source(value)
+            return format_list([self._argument_expression(item) for item in value])
+        return value_expression(value)
 
-    def _callee(self, operation: Any) -> tuple[str, tuple[str, ...]]:  # noqa: ANN401 - Keras layer or operation
+    def _callee_expression(self, operation: Any) -> tuple[str, tuple[str, ...]]:
         """Returns what is called, and what it takes beside tensors."""
-        if (known := self._given.get(type(operation))) is not None:
-            return known, ()
+        if (custom_expression := self._custom_layers.get(type(operation))) is not None:
+            return custom_expression, ()
         if not isinstance(operation, keras.layers.Layer):
-            return _function(operation)
+            return _ops_function(operation)
         if len(operation._inbound_nodes) > 1:
-            raise unwritable(operation.name, "its weights are used in several places")
-        return expression(operation), ()
+            raise unsupported_error(operation.name, "its weights are used in several places")
+        return object_expression(operation), ()
 
 
-def _function(operation: Any) -> tuple[str, tuple[str, ...]]:  # noqa: ANN401 - Keras operation
+def _ops_function(operation: Any) -> tuple[str, tuple[str, ...]]:
     """Returns the function of ``keras.ops`` that an operation stands for, and its settings."""
-    name = snake(type(operation).__name__)
+    name = to_snake_case(type(operation).__name__)
     if not hasattr(keras.ops, name):
-        raise unwritable(name, "keras.ops has no function of its name")
-    settings = {key: value for key, value in operation.get_config().items() if key not in UNTOLD}
-    return f"keras.ops.{name}", tuple(f"{key}={source(value)}" for key, value in settings.items())
+        raise unsupported_error(name, "keras.ops has no function of its name")
+    settings = {key: value for key, value in operation.get_config().items() if key not in NON_ARGUMENT_KEYS}
+    return f"keras.ops.{name}", tuple(f"{key}={value_expression(value)}" for key, value in settings.items())

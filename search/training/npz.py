@@ -16,15 +16,24 @@ import numpy as np
 
 from search.errors import UserError
 
-REQUIRED = ("x_train", "y_train", "x_test", "y_test")
-OPTIONAL = ("groups_train",)
+REQUIRED_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+OPTIONAL_ARRAYS = ("groups_train",)
 
 SAVE_HINT = (
     "Save it with numpy.savez_compressed(path, x_train=..., y_train=..., x_test=..., y_test=...), "
     "and groups_train=... where images come from writers or patients."
 )
 
-UNREADABLE = (OSError, EOFError, MemoryError, RuntimeError, ValueError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+ARCHIVE_READ_ERRORS = (
+    OSError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What the zip and NumPy readers raise for a damaged, encrypted or oversized archive."""
 
 
@@ -37,17 +46,19 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             present = [name.removesuffix(".npy") for name in archive.namelist()]
-            _require(present, path)
-            return {name: _read(archive, name) for name in (*REQUIRED, *OPTIONAL) if name in present}
-    except UNREADABLE as error:
+            _check_required_arrays(present, path)
+            return {
+                name: _read_array(archive, name) for name in (*REQUIRED_ARRAYS, *OPTIONAL_ARRAYS) if name in present
+            }
+    except ARCHIVE_READ_ERRORS as error:
         raise UserError(
             f"The data set cannot be read: {error}. Expected: a whole .npz file. Received: dataset={str(path)!r}.",
             hint=f"Copy or make the file again. {SAVE_HINT}",
         ) from error
 
 
-def _require(present: list[str], path: Path) -> None:
-    missing = [name for name in REQUIRED if name not in present]
+def _check_required_arrays(present: list[str], path: Path) -> None:
+    missing = [name for name in REQUIRED_ARRAYS if name not in present]
     if missing:
         raise UserError(
             f"The data set lacks {', '.join(missing)}. Received: {', '.join(present) or 'nothing'} in {path}.",
@@ -55,7 +66,7 @@ def _require(present: list[str], path: Path) -> None:
         )
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """Returns one array, read to its end: only there does ``zipfile`` compare the checksum."""
     content = archive.read(f"{name}.npy")
     try:

@@ -9,14 +9,14 @@ import keras
 
 NESTEROV_MOMENTUM = 0.9
 """Momentum of SGD, fixed as in most published recipes for small images."""
-WARM_UP = {"cosine": 0.05, "one_cycle": 0.30}
+WARM_UP_SHARE = {"cosine": 0.05, "one_cycle": 0.30}
 """Share of all steps in which the rate rises linearly to its peak; 0.3 is the one-cycle policy's usual share.
 Source: Smith and Topin, "Super-Convergence", 2018, arXiv:1708.07120, and the fastai library's default."""
-EXPONENTIAL_END = 0.01
+EXPONENTIAL_FINAL_SHARE = 0.01
 """Share of the peak rate at which the exponential schedule ends."""
 
 
-def make_schedule(name: str, peak: float, total_steps: int) -> Any:  # noqa: ANN401 - float or Keras schedule
+def make_schedule(name: str, peak: float, total_steps: int) -> Any:
     """Returns the learning rate over steps: a float for "constant", else a Keras schedule.
 
     Args:
@@ -27,8 +27,8 @@ def make_schedule(name: str, peak: float, total_steps: int) -> Any:  # noqa: ANN
     if name == "constant":
         return peak
     if name == "exponential":
-        return keras.optimizers.schedules.ExponentialDecay(peak, max(total_steps, 1), EXPONENTIAL_END)
-    warm_up = max(1, round(total_steps * WARM_UP[name]))
+        return keras.optimizers.schedules.ExponentialDecay(peak, max(total_steps, 1), EXPONENTIAL_FINAL_SHARE)
+    warm_up = max(1, round(total_steps * WARM_UP_SHARE[name]))
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         decay_steps=max(1, total_steps - warm_up),
@@ -37,7 +37,7 @@ def make_schedule(name: str, peak: float, total_steps: int) -> Any:  # noqa: ANN
     )
 
 
-def make_optimizer(config: Mapping[str, Any], total_steps: int) -> Any:  # noqa: ANN401 - Keras optimizer
+def make_optimizer(config: Mapping[str, Any], total_steps: int) -> Any:
     """Returns the optimizer that a configuration describes."""
     peak = config["learning_rate_sgd"] if config["optimizer"] == "sgd" else config["learning_rate"]
     schedule = make_schedule(config["schedule"], peak, total_steps)
@@ -48,6 +48,6 @@ def make_optimizer(config: Mapping[str, Any], total_steps: int) -> Any:  # noqa:
     return keras.optimizers.Adam(schedule)
 
 
-def make_loss(config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - Keras loss
+def make_loss(config: Mapping[str, Any]) -> Any:
     """Returns cross-entropy over one-hot labels, smoothed where the configuration says so."""
     return keras.losses.CategoricalCrossentropy(label_smoothing=config["label_smoothing"])

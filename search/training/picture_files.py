@@ -19,23 +19,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-BOX = 20 / 28
+DIGIT_BOX_SHARE = 20 / 28
 """Side of the box that holds a digit, of the picture's."""
-NOISE = 0.2
+MIN_INK_CONTRAST = 0.2
 """Contrast to the background, of the strongest, below which a pixel is no ink."""
-SIGMAS = 4.0
+INK_THRESHOLD_SIGMAS = 4.0
 """Standard deviations of the background beyond which a pixel is ink; they are estimated by the median deviation."""
-SPECK = 0.05
+MIN_COMPONENT_SHARE = 0.05
 """Connected ink of less, by the largest, is dirt."""
-LARGEST = 20
+MAX_WORKING_SCALE = 20
 """A picture is looked at in so many times the model's size at most."""
-WHITES = (1.0, 255.0, 65535.0)
+WHITE_LEVELS = (1.0, 255.0, 65535.0)
 """What white may be in a picture of more than 8 bits."""
-UNREADABLE = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
+IMAGE_READ_ERRORS = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
 """What Pillow raises for files that are no pictures, or damaged, or too large; for some broken PNGs a SyntaxError."""
 
 
-class Style(StrEnum):
+class ResizeMode(StrEnum):
     """How a picture is brought to the model's size."""
 
     DIGIT = "digit"
@@ -43,21 +43,21 @@ class Style(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class InputSpec:
     """What a model takes.
 
     Args:
         height: In pixels.
         width: In pixels.
         channels: 1, or 3 for colour.
-        style: How a grey picture is brought to this size; one that has it stays as it is, and so do colours.
+        resize_mode: How a grey picture is brought to this size; one that has it stays as it is, and so do colours.
         is_dark: Whether the model was trained on light on dark; of grey pictures.
     """
 
     height: int
     width: int
     channels: int
-    style: Style
+    resize_mode: ResizeMode
     is_dark: bool = True
 
     @property
@@ -66,7 +66,7 @@ class Wanted:
         return self.width, self.height
 
 
-def load(file: Path, wanted: Wanted) -> np.ndarray:
+def load_image(file: Path, input_spec: InputSpec) -> np.ndarray:
     """Returns a picture as (height, width, channels), uint8.
 
     Raises:
@@ -74,25 +74,25 @@ def load(file: Path, wanted: Wanted) -> np.ndarray:
             on it; see ``UNREADABLE``.
     """
     with Image.open(file) as opened:
-        picture = _flat(ImageOps.exif_transpose(opened))
-    if wanted.channels == 3:
-        return np.asarray(ImageOps.fit(picture.convert("RGB"), wanted.size, Image.Resampling.LANCZOS))
-    grey = picture.convert("L")
-    if _is_dark(grey) != wanted.is_dark:
+        image = _to_opaque_8_bit(ImageOps.exif_transpose(opened))
+    if input_spec.channels == 3:
+        return np.asarray(ImageOps.fit(image.convert("RGB"), input_spec.size, Image.Resampling.LANCZOS))
+    grey = image.convert("L")
+    if _has_dark_background(grey) != input_spec.is_dark:
         grey = ImageOps.invert(grey)
-    ready = grey if grey.size == wanted.size else _STYLES[wanted.style](grey, wanted)
-    return np.asarray(ready)[..., np.newaxis]
+    resized = grey if grey.size == input_spec.size else _RESIZE_FUNCTIONS[input_spec.resize_mode](grey, input_spec)
+    return np.asarray(resized)[..., np.newaxis]
 
 
-def _flat(picture: Image.Image) -> Image.Image:
+def _to_opaque_8_bit(image: Image.Image) -> Image.Image:
     """Returns a picture of 8 bits a channel and without transparency, in grey or colours."""
-    if picture.mode.startswith(("I", "F")):  # 16 or 32 bits, or floats
-        values = np.asarray(picture, dtype=np.float64).clip(0)
-        white = next((white for white in WHITES if values.max() <= white), float(values.max()))
+    if image.mode.startswith(("I", "F")):  # 16 or 32 bits, or floats
+        values = np.asarray(image, dtype=np.float64).clip(0)
+        white = next((white for white in WHITE_LEVELS if values.max() <= white), float(values.max()))
         return Image.fromarray((values * (255 / white)).astype(np.uint8))
-    if not picture.has_transparency_data:
-        return picture if picture.mode == "L" else picture.convert("RGB")
-    layered = picture.convert("RGBA")
+    if not image.has_transparency_data:
+        return image if image.mode == "L" else image.convert("RGB")
+    layered = image.convert("RGBA")
     colours, opacity = np.asarray(layered.convert("L")), np.asarray(layered.getchannel("A"))
     ink = colours[opacity > 127]
     is_light = bool(ink.size) and float(ink.mean()) > 127
@@ -100,31 +100,31 @@ def _flat(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(ground, layered).convert("RGB")
 
 
-def _background(grey: Image.Image) -> float:
+def _background_level(grey: Image.Image) -> float:
     """Returns the grey that most of the border has."""
     pixels = np.asarray(grey)
     return float(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
 
 
-def _is_dark(grey: Image.Image) -> bool:
-    return _background(grey) < 128
+def _has_dark_background(grey: Image.Image) -> bool:
+    return _background_level(grey) < 128
 
 
-def _digit(grey: Image.Image, wanted: Wanted) -> Image.Image:
+def _resize_digit(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
     """Returns the ink in its box, the box in the picture so that its centre of mass is in the middle."""
-    grey.thumbnail((LARGEST * wanted.width, LARGEST * wanted.height))
-    ink = _ink(np.asarray(grey if wanted.is_dark else ImageOps.invert(grey), dtype=np.float64))
+    grey.thumbnail((MAX_WORKING_SCALE * input_spec.width, MAX_WORKING_SCALE * input_spec.height))
+    ink = _ink_intensity(np.asarray(grey if input_spec.is_dark else ImageOps.invert(grey), dtype=np.float64))
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    side = BOX * min(wanted.size) / max(cut.shape)
-    size = (max(1, round(cut.shape[1] * side)), max(1, round(cut.shape[0] * side)))
-    box = Image.fromarray((cut * 255).astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)
-    picture = Image.new("L", wanted.size)
-    picture.paste(box, _corner(np.asarray(box, dtype=np.float64), wanted))
-    return picture if wanted.is_dark else ImageOps.invert(picture)
+    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    side = DIGIT_BOX_SHARE * min(input_spec.size) / max(cropped.shape)
+    size = (max(1, round(cropped.shape[1] * side)), max(1, round(cropped.shape[0] * side)))
+    box = Image.fromarray((cropped * 255).astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)
+    image = Image.new("L", input_spec.size)
+    image.paste(box, _centering_offset(np.asarray(box, dtype=np.float64), input_spec))
+    return image if input_spec.is_dark else ImageOps.invert(image)
 
 
-def _ink(grey: np.ndarray) -> np.ndarray:
+def _ink_intensity(grey: np.ndarray) -> np.ndarray:
     """Returns how much ink each pixel (height, width) of a light drawing has, in [0, 1], without ground and dirt.
 
     Light that falls unevenly is taken off by a top hat: whatever is wider than half the picture is ground.
@@ -134,25 +134,28 @@ def _ink(grey: np.ndarray) -> np.ndarray:
     ink = ndimage.white_tophat(grey, size=max(3, min(grey.shape) // 2))
     middle = float(np.median(ink))
     deviation = 1.4826 * float(np.median(np.abs(ink - middle)))
-    if ink.max() < max(1.0, middle + SIGMAS * deviation):
+    if ink.max() < max(1.0, middle + INK_THRESHOLD_SIGMAS * deviation):
         raise ValueError("nothing is drawn on it")
-    ink[ink < max(NOISE * float(ink.max()), middle + SIGMAS * deviation)] = 0
-    parts, count = ndimage.label(ink)
-    sizes = ndimage.sum_labels(ink > 0, parts, range(1, count + 1))
-    ink[~np.isin(parts, 1 + np.flatnonzero(sizes >= SPECK * sizes.max()))] = 0
+    ink[ink < max(MIN_INK_CONTRAST * float(ink.max()), middle + INK_THRESHOLD_SIGMAS * deviation)] = 0
+    components, count = ndimage.label(ink)
+    sizes = ndimage.sum_labels(ink > 0, components, range(1, count + 1))
+    ink[~np.isin(components, 1 + np.flatnonzero(sizes >= MIN_COMPONENT_SHARE * sizes.max()))] = 0
     return ink / float(ink.max())
 
 
-def _corner(box: np.ndarray, wanted: Wanted) -> tuple[int, int]:
+def _centering_offset(box: np.ndarray, input_spec: InputSpec) -> tuple[int, int]:
     """Returns where (left, top) to put a box so that its centre of mass is in the middle, as far as it stays inside."""
     rows, columns = np.indices(box.shape)
-    left = round(wanted.width / 2 - float((box * columns).sum() / box.sum()))
-    top = round(wanted.height / 2 - float((box * rows).sum() / box.sum()))
-    return min(max(left, 0), wanted.width - box.shape[1]), min(max(top, 0), wanted.height - box.shape[0])
+    left = round(input_spec.width / 2 - float((box * columns).sum() / box.sum()))
+    top = round(input_spec.height / 2 - float((box * rows).sum() / box.sum()))
+    return min(max(left, 0), input_spec.width - box.shape[1]), min(max(top, 0), input_spec.height - box.shape[0])
 
 
-def _whole(grey: Image.Image, wanted: Wanted) -> Image.Image:
-    return ImageOps.pad(grey, wanted.size, Image.Resampling.LANCZOS, color=round(_background(grey)))
+def _resize_whole(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
+    return ImageOps.pad(grey, input_spec.size, Image.Resampling.LANCZOS, color=round(_background_level(grey)))
 
 
-_STYLES: Mapping[Style, Callable[[Image.Image, Wanted], Image.Image]] = {Style.DIGIT: _digit, Style.WHOLE: _whole}
+_RESIZE_FUNCTIONS: Mapping[ResizeMode, Callable[[Image.Image, InputSpec], Image.Image]] = {
+    ResizeMode.DIGIT: _resize_digit,
+    ResizeMode.WHOLE: _resize_whole,
+}

@@ -13,37 +13,37 @@ from urllib.parse import urlsplit
 from search.errors import UserError, missing_extra
 
 
-def at(place: str) -> Path:
+def as_path(location: str) -> Path:
     """Returns a place as a path; of a URL, what can be used like one."""
-    if "://" not in place:
-        return Path(place)
+    if "://" not in location:
+        return Path(location)
     from upath import UPath
 
-    return cast(Path, UPath(place))
+    return cast(Path, UPath(location))
 
 
-def move(draft: Path, path: Path) -> None:
+def replace_file(temporary: Path, path: Path) -> None:
     """Gives a file that was written whole the name that it is found by, in place of what had it before."""
-    files: Any = getattr(path, "fs", None)  # universal-pathlib's own replace is not implemented
-    if files is None:
-        draft.replace(path)
+    filesystem: Any = getattr(path, "fs", None)  # universal-pathlib's own replace is not implemented
+    if filesystem is None:
+        temporary.replace(path)
     else:
-        files.mv(str(draft), str(path))
+        filesystem.mv(str(temporary), str(path))
 
 
-def check(place: str, option: str) -> None:
+def check_location(location: str, option: str) -> None:
     """Looks at a place before anything is written.
 
     Args:
-        place: A path or a URL.
+        location: A path or a URL.
         option: By which it was given.
 
     Raises:
         UserError: It is a URL that cannot be used.
     """
-    if "://" not in place:
+    if "://" not in location:
         return
-    url = urlsplit(place)
+    url = urlsplit(location)
     if url.password is not None:
         raise UserError(
             f"A URL in {option} must not hold a password, which would be recorded with every trial.",

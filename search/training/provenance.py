@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-MEMBER = "keras_image_search.json"
+ARCHIVE_MEMBER = "keras_image_search.json"
 SCHEMA = "model/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
+class ModelMetadata:
     """What a model is.
 
     Args:
@@ -43,21 +43,21 @@ class Provenance:
     recorded: str = ""
 
 
-def add(file: Path, provenance: Provenance) -> None:
+def write(file: Path, metadata: ModelMetadata) -> None:
     """Adds provenance to a ``.keras`` file.
 
     Raises:
         OSError: It cannot be written.
     """
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(MEMBER, json.dumps({"schema": SCHEMA, **asdict(provenance)}, indent=1))
+        archive.writestr(ARCHIVE_MEMBER, json.dumps({"schema": SCHEMA, **asdict(metadata)}, indent=1))
 
 
-def read(file: Path) -> Provenance | None:
+def read(file: Path) -> ModelMetadata | None:
     """Returns a file's provenance; None where it has none that can be read, as in models from elsewhere."""
     try:
         with zipfile.ZipFile(file) as archive:
-            document = json.loads(archive.read(MEMBER))
-        return Provenance(**document) if document.pop("schema") == SCHEMA else None
+            document = json.loads(archive.read(ARCHIVE_MEMBER))
+        return ModelMetadata(**document) if document.pop("schema") == SCHEMA else None
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return None

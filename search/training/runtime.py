@@ -20,9 +20,9 @@ import psutil
 from search.cgroup import available_memory, cpu_quota
 from search.errors import FatalError
 
-WORKER_BYTES = 2**30
+WORKER_MEMORY_BYTES = 2**30
 """What one worker takes, a little rounded up."""
-VECTORS = frozenset(
+VECTOR_INSTRUCTIONS = frozenset(
     {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "asimd", "sve", "bf16"}
 )
 """Instructions, of x86 and of ARM, by which Eigen and oneDNN choose their kernels."""
@@ -80,15 +80,15 @@ class Runtime:
     precision: Precision = Precision.TF32
 
     @property
-    def has_tf32(self) -> bool:
+    def allows_tf32(self) -> bool:
         """Whether float32 factors, with bfloat16 those of the last layer alone, may be rounded to TF32."""
         return self.precision is not Precision.FLOAT32
 
-    def variables(self, slot: int = 0) -> dict[str, str]:
+    def environment_variables(self, worker_slot: int = 0) -> dict[str, str]:
         """Returns the environment variables that must be set before Keras is imported.
 
         Args:
-            slot: Which of several workers it is; they take the GPUs in turn.
+            worker_slot: Which of several workers it is; they take the GPUs in turn.
         """
         variables = {
             "KERAS_BACKEND": self.backend.value,
@@ -102,7 +102,10 @@ class Runtime:
             return variables | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
         if self.gpus:
             # In the order of the bus, as nvidia-smi and NVML count them.
-            variables |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": self.gpus[slot % len(self.gpus)]}
+            variables |= {
+                "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+                "CUDA_VISIBLE_DEVICES": self.gpus[worker_slot % len(self.gpus)],
+            }
         if self.deterministic and self.backend is Backend.JAX:
             variables["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".lstrip()
         if self.deterministic and self.backend is Backend.TORCH:
@@ -115,8 +118,8 @@ class Runtime:
         Raises:
             FatalError: The backend finds no GPU where one was chosen; on the CPU, other figures would come of it.
         """
-        found = _CONFIGURE[self.backend](self)
-        if self.device is Device.GPU and found["device"] == "CPU":
+        backend_facts = _CONFIGURE_BACKEND[self.backend](self)
+        if self.device is Device.GPU and backend_facts["device"] == "CPU":
             raise FatalError(
                 f"{self.backend} finds no GPU. Received: CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}.",
                 hint="python -m search doctor says why; --devices cpu does without.",
@@ -126,63 +129,69 @@ class Runtime:
             "threads": self.threads,
             "deterministic": self.deterministic,
             "precision": self.precision.value,
-            **found,
+            **backend_facts,
             "pid": os.getpid(),
-            **machine(),
-            "versions": versions("keras", self.backend.value, "numpy", "keras-image-search"),
+            **machine_info(),
+            "versions": package_versions("keras", self.backend.value, "numpy", "keras-image-search"),
         }
 
 
-def _tensorflow(runtime: Runtime) -> dict[str, Any]:
+def _configure_tensorflow(runtime: Runtime) -> dict[str, Any]:
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
     tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
     if runtime.deterministic:
         tf.config.experimental.enable_op_determinism()
-    tf.config.experimental.enable_tensor_float_32_execution(runtime.has_tf32)
+    tf.config.experimental.enable_tensor_float_32_execution(runtime.allows_tf32)
     gpus = tf.config.list_physical_devices("GPU")
     details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {"device_name": "CPU"}
     is_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"  # other kernels, other bits
     return {"device": str(details.get("device_name", "GPU")), "onednn": is_onednn}
 
 
-def _jax(runtime: Runtime) -> dict[str, Any]:
+def _configure_jax(runtime: Runtime) -> dict[str, Any]:
     import jax
 
-    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if runtime.has_tf32 else "highest")
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if runtime.allows_tf32 else "highest")
     device = jax.devices()[0]  # threads and determinism were set by variables
     return {"device": "CPU" if device.platform == "cpu" else str(device.device_kind)}
 
 
-def _torch(runtime: Runtime) -> dict[str, Any]:
+def _configure_torch(runtime: Runtime) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(runtime.threads)
     torch.use_deterministic_algorithms(runtime.deterministic)
     if not torch.cuda.is_available():
         return {"device": "CPU"}
-    torch.set_float32_matmul_precision("high" if runtime.has_tf32 else "highest")  # "high" may move a CPU's bits, too
-    torch.backends.cudnn.allow_tf32 = runtime.has_tf32
+    torch.set_float32_matmul_precision(
+        "high" if runtime.allows_tf32 else "highest"
+    )  # "high" may move a CPU's bits, too
+    torch.backends.cudnn.allow_tf32 = runtime.allows_tf32
     return {"device": torch.cuda.get_device_name()}
 
 
-_CONFIGURE = {Backend.TENSORFLOW: _tensorflow, Backend.JAX: _jax, Backend.TORCH: _torch}
+_CONFIGURE_BACKEND = {
+    Backend.TENSORFLOW: _configure_tensorflow,
+    Backend.JAX: _configure_jax,
+    Backend.TORCH: _configure_torch,
+}
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """Returns how many cores this process may use: those it is bound to, or as many as its container is granted."""
     affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
     bound = len(affinity()) if affinity else psutil.cpu_count() or 1
     return max(1, min(bound, int(cpu_quota() or bound)))
 
 
-def room() -> int:
+def memory_worker_limit() -> int:
     """Returns how many workers the memory that is free now holds, at least one."""
-    return max(1, available_memory() // WORKER_BYTES)
+    return max(1, available_memory() // WORKER_MEMORY_BYTES)
 
 
-def machine() -> dict[str, Any]:
+def machine_info() -> dict[str, Any]:
     """Returns the machine: host, processor, its exact kind, cores and memory in GiB."""
     return {
         "host": platform.node(),
@@ -195,7 +204,7 @@ def machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+    return _read_cpu_info().get("model name") or platform.processor() or platform.machine()
 
 
 def _processor_kind() -> str:
@@ -203,14 +212,16 @@ def _processor_kind() -> str:
 
     A virtual machine may call every model by one name; sums taken in another order have other last bits.
     """
-    known = _cpuinfo()
-    model = [known[name] for name in ("vendor_id", "cpu family", "model", "stepping", "CPU part") if name in known]
-    words = (known.get("flags") or known.get("Features") or "").split()
-    vectors = sorted(VECTORS.intersection(words))
+    cpu_info = _read_cpu_info()
+    model = [
+        cpu_info[name] for name in ("vendor_id", "cpu family", "model", "stepping", "CPU part") if name in cpu_info
+    ]
+    words = (cpu_info.get("flags") or cpu_info.get("Features") or "").split()
+    vectors = sorted(VECTOR_INSTRUCTIONS.intersection(words))
     return " ".join([*model, *vectors]) or platform.processor() or platform.machine()
 
 
-def _cpuinfo() -> dict[str, str]:
+def _read_cpu_info() -> dict[str, str]:
     """Returns what Linux says of the first core; nothing elsewhere."""
     try:
         first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
@@ -219,7 +230,7 @@ def _cpuinfo() -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
 
 
-def versions(*packages: str) -> dict[str, str]:
+def package_versions(*packages: str) -> dict[str, str]:
     """Returns Python's version and those of the named packages that are installed, without importing them."""
     found = {"python": platform.python_version()}
     for package in packages:

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from search.training.data import DatasetInfo, open_training
-from search.training.errand import ask, serve
+from search.training.errand import call_in_subprocess, serve_request
 from search.training.runtime import Device, Precision, Runtime
 
-AUGMENT = "augment"
+AUGMENT_VARIABLE = "augment"
 """What the script calls its augmenting layer."""
 
 
@@ -23,7 +23,7 @@ class ScriptParts:
     """Python text.
 
     Args:
-        network: Statements after which ``model`` is the network; they use ``AUGMENT`` where it augments.
+        network: Statements after which ``model`` is the network; they use ``AUGMENT_VARIABLE`` where it augments.
         optimizer: An expression.
         loss: An expression.
         parameters: Trainable parameters of the network.
@@ -35,7 +35,7 @@ class ScriptParts:
     parameters: int
 
 
-def script_parts(
+def make_script_parts(
     space_source: str, config: Mapping[str, Any], *, epochs: int, dataset: DatasetInfo, precision: Precision
 ) -> ScriptParts:
     """Returns a configuration's parts, asked of a process that imports Keras.
@@ -50,40 +50,40 @@ def script_parts(
     Raises:
         UserError: The network holds something that is not Keras's own.
     """
-    question = {
+    request = {
         "space_source": space_source,
         "config": dict(config),
         "epochs": epochs,
         "dataset": asdict(dataset),
         "precision": precision.value,
     }
-    return ScriptParts(**ask("search.training.script_parts", question, Runtime(device=Device.CPU)))
+    return ScriptParts(**call_in_subprocess("search.training.script_parts", request, Runtime(device=Device.CPU)))
 
 
-def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
+def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     from search.training.augmentation import RandomAffine
     from search.training.network import make_network, trainable_parameters
-    from search.training.network_source import network
+    from search.training.network_source import network_statements
     from search.training.optimizer import make_loss, make_optimizer
-    from search.training.python_source import expression
+    from search.training.python_source import object_expression
     from spaces import registry
     from spaces.training import TUTORIAL_TRAINING
 
-    dataset = DatasetInfo(**{**question["dataset"], "image_shape": tuple(question["dataset"]["image_shape"])})
-    config = {**TUTORIAL_TRAINING, **question["config"]}
-    build = registry.load(question["space_source"]).build
+    dataset = DatasetInfo(**{**request["dataset"], "image_shape": tuple(request["dataset"]["image_shape"])})
+    config = {**TUTORIAL_TRAINING, **request["config"]}
+    build = registry.load(request["space_source"]).build
     assert build is not None, "a space that was loaded from its source has a builder"
-    pixels, precision = open_training(dataset).images, Precision(question["precision"])
+    pixels, precision = open_training(dataset).images, Precision(request["precision"])
     model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
-    steps = math.ceil(dataset.training_count / config["batch_size"]) * question["epochs"]
+    steps = math.ceil(dataset.training_count / config["batch_size"]) * request["epochs"]
     parts = ScriptParts(
-        network=network(model, given={RandomAffine: AUGMENT}),
-        optimizer=expression(make_optimizer(config, steps)),
-        loss=expression(make_loss(config)),
+        network=network_statements(model, custom_layers={RandomAffine: AUGMENT_VARIABLE}),
+        optimizer=object_expression(make_optimizer(config, steps)),
+        loss=object_expression(make_loss(config)),
         parameters=trainable_parameters(model),
     )
     return asdict(parts)
 
 
 if __name__ == "__main__":
-    serve(_answer)
+    serve_request(_handle_request)

@@ -19,7 +19,7 @@ from search.errors import FatalError, UserError, unknown_name
 from search.training.hashes import arrays_sha256, file_sha256
 from search.training.idx import find_idx_files, read_idx_files
 from search.training.npz import SAVE_HINT, read_npz
-from search.training.validate import canonical
+from search.training.validate import validate_arrays
 
 MNIST_SHA256 = "1f48dbc21bb07b821497145f19090855b448d62d1fcf5d59faecebde51d9c292"
 """``arrays_sha256`` of the embedded MNIST in canonical form."""
@@ -28,7 +28,7 @@ EMBEDDED_MNIST = Path(__file__).with_name("embedded") / "mnist.npz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DatasetSource:
     """A data set that was found, not yet read.
 
     Args:
@@ -42,30 +42,30 @@ class Source:
     read: Callable[[], Mapping[str, np.ndarray]]
 
 
-def find_source(dataset: str) -> Source:
+def find_source(dataset: str) -> DatasetSource:
     """Returns the source of a data set.
 
     Args:
-        dataset: A key of ``NAMED``, the path of a .npz file, or the path of a folder of IDX files.
+        dataset: A key of ``NAMED_SOURCES``, the path of a .npz file, or the path of a folder of IDX files.
 
     Raises:
         UserError: There is no such data set, or its files cannot be opened.
     """
-    if dataset in NAMED:
-        return NAMED[dataset]
+    if dataset in NAMED_SOURCES:
+        return NAMED_SOURCES[dataset]
     path = Path(dataset)
     try:
         if path.is_file():
-            return Source(name=path.name, fingerprint=_fingerprint([path]), read=partial(read_npz, path))
+            return DatasetSource(name=path.name, fingerprint=_fingerprint([path]), read=partial(read_npz, path))
         if path.is_dir():
             files = find_idx_files(path)
             name, fingerprint = path.resolve().name, _fingerprint(files.values())
-            return Source(name=name, fingerprint=fingerprint, read=partial(read_idx_files, files))
+            return DatasetSource(name=name, fingerprint=fingerprint, read=partial(read_idx_files, files))
     except OSError as error:
         raise UserError(f"The data set cannot be read: {error.strerror}. Received: dataset={dataset!r}.") from error
     raise UserError(
         f"There is no such data set, file or folder. Received: dataset={dataset!r}.",
-        hint=f"{unknown_name('data set', dataset, NAMED).hint} "
+        hint=f"{unknown_name('data set', dataset, NAMED_SOURCES).hint} "
         "Or give the path of a .npz file, or of a folder with the four IDX files.",
     )
 
@@ -74,11 +74,11 @@ def _fingerprint(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
 
 
-def _read_embedded() -> dict[str, np.ndarray]:
+def _read_embedded_mnist() -> dict[str, np.ndarray]:
     """Returns the MNIST that comes with the package, proven to be the published one."""
     hint = "Reinstall this package; its MNIST file is missing or damaged."
     try:
-        arrays = canonical(read_npz(EMBEDDED_MNIST))
+        arrays = validate_arrays(read_npz(EMBEDDED_MNIST))
     except UserError as error:
         raise FatalError(f"The embedded MNIST cannot be read. {error.message}", hint=hint) from error
     received = arrays_sha256(arrays)
@@ -88,7 +88,7 @@ def _read_embedded() -> dict[str, np.ndarray]:
     return arrays
 
 
-def _download(name: str) -> dict[str, np.ndarray]:
+def _load_from_keras(name: str) -> dict[str, np.ndarray]:
     """Returns a data set that Keras downloads into its own cache."""
     from keras import datasets
 
@@ -104,9 +104,11 @@ def _download(name: str) -> dict[str, np.ndarray]:
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
-NAMED: Mapping[str, Source] = {
-    "mnist": Source(name="mnist", fingerprint=MNIST_SHA256, read=_read_embedded),
-    "fashion_mnist": Source(name="fashion_mnist", fingerprint="keras", read=partial(_download, "fashion_mnist")),
-    "cifar10": Source(name="cifar10", fingerprint="keras", read=partial(_download, "cifar10")),
+NAMED_SOURCES: Mapping[str, DatasetSource] = {
+    "mnist": DatasetSource(name="mnist", fingerprint=MNIST_SHA256, read=_read_embedded_mnist),
+    "fashion_mnist": DatasetSource(
+        name="fashion_mnist", fingerprint="keras", read=partial(_load_from_keras, "fashion_mnist")
+    ),
+    "cifar10": DatasetSource(name="cifar10", fingerprint="keras", read=partial(_load_from_keras, "cifar10")),
 }
 """Data sets that have a name."""

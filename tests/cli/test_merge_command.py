@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from search.records import study_file
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import Phase
 from tests.cli.test_leaderboard_command import keep
 from tests.leaderboard import records
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     keep(tmp_path / "theirs", of_another_machine(records.tpe()))
     report = tmp_path / "reports" / "baselines" / "cnn"
     report.mkdir(parents=True)
-    (report / study_file.NAME).write_bytes(study_file.dumps(records.reproduction()))
+    (report / study_file.FILE_NAME).write_bytes(study_file.dumps(records.reproduction()))
     return tmp_path
 
 
@@ -90,7 +90,11 @@ def test_merge_writes_the_whole_set_and_says_what_it_left_out(folder: Path) -> N
     board = folder / "board"
     rows = list(csv.DictReader(io.StringIO((board / "leaderboard.csv").read_text(encoding="utf-8"))))
     assert len(rows) == 14 + 14 + 1
-    assert {path.parent.name for path in board.glob(f"*/{study_file.NAME}")} == {"cnn-tpe", "cnn-tpe-2", "tutorial-cnn"}
+    assert {path.parent.name for path in board.glob(f"*/{study_file.FILE_NAME}")} == {
+        "cnn-tpe",
+        "cnn-tpe-2",
+        "tutorial-cnn",
+    }
     page = (board / "README.md").read_text(encoding="utf-8")
     assert "](cnn-tpe-2/study.json.gz)" in page
     again = search(folder, "leaderboard", "board", "--format", "csv").stdout
@@ -112,7 +116,7 @@ def test_an_unknown_study_is_refused_with_near_names(folder: Path, command: tupl
 
 
 def test_a_damaged_and_a_newer_file_are_refused(folder: Path) -> None:
-    file = folder / "reports" / "baselines" / "cnn" / study_file.NAME
+    file = folder / "reports" / "baselines" / "cnn" / study_file.FILE_NAME
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
     assert "is damaged" in search(folder, "leaderboard", "reports", code=2).stderr
@@ -142,15 +146,15 @@ def test_real_studies_of_two_machines(tmp_path: Path, small_mnist: Path, cache_d
     verified = ("--finalists", "1", "--replicates", "2")
     run = ("run", *shared, *small, *verified, "--study", "one")
     search(here, *run, "--trials", "4")
-    early = read(Place(studies_dir=here / "studies"), "one")
+    early = read_study(StudyLocation(studies_dir=here / "studies"), "one")
     shutil.copytree(here / "studies" / "one", there / "studies" / "one")
     search(here, *run, "--trials", "6")
     search(there, "run", *shared, *small, *verified, "--study", "random", "--sampler", "random", "--trials", "4")
     search(there, "baseline", *shared, *small, "--study", "tutorial", "--repeats", "2")
-    whole = read(Place(studies_dir=here / "studies"), "one")
+    whole = read_study(StudyLocation(studies_dir=here / "studies"), "one")
 
     published = here / "reports" / "one"
-    assert study_file.loads((published / study_file.NAME).read_bytes(), "").spent_seconds == whole.spent_seconds
+    assert study_file.loads((published / study_file.FILE_NAME).read_bytes(), "").spent_seconds == whole.spent_seconds
     assert str(tmp_path) not in (published / "leaderboard.md").read_text(encoding="utf-8")
 
     done = search(tmp_path, "merge", "here/studies", "there/studies", "here/reports", "there/reports", "--out", "board")
@@ -165,6 +169,8 @@ def test_real_studies_of_two_machines(tmp_path: Path, small_mnist: Path, cache_d
         (same,) = [one for one in alone["rows"] if one["trial"] == row["trial"]]
         for key in ("test_errors_percent", "test_seeds", "baseline_difference_points", "steps", "machine"):
             assert row[key] == same[key], key
-    assert len(rows) == len(whole.phase(Phase.SEARCH)) - sum(known.trial.parent is not None for known in whole.trials)
+    assert len(rows) == len(whole.trials_in_phase(Phase.SEARCH)) - sum(
+        known.trial.parent is not None for known in whole.trials
+    )
     search(tmp_path, "merge", "board", "--out", "board")
     assert json.loads((tmp_path / "board" / "leaderboard.json").read_text())["sections"] == document["sections"]

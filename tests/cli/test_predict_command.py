@@ -15,23 +15,23 @@ from click.testing import CliRunner
 from conftest import EMBEDDED
 from PIL import Image
 
-from search.cli.predict import _FORMS, command
+from search.cli.predict import _FORMATS, command
 from search.errors import UserError
-from search.export.predict import Prediction, Predictions, predict
+from search.export.predict import ImagePrediction, ImagePredictions, predict_images
 
-SAID = Predictions(
-    known=(
-        Prediction(file="a.png", probabilities=(0.1, 0.7, 0.2)),
-        Prediction(file="b\n.png", probabilities=(1.0, 0.0, 0.0)),
-        Prediction(file="c.png", probabilities=(0.0003, 0.0, 0.9997)),
+SAID = ImagePredictions(
+    classified=(
+        ImagePrediction(file="a.png", probabilities=(0.1, 0.7, 0.2)),
+        ImagePrediction(file="b\n.png", probabilities=(1.0, 0.0, 0.0)),
+        ImagePrediction(file="c.png", probabilities=(0.0003, 0.0, 0.9997)),
     ),
     unreadable={"d.png": "no picture"},
-    style="digit",
+    fit_mode="digit",
 )
 
 
 def test_the_table_holds_file_class_and_probability() -> None:
-    lines = [line.split() for line in _FORMS["table"](SAID).splitlines()]
+    lines = [line.split() for line in _FORMATS["table"](SAID).splitlines()]
     assert lines[0] == ["Image", "Class", "Probability"]
     assert lines[2:] == [
         ["a.png", "1", "70.0", "%"],
@@ -41,20 +41,20 @@ def test_the_table_holds_file_class_and_probability() -> None:
 
 
 def test_json_and_csv_hold_every_picture() -> None:
-    entries = json.loads(_FORMS["json"](SAID))
+    entries = json.loads(_FORMATS["json"](SAID))
     assert entries[0] == {"file": "a.png", "class": 1, "probability": 0.7, "probabilities": [0.1, 0.7, 0.2]}
     assert entries[-1] == {"file": "d.png", "error": "no picture"}
-    lines = list(csv.DictReader(_FORMS["csv"](SAID).splitlines(keepends=True)))
+    lines = list(csv.DictReader(_FORMATS["csv"](SAID).splitlines(keepends=True)))
     assert [line["class"] for line in lines] == ["1", "0", "2"]
 
 
 def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such model file"):
-        predict(tmp_path / "none.keras", [tmp_path])
+        predict_images(tmp_path / "none.keras", [tmp_path])
     (tmp_path / "model.keras").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
     with pytest.raises(UserError, match="holds no picture"):
-        predict(tmp_path / "model.keras", [tmp_path])
+        predict_images(tmp_path / "model.keras", [tmp_path])
 
 
 MODELS = """
@@ -108,7 +108,7 @@ def digit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_file_that_is_no_such_model_is_refused(name: str, said: str, models: Path, digit: Path) -> None:
     with pytest.raises(UserError, match=said) as raised:
-        predict(models / f"{name}.keras", [digit])
+        predict_images(models / f"{name}.keras", [digit])
     assert raised.value.exit_code == 2
 
 

@@ -14,14 +14,14 @@ from click.testing import CliRunner
 from makers import complete, header, trial
 
 from search.cli.reproduce import command
-from search.cli.reproduce_view import document, text
+from search.cli.reproduce_view import format_text, to_document
 from search.errors import UserError
 from search.leaderboard.statistics import Interval
-from search.records.ledger import Ledger, read
+from search.records.ledger import Ledger, read_study
 from search.records.record import TrialRecord
-from search.records.storage import Place
-from search.reproduction.environments import Change
-from search.reproduction.reproduce import Repeat, Target
+from search.records.storage import StudyLocation
+from search.reproduction.environments import EnvironmentChange
+from search.reproduction.reproduce import ReproducedRun, ReproductionTarget
 from search.reproduction.spread import Tolerance
 from search.trial import Outcome, State
 
@@ -30,22 +30,25 @@ RECORDED = dataclasses.replace(complete(), environment=HERE)
 FIRST = dataclasses.replace(RECORDED.history[0], training_loss=0.2)
 PARTED = dataclasses.replace(RECORDED, history=(FIRST, *RECORDED.history[1:]))
 TOLERANCE = Tolerance(interval=Interval(1.0, 2.0), basis="this test")
-TARGET = Target(label="search trial 0, baseline", runs=(TrialRecord(trial=trial(), outcome=RECORDED),))
+TARGET = ReproductionTarget(label="search trial 0, baseline", runs=(TrialRecord(trial=trial(), outcome=RECORDED),))
 
 
-def repeat(again: Outcome, *changes: Change) -> Repeat:
-    return Repeat(trial=trial(), recorded=RECORDED, again=again, changes=changes, tolerance=TOLERANCE)
+def repeat(again: Outcome, *changes: EnvironmentChange) -> ReproducedRun:
+    return ReproducedRun(trial=trial(), recorded=RECORDED, reproduced=again, changes=changes, tolerance=TOLERANCE)
 
 
 def test_equal_bits_are_told_as_such() -> None:
-    said = text("study", TARGET, [repeat(RECORDED)])
+    said = format_text("study", TARGET, [repeat(RECORDED)])
     assert "the same bit for bit: the losses and errors of 4 epochs" in said
     assert said.endswith("It agrees, bit for bit.")
 
 
 def test_what_differs_is_named_and_so_is_the_interval() -> None:
-    changes = (Change(name="versions.keras", recorded="2", here="3"), Change(name="onednn", recorded=None, here=True))
-    said = text("study", TARGET, [repeat(PARTED, *changes)])
+    changes = (
+        EnvironmentChange(name="versions.keras", recorded="2", here="3"),
+        EnvironmentChange(name="onednn", recorded=None, here=True),
+    )
+    said = format_text("study", TARGET, [repeat(PARTED, *changes)])
     assert "keras: recorded 2, here 3" in said
     assert "Not recorded, so perhaps another: onednn." in said
     assert "the curves part in epoch 1; the error lies within 1.00 to 2.00 % (95 %: this test)" in said
@@ -53,23 +56,25 @@ def test_what_differs_is_named_and_so_is_the_interval() -> None:
 
 
 def test_bits_that_should_be_the_same_are_told_when_they_are_not() -> None:
-    said = text("study", TARGET, [repeat(PARTED)])
+    said = format_text("study", TARGET, [repeat(PARTED)])
     assert "the bits should be the same" in said
     assert said.endswith("It does NOT agree.")
 
 
 def test_a_failure_here_is_told_with_its_message() -> None:
     failed = Outcome(state=State.FAILED, message="ValueError: no\nsuch thing")
-    assert "it failed here: ValueError: no such thing" in text("study", TARGET, [repeat(failed)])
+    assert "it failed here: ValueError: no such thing" in format_text("study", TARGET, [repeat(failed)])
 
 
 def test_how_many_runs_of_a_row_are_left_is_told() -> None:
-    said = text("study", dataclasses.replace(TARGET, of=3), [repeat(RECORDED)])
+    said = format_text("study", dataclasses.replace(TARGET, of=3), [repeat(RECORDED)])
     assert "1 of 3 test runs; --seeds 3 repeats them all." in said
 
 
 def test_the_document_holds_the_verdict_and_what_it_rests_on() -> None:
-    said = json.loads(json.dumps(document("study", TARGET, [repeat(PARTED, Change(name="x", recorded=1, here=2))])))
+    said = json.loads(
+        json.dumps(to_document("study", TARGET, [repeat(PARTED, EnvironmentChange(name="x", recorded=1, here=2))]))
+    )
     assert (said["schema"], said["agrees"]) == ("reproduce/1", True)
     (run,) = said["runs"]
     assert (run["agreement"], run["equal_epochs"], run["interval"]) == (
@@ -83,7 +88,7 @@ def test_the_document_holds_the_verdict_and_what_it_rests_on() -> None:
 @pytest.fixture
 def studies_dir(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Path:
     """A study of one trial that is said to have been trained, with a space and data that are there."""
-    with Ledger.open(Place(studies_dir=tmp_path), trained.header(small_mnist, cache_dir)) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), trained.header(small_mnist, cache_dir)) as ledger:
         ledger.begin(one := trial(0, config=trained.SPACE.baseline))
         ledger.finish(one, complete())
     return tmp_path
@@ -114,7 +119,7 @@ def test_bad_input_is_refused_with_a_remedy(words: list[str], said: str, studies
 
 
 def test_a_study_without_a_trial_is_refused(tmp_path: Path) -> None:
-    with Ledger.open(Place(studies_dir=tmp_path), header()):
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()):
         pass
     with pytest.raises(UserError, match="no finished trial"):
         CliRunner().invoke(command, ["study", "winner", "--studies-dir", str(tmp_path)], catch_exceptions=False)
@@ -123,7 +128,7 @@ def test_a_study_without_a_trial_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command_agrees_or_not_with_its_exit_code(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
     place = trained.record_study(tmp_path, small_mnist, cache_dir)
-    record = read(place, trained.NAME)
+    record = read_study(place, trained.NAME)
     known = record.trials[0]
     worse = [dataclasses.replace(report, error_percent=99.0) for report in known.outcome.history]
     other = dataclasses.replace(record.header, name="tampered")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from search.records.ledger import read
-from search.records.storage import Place
+from search.records.ledger import read_study
+from search.records.storage import StudyLocation
 from search.trial import BASELINE, Phase, State
 
 SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2", "--threads", "1")
@@ -44,8 +44,8 @@ def again(finished: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_study_is_searched_verified_and_reported(finished: Path) -> None:
-    record = read(Place(studies_dir=finished / "studies"), "whole")
-    searched, verified = record.phase(Phase.SEARCH), record.phase(Phase.VERIFICATION)
+    record = read_study(StudyLocation(studies_dir=finished / "studies"), "whole")
+    searched, verified = record.trials_in_phase(Phase.SEARCH), record.trials_in_phase(Phase.VERIFICATION)
     assert [known.trial.number for known in searched] == [0, 1, 2, 3]
     assert sorted(known.trial.origin for known in searched).count(BASELINE) == 1
     complete = [known for known in searched if known.outcome.state is State.COMPLETE]
@@ -67,9 +67,9 @@ def test_the_reports_agree_with_the_record(finished: Path) -> None:
 
 
 def test_running_it_again_does_nothing_and_says_so(finished: Path) -> None:
-    before = read(Place(studies_dir=finished / "studies"), "whole").trials
+    before = read_study(StudyLocation(studies_dir=finished / "studies"), "whole").trials
     done = again(finished, "--trials", "4")
-    assert read(Place(studies_dir=finished / "studies"), "whole").trials == before
+    assert read_study(StudyLocation(studies_dir=finished / "studies"), "whole").trials == before
     assert "nothing left to do" in done.stderr.lower()
     assert "baseline" in done.stdout
 
@@ -100,12 +100,14 @@ def test_a_parameter_is_an_option_and_a_file_gives_options(finished: Path, tmp_p
     config.write_text('space = "mlp"\ntrials = 7\nseed = 0\n[fix]\nwidth_1 = 64\n')
     shown = run(tmp_path, "run", "--config", str(config), "--batch-size", "64", "--help").stdout
     assert "--batch-size" in shown
-    from search.cli.options import gather
+    from search.cli.options import merge_options
     from search.session.settings import from_mapping
 
-    options = gather({"trials": 3}, config=config, extra=("--batch-size", "64", "--learning-rate=0.01"))
+    options = merge_options({"trials": 3}, config=config, extra=("--batch-size", "64", "--learning-rate=0.01"))
     assert options["trials"] == 3
-    goals = gather({"stop_when": ("error<1", "plateau:4,error<2"), "trial_timeout": "2m", "trial_memory": "2GiB"})
+    goals = merge_options(
+        {"stop_when": ("error<1", "plateau:4,error<2"), "trial_timeout": "2m", "trial_memory": "2GiB"}
+    )
     read_from = from_mapping(goals)
     assert read_from.stop_when == ("error<1", "plateau:4", "error<2")
     assert (read_from.trial_timeout, read_from.trial_memory) == (120.0, 2048.0)

@@ -18,9 +18,9 @@ from makers import complete, header, trial
 from search.cli import ls, status
 from search.errors import FatalError, UserError
 from search.records import coordinator
-from search.records.ledger import SCHEMA, Ledger, NotBegunError
-from search.records.storage import Place
-from search.trial import FOUND, Cause, EpochReport, Outcome, Phase, State
+from search.records.ledger import LEDGER_SCHEMA, Ledger, StudyNotStartedError
+from search.records.storage import StudyLocation
+from search.trial import PROPOSED, Cause, EpochReport, Outcome, Phase, State
 
 ROOT = Path(__file__).parents[2]
 FAILED = Outcome(
@@ -36,7 +36,7 @@ PAUSED = Outcome(state=State.PRUNED, error_percent=7.0)
 def found(number: int, seed: int | None = None, **changes):
     """A trial of the sampler's; those of one seed are one training."""
     config = {**trial().config, "learning_rate": (1 + (number if seed is None else seed)) / 1000}
-    return trial(number, origin=FOUND, config=config, seed=number if seed is None else seed, **changes)
+    return trial(number, origin=PROPOSED, config=config, seed=number if seed is None else seed, **changes)
 
 
 def write(ledger: Ledger) -> None:
@@ -54,16 +54,18 @@ def write(ledger: Ledger) -> None:
         ledger.finish(one, outcome)
     ledger.begin(found(6, seed=5, parent=5))
     ledger.report(found(6), EpochReport(epoch=3, training_loss=0.1, loss=0.1, error_percent=6.25, seconds=1.0))
-    run = trial(0, origin=FOUND, phase=Phase.VERIFICATION, of=1, replicate=0)
+    run = trial(0, origin=PROPOSED, phase=Phase.VERIFICATION, of=1, replicate=0)
     ledger.begin(run)
     ledger.finish(run, complete(3.5))
-    ledger.begin(trial(1, origin=FOUND, phase=Phase.VERIFICATION, of=1, replicate=1))
-    ledger.spend(125.0)
+    ledger.begin(trial(1, origin=PROPOSED, phase=Phase.VERIFICATION, of=1, replicate=1))
+    ledger.record_spent_seconds(125.0)
 
 
 @pytest.fixture
 def studies_dir(tmp_path: Path) -> Path:
-    with Ledger.open(Place(studies_dir=tmp_path), header("hardy", command="python -m search run --study hardy")) as one:
+    with Ledger.open(
+        StudyLocation(studies_dir=tmp_path), header("hardy", command="python -m search run --study hardy")
+    ) as one:
         write(one)
     return tmp_path
 
@@ -110,7 +112,7 @@ def test_what_nobody_runs_is_said_to_be_left_behind(studies_dir: Path) -> None:
 
 
 def test_what_runs_is_said_to_run(studies_dir: Path) -> None:
-    with Ledger.open(Place(studies_dir=studies_dir), header("hardy")):
+    with Ledger.open(StudyLocation(studies_dir=studies_dir), header("hardy")):
         text = told(status.command, studies_dir=studies_dir)
     assert re.search(rf"hardy: running for \d+ s, process {os.getpid()}", text)
     assert re.search(r"epoch 3 of 4, val. error 6.25 %, for \d+ s", text)
@@ -119,9 +121,9 @@ def test_what_runs_is_said_to_run(studies_dir: Path) -> None:
 
 
 def test_of_a_coordinator_elsewhere_nothing_is_made_up(studies_dir: Path) -> None:
-    place = Place(studies_dir=studies_dir)
+    place = StudyLocation(studies_dir=studies_dir)
     with Ledger.open(place, header("hardy")) as ledger:
-        path = ledger.folder / coordinator.SIGN
+        path = ledger.folder / coordinator.COORDINATOR_FILE
         sign = {**json.loads(path.read_text(encoding="utf-8")), "host": "another-machine"}
         path.write_text(json.dumps(sign), encoding="utf-8")
         text = told(status.command, studies_dir=studies_dir)
@@ -132,15 +134,15 @@ def test_a_study_that_has_not_written_what_it_is_starts_or_was_stopped(tmp_path:
     folder = tmp_path / "young"
     folder.mkdir()
     (folder / "ledger.journal").touch()
-    with pytest.raises(NotBegunError, match="before it began"):
+    with pytest.raises(StudyNotStartedError, match="before it began"):
         ask(status.command, "young", studies_dir=tmp_path)
-    coordinator.sign(folder)
+    coordinator.write_coordinator(folder)
     assert "young: starting for " in told(status.command, "young", studies_dir=tmp_path)
     assert "starting" in told(ls.command, studies_dir=tmp_path)
 
 
 def test_the_study_that_was_written_last_is_shown_where_none_is_named(studies_dir: Path) -> None:
-    with Ledger.open(Place(studies_dir=studies_dir), header("later")) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=studies_dir), header("later")) as ledger:
         ledger.begin(trial())
     os.utime(studies_dir / "hardy" / "ledger.journal", (1e9, 1e9))
     assert "later: not running" in told(status.command, studies_dir=studies_dir)
@@ -184,7 +186,7 @@ def test_json_holds_everything(studies_dir: Path) -> None:
 def test_no_line_is_wider_than_the_terminal(command, width: int, studies_dir: Path) -> None:
     name = "a-study-with-a-name-that-is-longer-than-most-are"
     space = dataclasses.replace(header().space, name="a-space-of-somebody-s-own")
-    with Ledger.open(Place(studies_dir=studies_dir), header(name, space=space)) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=studies_dir), header(name, space=space)) as ledger:
         write(ledger)
     lines = ask(command, studies_dir=studies_dir, width=width).stdout.splitlines()
     assert max(map(len, lines)) <= width
@@ -193,7 +195,7 @@ def test_no_line_is_wider_than_the_terminal(command, width: int, studies_dir: Pa
 def test_studies_are_listed_the_last_written_first_and_unreadable_ones_with_the_reason(studies_dir: Path) -> None:
     journal = (studies_dir / "hardy" / "ledger.journal").read_text(encoding="utf-8")
     for name, content in {
-        "newer": journal.replace("hardy", "newer").replace(f'"schema":{SCHEMA}', '"schema":99'),
+        "newer": journal.replace("hardy", "newer").replace(f'"schema":{LEDGER_SCHEMA}', '"schema":99'),
         "damaged": "garbage\n" + journal.replace("hardy", "damaged"),
     }.items():
         (studies_dir / name).mkdir()
@@ -212,7 +214,7 @@ def test_studies_are_listed_the_last_written_first_and_unreadable_ones_with_the_
 
 
 def test_studies_in_a_database_are_shown_too(tmp_path: Path) -> None:
-    place = Place(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
+    place = StudyLocation(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
     with Ledger.open(place, header("stored")) as ledger:
         write(ledger)
         arguments = ("--storage", str(place.storage))
@@ -240,7 +242,7 @@ runpy.run_module("search", run_name="__main__")
 @pytest.mark.parametrize("words", [("status", "hardy"), ("status",), ("ls",)])
 def test_nothing_is_written_and_no_lock_is_taken(studies_dir: Path, words: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", WATCHED, *words, "--studies-dir", str(studies_dir)]
-    with Ledger.open(Place(studies_dir=studies_dir), header("hardy")):
+    with Ledger.open(StudyLocation(studies_dir=studies_dir), header("hardy")):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "hardy" in done.stdout
     assert "TOUCHED" not in done.stdout
@@ -279,7 +281,7 @@ def test_watching_ends_when_nobody_runs_the_study(studies_dir: Path) -> None:
 def test_watching_on_a_terminal_ends_quietly_at_an_interrupt(studies_dir: Path) -> None:
     ours, theirs = pty.openpty()
     with (
-        Ledger.open(Place(studies_dir=studies_dir), header("hardy")),
+        Ledger.open(StudyLocation(studies_dir=studies_dir), header("hardy")),
         run("status", "--watch", "--studies-dir", str(studies_dir), stdout=theirs, stderr=theirs) as process,
     ):
         seen = b""

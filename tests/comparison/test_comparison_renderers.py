@@ -11,11 +11,11 @@ from makers import header
 from markdown_it import MarkdownIt
 
 from search.cli.compare import command
-from search.comparison.columns import COLUMNS
+from search.comparison.columns import STUDY_COLUMNS
 from search.comparison.compute import compute
 from search.comparison.files import REPORTS, write_reports
 from search.comparison.formats import FORMATS
-from search.comparison.plot import svg
+from search.comparison.plot import to_svg
 from search.comparison.results import Comparison
 from search.errors import UserError
 from tests.comparison.tournaments import SPACE, finished, lifelike, outcome, rules, study
@@ -80,7 +80,7 @@ def test_what_never_ran_is_reported_as_such() -> None:
     assert "nothing is ranked" in text
     assert "comparison.svg" not in text
     assert json.loads(FORMATS["json"](EMPTY))["protocol"] is None
-    assert svg(EMPTY).startswith("<?xml")
+    assert to_svg(EMPTY).startswith("<?xml")
 
 
 @pytest.mark.parametrize("name", WEIRD)
@@ -97,13 +97,13 @@ def test_names_are_shown_as_they_are(name: str, monkeypatch: pytest.MonkeyPatch)
     assert any(f"data {shown} (" in line for line in seen)
     assert "\x1b" not in FORMATS["table"](comparison)
     assert shown in " ".join(FORMATS["table"](comparison).split())
-    ET.fromstring(svg(comparison))
+    ET.fromstring(to_svg(comparison))
 
 
 def test_csv_has_one_line_a_study_with_the_documented_columns() -> None:
     lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](WHOLE))))
     assert len(lines) == 12
-    assert list(lines[0]) == list(COLUMNS)
+    assert list(lines[0]) == list(STUDY_COLUMNS)
     assert int(lines[0]["trials"]) == int(lines[0]["trials_complete"]) + int(lines[0]["trials_pruned"]) == 25
     assert float(lines[0]["test_error_percent"]) == pytest.approx(
         sum(map(float, lines[0]["test_errors_percent"].split())) / 2
@@ -131,9 +131,9 @@ def test_json_without_a_p_has_null() -> None:
 
 
 def test_the_plot_has_a_line_an_engine_in_both_panels() -> None:
-    from search.comparison.plot import draw
+    from search.comparison.plot import make_figure
 
-    left, right = draw(WHOLE).axes
+    left, right = make_figure(WHOLE).axes
     for axes in (left, right):
         lines = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
         assert len(lines) == 4
@@ -144,15 +144,15 @@ def test_the_plot_has_a_line_an_engine_in_both_panels() -> None:
 
 
 def test_a_bad_first_trial_does_not_flatten_the_plot() -> None:
-    from search.comparison.plot import draw
+    from search.comparison.plot import make_figure
 
     entry = study(searched=[outcome(1.2, at=2.0), outcome(90.0, at=1.0), outcome(0.7, at=3.0)])
-    axes = draw(compute(rules("optuna:tpe"), [entry])).axes[0]
+    axes = make_figure(compute(rules("optuna:tpe"), [entry])).axes[0]
     assert axes.get_ylim()[1] == pytest.approx(1.3)
 
 
 def test_the_plot_is_the_same_text_each_time() -> None:
-    assert svg(WHOLE) == svg(WHOLE)
+    assert to_svg(WHOLE) == to_svg(WHOLE)
 
 
 def test_all_reports_are_written_and_can_be_read(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 import pytest
 
-from search.comparison.curves import Point, band, best_so_far
+from search.comparison.curves import CurvePoint, aggregate_curves, best_error_curve
 from search.trial import State
 from tests.comparison.tournaments import outcome, study
 
 
 def points(*searched) -> list[tuple[int, float, float]]:
-    curve = best_so_far(study(searched=searched).record)
+    curve = best_error_curve(study(searched=searched).record)
     return [(point.epochs, point.seconds, point.error_percent) for point in curve]
 
 
@@ -40,11 +40,11 @@ def test_a_trial_that_runs_or_whose_coordinator_died_changes_nothing() -> None:
 
 
 def test_a_band_is_the_mean_least_and_most_at_each_step() -> None:
-    def curve(*steps: tuple[int, float]) -> list[Point]:
-        return [Point(epochs=epochs, seconds=10.0 * epochs, error_percent=error) for epochs, error in steps]
+    def curve(*steps: tuple[int, float]) -> list[CurvePoint]:
+        return [CurvePoint(epochs=epochs, seconds=10.0 * epochs, error_percent=error) for epochs, error in steps]
 
     curves = [curve((4, 1.0), (10, 0.5)), curve((6, 2.0), (8, 1.0)), []]
-    made = band(curves, lambda point: point.epochs)
+    made = aggregate_curves(curves, lambda point: point.epochs)
     assert (made.costs, made.mean, made.low, made.high) == ((6, 8, 10), (1.5, 1.0, 0.75), (1.0, 1.0, 0.5), (2, 1, 1))
-    assert band(curves, lambda point: point.seconds).costs == (60.0, 80.0, 100.0)
-    assert band([[], []], lambda point: point.epochs) is None
+    assert aggregate_curves(curves, lambda point: point.seconds).costs == (60.0, 80.0, 100.0)
+    assert aggregate_curves([[], []], lambda point: point.epochs) is None

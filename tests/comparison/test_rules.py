@@ -1,12 +1,12 @@
 import json
 
-from search.comparison.rules import Rules, study_name
+from search.comparison.rules import ComparisonSpec, study_name
 from tests.comparison.tournaments import rules
 
 
 def test_rules_come_back_from_json() -> None:
     made = rules("optuna:tpe", seconds=600.0, epochs=None)
-    assert Rules.from_json(json.loads(json.dumps(made.to_json()))) == made
+    assert ComparisonSpec.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
 def test_more_engines_and_repeats_are_no_difference() -> None:

@@ -8,9 +8,9 @@ from random import Random
 
 from makers import header
 
-from search.comparison.rules import Entry, Rules, study_name
+from search.comparison.rules import ComparisonSpec, RepeatRecord, study_name
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import BASELINE, FOUND, EpochReport, Outcome, Phase, State, Trial
+from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
 
 SPACE = header().space
 BETTER = {**SPACE.baseline, "learning_rate": 0.01}
@@ -23,7 +23,7 @@ ENVIRONMENT = {
 }
 
 
-def rules(*engines: str, **changes) -> Rules:
+def rules(*engines: str, **changes) -> ComparisonSpec:
     fields = {
         "name": "compare-mnist-tiny",
         "seed": 7,
@@ -35,7 +35,7 @@ def rules(*engines: str, **changes) -> Rules:
         "commands": ("python -m search compare --space tiny --seed 7",),
         "created": "2026-11-20T10:00:00+00:00",
     }
-    return Rules(**{**fields, **changes})
+    return ComparisonSpec(**{**fields, **changes})
 
 
 def outcome(
@@ -51,7 +51,7 @@ def outcome(
         EpochReport(epoch=epoch, training_loss=0.1, error_percent=error, seconds=1.0, restored=epoch <= restored)
         for epoch in range(1, epochs + 1)
     )
-    return Outcome(state=state, error_percent=error, history=history, at_seconds=at, environment=environment)
+    return Outcome(state=state, error_percent=error, history=history, elapsed_seconds=at, environment=environment)
 
 
 def study(
@@ -61,12 +61,12 @@ def study(
     searched: Sequence[Outcome | None] = (),
     verified: Mapping[int, Sequence[Outcome | float]] | None = None,
     of: StudyHeader | None = None,
-) -> Entry:
+) -> RepeatRecord:
     """An entry: its search trials in order, the first the baseline; and by trial, its runs on the test images."""
     of = of or header(study_name(engine, repeat), seed=100 + repeat, versions={"keras": "3.15.1"})
     trials = [
         Trial(number=number, config=BETTER if number else SPACE.baseline, seed=number, epochs=4,
-              origin=FOUND if number else BASELINE)
+              origin=PROPOSED if number else BASELINE)
         for number in range(len(searched))
     ]  # fmt: skip
     records = [TrialRecord(trial=trial, outcome=ended) for trial, ended in zip(trials, searched, strict=True)]
@@ -77,22 +77,22 @@ def study(
                 seed=1000 * repeat + replicate,
             )  # fmt: skip
             records.append(TrialRecord(trial=trial, outcome=outcome(run) if isinstance(run, float) else run))
-    return Entry(engine=engine, repeat=repeat, record=StudyRecord(header=of, trials=tuple(records)))
+    return RepeatRecord(engine=engine, repeat=repeat, record=StudyRecord(header=of, trials=tuple(records)))
 
 
-def simple(engine: str, repeat: int, test: float, *, baseline: float = 1.0) -> Entry:
+def simple(engine: str, repeat: int, test: float, *, baseline: float = 1.0) -> RepeatRecord:
     """A finished study: the baseline, and one better configuration, each verified with two seeds."""
     ends = [outcome(baseline + 0.2, at=10.0), outcome(test + 0.1, at=25.0)]
     verified = {0: (baseline - 0.01, baseline + 0.01), 1: (test - 0.02, test + 0.02)}
     return study(engine, repeat, searched=ends, verified=verified)
 
 
-def finished(errors: Mapping[str, Sequence[float]]) -> list[Entry]:
+def finished(errors: Mapping[str, Sequence[float]]) -> list[RepeatRecord]:
     """Finished studies whose winners' mean test errors are these, by engine and repeat."""
     return [simple(engine, repeat, test) for engine, tests in errors.items() for repeat, test in enumerate(tests)]
 
 
-def lifelike(engines: Sequence[str], repeats: int = 3) -> list[Entry]:
+def lifelike(engines: Sequence[str], repeats: int = 3) -> list[RepeatRecord]:
     """Studies with curves as real searches have them, made up by a seeded generator."""
     entries = []
     for place, engine in enumerate(engines):

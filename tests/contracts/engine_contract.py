@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from search.engines.base import Engine, NothingYet, SpaceExhausted, replay
+from search.engines.base import Engine, ProposalPending, SpaceExhausted, replay
 from search.records.record import TrialRecord
 from search.trial import Cause, Config, EpochReport, Outcome, Proposal, State, Trial
-from spaces import Choice, Float, Int, Space, When
+from spaces import Choice, Condition, Float, Int, Space
 
 SMALL = Space(
     name="small",
     parameters={
         "width": Int(4, 64, 16, log=True),
         "optimizer": Choice(("adam", "sgd"), "adam"),
-        "momentum": Float(0.0, 0.9, 0.5, step=0.1, when=When(parameter="optimizer", values=("sgd",))),
+        "momentum": Float(0.0, 0.9, 0.5, step=0.1, when=Condition(parameter="optimizer", values=("sgd",))),
         "rate": Float(1e-4, 1e-1, 1e-3, log=True),
         "norm": Choice((False, True), False),
     },
@@ -47,16 +47,16 @@ def error_of(config: Config, epoch: int) -> float:
 
 def play(engine: Engine, number: int, given: Config | None = None) -> TrialRecord:
     """Runs one trial against the engine and returns its record."""
-    proposal = engine.ask(number, given=None if given is None else Proposal(config=given))
+    proposal = engine.ask(number, fixed=None if given is None else Proposal(config=given))
     history: list[EpochReport] = []
     trial = Trial(
         number=number,
         config=proposal.config,
         seed=0,
         epochs=EPOCHS,
-        until=proposal.until,
+        target_epoch=proposal.target_epoch,
         parent=proposal.parent,
-        notes=proposal.notes,
+        engine_metadata=proposal.engine_metadata,
     )
     state = State.COMPLETE if trial.last_epoch == EPOCHS else State.PAUSED
     for epoch in range(1, trial.last_epoch + 1):
@@ -72,7 +72,7 @@ def play(engine: Engine, number: int, given: Config | None = None) -> TrialRecor
 def asked_for(records: Iterable[TrialRecord]) -> list[str]:
     """What must not be asked for twice: a configuration, but for going on with it."""
     trials = [known.trial for known in records]
-    return [json.dumps([trial.config, trial.until, trial.parent], sort_keys=True) for trial in trials]
+    return [json.dumps([trial.config, trial.target_epoch, trial.parent], sort_keys=True) for trial in trials]
 
 
 def ask(engine: Engine, number: int) -> Config:
@@ -117,8 +117,8 @@ class EngineContract:
 
     def test_a_given_proposal_is_returned_as_it_is(self) -> None:
         engine = self.make(self.space, 0)
-        given = Proposal(config=self.space.baseline, notes={"whose": "the caller's"})
-        assert engine.ask(0, given=given) == given
+        given = Proposal(config=self.space.baseline, engine_metadata={"whose": "the caller's"})
+        assert engine.ask(0, fixed=given) == given
 
     @pytest.mark.parametrize("seed", [0, 7])
     def test_the_same_seed_proposes_the_same(self, seed: int) -> None:
@@ -182,10 +182,10 @@ class EngineContract:
         play(engine, 0, self.space.baseline)
         proposal = engine.ask(1)
         engine.tell(1, Outcome(state=State.INTERRUPTED, cause=Cause.CANCELLED))
-        assert engine.ask(2, given=proposal) == proposal
+        assert engine.ask(2, fixed=proposal) == proposal
         engine.tell(2, Outcome(state=State.COMPLETE, error_percent=1.0))
         seen = asked_for([play(engine, number) for number in range(3, 10)])
-        assert json.dumps([proposal.config, proposal.until, proposal.parent], sort_keys=True) not in seen
+        assert json.dumps([proposal.config, proposal.target_epoch, proposal.parent], sort_keys=True) not in seen
 
     def test_a_replayed_engine_goes_on_as_if_it_had_never_stopped(self) -> None:
         straight = self._records(0)
@@ -214,12 +214,12 @@ class EngineContract:
     def test_an_exhausted_space_waits_for_running_trials_that_others_may_go_on_from(self) -> None:
         engine = self.make(FINITE, 0)
         running, asked = [], 0
-        with pytest.raises((SpaceExhausted, NothingYet)) as end:
+        with pytest.raises((SpaceExhausted, ProposalPending)) as end:
             for number in range(3 * FINITE.size()):
                 running.append((number, engine.ask(number)))
                 asked += 1
         assert asked == FINITE.size()
-        assert (end.type is NothingYet) == (engine.capabilities.pauses or engine.capabilities.resumes)
+        assert (end.type is ProposalPending) == (engine.capabilities.pauses or engine.capabilities.resumes)
         for number, proposal in running:
             state = State.COMPLETE if proposal.until is None else State.PAUSED
             engine.tell(number, Outcome(state=state, error_percent=float(number)))
@@ -231,7 +231,7 @@ class EngineContract:
 
     def test_parts_of_trials_are_asked_for_only_where_it_is_claimed(self) -> None:
         records = self._records(0)
-        parts = [known.trial for known in records if known.trial.until is not None]
+        parts = [known.trial for known in records if known.trial.target_epoch is not None]
         children = [known.trial for known in records if known.trial.parent is not None]
         capabilities = self.make(self.space, 0).capabilities
         assert bool(parts) == capabilities.pauses

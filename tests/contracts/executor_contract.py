@@ -11,7 +11,7 @@ from search.trial import Cause, Phase, State, Trial
 from spaces import registry
 
 CONFIG = {**registry.load("cnn").baseline, "filters_1": 8, "dense_1": 32}
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 def trial(number: int, *, epochs: int = 2, **config: object) -> Trial:
@@ -22,7 +22,7 @@ def trial(number: int, *, epochs: int = 2, **config: object) -> Trial:
 def drain(executor: Executor) -> list[Event]:
     """Collects until nothing runs."""
     events: list[Event] = []
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while executor.running:
         assert time.monotonic() < deadline, f"still running: {executor.running}"
         events += executor.collect(1.0)
@@ -79,7 +79,7 @@ class ExecutorContract:
     def test_collect_returns_when_nothing_happens(self, executor: Executor) -> None:
         started = time.monotonic()
         assert executor.collect(0.1) == []
-        assert time.monotonic() - started < PATIENCE_SECONDS / 2
+        assert time.monotonic() - started < TIMEOUT_SECONDS / 2
 
     def test_a_failing_trial_is_an_outcome(self, executor: Executor) -> None:
         executor.submit(trial(0, activation="no such thing"))

@@ -11,8 +11,8 @@ from makers import TINY, complete, header, trial
 
 from search.errors import UserError
 from search.protocol import Split
-from search.records.ledger import Ledger, read
-from search.records.storage import Place
+from search.records.ledger import Ledger, read_study
+from search.records.storage import StudyLocation
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 from spaces import Int
 
@@ -21,7 +21,7 @@ class LedgerContract:
     """Inherit, and define ``place(tmp_path)``."""
 
     @staticmethod
-    def place(tmp_path: Path) -> Place:
+    def place(tmp_path: Path) -> StudyLocation:
         raise NotImplementedError
 
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
@@ -32,14 +32,14 @@ class LedgerContract:
                 ledger.begin(one)
                 ledger.report(one, EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
                 ledger.finish(one, complete(error))
-            ledger.spend(12.5)
-        record = read(place, "study")
+            ledger.record_spent_seconds(12.5)
+        record = read_study(place, "study")
         assert record.header == header()
         assert record.spent_seconds == 12.5
         assert [known.trial for known in record.trials] == [searched, verified]
         assert [known.outcome for known in record.trials] == [complete(1.5), complete(1.25)]
         assert all(known.started for known in record.trials)
-        assert record.test_openings == 1
+        assert record.test_evaluations == 1
 
     def test_every_state_survives_with_its_cause(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
@@ -53,7 +53,7 @@ class LedgerContract:
             for number, outcome in enumerate(outcomes):
                 ledger.begin(trial(number))
                 ledger.finish(trial(number), outcome)
-        assert [known.outcome for known in read(place, "study").trials] == outcomes
+        assert [known.outcome for known in read_study(place, "study").trials] == outcomes
 
     def test_a_running_trial_has_no_outcome(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
@@ -61,9 +61,9 @@ class LedgerContract:
             ledger.begin(trial(0))
             assert ledger.read().trials[0].outcome is None
             deadline = time.monotonic() + 10.0
-            while not (seen := read(place, "study").trials):  # others see it in a moment
+            while not (seen := read_study(place, "study").trials):  # others see it in a moment
                 assert time.monotonic() < deadline
-                ledger.keep_up()
+                ledger.flush()
             assert seen[0].outcome is None
 
     def test_a_study_is_taken_up_again(self, tmp_path: Path) -> None:
@@ -72,14 +72,14 @@ class LedgerContract:
             with Ledger.open(place, header(created=f"2026-01-0{number + 1}")) as ledger:
                 ledger.begin(trial(number))
                 ledger.finish(trial(number), complete(float(number)))
-        record = read(place, "study")
+        record = read_study(place, "study")
         assert [known.trial.number for known in record.trials] == [0, 1, 2]
         assert record.header.created == "2026-01-01"
 
     def test_another_study_of_the_same_name_is_refused(self, tmp_path: Path) -> None:
         place, protocol = self.place(tmp_path), header().protocol
         others = {
-            "width": {"space": TINY.narrow({"width": Int(4, 32, 16, log=True)})},
+            "width": {"space": TINY.restrict({"width": Int(4, 32, 16, log=True)})},
             "split": {"protocol": dataclasses.replace(protocol, split=Split.STRATIFIED)},
             "data_sha256": {"protocol": dataclasses.replace(protocol, data_sha256="cd" * 32)},
             "epochs": {"protocol": dataclasses.replace(protocol, epochs=20)},
@@ -89,19 +89,19 @@ class LedgerContract:
         }
         with Ledger.open(place, header()) as ledger:
             ledger.begin(trial(0))
-        before = read(place, "study")
+        before = read_study(place, "study")
         for named, changes in others.items():
             with pytest.raises(UserError, match=named) as refusal:
                 Ledger.open(place, header(**changes))
             assert "--study" in refusal.value.hint
-        assert read(place, "study") == before
+        assert read_study(place, "study") == before
 
     def test_a_reworded_space_is_the_same_study(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
         with Ledger.open(place, header()):
             pass
         reworded = dataclasses.replace(
-            TINY.narrow({"width": dataclasses.replace(TINY.parameters["width"], doc="Said better.")}), doc="Too."
+            TINY.restrict({"width": dataclasses.replace(TINY.parameters["width"], doc="Said better.")}), doc="Too."
         )
         with Ledger.open(place, header(space=reworded)):
             pass
@@ -111,17 +111,17 @@ class LedgerContract:
         for name in ("one", "two"):
             with Ledger.open(place, header(name)) as ledger:
                 ledger.begin(trial(0))
-        assert place.names() == ["one", "two"]
-        assert len(read(place, "one").trials) == 1
+        assert place.study_names() == ["one", "two"]
+        assert len(read_study(place, "one").trials) == 1
 
     def test_an_unknown_study_is_named(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
         with pytest.raises(UserError, match="Unknown study"):
-            read(place, "nothing")
+            read_study(place, "nothing")
         with Ledger.open(place, header("study")):
             pass
         with pytest.raises(UserError) as refusal:
-            read(place, "studdy")
+            read_study(place, "studdy")
         assert "Did you mean 'study'?" in refusal.value.hint
 
     def test_trial_numbers_have_no_gaps(self, tmp_path: Path) -> None:

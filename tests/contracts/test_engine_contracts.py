@@ -9,16 +9,16 @@ import warnings
 import pytest
 from engine_contract import EPOCHS, FINITE_AND_LARGER, SMALL, EngineContract
 
-from search.engines.base import Capabilities, Engine
+from search.engines.base import Engine, EngineCapabilities
 from search.engines.optuna_engine import PRUNERS, SAMPLERS
-from search.engines.registry import ENGINES, choose_engine, engine_names, make_engine
+from search.engines.registry import ENGINES, engine_names, make_engine, parse_engine
 from search.trial import EpochReport, Outcome, Proposal
 from spaces import Space
 
 
 def _suite(engine: str, sampler: str) -> type[EngineContract]:
     needs = SAMPLERS[sampler] if engine == "optuna" else None
-    is_finite = needs is not None and needs.finite
+    is_finite = needs is not None and needs.needs_finite_space
 
     class Suite(EngineContract):
         name = f"{engine}:{sampler}"
@@ -26,7 +26,7 @@ def _suite(engine: str, sampler: str) -> type[EngineContract]:
 
         @staticmethod
         def make(space: Space, seed: int) -> Engine:
-            return make_engine(choose_engine(Suite.name), space, seed=seed, epochs=EPOCHS)
+            return make_engine(parse_engine(Suite.name), space, seed=seed, epochs=EPOCHS)
 
         @property
         def space(self) -> Space:
@@ -58,14 +58,14 @@ def test_the_names_are_those_that_the_engines_know() -> None:
 class BrokenEngine(Engine):
     """Ignores its seed, leaves the space, repeats itself and claims to prune."""
 
-    capabilities = Capabilities(prunes=True, parallel=True, conditional=True, pauses=True)
+    capabilities = EngineCapabilities(prunes=True, parallel=True, conditional=True, pauses=True)
 
     def __init__(self) -> None:
         self._random = random.Random()
 
-    def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
         config = {"width": 1000, "optimizer": "adam", "rate": self._random.random(), "norm": number > 3}
-        return given or Proposal(config=config)
+        return fixed or Proposal(config=config)
 
     def report(self, number: int, report: EpochReport) -> bool:
         return False
@@ -77,7 +77,7 @@ class BrokenEngine(Engine):
 class StuckEngine(BrokenEngine):
     """Proposes the baseline for ever."""
 
-    def ask(self, number: int, *, given: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
         return Proposal(config=SMALL.baseline)
 
 

@@ -10,7 +10,7 @@ import pytest
 from doubles import InstantExecutor
 from executor_contract import ExecutorContract
 
-from search.execution.base import Event, Executor, Finished, Key
+from search.execution.base import Event, Executor, Finished, TrialKey
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.execution.vectorized import VectorizedExecutor
@@ -62,7 +62,7 @@ class TestVectorized(ExecutorContract):
         return vectorized
 
 
-class LosingExecutor(InstantExecutor):
+class OutcomeDroppingExecutor(InstantExecutor):
     """Forgets every second outcome."""
 
     _count = 0
@@ -74,21 +74,21 @@ class LosingExecutor(InstantExecutor):
         return [event for event in events if not (isinstance(event, Finished) and self._count % 2)]
 
 
-class RepeatingExecutor(InstantExecutor):
+class DuplicatingExecutor(InstantExecutor):
     """Says everything twice."""
 
     def collect(self, timeout: float) -> list[Event]:
         return super().collect(timeout) * 2
 
 
-class DeafExecutor(InstantExecutor):
+class WrongCauseExecutor(InstantExecutor):
     """Cancels with a cause of its own."""
 
-    def cancel(self, key: Key, cause: Cause) -> None:
+    def cancel(self, key: TrialKey, cause: Cause) -> None:
         super().cancel(key, Cause.KILLED)
 
 
-class HasteExecutor(InstantExecutor):
+class EarlyFinishExecutor(InstantExecutor):
     """Ends a trial as it begins."""
 
     def submit(self, trial: Trial) -> None:
@@ -103,11 +103,11 @@ class HasteExecutor(InstantExecutor):
 @pytest.mark.parametrize(
     ("broken", "test"),
     [
-        (LosingExecutor, "test_trials_run_side_by_side_and_end_once"),
-        (RepeatingExecutor, "test_trials_run_side_by_side_and_end_once"),
-        (RepeatingExecutor, "test_reports_come_in_order_and_before_the_end"),
-        (HasteExecutor, "test_reports_come_in_order_and_before_the_end"),
-        (DeafExecutor, "test_a_cancelled_trial_ends_as_interrupted"),
+        (OutcomeDroppingExecutor, "test_trials_run_side_by_side_and_end_once"),
+        (DuplicatingExecutor, "test_trials_run_side_by_side_and_end_once"),
+        (DuplicatingExecutor, "test_reports_come_in_order_and_before_the_end"),
+        (EarlyFinishExecutor, "test_reports_come_in_order_and_before_the_end"),
+        (WrongCauseExecutor, "test_a_cancelled_trial_ends_as_interrupted"),
         (InstantExecutor, "test_a_failing_trial_is_an_outcome"),
     ],
 )

@@ -11,20 +11,20 @@ from makers import complete, header, trial
 from postgres import Server
 
 from search.errors import FatalError, UserError
-from search.records.ledger import SCHEMA, Ledger, read
-from search.records.storage import Place
+from search.records.ledger import LEDGER_SCHEMA, Ledger, read_study
+from search.records.storage import StudyLocation
 
 
 class TestJournal(LedgerContract):
     @staticmethod
-    def place(tmp_path: Path) -> Place:
-        return Place(studies_dir=tmp_path / "studies")
+    def place(tmp_path: Path) -> StudyLocation:
+        return StudyLocation(studies_dir=tmp_path / "studies")
 
 
 class TestSqlite(LedgerContract):
     @staticmethod
-    def place(tmp_path: Path) -> Place:
-        return Place(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
+    def place(tmp_path: Path) -> StudyLocation:
+        return StudyLocation(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
 
 
 class TestPostgres(LedgerContract):
@@ -35,8 +35,8 @@ class TestPostgres(LedgerContract):
         TestPostgres.server = postgres
 
     @staticmethod
-    def place(tmp_path: Path) -> Place:
-        return Place(studies_dir=tmp_path / "studies", storage=TestPostgres.server.database())
+    def place(tmp_path: Path) -> StudyLocation:
+        return StudyLocation(studies_dir=tmp_path / "studies", storage=TestPostgres.server.database())
 
 
 @pytest.mark.parametrize("kind", [TestJournal, TestSqlite])
@@ -48,8 +48,8 @@ def test_only_one_process_writes_a_file(tmp_path: Path, kind: type[LedgerContrac
         pass
 
 
-def _journal(tmp_path: Path) -> tuple[Place, Path]:
-    place = Place(studies_dir=tmp_path)
+def _journal(tmp_path: Path) -> tuple[StudyLocation, Path]:
+    place = StudyLocation(studies_dir=tmp_path)
     with Ledger.open(place, header()) as ledger:
         for number in range(3):
             ledger.begin(trial(number))
@@ -59,15 +59,15 @@ def _journal(tmp_path: Path) -> tuple[Place, Path]:
 
 def test_a_line_cut_short_costs_that_line_only(tmp_path: Path) -> None:
     place, path = _journal(tmp_path)
-    before = read(place, "study")
+    before = read_study(place, "study")
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"op_code": 5, "worker')
-    assert read(place, "study") == before
+    assert read_study(place, "study") == before
     with Ledger.open(place, header()) as ledger:
         ledger.begin(trial(3))
         ledger.finish(trial(3), complete(9.0))
-    assert read(place, "study").trials[:3] == before.trials
-    assert len(read(place, "study").trials) == 4
+    assert read_study(place, "study").trials[:3] == before.trials
+    assert len(read_study(place, "study").trials) == 4
 
 
 def test_a_lock_left_by_a_killed_writer_is_cleared_away(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_lock_left_by_a_killed_writer_is_cleared_away(tmp_path: Path) -> None:
     with Ledger.open(place, header()) as ledger:
         assert not left.exists()
         ledger.begin(trial(3))
-    assert len(read(place, "study").trials) == 4
+    assert len(read_study(place, "study").trials) == 4
 
 
 def test_a_journal_cut_anywhere_in_its_last_line_keeps_the_lines_before(tmp_path: Path) -> None:
@@ -96,23 +96,23 @@ def test_a_damaged_line_in_the_middle_is_an_error_that_says_where(tmp_path: Path
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:4], b"garbage\n", *lines[4:]]))
     with pytest.raises(FatalError, match=r"ledger\.journal"):
-        read(place, "study")
+        read_study(place, "study")
 
 
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     place, path = _journal(tmp_path)
     text = path.read_text()
-    assert f'"schema":{SCHEMA}' in text
-    path.write_text(text.replace(f'"schema":{SCHEMA}', '"schema":99'))
+    assert f'"schema":{LEDGER_SCHEMA}' in text
+    path.write_text(text.replace(f'"schema":{LEDGER_SCHEMA}', '"schema":99'))
     with pytest.raises(UserError, match="newer version"):
-        read(place, "study")
+        read_study(place, "study")
 
 
 def test_a_trial_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
     place, path = _journal(tmp_path)
     path.write_text(path.read_text().replace('"replicate":', '"newer":'))
     with pytest.raises(FatalError, match=r"cannot read: number 0 .*newer") as refusal:
-        read(place, "study")
+        read_study(place, "study")
     assert "--study" in refusal.value.hint
 
 
@@ -135,7 +135,7 @@ def test_a_storage_that_cannot_be_used_is_an_error_without_its_password(
     tmp_path: Path, storage: str, named: str
 ) -> None:
     with pytest.raises(UserError, match=named) as refusal:
-        Ledger.open(Place(studies_dir=tmp_path / "studies", storage=storage), header())
+        Ledger.open(StudyLocation(studies_dir=tmp_path / "studies", storage=storage), header())
     assert "secret" not in str(refusal.value)
     assert not (tmp_path / "studies").exists()
 
@@ -143,4 +143,4 @@ def test_a_storage_that_cannot_be_used_is_an_error_without_its_password(
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "studies").write_text("not a folder")
     with pytest.raises(UserError, match="cannot be written"):
-        Ledger.open(Place(studies_dir=tmp_path / "studies"), header())
+        Ledger.open(StudyLocation(studies_dir=tmp_path / "studies"), header())

@@ -22,8 +22,8 @@ import pytest
 from makers import complete, header, trial
 from waiting import wait_for_record
 
-from search.records.ledger import Ledger, read
-from search.records.storage import Place
+from search.records.ledger import Ledger, read_study
+from search.records.storage import StudyLocation
 from search.trial import Phase
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def ask(address: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
 def studies_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with two complete trials, one of them verified."""
     folder = tmp_path_factory.mktemp("studies")
-    with Ledger.open(Place(studies_dir=folder), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=folder), header()) as ledger:
         for one in (trial(0), trial(1), trial(0, phase=Phase.VERIFICATION, of=0, replicate=0)):
             ledger.begin(one)
             ledger.finish(one, complete(1.0 + one.number))
@@ -180,7 +180,7 @@ def test_trials_come_while_a_search_runs_and_it_is_not_disturbed(
     small = ("--space", "mlp", "--fix", "width_1=64", "--epochs", "3", "--threads", "1", "--workers", "1")
     run = command("run", *words, *small, "--trials", "12", "--finalists", "0", "--quiet")
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
-        place = Place(studies_dir=tmp_path / "studies", storage=where[1] if where else None)
+        place = StudyLocation(studies_dir=tmp_path / "studies", storage=where[1] if where else None)
         wait_for_record(place, "live", lambda record: bool(record.trials), search)
         seen = set()
         with dashboard("live", *where, cwd=tmp_path) as (address, _):
@@ -198,5 +198,5 @@ def test_trials_come_while_a_search_runs_and_it_is_not_disturbed(
             last = ask(f"{address}/api/studies/{search_id}?after=0")[1]["trials"]
         _, err = search.communicate()
     assert (search.returncode, err) == (0, "")
-    assert len(read(place, "live").phase(Phase.SEARCH)) == len(last) == 12
+    assert len(read_study(place, "live").trials_in_phase(Phase.SEARCH)) == len(last) == 12
     assert len(seen) >= 3, "new trials were seen while the search ran"

@@ -17,21 +17,21 @@ from optuna.trial import TrialState
 from search.dashboard.read_only import ReadOnlyError, ReadOnlyStorage
 from search.dashboard.server import open_storage
 from search.errors import FatalError, UserError
-from search.records.journal import COMMIT_SECONDS
+from search.records.journal import COMMIT_INTERVAL_SECONDS
 from search.records.ledger import Ledger
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 
 @pytest.fixture(params=["journal", "database"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyLocation:
     """Where the study is kept."""
     storage = f"sqlite:///{tmp_path}/studies.db" if request.param == "database" else None
-    return Place(studies_dir=tmp_path / "studies", storage=storage)
+    return StudyLocation(studies_dir=tmp_path / "studies", storage=storage)
 
 
 @pytest.fixture
-def ledger(place: Place) -> Iterator[Ledger]:
+def ledger(place: StudyLocation) -> Iterator[Ledger]:
     """A study that runs: one trial complete, one verified, one begun; and another study beside it."""
     with Ledger.open(place, header("beside")) as other:
         other.begin(trial(0))
@@ -43,12 +43,12 @@ def ledger(place: Place) -> Iterator[Ledger]:
         ledger.finish(verified, complete(1.25))
         ledger.begin(trial(1))
         ledger.report(trial(1), EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
-        time.sleep(COMMIT_SECONDS)
-        ledger.keep_up()
+        time.sleep(COMMIT_INTERVAL_SECONDS)
+        ledger.flush()
         yield ledger
 
 
-def shown(place: Place) -> ReadOnlyStorage:
+def shown(place: StudyLocation) -> ReadOnlyStorage:
     storage, note = open_storage(place, "study")
     assert note == ""
     return storage
@@ -59,12 +59,12 @@ def trials(storage: BaseStorage) -> list[tuple[int, TrialState, dict[int, float]
     return [(one.number, one.state, one.intermediate_values) for one in found]
 
 
-def test_one_study_is_shown_with_the_phases_in_which_something_ran(ledger: Ledger, place: Place) -> None:
+def test_one_study_is_shown_with_the_phases_in_which_something_ran(ledger: Ledger, place: StudyLocation) -> None:
     storage = shown(place)
     assert [study.study_name for study in storage.get_all_studies()] == ["study/search", "study/verification"]
 
 
-def test_what_is_added_is_shown(ledger: Ledger, place: Place) -> None:
+def test_what_is_added_is_shown(ledger: Ledger, place: StudyLocation) -> None:
     storage = shown(place)
     assert [(number, state) for number, state, _ in trials(storage)] == [
         (0, TrialState.COMPLETE),
@@ -81,7 +81,7 @@ def test_what_is_added_is_shown(ledger: Ledger, place: Place) -> None:
     assert (study.best_value, study.metric_names) == (0.5, ["validation error %"])
 
 
-def test_attributes_are_figures_and_words(ledger: Ledger, place: Place) -> None:
+def test_attributes_are_figures_and_words(ledger: Ledger, place: StudyLocation) -> None:
     storage = shown(place)
     for study in storage.get_all_studies():
         for one in (study, *storage.get_all_trials(study._study_id)):
@@ -97,7 +97,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("name", "signature"), CHANGES, ids=[name for name, _ in CHANGES])
-def test_every_change_is_refused(ledger: Ledger, place: Place, name: str, signature: inspect.Signature) -> None:
+def test_every_change_is_refused(ledger: Ledger, place: StudyLocation, name: str, signature: inspect.Signature) -> None:
     storage = shown(place)
     before = trials(storage)
     needed = [one for one in list(signature.parameters.values())[1:] if one.default is one.empty]
@@ -106,7 +106,7 @@ def test_every_change_is_refused(ledger: Ledger, place: Place, name: str, signat
     assert trials(storage) == before
 
 
-def test_many_threads_look_while_one_writes(ledger: Ledger, place: Place) -> None:
+def test_many_threads_look_while_one_writes(ledger: Ledger, place: StudyLocation) -> None:
     storage, faults, done = shown(place), list[Exception](), threading.Event()
 
     def look() -> None:
@@ -131,9 +131,9 @@ def test_many_threads_look_while_one_writes(ledger: Ledger, place: Place) -> Non
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> tuple[Place, Path]:
+def journal(tmp_path: Path) -> tuple[StudyLocation, Path]:
     """A study with two trials, and its journal."""
-    place = Place(studies_dir=tmp_path)
+    place = StudyLocation(studies_dir=tmp_path)
     with Ledger.open(place, header()) as ledger:
         for number in range(2):
             ledger.begin(trial(number))
@@ -141,7 +141,7 @@ def journal(tmp_path: Path) -> tuple[Place, Path]:
     return place, place.journal("study")
 
 
-def test_a_line_that_is_being_written_is_waited_for(journal: tuple[Place, Path]) -> None:
+def test_a_line_that_is_being_written_is_waited_for(journal: tuple[StudyLocation, Path]) -> None:
     place, path = journal
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
@@ -154,7 +154,7 @@ def test_a_line_that_is_being_written_is_waited_for(journal: tuple[Place, Path])
 
 
 @pytest.mark.parametrize("garbage", [b"junk\n", b'{"op_code": 99, "worker_id": "x"}\n', bytes(64)])
-def test_a_damaged_end_is_read_past_and_told(journal: tuple[Place, Path], garbage: bytes) -> None:
+def test_a_damaged_end_is_read_past_and_told(journal: tuple[StudyLocation, Path], garbage: bytes) -> None:
     place, path = journal
     path.write_bytes(path.read_bytes() + garbage)
     storage, note = open_storage(place, "study")
@@ -163,7 +163,7 @@ def test_a_damaged_end_is_read_past_and_told(journal: tuple[Place, Path], garbag
     assert len(trials(storage)) == 2
 
 
-def test_garbage_that_comes_later_is_not_shown(journal: tuple[Place, Path]) -> None:
+def test_garbage_that_comes_later_is_not_shown(journal: tuple[StudyLocation, Path]) -> None:
     place, path = journal
     storage, sound = shown(place), path.read_bytes()
     path.write_bytes(sound + b"junk\n")
@@ -175,7 +175,7 @@ def test_garbage_that_comes_later_is_not_shown(journal: tuple[Place, Path]) -> N
     assert len(trials(storage)) == 3
 
 
-def test_a_journal_damaged_in_the_middle_and_an_unknown_study_are_refused(journal: tuple[Place, Path]) -> None:
+def test_a_journal_damaged_in_the_middle_and_an_unknown_study_are_refused(journal: tuple[StudyLocation, Path]) -> None:
     place, path = journal
     with pytest.raises(UserError, match="Unknown study"):
         open_storage(place, "nothing")

@@ -16,7 +16,7 @@ import pytest
 from engine_contract import EPOCHS, SMALL, error_of, play
 
 from search.engines.base import SpaceExhausted, replay
-from search.engines.keras_tuner_engine import ORACLES, KerasTunerEngine, hyperparameters
+from search.engines.keras_tuner_engine import ORACLES, KerasTunerEngine, to_hyperparameters
 from search.records.record import TrialRecord
 from search.trial import BASELINE, EpochReport, Outcome, Proposal, State, Trial
 from spaces import Choice, Float, Int, Space
@@ -113,7 +113,7 @@ def test_the_gaussian_process_learns_from_the_baseline() -> None:
     asked = []
     for error in (0.0, 10.0):
         learning = engine("bayesian", space=LINE)
-        learning.ask(0, given=Proposal(config=LINE.baseline))
+        learning.ask(0, fixed=Proposal(config=LINE.baseline))
         learning.tell(0, complete(error))
         for number in range(1, 6):
             rate = learning.ask(number).config["rate"]
@@ -128,7 +128,7 @@ def test_unordered_options_lie_equally_far_apart() -> None:
     assert [type(part).__name__ for part in oracle._nonfixed_space()] == [*["_Indicator"] * 3, "Boolean", "Float"]
     learning = engine("bayesian", space=CHOICES)
     for number, option in enumerate(("relu", "gelu", "silu")):
-        learning.ask(number, given=Proposal(config={"activation": option, "norm": False, "rate": 0.5}))
+        learning.ask(number, fixed=Proposal(config={"activation": option, "norm": False, "rate": 0.5}))
         learning.tell(number, complete(1.0))
     vectors, _ = learning._oracle._vectorize_trials()
     distances = {round(math.dist(a, b), 9) for a, b in itertools.combinations(vectors, 2)}
@@ -152,7 +152,7 @@ def test_running_trials_keep_the_gaussian_process_from_proposing_beside_them() -
     learning = engine("bayesian", space=LINE)
     for number in range(8):
         rate = number / 7
-        learning.ask(number, given=Proposal(config={"rate": rate}))
+        learning.ask(number, fixed=Proposal(config={"rate": rate}))
         learning.tell(number, complete(1.0 + 5 * abs(rate - 0.4)))
     asked = [learning.ask(number).config["rate"] for number in range(8, 12)]
     assert min(abs(a - b) for a, b in itertools.combinations(asked, 2)) > 1e-4
@@ -161,9 +161,9 @@ def test_running_trials_keep_the_gaussian_process_from_proposing_beside_them() -
 def test_a_value_at_the_very_end_of_a_scale_lies_inside() -> None:
     """At probability 1, which its optimizer reaches, a log integer of Keras Tuner's is one too large."""
     space = Space(name="log", parameters={"width": Int(8, 64, 32, log=True), "rate": Float(1e-4, 0.3, 0.1, log=True)})
-    (width, _) = hyperparameters(space).space
+    (width, _) = to_hyperparameters(space).space
     assert width.prob_to_value(1.0) == 65
-    config = engine("bayesian", space=space)._config({"width": 65, "rate": np.float64(0.30000000000000004)})
+    config = engine("bayesian", space=space)._to_config({"width": 65, "rate": np.float64(0.30000000000000004)})
     assert config == {"width": 64, "rate": 0.3}
     assert type(config["rate"]) is float
 
@@ -174,7 +174,7 @@ def test_a_value_at_the_very_end_of_a_scale_lies_inside() -> None:
 def rounds(records: list[TrialRecord]) -> Counter[tuple[Any, ...]]:
     """How many trials each round of each bracket had, and their epochs."""
     keys = ("iteration", "bracket", "round", "initial_epoch", "epochs")
-    found = (known.trial.notes for known in records if known.trial.origin != BASELINE)
+    found = (known.trial.engine_metadata for known in records if known.trial.origin != BASELINE)
     return Counter(tuple(notes[key] for key in keys) for notes in found)
 
 
@@ -193,14 +193,14 @@ ONE_SWEEP = Counter(
 
 def test_hyperband_has_keras_tuners_own_brackets() -> None:
     stock = keras_tuner.oracles.HyperbandOracle(
-        keras_tuner.Objective("error", "min"), max_epochs=9, hyperparameters=hyperparameters(SMALL), seed=1
+        keras_tuner.Objective("error", "min"), max_epochs=9, hyperparameters=to_hyperparameters(SMALL), seed=1
     )
     expected: Counter[tuple[int, ...]] = Counter()
     for number in range(23):  # what its create_trial and end_trial do, without their files
         values = stock.populate_space(str(number))["values"]
         names = ("bracket", "round", "initial_epoch", "epochs")
         expected[tuple(values[f"tuner/{name}"] for name in names)] += 1
-        declared = hyperparameters(SMALL)
+        declared = to_hyperparameters(SMALL)
         declared.values = values
         trial = keras_tuner.engine.trial.Trial(declared, trial_id=str(number), status="COMPLETED")
         trial.score = float(number)
@@ -234,10 +234,12 @@ def test_failures_do_not_starve_a_round(failing: Any) -> None:
         proposal = partly.ask(number)
         assert proposal.parent not in failing, "a failed trial is not promoted"
         failed = number in failing
-        error = math.inf if failed else error_of(proposal.config, proposal.until or EPOCHS)
-        state = State.FAILED if failed else State.PAUSED if proposal.until else State.COMPLETE
+        error = math.inf if failed else error_of(proposal.config, proposal.target_epoch or EPOCHS)
+        state = State.FAILED if failed else State.PAUSED if proposal.target_epoch else State.COMPLETE
         partly.tell(number, Outcome(state=state, error_percent=None if failed else error))
-        trial = Trial(number=number, config=proposal.config, seed=0, epochs=EPOCHS, notes=proposal.notes)
+        trial = Trial(
+            number=number, config=proposal.config, seed=0, epochs=EPOCHS, engine_metadata=proposal.engine_metadata
+        )
         records.append(TrialRecord(trial=trial, outcome=None))
     found = rounds(records)
     survivors = sum(number not in failing for number in range(9))
@@ -266,9 +268,11 @@ def test_hyperband_knows_the_brackets_of_parallel_trials() -> None:
             parallel.tell(one, Outcome(state=state, error_percent=error_of(proposal.config, proposal.until or EPOCHS)))
         proposal = parallel.ask(number)
         running.append((number, proposal))
-        trial = Trial(number=number, config=proposal.config, seed=0, epochs=EPOCHS, notes=proposal.notes)
+        trial = Trial(
+            number=number, config=proposal.config, seed=0, epochs=EPOCHS, engine_metadata=proposal.engine_metadata
+        )
         records.append(TrialRecord(trial=trial, outcome=None))
-        assert proposal.notes["epochs"] == (proposal.until or EPOCHS)
+        assert proposal.engine_metadata["epochs"] == (proposal.target_epoch or EPOCHS)
     found = rounds(records)
     assert all(found[key] <= count for key, count in ONE_SWEEP.items())
     assert found[0, 2, 0, 0, 1] == 9

@@ -14,12 +14,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from search.engines.base import SpaceExhausted
-from search.engines.differences import differences
-from search.engines.keras_tuner_engine import hyperparameters
-from search.engines.registry import choose_engine, make_engine
-from search.records.distributions import distribution
-from search.trial import Outcome, State, identity
-from spaces import SPACES, Choice, Domain, Float, Int, Space, When, load
+from search.engines.differences import caveats
+from search.engines.keras_tuner_engine import to_hyperparameters
+from search.engines.registry import make_engine, parse_engine
+from search.records.distributions import to_optuna_distribution
+from search.trial import Outcome, State, config_key
+from spaces import SPACES, Choice, Condition, Domain, Float, Int, Space, load
 
 EXAMPLE = str(Path(__file__).parents[2] / "docs" / "example_space.py")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -74,7 +74,7 @@ def spaces(draw: Any, *, finite: bool = False) -> Space:
         if parents and draw(st.booleans()):
             parent = draw(st.sampled_from(parents))
             values = draw(st.lists(st.sampled_from(parameters[parent].values()), min_size=1, max_size=2, unique=True))
-            domain = type(domain)(**{**_fields(domain), "when": When(parameter=parent, values=tuple(values))})
+            domain = type(domain)(**{**_fields(domain), "when": Condition(parameter=parent, values=tuple(values))})
         parameters[f"p{index}"] = domain
     return Space(name="drawn", parameters=parameters)
 
@@ -87,27 +87,28 @@ def every_configuration(space: Space) -> set[str]:
     """All configurations of a finite space, by plain products of all values."""
     values = [domain.values() or () for domain in space.parameters.values()]
     return {
-        identity(space.active(dict(zip(space.parameters, point, strict=True)))) for point in itertools.product(*values)
+        config_key(space.active(dict(zip(space.parameters, point, strict=True))))
+        for point in itertools.product(*values)
     }
 
 
 def all_proposals(space: Space, name: str, limit: int) -> set[str]:
     """Everything that an engine proposes until it says that nothing is left."""
-    engine = make_engine(choose_engine(name), space, seed=1, epochs=1)
+    engine = make_engine(parse_engine(name), space, seed=1, epochs=1)
     found: set[str] = set()
     with pytest.raises(SpaceExhausted):
         for number in range(limit):
             config = engine.ask(number).config
             assert space.problems(config) == []
-            assert identity(config) not in found
-            found.add(identity(config))
+            assert config_key(config) not in found
+            found.add(config_key(config))
             engine.tell(number, Outcome(state=State.COMPLETE, error_percent=1.0))
     return found
 
 
 def check(space: Space, seed: int) -> None:
     """Both engines' words hold what we draw, what they draw lies inside, and the baseline is the default."""
-    declared = hyperparameters(space)
+    declared = to_hyperparameters(space)
     assert space.active(declared.values) == space.baseline
     config = space.sample(random.Random(seed))
     for name, domain in space.parameters.items():
@@ -117,7 +118,7 @@ def check(space: Space, seed: int) -> None:
         if name in config:
             _check_value(declared, name, domain, config[name])
     for sampler in ("optuna:random", "keras-tuner:random"):
-        engine = make_engine(choose_engine(sampler), space, seed=seed, epochs=1)
+        engine = make_engine(parse_engine(sampler), space, seed=seed, epochs=1)
         assert space.problems(engine.ask(0).config) == []
 
 
@@ -127,7 +128,7 @@ def _is_active(hp: Any, config: Mapping[str, Any]) -> bool:
 
 def _check_value(declared: Any, name: str, domain: Domain, value: Any) -> None:
     """The value is one of both engines', and of the same type and to the last bit when it comes back."""
-    optuna = distribution(domain)
+    optuna = to_optuna_distribution(domain)
     back = optuna.to_external_repr(optuna.to_internal_repr(value))
     assert optuna._contains(optuna.to_internal_repr(value))
     assert back == pytest.approx(value) if isinstance(value, float) else back == value
@@ -168,7 +169,7 @@ def test_a_log_integer_is_ten_values_to_keras_tuners_grid() -> None:
     space = Space(name="wide", parameters={"width": Int(1, 1000, 30, log=True)})
     found = all_proposals(space, "keras-tuner:grid", 20)
     assert len(found) == 11  # ten of the scale, and the baseline
-    assert identity(space.baseline) in found
+    assert config_key(space.baseline) in found
 
 
 @pytest.mark.parametrize("engine", ["optuna:random", "keras-tuner:random"])
@@ -177,7 +178,7 @@ def test_the_ends_of_every_scale_are_reached(engine: str) -> None:
         name="ends",
         parameters={"a": Int(1, 4, 1, log=True), "b": Float(0.0, 0.6, 0.0, step=0.05), "c": Int(-2, 4, 1, step=3)},
     )
-    chosen = make_engine(choose_engine(engine), space, seed=0, epochs=1)
+    chosen = make_engine(parse_engine(engine), space, seed=0, epochs=1)
     seen: dict[str, set[Any]] = {name: set() for name in space.parameters}
     for number in range(150):
         for name, value in chosen.ask(number).config.items():
@@ -187,18 +188,18 @@ def test_the_ends_of_every_scale_are_reached(engine: str) -> None:
 
 
 def test_what_differs_is_said_with_the_space() -> None:
-    said = " ".join(differences(load("cnn")))
+    said = " ".join(caveats(load("cnn")))
     assert "optuna:grid takes no continuum, so learning_rate, learning_rate_sgd, weight_decay must be fixed" in said
     assert "keras-tuner:grid takes ten values of" in said
     assert "filters_1" in said
     finite = Space(name="finite", parameters={"a": Int(1, 3, 1), "b": Float(0.0, 0.4, 0.2, step=0.2)})
-    assert list(differences(finite)) == []
+    assert list(caveats(finite)) == []
 
 
 def test_keras_tuner_draws_log_integers_larger_as_it_is_said() -> None:
     """Means of 4,000 draws of 1 to 4 beside their exact values; three standard errors are 0.05."""
     space = Space(name="log", parameters={"width": Int(1, 4, 1, log=True)})
-    declared = hyperparameters(space).space[0]
+    declared = to_hyperparameters(space).space[0]
     theirs = sum(declared.random_sample(seed) for seed in range(4000)) / 4000
     chance = random.Random(0)
     ours = sum(space.sample(chance)["width"] for _ in range(4000)) / 4000

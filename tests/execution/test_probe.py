@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from search.execution.packing import Layout
-from search.execution.probe import ProbeError, measure_memory, measure_speed
+from search.execution.packing import WorkerLayout
+from search.execution.probe import ProbeError, measure_gpu_memory, measure_throughput
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
 from search.training.runtime import Device, Runtime
@@ -17,7 +17,7 @@ from search.training.task import Task
 from spaces import registry
 
 pytestmark = pytest.mark.slow
-LAYOUTS = (Layout(2, 1), Layout(1, 2))
+LAYOUTS = (WorkerLayout(2, 1), WorkerLayout(1, 2))
 BASELINE = registry.load("cnn").baseline
 
 
@@ -33,7 +33,7 @@ def left() -> list[psutil.Process]:
 
 
 def test_every_layout_is_measured_and_no_process_stays(task: Task) -> None:
-    speeds = measure_speed(task, BASELINE, LAYOUTS, lambda: False)
+    speeds = measure_throughput(task, BASELINE, LAYOUTS, lambda: False)
     assert tuple(speeds) == LAYOUTS
     assert all(speed > 50 for speed in speeds.values())
     assert not left()
@@ -41,22 +41,22 @@ def test_every_layout_is_measured_and_no_process_stays(task: Task) -> None:
 
 def test_a_baseline_that_cannot_be_trained_is_said(task: Task) -> None:
     with pytest.raises(ProbeError, match="no such thing"):
-        measure_speed(task, {**BASELINE, "activation": "no such thing"}, LAYOUTS[1:], lambda: False)
+        measure_throughput(task, {**BASELINE, "activation": "no such thing"}, LAYOUTS[1:], lambda: False)
     assert not left()
 
 
 def test_a_process_that_cannot_start_is_said(task: Task) -> None:
     with pytest.raises(ProbeError, match="nowhere"):
-        measure_speed(dataclasses.replace(task, space_source="nowhere"), BASELINE, LAYOUTS[1:], lambda: False)
+        measure_throughput(dataclasses.replace(task, space_source="nowhere"), BASELINE, LAYOUTS[1:], lambda: False)
 
 
 def test_whoever_asks_to_stop_is_heard_at_once(task: Task) -> None:
     with pytest.raises(ProbeError, match="stopped"):
-        measure_speed(task, BASELINE, LAYOUTS, lambda: True)
+        measure_throughput(task, BASELINE, LAYOUTS, lambda: True)
     assert not left()
 
 
 def test_gpu_memory_needs_a_driver(task: Task) -> None:
     runtime = Runtime(device=Device.GPU, gpus=("0",))
     with pytest.raises(ProbeError, match="driver"):
-        measure_memory(dataclasses.replace(task, runtime=runtime), BASELINE, lambda: False)
+        measure_gpu_memory(dataclasses.replace(task, runtime=runtime), BASELINE, lambda: False)

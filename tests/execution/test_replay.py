@@ -15,10 +15,10 @@ from search.execution.replay import Replay
 from search.execution.virtual import VirtualExecutor
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource
 from search.trial import Cause, Config, Outcome, State
 
 WIDE = {**TINY.baseline, "width": 64}
@@ -42,7 +42,7 @@ def cut(outcome: Outcome, epochs: int, state: State, **changes: object) -> Outco
 
 def errors(record: StudyRecord, config: Config) -> list[float | None]:
     """What a config plays."""
-    return [step.error_percent for step in Replay(record).course(trial(config=config)).steps]
+    return [step.error_percent for step in Replay(record).course(trial(config=config)).epochs]
 
 
 THREE = study((TINY.baseline, complete(2.0)), (WIDE, complete(1.0)), (WITH_SGD, complete(3.0)))
@@ -50,9 +50,9 @@ THREE = study((TINY.baseline, complete(2.0)), (WIDE, complete(1.0)), (WITH_SGD, 
 
 def test_a_recorded_config_plays_its_own_curve_and_pays_for_building_first() -> None:
     course = Replay(THREE).course(trial(config=WIDE))
-    assert [step.error_percent for step in course.steps] == [4.0, 3.0, 2.0, 1.0]
+    assert [step.error_percent for step in course.epochs] == [4.0, 3.0, 2.0, 1.0]
     recorded = dataclasses.replace(complete(1.0), seconds={"build": 2.5, "fit": 3.5, "evaluate": 0.5})
-    (first, *rest) = Replay(study((WIDE, recorded))).course(trial(config=WIDE)).steps
+    (first, *rest) = Replay(study((WIDE, recorded))).course(trial(config=WIDE)).epochs
     assert (first.seconds, [step.seconds for step in rest]) == (3.5, [1.0] * 3)
 
 
@@ -72,7 +72,7 @@ def test_a_stopped_config_goes_on_in_parallel_to_its_neighbour_at_its_own_pace()
     slow = dataclasses.replace(pruned, history=tuple(dataclasses.replace(r, seconds=5.0) for r in pruned.history))
     record = study((TINY.baseline, complete(2.0)), (FAST, slow))
     assert errors(record, FAST) == [9.0, 8.0, 7.0, 6.0]
-    assert [step.seconds for step in Replay(record).course(trial(config=FAST)).steps] == [5.0] * 4
+    assert [step.seconds for step in Replay(record).course(trial(config=FAST)).epochs] == [5.0] * 4
 
 
 def test_a_failed_config_fails_again_where_it_did() -> None:
@@ -80,8 +80,11 @@ def test_a_failed_config_fails_again_where_it_did() -> None:
     at_once = cut(complete(6.0), 0, State.FAILED, cause=Cause.INVALID, message="no such layer")
     replay = Replay(study((TINY.baseline, complete(2.0)), (FAST, failed), (WIDE, at_once)))
     course = replay.course(trial(config=FAST))
-    assert (len(course.steps), course.failure, course.message) == (1, Cause.NOT_FINITE, failed.message)
-    assert (replay.course(trial(config=WIDE)).steps, replay.course(trial(config=WIDE)).failure) == ((), Cause.INVALID)
+    assert (len(course.epochs), course.failure_cause, course.message) == (1, Cause.NOT_FINITE, failed.message)
+    assert (replay.course(trial(config=WIDE)).epochs, replay.course(trial(config=WIDE)).failure_cause) == (
+        (),
+        Cause.INVALID,
+    )
 
 
 def test_of_several_trials_of_one_config_the_one_that_went_furthest_plays() -> None:
@@ -99,13 +102,17 @@ def test_what_cannot_be_replayed_is_refused() -> None:
 def simulate(folder: Path, record: StudyRecord, *, workers: int, trials: int) -> tuple[StudyRecord, float]:
     """Searches a record anew; returns what was recorded and the virtual seconds."""
     executor = VirtualExecutor(Replay(record).course, slots=workers)
-    with Ledger.in_memory(Place(studies_dir=folder), header(pruner="asha")) as ledger:
+    with Ledger.in_memory(StudyLocation(studies_dir=folder), header(pruner="asha")) as ledger:
         engine = OptunaEngine(TINY, sampler="random", pruner="asha", seed=5, epochs=4)
-        source = SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=True)
-        crew = Crew(
-            executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None, clock=lambda: executor.now
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True)
+        crew = LoopContext(
+            executor=executor,
+            ledger=ledger,
+            callback=Callback(),
+            stop_cause=lambda: None,
+            elapsed_seconds=lambda: executor.now,
         )
-        drive(source, crew)
+        run_loop(source, crew)
         return ledger.read(), executor.now
 
 

@@ -14,9 +14,9 @@ from population_job import QUICKLY_COMPILED
 
 import search
 from search.execution.base import Event, Finished, Reported
-from search.execution.limits import Limits
-from search.execution.packing import SAMPLED
-from search.execution.vectorized import Sizing, VectorizedExecutor
+from search.execution.limits import WorkerLimits
+from search.execution.packing import PROBE_POPULATION_SIZE
+from search.execution.vectorized import CapacityProbe, VectorizedExecutor
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
 from search.training.runtime import Backend, Device, Runtime
@@ -119,7 +119,7 @@ def test_of_two_devices_one_goes_on_when_the_other_is_killed(
 def test_a_process_that_has_grown_is_replaced_when_its_last_trial_has_ended(
     small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
-    limits = Limits(memory_mib=1.0)
+    limits = WorkerLimits(memory_mib=1.0)
     with closing(
         VectorizedExecutor(task_of(small_mnist, cache_dir), workers=3, log_dir=tmp_path, limits=limits)
     ) as executor:
@@ -143,10 +143,10 @@ def test_a_device_finds_out_how_many_it_holds(
 ) -> None:
     """One that is killed as it measures is started again, and measures with fewer."""
     said: list[str] = []
-    sizing = Sizing(baseline=trial(0, 1).config, tell=said.append)
+    sizing = CapacityProbe(baseline=trial(0, 1).config, notify=said.append)
     task = task_of(small_mnist, cache_dir)
-    with closing(VectorizedExecutor(task, workers=64, log_dir=tmp_path, sizing=sizing)) as executor:
-        assert executor.slots == SAMPLED
+    with closing(VectorizedExecutor(task, workers=64, log_dir=tmp_path, capacity_probe=sizing)) as executor:
+        assert executor.slots == PROBE_POPULATION_SIZE
         executor.submit(trial(0, 1))
         if is_killed:  # while it measures, or before
             processes()[-1].kill()

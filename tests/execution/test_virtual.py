@@ -7,20 +7,22 @@ from executor_contract import ExecutorContract, drain, outcomes, trial
 from makers import header
 
 from search.execution.base import Event, Executor, Finished, Reported
-from search.execution.virtual import Course, Step, VirtualExecutor
+from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.records.ledger import Ledger
-from search.records.storage import Place
-from search.study.loop import Crew, drive
+from search.records.storage import StudyLocation
+from search.study.loop import LoopContext, run_loop
 from search.study.replicates import ReplicateSource
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
 
 
-def judged(trial: Trial) -> Course:
+def judged(trial: Trial) -> SimulatedTrial:
     """What a real worker does with a trial of the cnn: it refuses what lies outside the space."""
     if problems := registry.load("cnn").problems(trial.config):
-        return Course(steps=(), failure=Cause.INVALID, message="; ".join(problems))
-    return Course(steps=tuple(Step(error_percent=10.0 / epoch, seconds=1.5) for epoch in range(1, trial.epochs + 1)))
+        return SimulatedTrial(epochs=(), failure_cause=Cause.INVALID, message="; ".join(problems))
+    return SimulatedTrial(
+        epochs=tuple(SimulatedEpoch(error_percent=10.0 / epoch, seconds=1.5) for epoch in range(1, trial.epochs + 1))
+    )
 
 
 class TestVirtual(ExecutorContract):
@@ -29,10 +31,16 @@ class TestVirtual(ExecutorContract):
         return VirtualExecutor(judged, slots=2)
 
 
-def paced(trial: Trial) -> Course:
+def paced(trial: Trial) -> SimulatedTrial:
     """Epochs of 1 + (number modulo 7) seconds; every eleventh trial fails in its second epoch."""
-    steps = tuple(Step(error_percent=float(trial.number % 100), seconds=1.0 + trial.number % 7) for _ in range(3))
-    return Course(steps=steps[:1], failure=Cause.NOT_FINITE) if trial.number % 11 == 10 else Course(steps=steps)
+    steps = tuple(
+        SimulatedEpoch(error_percent=float(trial.number % 100), seconds=1.0 + trial.number % 7) for _ in range(3)
+    )
+    return (
+        SimulatedTrial(epochs=steps[:1], failure_cause=Cause.NOT_FINITE)
+        if trial.number % 11 == 10
+        else SimulatedTrial(epochs=steps)
+    )
 
 
 def small(number: int, **changes: object) -> Trial:
@@ -63,29 +71,34 @@ def test_the_loop_and_a_ledger_in_memory_stand_a_thousand_slots(tmp_path) -> Non
     ended: list[Outcome] = []
 
     class Listener:
-        def began(self, trial: Trial) -> None: ...
-        def reported(self, trial: Trial, report: EpochReport) -> None: ...
-        def tick(self) -> None: ...
-        def finished(self, trial: Trial, outcome: Outcome) -> None:
+        def on_trial_start(self, trial: Trial) -> None: ...
+        def on_epoch_end(self, trial: Trial, report: EpochReport) -> None: ...
+        def on_tick(self) -> None: ...
+        def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
             ended.append(outcome)
 
     executor = VirtualExecutor(paced, slots=1000)
     trials = [small(number, phase=Phase.VERIFICATION) for number in range(2000)]
-    with Ledger.in_memory(Place(studies_dir=tmp_path), header()) as ledger:
-        crew = Crew(
-            executor=executor, ledger=ledger, listener=Listener(), stop=lambda: None, clock=lambda: executor.now
+    with Ledger.in_memory(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+        crew = LoopContext(
+            executor=executor,
+            ledger=ledger,
+            callback=Listener(),
+            stop_cause=lambda: None,
+            elapsed_seconds=lambda: executor.now,
         )
-        drive(ReplicateSource(trials, folder=tmp_path), crew)
-        recorded = ledger.read().phase(Phase.VERIFICATION)
+        run_loop(ReplicateSource(trials, folder=tmp_path), crew)
+        recorded = ledger.read().trials_in_phase(Phase.VERIFICATION)
     assert len(recorded) == len(ended) == 2000
-    assert [outcome.at_seconds for outcome in ended] == sorted(outcome.at_seconds for outcome in ended)
+    assert [outcome.elapsed_seconds for outcome in ended] == sorted(outcome.elapsed_seconds for outcome in ended)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_events_come_in_order_of_time_and_at_one_instant_in_order_of_submission() -> None:
     seconds = {0: 5.0, 1: 2.0, 2: 2.0}
     executor = VirtualExecutor(
-        lambda trial: Course(steps=(Step(error_percent=1.0, seconds=seconds[trial.number]),)), slots=3
+        lambda trial: SimulatedTrial(epochs=(SimulatedEpoch(error_percent=1.0, seconds=seconds[trial.number]),)),
+        slots=3,
     )
     for number in (2, 0, 1):
         executor.submit(small(number, epochs=1))
@@ -143,14 +156,14 @@ def test_a_cancelled_trial_ends_now_and_reports_no_more() -> None:
 def test_trials_go_on_while_their_driver_works_and_are_heard_late() -> None:
     executor = VirtualExecutor(paced, slots=2)
     executor.submit(small(0))
-    executor.work(1.5)
+    executor.advance(1.5)
     executor.submit(small(1))
     heard = []
     while executor.running:
         (event,) = executor.collect(1.0)
         heard.append((executor.now, event.key[1], type(event)))
         if len(heard) == 1:
-            executor.work(3.0)
+            executor.advance(3.0)
     # Trial 0 was due at 1, 2 and 3 s, trial 1 at 3.5, 5.5 and 7.5 s.
     expected = [(1.5, 0), (4.5, 0), (4.5, 0), (4.5, 0), (4.5, 1), (5.5, 1), (7.5, 1), (7.5, 1)]
     assert [(now, number) for now, number, _ in heard] == expected

@@ -15,13 +15,13 @@ from conftest import EMBEDDED
 
 import search
 from search.errors import UserError
-from search.export.model import export_model, foreign_layers
-from search.export.order import make_order
-from search.export.predict import predict
-from search.export.script import script
-from search.records.ledger import read
-from search.records.storage import Place
-from search.reproduction.restoring import Means
+from search.export.model import export_model, find_custom_layers
+from search.export.order import make_target
+from search.export.predict import predict_images
+from search.export.script import render_script
+from search.records.ledger import read_study
+from search.records.storage import StudyLocation
+from search.reproduction.restoring import ReproductionOptions
 from search.training import provenance
 
 pytestmark = pytest.mark.slow
@@ -52,21 +52,23 @@ def run(code: str, *words: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> StudyLocation:
     return trained.record_study(tmp_path_factory.mktemp("trained"), small_mnist, cache_dir)
 
 
 @pytest.mark.parametrize("row", ["baseline", "2"])
 def test_a_script_makes_the_recorded_test_run_bit_for_bit(
-    row: str, place: Place, small_mnist: Path, cache_dir: Path, tmp_path: Path
+    row: str, place: StudyLocation, small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
-    order = make_order(read(place, trained.NAME), row, means=Means(cache_dir=str(cache_dir)))
+    order = make_target(
+        read_study(place, trained.NAME), row, reproduction_options=ReproductionOptions(cache_dir=str(cache_dir))
+    )
     file = tmp_path / "winner.py"
-    file.write_text(script(order, file.name), encoding="utf-8")
+    file.write_text(render_script(order, file.name), encoding="utf-8")
     printed = run(BARE, str(file), str(small_mnist), folder=tmp_path)
-    assert printed.splitlines()[-1] == f"Test error: {order.row.complete[0].error_percent:.2f} %"
+    assert printed.splitlines()[-1] == f"Test error: {order.row.completed_replicates[0].error_percent:.2f} %"
     losses = [float(loss) for loss in re.findall(r"- loss: ([0-9.]+)", printed)]
-    recorded = [report.training_loss for report in order.run.outcome.history]
+    recorded = [report.training_loss for report in order.trial_record.outcome.history]
     assert losses == pytest.approx(recorded, abs=6e-5, rel=2e-3)  # as printed
 
 
@@ -84,29 +86,31 @@ def test_a_script_trained_on_all_of_mnist_lands_inside_its_rows_interval(tmp_pat
         reports_dir=tmp_path / "reports",
         cache_dir=cache_dir,
     )
-    order = make_order(study.record, "winner", means=Means(cache_dir=str(cache_dir)))
+    order = make_target(study.record, "winner", reproduction_options=ReproductionOptions(cache_dir=str(cache_dir)))
     file = tmp_path / "winner.py"
-    file.write_text(script(order, file.name), encoding="utf-8")
+    file.write_text(render_script(order, file.name), encoding="utf-8")
     printed = run(BARE, str(file), str(EMBEDDED), folder=tmp_path).splitlines()[-1]
     error = float(re.fullmatch(r"Test error: ([0-9.]+) %", printed)[1])
-    assert order.row.test.interval.contains(error)
-    assert error == pytest.approx(order.row.complete[0].error_percent, abs=0.005)
+    assert order.row.test_error.interval.contains(error)
+    assert error == pytest.approx(order.row.completed_replicates[0].error_percent, abs=0.005)
 
 
 def test_a_model_is_the_recorded_test_run_and_scores_no_test_image(
-    place: Place, small_mnist: Path, cache_dir: Path, tmp_path: Path
+    place: StudyLocation, small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
-    order = make_order(read(place, trained.NAME), "2", means=Means(cache_dir=str(cache_dir)))
+    order = make_target(
+        read_study(place, trained.NAME), "2", reproduction_options=ReproductionOptions(cache_dir=str(cache_dir))
+    )
     exported = export_model(order, tmp_path / "new" / "winner.keras", is_scored=False)
     # That the worker leaves the test images closed is shown in tests/training/test_trainer.py.
-    assert (exported.outcome.scored, exported.outcome.error_percent) == (None, None)
-    assert "bit for bit" in exported.error
-    assert f"{order.row.complete[0].error_percent:.2f} %" in exported.error
-    assert exported.foreign == foreign_layers(exported.path) == ()
+    assert (exported.outcome.scored_images, exported.outcome.error_percent) == (None, None)
+    assert "bit for bit" in exported.error_sentence
+    assert f"{order.row.completed_replicates[0].error_percent:.2f} %" in exported.error_sentence
+    assert exported.custom_layers == find_custom_layers(exported.path) == ()
     classes, off, parameters = json.loads(run(LOAD, str(exported.path), str(small_mnist), folder=tmp_path))
     with np.load(small_mnist) as data:
         wrong = np.flatnonzero(np.array(classes) != data["y_test"])
-    assert tuple(wrong.tolist()) == order.run.outcome.wrong
+    assert tuple(wrong.tolist()) == order.trial_record.outcome.misclassified
     assert off < 1e-5
     assert parameters == order.row.parameters
     known = provenance.read(exported.path)
@@ -116,20 +120,24 @@ def test_a_model_is_the_recorded_test_run_and_scores_no_test_image(
 
 
 def test_a_model_of_another_seed_or_scored_says_what_is_known_of_its_error(
-    place: Place, cache_dir: Path, tmp_path: Path
+    place: StudyLocation, cache_dir: Path, tmp_path: Path
 ) -> None:
-    order = make_order(read(place, trained.NAME), "2", seed=0, means=Means(cache_dir=str(cache_dir)))
+    order = make_target(
+        read_study(place, trained.NAME), "2", seed=0, reproduction_options=ReproductionOptions(cache_dir=str(cache_dir))
+    )
     unknown = export_model(order, tmp_path / "unknown.keras", is_scored=False)
-    assert "its own is not known: this seed was not tested" in unknown.error
+    assert "its own is not known: this seed was not tested" in unknown.error_sentence
     scored = export_model(order, tmp_path / "scored.keras", is_scored=True)
-    assert f"{scored.outcome.error_percent:.2f} %" in scored.error
-    assert "opened once more" in scored.error
+    assert f"{scored.outcome.error_percent:.2f} %" in scored.error_sentence
+    assert "opened once more" in scored.error_sentence
 
 
-def test_a_model_reads_digits_from_pictures_of_any_size(place: Place, cache_dir: Path, tmp_path: Path) -> None:
+def test_a_model_reads_digits_from_pictures_of_any_size(place: StudyLocation, cache_dir: Path, tmp_path: Path) -> None:
     from PIL import Image, ImageOps
 
-    order = make_order(read(place, trained.NAME), "2", means=Means(cache_dir=str(cache_dir)))
+    order = make_target(
+        read_study(place, trained.NAME), "2", reproduction_options=ReproductionOptions(cache_dir=str(cache_dir))
+    )
     model = export_model(order, tmp_path / "winner.keras", is_scored=False).path
     with np.load(EMBEDDED) as whole:
         pixels, labels = whole["x_test"][:200], whole["y_test"][:200]
@@ -138,7 +146,9 @@ def test_a_model_reads_digits_from_pictures_of_any_size(place: Place, cache_dir:
         for number, digit in enumerate(pixels):
             make(Image.fromarray(digit)).save(tmp_path / name / f"{number:03}.png")
     right = {
-        name: np.mean([one.label for one in predict(model, [tmp_path / name], style="digit").known] == labels)
+        name: np.mean(
+            [one.label for one in predict_images(model, [tmp_path / name], style="digit").classified] == labels
+        )
         for name in ("as_it_is", "drawn")
     }
     # The same model on the same digits; 200 of them, so that 0.06 is more than three standard errors of a difference.
@@ -147,8 +157,12 @@ def test_a_model_reads_digits_from_pictures_of_any_size(place: Place, cache_dir:
 
 
 @pytest.mark.parametrize("out", ["winner.h5", "file/winner.keras"])
-def test_a_place_that_cannot_take_a_model_is_refused(out: str, place: Place, cache_dir: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_take_a_model_is_refused(
+    out: str, place: StudyLocation, cache_dir: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    order = make_order(read(place, trained.NAME), "2", means=Means(cache_dir=str(cache_dir)))
+    order = make_target(
+        read_study(place, trained.NAME), "2", reproduction_options=ReproductionOptions(cache_dir=str(cache_dir))
+    )
     with pytest.raises(UserError, match=r"--out"):
         export_model(order, tmp_path / out, is_scored=False)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from search.cli.options import gather
+from search.cli.options import merge_options
 from search.errors import UserError
-from search.export.card import card
-from search.export.forms import FORMS
-from search.export.order import make_order
-from search.export.script import render
+from search.export.card import render_card
+from search.export.forms import TEXT_FORMATS
+from search.export.order import make_target
+from search.export.script import fill_template
 from search.records.record import StudyRecord
 from search.session.planning import make_plan
 from search.session.settings import from_mapping
@@ -30,38 +30,38 @@ HOSTILE = 'x"""\nimport os\n<script>|`~~~~\\'
 
 
 def test_the_first_seed_of_a_row_is_the_default_and_another_can_be_asked_for() -> None:
-    order = make_order(TPE, "winner")
-    assert order.seed == order.row.complete[0].seed == order.run.trial.seed
-    assert order.recorded_run is order.run
-    other = make_order(TPE, "winner", seed=order.row.complete[1].seed)
-    assert other.recorded_run.trial.seed == other.seed != order.seed
-    fresh = make_order(TPE, "winner", seed=0)
-    assert (fresh.seed, fresh.recorded_run) == (0, None)
+    order = make_target(TPE, "winner")
+    assert order.seed == order.row.completed_replicates[0].seed == order.trial_record.trial.seed
+    assert order.test_record is order.trial_record
+    other = make_target(TPE, "winner", seed=order.row.completed_replicates[1].seed)
+    assert other.test_record.trial.seed == other.seed != order.seed
+    fresh = make_target(TPE, "winner", seed=0)
+    assert (fresh.seed, fresh.test_record) == (0, None)
 
 
 def test_a_row_that_was_not_verified_has_its_search_trials_seed_and_no_test_error() -> None:
     study = records.study(records.searched(1, records.outcome(0.7)))
-    order = make_order(study, "winner")
-    assert (order.seed, order.recorded_run) == (1001, None)
+    order = make_target(study, "winner")
+    assert (order.seed, order.test_record) == (1001, None)
     assert "by validation error" in order.note
-    assert "0.70 %" in card(order)
-    assert "not verified" in card(order)
-    assert "--test" not in card(order)
+    assert "0.70 %" in render_card(order)
+    assert "not verified" in render_card(order)
+    assert "--test" not in render_card(order)
 
 
 def test_the_row_of_a_reproduction_is_exported_with_the_seed_of_its_first_repeat() -> None:
-    order = make_order(records.reproduction(), "baseline")
-    assert order.run.trial.phase is Phase.REPRODUCTION
-    assert order.seed == order.row.complete[0].seed
+    order = make_target(records.reproduction(), "baseline")
+    assert order.trial_record.trial.phase is Phase.REPRODUCTION
+    assert order.seed == order.row.completed_replicates[0].seed
 
 
 def test_the_card_says_how_good_how_sure_against_what_and_how_to_make_it_again() -> None:
-    text = card(make_order(TPE, "winner"))
+    text = render_card(make_target(TPE, "winner"))
     for part in ("0.52", "3 seeds", "95 % interval", "baseline", "tutorial's 0.95 %", "226,110", "reproduce cnn-tpe 6"):
         assert part in text, part
     tokens = MarkdownIt("commonmark").parse(text)
     toml = next(token.content for token in tokens if token.info == "toml")
-    assert tomllib.loads(toml)["fix"] == dict(make_order(TPE, "winner").row.config)
+    assert tomllib.loads(toml)["fix"] == dict(make_target(TPE, "winner").row.config)
 
 
 def test_the_card_names_no_folder_of_the_machine() -> None:
@@ -70,7 +70,7 @@ def test_the_card_names_no_folder_of_the_machine() -> None:
         command="python -m search run --space /home/amelia/mine.py",
         space_source="/home/amelia/mine.py",
     )
-    text = card(make_order(records.study(records.searched(0, records.outcome(0.5)), of=of), "0"))
+    text = render_card(make_target(records.study(records.searched(0, records.outcome(0.5)), of=of), "0"))
     assert "amelia" not in text
     assert "python -m search run --space mine.py" in text
 
@@ -87,14 +87,14 @@ def hostile() -> StudyRecord:
 
 
 def test_what_a_user_named_stays_text_in_the_card() -> None:
-    tokens = MarkdownIt("commonmark").parse(text := card(make_order(hostile(), "winner")))
+    tokens = MarkdownIt("commonmark").parse(text := render_card(make_target(hostile(), "winner")))
     assert not [token for token in tokens if token.type in ("html_block", "heading_open")]
     assert "rm -rf" not in text
     assert len([token for token in tokens if token.type == "fence"]) == 2
 
 
 def test_what_a_user_named_stays_text_in_the_configuration_file() -> None:
-    document = tomllib.loads(FORMS["config"](make_order(hostile(), "winner"), ""))
+    document = tomllib.loads(TEXT_FORMATS["config"](make_target(hostile(), "winner"), ""))
     assert (document["space"], document["fix"]["schedule"]) == (HOSTILE, HOSTILE)
 
 
@@ -105,8 +105,8 @@ def test_run_takes_the_configuration_file_back(tmp_path: Path, cache_dir: Path) 
         records.searched(0, records.outcome(0.5), origin=BASELINE, config=config), of=records.header(space=space)
     )
     file = tmp_path / "winner.toml"
-    file.write_text(FORMS["config"](make_order(study, "0"), ""), encoding="utf-8")
-    plan = make_plan(from_mapping(gather({"cache_dir": str(cache_dir)}, config=file)))
+    file.write_text(TEXT_FORMATS["config"](make_target(study, "0"), ""), encoding="utf-8")
+    plan = make_plan(from_mapping(merge_options({"cache_dir": str(cache_dir)}, config=file)))
     assert plan.header.space.baseline == config
     assert plan.header.space.size() == 1
     assert (plan.header.protocol.split.value, plan.header.protocol.epochs) == ("block", 10)
@@ -114,10 +114,10 @@ def test_run_takes_the_configuration_file_back(tmp_path: Path, cache_dir: Path) 
 
 def test_a_row_without_any_run_is_refused() -> None:
     with pytest.raises(UserError, match="no finished trial"):
-        make_order(records.study(), "winner")
+        make_target(records.study(), "winner")
     failed = records.study(records.searched(0, Outcome(state=State.FAILED)))
     with pytest.raises(UserError, match="was judged"):
-        make_order(failed, "winner")
+        make_target(failed, "winner")
 
 
 PARTS = ScriptParts(
@@ -134,7 +134,7 @@ def test_the_script_is_python_that_imports_keras_and_numpy_alone(shift: int, cle
     config = {**space.baseline, "shift": shift, "clean_epochs": clean}
     of = records.header(space=space)
     study = records.study(records.searched(0, records.outcome(0.5), origin=HOSTILE, config=config), of=of)
-    text = render(make_order(study, "0"), prepare("mnist", cache_dir), PARTS, HOSTILE)
+    text = fill_template(make_target(study, "0"), prepare("mnist", cache_dir), PARTS, HOSTILE)
     tree = ast.parse(text)
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ class Bench:
     @property
     def record(self) -> StudyRecord:
         """The study's record."""
-        return read(Place(studies_dir=self.folder / "studies"), "bound")
+        return read_study(StudyLocation(studies_dir=self.folder / "studies"), "bound")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_verification_is_cut_at_the_time_said_so_and_finished_with_more(bench: B
     took, printed, said = bench.run(*common, "--timeout", f"{timeout}s")
     assert left <= took < left + GRACE_SECONDS
     cut = bench.record
-    ended = [known.outcome for known in cut.phase(Phase.VERIFICATION)]
+    ended = [known.outcome for known in cut.trials_in_phase(Phase.VERIFICATION)]
     complete = [outcome for outcome in ended if outcome.state is State.COMPLETE]
     assert complete, "some runs fit"
     assert {outcome.cause for outcome in ended if outcome not in complete} == {Cause.TIMEOUT}
@@ -114,9 +114,11 @@ def test_verification_is_cut_at_the_time_said_so_and_finished_with_more(bench: B
     bench.run(*common, "--timeout", f"{timeout}s")
     assert bench.record.trials == cut.trials, "the same time again runs nothing"
     _, _, said = bench.run(*common[:-1], str(len(complete) + 4), "--timeout", "20m")
-    verified = [known for known in bench.record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
+    verified = [
+        known for known in bench.record.trials_in_phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE
+    ]
     assert sorted(known.trial.replicate for known in verified) == list(range(len(complete) + 4))
-    assert bench.record.phase(Phase.SEARCH) == (baseline,)
+    assert bench.record.trials_in_phase(Phase.SEARCH) == (baseline,)
     assert "missing" not in said
 
 
@@ -126,14 +128,14 @@ def test_a_search_leaves_time_for_its_verification_and_is_done_when_the_time_is_
     assert took < 45 + GRACE_SECONDS
     record = bench.record
     assert record.exhausted_seconds == 45.0
-    verified = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
+    verified = [known for known in record.trials_in_phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
     # The estimate is the machine's of a moment ago: the time suffices, or what is missing is said.
     assert len(verified) == 4 or f"{4 - len(verified)} of its runs" in said
     assert len(verified) >= 1
     _, _, said = bench.run(*words, "45s")
     assert bench.record.trials == record.trials
     assert "Nothing left to do" in said or "finishes it" in said
-    count = len(record.phase(Phase.SEARCH)) + 1
+    count = len(record.trials_in_phase(Phase.SEARCH)) + 1
     bench.run(*words, "5m", "--trials", str(count))
     assert len(bench.record.trials) > len(record.trials)
 
@@ -176,12 +178,12 @@ def test_a_configuration_too_large_for_a_trial_s_memory_fails_alone(bench: Bench
     bench.words = bench.words[: -len(SMALL)]
     options = ("--space", str(space), "--epochs", "1", "--replicates", "1", "--workers", "1")
     bench.run(*options, "--trials", "2", "--trial-memory", "1600MiB")
-    baseline, wide = bench.record.phase(Phase.SEARCH)
+    baseline, wide = bench.record.trials_in_phase(Phase.SEARCH)
     assert (baseline.trial.origin, baseline.outcome.state) == (BASELINE, State.COMPLETE)
     assert wide.trial.origin == "recipe: wide"
     assert (wide.outcome.state, wide.outcome.cause) == (State.FAILED, Cause.OUT_OF_MEMORY)
     assert "1.56 GiB" in wide.outcome.message
-    assert [known.outcome.state for known in bench.record.phase(Phase.VERIFICATION)] == [State.COMPLETE]
+    assert [known.outcome.state for known in bench.record.trials_in_phase(Phase.VERIFICATION)] == [State.COMPLETE]
 
 
 def test_a_search_ends_at_its_goal_and_says_so(bench: Bench) -> None:
@@ -190,10 +192,10 @@ def test_a_search_ends_at_its_goal_and_says_so(bench: Bench) -> None:
     assert "until 30 trials or error<99" in said
     assert said.count("is below 99 %") == 2
     record = bench.record
-    searched = record.phase(Phase.SEARCH)
+    searched = record.trials_in_phase(Phase.SEARCH)
     assert sum(known.outcome.state is State.COMPLETE for known in searched) < 5
     assert {known.outcome.cause for known in searched if known.outcome.cause} <= {Cause.GOAL}
-    assert record.phase(Phase.VERIFICATION)
+    assert record.trials_in_phase(Phase.VERIFICATION)
     _, _, said = bench.run(*options)
     assert bench.record.trials == record.trials
     assert "is below 99 %" in said

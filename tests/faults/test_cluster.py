@@ -24,18 +24,18 @@ from search.execution.base import Executor, Finished, Reported
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, read
+from search.records.ledger import Ledger, read_study
 from search.records.record import StudyHeader, StudyRecord
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
-from search.study.sources import Limits, SearchSource
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
+from search.study.sources import SearchLimits, SearchSource
 from search.training.data import prepare
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Phase, State
 from spaces import registry
-from spaces.narrowing import narrow
+from spaces.narrowing import restrict
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = pytest.mark.slow
@@ -98,11 +98,11 @@ def told() -> Told:
 @pytest.fixture(scope="class")
 def ray(machines: Machines, task: Task, told: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """Workers on all nodes that will have them, warm; each node's data lie in a cache of its own."""
-    from search.execution.cluster.executor import Wish, ray_executor
+    from search.execution.cluster.executor import ClusterRequest, ray_executor
 
     nodes = tmp_path_factory.mktemp("nodes")
-    wish = Wish(address=machines.address, cache_dir=str(nodes))
-    with closing(ray_executor(task, wish, tell=told.append)) as executor:
+    wish = ClusterRequest(address=machines.address, cache_dir=str(nodes))
+    with closing(ray_executor(task, wish, notify=told.append)) as executor:
         for number in range(executor.slots):
             executor.submit(trial(number, epochs=1))
         assert outcomes(drain(executor)) == dict.fromkeys(range(3), State.COMPLETE)
@@ -185,15 +185,15 @@ def finished(events: list[Any]) -> list[Finished]:
 
 def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float]]:
     """The configurations that a study proposes, and their errors."""
-    space = narrow(registry.load("cnn"), fix={"conv_stages": 1, "filters_1": 8, "dense_1": 32}, ranges={})
+    space = restrict(registry.load("cnn"), fix={"conv_stages": 1, "filters_1": 8, "dense_1": 32}, ranges={})
     header = StudyHeader(
         name="same", space=space, space_source="cnn", protocol=task.protocol, engine="optuna", sampler="tpe",
         pruner="none", seed=3, created="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
-    with Ledger.open(Place(studies_dir=folder), header) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=folder), header) as ledger:
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=3, epochs=1)
-        source = SearchSource(engine, ledger, limits=Limits(trials=5), recipes=False)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=5), recipes=False)
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
         trials = ledger.read().trials
     return [(json.dumps(dict(one.trial.config)), one.outcome.error_percent) for one in trials if one.outcome]
 
@@ -202,12 +202,12 @@ def test_a_cluster_without_room_is_said_and_not_waited_for(
     machines: Machines, task: Task, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from search.execution.cluster import staff
-    from search.execution.cluster.executor import Wish, ray_executor
+    from search.execution.cluster.executor import ClusterRequest, ray_executor
 
     monkeypatch.setattr(staff, "ROOM_SECONDS", 1.0)
     told = Told()
-    wish = Wish(address=machines.address, on_gpu=True, cache_dir=str(cache_dir))
-    with closing(ray_executor(task, wish, tell=told.append)) as executor:
+    wish = ClusterRequest(address=machines.address, uses_gpu=True, cache_dir=str(cache_dir))
+    with closing(ray_executor(task, wish, notify=told.append)) as executor:
         assert "no room" in told[0]
         executor.submit(trial(0))
         with pytest.raises(
@@ -218,13 +218,13 @@ def test_a_cluster_without_room_is_said_and_not_waited_for(
 
 def recorded(folder: Path) -> StudyRecord:
     """The study's record."""
-    return read(Place(studies_dir=folder / "studies"), "far")
+    return read_study(StudyLocation(studies_dir=folder / "studies"), "far")
 
 
 def ended(folder: Path) -> int:
     """How many trials came to their own end."""
-    record = so_far(Place(studies_dir=folder / "studies"), "far")
-    return sum(known.is_settled for known in record.trials) if record is not None else 0
+    record = so_far(StudyLocation(studies_dir=folder / "studies"), "far")
+    return sum(known.is_finished for known in record.trials) if record is not None else 0
 
 
 def actors() -> list[psutil.Process]:
@@ -260,8 +260,8 @@ def test_a_search_outlives_its_coordinator_and_a_node_and_tells_of_a_lost_cluste
     _, said = session.communicate(timeout=120)
     assert session.returncode == 0, said
     trials = recorded(tmp_path).trials
-    assert sum(known.is_settled for known in trials) == 6
-    causes = [known.outcome.cause for known in trials if known.outcome and not known.is_settled]
+    assert sum(known.is_finished for known in trials) == 6
+    causes = [known.outcome.cause for known in trials if known.outcome and not known.is_finished]
     assert Cause.COORDINATOR_DIED in causes
     assert Cause.NODE_LOST in causes
     assert {known.outcome.environment.get("node") for known in trials if known.outcome} >= {"127.0.0.2", "127.0.0.6"}

@@ -17,9 +17,9 @@ import pytest
 from waiting import so_far, wait_for_record
 from worn import ended
 
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow
@@ -62,12 +62,12 @@ def finish(command: list[str], folder: Path) -> StudyRecord:
 
 def recorded(folder: Path) -> StudyRecord:
     """The study's record."""
-    return read(Place(studies_dir=folder / "studies"), "hardy")
+    return read_study(StudyLocation(studies_dir=folder / "studies"), "hardy")
 
 
 def wait_until(session: subprocess.Popen[str], folder: Path, holds: Callable[[StudyRecord], bool]) -> None:
     """Returns once the record is so."""
-    wait_for_record(Place(studies_dir=folder / "studies"), "hardy", holds, session)
+    wait_for_record(StudyLocation(studies_dir=folder / "studies"), "hardy", holds, session)
 
 
 def check_whole(record: StudyRecord, before: list[TrialRecord]) -> None:
@@ -80,7 +80,7 @@ def check_whole(record: StudyRecord, before: list[TrialRecord]) -> None:
     assert len(set(configs)) == TRIALS
     assert [known.trial.origin for known in searched].count(BASELINE) == 1
     verified = [known for known in ended(record) if known.trial.phase is Phase.VERIFICATION]
-    pairs = [(known.trial.of, known.trial.replicate) for known in verified]
+    pairs = [(known.trial.source_trial, known.trial.replicate) for known in verified]
     assert len(set(pairs)) == len(pairs) == (1 + FINALISTS) * REPLICATES  # the baseline, too
 
 
@@ -112,7 +112,7 @@ def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path:
         _, said = session.communicate(timeout=60)
         assert "Traceback" not in said
         assert session.returncode in (130, -number, 0)  # asked to stop; too early for that; already done
-        if (record := so_far(Place(studies_dir=tmp_path / "studies"), "hardy")) is not None:
+        if (record := so_far(StudyLocation(studies_dir=tmp_path / "studies"), "hardy")) is not None:
             now = ended(record)
             assert now[: len(before)] == before or set(map(str, before)) <= set(map(str, now))
             before = now

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def run(folder: Path, *words: str, before: str = "") -> subprocess.CompletedProc
 
 
 def recorded(folder: Path) -> StudyRecord:
-    return read(Place(studies_dir=folder / "studies"), "s")
+    return read_study(StudyLocation(studies_dir=folder / "studies"), "s")
 
 
 def test_a_diverging_and_an_impossible_configuration_fail_with_their_causes(
@@ -78,7 +78,7 @@ def test_a_disk_too_full_for_states_costs_the_states_alone(small_mnist: Path, ca
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     record = recorded(tmp_path)
-    assert len(record.phase(Phase.SEARCH)) == 8
+    assert len(record.trials_in_phase(Phase.SEARCH)) == 8
     assert record.trials[0].trial.origin == BASELINE
     assert {known.outcome.state for known in record.trials} <= {State.COMPLETE, State.PRUNED}
     unsaved = [known for known in record.trials if "No state could be kept" in known.outcome.message]

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from worn import call, completed, ended, journal, recorded, started, wait_until, words
 
-from search.records.ledger import read
-from search.records.storage import Place
+from search.records.ledger import read_study
+from search.records.storage import StudyLocation
 
 pytestmark = pytest.mark.slow
 
@@ -72,11 +72,11 @@ if can_mount():  # elsewhere the limit on the file's size above stands for it
         assert "No space left on device" in done.stderr
         assert "run the same command again" in done.stderr
         assert "room: 0" in done.stderr, done.stderr
-        kept = read(Place(studies_dir=tmp_path / "kept"), "worn")
+        kept = read_study(StudyLocation(studies_dir=tmp_path / "kept"), "worn")
         assert len(completed(kept)) == 8
         (tmp_path / "then/worn").mkdir(parents=True)
         shutil.copy(tmp_path / "full.journal", tmp_path / "then/worn/ledger.journal")
-        before = ended(read(Place(studies_dir=tmp_path / "then"), "worn"))
+        before = ended(read_study(StudyLocation(studies_dir=tmp_path / "then"), "worn"))
         assert len(before) >= 1
         assert set(map(str, before)) <= set(map(str, ended(kept)))
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from waiting import wait_for_record
 
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.trial import BASELINE, Phase, State
 
 EPOCHS, SWEEP, MORE = 9, 23, 5
@@ -44,12 +44,12 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
 
 
 def recorded(folder: Path) -> StudyRecord:
-    return read(Place(studies_dir=folder / "studies"), "bands")
+    return read_study(StudyLocation(studies_dir=folder / "studies"), "bands")
 
 
 def settled(record: StudyRecord) -> list[TrialRecord]:
     """The search trials that came to their own end."""
-    searched = record.phase(Phase.SEARCH)
+    searched = record.trials_in_phase(Phase.SEARCH)
     return [known for known in searched if known.outcome and known.outcome.state is not State.INTERRUPTED]
 
 
@@ -57,11 +57,11 @@ def check_whole(record: StudyRecord) -> None:
     """One whole sweep in Keras Tuner's brackets, every epoch of every training trained once."""
     trials = settled(record)
     assert trials[0].trial.origin == BASELINE
-    assert (trials[0].trial.until, trials[0].outcome.epochs_trained) == (None, EPOCHS)
+    assert (trials[0].trial.target_epoch, trials[0].outcome.epochs_trained) == (None, EPOCHS)
     found = [known for known in trials if known.trial.origin != BASELINE]
-    notes = [known.trial.notes for known in found if known.trial.notes["iteration"] == 0]
+    notes = [known.trial.engine_metadata for known in found if known.trial.engine_metadata["iteration"] == 0]
     assert Counter((one["bracket"], one["round"]) for one in notes) == ROUNDS
-    by_number = {known.trial.number: known for known in record.phase(Phase.SEARCH)}
+    by_number = {known.trial.number: known for known in record.trials_in_phase(Phase.SEARCH)}
     trained: Counter[tuple[int, int]] = Counter()
     for known in trials:
         reports = known.outcome.history
@@ -70,7 +70,7 @@ def check_whole(record: StudyRecord) -> None:
         if known.trial.parent is not None:
             parent = by_number[known.trial.parent]
             before = parent.trial.last_epoch
-            assert known.trial.notes["initial_epoch"] == before
+            assert known.trial.engine_metadata["initial_epoch"] == before
             assert (known.trial.config, known.trial.seed) == (parent.trial.config, parent.trial.seed)
             assert all(report.restored for report in reports[:before]), "it went on, and did not begin anew"
             assert [r.error_percent for r in reports[:before]] == [r.error_percent for r in parent.outcome.history]
@@ -79,7 +79,7 @@ def check_whole(record: StudyRecord) -> None:
 
 @pytest.mark.slow
 def test_sigkill_in_the_middle_of_hyperband_changes_nothing(command: list[str], tmp_path: Path) -> None:
-    moments, place = random.Random(7), Place(studies_dir=tmp_path / "studies")
+    moments, place = random.Random(7), StudyLocation(studies_dir=tmp_path / "studies")
     for ended in (6, 14, 20):  # in the first round, between rounds, in the second bracket
         session = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for_record(place, "bands", lambda record, ended=ended: len(settled(record)) >= ended, session)
@@ -104,5 +104,5 @@ def test_sigkill_in_the_middle_of_hyperband_changes_nothing(command: list[str], 
     waiting = {known.trial.seed for known in settled(record) if known.outcome.state is State.PAUSED}
     kept = {int(path.stem.partition("-")[0]) for path in (tmp_path / "studies/bands/checkpoints").glob("*.npz")}
     assert kept <= waiting, "only what may go on is kept"
-    over = {k.trial.seed for k in settled(record) if k.trial.notes.get("iteration") == 0}
+    over = {k.trial.seed for k in settled(record) if k.trial.engine_metadata.get("iteration") == 0}
     assert not kept & over, "and nothing of a bracket that is over"

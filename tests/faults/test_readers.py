@@ -73,6 +73,6 @@ def test_a_search_whose_reader_leaves_ends_at_once_and_goes_on_when_asked(
     assert done.returncode == READER_LEFT
     assert done.stderr == ""
     assert not [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]
-    assert len(recorded(tmp_path).phase(Phase.SEARCH)) >= 1
+    assert len(recorded(tmp_path).trials_in_phase(Phase.SEARCH)) >= 1
     assert call(command, tmp_path).returncode == 0
     assert len(completed(recorded(tmp_path))) == 2

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from search.records.ledger import read
-from search.records.storage import Place
+from search.records.ledger import read_study
+from search.records.storage import StudyLocation
 from search.trial import State
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ def test_a_search_is_not_disturbed_by_being_asked(small_mnist: Path, cache_dir: 
         ask_at_once(tmp_path)
     _, said = session.communicate()
     assert session.returncode == 0, said
-    record = read(Place(studies_dir=tmp_path / "studies"), "watched")
+    record = read_study(StudyLocation(studies_dir=tmp_path / "studies"), "watched")
     ended = [known.outcome.state for known in record.trials if known.outcome]
     assert len(ended) == len(record.trials)
     assert State.FAILED not in ended

@@ -16,7 +16,7 @@ from executor_contract import drain, outcomes, trial
 
 from search.errors import FatalError
 from search.execution.base import Event, Finished, Reported
-from search.execution.limits import Limits
+from search.execution.limits import WorkerLimits
 from search.execution.local import local_executor
 from search.execution.pool import PoolExecutor
 from search.protocol import EvaluationProtocol, Split
@@ -52,10 +52,12 @@ def task(small_mnist: Path, cache_dir: Path) -> Task:
 
 @contextmanager
 def executor(
-    task: Task, folder: Path, patience: Callable[[], float] | None = None, **limits: float
+    task: Task, folder: Path, grace_seconds: Callable[[], float] | None = None, **limits: float
 ) -> Iterator[PoolExecutor]:
     """One worker with these limits; afterwards no process of it is left."""
-    running = local_executor(task, workers=1, log_dir=folder, limits=Limits(**limits), patience=patience)
+    running = local_executor(
+        task, workers=1, log_dir=folder, limits=WorkerLimits(**limits), grace_seconds=grace_seconds
+    )
     before = {child.pid for child in psutil.Process().children()}
     try:
         yield running
@@ -216,9 +218,9 @@ def test_a_trial_that_takes_too_much_memory_is_killed_and_the_next_one_runs(task
 
 
 def test_what_earlier_trials_left_behind_may_take_half_of_a_trial_s_room() -> None:
-    assert Limits(memory_mib=4096.0).recycle_mib(700.0) == 4096.0
-    assert Limits(memory_mib=4096.0, trial_memory_mib=1500.0).recycle_mib(700.0) == 1100.0
-    assert Limits(memory_mib=4096.0, trial_memory_mib=16000.0).recycle_mib(700.0) == 4096.0
+    assert WorkerLimits(memory_mib=4096.0).recycle_threshold_mib(700.0) == 4096.0
+    assert WorkerLimits(memory_mib=4096.0, trial_memory_mib=1500.0).recycle_threshold_mib(700.0) == 1100.0
+    assert WorkerLimits(memory_mib=4096.0, trial_memory_mib=16000.0).recycle_threshold_mib(700.0) == 4096.0
 
 
 def test_a_worker_is_replaced_after_its_share_of_trials(task: Task, tmp_path: Path) -> None:

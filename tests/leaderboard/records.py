@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import BASELINE, FOUND, Cause, Config, EpochReport, Outcome, Phase, State, Trial
+from search.trial import BASELINE, PROPOSED, Cause, Config, EpochReport, Outcome, Phase, State, Trial
 from spaces import Choice, Float, Int, Space
 
 SPACE = Space(
@@ -81,14 +81,14 @@ def outcome(
         error_percent=error,
         history=tuple(reports),
         seconds={"build": 1.0, "fit": 4.0 * epochs, "evaluate": 0.5 * epochs},
-        parameters=226_110,
+        parameter_count=226_110,
         cause=cause,
         environment=ENVIRONMENT,
     )
 
 
 def searched(
-    number: int, ended: Outcome | None, *, origin: str = FOUND, config: Config = BETTER
+    number: int, ended: Outcome | None, *, origin: str = PROPOSED, config: Config = BETTER
 ) -> tuple[TrialRecord, ...]:
     trial = Trial(number=number, config=config, seed=1000 + number, epochs=10, origin=origin)
     return (TrialRecord(trial=trial, outcome=ended),)
@@ -114,9 +114,9 @@ def _repeat(phase, number, replicate, error, *, seed, of, config) -> TrialRecord
         config=config,
         seed=seed,
         epochs=10,
-        origin=BASELINE if phase is Phase.REPRODUCTION else FOUND,
+        origin=BASELINE if phase is Phase.REPRODUCTION else PROPOSED,
         phase=phase,
-        of=of,
+        source_trial=of,
         replicate=replicate,
     )
     ended = error if isinstance(error, Outcome | None) else outcome(error)
@@ -154,15 +154,21 @@ def joined(origin: str, *, wrong: Sequence[int], members: Sequence[int], number:
     """An ensemble of verification runs, by their numbers, on 10,000 test images."""
     weights = {str(member): 1 / len(members) for member in members}
     trial = Trial(
-        number=number, config={}, seed=0, epochs=0, origin=origin, phase=Phase.ENSEMBLE, notes={"weights": weights}
+        number=number,
+        config={},
+        seed=0,
+        epochs=0,
+        origin=origin,
+        phase=Phase.ENSEMBLE,
+        engine_metadata={"weights": weights},
     )
     ended = Outcome(
         state=State.COMPLETE,
         error_percent=len(wrong) / 100,
-        parameters=226_110 * len(members),
-        scored=10_000,
-        wrong=tuple(wrong),
-        predicted=tuple(0 for _ in wrong),
+        parameter_count=226_110 * len(members),
+        scored_images=10_000,
+        misclassified=tuple(wrong),
+        predicted_classes=tuple(0 for _ in wrong),
     )
     return (TrialRecord(trial=trial, outcome=ended),)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.leaderboard.details import are_telling, details
+from search.leaderboard.details import has_trial_details, trial_details
 from search.leaderboard.formats import FORMATS
 from search.leaderboard.rows import compute
 from search.records.record import TrialRecord
@@ -16,11 +16,13 @@ from tests.leaderboard.records import BETTER, SPACE, header, outcome, searched, 
 
 
 def part(number: int, until: int | None, *, parent: int | None = None, restored: int = 0) -> TrialRecord:
-    """A trial of the config ``BETTER`` that went on from another after so many epochs."""
+    """A trial of the config ``MIN_TOP_TRIALS`` that went on from another after so many epochs."""
     ended: Outcome = outcome(2.0 - number / 10, State.PAUSED if until else State.COMPLETE, epochs=until or 10)
     history = tuple(replace(report, restored=report.epoch <= restored) for report in ended.history)
     notes = {"bracket": 2, "round": 0 if parent is None else 1}
-    trial = Trial(number=number, config=BETTER, seed=5, epochs=10, until=until, parent=parent, notes=notes)
+    trial = Trial(
+        number=number, config=BETTER, seed=5, epochs=10, target_epoch=until, parent=parent, engine_metadata=notes
+    )
     return TrialRecord(trial=trial, outcome=replace(ended, history=history))
 
 
@@ -43,7 +45,7 @@ def test_parts_of_a_training_are_one_row_and_a_line_each() -> None:
         (7, State.COMPLETE, 10),
         (2, State.PAUSED, 2),
     }
-    lines = {line[0]: line for line in details(section).lines}
+    lines = {line[0]: line for line in trial_details(section).rows}
     assert list(lines) == ["0", "1", "2", "3", "7"]
     assert [lines[number][3:5] for number in ("1", "3", "7")] == [("1-2", ""), ("3-4", "1"), ("5-10", "3")]
     assert lines["7"][-1] == "bracket 2, round 1"
@@ -71,7 +73,7 @@ def test_json_holds_each_part() -> None:
 
 def test_a_board_without_parts_has_no_such_table() -> None:
     plain = compute([study(searched(0, outcome(1.4), origin=BASELINE, config=SPACE.baseline))])
-    assert not are_telling(plain.sections[0])
+    assert not has_trial_details(plain.sections[0])
     assert "one by one" not in FORMATS["markdown"](plain)
     assert "baseline" in FORMATS["details"](plain)
 
@@ -91,16 +93,16 @@ def test_a_verified_part_keeps_its_row_when_its_child_was_cut_off() -> None:
     )
     (section,) = board.sections
     assert [row.trial for row in section.ranked] == [1, 0]
-    assert [step.trial for step in section.ranked[0].steps] == [1, 3]
+    assert [step.trial for step in section.ranked[0].segments] == [1, 3]
 
 
 def test_trials_on_a_cluster_name_their_node() -> None:
     far = replace(outcome(1.4), environment={"node": "node 2"})
     board = compute([study(searched(0, far, origin=BASELINE, config=SPACE.baseline), of=header("far"))])
     (section,) = board.sections
-    assert are_telling(section)
-    assert details(section).headers[-2:] == ("Node", "Engine's notes")
-    assert details(section).lines[0][-2] == "node 2"
-    assert "Node" not in details(BOARD.sections[0]).headers
+    assert has_trial_details(section)
+    assert trial_details(section).headers[-2:] == ("Node", "Engine's notes")
+    assert trial_details(section).rows[0][-2] == "node 2"
+    assert "Node" not in trial_details(BOARD.sections[0]).headers
     for form in ("details", "markdown", "csv", "json"):
         assert "node 2" in FORMATS[form](board)

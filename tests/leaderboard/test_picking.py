@@ -1,7 +1,7 @@
 import pytest
 
 from search.errors import UserError
-from search.leaderboard.picking import pick
+from search.leaderboard.picking import select_row
 from search.records.record import StudyRecord
 from search.trial import BASELINE, Cause, Outcome, State
 from tests.leaderboard import records
@@ -18,19 +18,19 @@ UNVERIFIED = records.study(
     ("text", "trial"), [("winner", 6), ("rank:1", 6), ("rank:2", 1), ("baseline", 0), ("4", 4), ("0", 0)]
 )
 def test_a_row_is_picked_by_its_name_its_rank_or_its_trial(text: str, trial: int) -> None:
-    picked = pick(VERIFIED, text)
+    picked = select_row(VERIFIED, text)
     assert (picked.row.trial, picked.note) == (trial, "")
 
 
 def test_without_a_verified_row_the_winner_is_the_best_by_validation_error_and_it_is_said() -> None:
-    picked = pick(UNVERIFIED, "winner")
+    picked = select_row(UNVERIFIED, "winner")
     assert picked.row.trial == 1
     assert "validation error" in picked.note
 
 
 def test_a_reproductions_row_is_its_winner_and_its_baseline() -> None:
-    assert pick(records.reproduction(), "winner").row.trial is None
-    assert pick(records.reproduction(), "baseline").row.trial is None
+    assert select_row(records.reproduction(), "winner").row.trial is None
+    assert select_row(records.reproduction(), "baseline").row.trial is None
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_a_reproductions_row_is_its_winner_and_its_baseline() -> None:
 )
 def test_what_is_not_there_is_refused(record: StudyRecord, text: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        pick(record, text)
+        select_row(record, text)

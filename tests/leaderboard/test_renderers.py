@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from search.leaderboard import words
-from search.leaderboard.board import Board, top
+from search.leaderboard.board import Board, top_rows
 from search.leaderboard.columns import COLUMNS
 from search.leaderboard.formats import FORMATS
 from search.leaderboard.frame import dataframe
 from search.leaderboard.reference import TUTORIAL_ERROR_PERCENT
 from search.leaderboard.render_markdown import escape
-from search.leaderboard.rows import STEERED, WATCHED, compute
+from search.leaderboard.rows import REPRODUCTION_CAVEAT, TUTORIAL_CAVEAT, compute
 from search.leaderboard.statistics import Interval
-from search.leaderboard.words import duration, plus_minus, points
+from search.leaderboard.words import duration, percentage_points, plus_minus
 from search.protocol import ProtocolName
 from search.trial import BASELINE
 from tests.leaderboard import records
@@ -102,8 +102,8 @@ def test_an_empty_board_says_why_in_every_format(form: str) -> None:
 
 
 def test_hidden_rows_are_counted_in_every_format_for_people() -> None:
-    assert "Rows left out here: 13" in FORMATS["table"](top(BOARD, 1)).replace("\n", " ")
-    assert "Rows left out here: 13" in FORMATS["markdown"](top(BOARD, 1))
+    assert "Rows left out here: 13" in FORMATS["table"](top_rows(BOARD, 1)).replace("\n", " ")
+    assert "Rows left out here: 13" in FORMATS["markdown"](top_rows(BOARD, 1))
 
 
 # Text
@@ -182,8 +182,8 @@ def test_cautions_stand_on_every_row_and_in_the_footer(monkeypatch: pytest.Monke
     judged = header("steered", judged=records.protocol(ProtocolName.TUTORIAL))
     steered = study(searched(0, outcome(1.0)), searched(1, outcome(0.6)), of=judged)
     text = FORMATS["table"](compute([steered, records.reproduction()]))
-    assert text.count(STEERED) == 3
-    assert text.count(WATCHED) == 2
+    assert text.count(TUTORIAL_CAVEAT) == 3
+    assert text.count(REPRODUCTION_CAVEAT) == 2
 
 
 def test_markup_in_a_name_is_shown_as_it_is() -> None:
@@ -195,7 +195,9 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 
 def test_markdown_tables_can_be_read_back() -> None:
     ranked, unranked, _, studies, *_ = markdown_tables(FORMATS["markdown"](BOARD))
-    assert [line["Rank"] for line in ranked if line["Rank"]] == [words.rank(row) for row in BOARD.sections[0].ranked]
+    assert [line["Rank"] for line in ranked if line["Rank"]] == [
+        words.rank_range(row) for row in BOARD.sections[0].ranked
+    ]
     joint, first = ranked[1], ranked[2]
     assert (joint["What"], joint["Rank"], joint["Test error %"]) == ("ensemble: mean", "", "0.44 ± 0.13")
     assert joint["Test error % by seed"] == "models: 3 of #1, 3 of #6"
@@ -296,4 +298,4 @@ def test_a_narrow_interval_is_not_shown_as_zero() -> None:
 
 
 def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
-    assert points(-0.003) == "+0.00"
+    assert percentage_points(-0.003) == "+0.00"

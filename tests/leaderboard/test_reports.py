@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.leaderboard.files import write, write_reports
+from search.leaderboard.files import write_atomic, write_reports
 from search.leaderboard.rows import compute
 from tests.leaderboard import records
 
@@ -21,8 +21,8 @@ def test_reports_are_written_in_every_format_for_files(tmp_path: Path) -> None:
 
 
 def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
-    write(tmp_path / "board.txt", "old and longer\n")
-    write(tmp_path / "board.txt", "new\n")
+    write_atomic(tmp_path / "board.txt", "old and longer\n")
+    write_atomic(tmp_path / "board.txt", "new\n")
     assert (tmp_path / "board.txt").read_text(encoding="utf-8") == "new\n"
 
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.leaderboard.board import Board, Row, top
-from search.leaderboard.ranking import rank
-from search.leaderboard.rows import REPRODUCED, STEERED, WATCHED, compute
+from search.leaderboard.board import Board, Row, top_rows
+from search.leaderboard.ranking import rank_rows
+from search.leaderboard.rows import REPRODUCTION_CAVEAT, REPRODUCTION_LABEL, TUTORIAL_CAVEAT, compute
 from search.protocol import ProtocolName
 from search.records.record import StudyRecord
 from search.trial import BASELINE, Cause, Phase, State
@@ -33,12 +33,12 @@ def test_one_row_a_search_trial_whatever_its_state() -> None:
 def test_verified_rows_lead_by_mean_test_error() -> None:
     section = compute([records.tpe()]).sections[0]
     assert [(row.trial, row.rank) for row in section.ranked] == [(6, 1), (1, 2), (4, 3), (2, 4), (0, 5)]
-    assert [row.ranks for row in section.ranked] == [(1, 3), (1, 3), (1, 4), (3, 4), (5, 5)]
+    assert [row.rank_range for row in section.ranked] == [(1, 3), (1, 3), (1, 4), (3, 4), (5, 5)]
     assert section.rows[: len(section.ranked)] == section.ranked
 
 
 def test_the_others_follow_by_state_and_validation_error() -> None:
-    found = [(row.state, row.trial) for row in compute([records.tpe()]).sections[0].unranked]
+    found = [(row.state, row.trial) for row in compute([records.tpe()]).sections[0].unverified]
     assert found == [
         (State.COMPLETE, 12),
         (State.COMPLETE, 13),
@@ -55,23 +55,23 @@ def test_the_others_follow_by_state_and_validation_error() -> None:
 def test_rows_that_are_not_shown_to_differ_share_a_range_of_ranks() -> None:
     found = rows(study(*baseline(1.0, 1.1, 1.05), searched(1, outcome(0.9)), verified(1, (1.02, 1.05, 1.10))))
     assert sorted(row.rank for row in found.values()) == [1, 2]
-    assert {row.ranks for row in found.values()} == {(1, 2)}
+    assert {row.rank_range for row in found.values()} == {(1, 2)}
 
 
 def test_one_seed_never_beats_another_row() -> None:
     found = rows(study(*baseline(1.0), searched(1, outcome(0.9)), verified(1, (0.5,))))
-    assert found["found #1"].ranks == found["baseline #0"].ranks == (1, 2)
-    assert found["found #1"].to_baseline.interval is None
-    assert found["found #1"].test.interval is None
+    assert found["found #1"].rank_range == found["baseline #0"].rank_range == (1, 2)
+    assert found["found #1"].baseline_difference.interval is None
+    assert found["found #1"].test_error.interval is None
 
 
 def test_a_row_without_company_shares_with_nobody() -> None:
-    assert [row.ranks for row in compute([records.reproduction()]).sections[0].rows] == [(1, 1)]
+    assert [row.rank_range for row in compute([records.reproduction()]).sections[0].rows] == [(1, 1)]
 
 
 def test_failed_replicates_are_kept_and_not_averaged() -> None:
     row = rows(records.tpe())["found #4"]
-    assert row.test.mean == pytest.approx((0.63 + 0.66) / 2)
+    assert row.test_error.mean == pytest.approx((0.63 + 0.66) / 2)
     assert [run.state for run in row.replicates] == [State.COMPLETE, State.FAILED, State.COMPLETE]
     assert row.replicates[1].cause is Cause.CRASHED
     assert row.errors_by_seed == {100: 0.63, 102: 0.66}
@@ -79,13 +79,13 @@ def test_failed_replicates_are_kept_and_not_averaged() -> None:
 
 def test_the_error_of_a_failed_replicate_does_not_count() -> None:
     broken = outcome(90.0, State.FAILED, Cause.NOT_FINITE)
-    assert rows(study(searched(1, outcome(0.6)), verified(1, (0.5, broken))))["found #1"].test.n == 1
+    assert rows(study(searched(1, outcome(0.6)), verified(1, (0.5, broken))))["found #1"].test_error.n == 1
 
 
 def test_a_row_whose_verification_failed_is_not_ranked() -> None:
     row = rows(records.tpe())["found #12"]
     assert row.rank is None
-    assert row.test is None
+    assert row.test_error is None
 
 
 def test_a_repeated_replicate_counts_once_by_its_complete_run() -> None:
@@ -95,22 +95,22 @@ def test_a_repeated_replicate_counts_once_by_its_complete_run() -> None:
 
 def test_difference_to_the_baseline_is_paired_by_seed() -> None:
     row = rows(study(*baseline(1.0, 1.1), searched(1, outcome(0.6)), verified(1, (0.5, 0.7))))["found #1"]
-    assert row.to_baseline.paired
-    assert row.to_baseline.mean == pytest.approx(-0.45)
+    assert row.baseline_difference.paired
+    assert row.baseline_difference.mean == pytest.approx(-0.45)
 
 
 def test_no_difference_without_a_verified_baseline() -> None:
-    assert rows(records.other())["found #1"].to_baseline is None
+    assert rows(records.other())["found #1"].baseline_difference is None
 
 
 def test_each_row_is_measured_against_the_baseline_of_its_own_study() -> None:
     second = study(searched(1, outcome(0.6)), verified(1, (0.5, 0.6)), of=header("second"))
     section = compute([records.tpe(), second]).sections[0]
-    assert [row.to_baseline for row in section.rows if row.study.name == "second"] == [None]
+    assert [row.baseline_difference for row in section.rows if row.study.name == "second"] == [None]
 
 
 def test_difference_to_the_tutorials_figure_of_the_space() -> None:
-    assert rows(records.tpe())["baseline #0"].to_tutorial == pytest.approx(3.10 / 3 - 0.95)
+    assert rows(records.tpe())["baseline #0"].tutorial_difference == pytest.approx(3.10 / 3 - 0.95)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_difference_to_the_tutorials_figure_of_the_space() -> None:
 )
 def test_no_difference_to_a_tutorial_that_did_something_else(judged) -> None:
     row = rows(study(searched(1, outcome(0.6)), verified(1, (0.5,)), of=judged))["found #1"]
-    assert row.to_tutorial is None
+    assert row.tutorial_difference is None
 
 
 def test_published_figures_stand_beside_mnist_only() -> None:
@@ -132,8 +132,8 @@ def test_published_figures_stand_beside_mnist_only() -> None:
 
 
 def test_changes_are_those_to_the_baseline() -> None:
-    assert rows(records.tpe())["recipe: mild augmentation #2"].changes == {"shift": 2}
-    assert rows(records.tpe())["baseline #0"].changes == {}
+    assert rows(records.tpe())["recipe: mild augmentation #2"].changed_parameters == {"shift": 2}
+    assert rows(records.tpe())["baseline #0"].changed_parameters == {}
 
 
 def test_costs_and_environment_of_a_row() -> None:
@@ -159,11 +159,11 @@ def test_results_of_different_protocols_never_share_a_ranking(judged) -> None:
 
 def test_a_reproduction_is_one_row_over_its_repeats() -> None:
     (row,) = compute([records.reproduction()]).sections[0].rows
-    assert row.label == row.name == REPRODUCED
-    assert row.test.mean == pytest.approx(3.08 / 3)
-    assert row.test.n == 3
+    assert row.label == row.name == REPRODUCTION_LABEL
+    assert row.test_error.mean == pytest.approx(3.08 / 3)
+    assert row.test_error.n == 3
     assert row.validation_error_percent is None
-    assert row.caveat == WATCHED
+    assert row.caveat == REPRODUCTION_CAVEAT
     assert row.rank == 1
 
 
@@ -177,13 +177,15 @@ def test_a_search_steered_by_the_test_images_says_so_on_every_row() -> None:
     steered = study(
         searched(0, outcome(1.0)), searched(1, outcome(0.6)), of=header(judged=records.protocol(ProtocolName.TUTORIAL))
     )
-    assert {row.caveat for row in compute([steered]).sections[0].rows} == {STEERED}
+    assert {row.caveat for row in compute([steered]).sections[0].rows} == {TUTORIAL_CAVEAT}
     assert {row.caveat for row in compute([records.tpe()]).sections[0].rows} == {""}
 
 
 def test_the_test_images_openings_and_seconds_are_added_up() -> None:
     section = compute([records.tpe(), records.other()]).sections[0]
-    assert section.test_openings == len(records.tpe().phase(Phase.VERIFICATION)) + 1 + 1  # the ensemble, and one run
+    assert (
+        section.test_openings == len(records.tpe().trials_in_phase(Phase.VERIFICATION)) + 1 + 1
+    )  # the ensemble, and one run
     assert section.spent_seconds == 1200.0
 
 
@@ -202,9 +204,9 @@ def test_an_empty_board_says_why(studies: list[StudyRecord], reason: str) -> Non
 
 
 def test_top_keeps_the_baseline_and_counts_what_it_hides() -> None:
-    section = top(compute([records.tpe()]), 2).sections[0]
+    section = top_rows(compute([records.tpe()]), 2).sections[0]
     assert [row.trial for row in section.rows] == [6, 1, 0]
-    assert section.hidden == 11
+    assert section.hidden_rows == 11
 
 
 def shuffled(record: StudyRecord, seed: int) -> StudyRecord:
@@ -231,9 +233,9 @@ def test_ranks_of_any_errors(replicates: list[list[float]]) -> None:
     board = compute([study(*trials, *runs)])
     ranked = board.sections[0].ranked
     assert [row.rank for row in ranked] == list(range(1, len(ranked) + 1))
-    assert all(1 <= row.ranks[0] <= row.rank <= row.ranks[1] <= len(ranked) for row in ranked)
-    assert [row.to_next is None for row in ranked] == [False] * (len(ranked) - 1) + [True] * bool(ranked)
-    assert rank(board.sections[0].rows) == board.sections[0].rows
+    assert all(1 <= row.rank_range[0] <= row.rank <= row.rank_range[1] <= len(ranked) for row in ranked)
+    assert [row.next_rank is None for row in ranked] == [False] * (len(ranked) - 1) + [True] * bool(ranked)
+    assert rank_rows(board.sections[0].rows) == board.sections[0].rows
 
 
 def test_a_board_is_a_value() -> None:

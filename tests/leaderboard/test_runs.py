@@ -5,18 +5,18 @@ import pytest
 from scipy import stats
 
 from search.leaderboard import statistics
-from search.leaderboard.runs import Runs, difference, estimate, p_value
+from search.leaderboard.runs import RunErrors, error_difference, estimate_error, p_value
 
 IMAGES = 2000
 
 
-def runs(table: np.ndarray, first_seed: int = 0) -> Runs:
+def runs(table: np.ndarray, first_seed: int = 0) -> RunErrors:
     """Returns runs from a truth table (seeds, images) of what was wrong."""
     seeds = range(first_seed, first_seed + len(table))
-    return Runs(
+    return RunErrors(
         errors_percent={seed: 100.0 * line.mean() for seed, line in zip(seeds, table, strict=True)},
-        wrong={seed: np.flatnonzero(line).tolist() for seed, line in zip(seeds, table, strict=True)},
-        images=table.shape[1],
+        wrong_indices={seed: np.flatnonzero(line).tolist() for seed, line in zip(seeds, table, strict=True)},
+        image_count=table.shape[1],
     )
 
 
@@ -51,7 +51,7 @@ def test_the_interval_is_that_of_the_textbook_cell_by_cell() -> None:
     table = drawn(np.random.default_rng(3), 4, seed_spread=0.6)
     seeds, _, rest = mean_squares(100.0 * table)
     assert seeds > rest  # so that no variance is cut off
-    found = estimate(runs(table))
+    found = estimate_error(runs(table))
     assert found.mean == pytest.approx(100.0 * table.mean())
     assert found.n == 4
     assert found.interval.half_width == pytest.approx(textbook_half_width(100.0 * table))
@@ -64,7 +64,7 @@ def test_a_paired_difference_is_that_of_the_textbook() -> None:
     gap = 100.0 * (ours.astype(float) - theirs)
     seeds, _, rest = mean_squares(gap)
     assert seeds > rest
-    found = difference(runs(ours), runs(theirs))
+    found = error_difference(runs(ours), runs(theirs))
     assert found.paired
     assert found.mean == pytest.approx(gap.mean())
     assert found.interval.half_width == pytest.approx(textbook_half_width(gap))
@@ -75,7 +75,7 @@ def test_the_interval_holds_the_true_error_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(5)
     hardness = rng.normal(-5.0, 2.0, 400_000)
     truth = 100.0 * drawn(rng, 1, hardness=hardness).mean()
-    held = [estimate(runs(drawn(rng, 3))).interval.contains(truth) for _ in range(500)]
+    held = [estimate_error(runs(drawn(rng, 3))).interval.contains(truth) for _ in range(500)]
     assert 0.92 <= np.mean(held) <= 0.98
 
 
@@ -89,33 +89,36 @@ def test_equal_configurations_are_rarely_told_apart(first_seed: int) -> None:
     for _ in range(300):
         hardness = rng.normal(-5.0, 2.0, IMAGES)
         ours, theirs = (drawn(rng, 3, hardness=hardness) for _ in range(2))
-        alarms += not difference(runs(ours), runs(theirs, first_seed)).is_tie
+        alarms += not error_difference(runs(ours), runs(theirs, first_seed)).is_tie
     assert alarms / 300 <= 0.09
 
 
 def test_seeds_alone_are_told_too_sure_of_themselves() -> None:
     """What the interval is for: another test set would have moved equal runs, and seeds cannot tell."""
     line = np.arange(IMAGES) < 20
-    found = estimate(runs(np.array([line, line, line])))
-    assert statistics.estimate([1.0, 1.0, 1.0]).interval is None
+    found = estimate_error(runs(np.array([line, line, line])))
+    assert statistics.t_estimate([1.0, 1.0, 1.0]).interval is None
     assert found.interval.half_width == pytest.approx(1.96 * np.sqrt(0.01 * 0.99 / IMAGES) * 100, rel=0.01)
 
 
 def test_one_run_has_no_interval_and_is_told_apart_from_nothing() -> None:
     table = drawn(np.random.default_rng(1), 3)
-    assert estimate(runs(table[:1])).interval is None
-    assert difference(runs(table[:1]), runs(table[1:])).is_tie
+    assert estimate_error(runs(table[:1])).interval is None
+    assert error_difference(runs(table[:1]), runs(table[1:])).is_tie
 
 
 def test_runs_without_images_are_judged_by_their_seeds() -> None:
-    ours, theirs = Runs(errors_percent={1: 0.5, 2: 0.7, 3: 0.6}), Runs(errors_percent={1: 0.9, 2: 1.0, 3: 1.2})
-    assert estimate(ours) == statistics.estimate([0.5, 0.7, 0.6])
-    assert difference(ours, theirs) == statistics.difference(ours.errors_percent, theirs.errors_percent)
+    ours, theirs = (
+        RunErrors(errors_percent={1: 0.5, 2: 0.7, 3: 0.6}),
+        RunErrors(errors_percent={1: 0.9, 2: 1.0, 3: 1.2}),
+    )
+    assert estimate_error(ours) == statistics.t_estimate([0.5, 0.7, 0.6])
+    assert error_difference(ours, theirs) == statistics.seed_difference(ours.errors_percent, theirs.errors_percent)
     assert p_value(ours, theirs) is None
 
 
 def test_no_error_at_all_has_no_spread() -> None:
-    assert estimate(runs(np.zeros((3, IMAGES), dtype=bool))).interval is None
+    assert estimate_error(runs(np.zeros((3, IMAGES), dtype=bool))).interval is None
 
 
 def test_p_of_single_runs_is_mcnemars() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from search.records.failures import Fallen, failures, taken_up
+from search.records.failures import FailedTrial, continuations, group_failures
 from search.records.record import TrialRecord
 from search.trial import Cause, Outcome, Phase, State
 from tests.leaderboard.records import header, outcome, searched, study, verified
@@ -19,7 +19,7 @@ def ended(number: int, state: State, cause: Cause | None, *, seed: int | None = 
 
 
 def test_nothing_failed() -> None:
-    assert failures([study(searched(0, outcome(1.0)), searched(1, None))]) == ()
+    assert group_failures([study(searched(0, outcome(1.0)), searched(1, None))]) == ()
 
 
 def test_trials_of_one_cause_are_counted_together_with_the_last_message() -> None:
@@ -28,7 +28,7 @@ def test_trials_of_one_cause_are_counted_together_with_the_last_message() -> Non
         ended(1, State.FAILED, Cause.NOT_FINITE, message="A loss became NaN or infinite."),
         ended(2, State.FAILED, Cause.INVALID, message="ValueError: too large\nin layer 4"),
     )
-    first, second = failures([record])
+    first, second = group_failures([record])
     assert (first.state, first.cause, first.message) == (State.FAILED, Cause.INVALID, "ValueError: too large")
     assert [trial.number for trial in first.trials] == [0, 2]
     assert first.traceback == "traceback of 2"
@@ -41,7 +41,7 @@ def test_interruptions_stand_apart_after_failures_whatever_their_number() -> Non
         ended(1, State.INTERRUPTED, Cause.KILLED, seed=7),
         ended(2, State.FAILED, Cause.KILLED, seed=7),
     )
-    told = failures([record])
+    told = group_failures([record])
     assert [(one.state, one.cause, len(one.trials)) for one in told] == [
         (State.FAILED, Cause.KILLED, 1),
         (State.INTERRUPTED, Cause.KILLED, 2),
@@ -55,26 +55,26 @@ def test_what_was_taken_up_again_is_named_step_by_step() -> None:
         ended(5, State.INTERRUPTED, Cause.HUNG, seed=7),
         ended(8, State.FAILED, Cause.HUNG, seed=7),
     )
-    again = {trial.number: trial.again for one in failures([record]) for trial in one.trials}
+    again = {trial.number: trial.continued_by for one in group_failures([record]) for trial in one.trials}
     assert again == {3: 5, 5: 8, 8: None}
 
 
 def test_a_child_goes_on_from_its_parent_whatever_its_seed() -> None:
     child = dataclasses.replace(searched(2, None)[0].trial, parent=0)
     record = study(searched(0, outcome(2.0, State.PRUNED)), (TrialRecord(trial=child, outcome=None),))
-    assert taken_up(record) == {(Phase.SEARCH, 0): 2}
+    assert continuations(record) == {(Phase.SEARCH, 0): 2}
 
 
 def test_a_test_run_that_failed_is_told_apart_from_a_search_trial() -> None:
     failed = Outcome(state=State.FAILED, cause=Cause.CRASHED)
     record = study(verified(6, (0.5, failed)), verified(1, (failed,)))
-    (one,) = failures([record])
+    (one,) = group_failures([record])
     assert one.trials == (
-        Fallen(phase=Phase.VERIFICATION, number=100),
-        Fallen(phase=Phase.VERIFICATION, number=601),
+        FailedTrial(phase=Phase.VERIFICATION, number=100),
+        FailedTrial(phase=Phase.VERIFICATION, number=601),
     )
 
 
 def test_studies_are_told_apart() -> None:
     records = [study(ended(0, State.FAILED, Cause.ERROR), of=header(name)) for name in ("b", "a")]
-    assert [one.study for one in failures(records)] == ["a", "b"]
+    assert [one.study for one in group_failures(records)] == ["a", "b"]

@@ -17,14 +17,14 @@ from makers import complete, header, trial
 
 from search.errors import FatalError
 from search.records import journal
-from search.records.ledger import Ledger, read, read_studies
+from search.records.ledger import Ledger, read_studies, read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
-from search.study.sources import reclaim
+from search.records.storage import StudyLocation
+from search.study.sources import interrupt_orphans
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 
-def write_study(place: Place) -> None:
+def write_study(place: StudyLocation) -> None:
     """Trials of every kind, the last of them running."""
     with Ledger.open(place, header()) as ledger:
         for number, outcome in enumerate([complete(1.5), Outcome(state=State.FAILED, cause=Cause.KILLED), None]):
@@ -35,27 +35,27 @@ def write_study(place: Place) -> None:
         verified = trial(0, phase=Phase.VERIFICATION, of=0, replicate=0)
         ledger.begin(verified)
         ledger.finish(verified, complete(1.25))
-        ledger.spend(12.5)
+        ledger.record_spent_seconds(12.5)
 
 
 with tempfile.TemporaryDirectory() as _folder:
-    write_study(Place(studies_dir=Path(_folder)))
+    write_study(StudyLocation(studies_dir=Path(_folder)))
     WHOLE = (Path(_folder) / "study" / "ledger.journal").read_bytes()
 LINES = WHOLE.splitlines(keepends=True)
 
 
 @contextmanager
-def study(content: bytes) -> Iterator[tuple[Place, Path]]:
+def study(content: bytes) -> Iterator[tuple[StudyLocation, Path]]:
     """A study whose journal has this content."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(studies_dir=Path(folder))
+        place = StudyLocation(studies_dir=Path(folder))
         path = place.journal("study")
         path.parent.mkdir()
         path.write_bytes(content)
         yield place, path
 
 
-def seen(place: Place) -> StudyRecord | None:
+def seen(place: StudyLocation) -> StudyRecord | None:
     """What a reader sees; None before the study has begun."""
     return next(iter(read_studies((), studies_dir=place.studies_dir)), None)
 
@@ -66,14 +66,14 @@ def record_of(lines: list[bytes]) -> StudyRecord | None:
         return seen(place)
 
 
-def goes_on(place: Place) -> None:
+def goes_on(place: StudyLocation) -> None:
     """The next session takes the study up, and what it adds is read."""
     with Ledger.open(place, header()) as ledger:
-        reclaim(ledger)
-        number = len(ledger.read().phase(Phase.SEARCH))
+        interrupt_orphans(ledger)
+        number = len(ledger.read().trials_in_phase(Phase.SEARCH))
         ledger.begin(trial(number))
         ledger.finish(trial(number), complete(9.0))
-    assert read(place, "study").phase(Phase.SEARCH)[number].outcome == complete(9.0)
+    assert read_study(place, "study").trials_in_phase(Phase.SEARCH)[number].outcome == complete(9.0)
 
 
 @settings(max_examples=60)
@@ -142,7 +142,7 @@ def test_garbage_at_the_end_is_read_past_then_moved_aside_and_told(
         goes_on(place)
         assert aside.read_bytes() == garbage
         assert path.with_name("ledger.journal.damaged-2").read_bytes() == b"more\n"
-        assert place.names() == ["study"]
+        assert place.study_names() == ["study"]
 
 
 @settings(max_examples=40)
@@ -160,7 +160,7 @@ def test_any_garbage_after_any_number_of_lines_costs_nothing_before_it(garbage: 
 def test_damage_in_the_middle_is_refused_and_its_remedy_works(line: int) -> None:
     content = b"".join([*LINES[: line - 1], b"\0" * len(LINES[line - 1][:-1]) + b"\n", *LINES[line:]])
     with study(content) as (place, path):
-        for attempt in (lambda: read(place, "study"), lambda: Ledger.open(place, header())):
+        for attempt in (lambda: read_study(place, "study"), lambda: Ledger.open(place, header())):
             with pytest.raises(FatalError, match=rf"its line {line} cannot be read") as refusal:
                 attempt()
             assert path.read_bytes() == content
@@ -185,7 +185,7 @@ def test_a_reader_neither_locks_nor_writes_nor_waits_for_a_lock() -> None:
     with study(WHOLE + b"junk\n") as (place, path):
         path.with_name("ledger.journal.lock").touch()  # as a killed writer leaves it
         before = {known: (known.stat().st_mtime_ns, known.read_bytes()) for known in path.parent.iterdir()}
-        assert read(place, "study") == read_studies(("study",), studies_dir=place.studies_dir)[0]
+        assert read_study(place, "study") == read_studies(("study",), studies_dir=place.studies_dir)[0]
         assert {known: (known.stat().st_mtime_ns, known.read_bytes()) for known in path.parent.iterdir()} == before
         assert path.parent.stat().st_ctime_ns <= max(known.stat().st_ctime_ns for known in path.parent.iterdir())
 
@@ -194,7 +194,7 @@ def test_a_reader_sees_the_line_that_is_being_written_or_not() -> None:
     with study(b"") as (place, path):
         for cut in range(len(WHOLE) - len(LINES[-1]), len(WHOLE) + 1):
             path.write_bytes(WHOLE[:cut])
-            spent = read(place, "study").spent_seconds
+            spent = read_study(place, "study").spent_seconds
             assert spent == (12.5 if cut >= len(WHOLE) - 1 else 0.0)
 
 
@@ -233,7 +233,7 @@ def test_what_is_reported_reaches_the_disk_together_and_an_end_at_once() -> None
         size = path.stat().st_size
         ledger.begin(trial(3))
         ledger.report(trial(3), complete().history[0])
-        assert ledger.read().phase(Phase.SEARCH)[3].reports == (complete().history[0],), "known here already"
+        assert ledger.read().trials_in_phase(Phase.SEARCH)[3].reports == (complete().history[0],), "known here already"
         assert path.stat().st_size == size, "both wait for the disk"
         ledger.finish(trial(3), complete(2.0))
         assert seen(place) == ledger.read()
@@ -245,7 +245,7 @@ def test_what_waits_for_the_disk_does_not_wait_long() -> None:
         deadline = time.monotonic() + 5.0
         while seen(place) != ledger.read():
             assert time.monotonic() < deadline
-            ledger.keep_up()
+            ledger.flush()
 
 
 def test_what_optunas_own_tools_append_is_taken_in() -> None:
@@ -257,7 +257,7 @@ def test_what_optunas_own_tools_append_is_taken_in() -> None:
         other = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
         optuna.load_study(study_name="study/search", storage=other).set_user_attr("note", "from a dashboard")
         ledger.begin(trial(3))
-        assert len(ledger.read().phase(Phase.SEARCH)) == 4
-        storage, damage = journal.load(path)
+        assert len(ledger.read().trials_in_phase(Phase.SEARCH)) == 4
+        storage, damage = journal.load_journal(path)
         assert damage is None
         assert optuna.load_study(study_name="study/search", storage=storage).user_attrs["note"] == "from a dashboard"

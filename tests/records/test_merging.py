@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from search.leaderboard.rows import compute
 from search.records import study_file
-from search.records.merging import Found, is_copy, merge
-from search.records.record import COPIED_FROM, StudyRecord, TrialRecord
-from search.trial import BASELINE, FOUND, EpochReport, Outcome, Phase, State, Trial
+from search.records.merging import LocatedStudy, is_copy, merge_studies
+from search.records.record import COPIED_FROM_KEY, StudyRecord, TrialRecord
+from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
 from tests.leaderboard.records import BETTER, SPACE, header
 
 
 def run(number: int, error: float, *, clock: random.Random, **changes: object) -> TrialRecord:
     """A complete trial that took some time, as measured."""
-    fields = {"config": BETTER, "seed": 1000 + number, "epochs": 2, "origin": FOUND, **changes}
+    fields = {"config": BETTER, "seed": 1000 + number, "epochs": 2, "origin": PROPOSED, **changes}
     history = tuple(
         EpochReport(
             epoch=epoch,
@@ -35,7 +35,7 @@ def run(number: int, error: float, *, clock: random.Random, **changes: object) -
         history=history,
         seconds={"fit": sum(report.seconds for report in history)},
         environment={"host": "h", "pid": 1, "processor": "A Processor", "cores": 2, "device": "CPU"},
-        at_seconds=10.0 * number,
+        elapsed_seconds=10.0 * number,
     )
     return TrialRecord(
         trial=Trial(number=number, **fields),  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def searched(machine: int, numbers: range, **of: object) -> StudyRecord:
             number,
             1.0 + number / 10,
             clock=clock,
-            origin=BASELINE if number == 0 else FOUND,
+            origin=BASELINE if number == 0 else PROPOSED,
             config=SPACE.baseline if number == 0 else {**BETTER, "rotation": number},
         )
         for number in numbers
@@ -91,7 +91,7 @@ def gone_on(study: StudyRecord, machine: int, ended: int = 3) -> StudyRecord:
 
 
 def board(*studies: StudyRecord):
-    merged = merge([Found(study, f"place {at}") for at, study in enumerate(studies)])
+    merged = merge_studies([LocatedStudy(study, f"place {at}") for at, study in enumerate(studies)])
     return compute(merged.records), merged
 
 
@@ -100,7 +100,7 @@ def rows(*studies: StudyRecord) -> list[tuple[str, int | None]]:
 
 
 def test_one_study_is_as_it_was() -> None:
-    merged = merge([Found(ONE, "here")])
+    merged = merge_studies([LocatedStudy(ONE, "here")])
     assert merged.records == (ONE,)
     assert merged.notes == ()
 
@@ -155,7 +155,7 @@ def test_a_copy_that_another_machine_went_on_with_counts_what_it_added() -> None
         assert len(merged.records) == 2
         assert len(section.rows) == 4 + 2
         assert section.states == {"complete": 6}
-        assert section.test_openings == ONE.test_openings
+        assert section.test_openings == ONE.test_evaluations
         assert any(note.endswith("where they count: 3.") for note in merged.notes)
         assert section.spent_seconds == ONE.spent_seconds + fork.spent_seconds - 20.0, "until the third trial ended"
 
@@ -164,9 +164,9 @@ def copied(study: StudyRecord, of: StudyRecord, **changes: object) -> StudyRecor
     """The study with its baseline's verification runs taken over from another, as a tournament does."""
     trials = list(study.trials)
     for at, known in enumerate(trials):
-        if known.trial.phase is Phase.VERIFICATION and known.trial.of == 0:
+        if known.trial.phase is Phase.VERIFICATION and known.trial.source_trial == 0:
             theirs = of.trials[at].outcome
-            environment = {**theirs.environment, COPIED_FROM: of.header.name}
+            environment = {**theirs.environment, COPIED_FROM_KEY: of.header.name}
             trials[at] = replace(known, outcome=replace(theirs, environment=environment, at_seconds=None))
     return replace(study, trials=tuple(trials), header=replace(study.header, **changes))
 
@@ -179,7 +179,7 @@ def test_runs_taken_over_from_another_study_count_there_and_are_still_compared_w
     (section,) = seen.sections
     ranked = [(row.study.name, row.trial) for row in section.ranked]
     assert ranked == [("cnn-random", 1), ("cnn-tpe", 1), ("cnn-tpe", 0)]
-    assert section.ranked[0].to_baseline == alone.sections[0].ranked[0].to_baseline
+    assert section.ranked[0].baseline_difference == alone.sections[0].ranked[0].baseline_difference
     assert section.test_openings == 6
     assert merged.notes == ("Runs of study cnn-random that are those of study cnn-tpe, where they count: 2.",)
 

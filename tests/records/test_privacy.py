@@ -34,7 +34,7 @@ def study(**changes: str) -> StudyRecord:
 
 
 def test_hosts_processes_folders_and_tracebacks_are_left_out() -> None:
-    shown = privacy.published(study(space_source="/home/amelia/spaces/mine.py"))
+    shown = privacy.redacted(study(space_source="/home/amelia/spaces/mine.py"))
     assert "amelia" not in repr(shown)
     assert "4711" not in repr(shown)
     assert shown.header.space_source == "mine.py"
@@ -48,9 +48,9 @@ def test_nodes_are_numbered_as_they_first_come() -> None:
     nodes = ["10.0.0.7", "10.0.0.5", "10.0.0.7"]
     ran = [dataclasses.replace(complete(), environment={"node": node}) for node in nodes]
     trials = tuple(TrialRecord(trial=trial(number), outcome=outcome) for number, outcome in enumerate(ran))
-    shown = privacy.published(StudyRecord(header=header(), trials=trials))
+    shown = privacy.redacted(StudyRecord(header=header(), trials=trials))
     assert [known.outcome.environment["node"] for known in shown.trials] == ["node 1", "node 2", "node 1"]
-    assert privacy.published(shown) == shown
+    assert privacy.redacted(shown) == shown
 
 
 def test_what_is_not_private_stays_and_publishing_again_changes_nothing() -> None:
@@ -59,8 +59,8 @@ def test_what_is_not_private_stays_and_publishing_again_changes_nothing() -> Non
         trials=(TrialRecord(trial=trial(0), outcome=complete()),),
         spent_seconds=3.5,
     )
-    assert privacy.published(record) == record
-    assert privacy.published(privacy.published(study())) == privacy.published(study())
+    assert privacy.redacted(record) == record
+    assert privacy.redacted(privacy.redacted(study())) == privacy.redacted(study())
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_what_is_not_private_stays_and_publishing_again_changes_nothing() -> Non
     ],
 )
 def test_a_command_can_still_be_typed(command: str, shown: str) -> None:
-    assert privacy.command(command) == shown
+    assert privacy.redact_command(command) == shown
 
 
 @pytest.mark.parametrize("words", ["about ~5 s", "3/4 of it, and/or 1 / 2", "see docs/LOG.md", "../x and ./y", "a:/b"])
 def test_words_that_are_no_paths_of_a_machine_stay(words: str) -> None:
-    assert privacy.text(words) == words
+    assert privacy.redact_text(words) == words
 
 
 names = st.text(st.characters(categories=["L", "N"], include_characters="._-"), min_size=1).filter(
@@ -95,10 +95,10 @@ names = st.text(st.characters(categories=["L", "N"], include_characters="._-"), 
 @given(st.lists(names.map(lambda name: f"private{name}"), min_size=1, max_size=4), names)
 def test_no_folder_of_a_path_is_left_in_a_text(folders: list[str], name: str) -> None:
     path = "/".join(["", *folders, f"file{name}"])
-    shown = privacy.text(f"Disk full: '{path}' could not be written.")
+    shown = privacy.redact_text(f"Disk full: '{path}' could not be written.")
     assert "private" not in shown
     assert f"file{name}" in shown
-    assert "private" not in privacy.command(f"search run --dataset {path} --out={path}")
+    assert "private" not in privacy.redact_command(f"search run --dataset {path} --out={path}")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from search.records.typed import checked
+from search.records.typed import validate
 
 
 class Kind(StrEnum):
@@ -47,7 +47,7 @@ class Whole:
 )
 def test_what_is_declared_fits(fields: dict[str, Any]) -> None:
     value = Whole(**fields)
-    assert checked(value) is value
+    assert validate(value) is value
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_what_is_declared_fits(fields: dict[str, Any]) -> None:
 )
 def test_what_is_not_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{name}="):
-        checked(Whole(**{name: value}))
+        validate(Whole(**{name: value}))

@@ -11,7 +11,7 @@ from search.leaderboard.rows import compute
 from search.protocol import ProtocolName
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, Cause, EpochReport, Outcome, State
-from spaces import Choice, Float, Int, Space, When
+from spaces import Choice, Condition, Float, Int, Space
 from tests.leaderboard.records import header, outcome, protocol, searched, study, verified
 
 WIDE = Space(
@@ -19,7 +19,7 @@ WIDE = Space(
     parameters={
         "width": Int(8, 512, 32, log=True),
         "stages": Int(1, 3, 1),
-        "depth": Int(8, 128, 64, log=True, when=When(parameter="stages", values=(2, 3))),
+        "depth": Int(8, 128, 64, log=True, when=Condition(parameter="stages", values=(2, 3))),
         "rate": Float(1e-4, 1e-1, 1e-3, log=True),
         "dropout": Float(0.0, 0.5, 0.0, step=0.1),
         "schedule": Choice(("constant", "cosine", "one_cycle", "exponential"), "constant"),

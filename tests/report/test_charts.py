@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.comparison.curves import best_so_far
+from search.comparison.curves import best_error_curve
 from search.report import palette, points
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
-from search.report.charts.axis import Axis, axes
-from search.report.charts.chart import Chart, error_span, label, short, ticks
-from search.report.charts.texts import Texts
-from search.report.importances import Importances, importances
-from search.report.points import Searched, first, searched
+from search.report.charts.axis import ParameterAxis, searched_axes
+from search.report.charts.chart import Chart, error_range, escape_label, format_tick, log_ticks
+from search.report.charts.texts import StringTable
+from search.report.importances import ParameterImportances, parameter_importances
+from search.report.points import StudyPoints, leading_points, study_points
 from spaces.domains import Choice, Float, Int
 from tests.leaderboard.records import outcome, study
 from tests.leaderboard.records import searched as trial
@@ -27,10 +27,10 @@ from tests.report import studies
 BOARDS = studies.boards()
 
 
-def drawn(name: str) -> list[Searched]:
+def drawn(name: str) -> list[StudyPoints]:
     known = BOARDS[name]
     return [
-        searched(record, section.rows)
+        study_points(record, section.rows)
         for section in studies.board(known).sections
         for record in known
         if record.header in section.studies
@@ -38,11 +38,11 @@ def drawn(name: str) -> list[Searched]:
 
 
 def charts(name: str) -> list[Chart]:
-    of, colours = drawn(name), palette.colours(studies.board(BOARDS[name]))
+    of, colours = drawn(name), palette.engine_colors(studies.board(BOARDS[name]))
     found = [make(of, colours) for make in (progress.chart, pareto.chart, curves.chart)] if of else []
     for one in of:
-        shares, colour = importances(one).shares, "#0072b2"
-        found += [importance.chart(importances(one), colour), parallel.chart(one, one.points, shares)]
+        shares, colour = parameter_importances(one).by_parameter, "#0072b2"
+        found += [importance.chart(parameter_importances(one), colour), parallel.chart(one, one.points, shares)]
         found += slices.charts(one, one.points, shares, colour)
     return found
 
@@ -50,16 +50,16 @@ def charts(name: str) -> list[Chart]:
 @pytest.mark.parametrize("name", BOARDS)
 def test_plotly_takes_every_figure(name: str) -> None:
     for chart in charts(name):
-        assert bool(chart.views) != bool(chart.missing)
-        for figure in chart.views.values():
+        assert bool(chart.figures) != bool(chart.missing_reason)
+        for figure in chart.figures.values():
             go.Figure(figure)  # refuses names and values that Plotly does not have
 
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_colour_of_a_figure_has_its_like_in_the_dark(name: str) -> None:
     for chart in charts(name):
-        for figure in chart.views.values():
-            assert {value for value in strings(figure) if value.startswith("#")} <= palette.DARK.keys()
+        for figure in chart.figures.values():
+            assert {value for value in strings(figure) if value.startswith("#")} <= palette.DARK_SCHEME.keys()
 
 
 def strings(value: object) -> list[str]:
@@ -72,17 +72,19 @@ def strings(value: object) -> list[str]:
 
 def test_the_line_of_progress_is_the_best_so_far_of_full_trials() -> None:
     (one,) = drawn("without a clock")
-    (figure,) = progress.chart([one], {"optuna:tpe": "#0072b2"}).views.values()
+    (figure,) = progress.chart([one], {"optuna:tpe": "#0072b2"}).figures.values()
     (line,) = [trace for trace in figure["data"] if trace.get("line", {}).get("shape") == "hv"]
-    assert line["y"] == [best.error_percent for best in best_so_far(one.record)]
+    assert line["y"] == [best.error_percent for best in best_error_curve(one.record)]
     assert all(later <= earlier for earlier, later in pairwise(line["y"]))
     dots = sum(len(trace["x"]) for trace in figure["data"] if "hovertext" in trace)
     assert dots == len(one.points) == 20
 
 
 def test_without_a_clock_progress_counts_epochs_alone() -> None:
-    assert list(progress.chart(drawn("without a clock"), {"optuna:tpe": "#0072b2"}).views) == ["epochs"]
-    assert list(progress.chart(drawn("two engines"), palette.colours(studies.board(BOARDS["two engines"]))).views) == [
+    assert list(progress.chart(drawn("without a clock"), {"optuna:tpe": "#0072b2"}).figures) == ["epochs"]
+    assert list(
+        progress.chart(drawn("two engines"), palette.engine_colors(studies.board(BOARDS["two engines"]))).figures
+    ) == [
         "minutes",
         "epochs",
     ]
@@ -90,7 +92,7 @@ def test_without_a_clock_progress_counts_epochs_alone() -> None:
 
 def test_a_trial_s_cost_is_what_the_study_had_trained_when_it_ended() -> None:
     record = studies.many(4)
-    (one,) = [searched(record, section.rows) for section in studies.board([record]).sections]
+    (one,) = [study_points(record, section.rows) for section in studies.board([record]).sections]
     assert [point.epochs for point in one.points] == [10, 20, 30, 33]
     assert [point.minutes for point in one.points] == [0.5, 1.0, 1.5, 2.0]
 
@@ -98,48 +100,51 @@ def test_a_trial_s_cost_is_what_the_study_had_trained_when_it_ended() -> None:
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
 def test_the_front_holds_what_nothing_beats(pairs: list[tuple[float, float]]) -> None:
     beaten = {one for one in pairs for other in pairs if other != one and other[0] <= one[0] and other[1] <= one[1]}
-    assert pareto.front(pairs) == sorted(set(pairs) - beaten)
+    assert pareto.pareto_front(pairs) == sorted(set(pairs) - beaten)
 
 
 def test_an_important_parameter_is_found_and_drawn_first() -> None:
     (one,) = drawn("two engines")[:1]
-    known = importances(one)
-    assert next(iter(known.shares)) == "rate"
-    assert sum(known.shares.values()) == pytest.approx(1)
-    assert "depth" in known.shares, "a conditional parameter is assessed too"
-    assert axes(one, tuple(known.shares))[0].name == "rate"
-    (bars,) = importance.chart(known, "#0072b2").views["importances"]["data"]
+    known = parameter_importances(one)
+    assert next(iter(known.by_parameter)) == "rate"
+    assert sum(known.by_parameter.values()) == pytest.approx(1)
+    assert "depth" in known.by_parameter, "a conditional parameter is assessed too"
+    assert searched_axes(one, tuple(known.by_parameter))[0].name == "rate"
+    (bars,) = importance.chart(known, "#0072b2").figures["importances"]["data"]
     assert bars["y"][-1] == "rate"
 
 
 def test_importances_of_few_or_equal_trials_are_refused_with_the_reason() -> None:
-    assert drawn("no verification")[0].complete
-    assert importances(drawn("no verification")[0]).missing == "2 trials were trained in full; it takes 10 to tell."
+    assert drawn("no verification")[0].complete_points
+    assert (
+        parameter_importances(drawn("no verification")[0]).missing_reason
+        == "2 trials were trained in full; it takes 10 to tell."
+    )
     record = study(*(trial(number, outcome(1.0)) for number in range(12)))
     (section,) = studies.board([record]).sections
-    assert importances(searched(record, section.rows)).missing == "All trials have the same error."
-    assert importance.chart(Importances(trials=0, missing="why"), "#0072b2").missing == "why"
+    assert parameter_importances(study_points(record, section.rows)).missing_reason == "All trials have the same error."
+    assert importance.chart(ParameterImportances(trials=0, missing_reason="why"), "#0072b2").missing_reason == "why"
 
 
 def test_a_line_passes_below_the_axis_of_what_does_not_count() -> None:
     (one,) = drawn("two engines")[:1]
-    (figure,) = parallel.chart(one, one.points, {"depth": 0.9, "stages": 0.1}).views.values()
+    (figure,) = parallel.chart(one, one.points, {"depth": 0.9, "stages": 0.1}).figures.values()
     assert figure["layout"]["xaxis"]["ticktext"][:2] == ["depth", "stages"]
     size = len(figure["layout"]["xaxis"]["tickvals"]) + 1
     heights, texts = figure["data"][-1]["y"], figure["data"][-1]["customdata"]
-    best = min(one.complete, key=lambda point: point.error_percent)
-    assert (heights[0] == parallel.UNUSED) == ("depth" not in best.row.config)
+    best = min(one.complete_points, key=lambda point: point.error_percent)
+    assert (heights[0] == parallel.INACTIVE_POSITION) == ("depth" not in best.row.config)
     assert len(heights) == len(texts) == size
     for trace in figure["data"]:
         for place in range(0, len(trace["y"]), size):
             is_unused = trace["customdata"][place] == "<br>depth: does not count"
-            assert (trace["y"][place] == parallel.UNUSED) == is_unused
+            assert (trace["y"][place] == parallel.INACTIVE_POSITION) == is_unused
             assert trace["y"][place + size - 1] is None
 
 
 def test_a_slice_holds_the_trials_in_which_the_parameter_counts() -> None:
     (one,) = drawn("two engines")[:1]
-    by_name = {chart.title: chart.views["trials"] for chart in slices.charts(one, one.points, {}, "#0072b2")}
+    by_name = {chart.title: chart.figures["trials"] for chart in slices.charts(one, one.points, {}, "#0072b2")}
     assert list(by_name) == [*(name for name in studies.WIDE.parameters if name != "depth"), "depth"]
     dots = [trace for trace in by_name["depth"]["data"] if "hovertext" in trace]
     counting = [point for point in one.points if "depth" in point.row.config]
@@ -148,8 +153,8 @@ def test_a_slice_holds_the_trials_in_which_the_parameter_counts() -> None:
 
 
 def test_options_that_are_cut_alike_stay_apart() -> None:
-    axis = Axis(name="kind", domain=Choice(("a" * 30 + "1", "a" * 30 + "2"), "a" * 30 + "1"))
-    assert [axis.place(option) for option in axis.few] == [0, 1]
+    axis = ParameterAxis(name="kind", domain=Choice(("a" * 30 + "1", "a" * 30 + "2"), "a" * 30 + "1"))
+    assert [axis.position(option) for option in axis.discrete_values] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -164,18 +169,18 @@ def test_options_that_are_cut_alike_stay_apart() -> None:
     ],
 )
 def test_a_value_lies_where_its_scale_says(domain: Int | Float | Choice, value: object, place: float) -> None:
-    assert Axis(name="x", domain=domain).place(value) == pytest.approx(place)
+    assert ParameterAxis(name="x", domain=domain).position(value) == pytest.approx(place)
 
 
 def test_an_error_of_zero_is_drawn_at_the_floor() -> None:
     (one,) = drawn("error of zero")
-    assert {point.height for point in one.points} == {points.FLOOR}
-    assert error_span([0.0, 0.0], None)[0] > 0
+    assert {point.plotted_error_percent for point in one.points} == {points.MIN_PLOTTED_ERROR_PERCENT}
+    assert error_range([0.0, 0.0], None)[0] > 0
 
 
 @given(st.floats(1e-4, 1e4), st.floats(1.2, 1e6), st.integers(3, 9))
 def test_ticks_are_few_round_and_inside(low: float, ratio: float, most: int) -> None:
-    found = ticks(low, low * ratio, most=most)
+    found = log_ticks(low, low * ratio, max_ticks=most)
     assert len(found) <= most or ratio > 10 ** (most - 1)
     assert all(low / 1.02 <= tick <= low * ratio * 1.02 for tick in found)
     assert found == sorted(set(found))
@@ -185,26 +190,26 @@ def test_ticks_are_few_round_and_inside(low: float, ratio: float, most: int) -> 
     ("value", "text"), [(0.05, "0.05"), (1, "1"), (1024, "1,024"), (20_000, "20k"), (1e6, "1M"), (2.5e6, "2.5M")]
 )
 def test_ticks_are_short(value: float, text: str) -> None:
-    assert short(value) == text
+    assert format_tick(value) == text
 
 
 def test_names_are_escaped_and_cut() -> None:
-    assert label("<b>&\n") == "&lt;b&gt;&amp; "
-    assert label("x" * 40) == "x" * 29 + "…"
+    assert escape_label("<b>&\n") == "&lt;b&gt;&amp; "
+    assert escape_label("x" * 40) == "x" * 29 + "…"
 
 
 def test_texts_are_kept_once() -> None:
-    texts = Texts()
+    texts = StringTable()
     views = {"a": {"data": [{"hovertext": ["p", "q", "p"]}, {"hovertext": "q"}, {"x": [1]}], "layout": {}}}
-    assert texts.taken_out(views)["a"]["data"] == [{"hovertext": [0, 1, 0]}, {"hovertext": 1}, {"x": [1]}]
-    assert texts.all == ["p", "q"]
+    assert texts.intern(views)["a"]["data"] == [{"hovertext": [0, 1, 0]}, {"hovertext": 1}, {"x": [1]}]
+    assert texts.strings == ["p", "q"]
 
 
 def test_a_chart_of_very_many_trials_draws_the_first_and_the_baseline() -> None:
     record = studies.many(500)
     (section,) = studies.board([record]).sections
-    one = searched(record, section.rows)
-    shown = first(one, 2)
+    one = study_points(record, section.rows)
+    shown = leading_points(one, 2)
     assert len(shown) in (200, 201)
     assert any(point.row.is_baseline for point in shown)
     assert min(point.error_percent for point in shown) == min(point.error_percent for point in one.points)
@@ -213,14 +218,14 @@ def test_a_chart_of_very_many_trials_draws_the_first_and_the_baseline() -> None:
 
 def test_an_engine_has_one_colour_on_the_whole_board() -> None:
     known = studies.engines()
-    assert palette.colours(studies.board(known)) == {"keras-tuner:hyperband": "#0072b2", "optuna:tpe": "#d55e00"}
+    assert palette.engine_colors(studies.board(known)) == {"keras-tuner:hyperband": "#0072b2", "optuna:tpe": "#d55e00"}
     moved = dataclasses.replace(
         known[1],
         header=dataclasses.replace(
             known[1].header, protocol=dataclasses.replace(known[1].header.protocol, data_sha256="0" * 64)
         ),
     )
-    assert palette.colours(studies.board([known[0], moved])) == palette.colours(studies.board(known))
+    assert palette.engine_colors(studies.board([known[0], moved])) == palette.engine_colors(studies.board(known))
 
 
 def test_colours_can_be_told_apart_on_their_ground() -> None:
@@ -233,19 +238,19 @@ def test_colours_can_be_told_apart_on_their_ground() -> None:
         high, low = sorted((luminance(one), luminance(other)), reverse=True)
         return (high + 0.05) / (low + 0.05)
 
-    for light, dark in palette.SERIES.items():
+    for light, dark in palette.ENGINE_COLORS.items():
         assert contrast(light, "#ffffff") > 2, "Okabe and Ito's orange and sky blue are the faintest"
         assert contrast(dark, "#15181b") > 4.5
-    for text in (palette.INK, palette.SOFT):
+    for text in (palette.TEXT_COLOR, palette.MUTED_COLOR):
         assert contrast(text, "#ffffff") > 4.5
-        assert contrast(palette.DARK[text], "#15181b") > 4.5
+        assert contrast(palette.DARK_SCHEME[text], "#15181b") > 4.5
 
 
 def test_jitter_keeps_options_apart() -> None:
-    axis = Axis(name="kind", domain=Choice(("a", "b"), "a"))
+    axis = ParameterAxis(name="kind", domain=Choice(("a", "b"), "a"))
     generator = random.Random(0)
     (one,) = drawn("hostile")
     for point in one.points:
         moved = dataclasses.replace(point.row, config={"kind": generator.choice("ab")})
-        x = slices._x(axis, dataclasses.replace(point, row=moved))
-        assert round(x) == axis.few.index(moved.config["kind"])
+        x = slices._x_position(axis, dataclasses.replace(point, row=moved))
+        assert round(x) == axis.discrete_values.index(moved.config["kind"])

@@ -14,10 +14,10 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from search.leaderboard import words
-from search.leaderboard.board import top
-from search.leaderboard.verdict import verdict
+from search.leaderboard.board import top_rows
+from search.leaderboard.verdict import summary_sentences
 from search.report import page
-from search.training.data import find_test
+from search.training.data import find_test_images
 from tests.leaderboard import records as usual
 from tests.report import studies
 
@@ -106,20 +106,27 @@ def test_a_page_is_the_same_whenever_it_is_made() -> None:
 
 def test_a_page_is_small() -> None:
     known = [studies.many(200)]
-    text = page.render(studies.board(known), known, {studies.MNIST_SHA256: find_test("mnist", studies.MNIST_SHA256)})
+    text = page.render(
+        studies.board(known), known, {studies.MNIST_SHA256: find_test_images("mnist", studies.MNIST_SHA256)}
+    )
     assert len(text.encode()) < 2_600_000
 
 
 def test_the_headline_says_error_interval_and_distances(pages: dict[str, Reader]) -> None:
     text = pages["usual"].text
     winner = studies.board(BOARDS["usual"]).sections[0].ranked[0]
-    assert f"{words.percent(winner.test.mean)} % {words.plus_minus(winner.test.interval)} test error" in text
+    assert (
+        f"{words.percent(winner.test_error.mean)} % {words.plus_minus(winner.test_error.interval)} test error" in text
+    )
     assert f"{winner.name} of study cnn-tpe" in text
-    gap = f"{words.points(winner.to_baseline.mean)} {words.plus_minus(winner.to_baseline.interval)} points"
+    gap = (
+        f"{words.percentage_points(winner.baseline_difference.mean)} "
+        f"{words.plus_minus(winner.baseline_difference.interval)} points"
+    )
     text = text.replace("\N{MINUS SIGN}", "-")
     assert f"To the baseline {gap}" in text
-    assert f"To the tutorial's 0.95 % {words.points(winner.to_tutorial)} points" in text
-    assert f"To the state of the art +{winner.test.mean - 0.2:.2f} points quoted as about 0.20 %" in text
+    assert f"To the tutorial's 0.95 % {words.percentage_points(winner.tutorial_difference)} points" in text
+    assert f"To the state of the art +{winner.test_error.mean - 0.2:.2f} points quoted as about 0.20 %" in text
     assert f"Validation error {words.percent(winner.validation_error_percent)} %" in text
 
 
@@ -153,7 +160,7 @@ def test_what_there_are_several_of_can_be_filtered_by(pages: dict[str, Reader]) 
 
 def test_each_row_has_the_command_that_makes_it_again(pages: dict[str, Reader]) -> None:
     for row in studies.board(BOARDS["usual"]).sections[0].rows:
-        command = f"python -m search reproduce cnn-tpe {row.trial}{' --test' if row.test else ''} "
+        command = f"python -m search reproduce cnn-tpe {row.trial}{' --test' if row.test_error else ''} "
         assert command in pages["usual"].text
     assert "python -m search reproduce tutorial-cnn baseline " in pages["reproduction"].text
 
@@ -219,7 +226,7 @@ def test_hostile_names_stand_as_text_in_what_plotly_reads_as_markup() -> None:
 
 def test_rows_that_were_left_out_are_counted() -> None:
     known = [usual.tpe()]
-    text = Reader(page.render(top(studies.board(known), 3), known)).text
+    text = Reader(page.render(top_rows(studies.board(known), 3), known)).text
     hidden = len(studies.board(known).sections[0].rows) - 4
     assert f"{hidden} rows are left out here" in text
 
@@ -254,7 +261,7 @@ def test_of_many_sentences_the_first_stand_above_the_board_and_the_rest_can_be_o
     ]
     reader = Reader(page.render(studies.board(known), known))
     (section,) = studies.board(known).sections
-    count = len(verdict(section))
+    count = len(summary_sentences(section))
     assert f"{count - 8} more sentences" in reader.text
-    for sentence in verdict(section):
+    for sentence in summary_sentences(section):
         assert reader.text.replace("\N{MINUS SIGN}", "-").count(sentence) == 1

@@ -14,7 +14,7 @@ from search.errors import UserError
 from search.leaderboard import render_markdown
 from search.report import plot
 from search.report.files import write_plot, write_reports
-from search.report.spending import spending
+from search.report.spending import time_spent
 from tests.leaderboard import records
 from tests.report import studies
 
@@ -35,17 +35,17 @@ def test_a_run_leaves_every_report(tmp_path: Path) -> None:
 def test_markdown_shows_the_plot_where_there_is_one(name: str, tmp_path: Path) -> None:
     board = studies.board(BOARDS[name])
     paths = write_plot(board, BOARDS[name], tmp_path)
-    assert [path.name for path in paths] == [render_markdown.PICTURE] * len(paths)
-    assert render_markdown.render(board).count(f"]({render_markdown.PICTURE})") == sum(
+    assert [path.name for path in paths] == [render_markdown.PLOT_FILE] * len(paths)
+    assert render_markdown.render(board).count(f"]({render_markdown.PLOT_FILE})") == sum(
         any(row.trial is not None and row.validation_error_percent is not None for row in section.rows)
         for section in board.sections
     )
-    assert bool(paths) == (f"]({render_markdown.PICTURE})" in render_markdown.render(board))
+    assert bool(paths) == (f"]({render_markdown.PLOT_FILE})" in render_markdown.render(board))
 
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_the_plot_is_an_svg_without_anything_active(name: str) -> None:
-    text = plot.svg(studies.board(BOARDS[name]), BOARDS[name])
+    text = plot.render_svg(studies.board(BOARDS[name]), BOARDS[name])
     if not text:
         return
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(text).iter()}
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_for_the_user(tmp_path: Path
 
 def test_spending_adds_up() -> None:
     record = records.tpe()
-    parts = {part.kind: part for part in spending([record])}
+    parts = {part.kind: part for part in time_spent([record])}
     assert list(parts) == ["complete", "pruned", "failed", "interrupted", "unfinished", "verification"]
     assert sum(part.share for part in parts.values()) == pytest.approx(1.0)
     assert (parts["pruned"].runs, parts["pruned"].epochs, parts["pruned"].seconds) == (2, 4, 4 * 4.5)

@@ -1,5 +1,5 @@
-from search.reproduction.environments import Change, are_deterministic, changes
-from search.training.runtime import Backend, machine, versions
+from search.reproduction.environments import EnvironmentChange, are_deterministic, environment_changes
+from search.training.runtime import Backend, machine_info, package_versions
 
 HERE = {
     "backend": Backend.TENSORFLOW.value,
@@ -8,33 +8,33 @@ HERE = {
     "device": "CPU",
     "onednn": True,
     "pid": 1,
-    **machine(),
-    "versions": versions("keras", "tensorflow", "numpy"),
+    **machine_info(),
+    "versions": package_versions("keras", "tensorflow", "numpy"),
 }
 
 
 def test_what_cannot_move_a_bit_is_no_change() -> None:
-    assert changes({**HERE, "pid": 2, "host": "elsewhere", "cores": 96, "memory_gib": 1.0}, HERE) == ()
+    assert environment_changes({**HERE, "pid": 2, "host": "elsewhere", "cores": 96, "memory_gib": 1.0}, HERE) == ()
 
 
 def test_what_differs_is_named_with_both_values() -> None:
     recorded = {**HERE, "threads": 2, "versions": {**HERE["versions"], "keras": "3.0.0"}}
-    assert changes(recorded, HERE) == (
-        Change(name="threads", recorded=2, here=1),
-        Change(name="versions.keras", recorded="3.0.0", here=HERE["versions"]["keras"]),
+    assert environment_changes(recorded, HERE) == (
+        EnvironmentChange(name="threads", recorded=2, here=1),
+        EnvironmentChange(name="versions.keras", recorded="3.0.0", here=HERE["versions"]["keras"]),
     )
 
 
 def test_what_an_older_record_does_not_say_may_differ() -> None:
     older = {name: value for name, value in HERE.items() if name != "processor_kind"}
-    assert [change.name for change in changes(older, HERE)] == ["processor_kind"]
+    assert [change.name for change in environment_changes(older, HERE)] == ["processor_kind"]
     assert HERE["processor_kind"]
 
 
 def test_what_was_recorded_before_there_was_a_choice_of_precision_had_the_default() -> None:
-    assert changes(HERE, {**HERE, "precision": "tf32"}) == ()
-    assert changes(HERE, {**HERE, "precision": "bfloat16"}) == (
-        Change(name="precision", recorded="tf32", here="bfloat16"),
+    assert environment_changes(HERE, {**HERE, "precision": "tf32"}) == ()
+    assert environment_changes(HERE, {**HERE, "precision": "bfloat16"}) == (
+        EnvironmentChange(name="precision", recorded="tf32", here="bfloat16"),
     )
 
 

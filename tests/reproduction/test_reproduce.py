@@ -12,12 +12,12 @@ from makers import header, trial
 
 from search.errors import UserError
 from search.leaderboard.statistics import Interval
-from search.records.ledger import read
+from search.records.ledger import read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import Place
-from search.reproduction.environments import Change
-from search.reproduction.reproduce import Agreement, Repeat, find, reproduce
-from search.reproduction.restoring import Means
+from search.records.storage import StudyLocation
+from search.reproduction.environments import EnvironmentChange
+from search.reproduction.reproduce import Agreement, ReproducedRun, find_target, reproduce
+from search.reproduction.restoring import ReproductionOptions
 from search.reproduction.spread import Tolerance
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
@@ -34,12 +34,14 @@ def outcome(*losses: float, **changes: object) -> Outcome:
     return Outcome(**{**fields, "environment": HERE, **changes})
 
 
-def repeat(recorded: Outcome, again: Outcome, *changes: Change, low: float = 0.5, high: float = 1.5) -> Repeat:
+def repeat(
+    recorded: Outcome, again: Outcome, *changes: EnvironmentChange, low: float = 0.5, high: float = 1.5
+) -> ReproducedRun:
     tolerance = Tolerance(interval=Interval(low, high), basis="this test")
-    return Repeat(trial=trial(), recorded=recorded, again=again, changes=changes, tolerance=tolerance)
+    return ReproducedRun(trial=trial(), recorded=recorded, reproduced=again, changes=changes, tolerance=tolerance)
 
 
-OTHER = Change(name="versions.keras", recorded="2", here="3")
+OTHER = EnvironmentChange(name="versions.keras", recorded="2", here="3")
 
 
 def test_the_same_bits_agree_whatever_they_ran_on() -> None:
@@ -96,19 +98,19 @@ def of(*known: TrialRecord) -> StudyRecord:
 )
 def test_what_holds_nothing_to_compare_with_is_refused(ended: Outcome | None, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        find(of(TrialRecord(trial=trial(0), outcome=ended)), "0")
+        find_target(of(TrialRecord(trial=trial(0), outcome=ended)), "0")
 
 
 def test_a_row_without_a_test_run_stands_for_its_search_trial_and_says_so() -> None:
-    target = find(of(TrialRecord(trial=trial(0), outcome=outcome(0.3))), "winner")
+    target = find_target(of(TrialRecord(trial=trial(0), outcome=outcome(0.3))), "winner")
     assert target.runs[0].trial.phase is Phase.SEARCH
     assert "verified" in target.note
     with pytest.raises(UserError, match="no complete test run"):
-        find(of(TrialRecord(trial=trial(0), outcome=outcome(0.3))), "0", is_test=True)
+        find_target(of(TrialRecord(trial=trial(0), outcome=outcome(0.3))), "0", is_test=True)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> StudyLocation:
     return trained.record_study(tmp_path_factory.mktemp("trained"), small_mnist, cache_dir)
 
 
@@ -118,42 +120,44 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_every_kind_of_trial_comes_out_bit_for_bit_in_a_fresh_process(place: Place, cache_dir: Path) -> None:
-    before, record = contents(place.studies_dir), read(place, trained.NAME)
-    means = Means(cache_dir=str(cache_dir))
+def test_every_kind_of_trial_comes_out_bit_for_bit_in_a_fresh_process(place: StudyLocation, cache_dir: Path) -> None:
+    before, record = contents(place.studies_dir), read_study(place, trained.NAME)
+    means = ReproductionOptions(cache_dir=str(cache_dir))
     for number, epochs in enumerate((4, 2, 4, 0, 1)):
-        (once_more,) = reproduce(record, find(record, str(number)), means)
+        (once_more,) = reproduce(record, find_target(record, str(number)), means)
         assert once_more.changes == ()
         assert (once_more.agreement, once_more.equal_epochs) == (Agreement.EXACT, epochs), number
     assert contents(place.studies_dir) == before
 
 
 @pytest.mark.slow
-def test_a_rows_test_runs_come_out_bit_for_bit_with_the_same_mistakes(place: Place, cache_dir: Path) -> None:
-    record = read(place, trained.NAME)
-    target = find(record, "2", is_test=True, seeds=2)
+def test_a_rows_test_runs_come_out_bit_for_bit_with_the_same_mistakes(place: StudyLocation, cache_dir: Path) -> None:
+    record = read_study(place, trained.NAME)
+    target = find_target(record, "2", is_test=True, seeds=2)
     assert [known.trial.seed for known in target.runs] == [20, 21]
-    repeats = reproduce(record, target, Means(cache_dir=str(cache_dir)))
+    repeats = reproduce(record, target, ReproductionOptions(cache_dir=str(cache_dir)))
     assert [once_more.agreement for once_more in repeats] == [Agreement.EXACT] * 2
-    assert all(once_more.recorded.predicted == once_more.again.predicted != () for once_more in repeats)
+    assert all(
+        once_more.recorded.predicted_classes == once_more.reproduced.predicted_classes != () for once_more in repeats
+    )
 
 
 @pytest.mark.slow
-def test_two_threads_are_named_and_agree_within_the_interval(place: Place, cache_dir: Path) -> None:
-    record = read(place, trained.NAME)
-    (once_more,) = reproduce(record, find(record, "0"), Means(cache_dir=str(cache_dir), threads=2))
+def test_two_threads_are_named_and_agree_within_the_interval(place: StudyLocation, cache_dir: Path) -> None:
+    record = read_study(place, trained.NAME)
+    (once_more,) = reproduce(record, find_target(record, "0"), ReproductionOptions(cache_dir=str(cache_dir), threads=2))
     assert [(change.name, change.recorded, change.here) for change in once_more.changes] == [("threads", 1, 2)]
     assert once_more.agreement in (Agreement.WITHIN, Agreement.EXACT)
 
 
 @pytest.mark.slow
-def test_a_record_that_was_tampered_with_does_not_agree(place: Place, cache_dir: Path) -> None:
-    record = read(place, trained.NAME)
+def test_a_record_that_was_tampered_with_does_not_agree(place: StudyLocation, cache_dir: Path) -> None:
+    record = read_study(place, trained.NAME)
     known = record.trials[0]
     assert known.outcome is not None
     first, *others = known.outcome.history
     changed = dataclasses.replace(first, training_loss=first.training_loss * (1 + 2**-52))
     other = dataclasses.replace(known.outcome, history=(changed, *others))
     tampered = dataclasses.replace(record, trials=(dataclasses.replace(known, outcome=other), *record.trials[1:]))
-    (once_more,) = reproduce(tampered, find(tampered, "0"), Means(cache_dir=str(cache_dir)))
+    (once_more,) = reproduce(tampered, find_target(tampered, "0"), ReproductionOptions(cache_dir=str(cache_dir)))
     assert (once_more.agreement, once_more.equal_epochs) == (Agreement.DIFFERENT, 0)

@@ -11,7 +11,7 @@ from small_data import save_npz
 
 from search.errors import UserError
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.reproduction.restoring import Means, find_dataset, find_space, restore_task
+from search.reproduction.restoring import ReproductionOptions, restore_dataset, restore_space_source, restore_task
 from search.training.runtime import Backend, Device, Precision
 from search.trial import Outcome, State, Trial
 from spaces import registry
@@ -37,7 +37,7 @@ def task(header: StudyHeader, cache_dir: Path, **means: object):
         outcome=Outcome(state=State.COMPLETE, environment=RECORDED),
     )
     record = StudyRecord(header=header, trials=(known,))
-    return restore_task(record, known, Means(cache_dir=str(cache_dir), **means))
+    return restore_task(record, known, ReproductionOptions(cache_dir=str(cache_dir), **means))
 
 
 def test_a_trial_is_run_again_on_what_it_ran_on(header: StudyHeader, cache_dir: Path) -> None:
@@ -59,29 +59,31 @@ def test_a_killed_trial_is_run_again_on_what_others_ran_on(header: StudyHeader, 
     killed = TrialRecord(trial=trial, outcome=Outcome(state=State.FAILED))
     other = TrialRecord(trial=trial, outcome=Outcome(state=State.COMPLETE, environment=RECORDED))
     record = StudyRecord(header=header, trials=(killed, other))
-    assert restore_task(record, killed, Means(cache_dir=str(cache_dir))).runtime.threads == 3
+    assert restore_task(record, killed, ReproductionOptions(cache_dir=str(cache_dir))).runtime.threads == 3
 
 
 def test_the_data_are_found_where_the_command_found_them_or_where_the_user_says(
     header: StudyHeader, small_mnist: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    means = Means(cache_dir=str(cache_dir))
-    assert find_dataset(header, means).sha256 == header.protocol.data_sha256
+    means = ReproductionOptions(cache_dir=str(cache_dir))
+    assert restore_dataset(header, means).sha256 == header.protocol.data_sha256
     silent = dataclasses.replace(header, command="")
     with pytest.raises(UserError, match=r"small\.npz") as raised:
-        find_dataset(silent, means)
+        restore_dataset(silent, means)
     assert "--dataset" in raised.value.hint
-    found = find_dataset(silent, Means(cache_dir=str(cache_dir), dataset=str(small_mnist)))
+    found = restore_dataset(silent, ReproductionOptions(cache_dir=str(cache_dir), dataset=str(small_mnist)))
     assert found.sha256 == header.protocol.data_sha256
     for command in (f"python -m search run --dataset={small_mnist}", "python -m search run --dataset 'unclosed"):
-        assert find_dataset(dataclasses.replace(header, command=command), Means(dataset=str(small_mnist)))
+        assert restore_dataset(
+            dataclasses.replace(header, command=command), ReproductionOptions(dataset=str(small_mnist))
+        )
 
 
 def test_other_data_are_refused_with_both_hashes(header: StudyHeader, cache_dir: Path, tmp_path: Path) -> None:
     other = save_npz(tmp_path / "small.npz")
     with pytest.raises(UserError, match=header.protocol.data_sha256) as raised:
-        find_dataset(header, Means(cache_dir=str(cache_dir), dataset=other))
+        restore_dataset(header, ReproductionOptions(cache_dir=str(cache_dir), dataset=other))
     assert "small.npz" in raised.value.message
 
 
@@ -91,19 +93,19 @@ def test_a_space_that_is_gone_broken_or_another_is_refused(header: StudyHeader, 
     space = registry.load(str(file))
     own = dataclasses.replace(header, space=space, space_source=str(file))
     config = {**space.baseline, "units": 50}
-    find_space(own, config, Means())
+    restore_space_source(own, config, ReproductionOptions())
     file.write_text(SPACE_FILE.format(most=32), encoding="utf-8")
     with pytest.raises(UserError, match=r"has changed .* units=50 lies outside"):
-        find_space(own, config, Means())
+        restore_space_source(own, config, ReproductionOptions())
     file.write_text(SPACE_FILE.format(most=64).replace('"units"', '"width"'), encoding="utf-8")
     with pytest.raises(UserError, match="units is gone"):
-        find_space(own, config, Means())
+        restore_space_source(own, config, ReproductionOptions())
     file.write_text("SPACE = 1", encoding="utf-8")
     with pytest.raises(UserError, match="cannot be had"):
-        find_space(own, config, Means())
+        restore_space_source(own, config, ReproductionOptions())
     file.unlink()
     with pytest.raises(UserError, match="There is no space file"):
-        find_space(own, config, Means())
+        restore_space_source(own, config, ReproductionOptions())
     (tmp_path / "elsewhere.py").write_text(SPACE_FILE.format(most=64), encoding="utf-8")
-    found = find_space(own, config, Means(space=str(tmp_path / "elsewhere.py")))
+    found = restore_space_source(own, config, ReproductionOptions(space=str(tmp_path / "elsewhere.py")))
     assert found == str((tmp_path / "elsewhere.py").resolve())

@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from search.reproduction.spread import tolerance
+from search.reproduction.spread import error_tolerance
 from search.trial import Outcome, State
 from tests.leaderboard import records
 
 
 def interval(study, known, again=None):
-    found = tolerance(study, known, again or Outcome(state=State.COMPLETE, scored=10_000))
+    found = error_tolerance(study, known, again or Outcome(state=State.COMPLETE, scored_images=10_000))
     assert found is not None
     return found.interval.low, found.interval.high, found.basis
 
@@ -44,7 +44,7 @@ def test_without_seeds_the_images_decide_and_so_for_a_trial_that_was_stopped() -
 
 def test_without_an_error_there_is_no_interval() -> None:
     study = records.study(records.searched(1, Outcome(state=State.FAILED)))
-    assert tolerance(study, study.trials[0], Outcome(state=State.FAILED)) is None
+    assert error_tolerance(study, study.trials[0], Outcome(state=State.FAILED)) is None
 
 
 def test_a_run_of_another_seed_lies_outside_in_one_case_in_twenty() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.execution.packing import SAMPLED, Basis
+from search.execution.packing import PROBE_POPULATION_SIZE, ChosenBy
 from search.execution.vectorized import VectorizedExecutor
-from search.session.executors import EXECUTORS, Ties, make_executor
-from search.session.planning import POPULATION, Plan, Site, make_plan
+from search.session.executors import EXECUTORS, ExecutorContext, make_executor
+from search.session.planning import MAX_POPULATION, ExecutorName, Plan, make_plan
 from search.session.settings import from_mapping
 from search.training.runtime import Backend, Device
 
@@ -22,17 +22,17 @@ def plan(small_mnist: Path, tmp_path: Path, **more: object) -> Plan:
 
 
 def test_every_site_has_an_executor() -> None:
-    assert set(EXECUTORS) == set(Site)
+    assert set(EXECUTORS) == set(ExecutorName)
 
 
 def test_a_population_runs_on_jax_in_one_process_and_as_large_as_asked(small_mnist: Path, tmp_path: Path) -> None:
     made, given = (plan(small_mnist, tmp_path, devices="cpu", **more) for more in ({}, {"workers": 5}))
     assert made.task.runtime.backend is Backend.JAX
-    assert (made.workers, made.packing.basis) == (SAMPLED, Basis.OPEN)
-    assert f"{POPULATION[Device.CPU]} a device at most" in made.packing.describe()
-    assert (given.workers, given.packing.basis, given.abreast) == (5, Basis.GIVEN, 1)
-    for one, slots in ((made, SAMPLED), (given, 5)):
-        with closing(make_executor(one, Ties(log_dir=tmp_path))) as executor:
+    assert (made.workers, made.parallelism.chosen_by) == (PROBE_POPULATION_SIZE, ChosenBy.PENDING)
+    assert f"{MAX_POPULATION[Device.CPU]} a device at most" in made.parallelism.describe()
+    assert (given.workers, given.parallelism.chosen_by, given.concurrent_trials) == (5, ChosenBy.SPECIFIED, 1)
+    for one, slots in ((made, PROBE_POPULATION_SIZE), (given, 5)):
+        with closing(make_executor(one, ExecutorContext(log_dir=tmp_path))) as executor:
             assert isinstance(executor, VectorizedExecutor)
             assert executor.slots == slots
 

@@ -12,24 +12,24 @@ import pytest
 from makers import complete, trial
 
 from search.errors import UserError
-from search.execution.packing import Basis, Layout, candidates, fastest
+from search.execution.packing import ChosenBy, WorkerLayout, candidate_layouts, fastest_layout
 from search.records.record import StudyRecord, TrialRecord
-from search.session.packing import Watch, pack
+from search.session.packing import ProbeCallbacks, choose_parallelism
 from search.session.planning import Plan, make_plan
 from search.session.settings import from_mapping
-from search.training.runtime import cores
+from search.training.runtime import usable_cores
 
-pytestmark = pytest.mark.skipif(cores() < 2, reason="one core leaves nothing to choose")
+pytestmark = pytest.mark.skipif(usable_cores() < 2, reason="one core leaves nothing to choose")
 
 
 class Asked:
     """Notes what is to be measured, and stops it before it begins."""
 
     def __init__(self) -> None:
-        self.layouts: Sequence[Layout] | None = None
-        self.watch = Watch(measuring=self._note, should_stop=lambda: True)
+        self.layouts: Sequence[WorkerLayout] | None = None
+        self.watch = ProbeCallbacks(on_probe_start=self._note, should_stop=lambda: True)
 
-    def _note(self, layouts: Sequence[Layout]) -> None:
+    def _note(self, layouts: Sequence[WorkerLayout]) -> None:
         self.layouts = layouts
 
 
@@ -53,18 +53,18 @@ def record(made: Plan, *threads: int | None) -> StudyRecord:
 @pytest.mark.parametrize(
     ("given", "layout"),
     [
-        ({"workers": 3, "threads": 5}, Layout(3, 5)),
-        ({"threads": 1}, Layout(cores(), 1)),
-        ({"threads": 10_000}, Layout(1, 10_000)),
-        ({"workers": 1}, Layout(1, cores())),
-        ({"workers": 10_000}, Layout(10_000, 1)),
+        ({"workers": 3, "threads": 5}, WorkerLayout(3, 5)),
+        ({"threads": 1}, WorkerLayout(usable_cores(), 1)),
+        ({"threads": 10_000}, WorkerLayout(1, 10_000)),
+        ({"workers": 1}, WorkerLayout(1, usable_cores())),
+        ({"workers": 10_000}, WorkerLayout(10_000, 1)),
     ],
 )
-def test_options_decide_and_nothing_is_measured(options: dict, given: dict, layout: Layout) -> None:
+def test_options_decide_and_nothing_is_measured(options: dict, given: dict, layout: WorkerLayout) -> None:
     asked = Asked()
     made = plan(options, **given)
-    packed = pack(made, record(made), asked.watch)
-    assert packed.packing.layout == layout
+    packed = choose_parallelism(made, record(made), asked.watch)
+    assert packed.parallelism.layout == layout
     assert packed.task.runtime.threads == layout.threads
     assert asked.layouts is None
 
@@ -73,30 +73,43 @@ def test_options_decide_and_nothing_is_measured(options: dict, given: dict, layo
 def test_a_short_study_is_not_measured(options: dict, short: dict) -> None:
     asked = Asked()
     made = plan(options, **short)
-    packed = pack(made, record(made), asked.watch)
-    assert (packed.packing.basis, packed.packing.layout) == (Basis.UNMEASURED, Layout(cores(), 1))
+    packed = choose_parallelism(made, record(made), asked.watch)
+    assert (packed.parallelism.chosen_by, packed.parallelism.layout) == (
+        ChosenBy.UNMEASURED,
+        WorkerLayout(usable_cores(), 1),
+    )
     assert asked.layouts is None
 
 
 def test_a_study_keeps_the_threads_it_has_unless_told_otherwise(options: dict) -> None:
     asked = Asked()
     made = plan(options)
-    known = record(made, 1, None, cores())
-    packed = pack(made, known, asked.watch)
-    assert (packed.packing.basis, packed.packing.layout) == (Basis.RECORDED, Layout(1, cores()))
-    assert packed.task.runtime.threads == cores()
-    assert "bit for bit" in packed.packing.describe()
-    assert pack(plan(options, workers=2), known, asked.watch).packing.layout == Layout(2, cores())
-    assert pack(plan(options, threads=1), known, asked.watch).packing.layout == Layout(cores(), 1)
+    known = record(made, 1, None, usable_cores())
+    packed = choose_parallelism(made, known, asked.watch)
+    assert (packed.parallelism.chosen_by, packed.parallelism.layout) == (
+        ChosenBy.RECORDED,
+        WorkerLayout(1, usable_cores()),
+    )
+    assert packed.task.runtime.threads == usable_cores()
+    assert "bit for bit" in packed.parallelism.describe()
+    assert choose_parallelism(plan(options, workers=2), known, asked.watch).parallelism.layout == WorkerLayout(
+        2, usable_cores()
+    )
+    assert choose_parallelism(plan(options, threads=1), known, asked.watch).parallelism.layout == WorkerLayout(
+        usable_cores(), 1
+    )
     assert asked.layouts is None
 
 
 def test_a_measurement_that_is_stopped_leaves_a_worker_a_core(options: dict) -> None:
     asked = Asked()
     made = plan(options)
-    packed = pack(made, record(made), asked.watch)
-    assert asked.layouts == candidates(cores())
-    assert (packed.packing.basis, packed.packing.layout) == (Basis.UNMEASURED, Layout(cores(), 1))
+    packed = choose_parallelism(made, record(made), asked.watch)
+    assert asked.layouts == candidate_layouts(usable_cores())
+    assert (packed.parallelism.chosen_by, packed.parallelism.layout) == (
+        ChosenBy.UNMEASURED,
+        WorkerLayout(usable_cores(), 1),
+    )
     assert not list(Path(options["cache_dir"]).glob("packing/*.json"))
 
 
@@ -112,18 +125,18 @@ def test_a_backend_that_is_not_installed_names_its_extra(options: dict, monkeypa
 def test_what_was_measured_is_remembered_until_it_is_damaged(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.session.packing.BUSY_PERCENT", 101.0)  # other tests may run beside this one
     made = plan(options, fix={"filters_1": 8, "dense_1": 32})
-    first = pack(made, record(made), Watch())
-    assert first.packing.basis is Basis.MEASURED, first.packing.note
-    assert tuple(first.packing.speeds) == candidates(cores())
-    assert first.packing.layout == fastest(first.packing.speeds)
-    second = pack(made, record(made), Watch())
-    assert second.packing == dataclasses.replace(first.packing, basis=Basis.REMEMBERED)
+    first = choose_parallelism(made, record(made), ProbeCallbacks())
+    assert first.parallelism.chosen_by is ChosenBy.MEASURED, first.parallelism.note
+    assert tuple(first.parallelism.images_per_second) == candidate_layouts(usable_cores())
+    assert first.parallelism.layout == fastest_layout(first.parallelism.images_per_second)
+    second = choose_parallelism(made, record(made), ProbeCallbacks())
+    assert second.parallelism == dataclasses.replace(first.parallelism, basis=ChosenBy.CACHED)
     other, asked = plan(options, fix={"filters_1": 9, "dense_1": 32}), Asked()
-    pack(other, record(other), asked.watch)
+    choose_parallelism(other, record(other), asked.watch)
     assert asked.layouts is not None, "another baseline is another measurement"
     (file,) = Path(options["cache_dir"]).glob("packing/*.json")
     for damage in ("", "not JSON", "[1]", '{"images_per_second": [1.0]}', '{"images_per_second": ["fast", NaN]}'):
         file.write_text(damage)
         asked = Asked()
-        pack(made, record(made), asked.watch)
+        choose_parallelism(made, record(made), asked.watch)
         assert asked.layouts is not None, damage

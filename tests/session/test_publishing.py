@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from search.leaderboard import readme
-from search.leaderboard.files import REPORTS
-from search.leaderboard.render_markdown import PICTURE
+from search.leaderboard.files import REPORT_FORMATS
+from search.leaderboard.render_markdown import PLOT_FILE
 from search.leaderboard.rows import compute
 from search.records import study_file
-from search.records.catalog import find
-from search.records.merging import Found, merge
-from search.records.storage import Place
-from search.report.files import PAGE
-from search.session.publishing import joint, report
+from search.records.catalog import find_studies
+from search.records.merging import LocatedStudy, merge_studies
+from search.records.storage import StudyLocation
+from search.report.files import PAGE_FILE
+from search.session.publishing import publish_combined, publish_study
 from tests.leaderboard import records
 
-WHOLE_SET = {*REPORTS, PICTURE, PAGE}
-NOWHERE = Place(studies_dir=Path("there-is-none"))
+WHOLE_SET = {*REPORT_FORMATS, PLOT_FILE, PAGE_FILE}
+NOWHERE = StudyLocation(studies_dir=Path("there-is-none"))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -31,16 +31,16 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_report_carries_its_own_evidence(tmp_path: Path) -> None:
-    paths = report(records.tpe(), tmp_path / "board")
-    assert {path.name for path in paths} == {*WHOLE_SET, study_file.NAME}
-    (found,) = find([str(tmp_path / "board")], NOWHERE)
+    paths = publish_study(records.tpe(), tmp_path / "board")
+    assert {path.name for path in paths} == {*WHOLE_SET, study_file.FILE_NAME}
+    (found,) = find_studies([str(tmp_path / "board")], NOWHERE)
     assert compute([found.record]) == compute([study_file.loads(study_file.dumps(records.tpe()), "")])
 
 
 def test_a_report_names_neither_the_machine_nor_its_folders(tmp_path: Path) -> None:
     study = records.tpe()
     command = "python -m search run --space cnn --storage postgresql://me:secret@db/x --studies-dir /home/me/studies"
-    report(replace(study, header=replace(study.header, command=command)), tmp_path)
+    publish_study(replace(study, header=replace(study.header, command=command)), tmp_path)
     for path in tmp_path.iterdir():
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
@@ -56,20 +56,26 @@ def published(tmp_path: Path) -> Path:
         (records.other(), "other"),
         (records.reproduction(), "baselines/cnn"),
     ):
-        report(study, tmp_path / "reports" / folder)
+        publish_study(study, tmp_path / "reports" / folder)
     return tmp_path / "reports"
 
 
 def publish(folder: Path) -> tuple[str, ...]:
     """What ``python -m search merge FOLDER --out FOLDER`` does."""
-    return joint(merge(find([str(folder)], NOWHERE)), folder).notes
+    return publish_combined(merge_studies(find_studies([str(folder)], NOWHERE)), folder).messages
 
 
 def test_a_folder_of_reports_gets_a_board_with_links_to_them(published: Path) -> None:
     before = tree(published)
     assert publish(published) == ()
     page = (published / "README.md").read_text(encoding="utf-8")
-    for name in ("tpe/leaderboard.md", "other/leaderboard.md", "baselines/cnn/leaderboard.md", "leaderboard.csv", PAGE):
+    for name in (
+        "tpe/leaderboard.md",
+        "other/leaderboard.md",
+        "baselines/cnn/leaderboard.md",
+        "leaderboard.csv",
+        PAGE_FILE,
+    ):
         assert f"]({name})" in page
         assert (published / name).is_file()
     after = tree(published)
@@ -89,12 +95,13 @@ def test_the_command_run_again_changes_nothing(published: Path) -> None:
 def test_what_people_wrote_around_the_board_is_kept(published: Path) -> None:
     page = published / "README.md"
     page.write_text(
-        f"# Ours \\1\n\nWords.\n\n{readme.BEGIN}\nold board\n{readme.END}\n\nMore words.\n", encoding="utf-8"
+        f"# Ours \\1\n\nWords.\n\n{readme.BEGIN_MARKER}\nold board\n{readme.END_MARKER}\n\nMore words.\n",
+        encoding="utf-8",
     )
     assert publish(published) == ()
     text = page.read_text(encoding="utf-8")
-    assert text.startswith(f"# Ours \\1\n\nWords.\n\n{readme.BEGIN}\n\n# Leaderboard")
-    assert text.endswith(f"{readme.END}\n\nMore words.\n")
+    assert text.startswith(f"# Ours \\1\n\nWords.\n\n{readme.BEGIN_MARKER}\n\n# Leaderboard")
+    assert text.endswith(f"{readme.END_MARKER}\n\nMore words.\n")
     assert "old board" not in text
 
 
@@ -102,7 +109,7 @@ def test_somebody_elses_page_is_left_alone_and_told(published: Path) -> None:
     (published / "README.md").write_text("# Mine\n", encoding="utf-8")
     (note,) = publish(published)
     assert "README.md was left as it is" in note
-    assert readme.BEGIN in note
+    assert readme.BEGIN_MARKER in note
     assert (published / "README.md").read_text(encoding="utf-8") == "# Mine\n"
     assert (published / "leaderboard.md").is_file()
 
@@ -110,12 +117,12 @@ def test_somebody_elses_page_is_left_alone_and_told(published: Path) -> None:
 def test_studies_from_elsewhere_come_with_their_files(tmp_path: Path) -> None:
     one = records.tpe()
     two = replace(one, header=replace(one.header, created="2026-11-22T10:00:00+00:00", seed=8))
-    joint(merge([Found(one, "one"), Found(two, "two")]), tmp_path / "board")
+    publish_combined(merge_studies([LocatedStudy(one, "one"), LocatedStudy(two, "two")]), tmp_path / "board")
     files = sorted(str(path.relative_to(tmp_path / "board")) for path in (tmp_path / "board").glob("*/*"))
-    assert files == [f"cnn-tpe-2/{study_file.NAME}", f"cnn-tpe/{study_file.NAME}"]
-    again = find([str(tmp_path / "board")], NOWHERE)
+    assert files == [f"cnn-tpe-2/{study_file.FILE_NAME}", f"cnn-tpe/{study_file.FILE_NAME}"]
+    again = find_studies([str(tmp_path / "board")], NOWHERE)
     assert [found.record.header.seed for found in again] == [7, 8]
-    joint(merge(again), tmp_path / "next")
+    publish_combined(merge_studies(again), tmp_path / "next")
     ours, theirs = tree(tmp_path / "next"), tree(tmp_path / "board")
     assert {name: ours[name] for name in files} == {name: theirs[name] for name in files}
 
@@ -124,16 +131,18 @@ def test_a_study_that_went_on_replaces_its_file_and_an_earlier_copy_does_not(tmp
     study = records.tpe()
     early = replace(study, trials=study.trials[:3])
     for given, kept in ((early, early), (study, study), (early, study)):
-        joint(merge([Found(given, "here")]), tmp_path)
-        file = tmp_path / "cnn-tpe" / study_file.NAME
+        publish_combined(merge_studies([LocatedStudy(given, "here")]), tmp_path)
+        file = tmp_path / "cnn-tpe" / study_file.FILE_NAME
         assert file.read_bytes() == study_file.dumps(kept)
-        assert len(list(tmp_path.glob(f"*/{study_file.NAME}"))) == 1
+        assert len(list(tmp_path.glob(f"*/{study_file.FILE_NAME}"))) == 1
 
 
 def test_notes_of_a_merge_stand_on_its_board_without_folders(tmp_path: Path) -> None:
     study = records.tpe()
-    merged = merge([Found(study, "/home/me/one"), Found(replace(study, trials=study.trials[:3]), "/home/me/copy")])
-    joint(merged, tmp_path)
+    merged = merge_studies(
+        [LocatedStudy(study, "/home/me/one"), LocatedStudy(replace(study, trials=study.trials[:3]), "/home/me/copy")]
+    )
+    publish_combined(merged, tmp_path)
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
     assert "copy is an earlier copy, with 3 trials ended, of one" in text
     assert "/home/me" in merged.notes[0]
@@ -142,7 +151,7 @@ def test_notes_of_a_merge_stand_on_its_board_without_folders(tmp_path: Path) -> 
 def test_a_hostile_name_stays_text(tmp_path: Path) -> None:
     study = records.tpe()
     hostile = replace(study, header=replace(study.header, name="<script>|[x](y)", command="`$(rm)` | x"))
-    joint(merge([Found(study, "a"), Found(hostile, "b")]), tmp_path)
+    publish_combined(merge_studies([LocatedStudy(study, "a"), LocatedStudy(hostile, "b")]), tmp_path)
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "<script>" not in page
     lines = [line for line in page.splitlines() if "study.json.gz" in line]
@@ -153,6 +162,6 @@ def test_a_hostile_name_stays_text(tmp_path: Path) -> None:
 def test_a_name_that_leads_out_of_the_folder_stays_inside(tmp_path: Path) -> None:
     study = records.tpe()
     hostile = replace(study, header=replace(study.header, name="../../outside"))
-    joint(merge([Found(hostile, "b")]), tmp_path / "a" / "b" / "board")
+    publish_combined(merge_studies([LocatedStudy(hostile, "b")]), tmp_path / "a" / "b" / "board")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert (tmp_path / "a" / "b" / "board" / "outside" / study_file.NAME).is_file()
+    assert (tmp_path / "a" / "b" / "board" / "outside" / study_file.FILE_NAME).is_file()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.cli.tally import clock
+from search.cli.tally import format_clock
 from search.errors import UserError
 from search.session.settings import Settings, from_file, from_mapping, parse_duration, parse_pair, parse_size
 
@@ -43,7 +43,7 @@ def test_other_sizes_are_refused(text: str) -> None:
 
 @given(st.integers(0, 10**6))
 def test_a_shown_clock_names_the_same_seconds(seconds: int) -> None:
-    *hours, minutes, rest = (int(part) for part in clock(seconds).split(":"))
+    *hours, minutes, rest = (int(part) for part in format_clock(seconds).split(":"))
     assert (hours[0] if hours else 0) * 3600 + minutes * 60 + rest == seconds
 
 

@@ -20,11 +20,11 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from search.errors import UserError
-from search.records.ledger import Ledger, read
-from search.records.storage import Place
+from search.records.ledger import Ledger, read_study
+from search.records.storage import StudyLocation
 from search.session.planning import make_plan
 from search.session.settings import Settings
-from search.session.tensorboard import FINAL, TensorBoard
+from search.session.tensorboard import FINAL_METRIC, TensorBoardCallback
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 SUCCESS, FAILURE = 1, 2
@@ -72,27 +72,27 @@ def report(epoch: int, error: float | None = 2.0, **changes: Any) -> EpochReport
     return EpochReport(epoch=epoch, training_loss=1.0 / epoch, loss=0.5, error_percent=error, seconds=1.0, **changes)
 
 
-def ran(logs: TensorBoard, ledger: Ledger, number: int, outcome: Outcome) -> None:
+def ran(logs: TensorBoardCallback, ledger: Ledger, number: int, outcome: Outcome) -> None:
     """Runs a trial as the loop does: the ledger first, then who listens."""
     one = trial(number)
     ledger.begin(one)
-    logs.began(one)
+    logs.on_trial_start(one)
     for known in outcome.history:
         ledger.report(one, known)
-        logs.reported(one, known)
+        logs.on_epoch_end(one, known)
     ledger.finish(one, outcome)
-    logs.finished(one, outcome)
+    logs.on_trial_end(one, outcome)
 
 
-def opened(tmp_path: Path, ledger: Ledger) -> TensorBoard:
-    logs = TensorBoard(tmp_path / "logs")
-    logs.opened(SimpleNamespace(), ledger.read(), SimpleNamespace())  # neither plan nor budget is looked at
+def opened(tmp_path: Path, ledger: Ledger) -> TensorBoardCallback:
+    logs = TensorBoardCallback(tmp_path / "logs")
+    logs.on_session_start(SimpleNamespace(), ledger.read(), SimpleNamespace())  # neither plan nor budget is looked at
     return logs
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Any:
-    with Ledger.open(Place(studies_dir=tmp_path / "studies"), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path / "studies"), header()) as ledger:
         yield ledger
 
 
@@ -105,7 +105,7 @@ def test_curves_and_the_final_error(tmp_path: Path, ledger: Ledger) -> None:
         "training/loss": [(1, 0.1), (2, 0.1), (3, 0.1)],
         "validation/loss": [(1, 0.1), (2, 0.1), (3, 0.1)],
         "validation/error_percent": [(1, 3.5), (2, 2.5), (3, 1.5)],
-        FINAL: [(3, 1.5)],
+        FINAL_METRIC: [(3, 1.5)],
     }
     values, ends = sessions(folder)
     assert values == {"width": 16.0, "optimizer": "adam", "learning_rate": 0.001, "origin": "baseline"}
@@ -114,9 +114,9 @@ def test_curves_and_the_final_error(tmp_path: Path, ledger: Ledger) -> None:
 
 def test_epochs_can_be_seen_while_a_trial_runs(tmp_path: Path, ledger: Ledger) -> None:
     logs = opened(tmp_path, ledger)
-    logs.reported(trial(0), report(1))
-    logs.reported(trial(1), report(1))
-    logs.reported(trial(0), report(2, error=None))
+    logs.on_epoch_end(trial(0), report(1))
+    logs.on_epoch_end(trial(1), report(1))
+    logs.on_epoch_end(trial(0), report(2, error=None))
     assert scalars(tmp_path / "logs" / "study" / "trial-0000") == {
         "training/loss": [(1, 1.0), (2, 0.5)],
         "validation/loss": [(1, 0.5), (2, 0.5)],
@@ -136,8 +136,8 @@ def test_a_trial_that_failed_has_no_figure_and_says_so(tmp_path: Path, ledger: L
 def test_runs_on_the_test_images_are_not_written(tmp_path: Path, ledger: Ledger) -> None:
     logs = opened(tmp_path, ledger)
     verified = trial(0, phase=Phase.VERIFICATION, of=0, replicate=0)
-    logs.reported(verified, report(1))
-    logs.finished(verified, complete())
+    logs.on_epoch_end(verified, report(1))
+    logs.on_trial_end(verified, complete())
     assert not (tmp_path / "logs").exists()
 
 
@@ -174,7 +174,7 @@ def test_what_a_killed_session_left_of_a_trial_is_written_anew(tmp_path: Path, l
     ledger.begin(trial(0))
     for known in (report(1), report(2)):
         ledger.report(trial(0), known)
-        logs.reported(trial(0), known)
+        logs.on_epoch_end(trial(0), known)
     logs.close()
     lost = dataclasses.replace(complete(epochs=3), state=State.INTERRUPTED, cause=Cause.COORDINATOR_DIED)
     ledger.finish(trial(0), lost)
@@ -208,14 +208,16 @@ def test_a_real_search_that_was_killed_and_went_on(tmp_path: Path, small_mnist: 
             time.sleep(0.1)
         first.send_signal(signal.SIGKILL)
     subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, timeout=400)
-    record = read(Place(studies_dir=tmp_path / "studies"), "s")
+    record = read_study(StudyLocation(studies_dir=tmp_path / "studies"), "s")
     assert any(known.outcome.cause is Cause.COORDINATOR_DIED for known in record.trials)
-    for known in record.phase(Phase.SEARCH):
+    for known in record.trials_in_phase(Phase.SEARCH):
         folder = tmp_path / "logs" / "s" / f"trial-{known.trial.number:04d}"
         written = scalars(folder)
         expected = [one.epoch for one in known.outcome.history]
         assert [step for step, _ in written.get("training/loss", [])] == expected
-        assert Counter(step for step, _ in written.get(FINAL, [])).total() == (known.outcome.error_percent is not None)
+        assert Counter(step for step, _ in written.get(FINAL_METRIC, [])).total() == (
+            known.outcome.error_percent is not None
+        )
         values, ends = sessions(folder)
         assert set(values) == {*known.trial.config, "origin"}
         assert len(ends) == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spaces import Choice, Domain, Float, Int, When
+from spaces import Choice, Condition, Domain, Float, Int
 from spaces.domains import from_json, to_json
 
 
@@ -44,7 +44,7 @@ DOMAINS = st.one_of(ints(), floats(), choices())
 
 @given(domain=DOMAINS, seed=st.integers(0, 2**32))
 def test_what_is_drawn_lies_inside(domain: Domain, seed: int) -> None:
-    assert domain.contains(domain.draw(random.Random(seed)))
+    assert domain.contains(domain.sample(random.Random(seed)))
 
 
 @given(domain=DOMAINS)
@@ -109,7 +109,7 @@ def test_a_log_int_draws_equal_ratios_equally_often() -> None:
     Five sigma: a false alarm in less than one of a million seeds, and the seed is fixed.
     """
     generator = random.Random(0)
-    draws = [Int(1, 64, 8, log=True).draw(generator) for _ in range(4000)]
+    draws = [Int(1, 64, 8, log=True).sample(generator) for _ in range(4000)]
     share = sum(draw <= 8 for draw in draws) / len(draws)
     assert abs(share - math.log(8.5 / 0.5) / math.log(64.5 / 0.5)) < 5 * 0.0078
     assert Counter(draws)[64] > 0
@@ -153,11 +153,11 @@ def test_a_domain_that_makes_no_sense_is_refused(make: object, message: str) -> 
 
 def test_lists_are_taken_as_tuples() -> None:
     assert Choice(["a", "b"], "a") == Choice(("a", "b"), "a")
-    assert When(parameter="stages", values=[2, 3]) == When.between("stages", 2, 3)
+    assert Condition(parameter="stages", values=[2, 3]) == Condition.between("stages", 2, 3)
 
 
 def test_a_condition_holds_for_its_values_alone() -> None:
-    when = When.between("stages", 2, 3)
+    when = Condition.between("stages", 2, 3)
     assert [when.holds({"stages": stages}) for stages in (1, 2, 3)] == [False, True, True]
     assert not when.holds({})
     assert when.describe() == "stages is 2 or 3"

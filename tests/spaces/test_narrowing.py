@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spaces import SPACES, Choice, Float, Int, Recipe, Space, SpaceError, When, load
-from spaces.narrowing import narrow
+from spaces import SPACES, Choice, Condition, Float, Int, Recipe, Space, SpaceError, load
+from spaces.narrowing import restrict
 
 SPACE = Space(
     name="small",
     parameters={
         "stages": Int(1, 3, 1),
         "kernel": Int(3, 7, 5, step=2),
-        "width": Int(8, 64, 32, log=True, when=When.between("stages", 2, 3)),
+        "width": Int(8, 64, 32, log=True, when=Condition.between("stages", 2, 3)),
         "dropout": Float(0.0, 0.6, 0.2, step=0.05),
         "rate": Float(1e-4, 1e-1, 1e-3, log=True),
         "pooling": Choice(("max", "average", "none"), "max"),
@@ -28,11 +28,11 @@ SPACE = Space(
 
 
 def fixed(**fix: Any) -> Space:
-    return narrow(SPACE, fix=fix, ranges={})
+    return restrict(SPACE, fix=fix, ranges={})
 
 
 def cut(**ranges: str) -> Space:
-    return narrow(SPACE, fix={}, ranges=ranges)
+    return restrict(SPACE, fix={}, ranges=ranges)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_recipes_that_became_the_baseline_or_each_other_are_left_out() -> None:
     assert list(fixed(rate="1e-2").recipes) == ["deep"]
     same = SPACE.recipes | {"deep again": SPACE.recipes["deep"]}
     twice = Space(name="twice", parameters=SPACE.parameters, recipes=same)
-    assert list(narrow(twice, fix={"dropout": "0.5"}, ranges={}).recipes) == ["deep", "fast"]
+    assert list(restrict(twice, fix={"dropout": "0.5"}, ranges={}).recipes) == ["deep", "fast"]
 
 
 def test_a_range_keeps_steps_scales_and_the_baseline() -> None:
     narrowed = cut(kernel="5:7", width="16:48", dropout="0.1:0.3", rate="1e-3:1e-2", pooling="max,none")
     assert narrowed.parameters["kernel"] == Int(5, 7, 5, step=2)
-    assert narrowed.parameters["width"] == Int(16, 48, 32, log=True, when=When.between("stages", 2, 3))
+    assert narrowed.parameters["width"] == Int(16, 48, 32, log=True, when=Condition.between("stages", 2, 3))
     assert narrowed.parameters["dropout"] == Float(0.1, 0.3, 0.2, step=0.05)
     assert narrowed.parameters["rate"] == Float(1e-3, 1e-2, 1e-3, log=True)
     assert narrowed.parameters["pooling"] == Choice(("max", "none"), "max")
@@ -145,18 +145,18 @@ def test_what_cannot_be_cut_says_why(ranges: dict[str, str], message: str) -> No
 
 def test_a_parameter_is_fixed_or_cut_but_not_both() -> None:
     with pytest.raises(SpaceError, match="both for kernel"):
-        narrow(SPACE, fix={"kernel": "5"}, ranges={"kernel": "3:5"})
+        restrict(SPACE, fix={"kernel": "5"}, ranges={"kernel": "3:5"})
 
 
 def test_nothing_asked_for_changes_nothing() -> None:
-    assert narrow(SPACE, fix={}, ranges={}) == SPACE
+    assert restrict(SPACE, fix={}, ranges={}) == SPACE
 
 
 @settings(max_examples=60)
 @given(name=st.sampled_from(sorted(SPACES)), seed=st.integers(0, 2**32))
 def test_any_configuration_of_a_shipped_space_can_be_fixed_by_its_texts(name: str, seed: int) -> None:
     config = load(name).sample(random.Random(seed))
-    narrowed = narrow(load(name), fix={key: str(value) for key, value in config.items()}, ranges={})
+    narrowed = restrict(load(name), fix={key: str(value) for key, value in config.items()}, ranges={})
     assert narrowed.baseline == config
     assert narrowed.size() == 1
     assert narrowed.build is load(name).build

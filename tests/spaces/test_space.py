@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces import Choice, Domain, Float, Int, Recipe, Space, When
+from spaces import Choice, Condition, Domain, Float, Int, Recipe, Space
 
 PARAMETERS: dict[str, Domain] = {
     "stages": Int(1, 3, 1),
-    "width_2": Int(8, 64, 16, log=True, when=When.between("stages", 2, 3)),
-    "norm": Choice((False, True), False, when=When.between("stages", 2, 3)),
-    "momentum": Float(0.0, 0.9, 0.3, step=0.1, when=When(parameter="norm", values=(True,))),
+    "width_2": Int(8, 64, 16, log=True, when=Condition.between("stages", 2, 3)),
+    "norm": Choice((False, True), False, when=Condition.between("stages", 2, 3)),
+    "momentum": Float(0.0, 0.9, 0.3, step=0.1, when=Condition(parameter="norm", values=(True,))),
     "rate": Float(1e-4, 1e-1, 1e-3, log=True),
 }
 DEEP = Recipe(values={"stages": 2, "norm": True, "momentum": 0.5}, doc="Deeper.", source="a double")
@@ -29,7 +29,7 @@ def spaces(draw: st.DrawFn) -> Space:
             parent = draw(st.sampled_from(sorted(parameters)))
             values = parameters[parent].values() or (parameters[parent].baseline,)
             subset = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True))
-            when = When(parameter=parent, values=tuple(subset))
+            when = Condition(parameter=parent, values=tuple(subset))
         kinds = (
             Int(1, 5, 3, when=when),
             Int(2, 32, 8, log=True, when=when, doc="d", unit="px", source="s"),
@@ -57,7 +57,7 @@ def test_any_space_contains_its_samples_and_survives_json(space: Space, seed: in
 def test_any_space_can_be_narrowed_to_any_of_its_configurations(space: Space, data: st.DataObject) -> None:
     config = space.sample(random.Random(data.draw(st.integers(0, 2**32))))
     single = {name: _only(space.parameters[name], value) for name, value in config.items()}
-    narrowed = space.narrow(single)
+    narrowed = space.restrict(single)
     assert narrowed.baseline == config
     assert narrowed.sample(random.Random(0)) == config
     assert set(narrowed.parameters) == set(config)
@@ -128,18 +128,18 @@ def test_nothing_given_in_is_shared_and_nothing_given_out_changes_the_space() ->
 
 def test_the_size_is_an_upper_bound_and_a_continuum_has_none() -> None:
     assert SPACE.size() is None
-    assert SPACE.narrow({"rate": Choice((0.001, 0.01), 0.001)}).size() == 3 * 57 * 2 * 10 * 2
+    assert SPACE.restrict({"rate": Choice((0.001, 0.01), 0.001)}).size() == 3 * 57 * 2 * 10 * 2
 
 
 def test_narrowing_drops_what_can_no_longer_be() -> None:
-    narrowed = SPACE.narrow({"stages": Int(1, 1, 1)})
+    narrowed = SPACE.restrict({"stages": Int(1, 1, 1)})
     assert list(narrowed.parameters) == ["stages", "rate"]
     assert narrowed.recipes == {}
 
 
 def test_narrowing_cuts_conditions_to_what_the_parent_can_still_be() -> None:
-    narrowed = SPACE.narrow({"stages": Int(1, 2, 1)})
-    assert narrowed.parameters["width_2"].when == When(parameter="stages", values=(2,))
+    narrowed = SPACE.restrict({"stages": Int(1, 2, 1)})
+    assert narrowed.parameters["width_2"].when == Condition(parameter="stages", values=(2,))
     assert list(narrowed.recipes) == ["deep"]
     assert Space.from_json(narrowed.to_json()) == narrowed
 
@@ -149,10 +149,10 @@ def test_narrowing_cuts_conditions_to_what_the_parent_can_still_be() -> None:
     [
         ({}, "needs parameters"),
         ({"two words": Int(1, 2, 1)}, "identifier"),
-        ({"a": Int(1, 2, 1, when=When(parameter="b", values=(1,)))}, "earlier parameter"),
-        ({"a": Int(1, 2, 1, when=When(parameter="a", values=(1,)))}, "earlier parameter"),
-        ({"b": Int(1, 3, 1), "a": Int(1, 2, 1, when=When.between("b", 3, 4))}, "must name values of b: 1..3"),
-        ({"b": Int(1, 3, 1), "a": Int(1, 2, 1, when=When(parameter="b", values=()))}, "must name values of b"),
+        ({"a": Int(1, 2, 1, when=Condition(parameter="b", values=(1,)))}, "earlier parameter"),
+        ({"a": Int(1, 2, 1, when=Condition(parameter="a", values=(1,)))}, "earlier parameter"),
+        ({"b": Int(1, 3, 1), "a": Int(1, 2, 1, when=Condition.between("b", 3, 4))}, "must name values of b: 1..3"),
+        ({"b": Int(1, 3, 1), "a": Int(1, 2, 1, when=Condition(parameter="b", values=()))}, "must name values of b"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(parameters: dict[str, Domain], message: str) -> None:

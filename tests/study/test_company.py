@@ -13,10 +13,10 @@ from search.engines.keras_tuner_engine import KerasTunerEngine
 from search.engines.optuna_engine import OptunaEngine
 from search.records.ledger import Ledger
 from search.records.record import TrialRecord
-from search.records.storage import Place
+from search.records.storage import StudyLocation
 from search.study.replicates import ReplicateSource
-from search.study.sources import Limits, SearchSource
-from search.study.verification import replicas
+from search.study.sources import SearchLimits, SearchSource
+from search.study.verification import verification_trials
 from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial
 
 ENGINES = {
@@ -32,8 +32,8 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def source(folder: Path, engine: Engine, *, trials: int = 4) -> SearchSource:
     """A fresh search of a study in memory."""
-    ledger = Ledger.in_memory(Place(studies_dir=folder), header(pruner="asha"))
-    return SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=True)
+    ledger = Ledger.in_memory(StudyLocation(studies_dir=folder), header(pruner="asha"))
+    return SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True)
 
 
 def elsewhere(number: int, config: dict, outcome: Outcome | None = None, **more: object) -> TrialRecord:
@@ -43,11 +43,11 @@ def elsewhere(number: int, config: dict, outcome: Outcome | None = None, **more:
 
 def test_what_others_have_begun_is_not_begun_again(tmp_path: Path, engine: Engine) -> None:
     search = source(tmp_path, engine)
-    assert search.hear(elsewhere(0, TINY.baseline, origin=BASELINE))
-    assert search.elsewhere == 1
+    assert search.observe(elsewhere(0, TINY.baseline, origin=BASELINE))
+    assert search.running_elsewhere == 1
     first = search.next()
     assert (first.number, first.origin) == (1, "recipe: faster")
-    assert search.hear(elsewhere(2, {**TINY.baseline, "width": 20}))
+    assert search.observe(elsewhere(2, {**TINY.baseline, "width": 20}))
     assert search.next().number == 3
     assert search.next() is None  # four in all, wherever they run
 
@@ -55,16 +55,16 @@ def test_what_others_have_begun_is_not_begun_again(tmp_path: Path, engine: Engin
 def test_what_others_found_counts_once_and_what_they_left_is_taken_up(tmp_path: Path, engine: Engine) -> None:
     search = source(tmp_path, engine)
     ended = elsewhere(0, TINY.baseline, complete(), origin=BASELINE)
-    assert search.hear(ended)
-    assert not search.hear(ended)
+    assert search.observe(ended)
+    assert not search.observe(ended)
     report = EpochReport(epoch=1, training_loss=0.5, error_percent=4.0)
     running = elsewhere(1, {**TINY.baseline, "width": 20})
-    assert search.hear(running)
-    assert not search.hear(dataclasses.replace(running, reports=(report,)))
-    assert search.hear(dataclasses.replace(running, outcome=Outcome(state=State.INTERRUPTED, history=(report,))))
+    assert search.observe(running)
+    assert not search.observe(dataclasses.replace(running, reports=(report,)))
+    assert search.observe(dataclasses.replace(running, outcome=Outcome(state=State.INTERRUPTED, history=(report,))))
     again = search.next()
     assert (again.number, again.config, again.seed) == (2, running.trial.config, running.trial.seed)
-    assert search.elsewhere == 0
+    assert search.running_elsewhere == 0
 
 
 def test_a_trial_that_could_not_be_recorded_comes_again_unless_another_has_begun_it(
@@ -72,26 +72,26 @@ def test_a_trial_that_could_not_be_recorded_comes_again_unless_another_has_begun
 ) -> None:
     search = source(tmp_path, engine)
     baseline = search.next()
-    search.withdraw(baseline)
+    search.undo_next(baseline)
     assert search.next() == baseline
-    search.withdraw(baseline)
-    assert search.hear(elsewhere(0, TINY.baseline, origin=BASELINE))
+    search.undo_next(baseline)
+    assert search.observe(elsewhere(0, TINY.baseline, origin=BASELINE))
     following = search.next()
     assert (following.number, following.origin) == (1, "recipe: faster")
 
 
 def test_repeats_that_others_run_are_left_to_them(tmp_path: Path) -> None:
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         trial = Trial(number=0, config=TINY.baseline, seed=0, epochs=4, origin=BASELINE)
         ledger.begin(trial)
         ledger.finish(trial, complete())
-        waiting = replicas(ledger.read(), count=0, replicates=3)
+        waiting = verification_trials(ledger.read(), count=0, replicates=3)
     fixed = ReplicateSource(waiting, folder=tmp_path)
     theirs = dataclasses.replace(waiting[1], number=0)
-    assert fixed.hear(TrialRecord(trial=theirs, outcome=None))
+    assert fixed.observe(TrialRecord(trial=theirs, outcome=None))
     assert [(one.number, one.replicate) for one in (fixed.next(), fixed.next())] == [(1, 0), (2, 2)]
     assert fixed.next() is None
-    assert fixed.elsewhere == 1
-    assert fixed.hear(TrialRecord(trial=theirs, outcome=Outcome(state=State.INTERRUPTED)))
+    assert fixed.running_elsewhere == 1
+    assert fixed.observe(TrialRecord(trial=theirs, outcome=Outcome(state=State.INTERRUPTED)))
     again = fixed.next()
     assert (again.number, again.replicate, again.phase) == (3, 1, Phase.VERIFICATION)

@@ -10,26 +10,26 @@ from postgres import Server
 from search.leaderboard.rows import compute
 from search.records import predictions
 from search.records.ledger import Ledger
-from search.records.predictions import Predictions
-from search.records.record import WEIGHTS
-from search.records.storage import Place
-from search.study.ensembles import GREEDY, MEAN, form, greedy
-from search.trial import BASELINE, FOUND, Outcome, Phase, State, Trial
+from search.records.predictions import SavedPredictions
+from search.records.record import ENSEMBLE_WEIGHTS_KEY
+from search.records.storage import StudyLocation
+from search.study.ensembles import GREEDY, MEAN, greedy_weights, record_ensembles
+from search.trial import BASELINE, PROPOSED, Outcome, Phase, State, Trial
 
 LABELS = np.arange(200) % 10
 
 
-def said(wrong: list[int], certainty: float = 0.9) -> Predictions:
+def said(wrong: list[int], certainty: float = 0.9) -> SavedPredictions:
     """Returns predictions that are right but for some images, which are taken for the next class."""
     probabilities = np.full((len(LABELS), 10), (1.0 - certainty) / 9)
     given = LABELS.copy()
     given[wrong] = (LABELS[wrong] + 1) % 10
     probabilities[np.arange(len(LABELS)), given] = certainty
-    return Predictions(probabilities, LABELS)
+    return SavedPredictions(probabilities, LABELS)
 
 
 def test_predictions_come_back_as_they_were_written(tmp_path: Path) -> None:
-    file = predictions.path(tmp_path, Phase.VERIFICATION, 3)
+    file = predictions.file_path(tmp_path, Phase.VERIFICATION, 3)
     predictions.save(file, said([1, 2]))
     found = predictions.load(file)
     assert found.probabilities.dtype == np.float16
@@ -48,14 +48,14 @@ def test_damaged_predictions_are_none(tmp_path: Path, content: bytes) -> None:
 
 def test_the_selection_takes_models_that_err_apart_and_leaves_a_bad_one() -> None:
     bad = list(range(0, 100))
-    picked = greedy({1: said([0, 1, 2]), 2: said([3, 4, 5]), 3: said([6, 7, 8]), 9: said(bad)})
+    picked = greedy_weights({1: said([0, 1, 2]), 2: said([3, 4, 5]), 3: said([6, 7, 8]), 9: said(bad)})
     assert picked.keys() == {1, 2, 3}
     assert sum(picked.values()) == pytest.approx(1.0)
 
 
 def test_the_selection_stays_with_one_model_where_no_other_helps() -> None:
-    assert greedy({4: said([]), 5: said([0, 1, 2, 3])}) == {4: 1.0}
-    assert greedy({}) == {}
+    assert greedy_weights({4: said([]), 5: said([0, 1, 2, 3])}) == {4: 1.0}
+    assert greedy_weights({}) == {}
 
 
 def record_study(ledger: Ledger, *, replicates: int, without: tuple[int, ...] = ()) -> None:
@@ -64,44 +64,52 @@ def record_study(ledger: Ledger, *, replicates: int, without: tuple[int, ...] = 
     for number in range(3):
         trial = Trial(
             number=number, config={**config, "width": 4 * (number + 1)}, seed=number, epochs=1,
-            origin=FOUND if number else BASELINE,
+            origin=PROPOSED if number else BASELINE,
         )  # fmt: skip
         finish(ledger, trial, said([number, 10 + number]))
     for replicate in range(replicates):
         for of in range(3):
             number = 3 * replicate + of
             trial = Trial(
-                number=number, config=config, seed=100 + replicate, epochs=1, phase=Phase.VERIFICATION, of=of,
-                origin=FOUND if of else BASELINE, replicate=replicate,
+                number=number, config=config, seed=100 + replicate, epochs=1, phase=Phase.VERIFICATION, source_trial=of,
+                origin=PROPOSED if of else BASELINE, replicate=replicate,
             )  # fmt: skip
             finish(ledger, trial, None if number in without else said([20 + number, 60 + number, 90]))
 
 
-def finish(ledger: Ledger, trial: Trial, made: Predictions | None) -> None:
+def finish(ledger: Ledger, trial: Trial, made: SavedPredictions | None) -> None:
     ledger.begin(trial)
-    ledger.finish(trial, Outcome(state=State.COMPLETE, error_percent=1.5, parameters=1000, scored=200, wrong=(90,)))
+    ledger.finish(
+        trial,
+        Outcome(state=State.COMPLETE, error_percent=1.5, parameter_count=1000, scored_images=200, misclassified=(90,)),
+    )
     if made is not None:
-        predictions.save(predictions.path(ledger.folder, trial.phase, trial.number), made)
+        predictions.save(predictions.file_path(ledger.folder, trial.phase, trial.number), made)
 
 
 def test_ensembles_of_a_study(tmp_path: Path) -> None:
-    place = Place(studies_dir=tmp_path)
+    place = StudyLocation(studies_dir=tmp_path)
     with Ledger.open(place, header()) as ledger:
         record_study(ledger, replicates=2)
-        form(ledger, count=2)
-        form(ledger, count=2)  # nothing new
+        record_ensembles(ledger, count=2)
+        record_ensembles(ledger, count=2)  # nothing new
         record = ledger.read()
         left = sorted(path.name for path in (ledger.folder / "predictions").glob("search-*"))
-    mean, picked = (known for known in record.phase(Phase.ENSEMBLE))
+    mean, picked = (known for known in record.trials_in_phase(Phase.ENSEMBLE))
     assert (mean.trial.origin, picked.trial.origin) == (MEAN, GREEDY)
-    assert mean.trial.notes[WEIGHTS] == {"1": 0.25, "2": 0.25, "4": 0.25, "5": 0.25}  # of 1 and 2, not the baseline
-    assert sum(picked.trial.notes[WEIGHTS].values()) == pytest.approx(1.0)
-    assert mean.outcome.wrong == (90,)  # where all err
-    assert mean.outcome.predicted == (int(LABELS[91]),)
+    assert mean.trial.engine_metadata[ENSEMBLE_WEIGHTS_KEY] == {
+        "1": 0.25,
+        "2": 0.25,
+        "4": 0.25,
+        "5": 0.25,
+    }  # of 1 and 2, not the baseline
+    assert sum(picked.trial.engine_metadata[ENSEMBLE_WEIGHTS_KEY].values()) == pytest.approx(1.0)
+    assert mean.outcome.misclassified == (90,)  # where all err
+    assert mean.outcome.predicted_classes == (int(LABELS[91]),)
     assert mean.outcome.error_percent == 0.5
-    assert mean.outcome.parameters == 4000
+    assert mean.outcome.parameter_count == 4000
     assert left == ["search-0.npz", "search-1.npz", "search-2.npz"]
-    assert record.test_openings == 6 + 2
+    assert record.test_evaluations == 6 + 2
 
     section = compute([record]).sections[0]
     assert [one.error_percent for one in section.ensembles] == [0.5, 0.5]
@@ -112,24 +120,26 @@ def test_ensembles_of_a_study(tmp_path: Path) -> None:
 
 
 def test_in_a_database_they_are_formed_in_a_turn(tmp_path: Path, postgres: Server) -> None:
-    with Ledger.open(Place(studies_dir=tmp_path, storage=postgres.database()), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path, storage=postgres.database()), header()) as ledger:
         record_study(ledger, replicates=2)
         for _ in range(2):
-            ledger.in_turn(lambda: form(ledger, count=2))
-        formed = ledger.read().phase(Phase.ENSEMBLE)
+            ledger.run_exclusive(lambda: record_ensembles(ledger, count=2))
+        formed = ledger.read().trials_in_phase(Phase.ENSEMBLE)
     assert [(known.trial.number, known.trial.origin) for known in formed] == [(0, MEAN), (1, GREEDY)]
     assert [known.outcome.error_percent for known in formed] == [0.5, 0.5]
 
 
 def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: Path) -> None:
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         record_study(ledger, replicates=2, without=(1,))
-        form(ledger, count=2)
-        predictions.save(predictions.path(ledger.folder, Phase.VERIFICATION, 1), said([90]))
-        form(ledger, count=2)
+        record_ensembles(ledger, count=2)
+        predictions.save(predictions.file_path(ledger.folder, Phase.VERIFICATION, 1), said([90]))
+        record_ensembles(ledger, count=2)
         record = ledger.read()
     assert [
-        len(known.trial.notes[WEIGHTS]) for known in record.phase(Phase.ENSEMBLE) if known.trial.origin == MEAN
+        len(known.trial.engine_metadata[ENSEMBLE_WEIGHTS_KEY])
+        for known in record.trials_in_phase(Phase.ENSEMBLE)
+        if known.trial.origin == MEAN
     ] == [
         3,
         4,
@@ -139,7 +149,7 @@ def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: 
 
 
 def test_without_predictions_nothing_is_formed(tmp_path: Path) -> None:
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         record_study(ledger, replicates=1, without=(0, 1, 2))
-        form(ledger, count=2)
-        assert ledger.read().phase(Phase.ENSEMBLE) == ()
+        record_ensembles(ledger, count=2)
+        assert ledger.read().trials_in_phase(Phase.ENSEMBLE) == ()

@@ -11,7 +11,7 @@ from makers import complete, header, trial
 
 from search.errors import UserError
 from search.records.record import StudyRecord, TrialRecord
-from search.study.goals import ErrorBelow, Plateau, parse, reason, settled_errors
+from search.study.goals import ErrorBelow, Plateau, final_errors, parse, reason
 from search.trial import Cause, Outcome, Phase, State
 
 
@@ -90,12 +90,12 @@ def test_recorded_trials_count_in_the_order_of_their_ends_and_interrupted_ones_d
     ends = [
         (dataclasses.replace(complete(3.0), at_seconds=9.0), Phase.SEARCH),
         (dataclasses.replace(complete(1.0), at_seconds=4.0), Phase.SEARCH),
-        (Outcome(state=State.INTERRUPTED, cause=Cause.GOAL, error_percent=0.1, at_seconds=5.0), Phase.SEARCH),
-        (Outcome(state=State.PRUNED, error_percent=0.2, at_seconds=6.0), Phase.SEARCH),
+        (Outcome(state=State.INTERRUPTED, cause=Cause.GOAL, error_percent=0.1, elapsed_seconds=5.0), Phase.SEARCH),
+        (Outcome(state=State.PRUNED, error_percent=0.2, elapsed_seconds=6.0), Phase.SEARCH),
         (None, Phase.SEARCH),
         (dataclasses.replace(complete(0.1), at_seconds=20.0), Phase.VERIFICATION),
     ]
     known = tuple(
         TrialRecord(trial=trial(number, phase=phase), outcome=outcome) for number, (outcome, phase) in enumerate(ends)
     )
-    assert settled_errors(StudyRecord(header=header(), trials=known)) == [1.0, None, 3.0]
+    assert final_errors(StudyRecord(header=header(), trials=known)) == [1.0, None, 3.0]

@@ -20,13 +20,13 @@ from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
 from search.study.replicates import ReplicateSource
-from search.study.sources import Limits, SearchSource, reclaim, settled
-from search.study.verification import estimate_seconds, finalists, repetitions, replicas
-from search.trial import BASELINE, FOUND, Cause, EpochReport, Outcome, Phase, State, Trial
+from search.study.sources import SearchLimits, SearchSource, final_trials, interrupt_orphans
+from search.study.verification import baseline_trials, estimate_verification_seconds, finalists, verification_trials
+from search.trial import BASELINE, PROPOSED, Cause, EpochReport, Outcome, Phase, State, Trial
 
 
 def search(
@@ -40,17 +40,17 @@ def search(
     pruner: str = "none",
 ) -> StudyRecord:
     """Runs a session of the study in a folder and returns the record."""
-    with Ledger.open(Place(studies_dir=folder), header(pruner=pruner)) as ledger:
-        reclaim(ledger)
+    with Ledger.open(StudyLocation(studies_dir=folder), header(pruner=pruner)) as ledger:
+        interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner=pruner, seed=5, epochs=4)
-        source = SearchSource(engine, ledger, limits=Limits(trials=trials, epochs=epochs), recipes=recipes)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=stop))
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials, epochs=epochs), recipes=recipes)
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop))
         return ledger.read()
 
 
 def configs(record: StudyRecord) -> list[str]:
     """The configs in the order of their trials."""
-    return [json.dumps(dict(known.trial.config)) for known in record.phase(Phase.SEARCH)]
+    return [json.dumps(dict(known.trial.config)) for known in record.trials_in_phase(Phase.SEARCH)]
 
 
 def after(count: int, cause: Cause = Cause.CANCELLED) -> Callable[[], Cause | None]:
@@ -96,21 +96,21 @@ def test_an_interrupted_trial_is_taken_up_again_with_its_seed(tmp_path: Path) ->
     assert interrupted
     assert {known.outcome.cause for known in interrupted} == {Cause.CANCELLED}
     record = search(tmp_path, InstantExecutor(slots=2))
-    assert len(settled(record)) == 12
+    assert len(final_trials(record)) == 12
     for known in interrupted:
-        again = [one for one in settled(record) if one.trial.config == known.trial.config]
+        again = [one for one in final_trials(record) if one.trial.config == known.trial.config]
         assert [one.trial.seed for one in again] == [known.trial.seed]
-    assert len([known for known in settled(record) if known.trial.origin == BASELINE]) == 1
+    assert len([known for known in final_trials(record) if known.trial.origin == BASELINE]) == 1
 
 
 def test_a_trial_whose_coordinator_died_is_marked_and_run_again(tmp_path: Path) -> None:
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(Trial(number=0, config=TINY.baseline, seed=77, epochs=4, origin=BASELINE))
     record = search(tmp_path, InstantExecutor(), trials=3)
     assert record.trials[0].outcome.cause is Cause.COORDINATOR_DIED
     again = record.trials[1]
     assert (again.trial.origin, again.trial.seed, again.outcome.state) == (BASELINE, 77, State.COMPLETE)
-    assert len(settled(record)) == 3
+    assert len(final_trials(record)) == 3
 
 
 def test_a_failed_trial_is_recorded_and_never_repeated(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_failed_trial_is_recorded_and_never_repeated(tmp_path: Path) -> None:
 
 def test_bad_trials_are_pruned_and_baseline_and_recipes_never_are(tmp_path: Path) -> None:
     def curve(trial: Trial, epoch: int) -> float:
-        return 50.0 if trial.origin != FOUND else 10.0 + trial.number + 1.0 / epoch
+        return 50.0 if trial.origin != PROPOSED else 10.0 + trial.number + 1.0 / epoch
 
     record = search(tmp_path, InstantExecutor(curve=curve, slots=3), pruner="asha", trials=15)
     by_state = {state: [known for known in record.trials if known.outcome.state is state] for state in State}
@@ -165,7 +165,7 @@ def test_a_worker_that_died_leaves_the_epochs_it_reported(tmp_path: Path) -> Non
 
     with pytest.raises(FatalError):
         search(tmp_path, Dying(), trials=3)
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         record = ledger.read()
     assert [len(known.outcome.history) for known in record.trials] == [4] * 7, "three tries, three tries, and one"
     assert all(known.outcome.error_percent is not None for known in record.trials)
@@ -174,12 +174,17 @@ def test_a_worker_that_died_leaves_the_epochs_it_reported(tmp_path: Path) -> Non
 def hyperband(folder: Path, executor: Executor, **more: Any) -> StudyRecord:
     """Runs a session of a Hyperband study of nine epochs and returns the record."""
     protocol = dataclasses.replace(header().protocol, epochs=9)
-    with Ledger.open(Place(studies_dir=folder), header(engine="keras-tuner", protocol=protocol)) as ledger:
-        reclaim(ledger)
+    with Ledger.open(StudyLocation(studies_dir=folder), header(engine="keras-tuner", protocol=protocol)) as ledger:
+        interrupt_orphans(ledger)
         engine = KerasTunerEngine(TINY, sampler="hyperband", seed=5, epochs=9)
-        source = SearchSource(engine, ledger, limits=more.get("limits", Limits(trials=24)), recipes=False)
+        source = SearchSource(engine, ledger, limits=more.get("limits", SearchLimits(trials=24)), recipes=False)
         stop = more.get("stop", lambda: None)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=stop, clock=lambda: 7.0))
+        run_loop(
+            source,
+            LoopContext(
+                executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop, elapsed_seconds=lambda: 7.0
+            ),
+        )
         return ledger.read()
 
 
@@ -189,7 +194,7 @@ def test_hyperband_trains_the_epochs_of_its_brackets_and_no_more(tmp_path: Path)
     assert sum(known.outcome.epochs_trained for known in record.trials) == 9 + 75
     states = [known.outcome.state for known in record.trials]
     assert (states.count(State.COMPLETE), states.count(State.PAUSED)) == (1 + 1 + 2 + 3, 9 + 3 + 5)
-    assert {known.outcome.at_seconds for known in record.trials} == {7.0}
+    assert {known.outcome.elapsed_seconds for known in record.trials} == {7.0}
     for known in record.trials:
         if known.trial.parent is not None:
             parent = record.trials[known.trial.parent]
@@ -198,7 +203,7 @@ def test_hyperband_trains_the_epochs_of_its_brackets_and_no_more(tmp_path: Path)
 
 def test_states_are_kept_while_hyperband_may_go_on_from_them(tmp_path: Path) -> None:
     kept = tmp_path / "study" / "checkpoints"
-    half = hyperband(tmp_path, InstantExecutor(), limits=Limits(trials=8))
+    half = hyperband(tmp_path, InstantExecutor(), limits=SearchLimits(trials=8))
     assert len(list(kept.iterdir())) == len(half.trials) - 1 == 7
     hyperband(tmp_path, InstantExecutor())
     assert list(kept.iterdir()) == []
@@ -209,9 +214,9 @@ def test_an_interrupted_hyperband_ends_with_the_same_brackets(tmp_path: Path, lo
     executor = InstantExecutor(slots=3)
     hyperband(tmp_path, executor, stop=after(looks))
     hyperband(tmp_path, executor, stop=after(looks))
-    record = hyperband(tmp_path, executor, limits=Limits(trials=30))
-    trials = [known for known in settled(record) if known.trial.notes.get("iteration") == 0]
-    rounds = Counter((known.trial.notes["bracket"], known.trial.notes["round"]) for known in trials)
+    record = hyperband(tmp_path, executor, limits=SearchLimits(trials=30))
+    trials = [known for known in final_trials(record) if known.trial.engine_metadata.get("iteration") == 0]
+    rounds = Counter((known.trial.engine_metadata["bracket"], known.trial.engine_metadata["round"]) for known in trials)
     assert rounds == {(2, 0): 9, (2, 1): 3, (2, 2): 1, (1, 0): 5, (1, 1): 2, (0, 0): 3}
     assert executor.ran[0].origin == BASELINE
     trained = Counter(
@@ -221,11 +226,13 @@ def test_an_interrupted_hyperband_ends_with_the_same_brackets(tmp_path: Path, lo
 
 
 def test_the_finalists_of_hyperband_went_furthest(tmp_path: Path) -> None:
-    half = finalists(hyperband(tmp_path / "half", InstantExecutor(), limits=Limits(trials=12)), 2)
-    assert [known.trial.until for known in half] == [None, 3, 3], "none was trained to the end"
+    half = finalists(hyperband(tmp_path / "half", InstantExecutor(), limits=SearchLimits(trials=12)), 2)
+    assert [known.trial.target_epoch for known in half] == [None, 3, 3], "none was trained to the end"
     whole = finalists(hyperband(tmp_path / "whole", InstantExecutor()), 2)
-    assert [known.trial.until for known in whole] == [None, None, None]
-    waiting = replicas(hyperband(tmp_path / "half", InstantExecutor(), limits=Limits(trials=12)), count=2, replicates=1)
+    assert [known.trial.target_epoch for known in whole] == [None, None, None]
+    waiting = verification_trials(
+        hyperband(tmp_path / "half", InstantExecutor(), limits=SearchLimits(trials=12)), count=2, replicates=1
+    )
     assert {trial.last_epoch for trial in waiting} == {9}, "verification trains to the end"
 
 
@@ -233,19 +240,19 @@ def test_a_budget_of_epochs_is_kept_by_every_engine(tmp_path: Path) -> None:
     for pruner in ("none", "asha"):
         record = search(tmp_path / pruner, InstantExecutor(slots=2), trials=1000, epochs=50, pruner=pruner)
         assert 50 <= sum(known.outcome.epochs_trained for known in record.trials) < 50 + 4
-    record = hyperband(tmp_path / "hyperband", InstantExecutor(), limits=Limits(epochs=50))
+    record = hyperband(tmp_path / "hyperband", InstantExecutor(), limits=SearchLimits(epochs=50))
     assert 50 <= sum(known.outcome.epochs_trained for known in record.trials) < 50 + 9
     again = InstantExecutor()
-    hyperband(tmp_path / "hyperband", again, limits=Limits(epochs=50))
+    hyperband(tmp_path / "hyperband", again, limits=SearchLimits(epochs=50))
     assert again.ran == []
 
 
 def test_a_killed_trials_epochs_count_for_the_budget(tmp_path: Path) -> None:
     report = EpochReport(epoch=1, training_loss=0.5, error_percent=3.0, seconds=2.0)
     for _ in range(2):  # a coordinator dies twice, each time after an epoch
-        with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
-            reclaim(ledger)
-            number = len(ledger.read().phase(Phase.SEARCH))
+        with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+            interrupt_orphans(ledger)
+            number = len(ledger.read().trials_in_phase(Phase.SEARCH))
             trial = Trial(number=number, config=TINY.baseline, seed=77, epochs=4, origin=BASELINE)
             ledger.begin(trial)
             ledger.report(trial, report)
@@ -266,11 +273,11 @@ def test_a_search_whose_proposals_all_fail_uses_its_budget_up(tmp_path: Path) ->
 
 
 def test_states_that_nothing_goes_on_from_are_swept_away(tmp_path: Path) -> None:
-    hyperband(tmp_path, InstantExecutor(), limits=Limits(trials=8))
+    hyperband(tmp_path, InstantExecutor(), limits=SearchLimits(trials=8))
     kept = tmp_path / "study" / "checkpoints"
     before = {path.name for path in kept.iterdir()}
     (kept / "4711.npz").touch()  # of a trial that a kill came upon after its end
-    hyperband(tmp_path, InstantExecutor(), limits=Limits(trials=8))
+    hyperband(tmp_path, InstantExecutor(), limits=SearchLimits(trials=8))
     assert {path.name for path in kept.iterdir()} == before
 
 
@@ -278,12 +285,14 @@ def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
     from spaces import Int, Space
 
     space = Space(name="few", parameters={"width": Int(1, 4, 2)})
-    with Ledger.open(Place(studies_dir=tmp_path), header(space=space)) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, limits=Limits(trials=100), recipes=True)
-        crew = Crew(executor=InstantExecutor(slots=2), ledger=ledger, listener=Progress(), stop=lambda: None)
-        drive(source, crew)
-        assert source.exhausted
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=100), recipes=True)
+        crew = LoopContext(
+            executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback(), stop_cause=lambda: None
+        )
+        run_loop(source, crew)
+        assert source.is_exhausted
         assert sorted(known.trial.config["width"] for known in ledger.read().trials) == [1, 2, 3, 4]
 
 
@@ -307,8 +316,8 @@ def test_verification_takes_the_baseline_and_the_best_by_validation(tmp_path: Pa
     record = search(tmp_path, InstantExecutor())
     best = sorted(record.trials[1:], key=lambda known: known.outcome.error_percent)[:2]
     assert finalists(record, 2) == [record.trials[0], *best]
-    waiting = replicas(record, count=2, replicates=3)
-    assert [(trial.of, trial.replicate) for trial in waiting] == [
+    waiting = verification_trials(record, count=2, replicates=3)
+    assert [(trial.source_trial, trial.replicate) for trial in waiting] == [
         (known.trial.number, replicate) for replicate in range(3) for known in finalists(record, 2)
     ]
     assert [trial.number for trial in waiting] == list(range(9))
@@ -319,34 +328,34 @@ def test_verification_takes_the_baseline_and_the_best_by_validation(tmp_path: Pa
 
 def test_verification_is_resumed_and_not_repeated(tmp_path: Path) -> None:
     search(tmp_path, InstantExecutor())
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         for stop in (after(12), lambda: None):
-            waiting = replicas(ledger.read(), count=2, replicates=3)
-            crew = Crew(executor=InstantExecutor(slots=2), ledger=ledger, listener=Progress(), stop=stop)
-            drive(ReplicateSource(waiting, folder=tmp_path), crew)
+            waiting = verification_trials(ledger.read(), count=2, replicates=3)
+            crew = LoopContext(executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback(), stop_cause=stop)
+            run_loop(ReplicateSource(waiting, folder=tmp_path), crew)
         record = ledger.read()
-        assert replicas(record, count=2, replicates=3) == []
-        assert len(replicas(record, count=2, replicates=4)) == 3
-    done = [known for known in record.phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
-    assert len({(known.trial.of, known.trial.replicate) for known in done}) == len(done) == 9
-    assert len(record.phase(Phase.VERIFICATION)) > 9
-    assert record.test_openings == len(record.phase(Phase.VERIFICATION))
+        assert verification_trials(record, count=2, replicates=3) == []
+        assert len(verification_trials(record, count=2, replicates=4)) == 3
+    done = [known for known in record.trials_in_phase(Phase.VERIFICATION) if known.outcome.state is State.COMPLETE]
+    assert len({(known.trial.source_trial, known.trial.replicate) for known in done}) == len(done) == 9
+    assert len(record.trials_in_phase(Phase.VERIFICATION)) > 9
+    assert record.test_evaluations == len(record.trials_in_phase(Phase.VERIFICATION))
 
 
 def test_the_reserve_for_verification_follows_what_finalists_cost(tmp_path: Path) -> None:
     record = search(tmp_path, InstantExecutor())
-    one, two = (estimate_seconds(record, count=2, replicates=3, slots=slots) for slots in (1, 2))
+    one, two = (estimate_verification_seconds(record, count=2, replicates=3, slots=slots) for slots in (1, 2))
     assert one == pytest.approx(9 * 4 * 6 / 5)  # four seconds of fitting each, on six fifths of the images
     assert one / 2 <= two < one
-    assert estimate_seconds(record, count=0, replicates=3, slots=1) == 0.0
+    assert estimate_verification_seconds(record, count=0, replicates=3, slots=1) == 0.0
 
 
 def test_the_baselines_repeats_have_seeds_of_their_own(tmp_path: Path) -> None:
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
-        waiting = repetitions(ledger.read(), repeats=3)
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+        waiting = baseline_trials(ledger.read(), repeats=3)
         ledger.begin(waiting[0])
         ledger.finish(waiting[0], Outcome(state=State.COMPLETE, error_percent=1.0))
-        left = repetitions(ledger.read(), repeats=4)
+        left = baseline_trials(ledger.read(), repeats=4)
     assert len({trial.seed for trial in waiting}) == 3
     assert [trial.replicate for trial in left] == [1, 2, 3]
     assert [trial.number for trial in left] == [1, 2, 3]

@@ -12,14 +12,14 @@ from makers import TINY, header
 from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Event, Finished
-from search.records.ledger import Ledger, read
+from search.records.ledger import Ledger, read_study
 from search.records.record import StudyRecord
-from search.records.storage import Place
-from search.session.progress import Progress
-from search.study.loop import Crew, drive
+from search.records.storage import StudyLocation
+from search.session.progress import Callback
+from search.study.loop import LoopContext, run_loop
 from search.study.replicates import ReplicateSource
-from search.study.sources import Limits, SearchSource, reclaim, settled
-from search.study.verification import replicas
+from search.study.sources import SearchLimits, SearchSource, final_trials, interrupt_orphans
+from search.study.verification import verification_trials
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
 from spaces import Int, Space
 
@@ -47,11 +47,11 @@ class Failing(InstantExecutor):
 
 def search(folder: Path, executor: InstantExecutor, *, trials: int = 6) -> StudyRecord:
     """Runs a session of the study in a folder and returns the record."""
-    with Ledger.open(Place(studies_dir=folder), header()) as ledger:
-        reclaim(ledger)
+    with Ledger.open(StudyLocation(studies_dir=folder), header()) as ledger:
+        interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
-        source = SearchSource(engine, ledger, limits=Limits(trials=trials), recipes=False)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=False)
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
         return ledger.read()
 
 
@@ -71,7 +71,7 @@ def test_a_fault_of_the_machine_is_tried_again_at_once_with_the_same_seed(tmp_pa
     assert (lost.outcome.state, lost.outcome.cause) == (State.INTERRUPTED, cause)
     assert (again.trial.config, again.trial.seed) == (lost.trial.config, lost.trial.seed)
     assert again.outcome.state is State.COMPLETE
-    assert len(settled(record)) == 6
+    assert len(final_trials(record)) == 6
     assert len(record.trials) == 7
 
 
@@ -80,15 +80,15 @@ def test_it_is_tried_again_within_a_bound_over_all_sessions(tmp_path: Path) -> N
         return Cause.KILLED if trial.number > 0 and trial.seed == seeds[-1] else None
 
     seeds = [search(tmp_path, InstantExecutor(), trials=1).trials[0].trial.seed]
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
-        trial = SearchSource(engine, ledger, limits=Limits(trials=2), recipes=False).next()
+        trial = SearchSource(engine, ledger, limits=SearchLimits(trials=2), recipes=False).next()
         assert trial is not None
         seeds.append(trial.seed)
     record = search(tmp_path, Failing(unlucky), trials=4)
     tries = [known.outcome.state for known in record.trials if known.trial.seed == seeds[-1]]
     assert tries == [State.INTERRUPTED, State.INTERRUPTED, State.FAILED]
-    assert len(settled(record)) == 4
+    assert len(final_trials(record)) == 4
 
 
 @pytest.mark.parametrize("cause", [Cause.NOT_FINITE, Cause.OUT_OF_MEMORY, Cause.INVALID, Cause.TRIAL_TIMEOUT])
@@ -104,12 +104,12 @@ def test_what_would_fail_every_trial_stops_the_study_which_goes_on_later(tmp_pat
     with pytest.raises(FatalError, match=f"it was {cause}") as stopped:
         search(tmp_path, Failing(only(2, cause), slots=2))
     assert "un the same command again" in stopped.value.hint
-    record = read(Place(studies_dir=tmp_path), "study")
+    record = read_study(StudyLocation(studies_dir=tmp_path), "study")
     assert all(known.outcome is not None for known in record.trials), "what ran beside was recorded"
     assert (record.trials[2].outcome.state, record.trials[2].outcome.cause) == (State.INTERRUPTED, cause)
     whole = search(tmp_path, InstantExecutor(slots=2))
-    assert len(settled(whole)) == 6
-    again = [known for known in settled(whole) if known.trial.seed == record.trials[2].trial.seed]
+    assert len(final_trials(whole)) == 6
+    again = [known for known in final_trials(whole) if known.trial.seed == record.trials[2].trial.seed]
     assert [known.outcome.state for known in again] == [State.COMPLETE]
 
 
@@ -117,7 +117,9 @@ def test_what_would_fail_every_trial_stops_the_study_which_goes_on_later(tmp_pat
 def test_three_alike_at_the_start_stop_the_study_with_the_cause(tmp_path: Path, cause: Cause, runs: int) -> None:
     with pytest.raises(FatalError, match=f"ended alike.*{cause}"):
         search(tmp_path, Failing(lambda trial: cause))
-    assert len(read(Place(studies_dir=tmp_path), "study").trials) == runs, "a trial that is tried again is one"
+    assert len(read_study(StudyLocation(studies_dir=tmp_path), "study").trials) == runs, (
+        "a trial that is tried again is one"
+    )
 
 
 def test_a_baseline_that_is_too_much_for_the_machine_does_not_stop_the_study(tmp_path: Path) -> None:
@@ -137,12 +139,12 @@ def test_three_alike_are_noticed_over_sessions_and_stop_no_later_one(tmp_path: P
 
 def test_a_trial_killed_after_the_last_configuration_was_given_is_tried_again(tmp_path: Path) -> None:
     space = Space(name="few", parameters={"width": Int(1, 3, 2)})
-    with Ledger.open(Place(studies_dir=tmp_path), header(space=space)) as ledger:
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, limits=Limits(trials=9), recipes=False)
+        source = SearchSource(engine, ledger, limits=SearchLimits(trials=9), recipes=False)
         executor = Failing(only(1, Cause.KILLED), slots=4)
-        drive(source, Crew(executor=executor, ledger=ledger, listener=Progress(), stop=lambda: None))
-        assert sorted(known.trial.config["width"] for known in settled(ledger.read())) == [1, 2, 3]
+        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
+        assert sorted(known.trial.config["width"] for known in final_trials(ledger.read())) == [1, 2, 3]
 
 
 def test_failures_of_several_causes_at_the_start_are_not_alike(tmp_path: Path) -> None:
@@ -164,12 +166,14 @@ def test_failures_after_a_success_stop_nothing(tmp_path: Path) -> None:
 
 def test_a_verification_run_that_a_fault_of_the_machine_ended_is_tried_again(tmp_path: Path) -> None:
     search(tmp_path, InstantExecutor())
-    with Ledger.open(Place(studies_dir=tmp_path), header()) as ledger:
-        waiting = replicas(ledger.read(), count=1, replicates=2)
-        crew = Crew(executor=Failing(only(1, Cause.KILLED)), ledger=ledger, listener=Progress(), stop=lambda: None)
-        drive(ReplicateSource(waiting, folder=tmp_path), crew)
+    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+        waiting = verification_trials(ledger.read(), count=1, replicates=2)
+        crew = LoopContext(
+            executor=Failing(only(1, Cause.KILLED)), ledger=ledger, callback=Callback(), stop_cause=lambda: None
+        )
+        run_loop(ReplicateSource(waiting, folder=tmp_path), crew)
         record = ledger.read()
-    assert replicas(record, count=1, replicates=2) == []
-    runs = record.phase(Phase.VERIFICATION)
+    assert verification_trials(record, count=1, replicates=2) == []
+    runs = record.trials_in_phase(Phase.VERIFICATION)
     assert [known.outcome.state for known in runs].count(State.INTERRUPTED) == 1
     assert len(runs) == 5

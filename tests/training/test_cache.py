@@ -57,14 +57,14 @@ def refuse_to_read() -> dict[str, np.ndarray]:
 
 
 def test_arrays_come_back_and_are_not_read_twice(tmp_path: Path) -> None:
-    cache.ensure(tmp_path / "set", lambda: ARRAYS)
-    cache.ensure(tmp_path / "set", refuse_to_read)
+    cache.ensure_cached(tmp_path / "set", lambda: ARRAYS)
+    cache.ensure_cached(tmp_path / "set", refuse_to_read)
     assert all(np.array_equal(array, ARRAYS[name]) for name, array in opened(tmp_path / "set").items())
     assert tree(tmp_path) == WHOLE
 
 
 def test_an_opened_array_cannot_be_changed(tmp_path: Path) -> None:
-    cache.ensure(tmp_path / "set", lambda: ARRAYS)
+    cache.ensure_cached(tmp_path / "set", lambda: ARRAYS)
     with pytest.raises(ValueError, match="read-only"):
         cache.open_array(tmp_path / "set", "x")[0] = 1
 
@@ -88,9 +88,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: str) -> None:
-    cache.ensure(tmp_path / "set", lambda: ARRAYS)
+    cache.ensure_cached(tmp_path / "set", lambda: ARRAYS)
     DAMAGE[damage](tmp_path / "set")
-    cache.ensure(tmp_path / "set", lambda: ARRAYS)
+    cache.ensure_cached(tmp_path / "set", lambda: ARRAYS)
     assert all(np.array_equal(array, ARRAYS[name]) for name, array in opened(tmp_path / "set").items())
     assert tree(tmp_path) == WHOLE
 
@@ -101,7 +101,7 @@ def test_a_process_killed_while_writing_leaves_nothing_that_is_taken_for_a_cache
     assert killed.returncode == -9
     assert "set.partial/x.npy" in tree(tmp_path), "the process died before it wrote anything"
     assert "set" not in tree(tmp_path)
-    cache.ensure(tmp_path / "set", lambda: ARRAYS)
+    cache.ensure_cached(tmp_path / "set", lambda: ARRAYS)
     assert tree(tmp_path) == WHOLE
 
 
@@ -116,5 +116,5 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot be written to the cache: (Not a directory|File exists)") as caught:
-        cache.ensure(tmp_path / "file" / "cache" / "set", lambda: ARRAYS)
+        cache.ensure_cached(tmp_path / "file" / "cache" / "set", lambda: ARRAYS)
     assert "--cache-dir" in caught.value.hint

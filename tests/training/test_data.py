@@ -13,7 +13,7 @@ import pytest
 from small_data import save_idx, save_npz, small_arrays, tree
 
 from search.errors import FatalError, UserError
-from search.training.data import default_cache_dir, find_test, open_test, open_training, prepare
+from search.training.data import default_cache_dir, find_test_images, open_test, open_training, prepare
 from search.training.sources import MNIST_SHA256
 
 PREPARES_ON_A_SIGNAL = """
@@ -103,19 +103,19 @@ def test_training_does_not_touch_the_test_images(tmp_path: Path) -> None:
 def test_recorded_data_are_found_in_the_cache_by_name_and_hash(tmp_path: Path) -> None:
     info = prepare(save_npz(tmp_path / "my data [1].npz"), tmp_path / "cache")
     other = prepare(save_npz(tmp_path / "other.npz", y_test=np.array([2] * 12)), tmp_path / "cache")
-    found = find_test(info.name, info.sha256, tmp_path / "cache")
+    found = find_test_images(info.name, info.sha256, tmp_path / "cache")
     assert np.array_equal(found.images, open_test(info).images)
     assert np.array_equal(found.labels, open_test(info).labels)
-    assert find_test(info.name, other.sha256, tmp_path / "cache") is None
-    assert find_test("others", other.sha256, tmp_path / "cache") is None
-    assert find_test(info.name, info.sha256, tmp_path / "no cache") is None
+    assert find_test_images(info.name, other.sha256, tmp_path / "cache") is None
+    assert find_test_images("others", other.sha256, tmp_path / "cache") is None
+    assert find_test_images(info.name, info.sha256, tmp_path / "no cache") is None
 
 
 def test_of_two_data_sets_of_one_name_the_recorded_one_is_found(tmp_path: Path) -> None:
     first = prepare(save_npz(tmp_path / "same.npz"), tmp_path / "cache")
     second = prepare(save_npz(tmp_path / "same.npz", y_test=np.array([2] * 12)), tmp_path / "cache")
-    assert set(find_test("same.npz", second.sha256, tmp_path / "cache").labels) == {2}
-    assert set(find_test("same.npz", first.sha256, tmp_path / "cache").labels) == {0, 1, 2}
+    assert set(find_test_images("same.npz", second.sha256, tmp_path / "cache").labels) == {2}
+    assert set(find_test_images("same.npz", first.sha256, tmp_path / "cache").labels) == {0, 1, 2}
 
 
 def test_damaged_data_are_not_at_hand(tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ def test_damaged_data_are_not_at_hand(tmp_path: Path) -> None:
     content = file.read_bytes()
     for damaged in (b"", content[:-7], content[:-1] + bytes([content[-1] ^ 1])):
         file.write_bytes(damaged)
-        assert find_test(info.name, info.sha256, tmp_path / "cache") is None
+        assert find_test_images(info.name, info.sha256, tmp_path / "cache") is None
 
 
 def test_the_embedded_mnist_is_at_hand_without_a_cache(tmp_path: Path, cache_dir: Path) -> None:
-    found, prepared = find_test("mnist", MNIST_SHA256, tmp_path), open_test(prepare("mnist", cache_dir))
+    found, prepared = find_test_images("mnist", MNIST_SHA256, tmp_path), open_test(prepare("mnist", cache_dir))
     assert np.array_equal(found.images, prepared.images)
     assert np.array_equal(found.labels, prepared.labels)
     assert found.labels.dtype == prepared.labels.dtype

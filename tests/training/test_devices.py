@@ -13,7 +13,7 @@ from search.training.runtime import Backend, Device, Runtime
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three GPUs that can be seen, and a backend that could use them."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-abc ,6")
-    monkeypatch.setitem(devices.CUDA_PACKAGE, Backend.TENSORFLOW, "tensorflow")
+    monkeypatch.setitem(devices.CUDA_MARKER_MODULE, Backend.TENSORFLOW, "tensorflow")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_environment_says_which_gpus_can_be_seen(
 def test_gpus_are_numbered_among_those_that_can_be_seen(
     gpus: None, asked: str, chosen: tuple[Device, tuple[str, ...]]
 ) -> None:
-    assert devices.choose(asked, Backend.TENSORFLOW) == chosen
+    assert devices.select_devices(asked, Backend.TENSORFLOW) == chosen
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_gpus_are_numbered_among_those_that_can_be_seen(
 )
 def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(gpus: None, asked: str, named: str) -> None:
     with pytest.raises(UserError) as refusal:
-        devices.choose(asked, Backend.TENSORFLOW)
+        devices.select_devices(asked, Backend.TENSORFLOW)
     assert named in str(refusal.value)
     assert f"--devices {asked}" in str(refusal.value)
 
@@ -59,22 +59,22 @@ def test_without_a_gpu_the_remedy_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, backend: Backend, extra: str
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert devices.choose("auto", backend) == (Device.CPU, ())
+    assert devices.select_devices("auto", backend) == (Device.CPU, ())
     with pytest.raises(UserError, match=rf"\[{extra}\]"):
-        devices.choose("gpu:0", backend)
+        devices.select_devices("gpu:0", backend)
 
 
 def test_workers_take_the_gpus_in_turn() -> None:
     runtime = Runtime(device=Device.GPU, gpus=("4", "GPU-abc"), deterministic=False)
-    taken = [runtime.variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(4)]
+    taken = [runtime.environment_variables(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(4)]
     assert taken == ["4", "GPU-abc", "4", "GPU-abc"]
-    assert runtime.variables()["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
-    assert runtime.variables()["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert runtime.environment_variables()["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert runtime.environment_variables()["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
 def test_on_a_cpu_no_gpu_can_be_seen() -> None:
-    assert Runtime(device=Device.CPU).variables()["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert Runtime(device=Device.CPU).environment_variables()["CUDA_VISIBLE_DEVICES"] == "-1"
 
 
 def test_a_driver_that_cannot_be_asked_is_no_error() -> None:
-    assert devices.free_mib(("no such GPU",)) is None
+    assert devices.free_gpu_memory_mib(("no such GPU",)) is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import FatalError, UserError
-from search.training.errand import ask
+from search.training.errand import call_in_subprocess
 from search.training.runtime import Device, Runtime
 
 MODULE = """
@@ -38,7 +38,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def run(module: str, how: str) -> dict[str, object]:
-    return ask(module, {"how": how, "size": 1}, Runtime(device=Device.CPU))
+    return call_in_subprocess(module, {"how": how, "size": 1}, Runtime(device=Device.CPU))
 
 
 def test_an_answer_comes_back_whatever_else_is_printed(module: str) -> None:

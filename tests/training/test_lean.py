@@ -16,7 +16,7 @@ from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.training.data import prepare
-from search.training.lean import UNUSED
+from search.training.lean import UNUSED_MODULES
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
 from search.trial import State, Trial
@@ -34,7 +34,7 @@ print(json.dumps([keras.backend.backend(), there]))
 
 def look(backend: str, before: str, after: str) -> list[object]:
     """Returns Keras's backend, and what of the unused is imported with it."""
-    code = LOOK.format(before=before, after=after, unused=set(UNUSED))
+    code = LOOK.format(before=before, after=after, unused=set(UNUSED_MODULES))
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.training.meter import WARM_LOOKS, Meter
+from search.training.meter import WARM_UP_CHECKS, ThroughputMeter
 from search.trial import EpochReport
 
 
@@ -13,8 +13,11 @@ class Run:
 
     def __init__(self, count: int, chunk: int) -> None:
         self.waits, self.readings = 0, list[float]()
-        self.meter = Meter(
-            count=count, chunk=chunk, wait=self._wait, tell=lambda images, _: self.readings.append(images)
+        self.meter = ThroughputMeter(
+            images_per_epoch=count,
+            images_per_check=chunk,
+            wait_for_request=self._wait,
+            report_result=lambda images, _: self.readings.append(images),
         )
 
     def _wait(self) -> float:
@@ -28,7 +31,7 @@ class Run:
 
 def test_it_waits_when_warm_and_counts_from_there() -> None:
     run = Run(count=1000, chunk=100)
-    run.look(WARM_LOOKS - 1)
+    run.look(WARM_UP_CHECKS - 1)
     assert run.waits == 0
     run.look()
     assert (run.waits, run.readings) == (1, [])
@@ -38,7 +41,7 @@ def test_it_waits_when_warm_and_counts_from_there() -> None:
 
 def test_scoring_is_not_counted_as_training_and_a_last_batch_as_far_as_it_goes() -> None:
     run = Run(count=250, chunk=100)
-    run.look(WARM_LOOKS)  # the epoch's three chunks, of which the last is short
+    run.look(WARM_UP_CHECKS)  # the epoch's three chunks, of which the last is short
     run.look(2)  # scoring
     run.meter.report(EpochReport(epoch=1, training_loss=1.0))
     run.look(3)

@@ -11,9 +11,9 @@ import pytest
 
 from search.training.augmentation import RandomAffine
 from search.training.network import make_network
-from search.training.network_source import network
+from search.training.network_source import network_statements
 from search.training.population.sharing import program_key
-from search.training.population.widening import Room
+from search.training.population.widening import ProgramShape
 from search.training.runtime import Precision
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
@@ -94,7 +94,7 @@ def test_probabilities_are_computed_in_float32(build: Callable | None) -> None:
 def test_what_a_function_says_is_float32_at_least_in_type() -> None:
     model = make(build=by_a_function)
     assert model.predict(PIXELS, verbose=0).dtype == np.float32
-    assert "keras.ops.cast(x" in network(model, given={RandomAffine: "augment"})
+    assert "keras.ops.cast(x" in network_statements(model, custom_layers={RandomAffine: "augment"})
 
 
 def test_a_layer_keeps_the_type_that_its_builder_gave_it() -> None:
@@ -117,7 +117,7 @@ def test_a_builder_that_fails_leaves_no_precision_behind() -> None:
 
 def test_the_written_network_says_bfloat16_at_its_layers_and_computes_the_same() -> None:
     model = make(build=activated)
-    text = network(model, given={RandomAffine: "keras.layers.Identity()"})
+    text = network_statements(model, custom_layers={RandomAffine: "keras.layers.Identity()"})
     assert 'keras.layers.Dense(10, dtype="mixed_bfloat16")' in text
     assert 'keras.layers.Activation("softmax")' in text
     names: dict[str, Any] = {"keras": keras}
@@ -128,5 +128,5 @@ def test_the_written_network_says_bfloat16_at_its_layers_and_computes_the_same()
 
 
 def test_trials_of_two_precisions_share_no_program() -> None:
-    keys = {precision: program_key(make(precision), CONFIG, Room(200)) for precision in Precision}
+    keys = {precision: program_key(make(precision), CONFIG, ProgramShape(200)) for precision in Precision}
     assert keys[Precision.TF32] == keys[Precision.FLOAT32] != keys[Precision.BFLOAT16]

@@ -10,11 +10,11 @@ import pytest
 from conftest import EMBEDDED
 from PIL import Image, ImageOps
 
-from search.training.picture_files import UNREADABLE, Style, Wanted, load
+from search.training.picture_files import IMAGE_READ_ERRORS, InputSpec, ResizeMode, load_image
 
-DIGIT = Wanted(height=28, width=28, channels=1, style=Style.DIGIT)
-WHOLE = Wanted(height=28, width=28, channels=1, style=Style.WHOLE)
-COLOUR = Wanted(height=32, width=32, channels=3, style=Style.WHOLE)
+DIGIT = InputSpec(height=28, width=28, channels=1, resize_mode=ResizeMode.DIGIT)
+WHOLE = InputSpec(height=28, width=28, channels=1, resize_mode=ResizeMode.WHOLE)
+COLOUR = InputSpec(height=32, width=32, channels=3, resize_mode=ResizeMode.WHOLE)
 FAR = 9.0
 """Mean difference of pixels, in grey levels, that resampling twice may make; an image's own mean is about 33."""
 
@@ -78,7 +78,7 @@ def test_a_digit_comes_back_as_mnist_has_it(how: str, digits: np.ndarray, tmp_pa
     for digit in digits:
         picture = DRAWN[how](Image.fromarray(digit))
         picture.save(file, exif=picture.getexif())
-        far.append(np.abs(load(file, DIGIT)[..., 0].astype(float) - digit).mean())
+        far.append(np.abs(load_image(file, DIGIT)[..., 0].astype(float) - digit).mean())
     assert np.mean(far) < FAR
 
 
@@ -86,21 +86,21 @@ def test_a_digit_comes_back_as_mnist_has_it(how: str, digits: np.ndarray, tmp_pa
 def test_other_formats_are_read(form: str, digits: np.ndarray, tmp_path: Path) -> None:
     file = tmp_path / f"digit.{form}"
     larger(Image.fromarray(digits[0])).save(file)
-    assert np.abs(load(file, DIGIT)[..., 0].astype(float) - digits[0]).mean() < FAR
+    assert np.abs(load_image(file, DIGIT)[..., 0].astype(float) - digits[0]).mean() < FAR
 
 
 @pytest.mark.parametrize("wanted", [DIGIT, WHOLE])
-def test_a_picture_of_the_models_size_is_taken_as_it_is(wanted: Wanted, digits: np.ndarray, tmp_path: Path) -> None:
+def test_a_picture_of_the_models_size_is_taken_as_it_is(wanted: InputSpec, digits: np.ndarray, tmp_path: Path) -> None:
     for name, picture in (("same", digits[0]), ("inverted", 255 - digits[0])):
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
-        np.testing.assert_array_equal(load(tmp_path / f"{name}.png", wanted)[..., 0], digits[0])
+        np.testing.assert_array_equal(load_image(tmp_path / f"{name}.png", wanted)[..., 0], digits[0])
 
 
 def test_a_digits_centre_of_mass_is_in_the_middle_and_its_box_has_20_pixels(tmp_path: Path) -> None:
     picture = np.full((300, 200), 255, np.uint8)
     picture[40:240, 20:60] = 0
     Image.fromarray(picture).save(tmp_path / "one.png")
-    ready = load(tmp_path / "one.png", DIGIT)[..., 0].astype(float)
+    ready = load_image(tmp_path / "one.png", DIGIT)[..., 0].astype(float)
     assert np.flatnonzero(ready.any(axis=1)).tolist() == list(range(4, 24))
     rows, columns = np.indices(ready.shape)
     assert abs((ready * rows).sum() / ready.sum() - 14) <= 0.5
@@ -111,15 +111,17 @@ def test_a_whole_picture_keeps_its_aspect_on_its_own_ground(tmp_path: Path) -> N
     picture = np.full((40, 80), 230, np.uint8)
     picture[10:30, 20:60] = 0
     Image.fromarray(picture).save(tmp_path / "wide.png")
-    ready = load(tmp_path / "wide.png", WHOLE)[..., 0]
+    ready = load_image(tmp_path / "wide.png", WHOLE)[..., 0]
     assert set(ready[:7].ravel()) == {25}
-    light = load(tmp_path / "wide.png", Wanted(height=28, width=28, channels=1, style=Style.WHOLE, is_dark=False))
+    light = load_image(
+        tmp_path / "wide.png", InputSpec(height=28, width=28, channels=1, resize_mode=ResizeMode.WHOLE, is_dark=False)
+    )
     np.testing.assert_allclose(light[..., 0], 255.0 - ready, atol=1)  # rounded the other way
 
 
 def test_a_model_of_colours_gets_colours(tmp_path: Path) -> None:
     Image.new("RGB", (100, 60), (200, 30, 90)).save(tmp_path / "red.png")
-    ready = load(tmp_path / "red.png", COLOUR)
+    ready = load_image(tmp_path / "red.png", COLOUR)
     assert ready.shape == (32, 32, 3)
     assert ready[5, 5].tolist() == [200, 30, 90]
 
@@ -137,6 +139,6 @@ def test_what_cannot_be_read_says_so(case: str, digits: np.ndarray, tmp_path: Pa
         "folder": lambda: (file.unlink(), file.mkdir()),
     }
     made[case]()
-    with pytest.raises(UNREADABLE) as raised:
-        load(file, DIGIT)
+    with pytest.raises(IMAGE_READ_ERRORS) as raised:
+        load_image(file, DIGIT)
     assert str(raised.value)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from search.training import provenance
-from search.training.provenance import Provenance
+from search.training.provenance import ModelMetadata
 
-KNOWN = Provenance(
+KNOWN = ModelMetadata(
     study="study",
     row="found #1",
     dataset="mnist",
@@ -28,9 +28,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_was_added_is_read_and_the_rest_stays(file: Path) -> None:
-    provenance.add(file, KNOWN)
+    provenance.write(file, KNOWN)
     assert provenance.read(file) == KNOWN
-    assert set(zipfile.ZipFile(file).namelist()) == {"config.json", provenance.MEMBER}
+    assert set(zipfile.ZipFile(file).namelist()) == {"config.json", provenance.ARCHIVE_MEMBER}
 
 
 def test_models_from_elsewhere_or_of_a_newer_kind_have_none(file: Path, tmp_path: Path) -> None:
@@ -39,11 +39,11 @@ def test_models_from_elsewhere_or_of_a_newer_kind_have_none(file: Path, tmp_path
     (tmp_path / "garbage.keras").write_bytes(b"no archive")
     assert provenance.read(tmp_path / "garbage.keras") is None
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(provenance.MEMBER, '{"schema": "model/2", "study": "study"}')
+        archive.writestr(provenance.ARCHIVE_MEMBER, '{"schema": "model/2", "study": "study"}')
     assert provenance.read(file) is None
 
 
 def test_it_survives_json(file: Path) -> None:
     hostile = dataclasses.replace(KNOWN, study='x"\n\\', row="\u2028")
-    provenance.add(file, hostile)
+    provenance.write(file, hostile)
     assert provenance.read(file) == hostile

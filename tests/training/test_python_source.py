@@ -12,9 +12,9 @@ import pytest
 from search.errors import UserError
 from search.training.augmentation import RandomAffine
 from search.training.network import make_network, trainable_parameters
-from search.training.network_source import network
+from search.training.network_source import network_statements
 from search.training.optimizer import make_loss, make_optimizer
-from search.training.python_source import expression
+from search.training.python_source import object_expression
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 
@@ -56,7 +56,7 @@ def shape(model: Any) -> list[tuple[str, list[tuple[int, ...]]]]:
 def test_a_space_that_is_shipped_becomes_a_sequential_network_of_the_same_layers(source: str) -> None:
     space = registry.load(source)
     model = build(space.build, {**space.baseline, "units": 32, **SPACES[source]})
-    text = network(model, given={})
+    text = network_statements(model, custom_layers={})
     assert text.startswith("model = keras.Sequential([\n    keras.Input((28, 28, 1)),\n")
     again = executed(text)
     assert shape(again) == shape(model)
@@ -66,7 +66,7 @@ def test_a_space_that_is_shipped_becomes_a_sequential_network_of_the_same_layers
 def test_the_rich_network_is_the_same_and_keeps_its_augmentation() -> None:
     space = registry.load("cnn")
     model = build(space.build, {**space.baseline, "dropout_conv": 0.1, "dropout_dense": 0.2, **RICH})
-    text = network(model, given={RandomAffine: "augment"})
+    text = network_statements(model, custom_layers={RandomAffine: "augment"})
     assert "    augment,\n" in text
     assert "keras.layers.BatchNormalization(momentum=0.9)" in text
     assert shape(executed(text)) == shape(model)
@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_written_network_the_same_weights() -> None:
     space = registry.load("cnn")
     keras.utils.set_random_seed(SEED)
     model = build(space.build, {**space.baseline, "dropout_conv": 0.1, "dropout_dense": 0.2, **RICH})
-    again = executed(network(model, given={RandomAffine: "augment"}))
+    again = executed(network_statements(model, custom_layers={RandomAffine: "augment"}))
     for one, other in zip(model.trainable_variables, again.trainable_variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
@@ -97,7 +97,7 @@ def branched(images: Any, config: Any, classes: int) -> Any:
 
 def test_a_branched_network_becomes_a_line_a_layer_and_computes_the_same() -> None:
     model = build(branched, {})
-    text = network(model, given={})
+    text = network_statements(model, custom_layers={})
     assert "keras.Model(inputs, x" in text
     assert "keras.initializers.RandomNormal(stddev=0.1)" in text
     again = executed(text)
@@ -133,7 +133,7 @@ def with_a_layer_of_ones_own(images: Any, config: Any, classes: int) -> Any:
 @pytest.mark.parametrize("builder", [with_lambda, with_shared_weights, with_a_layer_of_ones_own])
 def test_what_keras_alone_cannot_make_is_refused_with_a_way_out(builder: Callable) -> None:
     with pytest.raises(UserError, match="cannot be written as a script of Keras alone") as raised:
-        network(build(builder, {}), given={})
+        network_statements(build(builder, {}), custom_layers={})
     assert "--as model" in raised.value.hint
 
 
@@ -143,7 +143,7 @@ def test_optimizer_and_loss_are_made_again_with_the_same_settings(changes: dict[
 
     config = {**TUTORIAL_TRAINING, **changes}
     for thing in (make_optimizer(config, 3000), make_loss(config)):
-        again = eval(expression(thing), {"keras": keras})
+        again = eval(object_expression(thing), {"keras": keras})
         settings = [{**keras.saving.serialize_keras_object(one)["config"], "name": ""} for one in (thing, again)]
         assert type(again) is type(thing)
         assert settings[0] == settings[1]
@@ -151,4 +151,4 @@ def test_optimizer_and_loss_are_made_again_with_the_same_settings(changes: dict[
 
 def test_a_number_is_as_short_as_it_was_given() -> None:
     config = {**TUTORIAL_TRAINING, "learning_rate": 2e-3}
-    assert expression(make_optimizer(config, 10)) == "keras.optimizers.Adam(learning_rate=0.002)"
+    assert object_expression(make_optimizer(config, 10)) == "keras.optimizers.Adam(learning_rate=0.002)"

@@ -8,27 +8,29 @@ from small_data import save_npz
 
 from search.errors import UserError
 from search.protocol import Split
-from search.training.data import Images, open_training, prepare
-from search.training.split import assign_roles, default_split
+from search.training.data import LabeledImages, open_training, prepare
+from search.training.split import default_split, make_split_indices
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def images(labels, groups=None) -> Images:
+def images(labels, groups=None) -> LabeledImages:
     """Images of which only labels and groups matter."""
     labels = np.asarray(labels, dtype=np.int64)
-    return Images(np.zeros((len(labels), 1, 1, 1), np.uint8), labels, None if groups is None else np.asarray(groups))
+    return LabeledImages(
+        np.zeros((len(labels), 1, 1, 1), np.uint8), labels, None if groups is None else np.asarray(groups)
+    )
 
 
 @pytest.fixture(scope="module")
-def mnist(cache_dir: Path) -> Images:
+def mnist(cache_dir: Path) -> LabeledImages:
     return open_training(prepare("mnist", cache_dir))
 
 
 @given(counts=st.lists(st.integers(2, 40), min_size=3, max_size=6), seed=SEEDS)
 def test_stratified_takes_a_sixth_of_every_class(counts: list[int], seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    roles = assign_roles(images(labels), split=Split.STRATIFIED, seed=seed)
+    roles = make_split_indices(images(labels), split=Split.STRATIFIED, seed=seed)
     assert np.array_equal(np.sort(np.concatenate([roles.training, roles.validation])), np.arange(len(labels)))
     assert len(roles.validation) == len(labels) // 6
     assert np.all(np.abs(np.bincount(labels[roles.validation], minlength=len(counts)) - np.array(counts) / 6) < 1)
@@ -38,7 +40,7 @@ def test_stratified_takes_a_sixth_of_every_class(counts: list[int], seed: int) -
 def test_groups_stay_whole_and_come_near_a_sixth(sizes: list[int], seed: int) -> None:
     assume(sum(sizes) >= 6)
     groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    roles = assign_roles(images(np.zeros(len(groups)), groups), split=Split.GROUP, seed=seed)
+    roles = make_split_indices(images(np.zeros(len(groups)), groups), split=Split.GROUP, seed=seed)
     assert np.array_equal(np.sort(np.concatenate([roles.training, roles.validation])), np.arange(len(groups)))
     assert len(roles.training)
     assert len(roles.validation)
@@ -52,31 +54,31 @@ def test_groups_stay_whole_and_come_near_a_sixth(sizes: list[int], seed: int) ->
 @pytest.mark.parametrize("split", [Split.GROUP, Split.STRATIFIED])
 def test_a_draw_depends_on_its_seed_alone(split: Split) -> None:
     data = images(np.arange(600) % 3, np.arange(600) // 10)
-    draws = [assign_roles(data, split=split, seed=seed).validation.tolist() for seed in (0, 0, 1)]
+    draws = [make_split_indices(data, split=split, seed=seed).validation.tolist() for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
 
 
 def test_a_group_may_be_named_by_text() -> None:
     names = np.repeat(["anna", "bert", "carl"], [10, 40, 10])
-    roles = assign_roles(images(np.arange(60) % 3, names), split=Split.GROUP, seed=0)
+    roles = make_split_indices(images(np.arange(60) % 3, names), split=Split.GROUP, seed=0)
     assert set(names[roles.validation]) in ({"anna"}, {"carl"})
 
 
 def test_the_smallest_group_is_taken_where_every_group_is_too_large() -> None:
     groups = np.repeat([0, 1], [31, 29])
-    roles = assign_roles(images(np.arange(60) % 3, groups), split=Split.GROUP, seed=0)
+    roles = make_split_indices(images(np.arange(60) % 3, groups), split=Split.GROUP, seed=0)
     assert set(groups[roles.validation]) == {1}
 
 
-def test_mnists_block_is_its_last_sixth(mnist: Images) -> None:
-    roles = assign_roles(mnist, split=Split.BLOCK, seed=0)
+def test_mnists_block_is_its_last_sixth(mnist: LabeledImages) -> None:
+    roles = make_split_indices(mnist, split=Split.BLOCK, seed=0)
     assert np.array_equal(roles.training, np.arange(50000))
     assert np.array_equal(roles.validation, np.arange(50000, 60000))
 
 
 @pytest.mark.parametrize("count", [6, 7, 599, 600, 601])
 def test_a_block_is_the_last_sixth_of_any_number(count: int) -> None:
-    roles = assign_roles(images(np.zeros(count)), split=Split.BLOCK, seed=0)
+    roles = make_split_indices(images(np.zeros(count)), split=Split.BLOCK, seed=0)
     assert np.array_equal(np.concatenate([roles.training, roles.validation]), np.arange(count))
     assert len(roles.validation) == count // 6
 
@@ -90,10 +92,10 @@ def test_a_class_may_be_twice_as_rare_or_as_frequent_in_a_block_and_no_more(in_b
     labels[: 60 - in_block] = 1
     labels[600 - in_block :] = 1
     if accepted:
-        assert len(assign_roles(images(labels), split=Split.BLOCK, seed=0).validation) == 100
+        assert len(make_split_indices(images(labels), split=Split.BLOCK, seed=0).validation) == 100
     else:
         with pytest.raises(UserError, match=rf"about 10 of the 60 images of class 1\. Received: {in_block}\."):
-            assign_roles(images(labels), split=Split.BLOCK, seed=0)
+            make_split_indices(images(labels), split=Split.BLOCK, seed=0)
 
 
 REFUSED = {
@@ -108,7 +110,7 @@ REFUSED = {
 def test_a_split_that_the_data_do_not_allow_is_refused(case: str) -> None:
     data, split, message = REFUSED[case]
     with pytest.raises(UserError, match=message):
-        assign_roles(data, split=split, seed=0)
+        make_split_indices(data, split=split, seed=0)
 
 
 def test_the_default_is_the_most_honest_split_there_is(tmp_path: Path, cache_dir: Path) -> None:

@@ -85,7 +85,7 @@ def test_an_outcome_says_everything(trainer: Trainer) -> None:
     assert tuple(reports) == outcome.history
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert outcome.error_percent == reports[-1].error_percent < reports[0].error_percent < 60
-    assert outcome.parameters == 592_074
+    assert outcome.parameter_count == 592_074
     assert all(outcome.seconds[part] > 0 for part in ("build", "fit", "evaluate"))
     assert outcome.peak_memory_mib > 100
     assert outcome.environment["backend"] == "tensorflow"
@@ -225,12 +225,12 @@ print(model.predict(images, verbose=0).argmax(axis=1).tolist())
 def test_the_trained_model_is_saved_for_keras_alone(trainer: Trainer, tmp_path: Path) -> None:
     model, pixels = tmp_path / "model.keras", tmp_path / "pixels.npy"
     outcome = trainer.run(trial(RICH, epochs=2, phase=Phase.VERIFICATION, model_to=str(model)))
-    images = trainer._images(Phase.VERIFICATION)
-    np.save(pixels, images.score)
+    images = trainer._phase_images(Phase.VERIFICATION)
+    np.save(pixels, images.evaluation_images)
     command = [sys.executable, "-I", "-c", LOAD_WITH_KERAS_ALONE, str(model), str(pixels)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    wrong = np.flatnonzero(np.array(json.loads(done.stdout.splitlines()[-1])) != images.score_labels)
-    assert tuple(wrong) == outcome.wrong
+    wrong = np.flatnonzero(np.array(json.loads(done.stdout.splitlines()[-1])) != images.evaluation_labels)
+    assert tuple(wrong) == outcome.misclassified
     assert "augment" not in zipfile.ZipFile(model).read("config.json").decode()
 
 
@@ -247,7 +247,7 @@ def test_a_model_that_is_only_exported_trains_as_in_verification_and_leaves_the_
         for path in moved:
             path.rename(path.with_suffix(".npy"))
     assert outcome.state is State.COMPLETE
-    assert (outcome.error_percent, outcome.scored) == (None, None)
+    assert (outcome.error_percent, outcome.scored_images) == (None, None)
     losses = [report.training_loss for report in outcome.history]
     assert losses == [report.training_loss for report in scored.history]
 
@@ -256,7 +256,7 @@ def test_a_diverging_trial_fails_with_its_cause(trainer: Trainer) -> None:
     config = {**CNN.baseline, "optimizer": "sgd", "learning_rate_sgd": 1e30}
     outcome = trainer.run(trial(config))
     assert (outcome.state, outcome.cause) == (State.FAILED, Cause.NOT_FINITE)
-    assert outcome.parameters == 592_074
+    assert outcome.parameter_count == 592_074
 
 
 def test_a_broken_configuration_fails_with_its_traceback(trainer: Trainer) -> None:
@@ -281,14 +281,17 @@ def test_the_search_never_opens_the_test_images(task: Task) -> None:
 
 
 def test_phases_train_on_and_score_what_they_should(trainer: Trainer, task: Task) -> None:
-    images = {phase: trainer._images(phase) for phase in Phase}
+    images = {phase: trainer._phase_images(phase) for phase in Phase}
     training, testing = task.dataset.training_count, task.dataset.test_count
-    assert (len(images[Phase.SEARCH].fit), len(images[Phase.SEARCH].score)) == (training * 5 // 6, training // 6)
+    assert (len(images[Phase.SEARCH].training_images), len(images[Phase.SEARCH].evaluation_images)) == (
+        training * 5 // 6,
+        training // 6,
+    )
     for phase in (Phase.VERIFICATION, Phase.REPRODUCTION):
-        assert (len(images[phase].fit), len(images[phase].score)) == (training, testing)
+        assert (len(images[phase].training_images), len(images[phase].evaluation_images)) == (training, testing)
     verified = trainer.run(trial(phase=Phase.VERIFICATION))
     assert [report.error_percent for report in verified.history[:-1]] == [None, None]
-    assert verified.error_percent == pytest.approx(100 * len(verified.wrong) / testing)
+    assert verified.error_percent == pytest.approx(100 * len(verified.misclassified) / testing)
     reproduced = trainer.run(trial(phase=Phase.REPRODUCTION))
     assert None not in [report.error_percent for report in reproduced.history]
     assert [report.training_loss for report in reproduced.history] == [r.training_loss for r in verified.history]
@@ -336,17 +339,19 @@ def test_the_score_agrees_with_keras(trainer: Trainer) -> None:
     """Retrains the baseline with plain Keras in the same order and seed, and lets Keras evaluate it."""
     import keras
 
-    images = trainer._images(Phase.SEARCH)
+    images = trainer._phase_images(Phase.SEARCH)
     keras.utils.set_random_seed(3)
     inputs = keras.Input((28, 28, 1))
     hidden = CNN.build(keras.layers.Rescaling(1 / 255)(inputs), CNN.baseline, 10)
     model = keras.Model(inputs, hidden)
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-    labels = keras.utils.to_categorical(images.fit_labels, 10)
+    labels = keras.utils.to_categorical(images.training_labels, 10)
     for epoch in range(3):
         order = np.random.default_rng((3, epoch)).permutation(len(labels))
-        model.fit(images.fit[order], labels[order], batch_size=200, shuffle=False, verbose=0)
-    loss, accuracy = model.evaluate(images.score, keras.utils.to_categorical(images.score_labels, 10), verbose=0)
+        model.fit(images.training_images[order], labels[order], batch_size=200, shuffle=False, verbose=0)
+    loss, accuracy = model.evaluate(
+        images.evaluation_images, keras.utils.to_categorical(images.evaluation_labels, 10), verbose=0
+    )
     outcome = trainer.run(trial())
     assert outcome.error_percent == pytest.approx(100 * (1 - accuracy), abs=1e-3)
     assert outcome.history[-1].loss == pytest.approx(loss, rel=1e-4)

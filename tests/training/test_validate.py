@@ -3,7 +3,7 @@ import pytest
 from small_data import small_arrays
 
 from search.errors import UserError
-from search.training.validate import canonical
+from search.training.validate import validate_arrays
 
 FLOATS = np.linspace(0, 1, 60 * 4 * 5).reshape(60, 4, 5)
 
@@ -16,7 +16,7 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
 
 
 def test_the_canonical_form() -> None:
-    arrays = canonical(small_arrays(groups_train=np.arange(60) // 5))
+    arrays = validate_arrays(small_arrays(groups_train=np.arange(60) // 5))
     assert {name: (array.shape, array.dtype.name) for name, array in arrays.items()} == {
         "x_train": ((60, 4, 5, 1), "uint8"),
         "y_train": ((60,), "int64"),
@@ -28,27 +28,27 @@ def test_the_canonical_form() -> None:
 
 
 def test_the_canonical_form_stays_as_it_is() -> None:
-    once = canonical(small_arrays())
-    assert all(np.array_equal(array, once[name]) for name, array in canonical(once).items())
+    once = validate_arrays(small_arrays())
+    assert all(np.array_equal(array, once[name]) for name, array in validate_arrays(once).items())
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
 def test_floats_become_float32(dtype: str) -> None:
-    arrays = canonical(small_arrays(x_train=FLOATS.astype(dtype), x_test=FLOATS[:12].astype(dtype)))
+    arrays = validate_arrays(small_arrays(x_train=FLOATS.astype(dtype), x_test=FLOATS[:12].astype(dtype)))
     assert arrays["x_train"].dtype == np.dtype("float32")
     np.testing.assert_allclose(arrays["x_train"][..., 0], FLOATS, atol=1e-3)
 
 
 def test_colours_and_a_column_of_labels_are_taken() -> None:
     colours = {name: np.repeat(small_arrays()[name][..., None], 3, axis=3) for name in ("x_train", "x_test")}
-    arrays = canonical(small_arrays(**colours, y_train=small_arrays()["y_train"][:, None].astype("int16")))
+    arrays = validate_arrays(small_arrays(**colours, y_train=small_arrays()["y_train"][:, None].astype("int16")))
     assert arrays["x_train"].shape == (60, 4, 5, 3)
     assert np.array_equal(arrays["y_train"], small_arrays()["y_train"])
 
 
 def test_big_endian_labels_keep_their_values() -> None:
     labels = small_arrays()["y_train"]
-    assert np.array_equal(canonical(small_arrays(y_train=labels.astype(">i4")))["y_train"], labels)
+    assert np.array_equal(validate_arrays(small_arrays(y_train=labels.astype(">i4")))["y_train"], labels)
 
 
 PIXELS, LABELS = small_arrays()["x_train"], small_arrays()["y_train"]
@@ -88,10 +88,10 @@ REFUSED = {
 def test_what_cannot_be_used_is_refused_with_what_was_received(case: str) -> None:
     changes, message = REFUSED[case]
     with pytest.raises(UserError, match=message):
-        canonical(small_arrays(**changes))
+        validate_arrays(small_arrays(**changes))
 
 
 def test_a_thousand_classes_are_taken() -> None:
     labels = np.arange(1000)
-    arrays = canonical(small_arrays(x_train=np.zeros((1000, 4, 5), np.uint8), y_train=labels))
+    arrays = validate_arrays(small_arrays(x_train=np.zeros((1000, 4, 5), np.uint8), y_train=labels))
     assert arrays["y_train"].max() == 999

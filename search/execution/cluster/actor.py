@@ -4,7 +4,8 @@
     listen   waits for what the trial says: a long poll, called again and again
 
 Travels to its node by value, and imports this package there only once it has found it in the coordinator's versions: a
-node where it is missing or another one can say so. What it needs comes with it (``Packet``); the node shares no folder
+node where it is missing or another one can say so. What it needs comes with it (``WorkerPayload``); the node shares no
+folder
 with the coordinator. Files that a trial leaves for the coordinator come back as messages.
 """
 
@@ -23,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-FILES = ("predictions_to", "model_to")
+FILE_FIELDS = ("predictions_to", "model_to")
 """Fields of a trial that name files which it leaves for the coordinator."""
 
 
@@ -31,32 +32,32 @@ class Actor:
     """One worker.
 
     Args:
-        wanted: Versions that the coordinator has, by package; and Python's.
-        packed: A pickled ``Packet``.
+        required_versions: Versions that the coordinator has, by package; and Python's.
+        payload: A pickled ``WorkerPayload``.
         arrays: A list of the reference to the data set's arrays, in Ray's object store; in a list, Ray leaves it one.
     """
 
-    def __init__(self, wanted: Mapping[str, str], packed: bytes, arrays: list[Any]) -> None:
+    def __init__(self, required_versions: Mapping[str, str], payload: bytes, arrays: list[Any]) -> None:
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._refusal = differences(wanted)
+        self._version_mismatch = describe_version_mismatch(required_versions)
         self._files: dict[Any, list[tuple[Path, str]]] = {}
-        if not self._refusal:
+        if not self._version_mismatch:
             from search.execution.serving import Inbox
 
             self._inbox = Inbox()
             self._scratch = Path(tempfile.mkdtemp(prefix="keras-image-search-"))
-            threading.Thread(target=self._work, args=(packed, arrays[0]), daemon=True).start()
+            threading.Thread(target=self._run, args=(payload, arrays[0]), daemon=True).start()
 
-    def put(self, message: Any) -> None:  # noqa: ANN401 - a Trial or a Cancel, of a package that may not be here
+    def put(self, message: Any) -> None:
         """Takes a message; a trial's files go to a folder of this node first."""
         changes: dict[str, str] = {}
-        for field in FILES:
+        for field in FILE_FIELDS:
             if (path := getattr(message, field, None)) is not None:
                 changes[field] = str(self._scratch / f"{message.number}-{Path(path).name}")
                 self._files.setdefault(message.key, []).append((Path(changes[field]), path))
         self._inbox.put(dataclasses.replace(message, **changes) if changes else message)
 
-    def listen(self, seconds: float) -> tuple[str, str, float, list[Any]]:
+    def poll(self, seconds: float) -> tuple[str, str, float, list[Any]]:
         """Returns the node's id, why it refuses to work, its memory in MiB, and what was said since the last call.
 
         Args:
@@ -65,57 +66,57 @@ class Actor:
         import psutil
         import ray
 
-        said = []
+        messages = []
         try:
-            said.append(self._outbox.get(timeout=0.0 if self._refusal else seconds))
+            messages.append(self._outbox.get(timeout=0.0 if self._version_mismatch else seconds))
             while True:
-                said.append(self._outbox.get_nowait())
+                messages.append(self._outbox.get_nowait())
         except queue.Empty:
             pass
         memory_mib = psutil.Process().memory_info().rss / 2**20
-        return ray.get_runtime_context().get_node_id(), self._refusal, memory_mib, said
+        return ray.get_runtime_context().get_node_id(), self._version_mismatch, memory_mib, messages
 
-    def _work(self, packed: bytes, arrays: Any) -> None:  # noqa: ANN401 - a reference
+    def _run(self, pickled: bytes, arrays: Any) -> None:
         """Runs trials for ever; whatever keeps it from that is said."""
-        from search.execution.messages import Unfit
+        from search.execution.messages import WorkerUnusable
 
         try:
-            packet = pickle.loads(packed)
-            os.environ.update(packet.variables)  # before anything imports Keras
-            from search.execution.serving import serve
+            payload = pickle.loads(pickled)
+            os.environ.update(payload.variables)  # before anything imports Keras
+            from search.execution.serving import run_worker_loop
 
-            serve(packet.unpack(self._scratch, arrays), self._inbox, self._say)
+            run_worker_loop(payload.unpack(self._scratch, arrays), self._inbox, self._send)
         except Exception:  # noqa: BLE001 - a thread's end that nobody hears of would look like a hung worker
-            self._outbox.put(Unfit(traceback.format_exc()))
+            self._outbox.put(WorkerUnusable(traceback.format_exc()))
 
-    def _say(self, message: Any) -> None:  # noqa: ANN401 - any message
+    def _send(self, message: Any) -> None:
         """Sends a message; the files that a trial left go before its end."""
         from search.execution.base import Finished
-        from search.execution.messages import Left
+        from search.execution.messages import FileProduced
 
         if isinstance(message, Finished):
             for file, path in self._files.pop(message.key, ()):
                 if file.is_file():
-                    self._outbox.put(Left(path, file.read_bytes()))
+                    self._outbox.put(FileProduced(path, file.read_bytes()))
                     file.unlink()
         self._outbox.put(message)
 
 
-def differences(wanted: Mapping[str, str]) -> str:
+def describe_version_mismatch(required: Mapping[str, str]) -> str:
     """Returns in which versions this node differs, in words; empty where it does not."""
-    found = {"python": platform.python_version()}
-    for package in wanted.keys() - found.keys():
+    installed = {"python": platform.python_version()}
+    for package in required.keys() - installed.keys():
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "none"
+            installed[package] = "none"
     return ", ".join(
-        f"{name} {found[name]} instead of {version}"
-        for name, version in sorted(wanted.items())
-        if _told(name, found[name]) != _told(name, version)
+        f"{name} {installed[name]} instead of {version}"
+        for name, version in sorted(required.items())
+        if _comparable_version(name, installed[name]) != _comparable_version(name, version)
     )
 
 
-def _told(name: str, version: str) -> str:
+def _comparable_version(name: str, version: str) -> str:
     """Returns what of a version must agree: of Python's, what it pickles and compiles by."""
     return ".".join(version.split(".")[:2]) if name == "python" else version

@@ -17,10 +17,10 @@ from typing import Any
 
 from search.errors import FatalError, UserError
 
-LOOK_SECONDS = 1.0
-LOST_SECONDS = 20.0
+POLL_SECONDS = 1.0
+CONNECTION_TIMEOUT_SECONDS = 20.0
 """Time without an answer after which a cluster is lost; Ray itself ends this process after 60."""
-AGAIN = "Run the same command again when the cluster is back: what was recorded is kept, and trials go on."
+RESUME_HINT = "Run the same command again when the cluster is back: what was recorded is kept, and trials go on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,78 +37,78 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class ClusterSnapshot:
     """What the cluster was, a moment ago.
 
     Args:
         nodes: The living ones, by id.
-        free: What nobody uses, all nodes together, by Ray's names.
-        at: When it was asked, by the monotonic clock.
+        available: What nobody uses, all nodes together, by Ray's names.
+        taken_at: When it was asked, by the monotonic clock.
     """
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
-    free: Mapping[str, float] = field(default_factory=dict)
-    at: float = 0.0
+    available: Mapping[str, float] = field(default_factory=dict)
+    taken_at: float = 0.0
 
 
-class Connection:
+class ClusterConnection:
     """A connection to a cluster; made by ``connect``.
 
     Args:
-        is_ours: Whether it was made here, and is to be closed here.
+        owns_cluster: Whether it was made here, and is to be closed here.
     """
 
-    def __init__(self, *, is_ours: bool) -> None:
-        self._is_ours = is_ours
-        self._names: dict[str, str] = {}
-        self._latest = self._look()
+    def __init__(self, *, owns_cluster: bool) -> None:
+        self._owns_cluster = owns_cluster
+        self._node_names: dict[str, str] = {}
+        self._snapshot = self._take_snapshot()
         self._is_closed = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
+        threading.Thread(target=self._poll, daemon=True).start()
 
     @property
-    def latest(self) -> Snapshot:
+    def snapshot(self) -> ClusterSnapshot:
         """The latest snapshot.
 
         Raises:
             FatalError: The cluster has not answered for a while.
         """
-        if time.monotonic() - self._latest.at > LOST_SECONDS:
-            raise FatalError("The connection to the Ray cluster was lost.", hint=AGAIN)
-        return self._latest
+        if time.monotonic() - self._snapshot.taken_at > CONNECTION_TIMEOUT_SECONDS:
+            raise FatalError("The connection to the Ray cluster was lost.", hint=RESUME_HINT)
+        return self._snapshot
 
-    def name(self, node_id: str) -> str:
+    def node_name(self, node_id: str) -> str:
         """Returns what the cluster calls a node, living or not."""
-        return self._names.get(node_id, node_id[:12])
+        return self._node_names.get(node_id, node_id[:12])
 
     def close(self) -> None:
         """Leaves the cluster, and stops one that was started here; one that is lost is not waited for."""
         import ray
 
-        is_lost = time.monotonic() - self._latest.at > LOST_SECONDS
+        is_lost = time.monotonic() - self._snapshot.taken_at > CONNECTION_TIMEOUT_SECONDS
         self._is_closed.set()
-        if self._is_ours and not is_lost:
+        if self._owns_cluster and not is_lost:
             ray.shutdown()
 
-    def _watch(self) -> None:
-        while not self._is_closed.wait(LOOK_SECONDS):
+    def _poll(self) -> None:
+        while not self._is_closed.wait(POLL_SECONDS):
             try:
-                self._latest = self._look()
+                self._snapshot = self._take_snapshot()
             except Exception:  # noqa: BLE001 - whatever Ray raises: it gave no answer, and is asked again
                 continue
 
-    def _look(self) -> Snapshot:
+    def _take_snapshot(self) -> ClusterSnapshot:
         import ray
 
-        known = {
+        nodes = {
             node["NodeID"]: Node(name=node["NodeName"] or node["NodeManagerAddress"], resources=node["Resources"])
             for node in ray.nodes()
             if node["Alive"]
         }
-        self._names |= {node_id: node.name for node_id, node in known.items()}
-        return Snapshot(nodes=known, free=ray.available_resources(), at=time.monotonic())
+        self._node_names |= {node_id: node.name for node_id, node in nodes.items()}
+        return ClusterSnapshot(nodes=nodes, available=ray.available_resources(), taken_at=time.monotonic())
 
 
-def connect(address: str | None, *, cpus: int) -> Connection:
+def connect(address: str | None, *, cpus: int) -> ClusterConnection:
     """Joins a cluster; without an address one is started on this machine, unless this process has joined one already.
 
     Args:
@@ -122,14 +122,14 @@ def connect(address: str | None, *, cpus: int) -> Connection:
     import ray
 
     if ray.is_initialized():
-        return Connection(is_ours=False)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        return ClusterConnection(owns_cluster=False)
+    log_options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **log_options)
         else:
-            ray.init(address=address, **quiet, **_own_address(address))
-        return Connection(is_ours=True)
+            ray.init(address=address, **log_options, **_loopback_options(address))
+        return ClusterConnection(owns_cluster=True)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         ray.shutdown()
         where = "start Ray on this machine" if address is None else f"join a Ray cluster. Received: --address {address}"
@@ -141,7 +141,7 @@ def connect(address: str | None, *, cpus: int) -> Connection:
         ) from error
 
 
-def _own_address(address: str) -> dict[str, Any]:
+def _loopback_options(address: str) -> dict[str, Any]:
     """Returns the address of this machine where a cluster lies on a loopback address, which Ray would not find."""
     try:
         host = ipaddress.ip_address(address.rpartition(":")[0])

@@ -12,28 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.training.data import adopt
+from search.training.data import import_prepared
 from search.training.task import Task
 from spaces import registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
+class WorkerPayload:
     """What a worker is sent.
 
     Args:
         task: What all trials share.
-        space_text: The text of the space's file; None where the space is a shipped one.
+        space_source_text: The text of the space's file; None where the space is a shipped one.
         cache_dir: Folder for data on each node; None for the platform's.
-        variables: Environment variables that must be set before Keras is imported.
+        environment: Environment variables that must be set before Keras is imported.
     """
 
     task: Task
-    space_text: str | None
+    space_source_text: str | None
     cache_dir: str | None
-    variables: Mapping[str, str]
+    environment: Mapping[str, str]
 
-    def unpack(self, folder: Path, arrays: Any) -> Task:  # noqa: ANN401 - a reference
+    def unpack(self, folder: Path, arrays: Any) -> Task:
         """Returns the task as it can be run on this node.
 
         Args:
@@ -46,16 +46,16 @@ class Packet:
         import ray
 
         cache_dir = Path(self.cache_dir) if self.cache_dir else None
-        dataset = adopt(self.task.dataset, lambda: dict(ray.get(arrays)), cache_dir)
+        dataset = import_prepared(self.task.dataset, lambda: dict(ray.get(arrays)), cache_dir)
         source = self.task.space_source
-        if self.space_text is not None:
+        if self.space_source_text is not None:
             file = folder / Path(source).name
-            file.write_text(self.space_text, encoding="utf-8")
+            file.write_text(self.space_source_text, encoding="utf-8")
             source = str(file)
         return dataclasses.replace(self.task, dataset=dataset, space_source=source)
 
 
-def pack(task: Task, *, cache_dir: str | None, gpu_share: float) -> Packet:
+def make_payload(task: Task, *, cache_dir: str | None, gpu_share: float) -> WorkerPayload:
     """Returns the packet for a task.
 
     Args:
@@ -64,12 +64,12 @@ def pack(task: Task, *, cache_dir: str | None, gpu_share: float) -> Packet:
         gpu_share: Share of a GPU that a worker has, in (0, 1]; 0 on a CPU. Which GPU it is, Ray says.
     """
     source = task.space_source
-    variables = task.runtime.variables()
+    variables = task.runtime.environment_variables()
     if 0.0 < gpu_share < 1.0:
         variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * gpu_share:.3f}"
-    return Packet(
+    return WorkerPayload(
         task=task,
-        space_text=None if source in registry.SPACES else Path(source).read_text(encoding="utf-8"),
+        space_source_text=None if source in registry.SPACES else Path(source).read_text(encoding="utf-8"),
         cache_dir=cache_dir,
-        variables=variables,
+        environment=variables,
     )

@@ -16,27 +16,27 @@ from typing import Any
 
 from search.errors import FatalError
 from search.execution.cluster import actor as actors
-from search.execution.cluster.connection import Connection
-from search.execution.cluster.packet import pack
-from search.execution.cluster.worker import RayWorker, death_of
-from search.execution.messages import Alive, Left, Message, Unfit
-from search.execution.staff import Death, Staff, Worker
+from search.execution.cluster.connection import ClusterConnection
+from search.execution.cluster.packet import make_payload
+from search.execution.cluster.worker import RayWorker, worker_exit_of
+from search.execution.messages import FileProduced, Message, WorkerHeartbeat, WorkerUnusable
+from search.execution.staff import Worker, WorkerBackend, WorkerExit
 from search.training.data import read_arrays
-from search.training.runtime import versions
+from search.training.runtime import package_versions
 from search.training.task import Task
 from search.trial import Cause
 
-ROOM_SECONDS = 60.0
+PLACEMENT_TIMEOUT_SECONDS = 60.0
 """How long a search waits for room where the cluster has none at all."""
 NODE_LABEL = "ray.io/node-id"
 """Ray's own label of each node."""
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 """Takes a sentence that whoever watches should know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class ResourceRequest:
     """What is wanted of a cluster.
 
     Args:
@@ -49,7 +49,7 @@ class Demand:
     cpus: int
     gpus: float = 0.0
 
-    def fit(self, resources: dict[str, float]) -> int:
+    def max_workers(self, resources: dict[str, float]) -> int:
         """Returns how many workers fit into these."""
         by_cpu = int(resources.get("CPU", 0.0) / self.cpus)
         return min(by_cpu, int(resources.get("GPU", 0.0) / self.gpus + 1e-6)) if self.gpus else by_cpu
@@ -59,166 +59,184 @@ class Demand:
         return f"CPU {self.cpus}, GPU {self.gpus:g}" if self.gpus else f"CPU {self.cpus}"
 
 
-class RayStaff(Staff):
+class RayWorkerBackend(WorkerBackend):
     """The actors of one search.
 
     Args:
         connection: To the cluster; closed with the staff.
         task: What all trials share.
-        demand: What is wanted.
+        resource_request: What is wanted.
         cache_dir: Folder for data on each node; None for the platform's.
-        tell: Hears what the cluster lacks.
+        notify: Hears what the cluster lacks.
     """
 
     def __init__(
         self,
-        connection: Connection,
+        connection: ClusterConnection,
         task: Task,
-        demand: Demand,
+        resource_request: ResourceRequest,
         *,
         cache_dir: str | None = None,
-        tell: Tell = lambda _: None,
+        notify: Notify = lambda _: None,
     ) -> None:
         import ray
 
         ray.cloudpickle.register_pickle_by_value(actors)
-        self._connection, self._demand, self._tell = connection, demand, tell
-        self._versions = versions("keras", task.runtime.backend.value, "numpy", "keras-image-search")
-        self._packed = pickle.dumps(pack(task, cache_dir=cache_dir, gpu_share=demand.gpus))
-        self._arrays = ray.put(dict(read_arrays(task.dataset)))
-        self._class = ray.remote(actors.Actor)
-        self._hired: set[RayWorker] = set()
-        self._refused: dict[str, str] = {}
-        self._at_work = float("-inf")  # when one of them was last known to be placed
-        room = self._capacity()
-        if room == 0 or (demand.workers is not None and room < demand.workers):
-            asked = f"{demand.workers} workers" if demand.workers else "a worker"
-            tell(f"The cluster has no room for {asked} of {demand}, but for {room} now; more join as there is room.")
+        self._connection, self._resource_request, self._notify = connection, resource_request, notify
+        self._versions = package_versions("keras", task.runtime.backend.value, "numpy", "keras-image-search")
+        self._pickled_payload = pickle.dumps(make_payload(task, cache_dir=cache_dir, gpu_share=resource_request.gpus))
+        self._arrays_ref = ray.put(dict(read_arrays(task.dataset)))
+        self._actor_class = ray.remote(actors.Actor)
+        self._workers: set[RayWorker] = set()
+        self._excluded_nodes: dict[str, str] = {}
+        self._last_placed_at = float("-inf")  # when one of them was last known to be placed
+        capacity = self._capacity()
+        if capacity == 0 or (resource_request.workers is not None and capacity < resource_request.workers):
+            requested = f"{resource_request.workers} workers" if resource_request.workers else "a worker"
+            notify(
+                f"The cluster has no room for {requested} of {resource_request}, but for {capacity} "
+                "now; more join as there is room."
+            )
 
     @property
     def slots(self) -> int:
         """As many as were asked for, but no more than there is room for now."""
-        self._hired = {worker for worker in self._hired if worker.death is None}
-        free = len(self._hired) + self._demand.fit(dict(self._connection.latest.free))
-        return max(1, min(free, self._capacity(), self._demand.workers or free))
+        self._workers = {worker for worker in self._workers if worker.worker_exit is None}
+        free = len(self._workers) + self._resource_request.max_workers(dict(self._connection.snapshot.available))
+        return max(1, min(free, self._capacity(), self._resource_request.workers or free))
 
-    def hire(self, slot: int) -> RayWorker:
+    def start_worker(self, slot: int) -> RayWorker:
         """Asks for an actor; Ray starts it where and when there is room."""
-        worker = RayWorker(self._start())
-        self._hired.add(worker)
+        worker = RayWorker(self._start_actor())
+        self._workers.add(worker)
         return worker
 
     def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
         """Takes the polls that came back; a worker that waits for room is no worse than one that works."""
         import ray
 
-        polled = {worker.said: worker for worker in workers if isinstance(worker, RayWorker)}
-        if not polled:
+        worker_by_poll = {worker.pending_poll: worker for worker in workers if isinstance(worker, RayWorker)}
+        if not worker_by_poll:
             time.sleep(timeout)
             return []
-        self._check()
-        back, _ = ray.wait(list(polled), num_returns=1, timeout=timeout)
-        if back:
-            back, _ = ray.wait(list(polled), num_returns=len(polled), timeout=0)
-        news: list[tuple[Worker, Message | None]] = [
-            (polled[said], message) for said in back for message in self._hear(polled[said])
+        self._raise_if_unplaced()
+        ready, _ = ray.wait(list(worker_by_poll), num_returns=1, timeout=timeout)
+        if ready:
+            ready, _ = ray.wait(list(worker_by_poll), num_returns=len(worker_by_poll), timeout=0)
+        received: list[tuple[Worker, Message | None]] = [
+            (worker_by_poll[said], message) for said in ready for message in self._receive(worker_by_poll[said])
         ]
-        return news + [(worker, Alive()) for worker in polled.values() if not worker.name and not worker.death]
+        return received + [
+            (worker, WorkerHeartbeat())
+            for worker in worker_by_poll.values()
+            if not worker.name and not worker.worker_exit
+        ]
 
     def close(self) -> None:
         """Leaves the cluster as it was found."""
         self._connection.close()
 
-    def _start(self) -> Any:  # noqa: ANN401 - a handle
+    def _start_actor(self) -> Any:
         """Returns a new actor, kept from the nodes that were refused."""
-        others = {"label_selector": {NODE_LABEL: f"!in({','.join(self._refused)})"}} if self._refused else {}
-        wanted = self._class.options(
-            num_cpus=self._demand.cpus,
-            num_gpus=self._demand.gpus,
+        node_filter = (
+            {"label_selector": {NODE_LABEL: f"!in({','.join(self._excluded_nodes)})"}} if self._excluded_nodes else {}
+        )
+        actor_options = self._actor_class.options(
+            num_cpus=self._resource_request.cpus,
+            num_gpus=self._resource_request.gpus,
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=4,
-            **others,
+            **node_filter,
         )
-        return wanted.remote(self._versions, self._packed, [self._arrays])
+        return actor_options.remote(self._versions, self._pickled_payload, [self._arrays_ref])
 
-    def _hear(self, worker: RayWorker) -> list[Message | None]:
+    def _receive(self, worker: RayWorker) -> list[Message | None]:
         """Returns what a poll that came back brought."""
         import ray
         from ray.exceptions import RayError
 
         try:
-            node_id, refusal, worker.memory, said = ray.get(worker.said)
+            node_id, version_mismatch, worker.last_memory_mib, sent = ray.get(worker.pending_poll)
         except RayError as error:
-            worker.death = death_of(error)
+            worker.worker_exit = worker_exit_of(error)
             return [None]
-        worker.name = self._connection.name(node_id)
-        if refusal:
-            self._refuse(worker, node_id, refusal)
+        worker.name = self._connection.node_name(node_id)
+        if version_mismatch:
+            self._exclude_node(worker, node_id, version_mismatch)
             return []
         messages: list[Message | None] = []
-        for message in said:
-            if isinstance(message, Left):
-                self._keep(message)
-            elif isinstance(message, Unfit):
-                worker.death = Death(cause=Cause.CRASHED, message=f"Node {worker.name}.", words=message.message)
+        for message in sent:
+            if isinstance(message, FileProduced):
+                self._write_file(message)
+            elif isinstance(message, WorkerUnusable):
+                worker.worker_exit = WorkerExit(
+                    cause=Cause.CRASHED, message=f"Node {worker.name}.", log_tail=message.message
+                )
                 messages.append(None)
             else:
                 messages.append(message)
-        worker.listen()
+        worker.poll()
         return messages
 
-    def _refuse(self, worker: RayWorker, node_id: str, reason: str) -> None:
+    def _exclude_node(self, worker: RayWorker, node_id: str, reason: str) -> None:
         """Leaves a node out, and starts its worker elsewhere.
 
         Raises:
             FatalError: No other is left.
         """
-        if node_id not in self._refused:
-            self._refused[node_id] = reason
-            self._tell(f"Node {worker.name} is left out: it has {reason}.")
+        if node_id not in self._excluded_nodes:
+            self._excluded_nodes[node_id] = reason
+            self._notify(f"Node {worker.name} is left out: it has {reason}.")
         worker.kill()
-        if not self._connection.latest.nodes.keys() - self._refused.keys():
-            named = "; ".join(f"{self._connection.name(one)}: {why}" for one, why in self._refused.items())
+        if not self._connection.snapshot.nodes.keys() - self._excluded_nodes.keys():
+            described = "; ".join(
+                f"{self._connection.node_name(one)}: {why}" for one, why in self._excluded_nodes.items()
+            )
             raise FatalError(
-                f"Every node of the cluster has other versions than this machine. Received: {named}.",
+                f"Every node of the cluster has other versions than this machine. Received: {described}.",
                 hint="Install the same versions on the nodes and here, and run the same command again.",
             )
-        worker.replace(self._start())
+        worker.assign_actor(self._start_actor())
 
-    def _check(self) -> None:
+    def _raise_if_unplaced(self) -> None:
         """Looks after a search that can do nothing.
 
         Raises:
             FatalError: The cluster is lost, or has had no room for a single worker for too long.
         """
-        nodes = self._connection.latest.nodes
-        now, hired = time.monotonic(), [worker for worker in self._hired if worker.death is None]
-        if any(worker.name for worker in hired):
-            self._at_work = now
-        since = max(self._at_work, min((worker.hired for worker in hired), default=now))
-        if now - since < ROOM_SECONDS:
+        nodes = self._connection.snapshot.nodes
+        now, living = time.monotonic(), [worker for worker in self._workers if worker.worker_exit is None]
+        if any(worker.name for worker in living):
+            self._last_placed_at = now
+        since = max(self._last_placed_at, min((worker.requested_at for worker in living), default=now))
+        if now - since < PLACEMENT_TIMEOUT_SECONDS:
             return
-        has = "; ".join(
+        node_resources = "; ".join(
             f"{node.name}: CPU {node.resources.get('CPU', 0):g}, GPU {node.resources.get('GPU', 0):g}"
             for node in nodes.values()
         )
         raise FatalError(
-            f"The cluster had no room for a worker within {ROOM_SECONDS:.0f} s. Expected: {self._demand} on one node. "
-            f"Received: {has}.",
+            f"The cluster had no room for a worker within {PLACEMENT_TIMEOUT_SECONDS:.0f} s. "
+            f"Expected: {self._resource_request} on one node. "
+            f"Received: {node_resources}.",
             hint="Others may use it: ray status says so. Else ask for less with --threads, or --devices cpu.",
         )
 
     def _capacity(self) -> int:
         """Returns how many workers fit onto the nodes, were they empty."""
-        nodes = self._connection.latest.nodes
-        return sum(self._demand.fit(dict(node.resources)) for one, node in nodes.items() if one not in self._refused)
+        nodes = self._connection.snapshot.nodes
+        return sum(
+            self._resource_request.max_workers(dict(node.resources))
+            for one, node in nodes.items()
+            if one not in self._excluded_nodes
+        )
 
-    def _keep(self, left: Left) -> None:
+    def _write_file(self, file: FileProduced) -> None:
         """Writes a file that a trial has left; a trial whose file cannot be kept is no worse for it."""
-        path = Path(left.path)
+        path = Path(file.path)
         draft = path.with_name(f"{path.name}.part")
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(left.content)
+            draft.write_bytes(file.content)
             draft.replace(path)

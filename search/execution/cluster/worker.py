@@ -9,13 +9,13 @@ import time
 from typing import Any
 
 from search.execution.messages import Cancel
-from search.execution.staff import Death, Worker
+from search.execution.staff import Worker, WorkerExit
 from search.trial import Cause, Trial
 
 POLL_SECONDS = 1.0
 """How long an actor waits for something to say before it says that there is nothing."""
-DIED = Death(cause=Cause.KILLED, message="The worker's process was killed, or ended of itself.")
-LOST = Death(cause=Cause.NODE_LOST, message="The worker's node was lost.")
+PROCESS_EXIT = WorkerExit(cause=Cause.KILLED, message="The worker's process was killed, or ended of itself.")
+NODE_EXIT = WorkerExit(cause=Cause.NODE_LOST, message="The worker's node was lost.")
 
 
 class RayWorker(Worker):
@@ -25,38 +25,38 @@ class RayWorker(Worker):
         actor: Ray's handle of it.
     """
 
-    def __init__(self, actor: Any) -> None:  # noqa: ANN401 - Ray's handles have no types
-        self.memory = 0.0
-        self.death: Death | None = None
-        self.replace(actor)
+    def __init__(self, actor: Any) -> None:
+        self.last_memory_mib = 0.0
+        self.worker_exit: WorkerExit | None = None
+        self.assign_actor(actor)
 
     @property
     def node(self) -> str:
         """Its node's name in the cluster; empty until it was placed."""
         return self.name
 
-    def replace(self, actor: Any) -> None:  # noqa: ANN401 - a handle
+    def assign_actor(self, actor: Any) -> None:
         """Takes another actor, that may have to wait for room, and listens to it."""
-        self.name, self.hired = "", time.monotonic()
-        self.actor, self.said = actor, actor.listen.remote(POLL_SECONDS)
+        self.name, self.requested_at = "", time.monotonic()
+        self.actor, self.pending_poll = actor, actor.listen.remote(POLL_SECONDS)
 
     def send(self, message: Trial | Cancel) -> None:
         """Calls the actor without waiting for it; the poll says if it is dead."""
         self.actor.put.remote(message)
 
-    def listen(self) -> None:
+    def poll(self) -> None:
         """Polls again."""
-        self.said = self.actor.listen.remote(POLL_SECONDS)
+        self.pending_poll = self.actor.listen.remote(POLL_SECONDS)
 
-    def has_news(self) -> bool:
+    def has_message(self) -> bool:
         """Says whether the poll has come back."""
         import ray
 
-        return bool(ray.wait([self.said], timeout=0)[0])
+        return bool(ray.wait([self.pending_poll], timeout=0)[0])
 
     def memory_mib(self) -> float:
         """Returns what it took at its last word, at most a second ago."""
-        return self.memory
+        return self.last_memory_mib
 
     def kill(self) -> None:
         """Ends the actor's process."""
@@ -64,16 +64,16 @@ class RayWorker(Worker):
 
         ray.kill(self.actor)
 
-    def bury(self) -> Death:
+    def reap(self) -> WorkerExit:
         """Ends the actor, if it lives, and returns how it ended."""
         self.kill()
-        self.death = self.death or DIED
-        return self.death
+        self.worker_exit = self.worker_exit or PROCESS_EXIT
+        return self.worker_exit
 
 
-def death_of(error: BaseException) -> Death:
+def worker_exit_of(error: BaseException) -> WorkerExit:
     """Returns how an actor ended of which a poll has raised an error."""
     from ray.exceptions import ActorUnavailableError
 
     # That a node cannot be reached is heard a moment before that it is dead.
-    return LOST if isinstance(error, ActorUnavailableError) or "node has died" in str(error) else DIED
+    return NODE_EXIT if isinstance(error, ActorUnavailableError) or "node has died" in str(error) else PROCESS_EXIT

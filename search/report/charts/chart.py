@@ -13,15 +13,15 @@ from typing import Any
 
 from search.leaderboard import words
 from search.leaderboard.board import UNFINISHED, Row
-from search.report.palette import INK, SOFT
-from search.report.points import FLOOR
+from search.report.palette import MUTED_COLOR, TEXT_COLOR
+from search.report.points import MIN_PLOTTED_ERROR_PERCENT
 
 Figure = dict[str, Any]
 """``data`` and ``layout``, as Plotly takes them."""
 
-LONGEST = 30
+MAX_LABEL_CHARS = 30
 """Characters of a name that an axis or a legend has room for."""
-STEPS: tuple[tuple[int, ...], ...] = (tuple(range(1, 10)), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+TICK_STEPS: tuple[tuple[int, ...], ...] = (tuple(range(1, 10)), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """Ticks of a decade on a logarithmic axis, from many to few."""
 
 
@@ -32,27 +32,27 @@ class Chart:
     Args:
         title: Its heading.
         caption: What it shows and how to read it.
-        views: Its figures by name; several are offered one at a time.
+        figures: Its figures by name; several are offered one at a time.
         height: In pixels.
-        missing: Why there is no figure; empty where there is one.
+        missing_reason: Why there is no figure; empty where there is one.
         is_wide: Whether it needs room: on a narrow screen it scrolls by itself.
     """
 
     title: str
     caption: str = ""
-    views: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
     height: int = 340
-    missing: str = ""
+    missing_reason: str = ""
     is_wide: bool = False
 
 
-def label(text: object, longest: int = LONGEST) -> str:
+def escape_label(text: object, longest: int = MAX_LABEL_CHARS) -> str:
     """Returns a name as Plotly shows it letter by letter, cut where it is long."""
     whole = words.one_line(text)
     return html.escape(whole if len(whole) <= longest else f"{whole[: longest - 1]}…", quote=False)
 
 
-def hover(row: Row, *more: str) -> str:
+def hover_text(row: Row, *more: str) -> str:
     """Returns what is shown of a trial that the pointer is on.
 
     Args:
@@ -62,14 +62,14 @@ def hover(row: Row, *more: str) -> str:
     state = row.state.value if row.state else UNFINISHED
     cost = f"{row.epochs} epochs, {words.duration(row.seconds)}"
     lines = [
-        f"<b>{label(row.name, 60)}</b> · {label(row.study.name, 60)}",
+        f"<b>{escape_label(row.name, 60)}</b> · {escape_label(row.study.name, 60)}",
         f"{state} after {cost}",
         *(
             [f"validation error {row.validation_error_percent:.2f} %"]
             if row.validation_error_percent is not None
             else []
         ),
-        *([f"test error {words.estimate(row.test)} %"] if row.test else []),
+        *([f"test error {words.estimate(row.test_error)} %"] if row.test_error else []),
         *([f"{row.parameters:,} parameters"] if row.parameters else []),
         *more,
     ]
@@ -89,12 +89,12 @@ def log_axis(
     """
     positive = [value for value in values if value > 0] or [1.0]
     low, high = span or (min(positive), max(positive))
-    marks = ticks(low, high, most=4 if is_small else 8)
+    marks = log_ticks(low, high, max_ticks=4 if is_small else 8)
     axis: dict[str, Any] = {
         "type": "log",
         "title": {"text": title},
         "tickvals": marks,
-        "ticktext": [short(mark) for mark in marks],
+        "ticktext": [format_tick(mark) for mark in marks],
     }
     if span:
         axis["range"] = [round(math.log10(low), 4), round(math.log10(high), 4)]
@@ -106,7 +106,7 @@ def linear_axis(title: str) -> dict[str, Any]:
     return {"title": {"text": title}, "rangemode": "tozero", "zeroline": False}
 
 
-def error_span(errors: Sequence[float], baseline: float | None, *, share: float = 0.75) -> tuple[float, float]:
+def error_range(errors: Sequence[float], baseline: float | None, *, share: float = 0.75) -> tuple[float, float]:
     """Returns the errors to show at first: what lies far above the baseline and most trials would flatten the rest.
 
     Args:
@@ -115,17 +115,17 @@ def error_span(errors: Sequence[float], baseline: float | None, *, share: float 
         share: Of the trials that are shown, 0 to 1.
     """
     ordered = sorted(errors)
-    low = max(ordered[0], FLOOR)
-    most = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-    high = max(most, baseline or 0.0, low * 1.3)
+    low = max(ordered[0], MIN_PLOTTED_ERROR_PERCENT)
+    upper = ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    high = max(upper, baseline or 0.0, low * 1.3)
     return low / 1.15, high * 1.2
 
 
-def baseline_line(error_percent: float | None) -> dict[str, Any]:
+def baseline_layout(error_percent: float | None) -> dict[str, Any]:
     """Returns the parts of a layout that draw the baseline across a logarithmic error axis."""
     if not error_percent:
         return {}
-    line = {"color": SOFT, "width": 1.2, "dash": "dash"}
+    line = {"color": MUTED_COLOR, "width": 1.2, "dash": "dash"}
     return {
         "shapes": [
             {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": error_percent, "y1": error_percent, "line": line}
@@ -139,40 +139,40 @@ def baseline_line(error_percent: float | None) -> dict[str, Any]:
                 "yanchor": "bottom",
                 "text": f"baseline {error_percent:.2f} %",
                 "showarrow": False,
-                "font": {"color": SOFT, "size": 11},
+                "font": {"color": MUTED_COLOR, "size": 11},
             }
         ],
     }
 
 
-def legend_entry(name: str, **looks: Any) -> dict[str, Any]:  # noqa: ANN401 - Plotly's attributes
+def legend_entry(name: str, **style: Any) -> dict[str, Any]:
     """Returns a trace without points that stands in the legend alone."""
-    return {"type": "scatter", "x": [None], "y": [None], "name": name, "showlegend": True, **looks}
+    return {"type": "scatter", "x": [None], "y": [None], "name": name, "showlegend": True, **style}
 
 
-def ring(size: int = 13) -> dict[str, Any]:
+def verified_marker(size: int = 13) -> dict[str, Any]:
     """Returns the marker around verified trials."""
-    return {"symbol": "circle-open", "size": size, "color": INK, "line": {"width": 1.4}}
+    return {"symbol": "circle-open", "size": size, "color": TEXT_COLOR, "line": {"width": 1.4}}
 
 
-def rounded(value: float, digits: int = 5) -> float:
+def round_significant(value: float, digits: int = 5) -> float:
     """Returns a figure with so many significant digits; a page that holds thousands stays small by it."""
     return float(f"{value:.{digits}g}")
 
 
-def short(value: float) -> str:
+def format_tick(value: float) -> str:
     """Returns a tick's text: "0.5", "20", "2k", "1M"."""
     if value >= 10_000:
         return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1e3:g}k"
     return f"{value:,g}" if value >= 1000 else f"{value:g}"
 
 
-def ticks(low: float, high: float, *, most: int) -> list[float]:
-    """Returns the round figures between two ends, in the finest steps that give no more than ``most`` of them."""
+def log_ticks(low: float, high: float, *, max_ticks: int) -> list[float]:
+    """Returns the round figures between two ends, in the finest steps that give no more than ``max_ticks`` of them."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in STEPS:
-        every = [rounded(step * 10.0**decade) for decade in decades for step in steps]
+    for steps in TICK_STEPS:
+        every = [round_significant(step * 10.0**decade) for decade in decades for step in steps]
         inside = [tick for tick in every if low / 1.01 <= tick <= high * 1.01]
-        if len(inside) <= most:
+        if len(inside) <= max_ticks:
             break
     return inside

@@ -9,14 +9,22 @@ from typing import Any
 from search.leaderboard.board import Row
 from search.records.record import TrialRecord
 from search.report import palette
-from search.report.charts.chart import Chart, Figure, hover, label, legend_entry, log_axis, rounded
-from search.report.points import FEWEST, FLOOR, MOST, Searched
+from search.report.charts.chart import (
+    Chart,
+    Figure,
+    escape_label,
+    hover_text,
+    legend_entry,
+    log_axis,
+    round_significant,
+)
+from search.report.points import MAX_POINTS, MIN_PLOTTED_ERROR_PERCENT, MIN_POINTS_PER_STUDY, StudyPoints
 from search.trial import EpochReport, Phase, State
 
 TITLE = "Learning curves"
 Curve = tuple[Row, tuple[EpochReport, ...]]
-Value = Callable[[EpochReport], float | None]
-VIEWS: Mapping[str, tuple[str, Value]] = MappingProxyType(
+Metric = Callable[[EpochReport], float | None]
+FIGURES: Mapping[str, tuple[str, Metric]] = MappingProxyType(
     {
         "validation error": ("Validation error, %", lambda report: _shown(report.error_percent)),
         "validation loss": ("Validation cross-entropy", lambda report: report.loss),
@@ -26,7 +34,7 @@ VIEWS: Mapping[str, tuple[str, Value]] = MappingProxyType(
 """What can be drawn: the axis, and what an epoch's report says of it."""
 
 
-def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
+def chart(studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> Chart:
     """Returns the chart of the studies of a section.
 
     Args:
@@ -34,13 +42,13 @@ def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
         colours: By engine.
     """
     curves = [_curves(study) for study in studies]
-    room = max(FEWEST, MOST // len(studies))
-    shown = [curve for some in curves for curve in some[:room]]
+    max_curves = max(MIN_POINTS_PER_STUDY, MAX_POINTS // len(studies))
+    shown = [curve for some in curves for curve in some[:max_curves]]
     if not shown:
-        return Chart(title=TITLE, missing="No search trial has finished an epoch.")
+        return Chart(title=TITLE, missing_reason="No search trial has finished an epoch.")
     views = {
         name: _figure(shown, colours, title, value)
-        for name, (title, value) in VIEWS.items()
+        for name, (title, value) in FIGURES.items()
         if any(value(report) is not None for _, reports in shown for report in reports)
     }
     left_out = sum(map(len, curves)) - len(shown)
@@ -49,21 +57,23 @@ def chart(studies: Sequence[Searched], colours: Mapping[str, str]) -> Chart:
         "A line a search trial: bold where it was then verified on the test images, dashed for the baseline, faint "
         f"where it was stopped early.{more}"
     )
-    return Chart(title=TITLE, caption=caption, views=views, height=380)
+    return Chart(title=TITLE, caption=caption, figures=views, height=380)
 
 
-def _curves(study: Searched) -> list[Curve]:
+def _curves(study: StudyPoints) -> list[Curve]:
     """Returns the rows with their histories, in the board's order."""
-    records: dict[int, TrialRecord] = {known.trial.number: known for known in study.record.phase(Phase.SEARCH)}
-    found = []
+    records: dict[int, TrialRecord] = {
+        record.trial.number: record for record in study.record.trials_in_phase(Phase.SEARCH)
+    }
+    curves = []
     for row in study.rows:
         known = records.get(row.trial) if row.trial is not None else None
         if known and known.outcome and known.outcome.history:
-            found.append((row, known.outcome.history))
-    return found
+            curves.append((row, known.outcome.history))
+    return curves
 
 
-def _figure(curves: Sequence[Curve], colours: Mapping[str, str], title: str, value: Value) -> Figure:
+def _figure(curves: Sequence[Curve], colours: Mapping[str, str], title: str, value: Metric) -> Figure:
     values = [known for _, reports in curves for report in reports if (known := value(report)) is not None]
     # Those drawn last lie on top, and are found by the pointer first.
     data = [trace for curve in reversed(curves) if (trace := _line(*curve, colours, value))]
@@ -74,28 +84,28 @@ def _figure(curves: Sequence[Curve], colours: Mapping[str, str], title: str, val
     return {"data": [*data, *_legend(curves, colours)], "layout": layout}
 
 
-def _line(row: Row, reports: Sequence[EpochReport], colours: Mapping[str, str], value: Value) -> dict[str, Any] | None:
+def _line(row: Row, reports: Sequence[EpochReport], colours: Mapping[str, str], value: Metric) -> dict[str, Any] | None:
     points = [(report.epoch, known) for report in reports if (known := value(report)) is not None]
     if not points:
         return None
     epochs = [epoch for epoch, _ in points]
     is_whole = epochs == [*range(epochs[0], epochs[0] + len(epochs))]
-    colour = colours[palette.engine(row.study)]
-    looks = {"line": _looks(row, colour)} if len(points) > 1 else {"marker": {"size": 4, "color": colour}}
+    colour = colours[palette.engine_key(row.study)]
+    style = {"line": _line_style(row, colour)} if len(points) > 1 else {"marker": {"size": 4, "color": colour}}
     return {
         "type": "scatter",
         "mode": "lines" if len(points) > 1 else "markers",
         **({"x0": epochs[0]} if is_whole else {"x": epochs}),
-        "y": [rounded(known, 4) for _, known in points],
-        **looks,
+        "y": [round_significant(known, 4) for _, known in points],
+        **style,
         "opacity": 1.0 if row.rank is not None or row.is_baseline else 0.6 if row.state is State.COMPLETE else 0.3,
-        "hovertext": hover(row),
+        "hovertext": hover_text(row),
     }
 
 
-def _looks(row: Row, colour: str) -> dict[str, Any]:
+def _line_style(row: Row, colour: str) -> dict[str, Any]:
     if row.is_baseline:
-        return {"color": palette.SOFT, "width": 2, "dash": "dash"}
+        return {"color": palette.MUTED_COLOR, "width": 2, "dash": "dash"}
     return {"color": colour, "width": 2.4 if row.rank is not None else 1.2}
 
 
@@ -108,7 +118,7 @@ def _span(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def _shown(error_percent: float | None) -> float | None:
-    return None if error_percent is None else max(error_percent, FLOOR)
+    return None if error_percent is None else max(error_percent, MIN_PLOTTED_ERROR_PERCENT)
 
 
 def _epochs(last: int) -> dict[str, Any]:
@@ -122,8 +132,8 @@ def _epochs(last: int) -> dict[str, Any]:
 
 
 def _legend(curves: Sequence[Curve], colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    names = sorted({palette.engine(row.study) for row, _ in curves})
+    names = sorted({palette.engine_key(row.study) for row, _ in curves})
     return [
-        *(legend_entry(label(name), mode="lines", line={"color": colours[name], "width": 2}) for name in names),
-        legend_entry("baseline", mode="lines", line={"color": palette.SOFT, "width": 2, "dash": "dash"}),
+        *(legend_entry(escape_label(name), mode="lines", line={"color": colours[name], "width": 2}) for name in names),
+        legend_entry("baseline", mode="lines", line={"color": palette.MUTED_COLOR, "width": 2, "dash": "dash"}),
     ]

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from search.report.charts.chart import Chart, label, rounded
-from search.report.importances import ROUGH, Importances
+from search.report.charts.chart import Chart, escape_label, round_significant
+from search.report.importances import ROUGH_BELOW_TRIALS, ParameterImportances
 
 TITLE = "Parameter importances"
-MOST = 15
+MAX_BARS = 15
 """Parameters that are drawn; the rest is said to be left out."""
 
 
-def chart(known: Importances, colour: str) -> Chart:
+def chart(importances: ParameterImportances, colour: str) -> Chart:
     """Returns the chart of a study's importances.
 
     Args:
-        known: The importances.
+        importances: The importances.
         colour: Of the bars.
     """
-    if known.missing:
-        return Chart(title=TITLE, missing=known.missing)
-    shown = list(known.shares.items())[:MOST]
+    if importances.missing_reason:
+        return Chart(title=TITLE, missing_reason=importances.missing_reason)
+    shown = list(importances.by_parameter.items())[:MAX_BARS]
     bars = {
         "type": "bar",
         "orientation": "h",
-        "x": [rounded(share, 4) for _, share in reversed(shown)],
-        "y": [label(name) for name, _ in reversed(shown)],
+        "x": [round_significant(share, 4) for _, share in reversed(shown)],
+        "y": [escape_label(name) for name, _ in reversed(shown)],
         "text": [f"{share:.0%}" for _, share in reversed(shown)],
         "textposition": "outside",
         "cliponaxis": False,
@@ -55,17 +55,21 @@ def chart(known: Importances, colour: str) -> Chart:
     }
     return Chart(
         title=TITLE,
-        caption=_caption(known),
-        views={"importances": {"data": [bars], "layout": layout}},
+        caption=_caption(importances),
+        figures={"importances": {"data": [bars], "layout": layout}},
         height=24 * len(shown) + 30,
     )
 
 
-def _caption(known: Importances) -> str:
-    left_out = len(known.shares) - MOST
+def _caption(importances: ParameterImportances) -> str:
+    left_out = len(importances.by_parameter) - MAX_BARS
     more = f" {left_out} less important ones are left out." if left_out > 0 else ""
-    rough = f" A rough estimate: it takes some {ROUGH} trials." if known.trials < ROUGH else ""
+    rough = (
+        f" A rough estimate: it takes some {ROUGH_BELOW_TRIALS} trials."
+        if importances.trials < ROUGH_BELOW_TRIALS
+        else ""
+    )
     return (
         f"How much each parameter set the better trials apart from the others, estimated by PED-ANOVA from "
-        f"{known.trials} trials trained in full; shares of 1.{rough}{more}"
+        f"{importances.trials} trials trained in full; shares of 1.{rough}{more}"
     )

@@ -10,22 +10,22 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from search.report.charts.axis import Axis, axes
-from search.report.charts.chart import Chart, error_span, hover, label, short
-from search.report.palette import INK, PAPER, RAMP, SOFT
-from search.report.points import Point, Searched
+from search.report.charts.axis import ParameterAxis, searched_axes
+from search.report.charts.chart import Chart, error_range, escape_label, format_tick, hover_text
+from search.report.palette import BACKGROUND_COLOR, ERROR_RAMP, MUTED_COLOR, TEXT_COLOR
+from search.report.points import StudyPoints, TrialPoint
 from spaces.domains import Choice
 
 TITLE = "Parallel coordinates"
-MOST = 9
+MAX_AXES = 9
 """Parameters that have an axis: so many fit a page."""
-UNUSED = -0.13
+INACTIVE_POSITION = -0.13
 """Where a line passes an axis whose parameter does not count."""
-FEWEST = 2
+MIN_TRIALS = 2
 """Trials that it takes."""
 
 
-def chart(study: Searched, points: Sequence[Point], shares: Mapping[str, float]) -> Chart:
+def chart(study: StudyPoints, points: Sequence[TrialPoint], shares: Mapping[str, float]) -> Chart:
     """Returns the chart of a study.
 
     Args:
@@ -33,11 +33,13 @@ def chart(study: Searched, points: Sequence[Point], shares: Mapping[str, float])
         points: Those of its trials that are drawn.
         shares: Importances of its parameters, the largest first; empty where none are known.
     """
-    shown = axes(study, tuple(shares))[:MOST]
-    if len(points) < FEWEST or not shown:
-        return Chart(title=TITLE, missing="It takes two trials that differ, with validation errors.")
-    scale = _Scale([point.error_percent for point in points], study.baseline_percent)
-    lines = [trace for place, group in enumerate(_groups(points)) if (trace := _lines(group, shown, scale, place))]
+    shown = searched_axes(study, tuple(shares))[:MAX_AXES]
+    if len(points) < MIN_TRIALS or not shown:
+        return Chart(title=TITLE, missing_reason="It takes two trials that differ, with validation errors.")
+    scale = _ErrorScale([point.error_percent for point in points], study.baseline_error_percent)
+    lines = [
+        trace for place, group in enumerate(_groups(points)) if (trace := _shade_trace(group, shown, scale, place))
+    ]
     layout = {
         "xaxis": {
             "range": [-0.35, len(shown) + 0.35],
@@ -50,21 +52,21 @@ def chart(study: Searched, points: Sequence[Point], shares: Mapping[str, float])
             "showline": False,
             "fixedrange": True,
         },
-        "yaxis": {"range": [UNUSED - 0.06, 1.05], "visible": False, "fixedrange": True},
+        "yaxis": {"range": [INACTIVE_POSITION - 0.06, 1.05], "visible": False, "fixedrange": True},
         "shapes": [_rule(place) for place in range(len(shown) + 1)],
-        "annotations": [*_texts(shown), *scale.texts(len(shown))],
+        "annotations": [*_texts(shown), *scale.tick_annotations(len(shown))],
         "margin": {"l": 16, "r": 44, "t": 64, "b": 8},
         "showlegend": False,
         "hovermode": "closest",
     }
     figure = {"data": [*lines[::-1], *_best(points, shown, scale)], "layout": layout}
     return Chart(
-        title=TITLE, caption=_caption(study, shown, shares), views={"trials": figure}, height=430, is_wide=True
+        title=TITLE, caption=_caption(study, shown, shares), figures={"trials": figure}, height=430, is_wide=True
     )
 
 
-def _caption(study: Searched, shown: Sequence[Axis], shares: Mapping[str, float]) -> str:
-    others = len(axes(study)) - len(shown)
+def _caption(study: StudyPoints, shown: Sequence[ParameterAxis], shares: Mapping[str, float]) -> str:
+    others = len(searched_axes(study)) - len(shown)
     which = f" The {len(shown)} most important parameters; {others} others are left out." if others and shares else ""
     which = which or (f" The first {len(shown)} parameters; {others} others are left out." if others else "")
     return (
@@ -81,34 +83,36 @@ def _heading(name: str) -> str:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]}_{word}" if lines[-1] else word
-    return "<br>".join(label(line, 12) for line in lines[:3])
+    return "<br>".join(escape_label(line, 12) for line in lines[:3])
 
 
-class _Scale:
+class _ErrorScale:
     """Where errors lie on their axis, on a logarithmic scale; those above its end are drawn at it."""
 
     def __init__(self, errors: Sequence[float], baseline: float | None) -> None:
-        self.low, self.high = error_span(errors, baseline)
+        self.low, self.high = error_range(errors, baseline)
 
-    def place(self, error: float) -> float:
+    def position(self, error: float) -> float:
         inside = min(max(error, self.low), self.high)
         return round(math.log(inside / self.low) / math.log(self.high / self.low), 4)
 
-    def texts(self, place: int) -> Iterator[dict[str, Any]]:
+    def tick_annotations(self, place: int) -> Iterator[dict[str, Any]]:
         steps = [step * 10.0**decade for decade in range(-3, 3) for step in (1, 2, 3, 5, 7)]
         for tick in steps:
             if self.low <= tick <= self.high:
-                yield _text(place, self.place(tick), short(round(tick, 4)))
+                yield _text(place, self.position(tick), format_tick(round(tick, 4)))
 
 
-def _groups(points: Sequence[Point]) -> list[list[Point]]:
+def _groups(points: Sequence[TrialPoint]) -> list[list[TrialPoint]]:
     """Returns the trials in as many groups as there are shades, the best first."""
     ordered = sorted(points, key=lambda point: (not point.is_complete, point.error_percent))
-    size = max(1, -(-len(ordered) // len(RAMP)))
+    size = max(1, -(-len(ordered) // len(ERROR_RAMP)))
     return [ordered[first : first + size] for first in range(0, len(ordered), size)]
 
 
-def _lines(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale, place: int) -> dict[str, Any]:
+def _shade_trace(
+    points: Sequence[TrialPoint], shown: Sequence[ParameterAxis], scale: _ErrorScale, place: int
+) -> dict[str, Any]:
     """Returns one trace for the lines of one shade, parted by gaps."""
     xs: list[float | None] = []
     ys: list[float | None] = []
@@ -117,9 +121,9 @@ def _lines(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale, place:
     for point in points:
         xs += [*range(len(shown) + 1), None]
         ys += [*_line(point, shown, scale), None]
-        texts += [hover(point.row)] * (len(shown) + 2)
+        texts += [hover_text(point.row)] * (len(shown) + 2)
         values += [*_values(point, shown), ""]
-    line = {"color": list(RAMP)[place], "width": 1.2}
+    line = {"color": list(ERROR_RAMP)[place], "width": 1.2}
     return {
         "type": "scatter",
         "mode": "lines",
@@ -133,35 +137,35 @@ def _lines(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale, place:
     }
 
 
-def _best(points: Sequence[Point], shown: Sequence[Axis], scale: _Scale) -> Iterator[dict[str, Any]]:
+def _best(points: Sequence[TrialPoint], shown: Sequence[ParameterAxis], scale: _ErrorScale) -> Iterator[dict[str, Any]]:
     complete = [point for point in points if point.is_complete]
     if complete:
         best = min(complete, key=lambda point: point.error_percent)
-        trace = _lines([best], shown, scale, 0)
-        yield {**trace, "line": {**trace["line"], "width": 3, "color": INK}, "opacity": 1.0}
+        trace = _shade_trace([best], shown, scale, 0)
+        yield {**trace, "line": {**trace["line"], "width": 3, "color": TEXT_COLOR}, "opacity": 1.0}
 
 
-def _line(point: Point, shown: Sequence[Axis], scale: _Scale) -> list[float]:
+def _line(point: TrialPoint, shown: Sequence[ParameterAxis], scale: _ErrorScale) -> list[float]:
     places = []
     for axis in shown:
         value = axis.value(point.row)
         if value is None:
-            places.append(UNUSED)
+            places.append(INACTIVE_POSITION)
         else:
-            places.append(axis.place(value) + (_jitter(point) if isinstance(axis.domain, Choice) else 0.0))
-    return [*places, scale.place(point.error_percent)]
+            places.append(axis.position(value) + (_jitter(point) if isinstance(axis.domain, Choice) else 0.0))
+    return [*places, scale.position(point.error_percent)]
 
 
-def _jitter(point: Point) -> float:
+def _jitter(point: TrialPoint) -> float:
     """Returns a shift that keeps lines through one option apart, the same one whenever the chart is made."""
     return round(((point.row.trial or 0) * 0.618 % 1 - 0.5) * 0.05, 4)
 
 
-def _values(point: Point, shown: Sequence[Axis]) -> list[str]:
+def _values(point: TrialPoint, shown: Sequence[ParameterAxis]) -> list[str]:
     """Returns what is shown besides the trial where its line crosses each axis."""
     values = [axis.value(point.row) for axis in shown]
-    told = ["does not count" if value is None else label(_number(value)) for value in values]
-    return [*(f"<br>{label(axis.name)}: {text}" for axis, text in zip(shown, told, strict=True)), ""]
+    texts = ["does not count" if value is None else escape_label(_number(value)) for value in values]
+    return [*(f"<br>{escape_label(axis.name)}: {text}" for axis, text in zip(shown, texts, strict=True)), ""]
 
 
 def _number(value: object) -> str:
@@ -169,11 +173,11 @@ def _number(value: object) -> str:
 
 
 def _rule(place: int) -> dict[str, Any]:
-    line = {"color": SOFT, "width": 1}
+    line = {"color": MUTED_COLOR, "width": 1}
     return {"type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "line": line, "layer": "below"}
 
 
-def _texts(shown: Sequence[Axis]) -> Iterator[dict[str, Any]]:
+def _texts(shown: Sequence[ParameterAxis]) -> Iterator[dict[str, Any]]:
     for place, axis in enumerate(shown):
         for height, text in axis.ticks():
             yield _text(place, height, text)
@@ -187,8 +191,8 @@ def _text(place: int, height: float, text: str) -> dict[str, Any]:
         "xshift": 3,
         "text": text,
         "showarrow": False,
-        "font": {"size": 10.5, "color": INK},
-        "bgcolor": PAPER,
+        "font": {"size": 10.5, "color": TEXT_COLOR},
+        "bgcolor": BACKGROUND_COLOR,
         "opacity": 0.9,
         "borderpad": 1,
     }

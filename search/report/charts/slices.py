@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search.report.charts.axis import Axis, axes
-from search.report.charts.chart import Chart, Figure, error_span, hover, label, log_axis, ring, rounded
-from search.report.points import Point, Searched
+from search.report.charts.axis import ParameterAxis, searched_axes
+from search.report.charts.chart import (
+    Chart,
+    Figure,
+    error_range,
+    escape_label,
+    hover_text,
+    log_axis,
+    round_significant,
+    verified_marker,
+)
+from search.report.points import StudyPoints, TrialPoint
 
 TITLE = "Error against each parameter"
 CAPTION = (
@@ -17,7 +26,9 @@ CAPTION = (
 HEIGHT = 200
 
 
-def charts(study: Searched, points: Sequence[Point], shares: Mapping[str, float], colour: str) -> tuple[Chart, ...]:
+def charts(
+    study: StudyPoints, points: Sequence[TrialPoint], shares: Mapping[str, float], colour: str
+) -> tuple[Chart, ...]:
     """Returns a chart for each parameter that was searched, the important ones first.
 
     Args:
@@ -27,20 +38,20 @@ def charts(study: Searched, points: Sequence[Point], shares: Mapping[str, float]
         colour: Of the dots.
     """
     return tuple(
-        Chart(title=axis.name, views={"trials": _figure(axis, study, points, colour)}, height=HEIGHT)
-        for axis in axes(study, tuple(shares))
+        Chart(title=axis.name, figures={"trials": _figure(axis, study, points, colour)}, height=HEIGHT)
+        for axis in searched_axes(study, tuple(shares))
     )
 
 
-def _figure(axis: Axis, study: Searched, points: Sequence[Point], colour: str) -> Figure:
-    span = error_span([point.error_percent for point in points], study.baseline_percent)
+def _figure(axis: ParameterAxis, study: StudyPoints, points: Sequence[TrialPoint], colour: str) -> Figure:
+    span = error_range([point.error_percent for point in points], study.baseline_error_percent)
     counting = [point for point in points if axis.value(point.row) is not None]
-    looks: tuple[tuple[bool, dict[str, Any]], ...] = (
+    markers: tuple[tuple[bool, dict[str, Any]], ...] = (
         (False, {"size": 5, "symbol": "x-thin", "opacity": 0.6, "line": {"width": 1.2, "color": colour}}),
         (True, {"size": 6, "color": colour, "opacity": 0.85}),
     )
-    data = [_dots(axis, [one for one in counting if one.is_complete is full], marker) for full, marker in looks]
-    verified = _dots(axis, [point for point in counting if point.row.rank is not None], ring(11))
+    data = [_scatter(axis, [one for one in counting if one.is_complete is full], marker) for full, marker in markers]
+    verified = _scatter(axis, [point for point in counting if point.row.rank is not None], verified_marker(11))
     verified = {name: value for name, value in verified.items() if not name.startswith("hover")}
     layout = {
         "xaxis": _value_axis(axis),
@@ -51,32 +62,32 @@ def _figure(axis: Axis, study: Searched, points: Sequence[Point], colour: str) -
     return {"data": [*data, {**verified, "hoverinfo": "skip"}], "layout": layout}
 
 
-def _dots(axis: Axis, points: list[Point], marker: dict[str, Any]) -> dict[str, Any]:
+def _scatter(axis: ParameterAxis, points: list[TrialPoint], marker: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [_x(axis, point) for point in points],
-        "y": [rounded(point.height) for point in points],
-        "hovertext": [hover(point.row) for point in points],
-        "hovertemplate": f"%{{hovertext}}<br>{label(axis.name)}: %{{customdata}}<extra></extra>",
-        "customdata": [axis.text(axis.value(point.row)) for point in points],
+        "x": [_x_position(axis, point) for point in points],
+        "y": [round_significant(point.plotted_error_percent) for point in points],
+        "hovertext": [hover_text(point.row) for point in points],
+        "hovertemplate": f"%{{hovertext}}<br>{escape_label(axis.name)}: %{{customdata}}<extra></extra>",
+        "customdata": [axis.format_value(axis.value(point.row)) for point in points],
         "marker": marker,
     }
 
 
-def _x(axis: Axis, point: Point) -> float:
+def _x_position(axis: ParameterAxis, point: TrialPoint) -> float:
     """Returns where a point lies: the value, or which one of few it is, there a little aside of its neighbours."""
     value = axis.value(point.row)
-    if not axis.few:
+    if not axis.discrete_values:
         return float(value)
-    aside = (point.row.trial or 0) * 0.618034 % 1 - 0.5
-    return round(axis.few.index(value) + 0.36 * aside, 3)
+    jitter = (point.row.trial or 0) * 0.618034 % 1 - 0.5
+    return round(axis.discrete_values.index(value) + 0.36 * jitter, 3)
 
 
-def _value_axis(axis: Axis) -> dict[str, Any]:
-    low, high = axis.ends
-    if axis.few:
-        names = [axis.text(value, longest=9).replace("_", "<br>") for value in axis.few]
+def _value_axis(axis: ParameterAxis) -> dict[str, Any]:
+    low, high = axis.bounds
+    if axis.discrete_values:
+        names = [axis.format_value(value, longest=9).replace("_", "<br>") for value in axis.discrete_values]
         font = {"size": 10.5 if len(names) > 3 else 11.5}
         ends = [-0.5, len(names) - 0.5]
         return {"tickvals": [*range(len(names))], "ticktext": names, "range": ends, "zeroline": False, "tickfont": font}

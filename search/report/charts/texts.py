@@ -7,31 +7,32 @@ from typing import Any
 
 from search.report.charts.chart import Figure
 
-KEY = "hovertext"
+HOVER_TEXT_KEY = "hovertext"
 
 
-class Texts:
+class StringTable:
     """Takes the texts out of figures and puts their places in a common list there instead."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
 
     @property
-    def all(self) -> list[str]:
+    def strings(self) -> list[str]:
         """The texts by place."""
-        return list(self._places)
+        return list(self._indices)
 
-    def taken_out(self, views: Mapping[str, Figure]) -> dict[str, Figure]:
+    def intern(self, views: Mapping[str, Figure]) -> dict[str, Figure]:
         """Returns the figures with numbers for texts, to be put back in the browser."""
         return {
-            name: {**view, "data": [self._without(trace) for trace in view["data"]]} for name, view in views.items()
+            name: {**view, "data": [self._intern_trace(trace) for trace in view["data"]]}
+            for name, view in views.items()
         }
 
-    def _without(self, trace: Mapping[str, Any]) -> dict[str, Any]:
-        texts = trace.get(KEY)
+    def _intern_trace(self, trace: Mapping[str, Any]) -> dict[str, Any]:
+        texts = trace.get(HOVER_TEXT_KEY)
         if texts is None:
             return dict(trace)
-        return {**trace, KEY: self._place(texts) if isinstance(texts, str) else [*map(self._place, texts)]}
+        return {**trace, HOVER_TEXT_KEY: self._index(texts) if isinstance(texts, str) else [*map(self._index, texts)]}
 
-    def _place(self, text: str) -> int:
-        return self._places.setdefault(text, len(self._places))
+    def _index(self, text: str) -> int:
+        return self._indices.setdefault(text, len(self._indices))

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import keras
 
 
-class Form(StrEnum):
+class ConvolutionMethod(StrEnum):
     """How the convolutions of many members are computed."""
 
     GROUPED = "grouped"
@@ -27,14 +27,14 @@ class Form(StrEnum):
     SLICES = "slices"
 
 
-def grouped(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - arrays
+def convolve_grouped(images: Any, kernel: Any, padding: str) -> Any:
     """Convolves images (batch, height, width, channels) with a kernel (height, width, channels, filters), stride 1."""
     return jax.lax.conv_general_dilated(
         images, kernel, (1, 1), padding.upper(), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
-def by_patches(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - arrays
+def convolve_patches(images: Any, kernel: Any, padding: str) -> Any:
     """The same as a product of patches, whose values lie channel by channel."""
     height, width, channels, filters = kernel.shape
     patches = jax.lax.conv_general_dilated_patches(
@@ -43,7 +43,7 @@ def by_patches(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 -
     return patches @ kernel.transpose(2, 0, 1, 3).reshape(height * width * channels, filters)
 
 
-def by_slices(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - arrays
+def convolve_slices(images: Any, kernel: Any, padding: str) -> Any:
     """The same as a product of shifted copies."""
     height, width, channels, filters = kernel.shape
     if padding == "same":
@@ -54,14 +54,14 @@ def by_slices(images: Any, kernel: Any, padding: str) -> Any:  # noqa: ANN401 - 
     return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(height * width * channels, filters)
 
 
-CONVOLVE: Mapping[Form, Callable[[Any, Any, str], Any]] = {
-    Form.GROUPED: grouped,
-    Form.PATCHES: by_patches,
-    Form.SLICES: by_slices,
+CONVOLUTIONS: Mapping[ConvolutionMethod, Callable[[Any, Any, str], Any]] = {
+    ConvolutionMethod.GROUPED: convolve_grouped,
+    ConvolutionMethod.PATCHES: convolve_patches,
+    ConvolutionMethod.SLICES: convolve_slices,
 }
 
 
-def is_simple(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
+def is_supported_convolution(layer: Any) -> bool:
     """Says whether a layer is a convolution that the forms above can compute."""
     return (
         type(layer) is keras.layers.Conv2D
@@ -70,17 +70,17 @@ def is_simple(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
     )
 
 
-class FormedConvolution(keras.layers.Conv2D):  # type: ignore[misc]
+class VectorizedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
     """Keras's convolution in one of the forms.
 
     Args:
-        form: The form.
+        method: The form.
     """
 
-    def __init__(self, form: Form, **kwargs: Any) -> None:  # noqa: ANN401 - Keras's own
+    def __init__(self, method: ConvolutionMethod, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.form = form
+        self.method = method
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:  # noqa: ANN401 - tensors
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Keras's hook for another computation."""
-        return CONVOLVE[self.form](inputs, keras.ops.convert_to_tensor(kernel), self.padding)
+        return CONVOLUTIONS[self.method](inputs, keras.ops.convert_to_tensor(kernel), self.padding)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import keras
 from jax.extend.random import threefry_2x32
 
-MANTISSA = 23
+MANTISSA_BITS = 23
 """Bits of the uniform float32 that JAX compares with a probability."""
 
 
-class TravellingDropout(keras.layers.Layer):  # type: ignore[misc]
+class PerMemberDropout(keras.layers.Layer):  # type: ignore[misc]
     """Keras's dropout, with a rate that may be an array, and of a member's own values among those of a wider network.
 
     JAX's random bits are a function of the key and of a value's place in the batch alone (``threefry_partitionable``).
@@ -35,12 +35,12 @@ class TravellingDropout(keras.layers.Layer):  # type: ignore[misc]
     places: Any = None
     size: Any = None
 
-    def __init__(self, keep: float, **kwargs: Any) -> None:  # noqa: ANN401 - Keras's own
+    def __init__(self, keep: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.keep = keep
         self.seed_generator = keras.random.SeedGenerator(0)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:  # noqa: ANN401 - tensors
+    def call(self, inputs: Any, training: bool = False) -> Any:
         """Maps inputs to the same shape."""
         if not training:
             return inputs
@@ -49,21 +49,21 @@ class TravellingDropout(keras.layers.Layer):  # type: ignore[misc]
             is_kept = jax.random.bernoulli(key, self.keep, inputs.shape)
         else:
             images = jnp.arange(inputs.shape[0], dtype=jnp.uint32).reshape(-1, *[1] * (inputs.ndim - 1))
-            is_kept = _uniform(key, images * self.size + self.places) < self.keep
+            is_kept = _uniform_at(key, images * self.size + self.places) < self.keep
         return jnp.where(is_kept, inputs / jnp.asarray(self.keep, inputs.dtype), 0.0)  # bfloat16 stays what it is
 
-    def compute_output_shape(self, input_shape: Any) -> Any:  # noqa: ANN401 - Keras's own
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shape of the inputs."""
         return input_shape
 
 
-def _uniform(key: Any, places: Any) -> Any:  # noqa: ANN401 - arrays
+def _uniform_at(key: Any, positions: Any) -> Any:
     """Returns those of JAX's uniform numbers that stand at these places of an array."""
-    high, low = threefry_2x32(tuple(key), jnp.stack([jnp.zeros_like(places), places]))
-    return ((high ^ low) >> (32 - MANTISSA)).astype(jnp.float32) * 2.0**-MANTISSA
+    high, low = threefry_2x32(tuple(key), jnp.stack([jnp.zeros_like(positions), positions]))
+    return ((high ^ low) >> (32 - MANTISSA_BITS)).astype(jnp.float32) * 2.0**-MANTISSA_BITS
 
 
-class PartialNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+class MaskedBatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras's batch normalization by the images that are present in a batch.
 
     Attributes:
@@ -72,19 +72,19 @@ class PartialNormalization(keras.layers.BatchNormalization):  # type: ignore[mis
 
     present: Any = None
 
-    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:  # noqa: ANN401 - tensors
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         """Maps inputs (batch, ..., features) to the same shape."""
         if training and self.present is not None:
             mask = jnp.broadcast_to(self.present.reshape(-1, *[1] * (inputs.ndim - 2)), inputs.shape[:-1])
         return super().call(inputs, training=training, mask=mask)
 
 
-def is_plain_dropout(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
+def is_supported_dropout(layer: Any) -> bool:
     """Says whether a layer is a dropout that the one above can stand for."""
     return type(layer) is keras.layers.Dropout and layer.noise_shape is None and layer.rate > 0
 
 
-def is_plain_normalization(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
+def is_supported_batch_norm(layer: Any) -> bool:
     """Says whether a layer is a batch normalization that the one above can stand for."""
     return (
         type(layer) is keras.layers.BatchNormalization

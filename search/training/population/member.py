@@ -18,14 +18,14 @@ import numpy as np
 
 from search.errors import TrialError
 from search.training import checkpoint, places
-from search.training.attempt import Attempt
+from search.training.attempt import RunState
 from search.training.epochs import Hooks
 from search.training.network import make_network, trainable_parameters
 from search.training.optimizer import make_schedule
 from search.training.phases import PhaseImages
-from search.training.population.program import Program, State
-from search.training.population.sharing import program_key, values_of
-from search.training.population.widening import Layout, Room, make_room
+from search.training.population.program import Program, ProgramState
+from search.training.population.sharing import program_key, traced_values_of
+from search.training.population.widening import PaddedLayout, ProgramShape, make_program_shape
 from search.training.task import Task
 from search.trial import Cause, Trial
 from spaces.space import Builder
@@ -42,16 +42,16 @@ class Member:
         config: Its configuration, every training parameter among it.
         key: What it shares with the members of the same program.
         model: Its own network, before it was trained; None once its state was taken.
-        room: What its program has room for.
-        values: What travels.
-        rates: The learning rate of each step of the whole trial, (steps,).
-        attempt: What it has reached.
-        place: Where its own network lies in its program's; known when it has begun.
+        program_shape: What its program has room for.
+        traced_values: What travels.
+        learning_rates: The learning rate of each step of the whole trial, (steps,).
+        run_state: What it has reached.
+        layout: Where its own network lies in its program's; known when it has begun.
         state: Its variables while it is in no stack.
         error: Why it failed.
         cause: Why it must stop.
-        together: Most members that it was trained with at a time, itself among them.
-        saved: When its state was last left.
+        largest_population: Most members that it was trained with at a time, itself among them.
+        last_saved_at: When its state was last left.
     """
 
     trial: Trial
@@ -59,59 +59,59 @@ class Member:
     config: Mapping[str, Any]
     key: str
     model: Any
-    room: Room
-    values: Mapping[str, Any]
-    rates: np.ndarray
-    attempt: Attempt
-    place: Layout = field(init=False)
-    state: State | None = None
+    program_shape: ProgramShape
+    traced_values: Mapping[str, Any]
+    learning_rates: np.ndarray
+    run_state: RunState
+    layout: PaddedLayout = field(init=False)
+    state: ProgramState | None = None
     error: Exception | None = None
     cause: Cause | None = None
-    together: int = 1
-    saved: float = field(default_factory=time.perf_counter)
+    largest_population: int = 1
+    last_saved_at: float = field(default_factory=time.perf_counter)
 
     @property
     def epoch(self) -> int:
         """Epochs finished."""
-        return len(self.attempt.history)
+        return len(self.run_state.history)
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it needs no further epoch."""
         return self.error is not None or self.cause is not None or self.epoch >= self.trial.last_epoch
 
     @property
-    def _has_rate(self) -> bool:
+    def _has_constant_rate(self) -> bool:
         """Whether its own optimizer keeps the rate as a variable."""
         return bool(self.config["schedule"] == "constant")
 
     @property
-    def is_clean(self) -> bool:
+    def is_augmentation_free(self) -> bool:
         """Whether the next epoch is trained without augmentation."""
         return bool(self.epoch >= self.trial.epochs - self.config["clean_epochs"])
 
-    def begin(self, program: Program) -> None:
+    def initialize(self, program: Program) -> None:
         """Takes the state to begin with: a checkpoint's, or the network's own; an unusable one means from the start."""
-        self.place = program.layout(self.model)
-        self.values = {**self.values, "layers": values_of(self.model, self.place)}
-        self.state, self.model = program.fresh(self.model, self.place), None
+        self.layout = program.layout(self.model)
+        self.traced_values = {**self.traced_values, "layers": traced_values_of(self.model, self.layout)}
+        self.state, self.model = program.initial_state(self.model, self.layout), None
         if self.trial.resume_from is None:
             return
         with contextlib.suppress(TrialError):
-            shapes = [np.shape(array) for array in self.arrays(program, self.state)]
-            saved = checkpoint.read(places.at(self.trial.resume_from), shapes)
-            self.state = program.from_arrays(saved.arrays, self.place, has_rate=self._has_rate)
-            self.attempt.resume(saved.history, saved.seconds)
+            shapes = [np.shape(array) for array in self.checkpoint_arrays(program, self.state)]
+            saved = checkpoint.load(places.as_path(self.trial.resume_from), shapes)
+            self.state = program.from_arrays(saved.arrays, self.layout, has_rate=self._has_constant_rate)
+            self.run_state.restore(saved.history, saved.seconds)
             for report in saved.history:
                 self.hooks.report(report)
 
-    def arrays(self, program: Program, state: State) -> list[Any]:
+    def checkpoint_arrays(self, program: Program, state: ProgramState) -> list[Any]:
         """Returns a state of it as the trainer would keep it."""
-        return program.to_arrays(state, self.place, has_rate=self._has_rate)
+        return program.to_arrays(state, self.layout, has_rate=self._has_constant_rate)
 
 
 def make_member(
-    trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, *, task: Task, shares: Callable[[Any], bool]
+    trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, *, task: Task, should_pad: Callable[[Any], bool]
 ) -> Member:
     """Returns the member that a trial becomes.
 
@@ -121,7 +121,7 @@ def make_member(
         build: The space's model builder.
         images: Those of its phase.
         task: What all trials share.
-        shares: Says whether a network is trained with others of other widths and batch sizes.
+        should_pad: Says whether a network is trained with others of other widths and batch sizes.
 
     Raises:
         Exception: Whatever its builder raises.
@@ -130,9 +130,9 @@ def make_member(
     config = {**TUTORIAL_TRAINING, **trial.config}
     keras.utils.set_random_seed(trial.seed)
     classes, precision = task.dataset.classes, task.runtime.precision
-    model = make_network(build, config, images.fit, classes=classes, seed=trial.seed, precision=precision)
-    room = make_room(model, config["batch_size"], is_shared=shares(model))
-    values = {
+    model = make_network(build, config, images.training_images, classes=classes, seed=trial.seed, precision=precision)
+    shape = make_program_shape(model, config["batch_size"], pads_to_share=should_pad(model))
+    traced_values = {
         "label_smoothing": np.float32(config["label_smoothing"]),
         "weight_decay": np.float32(config["weight_decay"] if config["optimizer"] == "adamw" else 0.0),
     }
@@ -140,18 +140,20 @@ def make_member(
         trial=trial,
         hooks=hooks,
         config=config,
-        key=f"{trial.phase} {program_key(model, config, room)}",
+        key=f"{trial.phase} {program_key(model, config, shape)}",
         model=model,
-        room=room,
-        values=values,
-        rates=_rates(config, math.ceil(len(images.fit) / config["batch_size"]) * trial.epochs),
-        attempt=Attempt(parameters=trainable_parameters(model)),
+        program_shape=shape,
+        traced_values=traced_values,
+        learning_rates=_learning_rates(
+            config, math.ceil(len(images.training_images) / config["batch_size"]) * trial.epochs
+        ),
+        run_state=RunState(parameters=trainable_parameters(model)),
     )
-    member.attempt.seconds["build"] += time.perf_counter() - began
+    member.run_state.seconds["build"] += time.perf_counter() - began
     return member
 
 
-def _rates(config: Mapping[str, Any], steps: int) -> np.ndarray:
+def _learning_rates(config: Mapping[str, Any], steps: int) -> np.ndarray:
     """Returns the learning rate of each step, as the trial's own schedule gives it."""
     peak = config["learning_rate_sgd"] if config["optimizer"] == "sgd" else config["learning_rate"]
     schedule = make_schedule(config["schedule"], peak, steps)

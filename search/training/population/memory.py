@@ -8,29 +8,31 @@ from typing import Any
 import jax
 
 from search.cgroup import available_memory
-from search.training.attempt import TooLarge
+from search.training.attempt import ExceedsFreeMemory
 
-USABLE = 0.9
+USABLE_FRACTION = 0.9
 """Share of the free memory that a program may take."""
 
 
-def check(compiled: Any, limit: int | None = None) -> None:  # noqa: ANN401 - of JAX's
+def check_fits(compiled: Any, free_limit: int | None = None) -> None:
     """Makes sure that a compiled program fits.
 
     Args:
         compiled: The program.
-        limit: Bytes that are free; None for what is measured now.
+        free_limit: Bytes that are free; None for what is measured now.
 
     Raises:
         TooLarge: It does not.
     """
-    account, free = compiled.memory_analysis(), limit or free_bytes()
+    account, free = compiled.memory_analysis(), free_limit or free_bytes()
     needs = 0 if account is None else account.temp_size_in_bytes + account.output_size_in_bytes
-    if needs > USABLE * free:
-        raise TooLarge(f"The program takes {needs / 2**30:.2f} GiB of memory, where {free / 2**30:.2f} GiB are free.")
+    if needs > USABLE_FRACTION * free:
+        raise ExceedsFreeMemory(
+            f"The program takes {needs / 2**30:.2f} GiB of memory, where {free / 2**30:.2f} GiB are free."
+        )
 
 
-def capacity(programs: Iterable[Any], members: int, free: int) -> int:
+def max_members(programs: Iterable[Any], members: int, free: int) -> int:
     """Returns how many members there may be, at least one, by the compiled programs that train and score some.
 
     Beside what a program takes while it runs, three states are kept: that before the epoch, that before the last call,
@@ -44,14 +46,14 @@ def capacity(programs: Iterable[Any], members: int, free: int) -> int:
     accounts = [account for one in programs if (account := one.memory_analysis()) is not None]
     if not accounts:
         return members
-    needs = max(one.temp_size_in_bytes for one in accounts) + 3 * max(one.output_size_in_bytes for one in accounts)
-    return max(1, int(USABLE * free * members / needs))
+    needed = max(one.temp_size_in_bytes for one in accounts) + 3 * max(one.output_size_in_bytes for one in accounts)
+    return max(1, int(USABLE_FRACTION * free * members / needed))
 
 
 def free_bytes() -> int:
     """Returns the free memory of the device; a CPU's is the machine's, or what its container is granted."""
     device = jax.devices()[0]
-    known = device.memory_stats() if device.platform != "cpu" else None
-    if not known or "bytes_limit" not in known:
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if not stats or "bytes_limit" not in stats:
         return available_memory()
-    return int(known["bytes_limit"] - known["bytes_in_use"])
+    return int(stats["bytes_limit"] - stats["bytes_in_use"])

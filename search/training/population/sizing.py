@@ -10,11 +10,11 @@ import math
 
 from search.training.attempt import is_out_of_memory
 from search.training.population.member import Member
-from search.training.population.memory import capacity
+from search.training.population.memory import max_members
 from search.training.population.population import Population
 
 
-def fitting(population: Population, member: Member, *, count: int, free: int) -> int:
+def measure_capacity(population: Population, member: Member, *, count: int, free_memory: int) -> int:
     """Returns how many members like one the device holds, a power of two.
 
     One where not even one fits, and as many as it was measured with where they cannot be trained for another reason:
@@ -24,18 +24,18 @@ def fitting(population: Population, member: Member, *, count: int, free: int) ->
         population: Of its program; without members before and afterwards.
         member: One before its first step.
         count: How many to measure with; half as many, as often as they do not fit.
-        free: Bytes of the device that are free.
+        free_memory: Bytes of the device that are free.
     """
     while True:
         try:
-            population.arrange([dataclasses.replace(member) for _ in range(count)])
-            population.try_out()
-            held = capacity(population.program.compiled.values(), count, free)
+            population.stack([dataclasses.replace(member) for _ in range(count)])
+            population.warm_up()
+            capacity = max_members(population.program.compiled.values(), count, free_memory)
         except Exception as error:  # noqa: BLE001 - what is wrong with it is a trial's own affair
             if count == 1 or not is_out_of_memory(error):
                 return count
         else:
-            return int(2 ** math.floor(math.log2(held)))
+            return int(2 ** math.floor(math.log2(capacity)))
         finally:
-            population.rest()
+            population.release()
         count //= 2

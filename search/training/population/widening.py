@@ -19,13 +19,13 @@ import keras
 import numpy as np
 
 from search.training.augmentation import RandomAffine
-from search.training.population.convolution import is_simple
-from search.training.population.layers import is_plain_dropout, is_plain_normalization
+from search.training.population.convolution import is_supported_convolution
+from search.training.population.layers import is_supported_batch_norm, is_supported_dropout
 
-WIDTHS = {keras.layers.Dense: "units", keras.layers.Conv2D: "filters"}
+WIDTH_ATTRIBUTES = {keras.layers.Dense: "units", keras.layers.Conv2D: "filters"}
 """What Keras calls the width of a layer."""
-APART = (
-    *WIDTHS,
+SAMPLEWISE_LAYERS = (
+    *WIDTH_ATTRIBUTES,
     keras.layers.InputLayer,
     keras.layers.Rescaling,
     RandomAffine,
@@ -37,7 +37,7 @@ APART = (
     keras.layers.Flatten,
 )
 """Layers, beside plain dropout and batch normalization, to which the images of a batch are nothing to each other."""
-SILENT = (
+ZERO_PRESERVING_ACTIVATIONS = (
     keras.activations.linear,
     keras.activations.relu,
     keras.activations.relu6,
@@ -50,32 +50,34 @@ SILENT = (
     keras.activations.tanh,
 )
 """Activations of each unit by itself that are 0 at 0."""
-HARMLESS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+ZERO_PRESERVING_REGULARIZERS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 """Regularizers that leave what is 0 alone."""
 
 Axes = tuple[np.ndarray, ...] | None
 """Where a variable lies in a larger one: its places along each axis; None where there is no larger one."""
 
 
-class Room(NamedTuple):
+class ProgramShape(NamedTuple):
     """What a program has room for, where that is more than a trial's own.
 
     Args:
-        batch: Images a step.
-        ceilings: What becomes of the configurations of layers, by their names; of those that are as the trial has them,
+        batch_size: Images a step.
+        padded_widths: What becomes of the configurations of layers, by their names; of those that are as the trial has
+            them,
             nothing.
-        is_shared: Whether there may be trials whose batches are smaller, and whose steps are therefore more.
-        is_padded: Whether a batch of fewer images is filled up, since further ones count for nothing; else the last
+        pads_to_share: Whether there may be trials whose batches are smaller, and whose steps are therefore more.
+        pads_last_batch: Whether a batch of fewer images is filled up, since further ones count for nothing; else the
+            last
             one of an epoch has a program of its own size.
     """
 
-    batch: int
-    ceilings: Mapping[str, Mapping[str, int]] = {}
-    is_shared: bool = False
-    is_padded: bool = False
+    batch_size: int
+    padded_widths: Mapping[str, Mapping[str, int]] = {}
+    pads_to_share: bool = False
+    pads_last_batch: bool = False
 
 
-class Layout(NamedTuple):
+class PaddedLayout(NamedTuple):
     """Where a network lies in its program's.
 
     Args:
@@ -90,7 +92,7 @@ class Layout(NamedTuple):
     dropouts: Sequence[tuple[np.ndarray, int]] = ()
 
 
-def rounded_up(count: int) -> int:
+def next_power_of_four(count: int) -> int:
     """Returns the units of a layer, or images of a step, that a program has room for: the next power of four.
 
     Powers of two would waste less and have three times as many programs compiled; see ``docs/LOG.md``.
@@ -98,59 +100,61 @@ def rounded_up(count: int) -> int:
     return int(4 ** math.ceil(math.log2(count) / 2))
 
 
-def make_room(model: Any, batch_size: int, *, is_shared: bool) -> Room:  # noqa: ANN401 - Keras model
+def make_program_shape(model: Any, batch_size: int, *, pads_to_share: bool) -> ProgramShape:
     """Returns the room of the program that a network is trained in.
 
     Args:
         model: The network.
         batch_size: Its own.
-        is_shared: Whether widths and batch sizes are rounded up where nothing comes of it: batch sizes, where the
+        pads_to_share: Whether widths and batch sizes are rounded up where nothing comes of it: batch sizes, where the
             images of a batch are nothing to each other; widths, where the network is also a chain of layers to which
             units can be added without a trace.
     """
     has_functions = len(model.operations) > len(model.layers)
-    if has_functions or not all(map(_is_apart, model.layers)):
-        return Room(batch_size)
-    if not is_shared:
-        return Room(batch_size, is_padded=True)
-    return Room(rounded_up(batch_size), _ceilings(model), is_shared=True, is_padded=True)
+    if has_functions or not all(map(_is_samplewise, model.layers)):
+        return ProgramShape(batch_size)
+    if not pads_to_share:
+        return ProgramShape(batch_size, pads_last_batch=True)
+    return ProgramShape(
+        next_power_of_four(batch_size), _padded_widths_of(model), pads_to_share=True, pads_last_batch=True
+    )
 
 
-def _ceilings(model: Any) -> Mapping[str, Mapping[str, int]]:  # noqa: ANN401 - Keras model
+def _padded_widths_of(model: Any) -> Mapping[str, Mapping[str, int]]:
     *inner, last = model.layers
-    if not (_is_chain(model.layers) and type(last) is keras.layers.Dense and all(map(_is_silent, inner))):
+    if not (_is_chain(model.layers) and type(last) is keras.layers.Dense and all(map(_is_zero_preserving, inner))):
         return {}
-    names = {layer.name: WIDTHS[type(layer)] for layer in inner if type(layer) in WIDTHS}
-    return {layer: {name: rounded_up(getattr(model.get_layer(layer), name))} for layer, name in names.items()}
+    names = {layer.name: WIDTH_ATTRIBUTES[type(layer)] for layer in inner if type(layer) in WIDTH_ATTRIBUTES}
+    return {layer: {name: next_power_of_four(getattr(model.get_layer(layer), name))} for layer, name in names.items()}
 
 
-def layout(model: Any, carrier: Any) -> Layout:  # noqa: ANN401 - Keras models
+def padded_layout(model: Any, template: Any) -> PaddedLayout:
     """Returns where a network lies in a carrier whose widths are rounded up."""
     axes: dict[int, Axes] = {}
     dropouts = []
     features = np.arange(model.input.shape[-1])
-    for layer, wide in zip(model.layers[1:], carrier.layers[1:], strict=True):
+    for layer, wide in zip(model.layers[1:], template.layers[1:], strict=True):
         before, shape = features, wide.input.shape[1:]
-        if type(layer) in WIDTHS:
-            features = np.arange(getattr(layer, WIDTHS[type(layer)]))
+        if type(layer) in WIDTH_ATTRIBUTES:
+            features = np.arange(getattr(layer, WIDTH_ATTRIBUTES[type(layer)]))
         elif type(layer) is keras.layers.Flatten:
             pixels = np.arange(math.prod(shape[:-1]))
             features = (pixels[:, np.newaxis] * shape[-1] + features).ravel()
-        elif is_plain_dropout(layer):
-            dropouts.append(_places(shape, features))
-        if type(layer) in WIDTHS or is_plain_normalization(layer):
+        elif is_supported_dropout(layer):
+            dropouts.append(_dropout_positions(shape, features))
+        if type(layer) in WIDTH_ATTRIBUTES or is_supported_batch_norm(layer):
             axes |= {id(one): _axes(one.shape, before, features) for one in layer.weights}
     trainable, others = ([axes.get(id(one)) for one in part] for part in _parts(model))
-    return Layout(trainable, others, dropouts)
+    return PaddedLayout(trainable, others, dropouts)
 
 
-def plain_layout(model: Any) -> Layout:  # noqa: ANN401 - Keras model
+def unpadded_layout(model: Any) -> PaddedLayout:
     """Returns where a network lies in one of its own widths."""
     trainable, others = ([None] * len(part) for part in _parts(model))
-    return Layout(trainable, others)
+    return PaddedLayout(trainable, others)
 
 
-def lay(array: Any, axes: Axes, shape: tuple[int, ...]) -> np.ndarray:  # noqa: ANN401 - array
+def embed(array: Any, axes: Axes, shape: tuple[int, ...]) -> np.ndarray:
     """Returns a variable of some shape that is 0 but for an array, which lies there."""
     if axes is None:
         return np.asarray(array)
@@ -159,12 +163,12 @@ def lay(array: Any, axes: Axes, shape: tuple[int, ...]) -> np.ndarray:  # noqa: 
     return wide
 
 
-def cut(array: np.ndarray, axes: Axes) -> np.ndarray:
+def extract(array: np.ndarray, axes: Axes) -> np.ndarray:
     """Returns the array that lies in a variable."""
     return array if axes is None else array[np.ix_(*axes)]
 
 
-def _parts(model: Any) -> tuple[Sequence[Any], Sequence[Any]]:  # noqa: ANN401 - Keras model
+def _parts(model: Any) -> tuple[Sequence[Any], Sequence[Any]]:
     return model.trainable_variables, model.non_trainable_variables
 
 
@@ -175,24 +179,28 @@ def _is_chain(layers: Sequence[Any]) -> bool:
         return False
 
 
-def _is_apart(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
+def _is_samplewise(layer: Any) -> bool:
     """Says whether the images of a batch are nothing to each other there, but for those that a normalization counts."""
-    is_known = type(layer) in APART or is_plain_dropout(layer) or is_plain_normalization(layer)
+    is_known = type(layer) in SAMPLEWISE_LAYERS or is_supported_dropout(layer) or is_supported_batch_norm(layer)
     return is_known and layer.activity_regularizer is None
 
 
-def _is_silent(layer: Any) -> bool:  # noqa: ANN401 - Keras layer
+def _is_zero_preserving(layer: Any) -> bool:
     """Says whether a unit whose weights are 0 can be added to a layer without a trace."""
     own = vars(layer).items()
-    claims = (
+    conditions = (
         getattr(layer, "data_format", "channels_last") == "channels_last",
-        type(layer) is not keras.layers.Conv2D or is_simple(layer),
+        type(layer) is not keras.layers.Conv2D or is_supported_convolution(layer),
         type(layer) is not keras.layers.Rescaling or (np.ndim(layer.scale) == 0 and not np.any(layer.offset)),
-        getattr(layer, "activation", keras.activations.linear) in SILENT,
-        all(value is None or type(value) in HARMLESS for name, value in own if name.endswith("_regularizer")),
+        getattr(layer, "activation", keras.activations.linear) in ZERO_PRESERVING_ACTIVATIONS,
+        all(
+            value is None or type(value) in ZERO_PRESERVING_REGULARIZERS
+            for name, value in own
+            if name.endswith("_regularizer")
+        ),
         all(value is None for name, value in own if name.endswith("_constraint")),
     )
-    return all(claims)
+    return all(conditions)
 
 
 def _axes(shape: tuple[int, ...], before: np.ndarray, features: np.ndarray) -> Axes:
@@ -200,7 +208,7 @@ def _axes(shape: tuple[int, ...], before: np.ndarray, features: np.ndarray) -> A
     return (*map(np.arange, shape[:-2]), before, features)[-len(shape) :]
 
 
-def _places(shape: tuple[int, ...], features: np.ndarray) -> tuple[np.ndarray, int]:
+def _dropout_positions(shape: tuple[int, ...], features: np.ndarray) -> tuple[np.ndarray, int]:
     own = (*shape[:-1], len(features))
     places = np.zeros(shape, np.uint32)
     places[..., features] = np.arange(math.prod(own), dtype=np.uint32).reshape(own)

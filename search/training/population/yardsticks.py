@@ -18,93 +18,102 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from search.training.population.convolution import CONVOLVE, Form
-from search.training.population.widening import rounded_up
+from search.training.population.convolution import CONVOLUTIONS, ConvolutionMethod
+from search.training.population.widening import next_power_of_four
 
 MEMBERS, BATCH, SIDE, CHANNELS, KERNEL = 4, 32, 14, 16, 3
 """What is measured: the second stage of a network such as the tutorial's larger CNN."""
 WIDTH = 32
-"""Filters, halfway between two powers of four; a dense layer has ``UNITS_A_FILTER`` times as many units."""
-UNITS_A_FILTER, FEATURES = 32, 784
-ROUNDS = 3
+"""Filters, halfway between two powers of four; a dense layer has ``UNITS_PER_FILTER`` times as many units."""
+UNITS_PER_FILTER, FEATURES = 32, 784
+TIMING_ROUNDS = 3
 
 
-def fastest(folder: Path) -> Form:
+def fastest_convolution(folder: Path) -> ConvolutionMethod:
     """Returns the form of convolution that is fastest on this device.
 
     Args:
         folder: Where what was measured is kept.
     """
-    questions = {form.value: partial(_convolving, form, MEMBERS, rounded_up(WIDTH)) for form in Form}
-    measured = _kept(folder / "convolution.json", questions)
-    return Form(min(measured, key=lambda form: measured[form]))
+    benchmarks = {
+        form.value: partial(_time_convolution, form, MEMBERS, next_power_of_four(WIDTH)) for form in ConvolutionMethod
+    }
+    timings = _cached_timings(folder / "convolution.json", benchmarks)
+    return ConvolutionMethod(min(timings, key=lambda form: timings[form]))
 
 
-def widening_pays(folder: Path, form: Form | None) -> bool:
+def is_padding_faster(folder: Path, method: ConvolutionMethod | None) -> bool:
     """Says whether some networks whose widths are no power of four train faster as one wider program than by turns.
 
     What compiling a program for each would take is not counted.
 
     Args:
         folder: Where what was measured is kept.
-        form: How their convolutions are computed; None where they have none.
+        method: How their convolutions are computed; None where they have none.
     """
 
     def seconds(members: int, width: int) -> float:
-        return _multiplying(members, width * UNITS_A_FILTER) if form is None else _convolving(form, members, width)
+        return (
+            _time_dense(members, width * UNITS_PER_FILTER)
+            if method is None
+            else _time_convolution(method, members, width)
+        )
 
-    measured = _kept(
-        folder / f"widening-{form or 'dense'}.json",
-        {"together": lambda: seconds(MEMBERS, rounded_up(WIDTH)), "by turns": lambda: MEMBERS * seconds(1, WIDTH)},
+    timings = _cached_timings(
+        folder / f"widening-{method or 'dense'}.json",
+        {
+            "together": lambda: seconds(MEMBERS, next_power_of_four(WIDTH)),
+            "by turns": lambda: MEMBERS * seconds(1, WIDTH),
+        },
     )
-    return measured["together"] < measured["by turns"]
+    return timings["together"] < timings["by turns"]
 
 
-def _kept(path: Path, questions: Mapping[str, Callable[[], float]]) -> Mapping[str, float]:
+def _cached_timings(path: Path, benchmarks: Mapping[str, Callable[[], float]]) -> Mapping[str, float]:
     """Returns the seconds of each question, by what was measured on such a device before or is measured now."""
-    kind = f"{jax.devices()[0].device_kind} {jax.__version__}"
+    device_kind = f"{jax.devices()[0].device_kind} {jax.__version__}"
     try:
-        known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+        cached: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        known = {}
-    if set(known.get(kind, ())) != set(questions):
-        known[kind] = {name: question() for name, question in questions.items()}
+        cached = {}
+    if set(cached.get(device_kind, ())) != set(benchmarks):
+        cached[device_kind] = {name: question() for name, question in benchmarks.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    return known[kind]
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(cached, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+    return cached[device_kind]
 
 
-def _convolving(form: Form, members: int, filters: int) -> float:
+def _time_convolution(method: ConvolutionMethod, members: int, filters: int) -> float:
     """Returns the seconds that two convolutions of some members take."""
-    convolve = CONVOLVE[form]
+    convolve = CONVOLUTIONS[method]
 
-    def loss(images: Any, first: Any, second: Any) -> Any:  # noqa: ANN401 - arrays
+    def loss(images: Any, first: Any, second: Any) -> Any:
         hidden = jax.nn.relu(convolve(images, first, "same"))
         return (convolve(hidden, second, "valid") ** 2).mean()
 
     shapes = ((BATCH, SIDE, SIDE, CHANNELS), (KERNEL, KERNEL, CHANNELS, filters), (KERNEL, KERNEL, filters, filters))
-    return _seconds(loss, members, shapes)
+    return _time_gradient(loss, members, shapes)
 
 
-def _multiplying(members: int, units: int) -> float:
+def _time_dense(members: int, units: int) -> float:
     """Returns the seconds that two dense layers of some members take."""
 
-    def loss(features: Any, first: Any, second: Any) -> Any:  # noqa: ANN401 - arrays
+    def loss(features: Any, first: Any, second: Any) -> Any:
         return ((jax.nn.relu(features @ first) @ second) ** 2).mean()
 
-    return _seconds(loss, members, ((BATCH, FEATURES), (FEATURES, units), (units, units)))
+    return _time_gradient(loss, members, ((BATCH, FEATURES), (FEATURES, units), (units, units)))
 
 
-def _seconds(loss: Callable[..., Any], members: int, shapes: tuple[tuple[int, ...], ...]) -> float:
+def _time_gradient(loss: Callable[..., Any], members: int, shapes: tuple[tuple[int, ...], ...]) -> float:
     """Returns the seconds of a loss of some members, forwards and backwards: the best of a few rounds."""
     random = np.random.default_rng(0)
     arrays = [jnp.asarray(random.standard_normal((members, *shape), np.float32)) for shape in shapes]
     step = jax.jit(jax.vmap(jax.grad(loss, argnums=(1, 2))))
     jax.block_until_ready(step(*arrays))
     taken = []
-    for _ in range(ROUNDS):
+    for _ in range(TIMING_ROUNDS):
         began = time.perf_counter()
         jax.block_until_ready(step(*arrays))
         taken.append(time.perf_counter() - began)

@@ -79,7 +79,7 @@ def assert_same(one: Outcome, other: Outcome, *, epochs: int | None = None) -> N
         assert report.training_loss == pytest.approx(expected.training_loss, rel=TOLERANCE)
         assert report.loss == pytest.approx(expected.loss, rel=TOLERANCE)
         assert report.error_percent == expected.error_percent
-    assert (one.parameters, one.scored) == (other.parameters, other.scored)
+    assert (one.parameter_count, one.scored_images) == (other.parameter_count, other.scored_images)
 
 
 @pytest.fixture(scope="module")

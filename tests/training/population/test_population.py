@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.training.population.population import width_of
+from search.training.population.population import stack_size
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from search.training.population.population import width_of
     ],
 )
 def test_a_stack_changes_its_places_seldom(members: int, present: int, width: int) -> None:
-    assert width_of(members, present, 30) == width
+    assert stack_size(members, present, 30) == width

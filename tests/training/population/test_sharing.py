@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from search.training.network import make_network
-from search.training.population.sharing import program_key, values_of
-from search.training.population.widening import make_room, plain_layout
+from search.training.population.sharing import program_key, traced_values_of
+from search.training.population.widening import make_program_shape, unpadded_layout
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 
@@ -23,7 +23,7 @@ PIXELS = np.zeros((1, 28, 28, 1), np.uint8)
 
 def key(config: Mapping[str, Any], *, seed: int = 0, classes: int = 10, widen: bool = False) -> str:
     model = make_network(CNN.build, config, PIXELS, classes=classes, seed=seed)
-    return program_key(model, config, make_room(model, config["batch_size"], is_shared=widen))
+    return program_key(model, config, make_program_shape(model, config["batch_size"], pads_to_share=widen))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_program_may_have_room_for_others(changes: Mapping[str, Any], is_share
 
 def test_values_are_read_from_the_network() -> None:
     model = make_network(CNN.build, {**RICH, "shift": 2}, PIXELS, classes=10, seed=0)
-    augmentation, flatten, dense = values_of(model, plain_layout(model))
+    augmentation, flatten, dense = traced_values_of(model, unpadded_layout(model))
     assert augmentation == {"shift": 2.0, "rotation": 10.0, "zoom": 0.0, "shear": 0.0}
     assert (flatten["keep"], dense["keep"]) == (np.float32(0.8), np.float32(0.7))
 
@@ -126,32 +126,36 @@ MIXED: Mapping[str, Callable[[], keras.Model]] = {
 
 @pytest.mark.parametrize("name", SILENT)
 def test_widths_are_rounded_up_where_units_leave_no_trace(name: str) -> None:
-    room = make_room(SILENT[name](), 50, is_shared=True)
-    assert (room.batch, room.is_padded, list(room.ceilings.values())) == (64, True, [{"units": 16}])
+    room = make_program_shape(SILENT[name](), 50, pads_to_share=True)
+    assert (room.batch_size, room.pads_last_batch, list(room.padded_widths.values())) == (64, True, [{"units": 16}])
 
 
 @pytest.mark.parametrize("name", APART)
 def test_batch_sizes_alone_are_where_units_would_leave_one(name: str) -> None:
-    room = make_room(APART[name](), 50, is_shared=True)
-    assert (room.batch, room.is_padded, room.ceilings) == (64, True, {})
+    room = make_program_shape(APART[name](), 50, pads_to_share=True)
+    assert (room.batch_size, room.pads_last_batch, room.padded_widths) == (64, True, {})
 
 
 @pytest.mark.parametrize("name", MIXED)
 def test_nothing_is_where_images_of_a_batch_meet(name: str) -> None:
-    room = make_room(MIXED[name](), 50, is_shared=True)
-    assert (room.batch, room.is_padded, room.ceilings) == (50, False, {})
+    room = make_program_shape(MIXED[name](), 50, pads_to_share=True)
+    assert (room.batch_size, room.pads_last_batch, room.padded_widths) == (50, False, {})
 
 
 @pytest.mark.parametrize("name", {**SILENT, **APART, **MIXED})
 def test_one_network_built_twice_shares_a_program(name: str) -> None:
     build = {**SILENT, **APART, **MIXED}[name]
     config = {"optimizer": "adam", "batch_size": 50}
-    one, other = (program_key(model, config, make_room(model, 50, is_shared=True)) for model in (build(), build()))
+    one, other = (
+        program_key(model, config, make_program_shape(model, 50, pads_to_share=True)) for model in (build(), build())
+    )
     assert one == other
 
 
 def test_dropout_of_nothing_shares_no_program_with_one_that_draws() -> None:
     config = {"optimizer": "adam", "batch_size": 50}
     models = [chain(*hidden(), keras.layers.Dropout(rate)) for rate in (0.0, 0.1, 0.2)]
-    none, one, other = (program_key(model, config, make_room(model, 50, is_shared=False)) for model in models)
+    none, one, other = (
+        program_key(model, config, make_program_shape(model, 50, pads_to_share=False)) for model in models
+    )
     assert none != one == other

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from population_job import answer
 
-from search.training.population.widening import cut, lay, rounded_up
+from search.training.population.widening import embed, extract, next_power_of_four
 from search.training.runtime import Backend, Device, Runtime
 
 MLP = {"hidden_layers": 2, "width_1": 19, "width_2": 33, "dropout_input": 0.2, "dropout": 0.3}
@@ -26,15 +26,15 @@ CNN = {
 
 
 def test_a_width_is_rounded_up_to_a_power_of_four() -> None:
-    assert [rounded_up(width) for width in (1, 2, 4, 5, 64, 65, 784)] == [1, 4, 4, 16, 64, 256, 1024]
+    assert [next_power_of_four(width) for width in (1, 2, 4, 5, 64, 65, 784)] == [1, 4, 4, 16, 64, 256, 1024]
 
 
 def test_what_is_laid_into_zeros_can_be_cut_out_again() -> None:
     own, axes = np.arange(1.0, 7.0).reshape(2, 3), (np.array([0, 4]), np.arange(3))
-    wide = lay(own, axes, (5, 4))
-    assert np.array_equal(cut(wide, axes), own)
+    wide = embed(own, axes, (5, 4))
+    assert np.array_equal(extract(wide, axes), own)
     assert np.count_nonzero(wide) == own.size
-    assert cut(own, None) is own
+    assert extract(own, None) is own
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_what_is_laid_into_zeros_can_be_cut_out_again() -> None:
 )
 def test_further_units_stay_zero_and_move_nothing(space: str, changes: Mapping[str, Any]) -> None:
     pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
-    variables = Runtime(backend=Backend.JAX, device=Device.CPU).variables()
+    variables = Runtime(backend=Backend.JAX, device=Device.CPU).environment_variables()
     found = answer("widening_job", variables, json.dumps([space, changes]))
     assert found["further"] > 0
     assert found["not_zero"] == 0
