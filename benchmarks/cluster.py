@@ -19,9 +19,9 @@ from statistics import median
 from common import small_mnist, table, task
 
 from search.execution.base import Executor, Finished
-from search.execution.cluster.executor import ClusterRequest, ray_executor
-from search.execution.limits import WorkerLimits
 from search.execution.local import local_executor
+from search.execution.ray.executor import ClusterRequest, ray_executor
+from search.execution.worker_failures import WorkerLimits
 from search.trial import Trial
 from spaces import registry
 

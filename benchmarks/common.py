@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
-from search.training.data import prepare
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
 
-EMBEDDED = Path(__file__).parents[1] / "search" / "training" / "embedded" / "mnist.npz"
+EMBEDDED = Path(__file__).parents[1] / "search" / "data" / "embedded" / "mnist.npz"
 
 
 def task(dataset: str = "mnist", *, epochs: int = 10, threads: int = 1) -> Task:

@@ -29,10 +29,10 @@ from search.engines.registry import EngineChoice, make_engine
 from search.execution.base import Event, Finished, Reported
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.records.ledger import Ledger
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.sources import SearchLimits, SearchSource
+from search.study.search_source import SearchLimits, SearchSource
 from search.trial import Trial
 
 TRIAL_SECONDS = (30, 300)

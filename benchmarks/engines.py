@@ -28,8 +28,8 @@ from search.engines.base import START_UP_TRIALS, replay
 from search.engines.keras_tuner_engine import to_hyperparameters
 from search.engines.optuna_engine import SAMPLERS, _suggest
 from search.engines.registry import engine_names, make_engine, parse_engine
-from search.records.distributions import to_optuna_distributions
 from search.records.record import TrialRecord
+from search.records.storage.optuna_codec import to_optuna_distributions
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import Space, load
 

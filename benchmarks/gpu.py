@@ -28,10 +28,10 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the processes
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import small_mnist
+from search.data.dataset import prepare
 from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
-from search.training.data import prepare
 from search.training.runtime import Backend, Device, Precision, Runtime
 from search.training.task import Task
 from search.trial import Outcome, Trial
@@ -126,7 +126,7 @@ def trials(of: Task, count: int, *, seeds_only: bool = False, epochs: int | None
 
 def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, Any]:
     """Trains trials together: once for an epoch, which compiles, then in full against the clock."""
-    from search.training.population.pool import PopulationScheduler
+    from search.training.vectorized.scheduler import PopulationScheduler
 
     with cold_cache(of) as cold:
         pool = PopulationScheduler(cold, max_members=count)
@@ -153,7 +153,7 @@ def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, A
 
 def of_several_sizes(of: Task, count: int, *, widen: bool) -> dict[str, Any]:
     """Trains baselines that differ in widths and batch size, compilation within the seconds."""
-    from search.training.population.pool import PopulationScheduler
+    from search.training.vectorized.scheduler import PopulationScheduler
 
     space, generator = registry.load(of.space_source), random.Random(0)
     numbered = {name for name in space.baseline if name[-1].isdigit() and not name.startswith("kernel")}

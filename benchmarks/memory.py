@@ -25,10 +25,10 @@ from search.engines.optuna_engine import OptunaEngine
 from search.execution.local import local_executor
 from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.sources import SearchLimits, SearchSource
+from search.study.search_source import SearchLimits, SearchSource
 from search.trial import Outcome, Trial
 from spaces import registry
 

@@ -19,12 +19,12 @@ from common import table
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
 
 REPEATS, TRIALS = 7, 100
-LEAN = "from search.training.lean import import_keras; import_keras()"
+LEAN = "from search.training.keras_import import import_keras; import_keras()"
 
 
 def fill(studies_dir: Path) -> None:

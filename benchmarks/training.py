@@ -24,7 +24,7 @@ def plain(epochs: int, task_: object) -> list[float]:
     """Trains as the tutorial's script does and returns the seconds of each epoch, scoring included."""
     import keras
 
-    from search.training.data import open_test, open_training
+    from search.data.dataset import open_test, open_training
 
     training, testing = open_training(task_.dataset), open_test(task_.dataset)  # type: ignore[attr-defined]
     x_train = training.images.astype("float32") / 255

@@ -33,10 +33,10 @@ from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExec
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import Ledger, utc_now
 from search.records.record import StudyHeader
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.sources import SearchLimits, SearchSource
+from search.study.search_source import SearchLimits, SearchSource
 from search.trial import Cause, Trial
 from spaces import registry
 

@@ -15,15 +15,15 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from search.leaderboard import columns, render_json
+from search.leaderboard import render_json, tabular
 from search.leaderboard.board import Board, Ensemble, Replicate, Section, SelectionBias, TrialSegment
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Interval
 from search.protocol import EvaluationProtocol
-from search.records import study_file
+from search.records import study_json
 from search.records.failures import FailedTrial, FailureGroup
-from search.records.privacy import PATH_FIELDS
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.redact import PATH_FIELDS
 from search.trial import JSON_KEYS, EpochReport, Outcome, Proposal, Trial
 from spaces.domains import Choice, Condition, Float, Int, Value
 from spaces.space import Recipe, Space
@@ -99,7 +99,7 @@ def of_columns() -> list[Key]:
         ("replicates", "", "A list of every test run."),
         ("steps", "", "A list of the search trials that trained it, in order."),
     ]
-    return [*((name, "", column.doc) for name, column in columns.COLUMNS.items()), *nested]
+    return [*((name, "", column.doc) for name, column in tabular.COLUMNS.items()), *nested]
 
 
 def of_failures() -> list[Key]:
@@ -114,7 +114,7 @@ def of_schema(schema: str) -> Key:
 
 
 STUDY: Mapping[str, list[Key]] = {
-    "": [of_schema(study_file.SCHEMA), *of_class(StudyRecord)],
+    "": [of_schema(study_json.SCHEMA), *of_class(StudyRecord)],
     "header": of_class(StudyHeader),
     "header.space": of_class(Space, "build"),
     "header.space.parameters.*": of_domains(),
@@ -131,8 +131,8 @@ BOARD: Mapping[str, list[Key]] = {
     "": [of_schema(render_json.SCHEMA), *of_class(Board)],
     "sections[]": [
         ("protocol", "object", "As recorded with the section's first study."),
-        *(key for key in of_class(Section, "hidden") if key[0] != "rows"),
-        ("hidden_rows", "whole number", arguments(Section)["hidden"]),
+        *(key for key in of_class(Section, "hidden_rows") if key[0] != "rows"),
+        ("hidden_rows", "whole number", arguments(Section)["hidden_rows"]),
         ("verdict", "list of texts", "What the section shows, in plain sentences."),
         ("rows", "list of objects", arguments(Section)["rows"]),
     ],
@@ -165,9 +165,9 @@ each value of a map `x`. A value is a number, a text, true or false. What is not
 CSV. Errors are in percent, differences in percentage points, times in seconds.
 """
 STUDY_WORDS = f"""\
-## {study_file.SCHEMA}: a study
+## {study_json.SCHEMA}: a study
 
-`{study_file.FILE_NAME}`, written by `run`, `baseline` and `merge` beside the reports, is gzip over JSON on one line. It
+`{study_json.FILE_NAME}`, written by `run`, `baseline` and `merge` beside the reports, is gzip over JSON on one line. It
 holds all that boards are made from, and is read wherever a study is read: `python -m search leaderboard FOLDER`. Left
 out are host names, process numbers, folders, tracebacks, and how a database was reached. A loss that is not a number is
 one of the texts `nan`, `inf` and `-inf`.

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.leaderboard.rows import compute
+from search.leaderboard.compute import compute
 from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
-from search.session.planning import NO_ENGINE, Plan, make_plan
-from search.session.progress import Callback, CallbackList
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback, CallbackList
+from search.session.plan import NO_ENGINE, Plan, make_plan
 from search.session.run import Session, has_verification, open_session
 from search.session.settings import from_mapping
 from search.session.tensorboard import TensorBoardCallback
@@ -67,7 +67,7 @@ class Study:
 
     def leaderboard(self) -> pd.DataFrame:
         """Returns the leaderboard, a row a trial, best first."""
-        from search.leaderboard.frame import dataframe
+        from search.leaderboard.tabular import dataframe
 
         return dataframe(self.board)
 
@@ -95,7 +95,7 @@ def run_plan(plan: Plan, progress: Callback, *, started_at: float | None = None)
         progress: Hears what happens.
         started_at: When somebody asked for it, on the monotonic clock; a time budget counts from there. Now if None.
     """
-    from search.session.publishing import (
+    from search.session.publish import (
         publish_study,  # draws: whoever is refused need not wait for it, nor a deadline
     )
 
@@ -124,7 +124,7 @@ def baseline(*, repeats: int = 5, progress: Callback | None = None, **options: A
     """
     fixed = {"protocol": "tutorial", "engine": NO_ENGINE, "sampler": NO_ENGINE, "pruner": NO_ENGINE, "finalists": 0}
     plan = make_plan(from_mapping({**options, **fixed, "trials": repeats}))
-    from search.session.publishing import publish_study
+    from search.session.publish import publish_study
 
     with open_session(plan, progress or Callback()) as session:
         session.run_trials(baseline_trials(session.ledger.read(), repeats=repeats))

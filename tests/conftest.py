@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # How long an example takes on a busy machine is no finding.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
-EMBEDDED = Path(__file__).parents[1] / "search" / "training" / "embedded" / "mnist.npz"
+EMBEDDED = Path(__file__).parents[1] / "search" / "data" / "embedded" / "mnist.npz"
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,11 @@ from makers import TINY, header
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.base import Event
 from search.records.ledger import Ledger
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.replicates import ReplicateSource
-from search.study.sources import SearchLimits, SearchSource, interrupt_orphans
+from search.study.replicate_source import ReplicateSource
+from search.study.search_source import SearchLimits, SearchSource, interrupt_orphans
 from search.study.verification import verification_trials
 from search.trial import Phase
 

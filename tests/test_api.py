@@ -55,7 +55,7 @@ def test_the_baseline_command_repeats_and_judges(tmp_path: Path, small_mnist: Pa
     (report,) = (tmp_path / "reports" / "baselines").glob("*/leaderboard.md")
     assert "tutorial protocol" in report.read_text()
     from search.records.ledger import read_study
-    from search.records.storage import StudyLocation
+    from search.records.storage.locations import StudyLocation
 
     (name,) = StudyLocation(studies_dir=tmp_path / "studies").study_names()
     record = read_study(StudyLocation(studies_dir=tmp_path / "studies"), name)

@@ -12,10 +12,10 @@ from makers import TINY, header
 from search.engines.optuna_engine import OptunaEngine
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.sources import SearchLimits, SearchSource, final_trials, interrupt_orphans
+from search.study.search_source import SearchLimits, SearchSource, final_trials, interrupt_orphans
 from search.trial import BASELINE, Cause, State, Trial
 
 EPOCHS = 4

@@ -11,12 +11,12 @@ import pytest
 import trained
 
 from search.export.model import export_model
-from search.export.order import make_target
 from search.export.script import render_script
+from search.export.target import make_target
 from search.records.ledger import read_study
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.reproduction.reproduce import Agreement, find_target, reproduce
-from search.reproduction.restoring import ReproductionOptions
+from search.reproduction.restore import ReproductionOptions
 from search.training.runtime import Precision
 from search.trial import Phase
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from makers import complete, header, trial
 
-from search.leaderboard.formats import FORMATS
-from search.leaderboard.rows import compute
-from search.records import study_file
+from search.leaderboard.compute import compute
+from search.leaderboard.files import FORMATS
+from search.records import study_json
 from search.records.record import StudyRecord, TrialRecord
 from search.trial import EpochReport
 from spaces import registry
@@ -67,7 +67,7 @@ def test_every_key_of_a_study_stands_on_the_page_and_the_reverse() -> None:
     small = StudyRecord(header=header(), trials=(TrialRecord(trial=trial(0), outcome=complete()), running))
     shipped = dataclasses.replace(small, header=header(space=registry.load("cnn")))
     studies = [small, shipped, records.tpe(), records.reproduction()]
-    documents = [json.loads(gzip.decompress(study_file.dumps(study))) for study in studies]
+    documents = [json.loads(gzip.decompress(study_json.dumps(study))) for study in studies]
     assert all_keys(documents) == MAKE.paths(MAKE.STUDY)
 
 
@@ -82,6 +82,6 @@ def test_the_columns_of_csv_are_the_keys_of_a_row() -> None:
     assert names[: names.index("replicates")] == header_line
 
 
-@pytest.mark.parametrize("schema", [study_file.SCHEMA, json.loads(FORMATS["json"](compute([])))["schema"]])
+@pytest.mark.parametrize("schema", [study_json.SCHEMA, json.loads(FORMATS["json"](compute([])))["schema"]])
 def test_the_page_names_the_schema_that_is_written(schema: str) -> None:
     assert f"`{schema}`" in (DOCS / "schema.md").read_text(encoding="utf-8")

@@ -25,13 +25,13 @@ from waiting import so_far, wait_for
 
 from search.cli.status_view import status_text
 from search.errors import FatalError, UserError
-from search.records import presence, shared
-from search.records.inspection import study_status
-from search.records.journal import COMMIT_INTERVAL_SECONDS
 from search.records.ledger import Ledger, read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import StudyLocation
-from search.study.sources import interrupt_orphans
+from search.records.status import study_status
+from search.records.storage import database_writer, heartbeat
+from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
+from search.records.storage.locations import StudyLocation
+from search.study.search_source import interrupt_orphans
 from search.study.verification import finalists
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 
@@ -74,7 +74,7 @@ def start(place: StudyLocation, *, trials: int, seconds: float, seed: int) -> su
 def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
     place: Callable[[str], StudyLocation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence.Heartbeat, "_keep_beating", lambda self: None)
+    monkeypatch.setattr(heartbeat.Heartbeat, "_renew_periodically", lambda self: None)
     report = EpochReport(epoch=1, training_loss=0.5, error_percent=4.0)
     with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
         slow.begin(trial(0))
@@ -82,7 +82,7 @@ def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
         time.sleep(COMMIT_INTERVAL_SECONDS)
         slow.flush()
         assert interrupt_orphans(other) == 0
-        monkeypatch.setattr(presence, "LEASE_SECONDS", 0.0)
+        monkeypatch.setattr(heartbeat, "LEASE_SECONDS", 0.0)
         assert interrupt_orphans(other) == 1
         time.sleep(COMMIT_INTERVAL_SECONDS)
         assert not slow.report(trial(0), report)  # it learns that it was taken for dead
@@ -94,11 +94,11 @@ def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
 def test_whoever_was_cut_off_as_well_gives_the_others_time(
     place: Callable[[str], StudyLocation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence.Heartbeat, "_keep_beating", lambda self: None)
+    monkeypatch.setattr(heartbeat.Heartbeat, "_renew_periodically", lambda self: None)
     with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
         slow.begin(trial(0))
         time.sleep(0.6)
-        monkeypatch.setattr(presence, "LEASE_SECONDS", 0.5)
+        monkeypatch.setattr(heartbeat, "LEASE_SECONDS", 0.5)
         beating = other._writer._presence
         beating._beat_at -= 1000.0  # as after an outage
         beating._beat()
@@ -141,7 +141,7 @@ def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], StudyLoca
 def test_a_server_that_restarts_costs_a_turn_and_nothing_else(
     place: Callable[[str], StudyLocation], postgres: Server
 ) -> None:
-    from search.records.writing import TransactionLostError
+    from search.records.storage.writer import TransactionLostError
 
     with Ledger.open(place("one"), header()) as ledger:
         ledger.begin(trial(0))
@@ -159,7 +159,7 @@ def test_a_server_that_restarts_costs_a_turn_and_nothing_else(
 def test_no_news_is_lost_when_the_server_goes_away_while_they_are_read(
     place: Callable[[str], StudyLocation], postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_trial, restarts = shared.decode_trial_record, []
+    read_trial, restarts = database_writer.decode_trial_record, []
 
     def read_and_restart(*fields: Any) -> TrialRecord:
         if not restarts:
@@ -171,7 +171,7 @@ def test_no_news_is_lost_when_the_server_goes_away_while_they_are_read(
         one.begin(trial(0))
         two.changes(Phase.SEARCH)
         one.finish(trial(0), complete())
-        monkeypatch.setattr(shared, "trial_record", read_and_restart)
+        monkeypatch.setattr(database_writer, "decode_trial_record", read_and_restart)
         assert [known.outcome for known in two.changes(Phase.SEARCH)] == [complete()]
         assert len(restarts) == 1
 
@@ -181,7 +181,7 @@ def test_a_server_that_stays_away_ends_the_study_in_words(
 ) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from search.records.patience import call_with_retry
+    from search.records.storage.retry import call_with_retry
 
     def ask() -> None:
         raise OperationalError("select 1", {}, Exception("connection refused\nmore"))

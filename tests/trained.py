@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from search.data.dataset import prepare
 from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import Ledger
 from search.records.record import StudyHeader
-from search.records.storage import StudyLocation
-from search.training.data import prepare
+from search.records.storage.locations import StudyLocation
 from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, epoch_checkpoint_path
@@ -112,7 +112,7 @@ def _ended(trial: Trial, outcome: Outcome) -> Outcome:
             state=State.PRUNED,
             history=first,
             error_percent=first[0].error_percent,
-            scored=outcome.scored_images,
+            scored_images=outcome.scored_images,
         )
     if trial.phase is Phase.SEARCH and trial.number == 5:
         return Outcome(state=State.FAILED, cause=Cause.KILLED, message="The worker was killed by signal 9.")

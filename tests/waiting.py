@@ -9,7 +9,7 @@ from collections.abc import Callable
 from search.errors import UserError
 from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 
 
 def so_far(place: StudyLocation, name: str) -> StudyRecord | None:

@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from search.training.lean import import_keras
+from search.training.keras_import import import_keras
 
 
 def main() -> None:
@@ -19,9 +19,9 @@ def main() -> None:
     import numpy as np
 
     from search.training.network import make_network
-    from search.training.population.program import DeviceImages, Program
-    from search.training.population.sharing import traced_values_of
-    from search.training.population.widening import ProgramShape, make_program_shape
+    from search.training.vectorized.padding import ProgramShape, make_program_shape
+    from search.training.vectorized.program import DeviceImages, Program
+    from search.training.vectorized.program_key import traced_values_of
     from spaces import registry
     from spaces.training import TUTORIAL_TRAINING
 

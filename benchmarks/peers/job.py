@@ -20,10 +20,10 @@ import keras
 import numpy as np
 import psutil
 
+from search.data.dataset import open_training, prepare
+from search.data.split import default_split, make_split_indices
 from search.training.augmentation import RandomAffine
-from search.training.data import open_training, prepare
 from search.training.optimizer import make_loss, make_optimizer
-from search.training.split import default_split, make_split_indices
 from spaces import registry
 
 SPACE = registry.load("cnn")

@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; exits with ``BROKEN_PIPE_EXIT_CODE`` when the output pipe is closed, as in ``| head -1``."""
+        """Runs the command; exits with ``BROKEN_PIPE_EXIT_CODE`` when the output pipe is closed (``| head -1``)."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

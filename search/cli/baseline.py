@@ -42,7 +42,7 @@ def command(repeats: int, quiet: bool, as_json: bool, **options: Any) -> None:
 
 def describe_baseline(study: Any) -> str:
     """Returns the repeats, their mean and deviation, and the verdict."""
-    from search.leaderboard.reproduction import BaselineCheck
+    from search.leaderboard.baseline_check import BaselineCheck
     from search.trial import Phase, State
 
     record = study.record

@@ -11,8 +11,8 @@ import click
 from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
-    from search.comparison.results import Comparison
-    from search.tournament.plan import ComparisonPlan
+    from search.compare.plan import ComparisonPlan
+    from search.compare.results import Comparison
 
 TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
@@ -88,7 +88,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
         compare_arena.run({**options, "report_only": report_only or None}, form=form, quiet=quiet)
         return
     from search.cli.run import INTERRUPTED_EXIT_CODE
-    from search.tournament.store import load_comparison
+    from search.compare.store import load_comparison
 
     if report_only:
         folder, interrupted = recorded_folder(options), False
@@ -106,8 +106,8 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
 
 def plan_comparison(options: Mapping[str, Any]) -> ComparisonPlan:
     """Returns the tournament that the options ask for."""
+    from search.compare.plan import make_comparison_plan
     from search.session.settings import from_mapping, parse_duration
-    from search.tournament.plan import make_comparison_plan
 
     shared = merge_options({name: options[name] for name in OPTIONS}, extra=options["extra"], command="compare")
     bounds = {name: options[name] for name in ("trials", "total_epochs") if options[name] is not None}
@@ -123,10 +123,10 @@ def run_comparison(tournament: ComparisonPlan, *, quiet: bool) -> bool:
     """Runs the tournament; returns whether it was interrupted."""
     from search.cli.compare_display import StudyRunDisplay, describe_comparison
     from search.cli.display import describe_probe
-    from search.session.packing import ProbeCallbacks
-    from search.session.progress import Callback
-    from search.tournament.plan import with_chosen_parallelism
-    from search.tournament.run import run_studies
+    from search.compare.plan import with_chosen_parallelism
+    from search.compare.run import run_studies
+    from search.session.callbacks import Callback
+    from search.session.parallelism.choose import ProbeCallbacks
 
     if quiet:
         return run_studies(with_chosen_parallelism(tournament, ProbeCallbacks()), lambda _: Callback())
@@ -138,8 +138,8 @@ def run_comparison(tournament: ComparisonPlan, *, quiet: bool) -> bool:
 
 def report_comparison(comparison: Comparison, *, form: str, reports_dir: Path, quiet: bool) -> None:
     """Prints the comparison and writes its reports."""
-    from search.comparison.files import write_reports
-    from search.comparison.formats import FORMATS
+    from search.compare.files import write_reports
+    from search.compare.formats import FORMATS
 
     paths = write_reports(comparison, reports_dir / comparison.spec.name)
     click.echo(FORMATS[form](comparison), nl=False)

@@ -27,10 +27,10 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
     Raises:
         UserError: An option does not apply, or cannot be used as given.
     """
-    from search.arena.files import write_reports
-    from search.arena.render import FORMATS
-    from search.arena.run import run_tabular_comparison
-    from search.arena.tournament import TabularSpec
+    from search.compare.tabular.files import write_reports
+    from search.compare.tabular.limits import run_tabular_comparison
+    from search.compare.tabular.render import FORMATS
+    from search.compare.tabular.run import TabularSpec
     from search.engines.registry import engine_names, parse_engine
     from search.training.runtime import usable_cores
 

@@ -12,13 +12,13 @@ from rich.live import Live
 from rich.text import Text
 
 from search.cli.display import describe_trial_end
-from search.cli.tally import ProgressState, format_clock
-from search.leaderboard.words import duration
+from search.cli.progress_state import ProgressState, format_clock
+from search.compare.plan import ComparisonPlan, StudyRun
+from search.leaderboard.formatting import duration
 from search.records.record import StudyRecord
-from search.session.planning import Plan
-from search.session.progress import Callback
-from search.study.budget import TimeBudget
-from search.tournament.plan import ComparisonPlan, StudyRun
+from search.session.callbacks import Callback
+from search.session.plan import Plan
+from search.study.time_budget import TimeBudget
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 REDRAW_SECONDS = 0.5

@@ -26,8 +26,8 @@ def command(study: str | None, port: int, opens: bool, **options: Any) -> None:
     import webbrowser
 
     from search.errors import missing_extra
-    from search.records.catalog import locate_ledger
-    from search.records.inspection import latest_study_name
+    from search.records.lookup import locate_ledger
+    from search.records.status import latest_study_name
 
     if importlib.util.find_spec("optuna_dashboard") is None:
         raise missing_extra("The dashboard", "dashboard")

@@ -42,9 +42,9 @@ def show(
 
     from rich.console import Console
 
-    from search.cli import data_view, pictures
-    from search.training.data import open_training, prepare
-    from search.training.split import default_split
+    from search.cli import data_view, image_grid
+    from search.data.dataset import open_training, prepare
+    from search.data.split import default_split
 
     info = prepare(dataset, cache_dir)
     training = open_training(info)
@@ -52,10 +52,10 @@ def show(
         info, training, split=Split(split) if split else default_split(info), seed=split_seed
     )
     if out:
-        pictures.save_grid(training, out)
+        image_grid.save_grid(training, out)
     if as_json:
         click.echo(json.dumps(view.to_json(), indent=2))
         return
     console = Console(highlight=False)
     data_view.print_summary(view, console)
-    pictures.print_images(training, console)
+    image_grid.print_images(training, console)

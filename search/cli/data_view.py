@@ -13,9 +13,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from search.data.dataset import DatasetInfo, LabeledImages, open_test
+from search.data.split import make_split_indices
 from search.protocol import Split
-from search.training.data import DatasetInfo, LabeledImages, open_test
-from search.training.split import make_split_indices
 
 SPLIT_DESCRIPTIONS = {
     Split.GROUP: "whole groups, drawn with seed {seed}",

@@ -16,18 +16,18 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from search.cli.tally import ProgressState, format_clock
-from search.execution.packing import WorkerLayout
+from search.cli.progress_state import ProgressState, format_clock
 from search.leaderboard.board import Board
-from search.leaderboard.formats import FORMATS
+from search.leaderboard.files import FORMATS
 from search.protocol import ProtocolName
 from search.records.record import StudyRecord
-from search.session.planning import NO_ENGINE, Plan
-from search.session.progress import Callback
+from search.session.callbacks import Callback
+from search.session.parallelism.policy import WorkerLayout
+from search.session.plan import NO_ENGINE, Plan
 from search.session.run import has_verification
-from search.study.budget import TimeBudget
 from search.study.retries import is_retried
-from search.study.sources import final_trials
+from search.study.search_source import final_trials
+from search.study.time_budget import TimeBudget
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 

@@ -25,7 +25,7 @@ from search.cli.options import merge_options, setting_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from search.doctor.finding import CheckResult
+    from search.doctor.check_result import CheckResult
 
 SCHEMA = 1
 COLOURS = {"ok": "green", "warning": "yellow", "fails": "red"}
@@ -45,8 +45,8 @@ def command(as_json: bool, **options: Any) -> None:
     """
     import json
 
+    from search.doctor.check_context import open_context
     from search.doctor.checks import CHECKS, failed_checks, run_check, would_run
-    from search.doctor.subject import open_context
     from search.session.settings import from_mapping
 
     started_at = time.monotonic()

@@ -10,16 +10,16 @@ from statistics import fmean
 import click
 
 from search.cli.display import describe_plan, describe_probe
-from search.cli.tally import format_clock
+from search.cli.progress_state import format_clock
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.records.ledger import read_recorded_study
 from search.records.record import StudyRecord
 from search.session.executors import ExecutorContext, make_executor
-from search.session.packing import ProbeCallbacks, choose_parallelism
-from search.session.planning import Plan
+from search.session.parallelism.choose import ProbeCallbacks, choose_parallelism
+from search.session.plan import Plan
 from search.session.run import has_verification
-from search.study.sources import final_trials
+from search.study.search_source import final_trials
 from search.study.verification import FULL_TO_TRAINING_RATIO
 from search.trial import BASELINE, Outcome, Phase, State, Trial
 

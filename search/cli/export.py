@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.means import add_reproduction_options, split_reproduction_options
 from search.cli.options import make_completer, setting_options, study_location
+from search.cli.reproduction_options import add_reproduction_options, split_reproduction_options
 
 if TYPE_CHECKING:
-    from search.export.order import ExportTarget
+    from search.export.target import ExportTarget
 
 
 @click.command("export")
@@ -43,8 +43,8 @@ def command(study: str, row: str, form: str, out: Path | None, seed: int | None,
     A model is trained on all training images, with the row's first recorded seed; its test error is told as recorded.
     """
     from search.cli.training_bar import print_notes
-    from search.export.order import make_target
-    from search.records.catalog import find_study
+    from search.export.target import make_target
+    from search.records.lookup import find_study
 
     score, quiet = options.pop("score"), options.pop("quiet")
     reproduction_options, rest = split_reproduction_options(options)
@@ -75,8 +75,8 @@ def _model(target: ExportTarget, out: Path, *, score: bool, quiet: bool) -> None
 
 
 def _text(target: ExportTarget, form: str, out: Path | None, *, fallback: str) -> None:
-    from search.export.forms import TEXT_FORMATS
-    from search.leaderboard.files import write_atomic
+    from search.export.card import TEXT_FORMATS
+    from search.files import write_atomic
 
     text = TEXT_FORMATS[form](target, out.name if out else fallback)
     if out:

@@ -54,11 +54,11 @@ def command(
     STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders; a
     study given twice, or an earlier copy of it, counts once.
     """
+    from search.files import write_atomic
     from search.leaderboard import board as values
-    from search.leaderboard.files import write_atomic
-    from search.leaderboard.rows import compute
-    from search.records.catalog import find_studies
-    from search.records.merging import merge_studies
+    from search.leaderboard.compute import compute
+    from search.records.lookup import find_studies
+    from search.records.merge import merge_studies
 
     if is_opened and form not in ("table", HTML):
         raise click.UsageError("--open shows the page, so it goes with --format html alone.")
@@ -85,7 +85,7 @@ def _text(form: str, board: Board, records: Sequence[StudyRecord], cache_dir: Pa
         from search.report.files import render_html
 
         return render_html(board, records, cache_dir)
-    from search.leaderboard.formats import FORMATS
+    from search.leaderboard.files import FORMATS
 
     return FORMATS[form](board)
 

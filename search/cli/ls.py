@@ -9,7 +9,7 @@ import click
 from search.cli.options import setting_options, study_location
 
 if TYPE_CHECKING:
-    from search.records.inspection import StudyStatus
+    from search.records.status import StudyStatus
 
 COLUMNS = ("Trials", "Failed", "Val.\nerror %", "Test\nruns", "Written", "Disk")
 """The columns beside the study's name."""
@@ -28,7 +28,7 @@ def command(as_json: bool, **options: Any) -> None:
     import json
 
     from search.cli.status_json import brief_json
-    from search.records.inspection import START_HINT, all_statuses, describe_location
+    from search.records.status import START_HINT, all_statuses, describe_location
 
     location = study_location(options)
     statuses = all_statuses(location)
@@ -47,7 +47,7 @@ def _text(statuses: list[StudyStatus]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    from search.leaderboard import words
+    from search.leaderboard import formatting
 
     console = Console(highlight=False)
     rows = [_cells(status) for status in statuses]
@@ -61,19 +61,21 @@ def _text(statuses: list[StudyStatus]) -> str:
     for column in shown_columns:
         table.add_column(COLUMNS[column], justify="right", no_wrap=True)
     for status, line in zip(statuses, rows, strict=True):
-        name = Text.assemble((words.one_line(status.name), "bold"), "\n", words.one_line(_describe_study(status)))
+        name = Text.assemble(
+            (formatting.one_line(status.name), "bold"), "\n", formatting.one_line(_describe_study(status))
+        )
         table.add_row(name, *(Text(line[column]) for column in shown_columns))
     with console.capture() as capture:
         console.print(table)
         for status in statuses:
             if status.problem:
-                console.print(Text("\n" + words.one_line(f"{status.name}: {status.problem}")))
+                console.print(Text("\n" + formatting.one_line(f"{status.name}: {status.problem}")))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).rstrip()
 
 
 def _describe_study(status: StudyStatus) -> str:
     """Returns what a study searches, and by whose proposals: "cnn on mnist, optuna:tpe"."""
-    from search.session.planning import NO_ENGINE
+    from search.session.plan import NO_ENGINE
 
     if status.summary is None:
         return "cannot be read" if status.problem else "starting"
@@ -87,7 +89,7 @@ def _cells(status: StudyStatus) -> tuple[str, ...]:
     from rich.filesize import decimal
 
     from search.cli.status_view import time_ago
-    from search.leaderboard import words
+    from search.leaderboard import formatting
     from search.trial import State
 
     written = "running" if status.coordinator else time_ago(status.last_written) if status.last_written else ""
@@ -97,7 +99,7 @@ def _cells(status: StudyStatus) -> tuple[str, ...]:
     return (
         str(summary.finished),
         str(summary.states.get(State.FAILED, "")),
-        words.percent(summary.best.error_percent if summary.best else None),
+        formatting.percent(summary.best.error_percent if summary.best else None),
         str(sum(verified.complete for verified in summary.verified_runs) or ""),
         written,
         disk,

@@ -24,9 +24,9 @@ def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **optio
     study given twice, or an earlier copy of it, counts once. The folder then holds the board in every format, each
     study's own file, and README.md with the best rows; what you write around them there is kept.
     """
-    from search.records.catalog import find_studies
-    from search.records.merging import merge_studies
-    from search.session.publishing import publish_combined
+    from search.records.lookup import find_studies
+    from search.records.merge import merge_studies
+    from search.session.publish import publish_combined
 
     merged = merge_studies(find_studies(studies, study_location(options)))
     written = publish_combined(merged, out, cache_dir)

@@ -13,7 +13,7 @@ from search.errors import UserError, unknown_name
 from search.session.settings import Settings, from_file, from_mapping, parse_pair
 
 if TYPE_CHECKING:
-    from search.records.storage import StudyLocation
+    from search.records.storage.locations import StudyLocation
 
 Command = Callable[..., Any]
 
@@ -67,7 +67,7 @@ def make_completer(option: str) -> Callable[[click.Context, click.Parameter, str
 
 def study_location(options: Mapping[str, Any]) -> StudyLocation:
     """Returns where studies are kept, from the options ``--studies-dir`` and ``--storage``."""
-    from search.records.storage import StudyLocation
+    from search.records.storage.locations import StudyLocation
 
     settings = from_mapping(merge_options(options))
     return StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)

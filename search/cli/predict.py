@@ -33,13 +33,13 @@ def command(model: Path, images: tuple[Path, ...], style: str | None, form: str 
     An image that already has the model's size is taken as it is. Exit code 2 where one cannot be read.
     """
     from search.export.predict import predict_images
-    from search.leaderboard import words
+    from search.leaderboard import formatting
 
     predictions = predict_images(model, images, style=style)
     if text := _FORMATS[form or "table"](predictions):
         click.echo(text)
     for file, reason in predictions.unreadable.items():
-        click.secho(words.one_line(f"Cannot be read: {file} ({reason})"), err=True, fg="red")
+        click.secho(formatting.one_line(f"Cannot be read: {file} ({reason})"), err=True, fg="red")
     if predictions.unreadable:
         raise SystemExit(UNREADABLE_EXIT_CODE)
 
@@ -50,14 +50,16 @@ def _table(predictions: ImagePredictions) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    from search.leaderboard import words
+    from search.leaderboard import formatting
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Image", overflow="fold")
     table.add_column("Class", justify="right", no_wrap=True)
     table.add_column("Probability", justify="right", no_wrap=True)
     for prediction in predictions.classified:
-        table.add_row(Text(words.one_line(prediction.file)), str(prediction.label), _percent(prediction.probability))
+        table.add_row(
+            Text(formatting.one_line(prediction.file)), str(prediction.label), _percent(prediction.probability)
+        )
     console = Console(highlight=False)
     with console.capture() as capture:
         console.print(table)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from search.cli.means import add_reproduction_options, split_reproduction_options
 from search.cli.options import make_completer, setting_options, study_location
+from search.cli.reproduction_options import add_reproduction_options, split_reproduction_options
 
 DIFFERENT_EXIT_CODE = 1
 """Exit code where a run does not agree."""
@@ -41,7 +41,7 @@ def command(study: str, trial: str, is_test: bool, seeds: int, quiet: bool, as_j
 
     from search.cli.reproduce_view import format_text, to_document
     from search.cli.training_bar import print_notes, training_bar
-    from search.records.catalog import find_study
+    from search.records.lookup import find_study
     from search.reproduction.reproduce import Agreement, find_target, reproduce
 
     reproduction_options, rest = split_reproduction_options(options)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from search.leaderboard import words
+from search.leaderboard import formatting
 from search.reproduction.environments import EnvironmentChange
 from search.reproduction.reproduce import Agreement, ReproducedRun, ReproductionTarget
 from search.trial import Outcome, Phase, State
@@ -16,7 +16,7 @@ SCHEMA = "reproduce/1"
 
 def format_text(study: str, target: ReproductionTarget, repeats: Sequence[ReproducedRun]) -> str:
     """Returns what came out of each run, what it ran on that is another here, and the verdict."""
-    lines = [words.one_line(f"Study {study}, {target.label}")]
+    lines = [formatting.one_line(f"Study {study}, {target.label}")]
     for repeat in repeats:
         lines += [f"  {line}" for line in _run(repeat)]
     lines += _changes(dict.fromkeys(change for repeat in repeats for change in repeat.changes))
@@ -85,7 +85,7 @@ def _epochs(repeat: ReproducedRun) -> str:
 def _error_text(outcome: Outcome) -> str:
     if outcome.state in (State.FAILED, State.INTERRUPTED) and outcome.error_percent is None:
         return f"none ({outcome.state.value}{f': {outcome.cause.value}' if outcome.cause else ''})"
-    return f"{words.percent(outcome.error_percent)} %"
+    return f"{formatting.percent(outcome.error_percent)} %"
 
 
 def _exact(repeat: ReproducedRun) -> str:
@@ -102,7 +102,7 @@ def _within(repeat: ReproducedRun) -> str:
 def _different(repeat: ReproducedRun) -> str:
     again = repeat.reproduced
     if again.state is State.FAILED and repeat.recorded.state is not State.FAILED:
-        return words.one_line(f"it failed here: {again.message}")
+        return formatting.one_line(f"it failed here: {again.message}")
     if len(again.history) != len(repeat.recorded.history) or again.cause != repeat.recorded.cause:
         return "it ended in another way"
     where = f"; the error lies {_interval(repeat)}" if repeat.tolerance else ""
@@ -136,9 +136,9 @@ def _changes(changes: Iterable[EnvironmentChange]) -> Iterator[str]:
         yield "What it ran on is another here:"
     for change in recorded_changes:
         now = "none" if change.here is None else change.here
-        yield words.one_line(f"  {change.name.rpartition('.')[2]}: recorded {change.recorded}, here {now}")
+        yield formatting.one_line(f"  {change.name.rpartition('.')[2]}: recorded {change.recorded}, here {now}")
     if unknown:
-        yield words.one_line(f"Not recorded, so perhaps another: {', '.join(unknown)}.")
+        yield formatting.one_line(f"Not recorded, so perhaps another: {', '.join(unknown)}.")
 
 
 def _agreement_suffix(repeats: Sequence[ReproducedRun]) -> str:

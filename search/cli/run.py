@@ -37,8 +37,8 @@ def command(
     started_at = time.monotonic()  # a time budget counts from here
     from search import api
     from search.cli.display import leaderboard_event, make_display
-    from search.leaderboard.formats import FORMATS
-    from search.session.planning import make_plan
+    from search.leaderboard.files import FORMATS
+    from search.session.plan import make_plan
     from search.session.settings import from_mapping
 
     plan = make_plan(from_mapping(merge_options(options, config=config, extra=extra)))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.engines.differences import caveats
+from search.engines.registry import caveats
 from search.errors import UserError
 from search.session.settings import parse_pair
 from spaces.domains import Domain
-from spaces.narrowing import restrict
 from spaces.registry import SPACES, SpaceError, load
+from spaces.restrict import restrict
 from spaces.space import Space
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 from search.cli.options import make_completer, setting_options, study_location
 
 if TYPE_CHECKING:
-    from search.records.storage import StudyLocation
+    from search.records.storage.locations import StudyLocation
 
 WATCH_INTERVAL_SECONDS = 5.0
 """Time between two looks; a running study writes its account of time as often."""
@@ -33,8 +33,8 @@ def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **o
 
     from search.cli.status_json import full_json
     from search.cli.status_view import status_text
-    from search.records.catalog import locate_ledger
-    from search.records.inspection import latest_study_name, study_status
+    from search.records.lookup import locate_ledger
+    from search.records.status import latest_study_name, study_status
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other.")
@@ -56,7 +56,7 @@ def _watch(location: StudyLocation, name: str, *, tracebacks: bool) -> None:
     from rich.live import Live
 
     from search.cli.status_view import render_status, status_text
-    from search.records.inspection import study_status
+    from search.records.status import study_status
 
     console, status = Console(highlight=False), study_status(location, name)
     live = Live(render_status(status, tracebacks=tracebacks), console=console, auto_refresh=False)

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from search.leaderboard.render_json import failure_json
-from search.records.inspection import StudyStatus
-from search.records.overview import RunningTrial, StudySummary, VerifiedRuns
+from search.records.status import StudyStatus
+from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
 
 SCHEMA = "status/1"
 

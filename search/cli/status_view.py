@@ -14,11 +14,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard import causes, words
+from search.leaderboard import failure_table, formatting
 from search.leaderboard.render_text import rich_failure_table
-from search.records.inspection import StudyStatus
-from search.records.overview import RunningTrial, StudySummary, VerifiedRuns
-from search.session.planning import NO_ENGINE
+from search.records.status import StudyStatus
+from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
+from search.session.plan import NO_ENGINE
 from search.trial import BASELINE, Phase, State, Trial
 
 PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scoring"}
@@ -39,10 +39,10 @@ def render_status(status: StudyStatus, *, tracebacks: bool = False) -> Renderabl
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
     for label, line in _lines(status):
-        grid.add_row(label, Text(words.one_line(line)))
+        grid.add_row(label, Text(formatting.one_line(line)))
     parts: list[RenderableType] = [grid]
     if status.summary and status.summary.failures:
-        parts += [Text(), Text(causes.SECTION_TITLE, "bold"), rich_failure_table(status.summary.failures)]
+        parts += [Text(), Text(failure_table.SECTION_TITLE, "bold"), rich_failure_table(status.summary.failures)]
         parts += _tracebacks(status.summary, shown=tracebacks)
     return Group(*parts)
 
@@ -81,7 +81,7 @@ def _activity(status: StudyStatus) -> str:
     )
     if coordinator is None:
         return f"not running{written}"
-    since = words.duration(_seconds_since(datetime.fromisoformat(coordinator.since)))
+    since = formatting.duration(_seconds_since(datetime.fromisoformat(coordinator.since)))
     if len(status.coordinators) > 1:
         processes = ", ".join(f"process {holder.pid} on {holder.host}" for holder in status.coordinators)
         return f"running for {since} by {len(status.coordinators)} coordinators, {processes}{written}"
@@ -107,11 +107,11 @@ def _describe_running(running: RunningTrial, status: StudyStatus) -> str:
     parts.append(f"epoch {running.epoch} of {trial.last_epoch}")
     if running.error_percent is not None:
         kind = "val." if trial.phase is Phase.SEARCH else "test"
-        parts.append(f"{kind} error {words.percent(running.error_percent)} %")
+        parts.append(f"{kind} error {formatting.percent(running.error_percent)} %")
     if status.coordinator is None:
         parts.append("left behind, will be taken up again")
     elif running.started:
-        parts.append(f"for {words.duration(_seconds_since(datetime.fromisoformat(running.started)))}")
+        parts.append(f"for {formatting.duration(_seconds_since(datetime.fromisoformat(running.started)))}")
     return ", ".join(parts)
 
 
@@ -141,10 +141,13 @@ def _best(summary: StudySummary) -> list[str]:
     best = summary.best
     if best is None:
         return ["no trial is complete yet"] if summary.states else []
-    figure = f"#{best.trial.number} {best.trial.origin}, val. error {words.percent(best.error_percent)} %"
+    figure = f"#{best.trial.number} {best.trial.origin}, val. error {formatting.percent(best.error_percent)} %"
     if best.trial.origin == BASELINE or best.baseline_difference is None or summary.baseline_error_percent is None:
         return [figure]
-    gap, baseline = words.percentage_points(best.baseline_difference), words.percent(summary.baseline_error_percent)
+    gap, baseline = (
+        formatting.percentage_points(best.baseline_difference),
+        formatting.percent(summary.baseline_error_percent),
+    )
     return [f"{figure}; baseline {baseline} %, difference {gap}"]
 
 
@@ -153,14 +156,14 @@ def _describe_verified(verified: VerifiedRuns) -> str:
     if verified.error_percent is None:
         return f"{what}, no figure yet, runs begun: {verified.started}"
     return (
-        f"{what}, test error {words.percent(verified.error_percent)} %, runs: {verified.complete} of "
+        f"{what}, test error {formatting.percent(verified.error_percent)} %, runs: {verified.complete} of "
         f"{verified.started} begun"
     )
 
 
 def _time(summary: StudySummary) -> str:
-    spent = f"{words.duration(summary.spent_seconds)} in all sessions, {summary.epochs} epochs trained"
-    budget = words.duration(summary.exhausted_seconds)
+    spent = f"{formatting.duration(summary.spent_seconds)} in all sessions, {summary.epochs} epochs trained"
+    budget = formatting.duration(summary.exhausted_seconds)
     return f"{spent}; the budget of {budget} is used up" if summary.exhausted_seconds else spent
 
 
@@ -168,7 +171,7 @@ def _workers(summary: StudySummary) -> list[str]:
     """Returns what the ended trials took, over all workers, and what for."""
     total = sum(summary.seconds_by_part.values())
     shares = (f"{PARTS.get(name, name)} {100 * value / total:.0f} %" for name, value in summary.seconds_by_part.items())
-    return [f"{words.duration(total)}: {', '.join(shares)}"] if total else []
+    return [f"{formatting.duration(total)}: {', '.join(shares)}"] if total else []
 
 
 def _disk(status: StudyStatus) -> str:
@@ -185,8 +188,8 @@ def _tracebacks(summary: StudySummary, *, shown: bool) -> Iterator[RenderableTyp
     if with_traceback and not shown:
         yield Text("Add --traceback to see the last traceback of each cause.")
     for failure in with_traceback if shown else []:
-        yield Text(f"{causes.failure_title(failure)}, the last", "bold")
-        printable = (words.one_line(line) for line in failure.traceback.splitlines())
+        yield Text(f"{failure_table.failure_title(failure)}, the last", "bold")
+        printable = (formatting.one_line(line) for line in failure.traceback.splitlines())
         yield Padding(Text("\n".join(printable)), (0, 0, 1, 2))
 
 

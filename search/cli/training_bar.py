@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.leaderboard import words
+from search.leaderboard import formatting
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from search.execution.base import TrialKey
-    from search.reproduction.retraining import EpochCallback
+    from search.reproduction.retrain import EpochCallback
     from search.trial import EpochReport, Trial
 
 
@@ -61,7 +61,7 @@ def _lines(*, quiet: bool) -> EpochCallback:
 
 
 def _error_suffix(report: EpochReport) -> str:
-    return "" if report.error_percent is None else f", error {words.percent(report.error_percent)} %"
+    return "" if report.error_percent is None else f", error {formatting.percent(report.error_percent)} %"
 
 
 def print_notes(sentences: Sequence[str]) -> None:

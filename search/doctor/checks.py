@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search.doctor.finding import CheckResult, CheckStatus
-from search.doctor.subject import CheckContext
+from search.doctor.check_context import CheckContext
+from search.doctor.check_result import CheckResult, CheckStatus
 from search.errors import SearchError
 
 
@@ -37,11 +37,11 @@ CHECKS: Mapping[str, Check] = {
     "studies": Check(function="search.doctor.folders:check_studies"),
     "reports": Check(function="search.doctor.folders:check_reports"),
     "data": Check(function="search.doctor.folders:check_data"),
-    "engine": Check(function="search.doctor.proof:check_engine"),
+    "engine": Check(function="search.doctor.smoke_test:check_engine"),
     "backend": Check(function="search.doctor.machine:check_backend"),
     "gpu": Check(function="search.doctor.gpu:check_gpu", requires=("backend",)),
-    "training": Check(function="search.doctor.proof:check_training", requires=("data", "backend")),
-    "workers": Check(function="search.doctor.proof:check_workers", requires=("training",)),
+    "training": Check(function="search.doctor.smoke_test:check_training", requires=("data", "backend")),
+    "workers": Check(function="search.doctor.smoke_test:check_workers", requires=("training",)),
 }
 """Checks by name, in order: the quick ones first, while a process of its own imports the backend."""
 

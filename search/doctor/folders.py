@@ -8,10 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from search.doctor.finding import CheckResult, CheckStatus, format_gib
-from search.doctor.subject import CheckContext
-from search.training.data import DatasetInfo, default_cache_dir, open_training, prepare
-from search.training.split import default_split, make_split_indices
+from search.data.dataset import DatasetInfo, default_cache_dir, open_training, prepare
+from search.data.split import default_split, make_split_indices
+from search.doctor.check_context import CheckContext
+from search.doctor.check_result import CheckResult, CheckStatus, format_gib
 
 MIN_FREE_BYTES = 2**30
 """Bytes below which a disk is called nearly full."""

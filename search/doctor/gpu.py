@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from dataclasses import asdict, dataclass
 
-from search.doctor.finding import CheckResult, CheckStatus, format_gib
-from search.doctor.subject import CheckContext
+from search.doctor.check_context import CheckContext
+from search.doctor.check_result import CheckResult, CheckStatus, format_gib
 from search.errors import install_command
 from search.training.devices import CUDA_EXTRA, usable_gpus, visible_gpus
 from search.training.runtime import Backend

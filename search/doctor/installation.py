@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from search.doctor.finding import CheckResult, CheckStatus
-from search.doctor.subject import CheckContext
+from search.doctor.check_context import CheckContext
+from search.doctor.check_result import CheckResult, CheckStatus
 from search.errors import install_command
 
 PROJECT = "keras-image-search"

@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 import psutil
 
-from search.cgroup import available_memory, cpu_quota, memory_limit
-from search.doctor.finding import CheckResult, CheckStatus, format_gib
-from search.doctor.subject import CheckContext
+from search.doctor.check_context import CheckContext
+from search.doctor.check_result import CheckResult, CheckStatus, format_gib
 from search.errors import FatalError
+from search.training.cgroup import available_memory, cpu_quota, memory_limit
 from search.training.runtime import WORKER_MEMORY_BYTES, machine_info, usable_cores
 
 

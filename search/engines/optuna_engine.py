@@ -37,8 +37,8 @@ from optuna.samplers import (
 from optuna.trial import TrialState
 
 from search import seeds
+from search.engines.asha import REDUCTION_FACTOR, RungPromotions, first_rung, rungs
 from search.engines.base import START_UP_TRIALS, Engine, EngineCapabilities, ProposalPending, SpaceExhausted
-from search.engines.promotion import REDUCTION_FACTOR, RungPromotions, first_rung, rungs
 from search.errors import UserError, missing_extra, unknown_name
 from search.trial import Config, EpochReport, Outcome, Proposal, State, config_key
 from spaces.domains import Choice, Domain, Float, Int, Value

@@ -5,7 +5,7 @@ Importing TensorFlow takes seconds, so a worker serves many trials; TensorFlow d
 dies or hangs costs the trial it ran; so does one that does not stop when it must, or takes too much memory.
 
 How workers are started and heard is the staff's business: processes of this machine (``search.execution.local``) or
-actors of a cluster (``search.execution.cluster``).
+actors of a cluster (``search.execution.ray``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
-from search.execution.fate import outcome_of_worker_exit, raise_if_restart_is_futile
-from search.execution.limits import KillReason, WorkerLimits
 from search.execution.messages import Cancel, Message, Ready, TrialStarted, WorkerHeartbeat
-from search.execution.staff import Worker, WorkerBackend, WorkerExit
+from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
+from search.execution.worker_failures import (
+    KillReason,
+    WorkerLimits,
+    outcome_of_worker_exit,
+    raise_if_restart_is_futile,
+)
 from search.training.task import Task
 from search.trial import Cause, Outcome, Trial
 

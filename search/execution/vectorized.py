@@ -1,6 +1,6 @@
 """The vectorised executor: one process a device, which trains its trials together as populations.
 
-Many small networks in one program keep a GPU busy that one would leave idle; see ``search.training.population``. The
+Many small networks in one program keep a GPU busy that one would leave idle; see ``search.training.vectorized``. The
 process keeps from the coordinator what would hurt it: the device's memory, compilation, a crash. Where nobody said how
 many trials it takes at a time, it measures that before it is ready. One that dies costs the trials it ran, which may be
 taken up again as after any fault of the machine; where it was killed, mostly for want of memory, its successor takes
@@ -17,13 +17,19 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
-from search.execution.fate import outcome_of_worker_exit, raise_if_restart_is_futile
-from search.execution.limits import KillReason, WorkerLimits
+from search.execution.local import WorkerProcess
 from search.execution.messages import Cancel, Capacity, ProbePopulation, Ready, TrialStarted, WorkerHeartbeat
-from search.execution.packing import PROBE_POPULATION_SIZE
-from search.execution.process import WorkerProcess
+from search.execution.worker_failures import (
+    KillReason,
+    WorkerLimits,
+    outcome_of_worker_exit,
+    raise_if_restart_is_futile,
+)
 from search.training.task import Task
 from search.trial import Cause, Config, Trial
+
+PROBE_POPULATION_SIZE = 8
+"""Members by which a device measures how large a population it holds; until it has, it takes as many trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +162,7 @@ class VectorizedExecutor(Executor):
         """Starts a device's process, and hands it all the device's trials."""
         self._start_count += 1
         log = self._log_dir / f"worker-{self._start_count}.log"
-        device.worker = WorkerProcess(self._task, log, device.number, "search.execution.population_worker")
+        device.worker = WorkerProcess(self._task, log, device.number, "search.execution.vectorized_worker")
         device.ready = False
         device.start_attempts, device.last_heartbeat = device.start_attempts + 1, time.monotonic()
         device.worker.connection.send(

@@ -1,6 +1,6 @@
 """An executor on a virtual clock: it trains nothing, and plays what a function says of each trial, in order of time.
 
-For engines that are compared on tables of finished trainings (``search.arena``), for studies played again
+For engines that are compared on tables of finished trainings (``search.compare.tabular``), for studies played again
 (``search.execution.replay``), and for tests of what stands above executors: a thousand workers cost no more than their
 events. It never sleeps, and events at the same instant come in the order of submission, so the same trials give the
 same events at every run. Knows no engine, no table and no record.

@@ -1,6 +1,6 @@
 """A worker process of this machine: receives a task once, then trials, until its pipe closes.
 
-Started by ``search.execution.process`` as ``python -m search.execution.worker FD``, with the runtime's variables in its
+Started by ``search.execution.local`` as ``python -m search.execution.worker FD``, with the runtime's variables in its
 environment already. It is a process of its own rather than a fork or a spawned copy of the caller, so that a notebook
 or a script without a main guard can start a search. When the coordinator dies, however it dies, the pipe closes and
 the worker leaves at once.
@@ -13,7 +13,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-from search.execution.serving import Inbox, run_worker_loop
+from search.execution.worker_loop import Inbox, run_worker_loop
 
 
 def main(connection: Connection) -> None:

@@ -1,18 +1,38 @@
-"""A row as a short Markdown text to post: "your configuration and best score"."""
+"""A row as a short Markdown text to post: "your configuration and best score".
+
+The forms of an exported row that are texts, by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from search.export.order import ExportTarget
-from search.export.sayings import error_sentence
-from search.leaderboard import words
+from search.export.script import render_script
+from search.export.target import ExportTarget, error_sentence, title
+from search.leaderboard import formatting
 from search.leaderboard.board import Row
-from search.leaderboard.config_file import to_toml
+from search.leaderboard.config_toml import to_toml
 from search.leaderboard.reference import tutorial_error_percent
 from search.leaderboard.render_markdown import escape
-from search.records.privacy import redacted
 from search.records.record import StudyHeader
+from search.records.redact import redacted
+from search.reproduction.restore import recorded_dataset
+
+
+def _config(target: ExportTarget) -> str:
+    header = target.record.header
+    head = f"# {title(target)}\n# {error_sentence(target)}\n# python -m search run --config FILE"
+    dataset = target.reproduction_options.dataset or recorded_dataset(header)
+    return f"{head}\n{to_toml(header, target.row.config, dataset=dataset)}\n"
+
+
+TEXT_FORMATS: Mapping[str, Callable[[ExportTarget, str], str]] = {
+    "script": render_script,
+    "config": lambda order, file: _config(order),
+    "card": lambda order, file: render_card(order),
+}
+"""Names to functions of an order and the name of the file that takes the text."""
+
 
 COMMAND_PREFIX = "python -m search "
 
@@ -32,33 +52,36 @@ def _bullets(target: ExportTarget) -> Iterator[str]:
     if row.test_error is not None:
         yield f"By seed, each trained on all training images and scored after the last epoch: {_errors_by_seed(row)}."
     if row.baseline_difference is not None:
-        yield f"Against the baseline of its study, in percentage points: {words.difference(row.baseline_difference)}."
+        yield (
+            "Against the baseline of its study, in percentage points: "
+            f"{formatting.difference(row.baseline_difference)}."
+        )
     yield from _tutorial(row)
     if row.test_error is not None and row.validation_error_percent is not None:
-        yield f"Validation error, by which it was chosen: {words.percent(row.validation_error_percent)} %."
-    yield f"{words.count(row.parameters)} trainable parameters, {row.study.protocol.epochs} epochs."
+        yield f"Validation error, by which it was chosen: {formatting.percent(row.validation_error_percent)} %."
+    yield f"{formatting.count(row.parameters)} trainable parameters, {row.study.protocol.epochs} epochs."
     if row.changed_parameters:
-        yield f"Changed from the baseline: {words.parameter_values(row.changed_parameters)}."
+        yield f"Changed from the baseline: {formatting.parameter_values(row.changed_parameters)}."
     if row.caveat:
         yield f"Caution: {row.caveat}."
 
 
 def _errors_by_seed(row: Row) -> str:
-    return ", ".join(f"{seed}: {words.percent(error)} %" for seed, error in row.errors_by_seed.items())
+    return ", ".join(f"{seed}: {formatting.percent(error)} %" for seed, error in row.errors_by_seed.items())
 
 
 def _tutorial(row: Row) -> Iterator[str]:
     figure = tutorial_error_percent(row.study.protocol.dataset, row.study.space.name)
     if figure is not None and row.tutorial_difference is not None:
         yield (
-            f"Against the tutorial's {words.percent(figure)} %, one run: "
-            f"{words.percentage_points(row.tutorial_difference)} points."
+            f"Against the tutorial's {formatting.percent(figure)} %, one run: "
+            f"{formatting.percentage_points(row.tutorial_difference)} points."
         )
 
 
 def _commands(header: StudyHeader, row: Row) -> Iterator[str]:
     """Yields the command that found it, as far as it is one of ours, and the one that makes it again."""
-    command = words.one_line(header.command)
+    command = formatting.one_line(header.command)
     if command.startswith(COMMAND_PREFIX):
         yield command
     which = "winner" if row.trial is None else str(row.trial)

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from search.data.dataset import DatasetInfo, open_training
 from search.errors import FatalError, UserError
-from search.export.order import ExportTarget
-from search.export.sayings import format_test_error
-from search.leaderboard import words
-from search.reproduction.restoring import restore_task
-from search.reproduction.retraining import EpochCallback, retrain
-from search.training import provenance
-from search.training.data import DatasetInfo, open_training
+from search.export import model_metadata
+from search.export.target import ExportTarget, format_test_error
+from search.leaderboard import formatting
+from search.reproduction.restore import restore_task
+from search.reproduction.retrain import EpochCallback, retrain
 from search.trial import Outcome, Phase, State, Trial
 
 SUFFIX = ".keras"
@@ -79,7 +78,7 @@ def export_model(
             (outcome,) = retrain(task, [_trial(target, staged_file)], on_epoch)
             if outcome.state is not State.COMPLETE:
                 raise FatalError(f"The training failed: {outcome.message}\n{outcome.traceback}".rstrip())
-            provenance.write(staged_file, _make_metadata(target, task.dataset))
+            model_metadata.write(staged_file, _make_metadata(target, task.dataset))
             custom_layers = find_custom_layers(staged_file)
             staged_file.replace(out)
     except OSError as error:
@@ -109,14 +108,14 @@ def _test_error_sentence(target: ExportTarget, outcome: Outcome) -> str:
     if outcome.error_percent is not None:
         return (
             f"Its test error, for which the test images were opened once more, uncounted in the ledger: "
-            f"{words.percent(outcome.error_percent)} %."
+            f"{formatting.percent(outcome.error_percent)} %."
         )
     if (
         trial_record is not None
         and trial_record.outcome is not None
         and _training_losses(trial_record.outcome) == _training_losses(outcome)
     ):
-        error = words.percent(trial_record.outcome.error_percent)
+        error = formatting.percent(trial_record.outcome.error_percent)
         return f"It is the recorded test run of seed {target.seed}, bit for bit in every training loss: {error} %."
     if row.test_error is None:
         return "Its row was not verified, so its test error is not known; --score opens the test images."
@@ -130,9 +129,9 @@ def _training_losses(outcome: Outcome) -> list[float]:
     return [report.training_loss for report in outcome.history]
 
 
-def _make_metadata(target: ExportTarget, dataset: DatasetInfo) -> provenance.ModelMetadata:
+def _make_metadata(target: ExportTarget, dataset: DatasetInfo) -> model_metadata.ModelMetadata:
     header, row = target.record.header, target.row
-    return provenance.ModelMetadata(
+    return model_metadata.ModelMetadata(
         study=header.name,
         row=row.name,
         dataset=dataset.name,

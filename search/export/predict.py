@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import UserError
-from search.training.errand import call_in_subprocess
+from search.export.keras_subprocess import call_in_subprocess
 from search.training.runtime import Device, Runtime
 
 
@@ -58,7 +58,7 @@ def predict_images(model: Path, paths: Iterable[Path], *, style: str | None = No
     Args:
         model: A ``.keras`` file.
         paths: Files, and folders of which every file that looks like a picture is taken.
-        style: "digit" or "whole", see ``search.training.picture_files``; None for what suits the model.
+        style: "digit" or "whole", see ``search.export.image_files``; None for what suits the model.
 
     Raises:
         UserError: There is no such model, or it is none; or a folder holds no picture.
@@ -71,7 +71,7 @@ def predict_images(model: Path, paths: Iterable[Path], *, style: str | None = No
         )
     files = [str(file) for path in paths for file in _files(path)]
     request = {"model": str(model.resolve()), "files": files, "style": style}
-    response = call_in_subprocess("search.training.classifier", request, Runtime(device=Device.CPU))
+    response = call_in_subprocess("search.export.classifier", request, Runtime(device=Device.CPU))
     probabilities, unreadable = response["said"], response["unreadable"]
     classified = tuple(
         ImagePrediction(file=file, probabilities=tuple(probabilities[file])) for file in files if file in probabilities

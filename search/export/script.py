@@ -10,13 +10,12 @@ from dataclasses import asdict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from search.export.order import ExportTarget
-from search.export.sayings import error_sentence, seed_error_sentence, title
-from search.leaderboard import words
-from search.reproduction.restoring import restore_dataset, restore_precision, restore_space_source, trial_environment
-from search.training.data import DatasetInfo
-from search.training.script_parts import ScriptParts, make_script_parts
-from search.training.sources import MNIST_SHA256
+from search.data.dataset import DatasetInfo
+from search.data.sources import MNIST_SHA256
+from search.export.script_parts import ScriptParts, make_script_parts
+from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
+from search.leaderboard import formatting
+from search.reproduction.restore import restore_dataset, restore_precision, restore_space_source, trial_environment
 from spaces.training import TUTORIAL_TRAINING
 
 KERAS_DATASETS = ("fashion_mnist", "cifar10")
@@ -76,4 +75,4 @@ def _loader(dataset: DatasetInfo) -> str:
 
 def _quoted(text: str) -> str:
     """Returns a text as it can stand in the script's docstring; whatever a user named ends neither it nor a line."""
-    return words.one_line(text).replace("\\", "/").replace('"', "'")
+    return formatting.one_line(text).replace("\\", "/").replace('"', "'")

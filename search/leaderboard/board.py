@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search.leaderboard.reference import Reference
-from search.leaderboard.runs import RunErrors
 from search.leaderboard.statistics import Difference, Estimate, Interval
+from search.leaderboard.variance import RunErrors
 from search.protocol import EvaluationProtocol
 from search.records.failures import FailureGroup
 from search.records.record import StudyHeader

@@ -16,7 +16,7 @@ from itertools import combinations
 from math import inf
 
 from search.leaderboard.board import NextRankComparison, Row
-from search.leaderboard.runs import error_difference, p_value
+from search.leaderboard.variance import error_difference, p_value
 from search.trial import State
 
 STATE_ORDER = (State.COMPLETE, State.PAUSED, State.PRUNED, State.FAILED, State.INTERRUPTED, None)

@@ -29,9 +29,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from search.leaderboard import columns
+from search.leaderboard import tabular
 from search.leaderboard.board import Board, Ensemble, Section, TrialSegment
-from search.leaderboard.verdict import summary_sentences
+from search.leaderboard.summary import summary_sentences
 from search.records.failures import FailureGroup
 from search.records.record import StudyHeader
 
@@ -63,7 +63,7 @@ def _section(section: Section) -> dict[str, Any]:
         "selections": [asdict(one) for one in section.selections],
         "rows": [
             {
-                **columns.row_record(row),
+                **tabular.row_record(row),
                 "replicates": [asdict(replicate) for replicate in row.replicates],
                 "steps": [_segment_json(segment) for segment in row.segments],
             }

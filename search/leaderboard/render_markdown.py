@@ -13,23 +13,23 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from search.leaderboard import causes, tables, words
+from search.leaderboard import failure_table, formatting, tables
 from search.leaderboard.board import Board, Row, Section
-from search.leaderboard.config_file import to_toml
-from search.leaderboard.details import has_trial_details, trial_details
-from search.leaderboard.verdict import summary_sentences
+from search.leaderboard.config_toml import to_toml
+from search.leaderboard.summary import summary_sentences
+from search.leaderboard.tables import has_trial_details, trial_details
 from search.records.failures import FailureGroup
 from search.records.record import flatten
 
 _RUNS = tables.DisplayColumn(
     "Test error % by seed",
-    lambda row: ", ".join(f"{seed}: {words.percent(error)}" for seed, error in row.errors_by_seed.items()),
+    lambda row: ", ".join(f"{seed}: {formatting.percent(error)}" for seed, error in row.errors_by_seed.items()),
     lambda reference: reference.source,
-    lambda ensemble: f"models: {words.ensemble_members(ensemble)}",
+    lambda ensemble: f"models: {formatting.ensemble_members(ensemble)}",
     is_numeric=False,
 )
 _CHANGES = tables.DisplayColumn(
-    "Changed from the baseline", lambda row: words.parameter_values(row.changed_parameters), is_numeric=False
+    "Changed from the baseline", lambda row: formatting.parameter_values(row.changed_parameters), is_numeric=False
 )
 
 PLOT_FILE = "leaderboard.svg"
@@ -50,7 +50,7 @@ def render(board: Board) -> str:
 
 def escape(text: object) -> str:
     """Returns the text on one line, so that a Markdown reader shows it as it is."""
-    escaped = re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", words.one_line(text))
+    escaped = re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", formatting.one_line(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -67,7 +67,7 @@ def _section(section: Section) -> Iterator[str]:
         yield "### Not verified on the test images"
         yield _table((*tables.UNVERIFIED_COLUMNS, _CHANGES), section.unverified)
     if section.failures:
-        yield f"### {causes.SECTION_TITLE}"
+        yield f"### {failure_table.SECTION_TITLE}"
         yield _failures(section.failures)
     yield escape(tables.cost_line(section))
     if section.ranked:
@@ -89,7 +89,7 @@ def _winner(row: Row) -> Iterator[str]:
 
 
 def _failures(failures: Sequence[FailureGroup]) -> str:
-    shown = causes.visible_columns(failures)
+    shown = failure_table.visible_columns(failures)
     cells = [[column.cell(failure) for column in shown] for failure in failures]
     return _markdown([column.header for column in shown], cells, [column.align for column in shown])
 
@@ -113,14 +113,14 @@ def _studies(section: Section) -> Iterator[str]:
         for study in section.studies
     ]
     yield _markdown(headers, cells)
-    yield _fence("sh", (words.one_line(study.command) for study in section.studies if study.command))
+    yield _fence("sh", (formatting.one_line(study.command) for study in section.studies if study.command))
 
 
 def _table(columns: Sequence[tables.DisplayColumn], entries: Sequence[tables.BoardEntry]) -> str:
     shown = tables.informative_columns(columns, entries)
     cells = [[column.text(entry) for column in shown] for entry in entries]
     aligned = ["right" if column.is_numeric else "left" for column in shown]
-    return _markdown([words.one_line(column.header) for column in shown], cells, aligned)
+    return _markdown([formatting.one_line(column.header) for column in shown], cells, aligned)
 
 
 def _markdown(headers: Sequence[str], cells: Iterable[Sequence[object]], aligned: Sequence[str] = ()) -> str:

@@ -14,11 +14,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard import causes, tables, words
+from search.leaderboard import failure_table, formatting, tables
 from search.leaderboard.board import Board, Row, Section
-from search.leaderboard.details import NARROW_HIDDEN_COLUMN, WRAPPED_COLUMNS, trial_details
 from search.leaderboard.reference import Reference
-from search.leaderboard.verdict import summary_sentences
+from search.leaderboard.summary import summary_sentences
+from search.leaderboard.tables import NARROW_HIDDEN_COLUMN, WRAPPED_COLUMNS, trial_details
 from search.records.failures import FailureGroup
 
 STUDY_COLUMN_WIDTH = 20
@@ -38,7 +38,7 @@ def render(board: Board) -> str:
         for section in board.sections:
             _section(console, section)
         for note in board.notes:
-            console.print(Text(words.one_line(note)))
+            console.print(Text(formatting.one_line(note)))
     return _strip_trailing_blanks(capture.get())
 
 
@@ -83,7 +83,7 @@ def _section(console: Console, section: Section) -> None:
         console.print(Text("Changed from the baseline", "bold"))
         _changes(console, changed)
     if section.failures:
-        console.print(Text(causes.SECTION_TITLE, "bold"))
+        console.print(Text(failure_table.SECTION_TITLE, "bold"))
         console.print(rich_failure_table(section.failures))
     for sentence in (*summary_sentences(section), tables.cost_line(section)):
         console.print(Text(sentence))
@@ -113,7 +113,7 @@ def _style(entry: tables.BoardEntry) -> str:
 def rich_failure_table(failures: Sequence[FailureGroup]) -> Table:
     """Returns the causes of failures and interruptions, for whoever prints them."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    shown = causes.visible_columns(failures)
+    shown = failure_table.visible_columns(failures)
     for column in shown:
         table.add_column(column.header, justify=column.align, no_wrap=not column.wraps, overflow="fold")
     for failure in failures:
@@ -125,5 +125,7 @@ def _changes(console: Console, rows: Sequence[Row]) -> None:
     names = tables.informative_columns((tables.LABEL_COLUMN, tables.STUDY_COLUMN), rows)
     for row in rows:
         console.print(Text(", ".join(column.text(row) for column in names)))
-        console.print(Padding(Text(words.one_line(words.parameter_values(row.changed_parameters))), (0, 0, 0, 4)))
+        console.print(
+            Padding(Text(formatting.one_line(formatting.parameter_values(row.changed_parameters))), (0, 0, 0, 4))
+        )
     console.print()

@@ -11,7 +11,7 @@ Layout of a study's folder::
     coordinator.json which process that is (absent on a database server, which knows it)
     logs/            output of worker processes; on a database server a folder for each coordinator
     checkpoints/     states of unfinished trials
-    predictions/     what models said of the images they were scored on; see ``search.records.predictions``
+    predictions/     what models said of the images they were scored on; see ``search.training.predictions``
 """
 
 from __future__ import annotations
@@ -29,11 +29,18 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, get_storage
 
 from search.errors import FatalError, UserError, unknown_name
-from search.records import coordinator, journal
 from search.records.record import StudyHeader, StudyRecord, TrialRecord, describe_differences, flatten
-from search.records.storage import StudyLocation, lock_study, make_folder, open_server, open_storage, read_storage
-from search.records.stored import OUTCOME_KEY, TRIAL_KEY, decode_trial_record
-from search.records.writing import FileWriter, TransactionLostError, Writer
+from search.records.storage import journal, process_identity
+from search.records.storage.locations import (
+    StudyLocation,
+    lock_study,
+    make_folder,
+    open_server,
+    open_storage,
+    read_storage,
+)
+from search.records.storage.optuna_codec import OUTCOME_KEY, TRIAL_KEY, decode_trial_record
+from search.records.storage.writer import FileWriter, TransactionLostError, Writer
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 __all__ = [
@@ -95,7 +102,7 @@ class Ledger:
             OSError: Its journal cannot be written, for want of room, say.
         """
         if location.is_shared:
-            from search.records.patience import (
+            from search.records.storage.retry import (
                 call_with_retry,  # imports SQLAlchemy, which takes longer than all the rest
             )
 
@@ -108,8 +115,8 @@ class Ledger:
             header = _require_same_study(recorded_header, header)
         folder = location.folder(header.name)
         with lock_study(location, header.name) as resources:
-            coordinator.write_coordinator(folder)
-            resources.callback(coordinator.remove_coordinator, folder)
+            process_identity.write_coordinator(folder)
+            resources.callback(process_identity.remove_coordinator, folder)
             if location.storage is None and (note := journal.repair(location.journal(header.name))):
                 _LOG.warning(note)
             storage, commit = open_storage(location, header.name)
@@ -120,7 +127,7 @@ class Ledger:
 
     @classmethod
     def _open_shared(cls, location: StudyLocation, header: StudyHeader, accept_recorded_seed: bool) -> Ledger:
-        from search.records.shared import DatabaseWriter, insert_attribute_once
+        from search.records.storage.database_writer import DatabaseWriter, insert_attribute_once
 
         with ExitStack() as resources:
             server = open_server(location)
@@ -152,7 +159,7 @@ class Ledger:
     @property
     def log_dir(self) -> Path:
         """Where this coordinator's workers write what they print."""
-        folder, process = self.folder / "logs", coordinator.current_process()
+        folder, process = self.folder / "logs", process_identity.current_process()
         return folder / f"{process.host}-{process.pid}" if self.is_shared else folder
 
     def __enter__(self) -> Ledger:

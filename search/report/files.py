@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.data.dataset import LabeledImages, find_test_images
+from search.files import write_atomic
 from search.leaderboard import files
 from search.leaderboard.board import Board
-from search.leaderboard.files import write_atomic
 from search.leaderboard.render_markdown import PLOT_FILE
 from search.records.record import StudyRecord
 from search.report import page, plot
-from search.training.data import LabeledImages, find_test_images
 
 PAGE_FILE = "report.html"
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from search.leaderboard import words
+from search.leaderboard import formatting
 from search.leaderboard.board import Ensemble, Row, Section
 from search.leaderboard.reference import Reference
 from search.trial import State
@@ -106,33 +106,35 @@ def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
             if difference.paired
             else "seeds not paired"
         )
-        spread = f" {words.plus_minus(difference.interval)}" if difference.interval else ""
+        spread = f" {formatting.plus_minus(difference.interval)}" if difference.interval else ""
         yield HeadlineStatistic(
-            title="To the baseline", value=f"{words.percentage_points(difference.mean)}{spread} points", note=pairing
+            title="To the baseline",
+            value=f"{formatting.percentage_points(difference.mean)}{spread} points",
+            note=pairing,
         )
     elif not winner.is_baseline and winner.trial is not None:
         yield HeadlineStatistic(title="To the baseline", value="not known", note="its study has no verified baseline")
     if winner.tutorial_difference is not None:
-        figure = words.percent(winner.test_error.mean - winner.tutorial_difference)
+        figure = formatting.percent(winner.test_error.mean - winner.tutorial_difference)
         title = f"To the tutorial's {figure} %"
         yield HeadlineStatistic(
             title=title,
-            value=f"{words.percentage_points(winner.tutorial_difference)} points",
+            value=f"{formatting.percentage_points(winner.tutorial_difference)} points",
             note="its figure is of one run",
         )
     for reference in section.references:
         if reference.is_rounded:
-            gap_points = words.percentage_points(winner.test_error.mean - reference.error_percent)
+            gap_points = formatting.percentage_points(winner.test_error.mean - reference.error_percent)
             title = f"To the {reference.label}"
             yield HeadlineStatistic(
-                title=title, value=f"{gap_points} points", note=f"quoted as {words.published_error(reference)} %"
+                title=title, value=f"{gap_points} points", note=f"quoted as {formatting.published_error(reference)} %"
             )
     if winner.validation_test_gap is not None:
-        figure = f"{words.percent(winner.validation_error_percent)} %"
+        figure = f"{formatting.percent(winner.validation_error_percent)} %"
         yield HeadlineStatistic(
             title="Validation error",
             value=figure,
-            note=f"test minus validation {words.percentage_points(winner.validation_test_gap)}",
+            note=f"test minus validation {formatting.percentage_points(winner.validation_test_gap)}",
         )
 
 
@@ -157,7 +159,7 @@ def _row_mark(row: Row, kind: str) -> RulerMark:
         error_percent=row.test_error.mean,
         low=max(0.0, interval.low) if interval else None,
         high=interval.high if interval else None,
-        text=words.estimate(row.test_error),
+        text=formatting.estimate(row.test_error),
     )
 
 
@@ -168,7 +170,7 @@ def _ensemble_mark(ensemble: Ensemble) -> RulerMark:
         error_percent=ensemble.error_percent,
         low=max(0.0, ensemble.interval.low) if ensemble.interval else None,
         high=ensemble.interval.high if ensemble.interval else None,
-        text=words.ensemble_error(ensemble),
+        text=formatting.ensemble_error(ensemble),
     )
 
 
@@ -177,7 +179,7 @@ def _published_mark(reference: Reference) -> RulerMark:
         label=reference.label,
         kind="published",
         error_percent=reference.error_percent,
-        text=words.published_error(reference),
+        text=formatting.published_error(reference),
     )
 
 

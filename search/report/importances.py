@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import optuna
 
-from search.records.distributions import to_optuna_distributions
-from search.report.points import StudyPoints
+from search.records.storage.optuna_codec import to_optuna_distributions
+from search.report.chart_data import StudyPoints
 
 MIN_TRIALS = 10
 """Trials trained in full, below which an estimate would show noise."""

@@ -20,22 +20,21 @@ from typing import Any
 
 import jinja2
 
-from search.leaderboard import causes, provenance, tables, words
+from search.data.dataset import LabeledImages
+from search.leaderboard import failure_table, formatting, tables
 from search.leaderboard.board import Board, Row, Section
-from search.leaderboard.verdict import summary_sentences
+from search.leaderboard.summary import summary_sentences
 from search.records.failures import FailureGroup
 from search.records.record import StudyHeader, StudyRecord, flatten
-from search.report import lines, palette
+from search.report import colors, table
+from search.report.chart_data import StudyPoints, TrialPoint, leading_points, study_points
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
-from search.report.charts.chart import Chart
-from search.report.charts.texts import StringTable
+from search.report.charts.chart import Chart, StringTable
+from search.report.confusion import Misclassifications, find_misclassifications
 from search.report.headline import Headline, section_headline
 from search.report.importances import parameter_importances
-from search.report.library import PlotlyScript, csp_hash, load_plotly_script
-from search.report.mistakes import Misclassifications, find_misclassifications
-from search.report.points import StudyPoints, TrialPoint, leading_points, study_points
-from search.report.spending import TimeSpent, time_spent
-from search.training.data import LabeledImages
+from search.report.plotly_js import PlotlyScript, csp_hash, load_plotly_script
+from search.report.time_spent import TimeSpent, time_spent
 
 MAX_STUDIES = 12
 """Studies of a section whose parameters are drawn, those with the best rows first."""
@@ -78,7 +77,7 @@ class SectionView:
     title: str
     headline: Headline
     summary: Sequence[str]
-    leaderboard: lines.LeaderboardTable
+    leaderboard: table.LeaderboardTable
     charts: tuple[Chart, ...]
     studies: tuple[StudyView, ...]
     misclassifications: Misclassifications | None
@@ -95,7 +94,7 @@ def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[st
         records: The studies of the board.
         test_images: By the data's hash, where they are at hand.
     """
-    colours = palette.engine_colors(board)
+    colours = colors.engine_colors(board)
     views = [_section_view(section, records, test_images or {}, colours) for section in board.sections]
     script, packed = _static("report.js"), _library()
     figures, texts = dict[str, Any](), StringTable()
@@ -112,7 +111,7 @@ def render(board: Board, records: Sequence[StudyRecord], test_images: Mapping[st
             script=script,
             packed=packed.compressed,
             allowed=f"'{csp_hash(script.encode())}' '{packed.csp_hash}'",
-            dark=dict(palette.DARK_SCHEME),
+            dark=dict(colors.DARK_SCHEME),
             colours=colours,
             **_template_globals(),
         )
@@ -133,7 +132,7 @@ def _section_view(
         title=tables.section_title(section),
         headline=lead,
         summary=summary_sentences(section),
-        leaderboard=lines.leaderboard_table(section, lead),
+        leaderboard=table.leaderboard_table(section, lead),
         charts=_charts(studies, colours),
         studies=_parameters(_top_studies(studies, section), colours),
         misclassifications=_mistakes(lead.winner, test_images),
@@ -161,7 +160,7 @@ def _parameters(studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> t
 
 
 def _study_view(study: StudyPoints, points: Sequence[TrialPoint], colours: Mapping[str, str]) -> StudyView:
-    colour, study_importances = colours[palette.engine_key(study.header)], parameter_importances(study)
+    colour, study_importances = colours[colors.engine_key(study.header)], parameter_importances(study)
     return StudyView(
         header=study.header,
         charts=(
@@ -182,7 +181,7 @@ def _group_names_by_environment(named: Iterable[tuple[str, Mapping[str, Any]]]) 
     for name, values in named:
         parts = [f"{key.rpartition('.')[2]} {value}" for key, value in flatten(values).items()]
         if parts:
-            groups.setdefault(words.one_line(", ".join(parts)), []).append(words.one_line(name))
+            groups.setdefault(formatting.one_line(", ".join(parts)), []).append(formatting.one_line(name))
     return groups
 
 
@@ -195,20 +194,22 @@ def _register_chart(chart: Chart, figures: dict[str, Any], texts: StringTable) -
 
 def _template_globals() -> dict[str, Any]:
     return {
-        "words": words,
-        "causes": causes,
+        "words": formatting,
+        "causes": failure_table,
         "accounts": tables.cost_line,
-        "commands": lines.row_commands,
-        "machine": provenance.machine_label,
-        "settings": lines.parameter_rows,
-        "engine_of": palette.engine_key,
+        "commands": table.row_commands,
+        "machine": formatting.machine_label,
+        "settings": table.parameter_rows,
+        "engine_of": colors.engine_key,
         "slices": slices,
         "failures_table": _failures_table,
     }
 
 
-def _failures_table(failures: Sequence[FailureGroup]) -> tuple[list[causes.FailureColumn], Sequence[FailureGroup]]:
-    return causes.visible_columns(failures), failures
+def _failures_table(
+    failures: Sequence[FailureGroup],
+) -> tuple[list[failure_table.FailureColumn], Sequence[FailureGroup]]:
+    return failure_table.visible_columns(failures), failures
 
 
 def _environment() -> jinja2.Environment:

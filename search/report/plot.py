@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from search.comparison.curves import best_error_curve
-from search.leaderboard import tables, words
+from search.leaderboard import formatting, tables
 from search.leaderboard.board import Board
+from search.records.curves import best_error_curve
 from search.records.record import StudyRecord
-from search.report import palette
+from search.report import colors
+from search.report.chart_data import MIN_PLOTTED_ERROR_PERCENT, StudyPoints, TrialPoint, leading_points, study_points
 from search.report.charts.chart import error_range, format_tick, log_ticks
-from search.report.points import MIN_PLOTTED_ERROR_PERCENT, StudyPoints, TrialPoint, leading_points, study_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 600
 """Trials that are drawn; the lines tell of all."""
 Panel = tuple[str, Sequence[StudyPoints]]
-_VERIFIED_MARKER = {"marker": "o", "s": 70, "facecolors": "none", "edgecolors": palette.TEXT_COLOR}
+_VERIFIED_MARKER = {"marker": "o", "s": 70, "facecolors": "none", "edgecolors": colors.TEXT_COLOR}
 
 
 def render_svg(board: Board, records: Sequence[StudyRecord]) -> str:
@@ -38,7 +38,7 @@ def render_svg(board: Board, records: Sequence[StudyRecord]) -> str:
         return ""
     text = io.StringIO()
     with rc_context({"svg.hashsalt": "leaderboard", "svg.fonttype": "path"}):
-        _draw(panels, palette.engine_colors(board)).savefig(text, format="svg", metadata={"Date": None})
+        _draw(panels, colors.engine_colors(board)).savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
@@ -61,7 +61,7 @@ def _draw(panels: Sequence[Panel], colours: Mapping[str, str]) -> Figure:
         for study in studies:
             shown = leading_points(study, len(studies), MAX_POINTS)
             _draw_study(
-                axes, replace(study, points=shown), colours[palette.engine_key(study.header)], has_clock=has_clock
+                axes, replace(study, points=shown), colours[colors.engine_key(study.header)], has_clock=has_clock
             )
         axes.set_xlabel("Minutes of search" if has_clock else "Epochs trained")
         _format_axes(axes, studies)
@@ -113,7 +113,7 @@ def _format_axes(axes: Axes, studies: Sequence[StudyPoints]) -> None:
 def _legend(figure: Figure, studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> None:
     from matplotlib.lines import Line2D
 
-    names = sorted({palette.engine_key(study.header) for study in studies})
+    names = sorted({colors.engine_key(study.header) for study in studies})
     colour = colours[names[0]] if len(names) == 1 else "0.4"
     handles = [
         *(
@@ -122,7 +122,7 @@ def _legend(figure: Figure, studies: Sequence[StudyPoints], colours: Mapping[str
         ),
         Line2D([], [], linestyle="none", marker="o", markersize=4, color=colour, label="trained in full"),
         Line2D([], [], linestyle="none", marker="x", markersize=4, color=colour, label="stopped early"),
-        Line2D([], [], linestyle="none", marker="o", markersize=8, color=palette.TEXT_COLOR, fillstyle="none",
+        Line2D([], [], linestyle="none", marker="o", markersize=8, color=colors.TEXT_COLOR, fillstyle="none",
                label="verified"),
         Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="baseline"),
     ]  # fmt: skip
@@ -139,4 +139,4 @@ def _legend(figure: Figure, studies: Sequence[StudyPoints], colours: Mapping[str
 
 def _escape_mathtext(name: str) -> str:
     """Returns a name on one line; Matplotlib would read what stands between dollars as a formula."""
-    return words.one_line(name).replace("$", r"\$")
+    return formatting.one_line(name).replace("$", r"\$")

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from search.errors import UserError
-from search.leaderboard.picking import select_row
+from search.leaderboard.row_selector import select_row
 from search.protocol import PROTOCOL_VERSION
 from search.records.record import StudyRecord, TrialRecord
 from search.reproduction.environments import EnvironmentChange, are_deterministic, environment_changes
-from search.reproduction.restoring import ReproductionOptions, restore_task, trial_environment
-from search.reproduction.retraining import EpochCallback, retrain
-from search.reproduction.spread import Tolerance, error_tolerance
+from search.reproduction.restore import ReproductionOptions, restore_task, trial_environment
+from search.reproduction.retrain import EpochCallback, retrain
+from search.reproduction.tolerance import Tolerance, error_tolerance
 from search.trial import Cause, Outcome, Phase, State, Trial
 
 REPRODUCIBLE_FAILURES = frozenset({Cause.NOT_FINITE, Cause.INVALID, Cause.ERROR})
@@ -128,7 +128,7 @@ def find_target(record: StudyRecord, selector: str, *, is_test: bool = False, se
 
     Args:
         record: The study.
-        selector: A search trial's number, or a row as ``search.leaderboard.picking`` knows them.
+        selector: A search trial's number, or a row as ``search.leaderboard.row_selector`` knows them.
         is_test: Whether a number stands for the test runs of its row.
         seeds: How many of a row's test runs.
 

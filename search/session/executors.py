@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.execution.base import Executor
-from search.execution.limits import WorkerLimits
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.execution.vectorized import CapacityProbe, VectorizedExecutor
-from search.session.planning import MAX_POPULATION, ExecutorName, Plan
+from search.execution.worker_failures import WorkerLimits
+from search.session.plan import MAX_POPULATION, ExecutorName, Plan
 from search.training.runtime import Device, usable_cores
 
 
@@ -62,7 +62,7 @@ def _local(plan: Plan, context: ExecutorContext) -> Executor:
 
 
 def _ray(plan: Plan, context: ExecutorContext) -> Executor:
-    from search.execution.cluster.executor import ClusterRequest, ray_executor
+    from search.execution.ray.executor import ClusterRequest, ray_executor
 
     settings, layout = plan.settings, plan.parallelism.layout
     if settings.address and settings.checkpoint_dir is None:

@@ -4,7 +4,7 @@ open_session    ledger, time account, executor, display; closed however the sess
   Session.search      the search, until its limits or a goal are reached
   Session.replicate   a fixed list of trials: verification, or the baseline's repeats
 
-Called by ``search.api``, and by ``search.tournament`` for many studies on one executor.
+Called by ``search.api``, and by ``search.compare`` for many studies on one executor.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from search.execution.base import Executor
 from search.protocol import ProtocolName
 from search.records.ledger import Ledger
 from search.records.record import LEGACY_DEFAULTS, StudyRecord
+from search.session.callbacks import Callback
 from search.session.executors import ExecutorContext, make_executor
-from search.session.packing import ProbeCallbacks, choose_parallelism
-from search.session.planning import Plan, checkpoint_folder, engine_for
-from search.session.progress import Callback
-from search.study import goals
-from search.study.budget import InterruptHandler, TimeBudget, stopwatch
-from search.study.checkpoints import CheckpointStore
+from search.session.parallelism.choose import ProbeCallbacks, choose_parallelism
+from search.session.plan import Plan, checkpoint_folder, engine_for
+from search.study import stopping
+from search.study.checkpoint_store import CheckpointStore
 from search.study.loop import LoopContext, run_loop
-from search.study.replicates import ReplicateSource
-from search.study.sources import SearchLimits, SearchSource, interrupt_orphans
+from search.study.replicate_source import ReplicateSource
+from search.study.search_source import SearchLimits, SearchSource, interrupt_orphans
+from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
 from search.study.verification import estimate_verification_seconds
 from search.trial import BASELINE, Cause, Outcome, Phase, Trial
 
@@ -68,23 +68,28 @@ class Session:
     def search(self) -> str | None:
         """Searches until the study's limits are reached, or a goal, or nothing is left to try; returns which goal."""
         settings = self.plan.settings
-        limits_by_name = {"trials": settings.trials, "epochs": settings.total_epochs, "weights": settings.keep_weights}
+        limits_by_name = {
+            "trials": settings.trials,
+            "epochs": settings.total_epochs,
+            "checkpoints": settings.keep_weights,
+        }
         limits = SearchLimits(**{name: bound for name, bound in limits_by_name.items() if bound is not None})
         engine = engine_for(self.ledger.header)
         checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=limits.checkpoints)
         source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes, checkpoints=checkpoints)
-        stopping = StoppingCallback(settings.stop_when, self.ledger.read(), self.callback)
+        goal_callback = StoppingCallback(settings.stop_when, self.ledger.read(), self.callback)
         run_loop(
             source,
             replace(
-                self._loop_context(lambda: stopping.stop_cause() or self.budget.search_stop_cause()), callback=stopping
+                self._loop_context(lambda: goal_callback.stop_cause() or self.budget.search_stop_cause()),
+                callback=goal_callback,
             ),
         )
-        if stopping.reason:
-            self.callback.on_goal_reached(stopping.reason)
+        if goal_callback.reason:
+            self.callback.on_goal_reached(goal_callback.reason)
         elif source.is_exhausted:
             self.callback.on_space_exhausted()
-        return stopping.reason
+        return goal_callback.reason
 
     def run_trials(self, trials: Sequence[Trial]) -> None:
         """Runs the trials of a fixed list."""
@@ -113,11 +118,11 @@ class StoppingCallback:
     """
 
     def __init__(self, texts: Sequence[str], record: StudyRecord, callback: Callback) -> None:
-        self._goals = [goals.parse(text) for text in texts]
+        self._goals = [stopping.parse(text) for text in texts]
         self._has_baseline = any(
             known.trial.origin == BASELINE and known.is_finished for known in record.trials_in_phase(Phase.SEARCH)
         )
-        self._errors = goals.final_errors(record)
+        self._errors = stopping.final_errors(record)
         self.on_trial_start, self.on_epoch_end, self.on_tick = (
             callback.on_trial_start,
             callback.on_epoch_end,
@@ -128,7 +133,7 @@ class StoppingCallback:
             callback.on_trial_end,
             callback.on_trial_end_elsewhere,
         )
-        self.reason = goals.reason(self._goals, self._errors)
+        self.reason = stopping.reason(self._goals, self._errors)
 
     def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Passes it on and looks at the goals."""
@@ -147,8 +152,8 @@ class StoppingCallback:
     def _update(self, trial: Trial, outcome: Outcome) -> None:
         if outcome.is_final:
             self._has_baseline = self._has_baseline or trial.origin == BASELINE
-            self._errors.append(goals.complete_error(outcome))
-            self.reason = self.reason or goals.reason(self._goals, self._errors)
+            self._errors.append(stopping.complete_error(outcome))
+            self.reason = self.reason or stopping.reason(self._goals, self._errors)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import UserError, unknown_name
-from search.study import goals
+from search.study import stopping
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VECTORIZED = "vectorized"
@@ -155,7 +155,7 @@ class Settings:
                 f"Received: --trial-memory {self.trial_memory:g}MiB."
             )
         for text in self.stop_when:
-            goals.parse(text)
+            stopping.parse(text)
         if self.study is not None and not NAME.fullmatch(self.study):
             raise UserError(
                 f"A study's name is made of letters, digits, '.', '_' and '-'. Received: --study {self.study!r}."

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.records.record import StudyRecord, TrialRecord
-from search.session.planning import Plan
-from search.session.progress import Callback
-from search.study.budget import TimeBudget
+from search.session.callbacks import Callback
+from search.session.plan import Plan
+from search.study.time_budget import TimeBudget
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 if TYPE_CHECKING:

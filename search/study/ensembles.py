@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from search.records import predictions
 from search.records.ledger import Ledger
-from search.records.predictions import SavedPredictions
 from search.records.record import ENSEMBLE_WEIGHTS_KEY, StudyRecord, TrialRecord
 from search.study.verification import finalists
+from search.training import predictions
+from search.training.predictions import SavedPredictions
 from search.trial import BASELINE, Outcome, Phase, State, Trial
 
 MEAN, GREEDY = "mean", "greedy"

@@ -1,7 +1,7 @@
 """The loop: ask, submit, collect, judge, record, tell.
 
 A source says which trial comes next and hears how it went: the search itself, or a fixed list
-(``search.study.sources``). ``drive`` keeps an executor busy with it and records everything.
+(``search.study.search_source``). ``drive`` keeps an executor busy with it and records everything.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from search.errors import FatalError
 from search.execution.base import Executor, Finished, TrialKey
 from search.records.ledger import Ledger
 from search.records.record import TrialRecord
-from search.study.company import PeerSync
+from search.study.peers import PeerSync
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 
 TICK_SECONDS = 0.2

@@ -4,7 +4,7 @@ A fault of the machine (a worker killed, crashed or hung, a node lost) is tried 
 from the trial's last checkpoint; a fault of the configuration is not, since it would fail again. A full disk or damaged
 data would fail every trial: the study stops, and the trial is taken up again when the study is.
 
-Called by ``search.study.sources``.
+Called by ``search.study.search_source``.
 """
 
 from __future__ import annotations

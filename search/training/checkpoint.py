@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.training import places
-from search.training.attempt import RunState
+from search.training import storage_paths
+from search.training.run_state import RunState
 from search.trial import EpochReport, Trial, epoch_checkpoint_path
 
 
@@ -50,8 +50,8 @@ def due_checkpoint_path(trial: Trial, epoch: int, *, is_interval_over: bool) -> 
     if trial.save_to is None or epoch == trial.epochs:
         return None
     if epoch in trial.rungs or epoch == trial.last_epoch:
-        return places.as_path(epoch_checkpoint_path(trial.save_to, epoch))
-    return places.as_path(trial.save_to) if is_interval_over else None
+        return storage_paths.as_path(epoch_checkpoint_path(trial.save_to, epoch))
+    return storage_paths.as_path(trial.save_to) if is_interval_over else None
 
 
 def save(arrays: Iterable[Any], run_state: RunState, path: Path) -> None:
@@ -70,7 +70,7 @@ def save(arrays: Iterable[Any], run_state: RunState, path: Path) -> None:
         try:
             with temporary.open("wb") as file:
                 np.savez(file, reached=json.dumps(progress), **named_arrays)
-            places.replace_file(temporary, path)
+            storage_paths.replace_file(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from search.training.attempt import NonFiniteLoss
-from search.training.phases import PhaseImages
+from search.training.phase_images import PhaseImages
+from search.training.run_state import NonFiniteLoss
 from search.trial import Cause, EpochReport
 
 STEPS_PER_EXECUTION = 10

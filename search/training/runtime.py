@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from search.cgroup import available_memory, cpu_quota
 from search.errors import FatalError
+from search.training.cgroup import available_memory, cpu_quota
 
 WORKER_MEMORY_BYTES = 2**30
 """What one worker takes, a little rounded up."""

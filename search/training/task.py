@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from search.data.dataset import DatasetInfo
 from search.protocol import EvaluationProtocol
-from search.training.data import DatasetInfo
 from search.training.runtime import Runtime
 from search.trial import Phase
 

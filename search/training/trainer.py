@@ -21,12 +21,12 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.training import checkpoint, places
-from search.training.attempt import RunState
+from search.training import checkpoint, storage_paths
 from search.training.epochs import EpochContext, Hooks, TrialStopped, evaluate, fit_epoch, steps_per_execution
 from search.training.network import make_inference_network, make_network, set_augmentation, trainable_parameters
 from search.training.optimizer import make_loss, make_optimizer
-from search.training.phases import PhaseImages, open_phase_images
+from search.training.phase_images import PhaseImages, open_phase_images
+from search.training.run_state import RunState
 from search.training.task import Task
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
@@ -153,7 +153,7 @@ class Trainer:
             model.optimizer.build(model.trainable_variables)
         if trial.resume_from is not None:
             with contextlib.suppress(TrialError):
-                loaded = checkpoint.restore(model, places.as_path(trial.resume_from))
+                loaded = checkpoint.restore(model, storage_paths.as_path(trial.resume_from))
                 run_state.restore(loaded.history, loaded.seconds)
         run_state.seconds["build"] += time.perf_counter() - started
         return model

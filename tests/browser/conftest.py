@@ -14,8 +14,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
+from search.data.dataset import find_test_images
 from search.report import page
-from search.training.data import find_test_images
 from tests.report import studies
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

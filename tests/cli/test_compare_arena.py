@@ -52,7 +52,7 @@ def test_bad_input_is_refused_with_a_remedy(tmp_path: Path, case: str) -> None:
 
 
 def test_the_arenas_offered_are_those_there_are() -> None:
-    from search.arena.tables import BENCHMARKS
     from search.cli import compare
+    from search.compare.tabular.benchmarks import BENCHMARKS
 
     assert set(compare.TABULAR_BENCHMARKS) == set(BENCHMARKS)

@@ -8,10 +8,10 @@ import pytest
 from doubles import InstantExecutor
 
 from search.cli.compare_display import StudyRunDisplay, describe_comparison
-from search.session.progress import Callback
-from search.tournament.plan import StudyRun
-from search.tournament.run import run_studies
-from tests.test_tournament import Contest, curve
+from search.compare.plan import StudyRun
+from search.compare.run import run_studies
+from search.session.callbacks import Callback
+from tests.compare.test_run import Contest, curve
 
 
 @pytest.fixture

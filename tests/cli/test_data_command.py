@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from rich.console import Console
 from small_data import save_npz
 
-from search.cli import pictures
+from search.cli import image_grid
 from search.cli.data import command
+from search.data.dataset import LabeledImages
 from search.errors import UserError
-from search.training.data import LabeledImages
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 8, 7]]], np.uint8)
 
@@ -30,7 +30,7 @@ def shown(cache_dir: Path, *arguments: object) -> str:
 
 def drawn(images: np.ndarray, **console: object) -> str:
     output = StringIO()
-    pictures.print_images(
+    image_grid.print_images(
         LabeledImages(images, np.arange(len(images)), None), Console(file=output, width=80, **console)
     )
     return output.getvalue()

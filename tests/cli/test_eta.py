@@ -12,15 +12,15 @@ import pytest
 from makers import trial
 
 from search.cli.eta import DurationEstimator
-from search.cli.tally import ProgressState
+from search.cli.progress_state import ProgressState
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.session.planning import make_plan
-from search.session.progress import Callback
+from search.session.callbacks import Callback
+from search.session.plan import make_plan
 from search.session.run import Session
 from search.session.settings import from_mapping
-from search.study.budget import InterruptHandler, TimeBudget
+from search.study.time_budget import InterruptHandler, TimeBudget
 from search.study.verification import FULL_TO_TRAINING_RATIO, estimate_verification_seconds, verification_trials
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 

@@ -60,7 +60,7 @@ def test_what_reads_studies_imports_no_keras(case: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
     from search.records.ledger import Ledger
-    from search.records.storage import StudyLocation
+    from search.records.storage.locations import StudyLocation
 
     with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))
@@ -81,9 +81,9 @@ def test_the_page_imports_no_keras(tmp_path: Path) -> None:
 def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
     from makers import header
 
-    from search.leaderboard.files import write_atomic
+    from search.files import write_atomic
     from search.records.record import StudyRecord
-    from search.records.study_file import FILE_NAME, dumps
+    from search.records.study_json import FILE_NAME, dumps
 
     write_atomic(tmp_path / "one" / FILE_NAME, dumps(StudyRecord(header=header(), trials=())))
     assert not imported("merge", str(tmp_path), "--out", str(tmp_path / "board")) & (HEAVY - DRAWING)

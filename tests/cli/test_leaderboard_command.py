@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from search.cli.leaderboard import command
 from search.errors import UserError
-from search.leaderboard.formats import FORMATS
+from search.leaderboard.files import FORMATS
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import Phase
 from tests.leaderboard import records
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from search.records import study_file
+from search.records import study_json
 from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import Phase
 from tests.cli.test_leaderboard_command import keep
 from tests.leaderboard import records
@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     keep(tmp_path / "theirs", of_another_machine(records.tpe()))
     report = tmp_path / "reports" / "baselines" / "cnn"
     report.mkdir(parents=True)
-    (report / study_file.FILE_NAME).write_bytes(study_file.dumps(records.reproduction()))
+    (report / study_json.FILE_NAME).write_bytes(study_json.dumps(records.reproduction()))
     return tmp_path
 
 
@@ -90,7 +90,7 @@ def test_merge_writes_the_whole_set_and_says_what_it_left_out(folder: Path) -> N
     board = folder / "board"
     rows = list(csv.DictReader(io.StringIO((board / "leaderboard.csv").read_text(encoding="utf-8"))))
     assert len(rows) == 14 + 14 + 1
-    assert {path.parent.name for path in board.glob(f"*/{study_file.FILE_NAME}")} == {
+    assert {path.parent.name for path in board.glob(f"*/{study_json.FILE_NAME}")} == {
         "cnn-tpe",
         "cnn-tpe-2",
         "tutorial-cnn",
@@ -116,7 +116,7 @@ def test_an_unknown_study_is_refused_with_near_names(folder: Path, command: tupl
 
 
 def test_a_damaged_and_a_newer_file_are_refused(folder: Path) -> None:
-    file = folder / "reports" / "baselines" / "cnn" / study_file.FILE_NAME
+    file = folder / "reports" / "baselines" / "cnn" / study_json.FILE_NAME
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
     assert "is damaged" in search(folder, "leaderboard", "reports", code=2).stderr
@@ -154,7 +154,7 @@ def test_real_studies_of_two_machines(tmp_path: Path, small_mnist: Path, cache_d
     whole = read_study(StudyLocation(studies_dir=here / "studies"), "one")
 
     published = here / "reports" / "one"
-    assert study_file.loads((published / study_file.FILE_NAME).read_bytes(), "").spent_seconds == whole.spent_seconds
+    assert study_json.loads((published / study_json.FILE_NAME).read_bytes(), "").spent_seconds == whole.spent_seconds
     assert str(tmp_path) not in (published / "leaderboard.md").read_text(encoding="utf-8")
 
     done = search(tmp_path, "merge", "here/studies", "there/studies", "here/reports", "there/reports", "--out", "board")

@@ -19,10 +19,10 @@ from search.errors import UserError
 from search.leaderboard.statistics import Interval
 from search.records.ledger import Ledger, read_study
 from search.records.record import TrialRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.reproduction.environments import EnvironmentChange
 from search.reproduction.reproduce import ReproducedRun, ReproductionTarget
-from search.reproduction.spread import Tolerance
+from search.reproduction.tolerance import Tolerance
 from search.trial import Outcome, State
 
 HERE = {"deterministic": True}
@@ -67,7 +67,7 @@ def test_a_failure_here_is_told_with_its_message() -> None:
 
 
 def test_how_many_runs_of_a_row_are_left_is_told() -> None:
-    said = format_text("study", dataclasses.replace(TARGET, of=3), [repeat(RECORDED)])
+    said = format_text("study", dataclasses.replace(TARGET, source_trial=3), [repeat(RECORDED)])
     assert "1 of 3 test runs; --seeds 3 repeats them all." in said
 
 

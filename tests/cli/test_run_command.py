@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from search.records.ledger import read_study
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Phase, State
 
 SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2", "--threads", "1")

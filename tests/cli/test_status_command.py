@@ -17,9 +17,9 @@ from makers import complete, header, trial
 
 from search.cli import ls, status
 from search.errors import FatalError, UserError
-from search.records import coordinator
 from search.records.ledger import LEDGER_SCHEMA, Ledger, StudyNotStartedError
-from search.records.storage import StudyLocation
+from search.records.storage import process_identity
+from search.records.storage.locations import StudyLocation
 from search.trial import PROPOSED, Cause, EpochReport, Outcome, Phase, State
 
 ROOT = Path(__file__).parents[2]
@@ -47,17 +47,17 @@ def write(ledger: Ledger) -> None:
         (found(2), FAILED),
         (found(3), KILLED),
         (found(4, seed=3), complete(9.0)),
-        (found(5, until=2), PAUSED),
+        (found(5, target_epoch=2), PAUSED),
     ]
     for one, outcome in ended:
         ledger.begin(one)
         ledger.finish(one, outcome)
     ledger.begin(found(6, seed=5, parent=5))
     ledger.report(found(6), EpochReport(epoch=3, training_loss=0.1, loss=0.1, error_percent=6.25, seconds=1.0))
-    run = trial(0, origin=PROPOSED, phase=Phase.VERIFICATION, of=1, replicate=0)
+    run = trial(0, origin=PROPOSED, phase=Phase.VERIFICATION, source_trial=1, replicate=0)
     ledger.begin(run)
     ledger.finish(run, complete(3.5))
-    ledger.begin(trial(1, origin=PROPOSED, phase=Phase.VERIFICATION, of=1, replicate=1))
+    ledger.begin(trial(1, origin=PROPOSED, phase=Phase.VERIFICATION, source_trial=1, replicate=1))
     ledger.record_spent_seconds(125.0)
 
 
@@ -123,7 +123,7 @@ def test_what_runs_is_said_to_run(studies_dir: Path) -> None:
 def test_of_a_coordinator_elsewhere_nothing_is_made_up(studies_dir: Path) -> None:
     place = StudyLocation(studies_dir=studies_dir)
     with Ledger.open(place, header("hardy")) as ledger:
-        path = ledger.folder / coordinator.COORDINATOR_FILE
+        path = ledger.folder / process_identity.COORDINATOR_FILE
         sign = {**json.loads(path.read_text(encoding="utf-8")), "host": "another-machine"}
         path.write_text(json.dumps(sign), encoding="utf-8")
         text = told(status.command, studies_dir=studies_dir)
@@ -136,7 +136,7 @@ def test_a_study_that_has_not_written_what_it_is_starts_or_was_stopped(tmp_path:
     (folder / "ledger.journal").touch()
     with pytest.raises(StudyNotStartedError, match="before it began"):
         ask(status.command, "young", studies_dir=tmp_path)
-    coordinator.write_coordinator(folder)
+    process_identity.write_coordinator(folder)
     assert "young: starting for " in told(status.command, "young", studies_dir=tmp_path)
     assert "starting" in told(ls.command, studies_dir=tmp_path)
 
@@ -250,7 +250,7 @@ def test_nothing_is_written_and_no_lock_is_taken(studies_dir: Path, words: tuple
 
 def test_the_watching_hook_sees_a_ledger_that_is_opened_for_writing(studies_dir: Path) -> None:
     code = WATCHED.replace(
-        'runpy.run_module("search", run_name="__main__")', "from search.records.storage import Place, lock"
+        'runpy.run_module("search", run_name="__main__")', "from search.records.storage.locations import Place, lock"
     )
     code += "\nfrom pathlib import Path\nlock(Place(studies_dir=Path(sys.argv[1])), 'hardy')"
     command = [sys.executable, "-c", code, str(studies_dir)]

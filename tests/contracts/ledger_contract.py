@@ -12,7 +12,7 @@ from makers import TINY, complete, header, trial
 from search.errors import UserError
 from search.protocol import Split
 from search.records.ledger import Ledger, read_study
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 from spaces import Int
 
@@ -26,7 +26,7 @@ class LedgerContract:
 
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
-        searched, verified = trial(0), trial(0, phase=Phase.VERIFICATION, of=0, replicate=0)
+        searched, verified = trial(0), trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)
         with Ledger.open(place, header()) as ledger:
             for one, error in ((searched, 1.5), (verified, 1.25)):
                 ledger.begin(one)

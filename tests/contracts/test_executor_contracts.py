@@ -10,12 +10,12 @@ import pytest
 from doubles import InstantExecutor
 from executor_contract import ExecutorContract
 
+from search.data.dataset import prepare
 from search.execution.base import Event, Executor, Finished, TrialKey
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.execution.vectorized import VectorizedExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.training.data import prepare
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Outcome, State, Trial

@@ -12,7 +12,7 @@ from postgres import Server
 
 from search.errors import FatalError, UserError
 from search.records.ledger import LEDGER_SCHEMA, Ledger, read_study
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 
 
 class TestJournal(LedgerContract):

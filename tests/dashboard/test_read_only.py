@@ -17,9 +17,9 @@ from optuna.trial import TrialState
 from search.dashboard.read_only import ReadOnlyError, ReadOnlyStorage
 from search.dashboard.server import open_storage
 from search.errors import FatalError, UserError
-from search.records.journal import COMMIT_INTERVAL_SECONDS
 from search.records.ledger import Ledger
-from search.records.storage import StudyLocation
+from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
+from search.records.storage.locations import StudyLocation
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 
@@ -38,7 +38,7 @@ def ledger(place: StudyLocation) -> Iterator[Ledger]:
     with Ledger.open(place, header(command="python -m search run")) as ledger:
         ledger.begin(trial(0))
         ledger.finish(trial(0), complete(1.5))
-        verified = trial(0, phase=Phase.VERIFICATION, of=0, replicate=0)
+        verified = trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)
         ledger.begin(verified)
         ledger.finish(verified, complete(1.25))
         ledger.begin(trial(1))

@@ -8,12 +8,12 @@ import pytest
 from small_data import save_npz, tree
 
 from search.doctor import checks, machine
+from search.doctor.check_context import BACKENDS, open_context
+from search.doctor.check_result import CheckResult, CheckStatus, last_lines
 from search.doctor.checks import CHECKS, Check, failed_checks, run_check, would_run
-from search.doctor.finding import CheckResult, CheckStatus, last_lines
 from search.doctor.folders import check_data, check_folder
 from search.doctor.gpu import GpuInfo, GpuInventory, evaluate_gpus, parse_gpu_table
-from search.doctor.proof import check_engine, check_workers
-from search.doctor.subject import BACKENDS, open_context
+from search.doctor.smoke_test import check_engine, check_workers
 from search.errors import UserError
 from search.session.settings import Settings
 from search.training.runtime import Backend

@@ -6,7 +6,7 @@ import importlib.metadata
 
 from packaging.requirements import Requirement
 
-from search.doctor.finding import CheckStatus
+from search.doctor.check_result import CheckStatus
 from search.doctor.installation import (
     PROJECT,
     check_requirements,

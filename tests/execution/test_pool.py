@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from search.data.dataset import DatasetInfo
 from search.execution.base import Finished
 from search.execution.messages import Cancel, Message, Ready
 from search.execution.pool import PoolExecutor
-from search.execution.staff import Worker, WorkerBackend, WorkerExit
+from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
 from search.protocol import EvaluationProtocol, Split
-from search.training.data import DatasetInfo
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Outcome, State, Trial

@@ -15,10 +15,10 @@ from search.execution.replay import Replay
 from search.execution.virtual import VirtualExecutor
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.sources import SearchLimits, SearchSource
+from search.study.search_source import SearchLimits, SearchSource
 from search.trial import Cause, Config, Outcome, State
 
 WIDE = {**TINY.baseline, "width": 64}

@@ -13,12 +13,12 @@ from executor_contract import drain, outcomes
 from population_job import QUICKLY_COMPILED
 
 import search
+from search.data.dataset import prepare
 from search.execution.base import Event, Finished, Reported
-from search.execution.limits import WorkerLimits
-from search.execution.packing import PROBE_POPULATION_SIZE
 from search.execution.vectorized import CapacityProbe, VectorizedExecutor
+from search.execution.worker_failures import WorkerLimits
 from search.protocol import EvaluationProtocol, Split
-from search.training.data import prepare
+from search.session.parallelism.policy import PROBE_POPULATION_SIZE
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Phase, State, Trial
@@ -54,7 +54,7 @@ def task_of(small_mnist: Path, cache_dir: Path, gpus: tuple[str, ...] = ()) -> T
 
 def processes() -> list[psutil.Process]:
     """Those that train, oldest first."""
-    ours = [one for one in psutil.Process().children() if "search.execution.population_worker" in one.cmdline()]
+    ours = [one for one in psutil.Process().children() if "search.execution.vectorized_worker" in one.cmdline()]
     return sorted(ours, key=lambda one: one.create_time())
 
 

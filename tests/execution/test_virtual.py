@@ -9,9 +9,9 @@ from makers import header
 from search.execution.base import Event, Executor, Finished, Reported
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.records.ledger import Ledger
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.study.loop import LoopContext, run_loop
-from search.study.replicates import ReplicateSource
+from search.study.replicate_source import ReplicateSource
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
 
@@ -112,7 +112,7 @@ def test_events_come_in_order_of_time_and_at_one_instant_in_order_of_submission(
 
 def test_a_paused_trial_s_child_goes_on_and_pays_only_for_its_own_epochs() -> None:
     executor = VirtualExecutor(paced)
-    executor.submit(small(0, until=2))
+    executor.submit(small(0, target_epoch=2))
     events = drain(executor)
     assert outcomes(events) == {0: State.PAUSED}
     assert executor.now == 2.0
@@ -135,7 +135,7 @@ def test_a_child_whose_parent_is_unknown_begins_anew() -> None:
 def test_a_failure_comes_after_the_steps_before_it_and_not_before_a_pause() -> None:
     executor = VirtualExecutor(paced, slots=2)
     executor.submit(small(10))
-    executor.submit(small(21, until=1))
+    executor.submit(small(21, target_epoch=1))
     events = drain(executor)
     assert outcomes(events) == {10: State.FAILED, 21: State.PAUSED}
     failed = next(event.outcome for event in events if isinstance(event, Finished) and event.key[1] == 10)

@@ -15,14 +15,14 @@ from conftest import EMBEDDED
 
 import search
 from search.errors import UserError
+from search.export import model_metadata
 from search.export.model import export_model, find_custom_layers
-from search.export.order import make_target
 from search.export.predict import predict_images
 from search.export.script import render_script
+from search.export.target import make_target
 from search.records.ledger import read_study
-from search.records.storage import StudyLocation
-from search.reproduction.restoring import ReproductionOptions
-from search.training import provenance
+from search.records.storage.locations import StudyLocation
+from search.reproduction.restore import ReproductionOptions
 
 pytestmark = pytest.mark.slow
 
@@ -113,7 +113,7 @@ def test_a_model_is_the_recorded_test_run_and_scores_no_test_image(
     assert tuple(wrong.tolist()) == order.trial_record.outcome.misclassified
     assert off < 1e-5
     assert parameters == order.row.parameters
-    known = provenance.read(exported.path)
+    known = model_metadata.read(exported.path)
     assert (known.study, known.seed, known.is_dark) == (trained.NAME, order.seed, True)
     assert known.config == order.row.config
     assert [path.name for path in exported.path.parent.iterdir()] == ["winner.keras"]

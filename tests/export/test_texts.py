@@ -11,16 +11,15 @@ import pytest
 from markdown_it import MarkdownIt
 
 from search.cli.options import merge_options
+from search.data.dataset import prepare
 from search.errors import UserError
-from search.export.card import render_card
-from search.export.forms import TEXT_FORMATS
-from search.export.order import make_target
+from search.export.card import TEXT_FORMATS, render_card
 from search.export.script import fill_template
+from search.export.script_parts import ScriptParts
+from search.export.target import make_target
 from search.records.record import StudyRecord
-from search.session.planning import make_plan
+from search.session.plan import make_plan
 from search.session.settings import from_mapping
-from search.training.data import prepare
-from search.training.script_parts import ScriptParts
 from search.trial import BASELINE, Outcome, Phase, State
 from spaces import registry
 from tests.leaderboard import records

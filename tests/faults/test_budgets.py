@@ -17,7 +17,7 @@ import pytest
 
 from search.records.ledger import read_study
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow

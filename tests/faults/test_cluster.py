@@ -18,6 +18,7 @@ import pytest
 from executor_contract import ExecutorContract, drain, outcomes, trial
 from waiting import so_far, wait_for
 
+from search.data.dataset import prepare
 from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Executor, Finished, Reported
@@ -26,16 +27,15 @@ from search.execution.ordered import OrderedExecutor
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import Ledger, read_study
 from search.records.record import StudyHeader, StudyRecord
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.sources import SearchLimits, SearchSource
-from search.training.data import prepare
+from search.study.search_source import SearchLimits, SearchSource
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Phase, State
 from spaces import registry
-from spaces.narrowing import restrict
+from spaces.restrict import restrict
 
 pytest.importorskip("ray", reason="the extra ray is not installed")
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def told() -> Told:
 @pytest.fixture(scope="class")
 def ray(machines: Machines, task: Task, told: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """Workers on all nodes that will have them, warm; each node's data lie in a cache of its own."""
-    from search.execution.cluster.executor import ClusterRequest, ray_executor
+    from search.execution.ray.executor import ClusterRequest, ray_executor
 
     nodes = tmp_path_factory.mktemp("nodes")
     wish = ClusterRequest(address=machines.address, cache_dir=str(nodes))
@@ -171,7 +171,7 @@ class TestRay(ExecutorContract):
         wait_for(lambda: executor.slots == 1)
         executor.cancel((Phase.SEARCH, 1 - lost.key[1]), Cause.TIMEOUT)
         drain(executor)
-        again = dataclasses.replace(trial(lost.key[1], epochs=LONG), until=2)
+        again = dataclasses.replace(trial(lost.key[1], epochs=LONG), target_epoch=2)
         executor.submit(dataclasses.replace(again, resume_from=f"{shared}/{lost.key[1]}-1.npz"))
         (ended,) = finished(drain(executor))
         assert [report.restored for report in ended.outcome.history] == [True, False]
@@ -201,10 +201,10 @@ def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float
 def test_a_cluster_without_room_is_said_and_not_waited_for(
     machines: Machines, task: Task, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search.execution.cluster import staff
-    from search.execution.cluster.executor import ClusterRequest, ray_executor
+    from search.execution.ray import worker_backend
+    from search.execution.ray.executor import ClusterRequest, ray_executor
 
-    monkeypatch.setattr(staff, "ROOM_SECONDS", 1.0)
+    monkeypatch.setattr(worker_backend, "PLACEMENT_TIMEOUT_SECONDS", 1.0)
     told = Told()
     wish = ClusterRequest(address=machines.address, uses_gpu=True, cache_dir=str(cache_dir))
     with closing(ray_executor(task, wish, notify=told.append)) as executor:

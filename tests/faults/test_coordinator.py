@@ -19,7 +19,7 @@ from worn import ended
 
 from search.records.ledger import read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow

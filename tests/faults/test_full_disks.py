@@ -14,7 +14,7 @@ import pytest
 from worn import call, completed, ended, journal, recorded, started, wait_until, words
 
 from search.records.ledger import read_study
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from waiting import wait_for_record
 
 from search.records.ledger import read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Phase, State
 
 EPOCHS, SWEEP, MORE = 9, 23, 5

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from search.records.ledger import read_study
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.trial import State
 
 pytestmark = pytest.mark.slow

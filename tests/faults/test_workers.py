@@ -14,13 +14,13 @@ import psutil
 import pytest
 from executor_contract import drain, outcomes, trial
 
+from search.data.dataset import prepare
 from search.errors import FatalError
 from search.execution.base import Event, Finished, Reported
-from search.execution.limits import WorkerLimits
 from search.execution.local import local_executor
 from search.execution.pool import PoolExecutor
+from search.execution.worker_failures import WorkerLimits
 from search.protocol import EvaluationProtocol, Split
-from search.training.data import prepare
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Phase, State, Trial
@@ -155,7 +155,7 @@ def test_the_wait_for_a_worker_is_not_a_trial_s_time(task: Task, tmp_path: Path)
 def test_verification_is_not_bound_by_a_trial_s_time(task: Task, tmp_path: Path) -> None:
     limited = dataclasses.replace(task, trial_seconds=0.0)
     with executor(limited, tmp_path, cancel_seconds=0.0) as running:
-        verification = dataclasses.replace(trial(0, epochs=1), phase=Phase.VERIFICATION, of=0, replicate=0)
+        verification = dataclasses.replace(trial(0, epochs=1), phase=Phase.VERIFICATION, source_trial=0, replicate=0)
         running.submit(verification)
         assert outcomes(drain(running)) == {0: State.COMPLETE}
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from search.leaderboard.details import has_trial_details, trial_details
-from search.leaderboard.formats import FORMATS
-from search.leaderboard.rows import compute
+from search.leaderboard.compute import compute
+from search.leaderboard.files import FORMATS
+from search.leaderboard.tables import has_trial_details, trial_details
 from search.records.record import TrialRecord
 from search.trial import BASELINE, Outcome, State, Trial
 from tests.leaderboard.records import BETTER, SPACE, header, outcome, searched, study, verified

@@ -11,16 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from search.leaderboard import words
+from search.leaderboard import formatting
 from search.leaderboard.board import Board, top_rows
-from search.leaderboard.columns import COLUMNS
-from search.leaderboard.formats import FORMATS
-from search.leaderboard.frame import dataframe
+from search.leaderboard.compute import REPRODUCTION_CAVEAT, TUTORIAL_CAVEAT, compute
+from search.leaderboard.files import FORMATS
+from search.leaderboard.formatting import duration, percentage_points, plus_minus
 from search.leaderboard.reference import TUTORIAL_ERROR_PERCENT
 from search.leaderboard.render_markdown import escape
-from search.leaderboard.rows import REPRODUCTION_CAVEAT, TUTORIAL_CAVEAT, compute
 from search.leaderboard.statistics import Interval
-from search.leaderboard.words import duration, percentage_points, plus_minus
+from search.leaderboard.tabular import COLUMNS, dataframe
 from search.protocol import ProtocolName
 from search.trial import BASELINE
 from tests.leaderboard import records
@@ -196,7 +195,7 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 def test_markdown_tables_can_be_read_back() -> None:
     ranked, unranked, _, studies, *_ = markdown_tables(FORMATS["markdown"](BOARD))
     assert [line["Rank"] for line in ranked if line["Rank"]] == [
-        words.rank_range(row) for row in BOARD.sections[0].ranked
+        formatting.rank_range(row) for row in BOARD.sections[0].ranked
     ]
     joint, first = ranked[1], ranked[2]
     assert (joint["What"], joint["Rank"], joint["Test error %"]) == ("ensemble: mean", "", "0.44 ± 0.13")

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.leaderboard.files import write_atomic, write_reports
-from search.leaderboard.rows import compute
+from search.files import write_atomic
+from search.leaderboard.compute import compute
+from search.leaderboard.files import write_reports
 from tests.leaderboard import records
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.records.disk import OTHER, FileTotals, disk_usage, last_write_time
+from search.records.status import OTHER, FileTotals, disk_usage, last_write_time
 
 
 def put(path: Path, size: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from search.records.typed import validate
+from search.records.study_json import validate
 
 
 class Kind(StrEnum):

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Sequence
 
 from search.leaderboard.board import Board
-from search.leaderboard.rows import compute
+from search.leaderboard.compute import compute
 from search.protocol import ProtocolName
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, Cause, EpochReport, Outcome, State
@@ -32,7 +32,9 @@ MNIST_SHA256 = "1f48dbc21bb07b821497145f19090855b448d62d1fcf5d59faecebde51d9c292
 def missed(wrong: Sequence[int], predicted: Sequence[int], images: int = 10_000) -> Outcome:
     """A test run that got some images wrong."""
     ended = outcome(100 * len(wrong) / images)
-    return dataclasses.replace(ended, scored=images, wrong=tuple(wrong), predicted=tuple(predicted))
+    return dataclasses.replace(
+        ended, scored_images=images, misclassified=tuple(wrong), predicted_classes=tuple(predicted)
+    )
 
 
 def curve(error: float, state: State = State.COMPLETE, epochs: int = 10, at_seconds: float = 0.0) -> Outcome:
@@ -43,8 +45,8 @@ def curve(error: float, state: State = State.COMPLETE, epochs: int = 10, at_seco
         )
         for epoch in range(1, epochs + 1)
     )
-    ended = dataclasses.replace(outcome(error, state, epochs=epochs), history=history, at_seconds=at_seconds)
-    return dataclasses.replace(ended, parameters=round(1000 * (1 + at_seconds)))
+    ended = dataclasses.replace(outcome(error, state, epochs=epochs), history=history, elapsed_seconds=at_seconds)
+    return dataclasses.replace(ended, parameter_count=round(1000 * (1 + at_seconds)))
 
 
 def many(trials: int = 60, *, of: StudyHeader | None = None, seed: int = 0) -> StudyRecord:
@@ -150,7 +152,7 @@ def boards() -> dict[str, list[StudyRecord]]:
 
 def _clockless(record: StudyRecord) -> Iterable[Sequence[TrialRecord]]:
     for known in record.trials:
-        ended = known.outcome and dataclasses.replace(known.outcome, at_seconds=None)
+        ended = known.outcome and dataclasses.replace(known.outcome, elapsed_seconds=None)
         yield (dataclasses.replace(known, outcome=ended),)
 
 

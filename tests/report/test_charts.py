@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.comparison.curves import best_error_curve
-from search.report import palette, points
+from search.records.curves import best_error_curve
+from search.report import chart_data, colors
+from search.report.chart_data import StudyPoints, leading_points, study_points
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
 from search.report.charts.axis import ParameterAxis, searched_axes
-from search.report.charts.chart import Chart, error_range, escape_label, format_tick, log_ticks
-from search.report.charts.texts import StringTable
+from search.report.charts.chart import Chart, StringTable, error_range, escape_label, format_tick, log_ticks
 from search.report.importances import ParameterImportances, parameter_importances
-from search.report.points import StudyPoints, leading_points, study_points
 from spaces.domains import Choice, Float, Int
 from tests.leaderboard.records import outcome, study
 from tests.leaderboard.records import searched as trial
@@ -38,7 +37,7 @@ def drawn(name: str) -> list[StudyPoints]:
 
 
 def charts(name: str) -> list[Chart]:
-    of, colours = drawn(name), palette.engine_colors(studies.board(BOARDS[name]))
+    of, colours = drawn(name), colors.engine_colors(studies.board(BOARDS[name]))
     found = [make(of, colours) for make in (progress.chart, pareto.chart, curves.chart)] if of else []
     for one in of:
         shares, colour = parameter_importances(one).by_parameter, "#0072b2"
@@ -59,7 +58,7 @@ def test_plotly_takes_every_figure(name: str) -> None:
 def test_every_colour_of_a_figure_has_its_like_in_the_dark(name: str) -> None:
     for chart in charts(name):
         for figure in chart.figures.values():
-            assert {value for value in strings(figure) if value.startswith("#")} <= palette.DARK_SCHEME.keys()
+            assert {value for value in strings(figure) if value.startswith("#")} <= colors.DARK_SCHEME.keys()
 
 
 def strings(value: object) -> list[str]:
@@ -83,7 +82,7 @@ def test_the_line_of_progress_is_the_best_so_far_of_full_trials() -> None:
 def test_without_a_clock_progress_counts_epochs_alone() -> None:
     assert list(progress.chart(drawn("without a clock"), {"optuna:tpe": "#0072b2"}).figures) == ["epochs"]
     assert list(
-        progress.chart(drawn("two engines"), palette.engine_colors(studies.board(BOARDS["two engines"]))).figures
+        progress.chart(drawn("two engines"), colors.engine_colors(studies.board(BOARDS["two engines"]))).figures
     ) == [
         "minutes",
         "epochs",
@@ -174,7 +173,7 @@ def test_a_value_lies_where_its_scale_says(domain: Int | Float | Choice, value: 
 
 def test_an_error_of_zero_is_drawn_at_the_floor() -> None:
     (one,) = drawn("error of zero")
-    assert {point.plotted_error_percent for point in one.points} == {points.MIN_PLOTTED_ERROR_PERCENT}
+    assert {point.plotted_error_percent for point in one.points} == {chart_data.MIN_PLOTTED_ERROR_PERCENT}
     assert error_range([0.0, 0.0], None)[0] > 0
 
 
@@ -218,14 +217,14 @@ def test_a_chart_of_very_many_trials_draws_the_first_and_the_baseline() -> None:
 
 def test_an_engine_has_one_colour_on_the_whole_board() -> None:
     known = studies.engines()
-    assert palette.engine_colors(studies.board(known)) == {"keras-tuner:hyperband": "#0072b2", "optuna:tpe": "#d55e00"}
+    assert colors.engine_colors(studies.board(known)) == {"keras-tuner:hyperband": "#0072b2", "optuna:tpe": "#d55e00"}
     moved = dataclasses.replace(
         known[1],
         header=dataclasses.replace(
             known[1].header, protocol=dataclasses.replace(known[1].header.protocol, data_sha256="0" * 64)
         ),
     )
-    assert palette.engine_colors(studies.board([known[0], moved])) == palette.engine_colors(studies.board(known))
+    assert colors.engine_colors(studies.board([known[0], moved])) == colors.engine_colors(studies.board(known))
 
 
 def test_colours_can_be_told_apart_on_their_ground() -> None:
@@ -238,12 +237,12 @@ def test_colours_can_be_told_apart_on_their_ground() -> None:
         high, low = sorted((luminance(one), luminance(other)), reverse=True)
         return (high + 0.05) / (low + 0.05)
 
-    for light, dark in palette.ENGINE_COLORS.items():
+    for light, dark in colors.ENGINE_COLORS.items():
         assert contrast(light, "#ffffff") > 2, "Okabe and Ito's orange and sky blue are the faintest"
         assert contrast(dark, "#15181b") > 4.5
-    for text in (palette.TEXT_COLOR, palette.MUTED_COLOR):
+    for text in (colors.TEXT_COLOR, colors.MUTED_COLOR):
         assert contrast(text, "#ffffff") > 4.5
-        assert contrast(palette.DARK_SCHEME[text], "#15181b") > 4.5
+        assert contrast(colors.DARK_SCHEME[text], "#15181b") > 4.5
 
 
 def test_jitter_keeps_options_apart() -> None:

@@ -13,11 +13,11 @@ from html.parser import HTMLParser
 import pytest
 from plotly.offline import get_plotlyjs
 
-from search.leaderboard import words
+from search.data.dataset import find_test_images
+from search.leaderboard import formatting
 from search.leaderboard.board import top_rows
-from search.leaderboard.verdict import summary_sentences
+from search.leaderboard.summary import summary_sentences
 from search.report import page
-from search.training.data import find_test_images
 from tests.leaderboard import records as usual
 from tests.report import studies
 
@@ -116,18 +116,19 @@ def test_the_headline_says_error_interval_and_distances(pages: dict[str, Reader]
     text = pages["usual"].text
     winner = studies.board(BOARDS["usual"]).sections[0].ranked[0]
     assert (
-        f"{words.percent(winner.test_error.mean)} % {words.plus_minus(winner.test_error.interval)} test error" in text
+        f"{formatting.percent(winner.test_error.mean)} % {formatting.plus_minus(winner.test_error.interval)} test error"
+        in text
     )
     assert f"{winner.name} of study cnn-tpe" in text
     gap = (
-        f"{words.percentage_points(winner.baseline_difference.mean)} "
-        f"{words.plus_minus(winner.baseline_difference.interval)} points"
+        f"{formatting.percentage_points(winner.baseline_difference.mean)} "
+        f"{formatting.plus_minus(winner.baseline_difference.interval)} points"
     )
     text = text.replace("\N{MINUS SIGN}", "-")
     assert f"To the baseline {gap}" in text
-    assert f"To the tutorial's 0.95 % {words.percentage_points(winner.tutorial_difference)} points" in text
+    assert f"To the tutorial's 0.95 % {formatting.percentage_points(winner.tutorial_difference)} points" in text
     assert f"To the state of the art +{winner.test_error.mean - 0.2:.2f} points quoted as about 0.20 %" in text
-    assert f"Validation error {words.percent(winner.validation_error_percent)} %" in text
+    assert f"Validation error {formatting.percent(winner.validation_error_percent)} %" in text
 
 
 def lines(reader: Reader) -> list[dict[str, str | None]]:

@@ -14,7 +14,7 @@ from search.errors import UserError
 from search.leaderboard import render_markdown
 from search.report import plot
 from search.report.files import write_plot, write_reports
-from search.report.spending import time_spent
+from search.report.time_spent import time_spent
 from tests.leaderboard import records
 from tests.report import studies
 
@@ -57,7 +57,7 @@ def test_the_plot_is_the_same_text_in_another_process() -> None:
     code = (
         "from tests.report import studies; from search.report import plot; import hashlib\n"
         "known = studies.engines()\n"
-        "print(hashlib.sha256(plot.svg(studies.board(known), known).encode()).hexdigest())"
+        "print(hashlib.sha256(plot.render_svg(studies.board(known), known).encode()).hexdigest())"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1"}
     one = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)

@@ -14,11 +14,11 @@ from search.errors import UserError
 from search.leaderboard.statistics import Interval
 from search.records.ledger import read_study
 from search.records.record import StudyRecord, TrialRecord
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.reproduction.environments import EnvironmentChange
 from search.reproduction.reproduce import Agreement, ReproducedRun, find_target, reproduce
-from search.reproduction.restoring import ReproductionOptions
-from search.reproduction.spread import Tolerance
+from search.reproduction.restore import ReproductionOptions
+from search.reproduction.tolerance import Tolerance
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 HERE = {"backend": "tensorflow", "device": "CPU", "threads": 1, "deterministic": True, "versions": {"keras": "3"}}
@@ -66,9 +66,11 @@ def test_another_bit_agrees_within_the_interval_where_a_run_was_not_deterministi
 
 
 def test_other_mistakes_are_no_exact_agreement() -> None:
-    recorded = outcome(0.3, wrong=(1, 5), predicted=(7, 7))
-    assert repeat(recorded, outcome(0.3, wrong=(1, 5), predicted=(7, 7))).agreement is Agreement.EXACT
-    assert repeat(recorded, outcome(0.3, wrong=(1, 6), predicted=(7, 7))).agreement is Agreement.DIFFERENT
+    recorded = outcome(0.3, misclassified=(1, 5), predicted_classes=(7, 7))
+    assert repeat(recorded, outcome(0.3, misclassified=(1, 5), predicted_classes=(7, 7))).agreement is Agreement.EXACT
+    assert (
+        repeat(recorded, outcome(0.3, misclassified=(1, 6), predicted_classes=(7, 7))).agreement is Agreement.DIFFERENT
+    )
 
 
 def test_a_run_that_fails_here_or_is_shorter_does_not_agree() -> None:

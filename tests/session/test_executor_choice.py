@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.execution.packing import PROBE_POPULATION_SIZE, ChosenBy
-from search.execution.vectorized import VectorizedExecutor
+from search.execution.vectorized import PROBE_POPULATION_SIZE, VectorizedExecutor
 from search.session.executors import EXECUTORS, ExecutorContext, make_executor
-from search.session.planning import MAX_POPULATION, ExecutorName, Plan, make_plan
+from search.session.parallelism.policy import ChosenBy
+from search.session.plan import MAX_POPULATION, ExecutorName, Plan, make_plan
 from search.session.settings import from_mapping
 from search.training.runtime import Backend, Device
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.cli.tally import format_clock
+from search.cli.progress_state import format_clock
 from search.errors import UserError
 from search.session.settings import Settings, from_file, from_mapping, parse_duration, parse_pair, parse_size
 

@@ -21,8 +21,8 @@ from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from search.errors import UserError
 from search.records.ledger import Ledger, read_study
-from search.records.storage import StudyLocation
-from search.session.planning import make_plan
+from search.records.storage.locations import StudyLocation
+from search.session.plan import make_plan
 from search.session.settings import Settings
 from search.session.tensorboard import FINAL_METRIC, TensorBoardCallback
 from search.trial import Cause, EpochReport, Outcome, Phase, State
@@ -135,7 +135,7 @@ def test_a_trial_that_failed_has_no_figure_and_says_so(tmp_path: Path, ledger: L
 
 def test_runs_on_the_test_images_are_not_written(tmp_path: Path, ledger: Ledger) -> None:
     logs = opened(tmp_path, ledger)
-    verified = trial(0, phase=Phase.VERIFICATION, of=0, replicate=0)
+    verified = trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)
     logs.on_epoch_end(verified, report(1))
     logs.on_trial_end(verified, complete())
     assert not (tmp_path / "logs").exists()

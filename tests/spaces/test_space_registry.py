@@ -101,7 +101,7 @@ def test_no_space_imports_keras_before_it_builds() -> None:
     code = (
         "import sys\n"
         "from spaces import SPACES, load\n"
-        "import spaces.narrowing\n"
+        "import spaces.restrict\n"
         f"for source in [*SPACES, {str(example)!r}]: load(source)\n"
         "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'optuna', 'rich', 'search'}\n"
         "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)\n"

@@ -7,13 +7,13 @@ import pytest
 from makers import header
 from postgres import Server
 
-from search.leaderboard.rows import compute
-from search.records import predictions
+from search.leaderboard.compute import compute
 from search.records.ledger import Ledger
-from search.records.predictions import SavedPredictions
 from search.records.record import ENSEMBLE_WEIGHTS_KEY
-from search.records.storage import StudyLocation
+from search.records.storage.locations import StudyLocation
 from search.study.ensembles import GREEDY, MEAN, greedy_weights, record_ensembles
+from search.training import predictions
+from search.training.predictions import SavedPredictions
 from search.trial import BASELINE, PROPOSED, Outcome, Phase, State, Trial
 
 LABELS = np.arange(200) % 10

@@ -20,11 +20,11 @@ from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.replicates import ReplicateSource
-from search.study.sources import SearchLimits, SearchSource, final_trials, interrupt_orphans
+from search.study.replicate_source import ReplicateSource
+from search.study.search_source import SearchLimits, SearchSource, final_trials, interrupt_orphans
 from search.study.verification import baseline_trials, estimate_verification_seconds, finalists, verification_trials
 from search.trial import BASELINE, PROPOSED, Cause, EpochReport, Outcome, Phase, State, Trial
 

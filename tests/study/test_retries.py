@@ -14,11 +14,11 @@ from search.errors import FatalError
 from search.execution.base import Event, Finished
 from search.records.ledger import Ledger, read_study
 from search.records.record import StudyRecord
-from search.records.storage import StudyLocation
-from search.session.progress import Callback
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
-from search.study.replicates import ReplicateSource
-from search.study.sources import SearchLimits, SearchSource, final_trials, interrupt_orphans
+from search.study.replicate_source import ReplicateSource
+from search.study.search_source import SearchLimits, SearchSource, final_trials, interrupt_orphans
 from search.study.verification import verification_trials
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
 from spaces import Int, Space

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 
+from search.export.codegen import network_statements
 from search.training.augmentation import RandomAffine
 from search.training.network import make_network
-from search.training.network_source import network_statements
-from search.training.population.sharing import program_key
-from search.training.population.widening import ProgramShape
 from search.training.runtime import Precision
+from search.training.vectorized.padding import ProgramShape
+from search.training.vectorized.program_key import program_key
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
-from search.training.data import prepare
 from search.training.epochs import Hooks
 from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
@@ -135,7 +135,7 @@ def test_a_paused_trial_goes_on_bit_for_bit(
 
 def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
-    first = trainer.run(trial(epochs=3, until=2, save_to=str(path)))
+    first = trainer.run(trial(epochs=3, target_epoch=2, save_to=str(path)))
     path = tmp_path / "state-2.npz"
     reports: list[EpochReport] = []
     resumed = trainer.run(trial(epochs=3, resume_from=str(path)), Hooks(report=reports.append))
@@ -149,10 +149,10 @@ def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_
 def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, straight: Outcome, tmp_path: Path) -> None:
     """As Hyperband trains it: each part a trial of its own, the schedule and the clean epochs those of the whole."""
     path = str(tmp_path / "state.npz")
-    first = trainer.run(trial(RICH, until=1, save_to=path))
+    first = trainer.run(trial(RICH, target_epoch=1, save_to=path))
     assert (first.state, first.epochs_trained) == (State.PAUSED, 1)
     one, two = (str(tmp_path / f"state-{epoch}.npz") for epoch in (1, 2))
-    second = trainer.run(trial(RICH, number=5, until=2, parent=0, save_to=path, resume_from=one))
+    second = trainer.run(trial(RICH, number=5, target_epoch=2, parent=0, save_to=path, resume_from=one))
     assert (second.state, second.epochs_trained) == (State.PAUSED, 1)
     last = trainer.run(trial(RICH, number=9, parent=5, save_to=path, resume_from=two))
     assert (last.state, last.epochs_trained) == (State.COMPLETE, 1)
@@ -162,7 +162,7 @@ def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, straigh
 
 def test_a_pause_is_saved_however_short_it_was(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
-    Trainer(task, checkpoint_seconds=1000.0).run(trial(until=1, save_to=str(path)))
+    Trainer(task, checkpoint_seconds=1000.0).run(trial(target_epoch=1, save_to=str(path)))
     assert {one.name for one in tmp_path.iterdir()} == {"state-1.npz"}
 
 
@@ -192,7 +192,7 @@ def test_bfloat16_is_recorded_moves_little_and_goes_on_bit_for_bit(
     first = whole.history[0].training_loss
     assert first == pytest.approx(straight.history[0].training_loss, rel=0.02)
     assert first != straight.history[0].training_loss
-    coarse.run(trial(RICH, until=1, save_to=str(tmp_path / "state.npz")))
+    coarse.run(trial(RICH, target_epoch=1, save_to=str(tmp_path / "state.npz")))
     resumed = coarse.run(trial(RICH, resume_from=str(tmp_path / "state-1.npz")))
     assert resumed.epochs_trained == 2
     assert numbers(resumed) == numbers(whole)
@@ -209,7 +209,7 @@ def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path:
     if damage == "garbage":
         path.write_bytes(b"not a checkpoint")
     elif damage == "of another configuration":
-        trainer.run(trial(RICH, until=1, save_to=str(path)))
+        trainer.run(trial(RICH, target_epoch=1, save_to=str(path)))
         (tmp_path / "state-1.npz").rename(path)
     assert numbers(trainer.run(trial(epochs=1, resume_from=str(path)))) == numbers(trainer.run(trial(epochs=1)))
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.leaderboard.board import Row
+from search.report.chart_data import StudyPoints, TrialPoint
 from search.report.charts.chart import escape_label, format_tick
-from search.report.points import StudyPoints, TrialPoint
 from spaces.domains import Choice, Domain, Int, Value
 
 MAX_DISCRETE_VALUES = 6

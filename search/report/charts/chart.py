@@ -1,6 +1,8 @@
 """Chart: what every chart is, and how its axes, names and numbers are written.
 
 A figure is Plotly's own JSON as plain values. Plotly reads some HTML in texts, so names go through ``label``.
+
+Texts: what the pointer shows of a trial, kept once for all the charts that show it.
 """
 
 from __future__ import annotations
@@ -11,10 +13,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from search.leaderboard import words
+from search.leaderboard import formatting
 from search.leaderboard.board import UNFINISHED, Row
-from search.report.palette import MUTED_COLOR, TEXT_COLOR
-from search.report.points import MIN_PLOTTED_ERROR_PERCENT
+from search.report.chart_data import MIN_PLOTTED_ERROR_PERCENT
+from search.report.colors import MUTED_COLOR, TEXT_COLOR
+
+HOVER_TEXT_KEY = "hovertext"
+
+
+class StringTable:
+    """Takes the texts out of figures and puts their places in a common list there instead."""
+
+    def __init__(self) -> None:
+        self._indices: dict[str, int] = {}
+
+    @property
+    def strings(self) -> list[str]:
+        """The texts by place."""
+        return list(self._indices)
+
+    def intern(self, views: Mapping[str, Figure]) -> dict[str, Figure]:
+        """Returns the figures with numbers for texts, to be put back in the browser."""
+        return {
+            name: {**view, "data": [self._intern_trace(trace) for trace in view["data"]]}
+            for name, view in views.items()
+        }
+
+    def _intern_trace(self, trace: Mapping[str, Any]) -> dict[str, Any]:
+        texts = trace.get(HOVER_TEXT_KEY)
+        if texts is None:
+            return dict(trace)
+        return {**trace, HOVER_TEXT_KEY: self._index(texts) if isinstance(texts, str) else [*map(self._index, texts)]}
+
+    def _index(self, text: str) -> int:
+        return self._indices.setdefault(text, len(self._indices))
+
 
 Figure = dict[str, Any]
 """``data`` and ``layout``, as Plotly takes them."""
@@ -48,7 +81,7 @@ class Chart:
 
 def escape_label(text: object, longest: int = MAX_LABEL_CHARS) -> str:
     """Returns a name as Plotly shows it letter by letter, cut where it is long."""
-    whole = words.one_line(text)
+    whole = formatting.one_line(text)
     return html.escape(whole if len(whole) <= longest else f"{whole[: longest - 1]}…", quote=False)
 
 
@@ -60,7 +93,7 @@ def hover_text(row: Row, *more: str) -> str:
         *more: Further lines, escaped.
     """
     state = row.state.value if row.state else UNFINISHED
-    cost = f"{row.epochs} epochs, {words.duration(row.seconds)}"
+    cost = f"{row.epochs} epochs, {formatting.duration(row.seconds)}"
     lines = [
         f"<b>{escape_label(row.name, 60)}</b> · {escape_label(row.study.name, 60)}",
         f"{state} after {cost}",
@@ -69,7 +102,7 @@ def hover_text(row: Row, *more: str) -> str:
             if row.validation_error_percent is not None
             else []
         ),
-        *([f"test error {words.estimate(row.test_error)} %"] if row.test_error else []),
+        *([f"test error {formatting.estimate(row.test_error)} %"] if row.test_error else []),
         *([f"{row.parameters:,} parameters"] if row.parameters else []),
         *more,
     ]

@@ -8,7 +8,8 @@ from typing import Any
 
 from search.leaderboard.board import Row
 from search.records.record import TrialRecord
-from search.report import palette
+from search.report import colors
+from search.report.chart_data import MAX_POINTS, MIN_PLOTTED_ERROR_PERCENT, MIN_POINTS_PER_STUDY, StudyPoints
 from search.report.charts.chart import (
     Chart,
     Figure,
@@ -18,7 +19,6 @@ from search.report.charts.chart import (
     log_axis,
     round_significant,
 )
-from search.report.points import MAX_POINTS, MIN_PLOTTED_ERROR_PERCENT, MIN_POINTS_PER_STUDY, StudyPoints
 from search.trial import EpochReport, Phase, State
 
 TITLE = "Learning curves"
@@ -90,7 +90,7 @@ def _line(row: Row, reports: Sequence[EpochReport], colours: Mapping[str, str], 
         return None
     epochs = [epoch for epoch, _ in points]
     is_whole = epochs == [*range(epochs[0], epochs[0] + len(epochs))]
-    colour = colours[palette.engine_key(row.study)]
+    colour = colours[colors.engine_key(row.study)]
     style = {"line": _line_style(row, colour)} if len(points) > 1 else {"marker": {"size": 4, "color": colour}}
     return {
         "type": "scatter",
@@ -105,7 +105,7 @@ def _line(row: Row, reports: Sequence[EpochReport], colours: Mapping[str, str], 
 
 def _line_style(row: Row, colour: str) -> dict[str, Any]:
     if row.is_baseline:
-        return {"color": palette.MUTED_COLOR, "width": 2, "dash": "dash"}
+        return {"color": colors.MUTED_COLOR, "width": 2, "dash": "dash"}
     return {"color": colour, "width": 2.4 if row.rank is not None else 1.2}
 
 
@@ -132,8 +132,8 @@ def _epochs(last: int) -> dict[str, Any]:
 
 
 def _legend(curves: Sequence[Curve], colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    names = sorted({palette.engine_key(row.study) for row, _ in curves})
+    names = sorted({colors.engine_key(row.study) for row, _ in curves})
     return [
         *(legend_entry(escape_label(name), mode="lines", line={"color": colours[name], "width": 2}) for name in names),
-        legend_entry("baseline", mode="lines", line={"color": palette.MUTED_COLOR, "width": 2, "dash": "dash"}),
+        legend_entry("baseline", mode="lines", line={"color": colors.MUTED_COLOR, "width": 2, "dash": "dash"}),
     ]

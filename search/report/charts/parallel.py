@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from search.report.chart_data import StudyPoints, TrialPoint
 from search.report.charts.axis import ParameterAxis, searched_axes
 from search.report.charts.chart import Chart, error_range, escape_label, format_tick, hover_text
-from search.report.palette import BACKGROUND_COLOR, ERROR_RAMP, MUTED_COLOR, TEXT_COLOR
-from search.report.points import StudyPoints, TrialPoint
+from search.report.colors import BACKGROUND_COLOR, ERROR_RAMP, MUTED_COLOR, TEXT_COLOR
 from spaces.domains import Choice
 
 TITLE = "Parallel coordinates"

@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from search.leaderboard.board import Row
-from search.report import palette
+from search.report import colors
+from search.report.chart_data import StudyPoints, TrialPoint, leading_points
 from search.report.charts.chart import (
     Chart,
     Figure,
@@ -20,7 +21,6 @@ from search.report.charts.chart import (
     round_significant,
     verified_marker,
 )
-from search.report.points import StudyPoints, TrialPoint, leading_points
 
 TITLE = "Error against size and time"
 MAX_POINTS = 2000
@@ -70,9 +70,9 @@ def pareto_front(costs: Sequence[tuple[float, float]]) -> list[tuple[float, floa
 def _figure(points: Sequence[TrialPoint], colours: Mapping[str, str], title: str, cost: Cost) -> Figure:
     costed = [(point, float(cost_value)) for point in points if (cost_value := cost(point.row))]
     line = pareto_front([(known, point.plotted_error_percent) for point, known in costed])
-    names = sorted({palette.engine_key(point.row.study) for point, _ in costed})
+    names = sorted({colors.engine_key(point.row.study) for point, _ in costed})
     data: list[dict[str, Any]] = [
-        _scatter([pair for pair in costed if palette.engine_key(pair[0].row.study) == name], colours[name])
+        _scatter([pair for pair in costed if colors.engine_key(pair[0].row.study) == name], colours[name])
         for name in names
     ]
     data.append(
@@ -81,12 +81,12 @@ def _figure(points: Sequence[TrialPoint], colours: Mapping[str, str], title: str
             "mode": "lines",
             "x": [round_significant(known, 8) for known, _ in line],
             "y": [error for _, error in line],
-            "line": {"color": palette.TEXT_COLOR, "width": 1.2, "shape": "hv"},
+            "line": {"color": colors.TEXT_COLOR, "width": 1.2, "shape": "hv"},
             "hoverinfo": "skip",
         }
     )
     verified = [pair for pair in costed if pair[0].row.rank is not None]
-    data.append({**_scatter(verified, palette.TEXT_COLOR), "hoverinfo": "skip", "marker": verified_marker()})
+    data.append({**_scatter(verified, colors.TEXT_COLOR), "hoverinfo": "skip", "marker": verified_marker()})
     baselines = {point.error_percent for point, _ in costed if point.row.is_baseline}
     baseline = baselines.pop() if len(baselines) == 1 else None
     errors = [point.error_percent for point, _ in costed]
@@ -115,6 +115,6 @@ def _legend(names: Sequence[str], colours: Mapping[str, str]) -> list[dict[str, 
             legend_entry(escape_label(name), mode="markers", marker={"size": 7, "color": colours[name]})
             for name in names
         ),
-        legend_entry("not beaten in both", mode="lines", line={"color": palette.TEXT_COLOR, "width": 1.2}),
+        legend_entry("not beaten in both", mode="lines", line={"color": colors.TEXT_COLOR, "width": 1.2}),
         legend_entry("verified", mode="markers", marker=verified_marker()),
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from search.comparison.curves import CurvePoint as Best
-from search.comparison.curves import best_error_curve
-from search.report import palette
+from search.records.curves import CurvePoint as Best
+from search.records.curves import best_error_curve
+from search.report import colors
+from search.report.chart_data import MIN_PLOTTED_ERROR_PERCENT, StudyPoints, TrialPoint, leading_points
 from search.report.charts.chart import (
     Chart,
     Figure,
@@ -21,7 +22,6 @@ from search.report.charts.chart import (
     round_significant,
     verified_marker,
 )
-from search.report.points import MIN_PLOTTED_ERROR_PERCENT, StudyPoints, TrialPoint, leading_points
 
 TITLE = "Error against cost"
 MAX_POINTS = 2000
@@ -83,7 +83,7 @@ def _figure(
     points = [point for study in studies for point in study.points]
     data: list[dict[str, Any]] = []
     for study in studies:
-        colour = colours[palette.engine_key(study.header)]
+        colour = colours[colors.engine_key(study.header)]
         data += _scatter_traces(leading_points(study, len(studies), MAX_POINTS), colour, cost)
         best = best_error_curve(study.record)
         line = {"color": colour, "width": 2, "shape": "hv"}
@@ -143,12 +143,12 @@ def _verified(points: Sequence[TrialPoint], cost: Callable[[TrialPoint], float])
 
 
 def _legend(studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    names = sorted({palette.engine_key(study.header) for study in studies})
+    names = sorted({colors.engine_key(study.header) for study in studies})
     lines = [
         legend_entry(f"{escape_label(name)}, best so far", mode="lines", line={"color": colours[name], "width": 2})
         for name in names
     ]
-    colour = colours[names[0]] if len(names) == 1 else palette.MUTED_COLOR
+    colour = colours[names[0]] if len(names) == 1 else colors.MUTED_COLOR
     thin = {"symbol": "x-thin", "size": 6, "color": colour, "line": {"width": 1.4, "color": colour}}
     return [
         *lines,

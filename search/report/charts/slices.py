@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.report.chart_data import StudyPoints, TrialPoint
 from search.report.charts.axis import ParameterAxis, searched_axes
 from search.report.charts.chart import (
     Chart,
@@ -16,7 +17,6 @@ from search.report.charts.chart import (
     round_significant,
     verified_marker,
 )
-from search.report.points import StudyPoints, TrialPoint
 
 TITLE = "Error against each parameter"
 CAPTION = (

@@ -1,0 +1,1 @@
+"""Data sets: sources, formats, cache, validation and splits."""

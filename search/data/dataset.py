@@ -1,0 +1,214 @@
+"""Data sets as the rest of the project sees them: prepared once by the coordinator, opened by every worker.
+
+    prepare         coordinator, once        finds, checks and caches a data set; returns plain values
+    adopt           another machine          the same for a data set that was prepared elsewhere
+    open_training   every worker             maps the training images, their labels and groups
+    open_test       verification alone       maps the test images and their labels
+    find_test       reports                  the same for pictures, of recorded data where they are at hand
+
+Knows nothing of splits, batches or Keras.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+
+from search.data import cache
+from search.data.cache import arrays_sha256
+from search.data.formats import ARCHIVE_READ_ERRORS
+from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
+from search.data.validate import validate_arrays
+from search.errors import FatalError
+
+CACHE_REPAIR_HINT = "Run the command again: the cache mends itself when a study starts."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetInfo:
+    """A prepared data set, in plain values that can be sent to another process.
+
+    Args:
+        name: The name as given, or the name of the file or folder.
+        sha256: Hash over the decoded arrays, 64 hexadecimal digits; the same data have it whatever file they came in.
+        image_shape: (height, width, channels).
+        classes: Number of classes; labels are 0 to classes - 1.
+        training_count: Number of training images, before any split.
+        test_count: Number of test images.
+        has_groups: Whether each training image carries a group, such as its writer.
+        folder: Path of the cache folder that holds the arrays.
+        files: SHA-256 of each array's file there, by the file's name.
+    """
+
+    name: str
+    sha256: str
+    image_shape: tuple[int, int, int]
+    classes: int
+    training_count: int
+    test_count: int
+    has_groups: bool
+    folder: str
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabeledImages:
+    """Images with their labels, as read-only memory maps.
+
+    Args:
+        images: (count, height, width, channels), uint8 in 0..255 or float32 in [0, 1].
+        labels: (count,) int64, 0 to classes - 1.
+        groups: (count,) integers or strings that name where each image came from, or None.
+        verifiers: On the files that are mapped.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+    verifiers: tuple[cache.FileVerifier, ...] = ()
+
+    def verify(self) -> None:
+        """Makes sure that the maps show what was prepared: hashes the files at first, and again if they were touched.
+
+        Raises:
+            FatalError: A file was damaged.
+        """
+        for watch in self.verifiers:
+            if not watch.is_intact():
+                raise FatalError(
+                    f"The cached data were damaged while in use. Received: {watch.path}.", hint=CACHE_REPAIR_HINT
+                )
+
+
+def default_cache_dir() -> Path:
+    """Returns the folder in which the operating system wants this user's caches."""
+    return platformdirs.user_cache_path("keras-image-search", appauthor=False)
+
+
+def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
+    """Finds a data set, checks it, and decompresses it into the cache unless it stands there undamaged.
+
+    Args:
+        dataset: "mnist" (embedded), "fashion_mnist" or "cifar10" (downloaded by Keras), or the path of a .npz file or
+            of a folder of IDX files.
+        cache_dir: Where to keep it; None for ``default_cache_dir``.
+
+    Raises:
+        UserError: There is no such data set, it cannot be used, or the cache cannot be written.
+        FatalError: The embedded MNIST is missing or damaged.
+    """
+    source = find_source(dataset)
+    folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / _folder_name(source.name, source.fingerprint)
+    files = cache.ensure_cached(folder, lambda: validate_arrays(source.read()))
+    arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
+    height, width, channels = arrays["x_train"].shape[1:]
+    return DatasetInfo(
+        name=source.name,
+        sha256=arrays_sha256(arrays),
+        image_shape=(height, width, channels),
+        classes=int(arrays["y_train"].max()) + 1,
+        training_count=len(arrays["x_train"]),
+        test_count=len(arrays["x_test"]),
+        has_groups="groups_train" in arrays,
+        folder=str(folder),
+        files=files,
+    )
+
+
+def _folder_name(name: str, fingerprint: str) -> str:
+    return f"{re.sub('[^A-Za-z0-9._-]+', '-', name)[:60]}-{fingerprint[:16]}"
+
+
+def read_arrays(info: DatasetInfo) -> Mapping[str, np.ndarray]:
+    """Returns all arrays of a prepared data set by name, as memory maps."""
+    folder = Path(info.folder)
+    return {Path(name).stem: cache.open_array(folder, Path(name).stem) for name in info.files}
+
+
+def import_prepared(
+    info: DatasetInfo, read_shared_arrays: Callable[[], Mapping[str, np.ndarray]], cache_dir: Path | None = None
+) -> DatasetInfo:
+    """Returns a data set that was prepared on another machine as it lies in this machine's cache.
+
+    Args:
+        info: As it was prepared.
+        read_shared_arrays: Returns its arrays by name; called only if they are not here, undamaged.
+        cache_dir: Where to keep it; None for ``default_cache_dir``.
+
+    Raises:
+        UserError: The cache cannot be written.
+        FatalError: What was read is not what was prepared.
+    """
+    folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / Path(info.folder).name
+    files = cache.ensure_cached(folder, read_shared_arrays)
+    if files != info.files:
+        raise FatalError(
+            f"The data set {info.name} is another here than where it was prepared.", hint=CACHE_REPAIR_HINT
+        )
+    return dataclasses.replace(info, folder=str(folder))
+
+
+def open_training(info: DatasetInfo) -> LabeledImages:
+    """Returns the training images, their labels and, where the data carry them, their groups; not yet verified.
+
+    Raises:
+        FatalError: The cache has lost or damaged them since they were prepared.
+    """
+    groups = ("groups_train",) if info.has_groups else ()
+    return _open_arrays(info, ("x_train", "y_train", *groups), info.training_count)
+
+
+def open_test(info: DatasetInfo) -> LabeledImages:
+    """Returns the test images and their labels, on which nothing may be chosen: for verification alone.
+
+    Raises:
+        FatalError: The cache has lost or damaged them since they were prepared.
+    """
+    return _open_arrays(info, ("x_test", "y_test"), info.test_count)
+
+
+def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:
+    """Returns the test images of recorded data, to show what a model got wrong; None where they are not at hand.
+
+    Prepares nothing: looks among the cached data sets of that name, and at the embedded MNIST.
+
+    Args:
+        name: The data set's name as it was recorded.
+        sha256: Hash over its arrays, 64 hexadecimal digits.
+        cache_dir: Where data sets are kept; None for ``default_cache_dir``.
+    """
+    datasets = (cache_dir or default_cache_dir()).absolute() / "datasets"
+    for folder in sorted(datasets.glob(_folder_name(name, "*"))):
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
+            if {"x_test", "y_test"} <= arrays.keys() and arrays_sha256(arrays) == sha256:
+                return LabeledImages(arrays["x_test"], arrays["y_test"], None)
+    return _embedded_mnist_test_images() if sha256 == MNIST_SHA256 else None
+
+
+def _embedded_mnist_test_images() -> LabeledImages | None:
+    with contextlib.suppress(*ARCHIVE_READ_ERRORS, KeyError), np.load(EMBEDDED_MNIST) as arrays:
+        return LabeledImages(arrays["x_test"][..., np.newaxis], arrays["y_test"].astype(np.int64), None)
+    return None
+
+
+def _open_arrays(info: DatasetInfo, names: tuple[str, ...], count: int) -> LabeledImages:
+    folder = Path(info.folder)
+    try:
+        verifiers = [cache.FileVerifier(folder / f"{name}.npy", info.files[f"{name}.npy"]) for name in names]
+        arrays = [cache.open_array(folder, name) for name in names]
+    except (OSError, EOFError, ValueError) as error:
+        raise FatalError(f"The cache has lost its data set {info.name}: {error}.", hint=CACHE_REPAIR_HINT) from error
+    if arrays[0].shape[1:] != info.image_shape or any(len(array) != count for array in arrays):
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        expected = f"Expected: {count} images of shape {info.image_shape}. Received: {shapes} in {info.folder}."
+        raise FatalError(f"The cache holds another data set than {info.name}. {expected}", hint=CACHE_REPAIR_HINT)
+    images, labels, *rest = arrays
+    return LabeledImages(images, labels, rest[0] if rest else None, tuple(verifiers))

@@ -1,0 +1,113 @@
+"""Sources: what a data set's name stands for - the embedded MNIST, one that Keras downloads, a file or a folder.
+
+Finds and reads; does not judge what it read (``validate``) and does not keep it (``cache``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from search.data.cache import arrays_sha256, file_sha256
+from search.data.formats import SAVE_HINT, find_idx_files, read_idx_files, read_npz
+from search.data.validate import validate_arrays
+from search.errors import FatalError, UserError, unknown_name
+
+MNIST_SHA256 = "1f48dbc21bb07b821497145f19090855b448d62d1fcf5d59faecebde51d9c292"
+"""``arrays_sha256`` of the embedded MNIST in canonical form."""
+
+EMBEDDED_MNIST = Path(__file__).with_name("embedded") / "mnist.npz"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSource:
+    """A data set that was found, not yet read.
+
+    Args:
+        name: The name as given, or the name of the file or folder.
+        fingerprint: Differs when the content does; cheaper to come by than the content.
+        read: Returns the arrays by name; raises UserError where they cannot be read.
+    """
+
+    name: str
+    fingerprint: str
+    read: Callable[[], Mapping[str, np.ndarray]]
+
+
+def find_source(dataset: str) -> DatasetSource:
+    """Returns the source of a data set.
+
+    Args:
+        dataset: A key of ``NAMED_SOURCES``, the path of a .npz file, or the path of a folder of IDX files.
+
+    Raises:
+        UserError: There is no such data set, or its files cannot be opened.
+    """
+    if dataset in NAMED_SOURCES:
+        return NAMED_SOURCES[dataset]
+    path = Path(dataset)
+    try:
+        if path.is_file():
+            return DatasetSource(name=path.name, fingerprint=_fingerprint([path]), read=partial(read_npz, path))
+        if path.is_dir():
+            files = find_idx_files(path)
+            name, fingerprint = path.resolve().name, _fingerprint(files.values())
+            return DatasetSource(name=name, fingerprint=fingerprint, read=partial(read_idx_files, files))
+    except OSError as error:
+        raise UserError(f"The data set cannot be read: {error.strerror}. Received: dataset={dataset!r}.") from error
+    raise UserError(
+        f"There is no such data set, file or folder. Received: dataset={dataset!r}.",
+        hint=f"{unknown_name('data set', dataset, NAMED_SOURCES).hint} "
+        "Or give the path of a .npz file, or of a folder with the four IDX files.",
+    )
+
+
+def _fingerprint(paths: Iterable[Path]) -> str:
+    return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
+
+
+def _read_embedded_mnist() -> dict[str, np.ndarray]:
+    """Returns the MNIST that comes with the package, proven to be the published one."""
+    hint = "Reinstall this package; its MNIST file is missing or damaged."
+    try:
+        arrays = validate_arrays(read_npz(EMBEDDED_MNIST))
+    except UserError as error:
+        raise FatalError(f"The embedded MNIST cannot be read. {error.message}", hint=hint) from error
+    received = arrays_sha256(arrays)
+    if received != MNIST_SHA256:
+        message = f"The embedded MNIST is not the published one. Expected: sha256={MNIST_SHA256}. Received: {received}."
+        raise FatalError(message, hint=hint)
+    return arrays
+
+
+def _load_from_keras(name: str) -> dict[str, np.ndarray]:
+    """Returns a data set that Keras downloads into its own cache."""
+    from keras import datasets
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras draws its progress bar on stdout, where our JSON goes
+            (x_train, y_train), (x_test, y_test) = getattr(datasets, name).load_data()
+    except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot download
+        raise UserError(
+            f"Keras could not load the data set: {error}. Received: dataset={name!r}.",
+            hint="Connect to the internet, or fetch the data set elsewhere and give its path with --dataset: "
+            f"a folder with its four IDX files, or a .npz file. {SAVE_HINT}",
+        ) from error
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+NAMED_SOURCES: Mapping[str, DatasetSource] = {
+    "mnist": DatasetSource(name="mnist", fingerprint=MNIST_SHA256, read=_read_embedded_mnist),
+    "fashion_mnist": DatasetSource(
+        name="fashion_mnist", fingerprint="keras", read=partial(_load_from_keras, "fashion_mnist")
+    ),
+    "cifar10": DatasetSource(name="cifar10", fingerprint="keras", read=partial(_load_from_keras, "cifar10")),
+}
+"""Data sets that have a name."""

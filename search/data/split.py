@@ -1,0 +1,125 @@
+"""The split: which training images train a trial and which judge it. ``protocol.Split`` says why there are three.
+
+Knows labels and groups, never the images; sees no test data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from search.data.dataset import DatasetInfo, LabeledImages
+from search.data.sources import MNIST_SHA256
+from search.errors import UserError
+from search.protocol import Split
+
+VALIDATION_DIVISOR = 6
+"""Validation gets one image in six: 10,000 of MNIST's 60,000, as many as the test set holds."""
+
+MAX_CLASS_IMBALANCE = 2.0
+"""A class may be this many times rarer or more frequent in a block than in all training images."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitIndices:
+    """Which images have which role.
+
+    Args:
+        training: Ascending indices, (count,) int64.
+        validation: Ascending indices of all the others, (count,) int64.
+    """
+
+    training: np.ndarray
+    validation: np.ndarray
+
+
+def default_split(info: DatasetInfo) -> Split:
+    """Returns the most honest split that the data allow."""
+    if info.has_groups:
+        return Split.GROUP
+    return Split.BLOCK if info.sha256 == MNIST_SHA256 else Split.STRATIFIED
+
+
+def make_split_indices(images: LabeledImages, *, split: Split, seed: int) -> SplitIndices:
+    """Returns a role for every training image; the same seed gives the same roles.
+
+    Raises:
+        UserError: There are too few images, no groups where groups were asked for, or the classes come out badly.
+    """
+    count = len(images.labels)
+    if count < VALIDATION_DIVISOR:
+        raise UserError(f"A split needs at least {VALIDATION_DIVISOR} training images. Received: {count}.")
+    is_validation = np.zeros(count, dtype=bool)
+    is_validation[VALIDATION_SELECTORS[split](images, np.random.default_rng(seed))] = True
+    indices = SplitIndices(training=np.flatnonzero(~is_validation), validation=np.flatnonzero(is_validation))
+    _check_training_classes(images.labels, indices)
+    return indices
+
+
+def _select_groups(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
+    """Goes through the groups in a drawn order and takes each that brings the count nearer to a sixth."""
+    if images.groups is None:
+        raise UserError(
+            "A split by groups needs groups_train in the data set. Received: none.",
+            hint="Add groups_train to the .npz file, or use --split stratified.",
+        )
+    names, group_of, sizes = np.unique(images.groups, return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        raise UserError(f"A split by groups needs at least two groups. Received: {len(names)}.")
+    missing, taken = len(group_of) // VALIDATION_DIVISOR, []
+    for group in rng.permutation(len(names)):
+        if abs(missing - sizes[group]) < abs(missing):
+            missing -= sizes[group]
+            taken.append(group)
+    return np.flatnonzero(np.isin(group_of, taken or [sizes.argmin()]))
+
+
+def _select_last_block(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
+    """Takes the last sixth; nothing is drawn."""
+    count = len(images.labels)
+    block = np.arange(count - count // VALIDATION_DIVISOR, count)
+    _check_block_classes(images.labels, block)
+    return block
+
+
+def _select_stratified(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
+    """Takes every sixth image of a drawn order sorted by class, so a class's share is met to within one image."""
+    order = rng.permutation(len(images.labels))
+    by_class = order[np.argsort(images.labels[order], kind="stable")]
+    return by_class[VALIDATION_DIVISOR - 1 :: VALIDATION_DIVISOR]
+
+
+VALIDATION_SELECTORS: Mapping[Split, Callable[[LabeledImages, np.random.Generator], np.ndarray]] = {
+    Split.GROUP: _select_groups,
+    Split.BLOCK: _select_last_block,
+    Split.STRATIFIED: _select_stratified,
+}
+"""Splits to the functions that return the validation images' indices."""
+
+
+def _check_block_classes(labels: np.ndarray, block: np.ndarray) -> None:
+    overall = np.bincount(labels)
+    received = np.bincount(labels[block], minlength=len(overall))
+    expected = overall * len(block) / len(labels)
+    lopsided = np.flatnonzero((received < expected / MAX_CLASS_IMBALANCE) | (received > expected * MAX_CLASS_IMBALANCE))
+    if len(lopsided):
+        label = lopsided[0]
+        raise UserError(
+            f"The last sixth of the training images is lopsided. Expected: about {expected[label]:.0f} of the "
+            f"{overall[label]} images of class {label}. Received: {received[label]}.",
+            hint="Use --split stratified, or --split group where the data carry groups.",
+        )
+
+
+def _check_training_classes(labels: np.ndarray, indices: SplitIndices) -> None:
+    overall = np.bincount(labels)
+    missing = np.flatnonzero(np.bincount(labels[indices.training], minlength=len(overall)) == 0)
+    if len(missing):
+        label = missing[0]
+        raise UserError(
+            f"No image of class {label} is left to train on. Received: {overall[label]} in all, every one of them "
+            "drawn for validation.",
+            hint="Draw again with another --split-seed, or give the class more images.",
+        )

@@ -1,0 +1,242 @@
+"""Workers on a Ray cluster: where there is room for them, how they are started, heard and refused.
+
+Ray decides on which node an actor runs. Here it is only asked: how many there is room for, and which nodes are left
+out, for other versions of what trials depend on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.data.dataset import read_arrays
+from search.errors import FatalError
+from search.execution.messages import FileProduced, Message, WorkerHeartbeat, WorkerUnusable
+from search.execution.ray import actor as actors
+from search.execution.ray.connection import ClusterConnection
+from search.execution.ray.payload import make_payload
+from search.execution.ray.worker import RayWorker, worker_exit_of
+from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
+from search.training.runtime import package_versions
+from search.training.task import Task
+from search.trial import Cause
+
+PLACEMENT_TIMEOUT_SECONDS = 60.0
+"""How long a search waits for room where the cluster has none at all."""
+NODE_LABEL = "ray.io/node-id"
+"""Ray's own label of each node."""
+
+Notify = Callable[[str], None]
+"""Takes a sentence that whoever watches should know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequest:
+    """What is wanted of a cluster.
+
+    Args:
+        workers: At most so many; None for as many as there is room for.
+        cpus: Of each: its threads.
+        gpus: Share of a GPU of each, 0 on a CPU.
+    """
+
+    workers: int | None
+    cpus: int
+    gpus: float = 0.0
+
+    def max_workers(self, resources: dict[str, float]) -> int:
+        """Returns how many workers fit into these."""
+        by_cpu = int(resources.get("CPU", 0.0) / self.cpus)
+        return min(by_cpu, int(resources.get("GPU", 0.0) / self.gpus + 1e-6)) if self.gpus else by_cpu
+
+    def __str__(self) -> str:
+        """Returns such as "CPU 1, GPU 0.5"."""
+        return f"CPU {self.cpus}, GPU {self.gpus:g}" if self.gpus else f"CPU {self.cpus}"
+
+
+class RayWorkerBackend(WorkerBackend):
+    """The actors of one search.
+
+    Args:
+        connection: To the cluster; closed with the staff.
+        task: What all trials share.
+        resource_request: What is wanted.
+        cache_dir: Folder for data on each node; None for the platform's.
+        notify: Hears what the cluster lacks.
+    """
+
+    def __init__(
+        self,
+        connection: ClusterConnection,
+        task: Task,
+        resource_request: ResourceRequest,
+        *,
+        cache_dir: str | None = None,
+        notify: Notify = lambda _: None,
+    ) -> None:
+        import ray
+
+        ray.cloudpickle.register_pickle_by_value(actors)
+        self._connection, self._resource_request, self._notify = connection, resource_request, notify
+        self._versions = package_versions("keras", task.runtime.backend.value, "numpy", "keras-image-search")
+        self._pickled_payload = pickle.dumps(make_payload(task, cache_dir=cache_dir, gpu_share=resource_request.gpus))
+        self._arrays_ref = ray.put(dict(read_arrays(task.dataset)))
+        self._actor_class = ray.remote(actors.Actor)
+        self._workers: set[RayWorker] = set()
+        self._excluded_nodes: dict[str, str] = {}
+        self._last_placed_at = float("-inf")  # when one of them was last known to be placed
+        capacity = self._capacity()
+        if capacity == 0 or (resource_request.workers is not None and capacity < resource_request.workers):
+            requested = f"{resource_request.workers} workers" if resource_request.workers else "a worker"
+            notify(
+                f"The cluster has no room for {requested} of {resource_request}, but for {capacity} "
+                "now; more join as there is room."
+            )
+
+    @property
+    def slots(self) -> int:
+        """As many as were asked for, but no more than there is room for now."""
+        self._workers = {worker for worker in self._workers if worker.worker_exit is None}
+        free = len(self._workers) + self._resource_request.max_workers(dict(self._connection.snapshot.available))
+        return max(1, min(free, self._capacity(), self._resource_request.workers or free))
+
+    def start_worker(self, slot: int) -> RayWorker:
+        """Asks for an actor; Ray starts it where and when there is room."""
+        worker = RayWorker(self._start_actor())
+        self._workers.add(worker)
+        return worker
+
+    def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
+        """Takes the polls that came back; a worker that waits for room is no worse than one that works."""
+        import ray
+
+        worker_by_poll = {worker.pending_poll: worker for worker in workers if isinstance(worker, RayWorker)}
+        if not worker_by_poll:
+            time.sleep(timeout)
+            return []
+        self._raise_if_unplaced()
+        ready, _ = ray.wait(list(worker_by_poll), num_returns=1, timeout=timeout)
+        if ready:
+            ready, _ = ray.wait(list(worker_by_poll), num_returns=len(worker_by_poll), timeout=0)
+        received: list[tuple[Worker, Message | None]] = [
+            (worker_by_poll[said], message) for said in ready for message in self._receive(worker_by_poll[said])
+        ]
+        return received + [
+            (worker, WorkerHeartbeat())
+            for worker in worker_by_poll.values()
+            if not worker.name and not worker.worker_exit
+        ]
+
+    def close(self) -> None:
+        """Leaves the cluster as it was found."""
+        self._connection.close()
+
+    def _start_actor(self) -> Any:
+        """Returns a new actor, kept from the nodes that were refused."""
+        node_filter = (
+            {"label_selector": {NODE_LABEL: f"!in({','.join(self._excluded_nodes)})"}} if self._excluded_nodes else {}
+        )
+        actor_options = self._actor_class.options(
+            num_cpus=self._resource_request.cpus,
+            num_gpus=self._resource_request.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=4,
+            **node_filter,
+        )
+        return actor_options.remote(self._versions, self._pickled_payload, [self._arrays_ref])
+
+    def _receive(self, worker: RayWorker) -> list[Message | None]:
+        """Returns what a poll that came back brought."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            node_id, version_mismatch, worker.last_memory_mib, sent = ray.get(worker.pending_poll)
+        except RayError as error:
+            worker.worker_exit = worker_exit_of(error)
+            return [None]
+        worker.name = self._connection.node_name(node_id)
+        if version_mismatch:
+            self._exclude_node(worker, node_id, version_mismatch)
+            return []
+        messages: list[Message | None] = []
+        for message in sent:
+            if isinstance(message, FileProduced):
+                self._write_file(message)
+            elif isinstance(message, WorkerUnusable):
+                worker.worker_exit = WorkerExit(
+                    cause=Cause.CRASHED, message=f"Node {worker.name}.", log_tail=message.message
+                )
+                messages.append(None)
+            else:
+                messages.append(message)
+        worker.poll()
+        return messages
+
+    def _exclude_node(self, worker: RayWorker, node_id: str, reason: str) -> None:
+        """Leaves a node out, and starts its worker elsewhere.
+
+        Raises:
+            FatalError: No other is left.
+        """
+        if node_id not in self._excluded_nodes:
+            self._excluded_nodes[node_id] = reason
+            self._notify(f"Node {worker.name} is left out: it has {reason}.")
+        worker.kill()
+        if not self._connection.snapshot.nodes.keys() - self._excluded_nodes.keys():
+            described = "; ".join(
+                f"{self._connection.node_name(one)}: {why}" for one, why in self._excluded_nodes.items()
+            )
+            raise FatalError(
+                f"Every node of the cluster has other versions than this machine. Received: {described}.",
+                hint="Install the same versions on the nodes and here, and run the same command again.",
+            )
+        worker.assign_actor(self._start_actor())
+
+    def _raise_if_unplaced(self) -> None:
+        """Looks after a search that can do nothing.
+
+        Raises:
+            FatalError: The cluster is lost, or has had no room for a single worker for too long.
+        """
+        nodes = self._connection.snapshot.nodes
+        now, living = time.monotonic(), [worker for worker in self._workers if worker.worker_exit is None]
+        if any(worker.name for worker in living):
+            self._last_placed_at = now
+        since = max(self._last_placed_at, min((worker.requested_at for worker in living), default=now))
+        if now - since < PLACEMENT_TIMEOUT_SECONDS:
+            return
+        node_resources = "; ".join(
+            f"{node.name}: CPU {node.resources.get('CPU', 0):g}, GPU {node.resources.get('GPU', 0):g}"
+            for node in nodes.values()
+        )
+        raise FatalError(
+            f"The cluster had no room for a worker within {PLACEMENT_TIMEOUT_SECONDS:.0f} s. "
+            f"Expected: {self._resource_request} on one node. "
+            f"Received: {node_resources}.",
+            hint="Others may use it: ray status says so. Else ask for less with --threads, or --devices cpu.",
+        )
+
+    def _capacity(self) -> int:
+        """Returns how many workers fit onto the nodes, were they empty."""
+        nodes = self._connection.snapshot.nodes
+        return sum(
+            self._resource_request.max_workers(dict(node.resources))
+            for one, node in nodes.items()
+            if one not in self._excluded_nodes
+        )
+
+    def _write_file(self, file: FileProduced) -> None:
+        """Writes a file that a trial has left; a trial whose file cannot be kept is no worse for it."""
+        path = Path(file.path)
+        draft = path.with_name(f"{path.name}.part")
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(file.content)
+            draft.replace(path)

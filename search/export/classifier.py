@@ -1,0 +1,143 @@
+"""A model out of a ``.keras`` file, and what it says of pictures.
+
+Run as a process of its own; see ``search.export.keras_subprocess``. Called for by ``search.export.predict``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.data.sources import MNIST_SHA256
+from search.errors import UserError
+from search.export import model_metadata
+from search.export.image_files import IMAGE_READ_ERRORS, InputSpec, ResizeMode, load_image
+from search.export.keras_subprocess import serve_request
+
+IMAGES_PER_BATCH = 1000
+"""Pictures that are held in memory together."""
+MODEL_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile)
+"""What Keras raises for files that are no models, or hold layers that it does not know."""
+MNIST_IMAGE_SIZE = (28, 28)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classifier:
+    """A model and the pictures it takes.
+
+    Args:
+        model: Keras's.
+        input_spec: The pictures.
+        white_value: What white is to it: 255, or 1 where it does not scale its input itself.
+    """
+
+    model: Any
+    input_spec: InputSpec
+    white_value: float
+
+    def predict_probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns (pictures, classes).
+
+        Raises:
+            UserError: They are no probabilities.
+        """
+        batch = np.stack(images).astype(np.float32) * np.float32(self.white_value / 255)
+        probabilities: np.ndarray = self.model.predict(batch, verbose=0)
+        if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
+            raise UserError("The model gives no probabilities, such as a softmax does.")
+        return probabilities
+
+
+def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
+    """Returns the model in a file.
+
+    Args:
+        file: A ``.keras`` file.
+        resize_mode: How pictures are brought to its size; None for what suits the data that it was trained on.
+
+    Raises:
+        UserError: It is no model, or none that classifies pictures of a fixed size.
+    """
+    import keras
+
+    try:
+        model = keras.saving.load_model(file, compile=False)
+    except MODEL_LOAD_ERRORS as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"The file is no model that Keras can load by itself: {reason} Received: {str(file)!r}.",
+            hint="Make one with: python -m search export STUDY --as model",
+        ) from None
+    shape = _input_shape(model)
+    metadata = model_metadata.read(file)
+    is_mnist = metadata.data_sha256 == MNIST_SHA256 if metadata else shape == (*MNIST_IMAGE_SIZE, 1)
+    input_spec = InputSpec(
+        height=shape[0],
+        width=shape[1],
+        channels=shape[2],
+        resize_mode=resize_mode or (ResizeMode.DIGIT if is_mnist else ResizeMode.WHOLE),
+        is_dark=metadata.is_dark if metadata else True,
+    )
+    scales = [layer.scale for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
+    return Classifier(
+        model=model, input_spec=input_spec, white_value=255.0 if any(scale < 0.5 for scale in scales) else 1.0
+    )
+
+
+def _input_shape(model: Any) -> tuple[int, int, int]:
+    """Returns the shape of a picture, of a model that classifies them."""
+    input_shape, output_shape = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    match input_shape, output_shape:
+        case (_, int(height), int(width), 1 | 3 as channels), (_, int(classes)) if classes > 1:
+            return height, width, channels
+    raise UserError(
+        "The model does not classify pictures of a fixed size. Expected: input (height, width, 1 or 3), "
+        f"output (classes,). Received: {input_shape} and {output_shape}."
+    )
+
+
+def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    resize_mode = ResizeMode(request["style"]) if request["style"] else None
+    classifier = load_model(Path(request["model"]), resize_mode)
+    unreadable: dict[str, str] = {}
+    probabilities_by_file: dict[str, list[float]] = {}
+    for files in _batches(request["files"]):
+        images_by_file = dict(_load_images(files, classifier.input_spec, unreadable))
+        if images_by_file:
+            probabilities = classifier.predict_probabilities(list(images_by_file.values()))
+            probabilities_by_file |= {
+                file: row.tolist() for file, row in zip(images_by_file, probabilities, strict=True)
+            }
+    input_spec = classifier.input_spec
+    shape = [input_spec.height, input_spec.width, input_spec.channels]
+    return {
+        "shape": shape,
+        "style": input_spec.resize_mode.value,
+        "said": probabilities_by_file,
+        "unreadable": unreadable,
+    }
+
+
+def _batches(files: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(files), IMAGES_PER_BATCH):
+        yield files[first : first + IMAGES_PER_BATCH]
+
+
+def _load_images(
+    files: Sequence[str], input_spec: InputSpec, errors_by_file: dict[str, str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields files and pictures; notes why a file cannot be read."""
+    for file in files:
+        try:
+            yield file, load_image(Path(file), input_spec)
+        except IMAGE_READ_ERRORS as error:
+            errors_by_file[file] = getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+if __name__ == "__main__":
+    serve_request(_handle_request)

@@ -1,0 +1,161 @@
+"""Picture files made ready for a model: any size, any format that Pillow reads, dark on light or light on dark.
+
+    DIGIT   as MNIST's digits were made: the ink scaled into a box, its centre of mass in the middle of the picture
+    WHOLE   the whole picture, its background as in the training images
+
+Knows files and arrays, no Keras. Called by ``search.export.classifier``.
+
+Source: Yann LeCun, Corinna Cortes, Christopher J. C. Burges, "The MNIST database of handwritten digits": a box of
+20 x 20 pixels with the aspect ratio kept, centred by its centre of mass in 28 x 28.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+DIGIT_BOX_SHARE = 20 / 28
+"""Side of the box that holds a digit, of the picture's."""
+MIN_INK_CONTRAST = 0.2
+"""Contrast to the background, of the strongest, below which a pixel is no ink."""
+INK_THRESHOLD_SIGMAS = 4.0
+"""Standard deviations of the background beyond which a pixel is ink; they are estimated by the median deviation."""
+MIN_COMPONENT_SHARE = 0.05
+"""Connected ink of less, by the largest, is dirt."""
+MAX_WORKING_SCALE = 20
+"""A picture is looked at in so many times the model's size at most."""
+WHITE_LEVELS = (1.0, 255.0, 65535.0)
+"""What white may be in a picture of more than 8 bits."""
+IMAGE_READ_ERRORS = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
+"""What Pillow raises for files that are no pictures, or damaged, or too large; for some broken PNGs a SyntaxError."""
+
+
+class ResizeMode(StrEnum):
+    """How a picture is brought to the model's size."""
+
+    DIGIT = "digit"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """What a model takes.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        channels: 1, or 3 for colour.
+        resize_mode: How a grey picture is brought to this size; one that has it stays as it is, and so do colours.
+        is_dark: Whether the model was trained on light on dark; of grey pictures.
+    """
+
+    height: int
+    width: int
+    channels: int
+    resize_mode: ResizeMode
+    is_dark: bool = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), as Pillow has it."""
+        return self.width, self.height
+
+
+def load_image(file: Path, input_spec: InputSpec) -> np.ndarray:
+    """Returns a picture as (height, width, channels), uint8.
+
+    Raises:
+        OSError, SyntaxError, ValueError, MemoryError, DecompressionBombError: It cannot be read, or nothing is drawn
+            on it; see ``UNREADABLE``.
+    """
+    with Image.open(file) as opened:
+        image = _to_opaque_8_bit(ImageOps.exif_transpose(opened))
+    if input_spec.channels == 3:
+        return np.asarray(ImageOps.fit(image.convert("RGB"), input_spec.size, Image.Resampling.LANCZOS))
+    grey = image.convert("L")
+    if _has_dark_background(grey) != input_spec.is_dark:
+        grey = ImageOps.invert(grey)
+    resized = grey if grey.size == input_spec.size else _RESIZE_FUNCTIONS[input_spec.resize_mode](grey, input_spec)
+    return np.asarray(resized)[..., np.newaxis]
+
+
+def _to_opaque_8_bit(image: Image.Image) -> Image.Image:
+    """Returns a picture of 8 bits a channel and without transparency, in grey or colours."""
+    if image.mode.startswith(("I", "F")):  # 16 or 32 bits, or floats
+        values = np.asarray(image, dtype=np.float64).clip(0)
+        white = next((white for white in WHITE_LEVELS if values.max() <= white), float(values.max()))
+        return Image.fromarray((values * (255 / white)).astype(np.uint8))
+    if not image.has_transparency_data:
+        return image if image.mode == "L" else image.convert("RGB")
+    layered = image.convert("RGBA")
+    colours, opacity = np.asarray(layered.convert("L")), np.asarray(layered.getchannel("A"))
+    ink = colours[opacity > 127]
+    is_light = bool(ink.size) and float(ink.mean()) > 127
+    ground = Image.new("RGBA", layered.size, (0, 0, 0, 255) if is_light else (255, 255, 255, 255))
+    return Image.alpha_composite(ground, layered).convert("RGB")
+
+
+def _background_level(grey: Image.Image) -> float:
+    """Returns the grey that most of the border has."""
+    pixels = np.asarray(grey)
+    return float(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
+
+
+def _has_dark_background(grey: Image.Image) -> bool:
+    return _background_level(grey) < 128
+
+
+def _resize_digit(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
+    """Returns the ink in its box, the box in the picture so that its centre of mass is in the middle."""
+    grey.thumbnail((MAX_WORKING_SCALE * input_spec.width, MAX_WORKING_SCALE * input_spec.height))
+    ink = _ink_intensity(np.asarray(grey if input_spec.is_dark else ImageOps.invert(grey), dtype=np.float64))
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    side = DIGIT_BOX_SHARE * min(input_spec.size) / max(cropped.shape)
+    size = (max(1, round(cropped.shape[1] * side)), max(1, round(cropped.shape[0] * side)))
+    box = Image.fromarray((cropped * 255).astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)
+    image = Image.new("L", input_spec.size)
+    image.paste(box, _centering_offset(np.asarray(box, dtype=np.float64), input_spec))
+    return image if input_spec.is_dark else ImageOps.invert(image)
+
+
+def _ink_intensity(grey: np.ndarray) -> np.ndarray:
+    """Returns how much ink each pixel (height, width) of a light drawing has, in [0, 1], without ground and dirt.
+
+    Light that falls unevenly is taken off by a top hat: whatever is wider than half the picture is ground.
+    """
+    from scipy import ndimage
+
+    ink = ndimage.white_tophat(grey, size=max(3, min(grey.shape) // 2))
+    middle = float(np.median(ink))
+    deviation = 1.4826 * float(np.median(np.abs(ink - middle)))
+    if ink.max() < max(1.0, middle + INK_THRESHOLD_SIGMAS * deviation):
+        raise ValueError("nothing is drawn on it")
+    ink[ink < max(MIN_INK_CONTRAST * float(ink.max()), middle + INK_THRESHOLD_SIGMAS * deviation)] = 0
+    components, count = ndimage.label(ink)
+    sizes = ndimage.sum_labels(ink > 0, components, range(1, count + 1))
+    ink[~np.isin(components, 1 + np.flatnonzero(sizes >= MIN_COMPONENT_SHARE * sizes.max()))] = 0
+    return ink / float(ink.max())
+
+
+def _centering_offset(box: np.ndarray, input_spec: InputSpec) -> tuple[int, int]:
+    """Returns where (left, top) to put a box so that its centre of mass is in the middle, as far as it stays inside."""
+    rows, columns = np.indices(box.shape)
+    left = round(input_spec.width / 2 - float((box * columns).sum() / box.sum()))
+    top = round(input_spec.height / 2 - float((box * rows).sum() / box.sum()))
+    return min(max(left, 0), input_spec.width - box.shape[1]), min(max(top, 0), input_spec.height - box.shape[0])
+
+
+def _resize_whole(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
+    return ImageOps.pad(grey, input_spec.size, Image.Resampling.LANCZOS, color=round(_background_level(grey)))
+
+
+_RESIZE_FUNCTIONS: Mapping[ResizeMode, Callable[[Image.Image, InputSpec], Image.Image]] = {
+    ResizeMode.DIGIT: _resize_digit,
+    ResizeMode.WHOLE: _resize_whole,
+}

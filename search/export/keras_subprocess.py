@@ -1,0 +1,65 @@
+"""An errand: one question to a process of its own, which imports Keras, answers in JSON, and is gone.
+
+Importing a backend takes seconds, stays in the process and chatters on standard error, so whoever does not train asks::
+
+    ask     caller: starts ``python -m MODULE``, sends a document, returns the answer
+    serve_request   module: reads the document, sends the answer, or the error that the user is to see
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from search.errors import FatalError, SearchError, UserError
+from search.training.keras_import import import_keras
+from search.training.runtime import Runtime
+
+_ERROR_CLASSES: Mapping[str, type[SearchError]] = {"UserError": UserError, "FatalError": FatalError}
+
+
+def call_in_subprocess(module: str, request: Mapping[str, Any], runtime: Runtime) -> Any:
+    """Returns a module's answer.
+
+    Args:
+        module: Run as ``python -m``; calls ``serve_request``.
+        request: JSON values.
+        runtime: What the process runs on.
+
+    Raises:
+        SearchError: What the module raised.
+        FatalError: The process died.
+    """
+    path = os.pathsep.join(filter(None, sys.path))
+    process = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(request),
+        env={**os.environ, **runtime.environment_variables(), "PYTHONPATH": path},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if process.returncode or not process.stdout.strip():
+        stderr_tail = "\n".join(process.stderr.splitlines()[-5:])
+        raise FatalError(
+            f"The process that imports Keras ended. Received: exit code {process.returncode}.\n{stderr_tail}"
+        )
+    response = json.loads(process.stdout.splitlines()[-1])
+    if (error := response.get("error")) is not None:
+        raise _ERROR_CLASSES[error["kind"]](error["message"], hint=error["hint"])
+    return response["answer"]
+
+
+def serve_request(handler: Callable[[Any], Any]) -> None:
+    """Answers the question on standard input with what a function of it returns, or with the error that it raises."""
+    import_keras()
+    try:
+        response = {"answer": handler(json.load(sys.stdin))}
+    except (UserError, FatalError) as error:
+        response = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
+    sys.stdout.write(f"\n{json.dumps(response)}\n")

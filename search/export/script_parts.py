@@ -1,0 +1,88 @@
+"""The parts of a script that only Keras can tell: the network, the optimizer and the loss of a configuration as Python.
+
+Run as a process of its own; see ``search.export.keras_subprocess``. Called for by ``search.export.script``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from search.data.dataset import DatasetInfo, open_training
+from search.export.keras_subprocess import call_in_subprocess, serve_request
+from search.training.runtime import Device, Precision, Runtime
+
+AUGMENT_VARIABLE = "augment"
+"""What the script calls its augmenting layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptParts:
+    """Python text.
+
+    Args:
+        network: Statements after which ``model`` is the network; they use ``AUGMENT_VARIABLE`` where it augments.
+        optimizer: An expression.
+        loss: An expression.
+        parameters: Trainable parameters of the network.
+    """
+
+    network: str
+    optimizer: str
+    loss: str
+    parameters: int
+
+
+def make_script_parts(
+    space_source: str, config: Mapping[str, Any], *, epochs: int, dataset: DatasetInfo, precision: Precision
+) -> ScriptParts:
+    """Returns a configuration's parts, asked of a process that imports Keras.
+
+    Args:
+        space_source: Registered name or path of the space's file.
+        config: Active parameters and their values.
+        epochs: Passes over the training images, for the schedule.
+        dataset: The prepared data, for the shape of an image and the number of steps.
+        precision: In what the network computes; bfloat16 is written at its layers.
+
+    Raises:
+        UserError: The network holds something that is not Keras's own.
+    """
+    request = {
+        "space_source": space_source,
+        "config": dict(config),
+        "epochs": epochs,
+        "dataset": asdict(dataset),
+        "precision": precision.value,
+    }
+    return ScriptParts(**call_in_subprocess("search.export.script_parts", request, Runtime(device=Device.CPU)))
+
+
+def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    from search.export.codegen import network_statements, object_expression
+    from search.training.augmentation import RandomAffine
+    from search.training.network import make_network, trainable_parameters
+    from search.training.optimizer import make_loss, make_optimizer
+    from spaces import registry
+    from spaces.training import TUTORIAL_TRAINING
+
+    dataset = DatasetInfo(**{**request["dataset"], "image_shape": tuple(request["dataset"]["image_shape"])})
+    config = {**TUTORIAL_TRAINING, **request["config"]}
+    build = registry.load(request["space_source"]).build
+    assert build is not None, "a space that was loaded from its source has a builder"
+    pixels, precision = open_training(dataset).images, Precision(request["precision"])
+    model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
+    steps = math.ceil(dataset.training_count / config["batch_size"]) * request["epochs"]
+    parts = ScriptParts(
+        network=network_statements(model, custom_layers={RandomAffine: AUGMENT_VARIABLE}),
+        optimizer=object_expression(make_optimizer(config, steps)),
+        loss=object_expression(make_loss(config)),
+        parameters=trainable_parameters(model),
+    )
+    return asdict(parts)
+
+
+if __name__ == "__main__":
+    serve_request(_handle_request)

@@ -1,0 +1,137 @@
+"""What is exported: a row of a study's board, and how it is to be trained where it is.
+
+What is said of an exported row, in words that every form of it shares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from search.errors import UserError
+from search.leaderboard import formatting
+from search.leaderboard.board import Row
+from search.leaderboard.row_selector import select_row
+from search.records.record import StudyRecord, TrialRecord
+from search.reproduction.restore import ReproductionOptions
+from search.trial import Phase
+
+
+def title(target: ExportTarget) -> str:
+    """Returns what it is: "mnist with Keras: found #12 of study mnist-cnn-tpe"."""
+    header = target.record.header
+    return formatting.one_line(f"{header.protocol.dataset} with Keras: {target.row.name} of study {header.name}")
+
+
+def error_sentence(target: ExportTarget) -> str:
+    """Returns its recorded error and what that rests on, in a sentence."""
+    row = target.row
+    if row.test_error is None:
+        return (
+            f"Validation error {formatting.percent(row.validation_error_percent)} %; not verified on the test images."
+        )
+    return f"Test error {format_test_error(row)}."
+
+
+def seed_error_sentence(target: ExportTarget) -> str:
+    """Returns what the recorded run with the order's seed gave, in a sentence; nothing where there is none."""
+    trial_record = target.test_record
+    if trial_record is None or trial_record.outcome is None:
+        return ""
+    return f"With seed {target.seed}: {formatting.percent(trial_record.outcome.error_percent)} %."
+
+
+def format_test_error(row: Row) -> str:
+    """Returns a verified row's test error: "0.48 ± 0.05 % (mean of 3 seeds, 95 % interval)"."""
+    assert row.test_error is not None, "only of a verified row"
+    if row.test_error.n == 1:
+        return f"{formatting.percent(row.test_error.mean)} % (one seed)"
+    interval = f" {formatting.plus_minus(row.test_error.interval)}" if row.test_error.interval else ""
+    what = ", 95 % interval" if row.test_error.interval else ""
+    return f"{formatting.percent(row.test_error.mean)}{interval} % (mean of {row.test_error.n} seeds{what})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportTarget:
+    """A row to be exported.
+
+    Args:
+        record: Its study.
+        row: The row.
+        seed: Of the training; by default that of the row's first test run, else of its search trial.
+        trial_record: The recorded run with this seed; where there is none, the first of the row.
+        note: What is to be said of the choice of the row; mostly nothing.
+        reproduction_options: What the user says of this machine.
+    """
+
+    record: StudyRecord
+    row: Row
+    seed: int
+    trial_record: TrialRecord
+    note: str = ""
+    reproduction_options: ReproductionOptions = field(default_factory=ReproductionOptions)
+
+    @property
+    def test_record(self) -> TrialRecord | None:
+        """The complete test run with this very seed, if there is one."""
+        is_test_of_seed = (
+            self.trial_record.trial.phase is not Phase.SEARCH and self.trial_record.trial.seed == self.seed
+        )
+        return (
+            self.trial_record
+            if is_test_of_seed and self.trial_record.outcome and self.trial_record.outcome.error_percent is not None
+            else None
+        )
+
+
+def make_target(
+    record: StudyRecord, text: str, *, seed: int | None = None, reproduction_options: ReproductionOptions | None = None
+) -> ExportTarget:
+    """Returns the order for a row.
+
+    Args:
+        record: The study.
+        text: A row as ``search.leaderboard.row_selector`` knows them.
+        seed: See ``ExportTarget``.
+        reproduction_options: See ``ExportTarget``.
+
+    Raises:
+        UserError: There is no such row, or its configuration was never recorded.
+    """
+    selected = select_row(record, text)
+    trial_records = _recorded_runs(record, selected.row)
+    if not trial_records:
+        raise UserError(f"{selected.row.name} of study {record.header.name!r} has no recorded run.")
+    chosen_seed = trial_records[0].trial.seed if seed is None else seed
+    trial_record = next(
+        (candidate for candidate in trial_records if candidate.trial.seed == chosen_seed), trial_records[0]
+    )
+    return ExportTarget(
+        record=record,
+        row=selected.row,
+        seed=chosen_seed,
+        trial_record=trial_record,
+        note=selected.note,
+        reproduction_options=reproduction_options or ReproductionOptions(),
+    )
+
+
+def _recorded_runs(record: StudyRecord, row: Row) -> list[TrialRecord]:
+    """Returns a row's recorded runs: those on the test images that were completed, then the others."""
+    seeds = [run.seed for run in row.completed_replicates]
+    numbers = {row.trial, *(step.trial for step in row.segments)}
+    phase = Phase.REPRODUCTION if row.trial is None else Phase.VERIFICATION
+    tested = [
+        trial_record
+        for trial_record in record.trials_in_phase(phase)
+        if trial_record.trial.source_trial in numbers or row.trial is None
+    ]
+    complete = [
+        trial_record
+        for seed in seeds
+        for trial_record in tested
+        if trial_record.trial.seed == seed and trial_record.outcome
+    ]
+    searched = [
+        trial_record for trial_record in record.trials_in_phase(Phase.SEARCH) if trial_record.trial.number == row.trial
+    ]
+    return [*complete, *searched, *tested]

@@ -1,0 +1,87 @@
+"""From what a person types to a row of a study's board: ``winner``, ``baseline``, ``rank:2``, a search trial's number.
+
+Pure: reads what is recorded. Called by the commands that take a row.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from search.errors import UserError
+from search.leaderboard.board import Row
+from search.leaderboard.compute import compute
+from search.records.record import StudyRecord
+from search.trial import Phase
+
+WINNER, BASELINE = "winner", "baseline"
+ROW_SYNTAX = "winner, baseline, rank:2, or the number of a search trial"
+_RANK = re.compile(r"rank:([0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedRow:
+    """A row that was asked for.
+
+    Args:
+        row: The row.
+        note: What is to be said of the choice; mostly nothing.
+    """
+
+    row: Row
+    note: str = ""
+
+
+def select_row(record: StudyRecord, text: str) -> SelectedRow:
+    """Returns the row that a text names.
+
+    Raises:
+        UserError: The study has no finished trial, or no such row; the message says which there are.
+    """
+    board, name = compute([record]), record.header.name
+    rows = [row for section in board.sections for row in section.rows]
+    if not rows:
+        raise UserError(" ".join(board.notes), hint=f"python -m search status {name} says what it does.")
+    if text == WINNER:
+        return _winner(rows, name)
+    if text == BASELINE:
+        matching = [row for row in rows if row.is_baseline or row.trial is None]
+    elif match := _RANK.fullmatch(text):
+        return _ranked(rows, int(match[1]), name)
+    elif text.isdecimal():
+        matching = [row for row in rows if int(text) in {row.trial, *(step.trial for step in row.segments)}]
+    else:
+        raise UserError(f"Unknown row. Expected: {ROW_SYNTAX}. Received: {text!r}.")
+    if not matching:
+        raise UserError(f"Study {name!r} has no such row. Received: {text!r}.", hint=_hint(record))
+    return SelectedRow(row=matching[0])
+
+
+def _winner(rows: list[Row], name: str) -> SelectedRow:
+    """Returns the first of the verified rows, or of the others the first whose trial was judged to its end."""
+    ranked = [row for row in rows if row.rank is not None]
+    if ranked:
+        return SelectedRow(row=ranked[0])
+    validated = [row for row in rows if row.validation_error_percent is not None]
+    if not validated:
+        raise UserError(
+            f"No trial of study {name!r} was judged.", hint=f"python -m search status {name} says what became of them."
+        )
+    note = (
+        f"No row of study {name} was verified on the test images; {validated[0].name} is the best by validation error."
+    )
+    return SelectedRow(row=validated[0], note=note)
+
+
+def _ranked(rows: list[Row], place: int, name: str) -> SelectedRow:
+    ranked = [row for row in rows if row.rank is not None]
+    if not 1 <= place <= len(ranked):
+        expected = f"rank:1 to rank:{len(ranked)}" if ranked else "none: no row was verified"
+        raise UserError(f"Study {name!r} has no row of this rank. Expected: {expected}. Received: 'rank:{place}'.")
+    return SelectedRow(row=ranked[place - 1])
+
+
+def _hint(record: StudyRecord) -> str:
+    searched = len(record.trials_in_phase(Phase.SEARCH))
+    numbers = f"Its search trials are 0 to {searched - 1}. " if searched else "It has no search trials. "
+    return f"{numbers}python -m search leaderboard {record.header.name} shows its rows."

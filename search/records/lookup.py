@@ -1,0 +1,148 @@
+"""The catalog: what a STUDY on the command line means, wherever a study is only read.
+
+    a name          of a study in --studies-dir or --storage
+    a folder        of a study, wherever it was copied to; of a report, which holds ``study.json.gz``; or of either kind
+    a file          ``study.json.gz`` or ``ledger.journal``
+
+A name goes before a path. Reads only. Called by the commands; what it finds goes to ``search.records.merge`` or a
+board.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from search.errors import UserError
+from search.records import study_json
+from search.records.ledger import read_studies
+from search.records.merge import LocatedStudy
+from search.records.record import StudyRecord
+from search.records.storage.locations import StudyLocation
+
+JOURNAL_NAME = "ledger.journal"
+STUDY_FILE_NAMES = (JOURNAL_NAME, study_json.FILE_NAME)
+"""The files by which a folder is known to hold a study; the first is the one that may have gone on."""
+MAX_LISTED_NAMES = 12
+"""Known names that an error lists."""
+
+
+def find_studies(references: Sequence[str], location: StudyLocation) -> list[LocatedStudy]:
+    """Returns the studies that texts mean, in their order; all that have begun at the place where there is no text.
+
+    Raises:
+        UserError: A text means none, or a study cannot be read.
+        FatalError: A ledger is damaged in the middle.
+    """
+    if not references:
+        return [LocatedStudy(record, record.header.name) for record in _read_at(location)]
+    names = location.study_names()
+    return [found for text in references for found in _resolve_reference(text, location, names)]
+
+
+def find_study(reference: str, location: StudyLocation) -> StudyRecord:
+    """Returns the study that a text means.
+
+    Raises:
+        UserError: As ``find``; or it is a folder of several.
+    """
+    found = find_studies([reference], location)
+    if len(found) > 1:
+        names = ", ".join(one.source for one in found[:MAX_LISTED_NAMES])
+        raise UserError(
+            f"One study is expected, and {reference} holds {len(found)}.", hint=f"Name one of them: {names}."
+        )
+    return found[0].record
+
+
+def locate_ledger(reference: str, location: StudyLocation) -> tuple[StudyLocation, str]:
+    """Returns where the ledger is that a text means, and its name there; for those who watch it while it is written.
+
+    Raises:
+        UserError: It means none, or something that is no ledger.
+    """
+    if reference in (names := location.study_names()):
+        return location, reference
+    path = Path(reference)
+    folder = path.parent if path.name == JOURNAL_NAME else path
+    if (folder / JOURNAL_NAME).is_file():
+        return StudyLocation(studies_dir=folder.resolve().parent), folder.resolve().name
+    if path.exists():
+        raise UserError(
+            f"A study that can still be written is expected. Received: {reference}, which holds no {JOURNAL_NAME}.",
+            hint="Name a study, or its folder; what a report's folder holds is shown by: python -m search leaderboard",
+        )
+    raise _unknown_study_error(reference, location, names)
+
+
+def _resolve_reference(reference: str, location: StudyLocation, names: Sequence[str]) -> list[LocatedStudy]:
+    if reference in names:
+        return [LocatedStudy(record, reference) for record in _read_at(location, reference)]
+    path = Path(reference)
+    if not path.exists():
+        raise _unknown_study_error(reference, location, names)
+    studies = [_load_study(file, path) for file in ([path] if path.is_file() else _study_files(path))]
+    if not studies:
+        raise UserError(
+            f"There is no study in the folder. Received: {reference}.",
+            hint=(
+                f"Expected: a file {JOURNAL_NAME} or {study_json.FILE_NAME} in it, or in folders up to "
+                "two levels below."
+            ),
+        )
+    return studies
+
+
+def _study_files(folder: Path) -> Iterator[Path]:
+    """Yields a file for each study of a folder: in itself, or else in the folders up to two levels below."""
+    for depth in ("", "*", "*/*"):
+        holders = sorted(
+            {path.parent for name in STUDY_FILE_NAMES for path in folder.glob(f"{depth}/{name}".lstrip("/"))}
+        )
+        yield from (next(one / name for name in STUDY_FILE_NAMES if (one / name).is_file()) for one in holders)
+        if holders and not depth:
+            return
+
+
+def _load_study(file: Path, argument: Path) -> LocatedStudy:
+    """Reads a file of either kind; it is called by its folder, unless the file itself was given."""
+    source = str(file if file == argument else file.parent)
+    if file.name == JOURNAL_NAME:
+        folder = file.resolve().parent
+        (record,) = _read_at(StudyLocation(studies_dir=folder.parent), folder.name)
+        return LocatedStudy(record, source)
+    return LocatedStudy(read_study_json(file), source, file)
+
+
+def read_study_json(file: Path) -> StudyRecord:
+    """Reads a ``study.json.gz``.
+
+    Raises:
+        UserError: It cannot be read, is none, is damaged, or was written by a newer version.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"The study's file cannot be read. Received: {file} ({error.strerror}).") from error
+    return study_json.loads(content, str(file))
+
+
+def _read_at(location: StudyLocation, *names: str) -> list[StudyRecord]:
+    return read_studies(names, studies_dir=location.studies_dir, storage=location.storage)
+
+
+def _unknown_study_error(reference: str, location: StudyLocation, names: Sequence[str]) -> UserError:
+    """Returns the error for a text that means nothing, with the names that it may have meant."""
+    close_matches = difflib.get_close_matches(reference, names, n=3)
+    suggestion = f"Did you mean {' or '.join(map(repr, close_matches))}? " if close_matches else ""
+    where = location.studies_dir if location.storage is None else "the storage"
+    more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
+    listing = (
+        f"Known in {where}: {', '.join(names[:MAX_LISTED_NAMES])}{more}." if names else f"There is none in {where}."
+    )
+    return UserError(
+        f"Unknown study. Expected: a study's name, its folder, or a report's folder or {study_json.FILE_NAME}. "
+        f"Received: {reference!r}.",
+        hint=f"{suggestion}{listing}",
+    )

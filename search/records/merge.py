@@ -1,0 +1,216 @@
+"""Merging: studies from several machines and folders, made fit for one board, where each run counts once.
+
+Pure, on ``StudyRecord`` values. Called by the commands that rank several studies, before ``leaderboard.rows.compute``.
+
+    merge
+      _longest       the same study given twice, or an earlier copy of it: the longer one stays
+      _told_apart    different studies of one name: those begun later are called "NAME (2)", "NAME (3)"
+      _counted_once  runs that two studies hold: marked in the later study as copied from the other
+
+Whatever was left out or renamed is told by a note.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from search.records.record import COPIED_FROM_KEY, StudyHeader, StudyRecord, TrialRecord
+from search.records.redact import redacted
+from search.trial import config_key
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedStudy:
+    """A study, and where it was found.
+
+    Args:
+        record: As it was read.
+        source: A name or a path, for people.
+        file: The study's file that it was read from; None where it was read from a ledger.
+    """
+
+    record: StudyRecord
+    source: str
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedStudies:
+    """Studies that may stand on one board.
+
+    Args:
+        records: By name, each name once, with runs of other studies marked as such.
+        originals: The same studies as they were found, in the same order.
+        notes: What was left out or renamed.
+    """
+
+    records: tuple[StudyRecord, ...]
+    originals: tuple[LocatedStudy, ...]
+    notes: tuple[str, ...] = ()
+
+
+def merge_studies(studies: Sequence[LocatedStudy]) -> MergedStudies:
+    """Returns the studies with each run counted once."""
+    longest, left_out = _drop_earlier_copies(studies)
+    originals = sorted(longest, key=_sort_key)
+    named, renamed = _with_unique_names(originals)
+    records, copied = _mark_duplicate_runs(named)
+    return MergedStudies(records=tuple(records), originals=tuple(originals), notes=(*left_out, *renamed, *copied))
+
+
+def _sort_key(study: LocatedStudy) -> tuple[str, str, int, str]:
+    header = study.record.header
+    return (header.name, header.created, -_ended_count(study.record), study.source)
+
+
+def is_copy(shorter: StudyRecord, longer: StudyRecord) -> bool:
+    """Says whether one is the same study as the other, no further than that one: all that it holds stands there too."""
+    if shorter.header.name != longer.header.name or _study_key(shorter.header) != _study_key(longer.header):
+        return False
+    records = {one.trial.key: one for one in redacted(longer).trials}
+    return all(_is_same_trial(one, records.get(one.trial.key)) for one in redacted(shorter).trials)
+
+
+def _is_same_trial(earlier: TrialRecord, later: TrialRecord | None) -> bool:
+    if later is None or (earlier.trial, earlier.started) != (later.trial, later.started):
+        return False
+    return earlier.outcome is None or _outcome_key(earlier) == _outcome_key(later)
+
+
+def _study_key(header: StudyHeader) -> str:
+    """Returns a text that the copies of a study share, also where they were renamed or made ready to be published."""
+    ignored = ("name", "command", "space_source")
+    document = {key: value for key, value in header.to_json().items() if key not in ignored}
+    return json.dumps(document, sort_keys=True)
+
+
+def _drop_earlier_copies(studies: Iterable[LocatedStudy]) -> tuple[list[LocatedStudy], list[str]]:
+    kept: list[LocatedStudy] = []
+    notes: list[str] = []
+    for study in studies:
+        index = next((at for at, other in enumerate(kept) if _are_copies(study.record, other.record)), None)
+        if index is None:
+            kept.append(study)
+            continue
+        other = kept[index]
+        longer, shorter = (other, study) if is_copy(study.record, other.record) else (study, other)
+        kept[index] = longer
+        notes.append(_copy_note(shorter, longer))
+    return kept, notes
+
+
+def _are_copies(one: StudyRecord, other: StudyRecord) -> bool:
+    return is_copy(one, other) or is_copy(other, one)
+
+
+def _copy_note(shorter: LocatedStudy, longer: LocatedStudy) -> str:
+    name, shorter_count, longer_count = (
+        longer.record.header.name,
+        _ended_count(shorter.record),
+        _ended_count(longer.record),
+    )
+    if shorter_count == longer_count:
+        return f"Study {name} was given twice, as {longer.source} and {shorter.source}; it counts once."
+    return (
+        f"Study {name}: {shorter.source} is an earlier copy, with {shorter_count} trials ended, of "
+        f"{longer.source}, with {longer_count}."
+    )
+
+
+def _ended_count(record: StudyRecord) -> int:
+    return sum(known.outcome is not None for known in record.trials)
+
+
+def _with_unique_names(studies: Sequence[LocatedStudy]) -> tuple[list[StudyRecord], list[str]]:
+    """Returns the records under names of their own; the study begun first keeps its name."""
+    taken: set[str] = set()
+    records: list[StudyRecord] = []
+    notes: list[str] = []
+    for study in studies:
+        header, number = study.record.header, 1
+        name = header.name
+        while name in taken:
+            number += 1
+            name = f"{header.name} ({number})"
+        taken.add(name)
+        records.append(replace(study.record, header=replace(header, name=name)))
+        if number > 1:
+            notes.append(f"{name} is another study named {header.name}: {study.source}, begun {header.created}.")
+    return records, notes
+
+
+def _mark_duplicate_runs(records: Sequence[StudyRecord]) -> tuple[list[StudyRecord], list[str]]:
+    """Returns the records with the runs marked that are another's.
+
+    A run belongs to the study that is not said to have copied it; of several, to the one begun first.
+    """
+    ordered = sorted(records, key=lambda record: (record.header.created, record.header.name))
+    owners: dict[Hashable, str] = {}
+    for are_copied in (False, True):
+        for record in ordered:
+            for trial_record in record.trials:
+                if trial_record.outcome is not None and bool(trial_record.copied_from) is are_copied:
+                    owners.setdefault(_run_key(record, trial_record), record.header.name)
+    names = {record.header.name for record in records}
+    marked = [_mark_copies(record, owners, names) for record in records]
+    return marked, [note for record in marked for note in _copied_run_notes(record, names)]
+
+
+def _run_key(record: StudyRecord, trial_record: TrialRecord) -> Hashable:
+    """Returns what tells a run from every other: what was trained, and how long each epoch took.
+
+    One that trained nothing is told by its place in its study alone.
+    """
+    outcome = trial_record.outcome
+    if outcome is None or not outcome.epochs_trained:
+        ended = (
+            None if outcome is None else (outcome.state, outcome.cause, outcome.error_percent, outcome.misclassified)
+        )
+        return (_study_key(record.header), trial_record.trial.key, trial_record.started, ended)
+    epochs = tuple((repr(report.training_loss), report.seconds) for report in outcome.history)
+    return (
+        trial_record.trial.phase,
+        config_key(trial_record.trial.config),
+        trial_record.trial.seed,
+        epochs,
+        outcome.error_percent,
+    )
+
+
+def _outcome_key(record: TrialRecord) -> str:
+    """Returns a text that equal outcomes share; a loss that is not a number does not equal itself."""
+    return repr(record.outcome)
+
+
+def _mark_copies(record: StudyRecord, owners: Mapping[Hashable, str], names: Set[str]) -> StudyRecord:
+    """Returns the record with its copied runs marked, and without the time until it parted from their study."""
+    name = record.header.name
+    trials = [
+        _with_copied_from(known, owners.get(_run_key(record, known), name), name, names) for known in record.trials
+    ]
+    copied_seconds = [
+        known.outcome.elapsed_seconds or 0.0 for known in trials if known.outcome and known.copied_from in names
+    ]
+    return replace(record, trials=tuple(trials), spent_seconds=record.spent_seconds - max(copied_seconds, default=0.0))
+
+
+def _with_copied_from(record: TrialRecord, owner: str, name: str, names: Set[str]) -> TrialRecord:
+    """Returns the run with the name of the study at hand that it is a copy from, if there is one."""
+    if record.outcome is None or (owner == name and record.copied_from not in names):
+        return record
+    copied_from = owner if owner != name else f"{record.copied_from} (another one)"
+    environment = {**record.outcome.environment, COPIED_FROM_KEY: copied_from}
+    return replace(record, outcome=replace(record.outcome, environment=environment))
+
+
+def _copied_run_notes(record: StudyRecord, names: Set[str]) -> list[str]:
+    """Returns how many runs of a study count in which other."""
+    counts = Counter(known.copied_from for known in record.trials if known.copied_from in names)
+    return [
+        f"Runs of study {record.header.name} that are those of study {owner}, where they count: {count}."
+        for owner, count in sorted(counts.items())
+    ]

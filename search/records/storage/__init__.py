@@ -1,0 +1,1 @@
+"""Where a study is stored: journal file or database."""

@@ -1,0 +1,262 @@
+"""Where studies are kept: folders, journal files and databases, opened and locked.
+
+Knows Optuna's storages and nothing of what is written into them; the ledger does. A password stays in the URL, which
+nothing here shows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+
+from search.errors import UserError, missing_extra
+from search.records.redact import without_password
+from search.records.storage import journal
+from search.trial import Phase
+
+Commit = Callable[[bool], None]
+T = TypeVar("T")
+SQLITE_PREFIX = "sqlite:///"
+SERVER_EXTRAS: Mapping[str, str] = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+"""The kinds of server that several coordinators may share, each with the extra that installs its driver."""
+CONNECTION_TIMEOUTS: Mapping[str, Mapping[str, int]] = {
+    "psycopg": {
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    },
+    "pymysql": {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60},
+}
+"""How each driver is told to give up a connection on which nothing comes: a network that is down says nothing."""
+TABLE_CREATION_ATTEMPTS = 5
+"""How often a server's tables are asked for: of several coordinators that make them at once, one does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyLocation:
+    """Where studies are kept.
+
+    Args:
+        studies_dir: Folder with one folder a study.
+        storage: An Optuna storage URL, or None for a journal file in the study's folder.
+    """
+
+    studies_dir: Path
+    storage: str | None = field(default=None, repr=False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several coordinators may work on one study here: on a database server they may."""
+        return self.storage is not None and _url_scheme(self.storage) in SERVER_EXTRAS
+
+    def folder(self, name: str) -> Path:
+        """Returns a study's folder."""
+        return self.studies_dir / name
+
+    def journal(self, name: str) -> Path:
+        """Returns a study's journal file, which there is unless a storage URL is given."""
+        return self.folder(name) / "ledger.journal"
+
+    def study_names(self) -> list[str]:
+        """Returns the names of the studies kept here."""
+        if self.storage is not None and _is_missing_sqlite_file(self.storage):
+            return []
+        if self.storage is not None:
+            optuna_names = [study.study_name for study in open_storage(self, "")[0].get_all_studies()]
+            return sorted(name.rpartition("/")[0] for name in optuna_names if name.endswith(f"/{Phase.SEARCH.value}"))
+        return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedStorage:
+    """What a reader gets.
+
+    Args:
+        storage: What was recorded when it was read; a database, or one that follows, shows what was added since.
+        note: What is to be told of damage; mostly nothing.
+    """
+
+    storage: BaseStorage
+    note: str = ""
+
+
+def open_storage(location: StudyLocation, name: str) -> tuple[BaseStorage, Commit]:
+    """Opens a study's journal for writing, mended, or the database that holds all studies.
+
+    Returns:
+        The storage, and what has the disk take what was written to it: all of it where it is called with True, else
+        what has waited for long enough.
+
+    Raises:
+        UserError: The database cannot be reached; its password is not shown.
+        FatalError: The journal is damaged.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if location.storage is not None:
+        return _open_url(location.storage), lambda at_once: None
+    backend = journal.JournalBackend(location.journal(name))
+    return JournalStorage(backend), lambda at_once: backend.commit(force=at_once)
+
+
+def read_storage(location: StudyLocation, name: str, *, follow: bool = False) -> OpenedStorage:
+    """Opens a study's journal as far as it is sound, without writing or locking, or the database.
+
+    Args:
+        location: Where the study is kept.
+        name: The study's name.
+        follow: Whether the storage of a journal is to show also what is added to it from now on.
+
+    Raises:
+        UserError: The database cannot be reached, or the journal not be read.
+        FatalError: The journal is damaged in the middle.
+    """
+    if location.storage is not None:
+        return OpenedStorage(storage=open_storage(location, name)[0])
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path = location.journal(name)
+    try:
+        storage, damage = journal.load_journal(path)
+    except OSError as error:
+        raise UserError(f"The ledger cannot be read. Received: {path} ({error.strerror}).") from error
+    if follow:
+        end = None if damage is None or damage.is_incomplete_line else damage.start
+        storage = JournalStorage(journal.JournalFollower(path, damage_start=end))
+    if damage is None or damage.is_incomplete_line:
+        return OpenedStorage(storage=storage)
+    note = f"The ledger is damaged from line {damage.line} on, and was read up to there: {path}. "
+    return OpenedStorage(storage=storage, note=f"{note}The study's next run mends it.")
+
+
+def _is_missing_sqlite_file(url: str) -> bool:
+    """Says whether a URL names a database file that does not exist, which Optuna would make, only to read from it."""
+    _, is_sqlite, path = url.partition(SQLITE_PREFIX)
+    return bool(is_sqlite) and Path(path).parent.is_dir() and not Path(path).exists()
+
+
+def _url_scheme(url: str) -> str:
+    return url.partition(":")[0].partition("+")[0]
+
+
+def open_server(location: StudyLocation) -> RDBStorage:
+    """Opens the database server that holds all studies; its tables are made where they are missing.
+
+    Raises:
+        UserError: It cannot be reached; its password is not shown.
+    """
+    assert location.storage is not None
+    return _open_or_explain(location.storage, lambda url: _server_storage(url, {"pool_pre_ping": True}))
+
+
+def _open_url(url: str) -> BaseStorage:
+    from sqlalchemy.pool import NullPool  # who only reads a little leaves no connection behind
+
+    engine_options = {"poolclass": NullPool}
+    return _open_or_explain(
+        url, lambda url: get_storage(_server_storage(url, engine_options) if _url_scheme(url) in SERVER_EXTRAS else url)
+    )
+
+
+def _open_or_explain(url: str, open_url: Callable[[str], T]) -> T:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        host = make_url(url).host
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+        host = "@"
+    if "@" in (host or ""):  # the end of a password, which no message may show
+        raise UserError(
+            "The storage URL cannot be read. Expected: such as sqlite:///studies.db or "
+            "postgresql+psycopg://user@host/database. Received: another form.",
+            hint="In a password, write @ as %40, : as %3A and / as %2F; better, leave it to ~/.pgpass.",
+        )
+    redacted_url = without_password(url)
+    try:
+        return open_url(url)
+    except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+        if isinstance(error, ImportError) and _url_scheme(url) in SERVER_EXTRAS:
+            raise missing_extra(f"--storage {redacted_url}", SERVER_EXTRAS[_url_scheme(url)]) from None
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise UserError(
+            f"The storage cannot be reached. Received: --storage {redacted_url} ({reason}).",
+            hint="Check that the server runs and that its driver is installed.",
+        ) from None
+
+
+def _server_storage(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Returns a server's storage, its tables made.
+
+    Args:
+        url: Of the server.
+        options: Of SQLAlchemy's engine; with ``pool_pre_ping`` a connection that a restart has cut is noticed before
+            it is used.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for attempts_left in reversed(range(TABLE_CREATION_ATTEMPTS)):
+        try:
+            timeouts = CONNECTION_TIMEOUTS.get(make_url(url).get_driver_name(), {})
+            return RDBStorage(url, engine_kwargs={**options, "connect_args": dict(timeouts)})
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not attempts_left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
+                raise
+            time.sleep(0.5)
+    raise AssertionError("the last try returns or raises")
+
+
+def lock_study(location: StudyLocation, name: str) -> ExitStack:
+    """Returns what keeps other processes from a study whose ledger is a file, to be closed.
+
+    A lock beside SQLite's file does for every process of this machine, which alone should open it, since locks on
+    network file systems are not to be relied on.
+    """
+    folder, locks = location.folder(name), ExitStack()
+    make_folder(folder)
+    paths = [folder / "lock"]
+    if location.storage is not None and (file := location.storage.partition(SQLITE_PREFIX)[2]):
+        paths.append(Path(f"{file}.{name}.lock"))
+    try:
+        for path in paths:
+            locks.enter_context(FileLock(path, timeout=0))
+    except Timeout as error:
+        locks.close()
+        raise UserError(
+            f"Study {name!r} is being run by another process. Received: a lock held on {error.lock_file}.",
+            hint="Wait for it to end, or start another study with --study NAME; several coordinators may share a study "
+            "on a database server.",
+        ) from None
+    except OSError as error:
+        locks.close()
+        raise _unwritable_folder_error(folder, error) from error
+    return locks
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a study's folder.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable_folder_error(folder, error) from error
+
+
+def _unwritable_folder_error(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The study's folder cannot be written. Received: {folder} ({error.strerror}).",
+        hint="Name another with --studies-dir.",
+    )

@@ -1,0 +1,74 @@
+"""Patience with a database server that cannot be reached for a while: it is restarted, or the network is down.
+
+Whatever is asked of it then is asked again until it answers, within a bound. Called by
+``search.records.storage.database_writer``, whose
+operations may be asked twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from search.errors import FatalError
+
+RETRY_SECONDS = 180.0
+"""How long a server may be away. Its own failover takes a minute or two; workers that nobody listens to count as hung
+after five."""
+BACKOFF_SECONDS = (0.2, 5.0)
+"""Between two tries, at first and at most."""
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+
+
+def call_with_retry(operation: Callable[[], T], *, seconds: float = RETRY_SECONDS) -> T:
+    """Returns what an operation returns, which is tried again while the server cannot be reached.
+
+    Raises:
+        FatalError: It could not be reached for too long.
+    """
+    began, backoff, reason = time.monotonic(), BACKOFF_SECONDS[0], ""
+    while True:
+        try:
+            result = operation()
+        except (DBAPIError, StorageInternalError) as error:
+            if not is_outage(error):
+                raise
+            if time.monotonic() - began > seconds:
+                raise _outage_error(seconds, driver_message(error)) from None
+            if not reason:
+                _LOG.warning(
+                    f"The database cannot be reached ({driver_message(error)}); trying again for {seconds:.0f} s"
+                )
+            reason = driver_message(error)
+            time.sleep(backoff)
+            backoff = min(2 * backoff, BACKOFF_SECONDS[1])
+        else:
+            if reason:
+                _LOG.warning("The database can be reached again")
+            return result
+
+
+def is_outage(error: BaseException) -> bool:
+    """Says whether an error may be gone when the same is tried again: of the connection, not of what was asked."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return isinstance(cause, OperationalError | InterfaceError) or getattr(cause, "connection_invalidated", False)
+
+
+def driver_message(error: BaseException) -> str:
+    """Returns the driver's own first line about it; it holds neither statement nor values, nor a password."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return (str(getattr(cause, "orig", None) or cause).strip() or type(cause).__name__).splitlines()[0]
+
+
+def _outage_error(seconds: float, reason: str) -> FatalError:
+    return FatalError(
+        f"The database could not be reached for {seconds:.0f} s ({reason}).",
+        hint="Run the same command again when it can; what was recorded is kept, and running trials go on from their "
+        "last checkpoint.",
+    )

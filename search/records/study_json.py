@@ -1,0 +1,225 @@
+"""A study as one file, ``study.json.gz``: the evidence beside a published report, and what goes between machines.
+
+It holds all that boards, ``reproduce`` and ``export`` need of a study, and nothing private
+(``search.records.redact``); neither predictions nor weights. Gzip over JSON of one line; the same study gives the same
+bytes. ``docs/schema.md`` lists every key. Knows bytes and ``StudyRecord``, no paths.
+
+Whether a value that was read from a file holds what its class declares: frozen dataclasses of JSON's types.
+
+Python does not look at annotations: a file in which a figure is a text would be read, and break whatever computes with
+it. Called by ``search.records.study_json``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+import sys
+import types
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from functools import cache
+from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from search.errors import UserError
+from search.records.record import ENSEMBLE_WEIGHTS_KEY, StudyHeader, StudyRecord, TrialRecord
+from search.records.redact import PATH_FIELDS, redacted
+from search.trial import EpochReport, Outcome, Phase, Trial
+
+T = TypeVar("T")
+TypeCheck = Callable[[Any], bool]
+SCALAR_TYPES = frozenset({bool, int, float, str, type(None)})
+"""JSON's values that hold no others; a whole number will do for any number."""
+
+
+def validate(value: T) -> T:
+    """Returns the value; fields that are not compared, and what its parts hold in turn, are not looked at.
+
+    Raises:
+        ValueError: A field holds something of another type than is declared.
+    """
+    for name, fits in _field_checks(type(value)):  # type: ignore[arg-type]
+        if not fits(getattr(value, name)):
+            raise ValueError(f"{name}={getattr(value, name)!r} in {type(value).__name__}")
+    return value
+
+
+@cache
+def _field_checks(kind: type[Any]) -> tuple[tuple[str, TypeCheck], ...]:
+    hints = get_type_hints(kind)
+    return tuple((field.name, _type_check(hints[field.name])) for field in fields(kind) if field.compare)
+
+
+def _type_check(hint: Any) -> TypeCheck:
+    """Returns what says whether something is of a declared type."""
+    arguments, origin = get_args(hint), get_origin(hint)
+    is_union = origin in (Union, types.UnionType)
+    if (scalars := frozenset(arguments if is_union else (hint,))) <= SCALAR_TYPES:
+        allowed = scalars | {int} if float in scalars else scalars
+        return lambda value: type(value) in allowed  # exactly: a bool is an int to isinstance
+    if is_union:
+        alternatives = [_type_check(one) for one in arguments]
+        return lambda value: any(fits(value) for fits in alternatives)
+    if origin is tuple:
+        item_check = _type_check(arguments[0])
+        return lambda value: isinstance(value, tuple) and all(map(item_check, value))
+    if origin is not None and issubclass(origin, Mapping):
+        key, item = map(_type_check, arguments)
+        return lambda value: isinstance(value, Mapping) and all(key(one) and item(value[one]) for one in value)
+    if hint is Any:
+        return lambda _: True
+    return lambda value: isinstance(value, hint)
+
+
+FILE_NAME = "study.json.gz"
+"""What the file is called in a report's folder."""
+SCHEMA = "study/1"
+"""The number rises when a key comes, or changes its name or its meaning."""
+MAX_DIGITS = 20
+"""Of a whole number; a seed has ten."""
+_GZIP_MAGIC = b"\x1f\x8b"
+_SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]")
+_LOSS_FIELDS = ("training_loss", "loss")
+_INVALID_DOCUMENT_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def dumps(study: StudyRecord) -> bytes:
+    """Returns the study's file, without what is private."""
+    redacted_study = redacted(study)
+    document = {
+        "schema": SCHEMA,
+        "header": redacted_study.header.to_json(),
+        "spent_seconds": redacted_study.spent_seconds,
+        "exhausted_seconds": redacted_study.exhausted_seconds,
+        "trials": [_trial_to_json(known) for known in redacted_study.trials],
+    }
+    content = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return gzip.compress(content.encode(), mtime=0)
+
+
+def loads(content: bytes, source: str) -> StudyRecord:
+    """Returns the study that ``dumps`` wrote; also from the JSON alone.
+
+    Args:
+        content: Of the file.
+        source: What the file is called in errors.
+
+    Raises:
+        UserError: It is no study's file, is damaged, or was written by a newer version.
+    """
+    document = _parse_document(content, source)
+    _check_schema(document.get("schema"), source)
+    try:
+        return validate(
+            StudyRecord(
+                header=_header_from_json(document["header"]),
+                trials=tuple(map(_trial_from_json, document["trials"])),
+                spent_seconds=document["spent_seconds"],
+                exhausted_seconds=document["exhausted_seconds"],
+            )
+        )
+    except _INVALID_DOCUMENT_ERRORS as error:
+        raise _damaged_file_error(source, f"{type(error).__name__}: {error}") from error
+
+
+def _parse_document(content: bytes, source: str) -> dict[str, Any]:
+    try:
+        text = gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
+        document = json.loads(text, parse_int=_parse_integer, parse_constant=_reject_number)
+        if _SURROGATES.search(text):
+            json.dumps(document, ensure_ascii=False).encode()  # half of a character could not be written again
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise _damaged_file_error(source, str(error) or type(error).__name__) from error
+    if not isinstance(document, dict):
+        raise _damaged_file_error(source, "it holds no JSON object")
+    return document
+
+
+def _parse_integer(digits: str) -> int:
+    """Returns a whole number, of a size that a figure can be computed from."""
+    return int(digits) if len(digits) < MAX_DIGITS else _reject_number(digits)
+
+
+def _reject_number(number: str) -> NoReturn:
+    raise ValueError(f"{number[:MAX_DIGITS]} is no number of a study")
+
+
+def _check_schema(schema: object, source: str) -> None:
+    kind, _, number = str(schema).partition("/")
+    if kind != "study" or not number.isdecimal():
+        raise UserError(
+            f"This is no study's file. Expected: schema {SCHEMA!r}. Received: {schema!r} in {source}.",
+            hint=f"Name a study, the folder of one, a report's folder, or the {FILE_NAME} in it.",
+        )
+    if int(number) > int(SCHEMA.partition("/")[2]):
+        raise UserError(
+            f"The study's file was written by a newer version. Expected: schema {SCHEMA!r} at most. "
+            f"Received: {schema!r} in {source}.",
+            hint="Update this package.",
+        )
+
+
+def _damaged_file_error(source: str, reason: str) -> UserError:
+    return UserError(
+        f"The study's file cannot be read, or is damaged ({reason}). Received: {source}.",
+        hint="Copy it again from where it came from.",
+    )
+
+
+def _trial_to_json(record: TrialRecord) -> dict[str, Any]:
+    trial = {name: value for name, value in record.trial.to_json().items() if name not in PATH_FIELDS}
+    outcome = record.outcome and {**record.outcome.to_json(), "history": _reports_to_json(record.outcome.history)}
+    return {"trial": trial, "started": record.started, "outcome": outcome, "reports": _reports_to_json(record.reports)}
+
+
+def _header_from_json(document: dict[str, Any]) -> StudyHeader:
+    header = validate(StudyHeader.from_json(document))
+    for part in (header.protocol, header.space, *header.space.parameters.values(), *header.space.recipes.values()):
+        validate(part)
+    return header
+
+
+def _trial_from_json(document: Mapping[str, Any]) -> TrialRecord:
+    fields, outcome = dict(document["trial"]), document["outcome"]
+    trial = Trial.from_json(fields)
+    if trial.phase is Phase.ENSEMBLE and not isinstance(trial.engine_metadata.get(ENSEMBLE_WEIGHTS_KEY), dict):
+        raise ValueError("an ensemble without weights")
+    record = TrialRecord(
+        trial=validate(trial),
+        outcome=None if outcome is None else _outcome_from_json(outcome),
+        started=document["started"],
+        reports=tuple(map(_report_from_json, document["reports"])),
+    )
+    return validate(record)
+
+
+def _outcome_from_json(document: Mapping[str, Any]) -> Outcome:
+    outcome = Outcome.from_json({**document, "history": ()})
+    images = range(outcome.scored_images if outcome.scored_images is not None else sys.maxsize)
+    if not all(one in images for one in outcome.misclassified) or len(outcome.predicted_classes) not in (
+        0,
+        len(outcome.misclassified),
+    ):
+        raise ValueError("images that were not scored")
+    return validate(replace(outcome, history=tuple(map(_report_from_json, document["history"]))))
+
+
+def _reports_to_json(reports: tuple[EpochReport, ...]) -> list[dict[str, Any]]:
+    return [_encode_nonfinite_losses(report.to_json()) for report in reports]
+
+
+def _encode_nonfinite_losses(report: dict[str, Any]) -> dict[str, Any]:
+    """Returns an epoch with losses that are not finite as texts, since JSON has no such numbers."""
+    for name in _LOSS_FIELDS:
+        value = report[name]
+        report[name] = value if value is None or math.isfinite(value) else str(value)
+    return report
+
+
+def _report_from_json(document: Mapping[str, Any]) -> EpochReport:
+    """Returns an epoch, with such losses as numbers again."""
+    losses = {name: float(document[name]) for name in _LOSS_FIELDS if isinstance(document[name], str)}
+    return validate(EpochReport.from_json({**document, **losses}))

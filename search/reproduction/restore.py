@@ -1,0 +1,174 @@
+"""Restoring: from what a ledger records back to what can be trained here: data set, space and runtime.
+
+Whatever is not what was recorded is either refused (the data, the space) or for the caller to name (the machine).
+Called by ``search.reproduction.reproduce`` and ``search.export``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from search.data.dataset import DatasetInfo, prepare
+from search.errors import UserError, missing_extra, unknown_name
+from search.records.record import LEGACY_DEFAULTS, StudyHeader, StudyRecord, TrialRecord
+from search.training import devices
+from search.training.runtime import Backend, Device, Precision, Runtime
+from search.training.task import Task
+from search.trial import Config
+from spaces import registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReproductionOptions:
+    """What the user says of this machine; the record says the rest.
+
+    Args:
+        dataset: Where the data set is, if not where it was.
+        space: The space's file, if it is not where it was.
+        cache_dir: Folder of decompressed data; the platform's if None.
+        backend: Keras's backend, if not the recorded one.
+        devices: Where to compute, if not where it was.
+        precision: In what to compute, if not in the recorded one.
+        threads: Threads, if not as many as there were.
+    """
+
+    dataset: str | None = None
+    space: str | None = None
+    cache_dir: str | None = None
+    backend: str | None = None
+    devices: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+
+
+def restore_task(record: StudyRecord, trial_record: TrialRecord, options: ReproductionOptions) -> Task:
+    """Returns a task under which a recorded trial can be run again.
+
+    Args:
+        record: The study.
+        trial_record: The trial, for what it ran on.
+        options: What the user says of this machine.
+
+    Raises:
+        UserError: The data set or the space is gone or another one, or the backend is not installed.
+    """
+    source = restore_space_source(record.header, trial_record.trial.config, options)
+    return Task(
+        protocol=record.header.protocol,
+        dataset=restore_dataset(record.header, options),
+        space_source=source,
+        runtime=restore_runtime(trial_environment(record, trial_record), options),
+    )
+
+
+def trial_environment(record: StudyRecord, trial_record: TrialRecord) -> Mapping[str, Any]:
+    """Returns what a trial ran on; where its worker died without telling, what the study's latest trial did."""
+    own = trial_record.outcome.environment if trial_record.outcome else {}
+    others = [one.outcome.environment for one in record.trials if one.outcome and one.outcome.environment]
+    return own or (others[-1] if others else {})
+
+
+def restore_dataset(header: StudyHeader, options: ReproductionOptions) -> DatasetInfo:
+    """Returns the study's data set, prepared; looks where the user says, else where the study's command did.
+
+    Raises:
+        UserError: It is not there, or holds other data.
+    """
+    protocol, source = header.protocol, options.dataset or recorded_dataset(header)
+    hint = "Say where it is with --dataset PATH."
+    try:
+        dataset = prepare(source, Path(options.cache_dir) if options.cache_dir else None)
+    except UserError as error:
+        message = f"The data set of study {header.name!r}, {protocol.dataset}, cannot be had. {error.message}"
+        raise UserError(message, hint=hint) from error
+    if dataset.sha256 != protocol.data_sha256:
+        raise UserError(
+            f"The data are not those of study {header.name!r}. Expected: sha256={protocol.data_sha256}. "
+            f"Received: {dataset.sha256}, dataset={source!r}.",
+            hint=hint,
+        )
+    return dataset
+
+
+def recorded_dataset(header: StudyHeader) -> str:
+    """Returns the data set as the study's command named it, else the protocol's name of it, which is but a file's."""
+    try:
+        words = shlex.split(header.command)
+    except ValueError:
+        words = []
+    values = [word.partition("=")[2] for word in words if word.startswith("--dataset=")]
+    values += [after for word, after in pairwise(words) if word == "--dataset"]
+    return values[-1] if values else header.protocol.dataset
+
+
+def restore_space_source(header: StudyHeader, config: Config, options: ReproductionOptions) -> str:
+    """Returns the source of the study's space, in which the configuration still means what it meant.
+
+    Raises:
+        UserError: Its file is gone or cannot be used, or it has changed.
+    """
+    source = options.space or header.space_source
+    try:
+        space = registry.load(source)
+    except registry.SpaceError as error:
+        hint = "Say where its file is with --space PATH; it builds the networks."
+        raise UserError(f"The space of study {header.name!r} cannot be had. {error}", hint=hint) from None
+    missing = [f"{name} is gone" for name in header.space.parameters if name not in space.parameters]
+    if changes := [*missing, *space.problems(config)]:
+        raise UserError(
+            f"The space {header.space.name!r} has changed since study {header.name!r}: {'; '.join(changes)}. "
+            f"Received: {source}.",
+            hint="Put back the version that the study was run with, or say where it is with --space PATH.",
+        )
+    return source if source in registry.SPACES else str(Path(source).resolve())
+
+
+def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -> Runtime:
+    """Returns the recorded runtime, as far as this machine has it."""
+    name = options.backend or recorded.get("backend", Backend.TENSORFLOW.value)
+    if name not in list(Backend):
+        raise unknown_name("backend", name, [backend.value for backend in Backend])
+    backend = Backend(name)
+    if importlib.util.find_spec(backend.value) is None:
+        raise missing_extra(f"The backend {backend}", backend.value)
+    device, gpus = _choose_devices(recorded, options, backend)
+    return Runtime(
+        backend=backend,
+        device=device,
+        gpus=gpus,
+        threads=options.threads or recorded.get("threads", 1),
+        deterministic=recorded.get("deterministic", device is Device.CPU),
+        precision=restore_precision(recorded, options),
+    )
+
+
+def restore_precision(recorded: Mapping[str, Any], options: ReproductionOptions) -> Precision:
+    """Returns in what to compute; runs of before there was a choice had the default's.
+
+    Args:
+        recorded: What a trial ran on.
+        options: What the user says of this machine.
+
+    Raises:
+        UserError: It is none that is known.
+    """
+    name = options.precision or {**LEGACY_DEFAULTS, **recorded}["precision"]
+    if name not in list(Precision):
+        raise unknown_name("precision", name, [precision.value for precision in Precision])
+    return Precision(name)
+
+
+def _choose_devices(
+    recorded: Mapping[str, Any], options: ReproductionOptions, backend: Backend
+) -> tuple[Device, tuple[str, ...]]:
+    """Returns where to compute: where the user says, else a GPU where it was one and there is one."""
+    if options.devices is not None:
+        return devices.select_devices(options.devices, backend)
+    was_gpu = recorded.get("device", "CPU") != "CPU"
+    return devices.select_devices(Device.AUTO if was_gpu else Device.CPU, backend)

@@ -1,0 +1,1 @@
+"""How many workers and threads a run gets."""

@@ -1,0 +1,141 @@
+"""What a run has reached, and the outcome that becomes of it, however it ends.
+
+Knows no model and no data. Called by the trainer, and by the population for each of its members.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import sys
+import traceback as tracebacks
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.errors import SearchError
+from search.training.predictions import SavedPredictions, save
+from search.trial import Cause, EpochReport, Outcome, State
+
+
+class NonFiniteLoss(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
+    """A loss became NaN or infinite."""
+
+
+class ExceedsFreeMemory(Exception):  # noqa: N818 - a signal to make do with less, where that can be
+    """What is to be trained would not fit into the memory that is free."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """What a run has reached; becomes its Outcome however it ends."""
+
+    history: list[EpochReport] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"build": 0.0, "fit": 0.0, "evaluate": 0.0})
+    parameters: int | None = None
+    scored: int | None = None
+    wrong: tuple[int, ...] = ()
+    predicted: tuple[int, ...] = ()
+    predictions: SavedPredictions | None = None
+    save_error: str = ""
+
+    def restore(self, history: Iterable[EpochReport], seconds: dict[str, float]) -> None:
+        """Goes on from where an earlier run has come to."""
+        self.history.extend(history)
+        self.seconds = dict(seconds)
+
+    def record_evaluation(self, probabilities: np.ndarray, labels: np.ndarray, *, keep_misclassified: bool) -> float:
+        """Returns the error in percent, and remembers which images were taken for what, where that is kept."""
+        predicted = probabilities.argmax(axis=1)
+        wrong = np.flatnonzero(predicted != labels)
+        self.scored, self.predictions = len(labels), SavedPredictions(probabilities, labels)
+        if keep_misclassified:
+            self.wrong, self.predicted = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
+        return 100.0 * len(wrong) / len(labels)
+
+    def save_predictions(self, path: Path) -> None:
+        """Leaves the last predictions at a path; a trial that cannot is no worse for it, but joins no ensemble."""
+        try:
+            if self.predictions is not None:
+                save(path, self.predictions)
+        except OSError as error:
+            self.save_error = f"No predictions could be kept: {error}."
+
+    def to_outcome(
+        self,
+        state: State,
+        environment: Mapping[str, Any],
+        *,
+        cause: Cause | None = None,
+        message: str = "",
+        traceback: str = "",
+    ) -> Outcome:
+        """Returns how it ended, on what it ran."""
+        scored = [report for report in self.history if report.error_percent is not None]
+        return Outcome(
+            state=state,
+            error_percent=scored[-1].error_percent if scored else None,
+            history=tuple(self.history),
+            seconds={part: round(value, 4) for part, value in self.seconds.items()},
+            parameter_count=self.parameters,
+            peak_memory_mib=_peak_memory_mib(),
+            cause=cause,
+            message=message,
+            traceback=traceback,
+            environment=environment,
+            scored_images=self.scored,
+            misclassified=self.wrong,
+            predicted_classes=self.predicted,
+        )
+
+    def to_failed_outcome(self, error: Exception, environment: Mapping[str, Any]) -> Outcome:
+        """Returns how it ended by an error, which was caught or was raised before."""
+        return self.to_outcome(
+            State.FAILED,
+            environment,
+            cause=_classify_error(error, on_cpu=environment["device"] == "CPU"),
+            message=_error_message(error),
+            traceback="".join(tracebacks.format_exception(error)),
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Says whether a backend has no memory left, or would have none."""
+    is_memory_error = isinstance(error, ExceedsFreeMemory) or type(error).__name__ in (
+        "ResourceExhaustedError",
+        "OutOfMemoryError",
+    )
+    return is_memory_error or "RESOURCE_EXHAUSTED" in str(error)
+
+
+_CAUSE_BY_ERROR: tuple[tuple[type[BaseException], Cause], ...] = (
+    (NonFiniteLoss, Cause.NOT_FINITE),
+    (MemoryError, Cause.OUT_OF_MEMORY),
+    (SearchError, Cause.DATA),
+    (ValueError, Cause.INVALID),
+)
+
+
+def _classify_error(error: Exception, *, on_cpu: bool) -> Cause:
+    if is_out_of_memory(error):
+        return Cause.OUT_OF_MEMORY if on_cpu else Cause.DEVICE_MEMORY
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return Cause.DISK_FULL
+    return next((cause for kind, cause in _CAUSE_BY_ERROR if isinstance(error, kind)), Cause.ERROR)
+
+
+def _error_message(error: Exception) -> str:
+    if isinstance(error, NonFiniteLoss):
+        return "A loss became NaN or infinite."
+    if isinstance(error, SearchError):
+        return error.message
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def _peak_memory_mib() -> float:
+    """Returns the process's peak resident memory in MiB; Linux counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

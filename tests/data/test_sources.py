@@ -1,0 +1,137 @@
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_data import save_idx, save_npz, small_arrays, to_idx
+
+import search
+from search.data.cache import arrays_sha256
+from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
+from search.data.validate import validate_arrays
+from search.errors import FatalError, UserError
+
+PUBLISHED_MD5 = {
+    "x_train": "6bbc9ace898e44ae57da46a324031adb",
+    "y_train": "a25bea736e30d166cdddb491f175f624",
+    "x_test": "2646ac647ad5339dbf082846283269ea",
+    "y_test": "27ae3e4e09519cfbb04c329615203637",
+}
+
+
+def test_the_embedded_mnist_is_byte_for_byte_the_published_one() -> None:
+    with np.load(EMBEDDED_MNIST) as archive:
+        md5 = {name: hashlib.md5(to_idx(archive[name]), usedforsecurity=False).hexdigest() for name in archive}
+    assert md5 == PUBLISHED_MD5
+
+
+def test_the_embedded_mnist_has_the_hash_in_the_code() -> None:
+    assert arrays_sha256(validate_arrays(find_source("mnist").read())) == MNIST_SHA256
+
+
+def test_its_authors_and_licence_are_named_beside_it() -> None:
+    text = EMBEDDED_MNIST.with_name("ATTRIBUTION.md").read_text(encoding="utf-8")
+    assert all(
+        word in text for word in ("Yann LeCun", "Corinna Cortes", "Burges", "Creative Commons", *PUBLISHED_MD5.values())
+    )
+
+
+def swap(path: Path) -> None:
+    save_npz(path)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, flip, swap])
+def test_a_damaged_installation_asks_to_be_mended(tmp_path: Path, damage) -> None:
+    for package in ("search", "spaces"):
+        shutil.copytree(Path(search.__file__).parents[1] / package, tmp_path / package)
+    damage(tmp_path / "search" / "data" / "embedded" / "mnist.npz")
+    result = subprocess.run(
+        [sys.executable, "-m", "search", "data", "show", "--cache-dir", "cache"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == FatalError.exit_code
+    assert "Reinstall this package" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("cache/datasets/*.npy"))
+
+
+def test_a_file_is_named_by_its_name_and_known_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "flowers.npz"
+    first = find_source(save_npz(path))
+    assert first.name == "flowers.npz"
+    assert find_source(str(path)).fingerprint == first.fingerprint
+    assert find_source(save_npz(path, y_test=np.zeros(12, int))).fingerprint != first.fingerprint
+
+
+def test_a_folder_is_named_by_its_name_and_known_by_all_its_files(tmp_path: Path) -> None:
+    first = find_source(save_idx(tmp_path / "digits", small_arrays()))
+    assert first.name == "digits"
+    assert np.array_equal(first.read()["y_test"], small_arrays()["y_test"])
+    changed = find_source(save_idx(tmp_path / "digits", small_arrays(y_test=np.zeros(12, np.uint8))))
+    assert changed.fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("dataset", ["mnits", "no/such.npz", "a" * 5000, os.devnull])
+def test_what_does_not_exist_is_refused(dataset: str) -> None:
+    with pytest.raises(UserError, match=r"Received: dataset='"):
+        find_source(dataset)
+
+
+def test_a_misspelled_name_gets_the_nearest_one() -> None:
+    with pytest.raises(UserError) as caught:
+        find_source("fashion-mnist")
+    assert "Did you mean 'fashion_mnist'?" in caught.value.hint
+
+
+THROUGH_KERAS = """
+import json, shutil, sys
+from pathlib import Path
+from search.errors import UserError
+from search.data.sources import find_source
+
+try:
+    find_source("fashion_mnist").read()
+except UserError as error:
+    refused = str(error)
+for path in Path(sys.argv[1]).iterdir():
+    shutil.copy(path, sys.argv[2])
+arrays = find_source("fashion_mnist").read()
+print(json.dumps([refused, arrays["x_train"].tolist(), arrays["y_test"].tolist()]))
+"""
+
+
+def test_keras_downloads_or_says_how_to_do_without(tmp_path: Path) -> None:
+    """Offline first (a proxy that nobody runs), then with the files where Keras would have put them."""
+    images = {name: np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8) for name in ("x_train", "x_test")}
+    labels = {name: np.array([3, 8], np.uint8) for name in ("y_train", "y_test")}
+    save_idx(tmp_path / "files", {**images, **labels}, gzipped=True)
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    result = subprocess.run(
+        [sys.executable, "-c", THROUGH_KERAS, tmp_path / "files", tmp_path / "datasets" / "fashion-mnist"],
+        env={**os.environ, **nowhere, "KERAS_HOME": str(tmp_path), "no_proxy": "", "NO_PROXY": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    refused, x_train, y_test = json.loads(result.stdout)
+    assert "could not load" in refused
+    assert "--dataset" in refused
+    assert "Downloading data" in result.stderr
+    assert x_train == images["x_train"].tolist()
+    assert y_test == [3, 8]

@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from small_data import save_npz
+
+from search.data.dataset import LabeledImages, open_training, prepare
+from search.data.split import default_split, make_split_indices
+from search.errors import UserError
+from search.protocol import Split
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def images(labels, groups=None) -> LabeledImages:
+    """Images of which only labels and groups matter."""
+    labels = np.asarray(labels, dtype=np.int64)
+    return LabeledImages(
+        np.zeros((len(labels), 1, 1, 1), np.uint8), labels, None if groups is None else np.asarray(groups)
+    )
+
+
+@pytest.fixture(scope="module")
+def mnist(cache_dir: Path) -> LabeledImages:
+    return open_training(prepare("mnist", cache_dir))
+
+
+@given(counts=st.lists(st.integers(2, 40), min_size=3, max_size=6), seed=SEEDS)
+def test_stratified_takes_a_sixth_of_every_class(counts: list[int], seed: int) -> None:
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    roles = make_split_indices(images(labels), split=Split.STRATIFIED, seed=seed)
+    assert np.array_equal(np.sort(np.concatenate([roles.training, roles.validation])), np.arange(len(labels)))
+    assert len(roles.validation) == len(labels) // 6
+    assert np.all(np.abs(np.bincount(labels[roles.validation], minlength=len(counts)) - np.array(counts) / 6) < 1)
+
+
+@given(sizes=st.lists(st.integers(1, 30), min_size=2, max_size=40), seed=SEEDS)
+def test_groups_stay_whole_and_come_near_a_sixth(sizes: list[int], seed: int) -> None:
+    assume(sum(sizes) >= 6)
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    roles = make_split_indices(images(np.zeros(len(groups)), groups), split=Split.GROUP, seed=seed)
+    assert np.array_equal(np.sort(np.concatenate([roles.training, roles.validation])), np.arange(len(groups)))
+    assert len(roles.training)
+    assert len(roles.validation)
+    taken = set(groups[roles.validation])
+    assert not taken & set(groups[roles.training])
+    missing = len(groups) // 6 - len(roles.validation)
+    left = [size for group, size in enumerate(sizes) if group not in taken]
+    assert not [size for size in left if abs(missing - size) < abs(missing)], "one more group would have come nearer"
+
+
+@pytest.mark.parametrize("split", [Split.GROUP, Split.STRATIFIED])
+def test_a_draw_depends_on_its_seed_alone(split: Split) -> None:
+    data = images(np.arange(600) % 3, np.arange(600) // 10)
+    draws = [make_split_indices(data, split=split, seed=seed).validation.tolist() for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_a_group_may_be_named_by_text() -> None:
+    names = np.repeat(["anna", "bert", "carl"], [10, 40, 10])
+    roles = make_split_indices(images(np.arange(60) % 3, names), split=Split.GROUP, seed=0)
+    assert set(names[roles.validation]) in ({"anna"}, {"carl"})
+
+
+def test_the_smallest_group_is_taken_where_every_group_is_too_large() -> None:
+    groups = np.repeat([0, 1], [31, 29])
+    roles = make_split_indices(images(np.arange(60) % 3, groups), split=Split.GROUP, seed=0)
+    assert set(groups[roles.validation]) == {1}
+
+
+def test_mnists_block_is_its_last_sixth(mnist: LabeledImages) -> None:
+    roles = make_split_indices(mnist, split=Split.BLOCK, seed=0)
+    assert np.array_equal(roles.training, np.arange(50000))
+    assert np.array_equal(roles.validation, np.arange(50000, 60000))
+
+
+@pytest.mark.parametrize("count", [6, 7, 599, 600, 601])
+def test_a_block_is_the_last_sixth_of_any_number(count: int) -> None:
+    roles = make_split_indices(images(np.zeros(count)), split=Split.BLOCK, seed=0)
+    assert np.array_equal(np.concatenate([roles.training, roles.validation]), np.arange(count))
+    assert len(roles.validation) == count // 6
+
+
+@pytest.mark.parametrize(
+    ("in_block", "accepted"), [(0, False), (4, False), (5, True), (10, True), (20, True), (21, False)]
+)
+def test_a_class_may_be_twice_as_rare_or_as_frequent_in_a_block_and_no_more(in_block: int, accepted: bool) -> None:
+    """600 images, 60 of them of class 1: ten are expected among the last hundred."""
+    labels = np.zeros(600, int)
+    labels[: 60 - in_block] = 1
+    labels[600 - in_block :] = 1
+    if accepted:
+        assert len(make_split_indices(images(labels), split=Split.BLOCK, seed=0).validation) == 100
+    else:
+        with pytest.raises(UserError, match=rf"about 10 of the 60 images of class 1\. Received: {in_block}\."):
+            make_split_indices(images(labels), split=Split.BLOCK, seed=0)
+
+
+REFUSED = {
+    "no groups": (images(np.arange(60) % 3), Split.GROUP, "needs groups_train"),
+    "one group": (images(np.arange(60) % 3, np.zeros(60, int)), Split.GROUP, "at least two groups. Received: 1"),
+    "few images": (images([0, 1, 0, 1, 0]), Split.STRATIFIED, "at least 6 training images. Received: 5"),
+    "a class in one group": (images([0] * 50 + [1] * 10, [0] * 50 + [1] * 10), Split.GROUP, "class 1 .* Received: 10"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_split_that_the_data_do_not_allow_is_refused(case: str) -> None:
+    data, split, message = REFUSED[case]
+    with pytest.raises(UserError, match=message):
+        make_split_indices(data, split=split, seed=0)
+
+
+def test_the_default_is_the_most_honest_split_there_is(tmp_path: Path, cache_dir: Path) -> None:
+    grouped = save_npz(tmp_path / "grouped.npz", groups_train=np.arange(60) // 5)
+    assert default_split(prepare(grouped, cache_dir)) is Split.GROUP
+    assert default_split(prepare("mnist", cache_dir)) is Split.BLOCK
+    assert default_split(prepare(save_npz(tmp_path / "plain.npz"), cache_dir)) is Split.STRATIFIED

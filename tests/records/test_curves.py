@@ -1,0 +1,50 @@
+import pytest
+
+from search.records.curves import CurvePoint, aggregate_curves, best_error_curve
+from search.trial import State
+from tests.compare.tournaments import outcome, study
+
+
+def points(*searched) -> list[tuple[int, float, float]]:
+    curve = best_error_curve(study(searched=searched).record)
+    return [(point.epochs, point.seconds, point.error_percent) for point in curve]
+
+
+def test_a_curve_steps_where_a_complete_trial_improves() -> None:
+    assert points(outcome(1.2, at=10.0), outcome(0.8, at=20.0), outcome(0.9, at=30.0)) == [
+        (4, 10.0, 1.2),
+        (8, 20.0, 0.8),
+        (12, 30.0, 0.8),
+    ]
+
+
+@pytest.mark.parametrize("state", [State.PRUNED, State.PAUSED, State.INTERRUPTED, State.FAILED])
+def test_an_unfinished_trial_costs_and_does_not_count(state: State) -> None:
+    unfinished = outcome(0.1, at=12.0, state=state, epochs=2)
+    assert points(outcome(1.2, at=10.0), unfinished, outcome(0.8, at=20.0)) == [(4, 10.0, 1.2), (10, 20.0, 0.8)]
+
+
+def test_restored_epochs_are_not_counted_twice() -> None:
+    paused, resumed = outcome(1.0, at=12.0, state=State.PAUSED, epochs=2), outcome(0.7, at=15.0, epochs=4, restored=2)
+    assert points(outcome(1.2, at=10.0), paused, resumed) == [(4, 10.0, 1.2), (8, 15.0, 0.7)]
+
+
+def test_trials_count_in_the_order_in_which_they_ended() -> None:
+    assert points(outcome(1.2, at=30.0), outcome(0.8, at=20.0)) == [(4, 20.0, 0.8), (8, 30.0, 0.8)]
+
+
+def test_a_trial_that_runs_or_whose_coordinator_died_changes_nothing() -> None:
+    died = outcome(None, state=State.INTERRUPTED, epochs=0)
+    assert points(died, outcome(1.2, at=10.0), None) == [(4, 10.0, 1.2)]
+    assert points(None) == points(died) == points() == []
+
+
+def test_a_band_is_the_mean_least_and_most_at_each_step() -> None:
+    def curve(*steps: tuple[int, float]) -> list[CurvePoint]:
+        return [CurvePoint(epochs=epochs, seconds=10.0 * epochs, error_percent=error) for epochs, error in steps]
+
+    curves = [curve((4, 1.0), (10, 0.5)), curve((6, 2.0), (8, 1.0)), []]
+    made = aggregate_curves(curves, lambda point: point.epochs)
+    assert (made.costs, made.mean, made.low, made.high) == ((6, 8, 10), (1.5, 1.0, 0.75), (1.0, 1.0, 0.5), (2, 1, 1))
+    assert aggregate_curves(curves, lambda point: point.seconds).costs == (60.0, 80.0, 100.0)
+    assert aggregate_curves([[], []], lambda point: point.epochs) is None

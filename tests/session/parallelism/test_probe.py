@@ -1,0 +1,62 @@
+"""Measurements in real processes on a small piece of MNIST."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import psutil
+import pytest
+
+from search.data.dataset import prepare
+from search.protocol import EvaluationProtocol, Split
+from search.session.parallelism.policy import WorkerLayout
+from search.session.parallelism.probe import ProbeError, measure_gpu_memory, measure_throughput
+from search.training.runtime import Device, Runtime
+from search.training.task import Task
+from spaces import registry
+
+pytestmark = pytest.mark.slow
+LAYOUTS = (WorkerLayout(2, 1), WorkerLayout(1, 2))
+BASELINE = registry.load("cnn").baseline
+
+
+@pytest.fixture
+def task(small_mnist: Path, cache_dir: Path) -> Task:
+    dataset = prepare(str(small_mnist), cache_dir)
+    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
+    return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
+
+
+def left() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "probe_worker" in " ".join(child.cmdline())]
+
+
+def test_every_layout_is_measured_and_no_process_stays(task: Task) -> None:
+    speeds = measure_throughput(task, BASELINE, LAYOUTS, lambda: False)
+    assert tuple(speeds) == LAYOUTS
+    assert all(speed > 50 for speed in speeds.values())
+    assert not left()
+
+
+def test_a_baseline_that_cannot_be_trained_is_said(task: Task) -> None:
+    with pytest.raises(ProbeError, match="no such thing"):
+        measure_throughput(task, {**BASELINE, "activation": "no such thing"}, LAYOUTS[1:], lambda: False)
+    assert not left()
+
+
+def test_a_process_that_cannot_start_is_said(task: Task) -> None:
+    with pytest.raises(ProbeError, match="nowhere"):
+        measure_throughput(dataclasses.replace(task, space_source="nowhere"), BASELINE, LAYOUTS[1:], lambda: False)
+
+
+def test_whoever_asks_to_stop_is_heard_at_once(task: Task) -> None:
+    with pytest.raises(ProbeError, match="stopped"):
+        measure_throughput(task, BASELINE, LAYOUTS, lambda: True)
+    assert not left()
+
+
+def test_gpu_memory_needs_a_driver(task: Task) -> None:
+    runtime = Runtime(device=Device.GPU, gpus=("0",))
+    with pytest.raises(ProbeError, match="driver"):
+        measure_gpu_memory(dataclasses.replace(task, runtime=runtime), BASELINE, lambda: False)
