@@ -56,7 +56,7 @@ def held(job: Job, memories: Sequence[int | None]) -> list[int]:
 def _answer(function: str, job: Job) -> Any:
     """What a function of this file says in a process of its own."""
     variables = {**job.task.runtime.environment_variables(), "XLA_FLAGS": QUICKLY_COMPILED}
-    return answer("population_job", variables, function, pickle.dumps(job).hex())
+    return answer("vectorized_job", variables, function, pickle.dumps(job).hex())
 
 
 def answer(module: str, variables: Mapping[str, str], *words: str) -> Any:

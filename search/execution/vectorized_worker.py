@@ -26,11 +26,11 @@ def main(connection: Connection) -> None:
     from search.training.epochs import Hooks
     from search.training.vectorized.scheduler import PopulationScheduler
 
-    pool, channels = PopulationScheduler(task, max_members=capacity.most), dict[TrialKey, TrialChannel]()
+    pool, channels = PopulationScheduler(task, max_members=capacity.max_trials), dict[TrialKey, TrialChannel]()
     without_time_limit = dataclasses.replace(task, trial_seconds=None)  # nobody's time is a member's own
-    probe = capacity.sample
+    probe = capacity.probe_population
     concurrent_trials = (
-        capacity.most if probe is None else pool.measure_capacity(probe.config, probe.phase, probe.members)
+        capacity.max_trials if probe is None else pool.measure_capacity(probe.config, probe.phase, probe.size)
     )
     connection.send(Ready(concurrent_trials))
     while True:

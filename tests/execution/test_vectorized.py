@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from executor_contract import drain, outcomes
-from population_job import QUICKLY_COMPILED
+from vectorized_job import QUICKLY_COMPILED
 
 import search
 from search.data.dataset import prepare

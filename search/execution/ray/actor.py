@@ -82,7 +82,7 @@ class Actor:
 
         try:
             payload = pickle.loads(pickled)
-            os.environ.update(payload.variables)  # before anything imports Keras
+            os.environ.update(payload.environment)  # before anything imports Keras
             from search.execution.worker_loop import run_worker_loop
 
             run_worker_loop(payload.unpack(self._scratch, arrays), self._inbox, self._send)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from population_job import answer
+from vectorized_job import answer
 
 from search.training.runtime import Backend, Device, Runtime
 from search.training.vectorized.padding import embed, extract, next_power_of_four

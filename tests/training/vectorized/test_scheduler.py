@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from population_job import Job, held, run
 from scipy import stats
+from vectorized_job import Job, held, run
 
 from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
