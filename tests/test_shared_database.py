@@ -99,9 +99,9 @@ def test_whoever_was_cut_off_as_well_gives_the_others_time(
         slow.begin(trial(0))
         time.sleep(0.6)
         monkeypatch.setattr(heartbeat, "LEASE_SECONDS", 0.5)
-        beating = other._writer._presence
-        beating._beat_at -= 1000.0  # as after an outage
-        beating._beat()
+        beating = other._writer._heartbeat
+        beating._renewed_at -= 1000.0  # as after an outage
+        beating._renew()
         assert interrupt_orphans(other) == 0
         time.sleep(0.6)
         assert interrupt_orphans(other) == 1

@@ -15,10 +15,9 @@ from vectorized_job import QUICKLY_COMPILED
 import search
 from search.data.dataset import prepare
 from search.execution.base import Event, Finished, Reported
-from search.execution.vectorized import CapacityProbe, VectorizedExecutor
+from search.execution.vectorized import PROBE_POPULATION_SIZE, CapacityProbe, VectorizedExecutor
 from search.execution.worker_failures import WorkerLimits
 from search.protocol import EvaluationProtocol, Split
-from search.session.parallelism.policy import PROBE_POPULATION_SIZE
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
 from search.trial import Cause, Phase, State, Trial
