@@ -72,8 +72,6 @@ class _Charging(Executor):
         clock: Tells that time.
     """
 
-    capabilities = VirtualExecutor.capabilities
-
     def __init__(self, slots: int, clock: Callable[[], float]) -> None:
         self._inner, self._clock = VirtualExecutor(simulate_trial, slots=slots), clock
         self._left = (clock(), time.process_time())

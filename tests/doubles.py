@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
+from search.execution.base import Event, Executor, Finished, Reported, TrialKey
 from search.trial import Cause, EpochReport, Outcome, State, Trial, epoch_checkpoint_path
 
 Curve = Callable[[Trial, int], float]
@@ -21,8 +21,6 @@ def bowl(trial: Trial, epoch: int) -> float:
 
 class InstantExecutor(Executor):
     """Each collect advances one running trial by one epoch; which one, a seeded generator decides."""
-
-    capabilities = ExecutorCapabilities(survives_worker_death=True, ordered=False, real_time=False)
 
     def __init__(self, *, slots: int = 1, curve: Curve = bowl, seed: int = 0) -> None:
         self._slots, self._curve, self._random = slots, curve, random.Random(seed)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from search.trial import Cause, EpochReport, Outcome, Phase, Trial
 
@@ -37,25 +36,8 @@ class Finished:
 Event = Reported | Finished
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorCapabilities:
-    """What an executor can do.
-
-    Args:
-        survives_worker_death: A worker that dies costs one trial only.
-        ordered: Events come in the same order at every run.
-        real_time: Seconds are wall-clock seconds.
-    """
-
-    survives_worker_death: bool
-    ordered: bool
-    real_time: bool = True
-
-
 class Executor(ABC):
     """Runs trials."""
-
-    capabilities: ClassVar[ExecutorCapabilities]
 
     @property
     @abstractmethod

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, TrialKey
+from search.execution.base import Event, Executor, Finished, TrialKey
 from search.trial import Cause, Trial
 
 
@@ -41,8 +41,6 @@ class OrderedExecutor(Executor):
     Args:
         inner: The executor that runs the trials.
     """
-
-    capabilities = ExecutorCapabilities(survives_worker_death=True, ordered=True)
 
     def __init__(self, inner: Executor) -> None:
         self._inner = inner

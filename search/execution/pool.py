@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
+from search.execution.base import Event, Executor, Finished, Reported, TrialKey
 from search.execution.messages import Cancel, Message, Ready, TrialStarted, WorkerHeartbeat
 from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
 from search.execution.worker_failures import (
@@ -67,8 +67,6 @@ class PoolExecutor(Executor):
         limits: When a worker is replaced.
         grace_seconds: Returns the seconds that a trial which must stop is given now; ``limits.cancel_seconds`` if None.
     """
-
-    capabilities = ExecutorCapabilities(survives_worker_death=True, ordered=False)
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
+from search.execution.base import Event, Executor, Finished, Reported, TrialKey
 from search.execution.local import WorkerProcess
 from search.execution.messages import Cancel, Capacity, ProbePopulation, Ready, TrialStarted, WorkerHeartbeat
 from search.execution.worker_failures import (
@@ -84,8 +84,6 @@ class VectorizedExecutor(Executor):
         capacity_probe: How the trials at a time are measured, until when a device takes a few; None for just
             ``workers``.
     """
-
-    capabilities = ExecutorCapabilities(survives_worker_death=False, ordered=False)
 
     def __init__(
         self,

@@ -1,9 +1,8 @@
-"""An executor on a virtual clock: it trains nothing, and plays what a function says of each trial, in order of time.
+"""An executor on a virtual clock: it trains nothing and plays back what a function returns for each trial.
 
-For engines that are compared on tables of finished trainings (``search.compare.tabular``), for studies played again
-(``search.execution.replay``), and for tests of what stands above executors: a thousand workers cost no more than their
-events. It never sleeps, and events at the same instant come in the order of submission, so the same trials give the
-same events at every run. Knows no engine, no table and no record.
+Used to compare engines on tables of finished trainings (``search.compare.tabular``) and in tests of the loop. It never
+sleeps, so a thousand workers cost no more than their events. Events at the same instant come in the order of
+submission, so the same trials give the same events at every run.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from search.execution.base import Event, Executor, ExecutorCapabilities, Finished, Reported, TrialKey
+from search.execution.base import Event, Executor, Finished, Reported, TrialKey
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 
 
@@ -68,8 +67,6 @@ class VirtualExecutor(Executor):
         simulate: Says what happens to a trial; asked once for each, when it is submitted.
         slots: Trials at a time.
     """
-
-    capabilities = ExecutorCapabilities(survives_worker_death=True, ordered=True, real_time=False)
 
     def __init__(self, simulate: Callable[[Trial], SimulatedTrial], *, slots: int = 1) -> None:
         self._simulate, self._slots = simulate, slots
