@@ -1,15 +1,15 @@
-"""Board: what a leaderboard holds, as values. ``rows.compute`` makes it, the renderers show it.
+"""The values of a leaderboard: board, sections, rows, ensembles.
 
-Frozen values without behaviour beyond what follows from their own fields.
+``compute.compute`` makes them and the renderers show them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from search.leaderboard.reference import Reference
+from search.leaderboard.reference import Reference, tutorial_error_percent
 from search.leaderboard.statistics import Difference, Estimate, Interval
 from search.leaderboard.variance import RunErrors
 from search.protocol import EvaluationProtocol
@@ -22,18 +22,18 @@ UNFINISHED = "unfinished"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replicate:
-    """One run that was scored on the test images.
+    """One test run: a training on all training images, scored on the test images.
 
     Args:
-        number: Which repeat, from 0.
+        number: Index of the repeat, from 0.
         seed: Of weights, dropout, data order and augmentation.
         state: How it ended; None while it runs, or when its coordinator died.
         cause: Why it failed or was interrupted.
         error_percent: Test error in percent; None unless complete.
-        seconds: Wall-clock seconds, all parts together.
-        scored: Test images; None where the record lacks it.
-        wrong: Indices of those classified wrongly.
-        predicted: The class that each of these was given; empty where the record lacks it.
+        seconds: Wall-clock seconds of all its parts.
+        scored: Number of test images; None where it was not recorded.
+        wrong: Indices of the misclassified test images.
+        predicted: Predicted class of each of these; empty where it was not recorded.
     """
 
     number: int
@@ -49,18 +49,18 @@ class Replicate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSegment:
-    """One search trial of a row's configuration: the only one, or a part of it that others went on from.
+    """One of the search trials that trained a row's configuration, each continuing the one before.
 
     Args:
-        trial: Its number.
+        trial: Number of the search trial.
         state: How it ended; None while it runs, or when its coordinator died.
         first_epoch: First epoch that it trained itself, from 1.
         last_epoch: Last epoch that it trained; less than the first where it trained none.
-        parent: Number of the trial that it went on from; None where it began anew.
-        engine_metadata: What the engine noted of it, such as its bracket and round.
-        validation_error_percent: After its last epoch, in percent.
+        parent: Number of the trial that it continued; None where it started from new weights.
+        engine_metadata: The engine's notes, such as bracket and round.
+        validation_error_percent: Validation error after its last epoch, in percent.
         seconds: Wall-clock seconds of the epochs that it trained.
-        node: Node of the cluster that it ran on; empty where it was this machine.
+        node: Node of the cluster that it ran on; empty without a cluster.
     """
 
     trial: int
@@ -76,11 +76,11 @@ class TrialSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextRankComparison:
-    """How a row stands to the next one.
+    """A row compared with the row of the next rank.
 
     Args:
-        difference: Its error minus the next one's.
-        p_value: How often models that err alike would differ as much on these images; see ``runs.p_value``.
+        difference: Its test error minus the next row's.
+        p_value: See ``variance.p_value``.
     """
 
     difference: Difference
@@ -92,12 +92,12 @@ class Ensemble:
     """The mean prediction of several verification models of one study.
 
     Args:
-        label: "ensemble: mean", of all finalists' models, or "ensemble: greedy", of a selection of them.
+        label: "ensemble: mean" of all verified models, or "ensemble: greedy" of a selection.
         study: The study that its models belong to.
         error_percent: Test error, in percent.
-        interval: Of the error, over the choice of test images alone; None where the record lacks their number.
-        members: How many models it has of each search trial's configuration.
-        parameters: Trainable parameters of all its models.
+        interval: Of the error, over the choice of test images alone; None where their number was not recorded.
+        members: Number of models by search trial.
+        parameters: Trainable parameters of all its models together.
     """
 
     label: str
@@ -107,19 +107,24 @@ class Ensemble:
     members: Mapping[int, int]
     parameters: int | None = None
 
+    @property
+    def name(self) -> str:
+        """The label."""
+        return self.label
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionBias:
-    """What choosing by validation error did: the figure that wins a choice among many is too good.
+    """Selection bias of a study: the lowest of many validation errors underestimates the error.
 
     Args:
         study: The study's name.
-        tried: Search trials that were chosen from, to their end or to a pause.
+        tried: Search trials chosen from: complete and paused.
         chosen: Name of the verified row with the lowest validation error.
-        validation_error_percent: Its validation error.
-        test_error_percent: Its mean test error.
-        baseline_shift: The baseline's test minus validation error, in percentage points, for what both have in common:
-            other images, and a fifth more of them to train on; None where there is none.
+        validation_error_percent: Its validation error, in percent.
+        test_error_percent: Its mean test error, in percent.
+        baseline_shift: The baseline's test minus validation error, in percentage points: the part of the change that is
+            no selection bias (other images, a fifth more training images); None without a verified baseline.
     """
 
     study: str
@@ -140,27 +145,26 @@ class Row:
     """One configuration of one study.
 
     Args:
-        label: What it is: "baseline", "recipe: NAME", "found" or "baseline (tutorial protocol)".
+        label: "baseline", "recipe: NAME", "found" or "baseline (tutorial protocol)".
         study: The study that it belongs to.
         trial: Number of its search trial; None in a reproduction.
         state: How the search trial ended; None while it runs, or when its coordinator died.
         cause: Why it failed or was interrupted.
         config: Active parameters and their values.
-        validation_error_percent: What steered the search, in percent; see ``caveat`` for the tutorial protocol.
+        validation_error_percent: Validation error, in percent; None in a reproduction.
         segments: The search trials that trained it, in order; empty in a reproduction.
-        replicates: Its runs on the test images, by number, failed ones included.
-        test_error: Mean test error in percent over the complete replicates; None where there is none.
+        replicates: Its test runs by number, failed ones included.
+        test_error: Mean test error in percent over the complete replicates; None without one.
         baseline_difference: Test error minus that of the study's verified baseline, in percentage points.
-        tutorial_difference: Test error minus the tutorial's figure for the space, in percentage points.
         parameters: Trainable parameters.
-        epochs: Epochs trained by the search trial (in a reproduction, by a repeat).
-        seconds: Wall-clock seconds of the search trial, all parts together (in a reproduction, of all repeats).
+        epochs: Epochs trained by the search trial; in a reproduction, by a repeat.
+        seconds: Wall-clock seconds of the search trial; in a reproduction, of all repeats.
         environment: Versions and hardware of the run that gave its figure.
-        caveat: What its figure must not be taken for; empty where there is nothing to warn of.
-        copied_from: Name of the study that all its runs were taken over from; empty where one is its own.
-        rank: Place by mean test error, from 1; None unless verified.
-        rank_range: First and last place that it may have, for all that the runs show; None unless verified.
-        next_rank: How it stands to the row of the next place; None unless there is one.
+        caveat: Warning about the figure; empty where there is none.
+        copied_from: Name of the study that all its runs were copied from; empty where one is its own.
+        rank: Rank by mean test error, from 1; None unless verified.
+        rank_range: Lowest and highest rank that the runs leave open; None unless verified.
+        next_rank: Comparison with the row of the next rank; None unless there is one.
     """
 
     label: str
@@ -174,7 +178,6 @@ class Row:
     replicates: tuple[Replicate, ...] = ()
     test_error: Estimate | None = None
     baseline_difference: Difference | None = None
-    tutorial_difference: float | None = None
     parameters: int | None = None
     epochs: int = 0
     seconds: float = 0.0
@@ -187,61 +190,89 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What it is, with its trial's number: "found #12"."""
+        """The label with the trial's number: "found #12"."""
         return self.label if self.trial is None else f"{self.label} #{self.trial}"
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is the configuration that the others of its study are measured against."""
+        """Whether it is its study's baseline, which the other rows are compared with."""
         return self.label == BASELINE
+
+    @property
+    def error_percent(self) -> float | None:
+        """Mean test error in percent; None unless verified."""
+        return self.test_error.mean if self.test_error else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Interval of the mean test error."""
+        return self.test_error.interval if self.test_error else None
+
+    @property
+    def tutorial_difference(self) -> float | None:
+        """Test error minus the tutorial's for the space, in percentage points; None where either is missing."""
+        tutorial = tutorial_error_percent(self.study.protocol.dataset, self.study.space.name)
+        return None if tutorial is None or self.error_percent is None else self.error_percent - tutorial
 
     @property
     def completed_replicates(self) -> tuple[Replicate, ...]:
         """The replicates that the mean test error is taken over."""
-        return tuple(replicate for replicate in self.replicates if replicate.error_percent is not None)
+        return tuple(run for run in self.replicates if run.error_percent is not None)
 
     @property
-    def errors_by_seed(self) -> dict[int, float]:
+    def errors_by_seed(self) -> Mapping[int, float]:
         """Test errors in percent of the complete replicates, by seed."""
-        return {run.seed: run.error_percent for run in self.replicates if run.error_percent is not None}
+        return self.run_errors.errors_percent
 
     @property
     def run_errors(self) -> RunErrors:
-        """The complete replicates as the statistics take them."""
-        scored = {run.scored for run in self.completed_replicates}
-        wrong_by_seed = {run.seed: run.wrong for run in self.completed_replicates if run.scored}
-        images = scored.pop() if len(scored) == 1 else None
-        return RunErrors(errors_percent=self.errors_by_seed, wrong_indices=wrong_by_seed, image_count=images)
+        """The complete replicates, for the statistics."""
+        return run_errors(self.replicates)
 
     @property
     def validation_test_gap(self) -> float | None:
         """Mean test error minus validation error, in percentage points; None where either is missing."""
-        if self.test_error is None or self.validation_error_percent is None:
+        if self.error_percent is None or self.validation_error_percent is None:
             return None
-        return self.test_error.mean - self.validation_error_percent
+        return self.error_percent - self.validation_error_percent
 
     @property
     def changed_parameters(self) -> dict[str, Any]:
-        """Parameters whose value is not the baseline's; what a changed parent switched off is not listed."""
+        """Active parameters whose value is not the baseline's."""
         baseline = self.study.space.baseline
         return {name: value for name, value in self.config.items() if name not in baseline or baseline[name] != value}
 
 
+def run_errors(replicates: Sequence[Replicate]) -> RunErrors:
+    """Returns the complete replicates, for the statistics."""
+    complete = [run for run in replicates if run.error_percent is not None]
+    image_counts = {run.scored for run in complete}
+    return RunErrors(
+        errors_percent={run.seed: run.error_percent for run in complete if run.error_percent is not None},
+        wrong_indices={run.seed: run.wrong for run in complete if run.scored},
+        image_count=image_counts.pop() if len(image_counts) == 1 else None,
+    )
+
+
+BoardEntry = Row | Ensemble | Reference
+"""A line of the leaderboard. Each has ``name``, ``error_percent`` (test error) and ``interval``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """The rows that share a protocol's name and version and the data's hash, and so may be ranked together.
+    """Rows that are ranked together: they share the protocol's name and version and the data's hash.
 
     Args:
-        studies: The studies it was made from, by name; at least one.
+        studies: The studies by name; at least one.
         rows: Verified rows by rank, then the others by state and validation error.
         references: Published figures for the same data.
-        ensembles: Of the studies' verification models, by test error; they have no rank.
-        selections: What choosing by validation error did, a study each that has verified something.
-        states: Search trials by how they ended.
-        failures: What failed or was interrupted, by study and cause; test runs too.
+        ensembles: Ensembles of the studies' verification models, by test error; they have no rank.
+        selections: Selection bias of each study with a verified row.
+        states: Number of search trials by state.
+        failures: Failed and interrupted trials and test runs, by study and cause.
         test_openings: How often the test images were scored.
         spent_seconds: Wall-clock seconds of all sessions of all studies together.
-        hidden_rows: Rows that ``top`` left out.
+        hidden_rows: Number of rows left out of ``rows``.
     """
 
     studies: tuple[StudyHeader, ...]
@@ -257,13 +288,19 @@ class Section:
 
     @property
     def protocol(self) -> EvaluationProtocol:
-        """The first study's protocol; name, version and data hash are those of all, split and epochs need not be."""
+        """The first study's protocol; all studies share name, version and data hash, not split and epochs."""
         return self.studies[0].protocol
 
     @property
     def ranked(self) -> tuple[Row, ...]:
         """The verified rows, best first."""
         return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def ranked_entries(self) -> list[BoardEntry]:
+        """The verified rows, ensembles and published figures, by test error."""
+        entries: list[BoardEntry] = [*self.ranked, *self.ensembles, *self.references]
+        return sorted(entries, key=lambda entry: entry.error_percent or 0.0)
 
     @property
     def unverified(self) -> tuple[Row, ...]:
@@ -276,8 +313,8 @@ class Board:
     """A leaderboard.
 
     Args:
-        sections: One for each way of judging; never compared with each other.
-        notes: What is missing from it, and why.
+        sections: One for each protocol and data set; figures of different sections are not comparable.
+        notes: What is missing from the board, and why.
     """
 
     sections: tuple[Section, ...]
@@ -285,10 +322,10 @@ class Board:
 
 
 def top_rows(board: Board, count: int) -> Board:
-    """Returns the board with the first ``count`` rows of each section; baselines stay whatever their place."""
+    """Returns the board with the first ``count`` rows of each section, and all baselines."""
     return replace(board, sections=tuple(_top(section, count) for section in board.sections))
 
 
 def _top(section: Section, count: int) -> Section:
-    kept = tuple(row for place, row in enumerate(section.rows) if place < count or row.is_baseline)
+    kept = tuple(row for index, row in enumerate(section.rows) if index < count or row.is_baseline)
     return replace(section, rows=kept, hidden_rows=section.hidden_rows + len(section.rows) - len(kept))

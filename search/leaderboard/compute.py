@@ -1,17 +1,7 @@
-"""From recorded studies to a board: one row a search trial, one a reproduction.
+"""Computes a leaderboard from recorded studies: a row for each search trial, and for each reproduction.
 
-Pure: reads ``StudyRecord`` values and nothing else, so a board can be made where nothing could be trained. Called by
-the command line and the API; what it returns goes to a renderer.
-
-    compute         groups studies by what may be ranked together
-      _section      one group: its rows, ranked
-        _searched     rows of the search trials, each with its verification runs
-        _reproduced   the row of a reproduction
-
-The selection effect: how the configuration that won the choice by validation error fared on the test images.
-
-The lowest of many noisy figures is too low; the same configuration measured again regresses to its mean. The board
-shows both, and beside them the baseline, which nobody chose. Pure; called by ``rows``.
+Pure: reads ``StudyRecord`` values alone, so a board can be made on a machine that cannot train. Called by the command
+line and the API.
 """
 
 from __future__ import annotations
@@ -20,19 +10,66 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from search.leaderboard.board import UNFINISHED, Board, Replicate, Row, Section, SelectionBias, TrialSegment
+from search.leaderboard.board import (
+    UNFINISHED,
+    Board,
+    Replicate,
+    Row,
+    Section,
+    SelectionBias,
+    TrialSegment,
+    run_errors,
+)
 from search.leaderboard.ensembles import study_ensembles
 from search.leaderboard.ranking import STATE_ORDER, rank_rows
-from search.leaderboard.reference import references, tutorial_error_percent
+from search.leaderboard.reference import references
 from search.leaderboard.variance import error_difference, estimate_error
 from search.protocol import ProtocolName
 from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.redact import NODE_KEY, PRIVATE_KEYS
 from search.trial import Outcome, Phase, State, config_key
+
+REPRODUCTION_LABEL = "baseline (tutorial protocol)"
+TUTORIAL_CAVEAT = "the test images steered the search"
+REPRODUCTION_CAVEAT = "the test images were watched each epoch"
+
+
+def compute(studies: Sequence[StudyRecord]) -> Board:
+    """Returns the board of the studies; a study without a finished trial is left out, and a note says so."""
+    notes = [] if studies else ["There is no study to show."]
+    groups: dict[tuple[str, str, str], list[StudyRecord]] = defaultdict(list)
+    for study in sorted(studies, key=lambda study: (study.header.name, study.header.created)):
+        if any(record.outcome for record in study.trials):
+            groups[study.header.protocol.ranking_key].append(study)
+        else:
+            begun = f"begun {len(study.trials)} and finished none" if study.trials else "begun none"
+            notes.append(f"Study {study.header.name} has no finished trial: it has {begun}.")
+    return Board(sections=tuple(_section(groups[key]) for key in sorted(groups)), notes=tuple(notes))
+
+
+def _section(studies: Sequence[StudyRecord]) -> Section:
+    names = {study.header.name for study in studies}
+    all_rows = [row for study in studies for row in (*_search_rows(study), *_reproduction_rows(study))]
+    rows = rank_rows(row for row in all_rows if row.copied_from not in names)  # the original study shows them
+    ensembles = [ensemble for study in studies for ensemble in study_ensembles(study)]
+    trials = [record for study in studies for record in _representative_trials(study) if not record.copied_from]
+    biases = (selection_bias(study.header.name, rows) for study in studies)
+    return Section(
+        studies=tuple(study.header for study in studies),
+        rows=rows,
+        references=references(studies[0].header.protocol.dataset),
+        states=Counter(record.state.value if record.state else UNFINISHED for record in trials),
+        test_openings=sum(study.test_evaluations for study in studies),
+        spent_seconds=sum(study.spent_seconds for study in studies),
+        ensembles=tuple(sorted(ensembles, key=lambda ensemble: ensemble.error_percent)),
+        selections=tuple(bias for bias in biases if bias),
+        failures=group_failures(studies),
+    )
 
 
 def selection_bias(study: str, rows: Iterable[Row]) -> SelectionBias | None:
-    """Returns what the choice by validation error did in a study; None where nothing chosen was verified."""
+    """Returns the selection bias of a study; None where no searched configuration was verified."""
     own = [row for row in rows if row.study.name == study and row.validation_error_percent is not None]
     verified = [row for row in own if row.test_error and not row.is_baseline and not row.caveat]
     if not verified:
@@ -49,63 +86,26 @@ def selection_bias(study: str, rows: Iterable[Row]) -> SelectionBias | None:
     )
 
 
-REPRODUCTION_LABEL = "baseline (tutorial protocol)"
-TUTORIAL_CAVEAT = "the test images steered the search"
-REPRODUCTION_CAVEAT = "the test images were watched each epoch"
-
-_PRIVATE_ENVIRONMENT_KEYS = frozenset({"host", "pid"})
-"""What a board, made to be published, does not repeat of a run's environment."""
-
-_NO_OUTCOME = Outcome(state=State.INTERRUPTED)
-"""Stands in for the outcome of a run that has none yet."""
-
-
-def compute(studies: Sequence[StudyRecord]) -> Board:
-    """Returns the board of the studies; one without a finished trial is left out, and a note says so."""
-    notes = [] if studies else ["There is no study to show."]
-    groups: dict[tuple[str, str, str], list[StudyRecord]] = defaultdict(list)
-    for study in sorted(studies, key=lambda study: (study.header.name, study.header.created)):
-        if any(record.outcome for record in study.trials):
-            groups[study.header.protocol.ranking_key].append(study)
-        else:
-            begun = f"begun {len(study.trials)} and finished none" if study.trials else "begun none"
-            notes.append(f"Study {study.header.name} has no finished trial: it has {begun}.")
-    return Board(sections=tuple(_section(groups[key]) for key in sorted(groups)), notes=tuple(notes))
-
-
-def _section(studies: Sequence[StudyRecord]) -> Section:
-    names = {study.header.name for study in studies}
-    all_rows = [row for study in studies for row in (*_search_rows(study), *_reproduction_rows(study))]
-    rows = rank_rows(
-        row for row in all_rows if row.copied_from not in names
-    )  # the study they were copied from shows them
-    all_ensembles = [ensemble for study in studies for ensemble in study_ensembles(study)]
-    trials = [record for study in studies for record in _representative_trials(study) if not record.copied_from]
-    return Section(
-        studies=tuple(study.header for study in studies),
-        rows=rows,
-        references=references(studies[0].header.protocol.dataset),
-        states=Counter(record.outcome.state.value if record.outcome else UNFINISHED for record in trials),
-        test_openings=sum(study.test_evaluations for study in studies),
-        spent_seconds=sum(study.spent_seconds for study in studies),
-        ensembles=tuple(sorted(all_ensembles, key=lambda ensemble: ensemble.error_percent)),
-        selections=tuple(found for study in studies if (found := selection_bias(study.header.name, rows))),
-        failures=group_failures(studies),
-    )
-
-
 def _search_rows(study: StudyRecord) -> list[Row]:
     """Returns a row for each search trial, with its difference to the study's baseline where both are verified."""
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.VERIFICATION):
         runs[record.trial.source_trial].append(record)
-    steps: dict[tuple[int, str], list[TrialRecord]] = defaultdict(list)
+    segments: dict[tuple[int, str], list[TrialSegment]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.SEARCH):
-        steps[_training_key(record)].append(record)
+        segments[_training_key(record)].append(_segment(record))
+    caveat = TUTORIAL_CAVEAT if study.header.protocol.name is ProtocolName.TUTORIAL else ""
     rows = [
-        replace(
-            _row(study.header, record, runs[record.trial.number]),
-            segments=tuple(map(_segment, steps[_training_key(record)])),
+        _row(
+            study.header,
+            record,
+            runs[record.trial.number],
+            label=record.trial.origin,
+            trial=record.trial.number,
+            validation_error_percent=record.error_percent,
+            segments=tuple(segments[_training_key(record)]),
+            seconds=_seconds(record),
+            caveat=caveat,
         )
         for record in _representative_trials(study)
     ]
@@ -113,11 +113,18 @@ def _search_rows(study: StudyRecord) -> list[Row]:
     return rows if baseline is None else [_with_baseline_difference(row, baseline) for row in rows]
 
 
-def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
-    """Returns the search trials, of the parts of one training the one that tells most of it.
+def _reproduction_rows(study: StudyRecord) -> list[Row]:
+    """Returns the one row of a reproduction's repeats; empty where the study has none."""
+    runs = study.trials_in_phase(Phase.REPRODUCTION)
+    if not runs:
+        return []
+    seconds = sum(run.seconds for run in _replicates(runs))
+    head, caveat = _best_ended(runs), REPRODUCTION_CAVEAT
+    return [_row(study.header, head, runs, label=REPRODUCTION_LABEL, trial=None, seconds=seconds, caveat=caveat)]
 
-    That is the last that came to its own end; where none did, the last.
-    """
+
+def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
+    """Returns one search trial of each training: the last finished one, or the last where none finished."""
     representatives: dict[tuple[int, str], TrialRecord] = {}
     for record in study.trials_in_phase(Phase.SEARCH):
         current = representatives.get(_training_key(record))
@@ -127,23 +134,22 @@ def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
 
 
 def _training_key(record: TrialRecord) -> tuple[int, str]:
-    """Returns what the parts of one training share."""
+    """Returns a key that the parts of one training share."""
     return (record.trial.seed, config_key(record.trial.config))
 
 
 def _segment(record: TrialRecord) -> TrialSegment:
-    trial, outcome = record.trial, record.outcome or _NO_OUTCOME
-    epochs = len(outcome.history)
+    trained = [report for report in record.history if not report.restored]
     return TrialSegment(
-        trial=trial.number,
-        state=record.outcome.state if record.outcome else None,
-        first_epoch=epochs - outcome.epochs_trained + 1,
-        last_epoch=epochs,
-        parent=trial.parent,
-        engine_metadata=trial.engine_metadata,
-        validation_error_percent=outcome.error_percent,
-        seconds=outcome.seconds_trained,
-        node=str(outcome.environment.get("node", "")),
+        trial=record.trial.number,
+        state=record.state,
+        first_epoch=len(record.history) - len(trained) + 1,
+        last_epoch=len(record.history),
+        parent=record.trial.parent,
+        engine_metadata=record.trial.engine_metadata,
+        validation_error_percent=record.error_percent,
+        seconds=sum(report.seconds for report in trained),
+        node=str(record.environment.get(NODE_KEY, "")),
     )
 
 
@@ -153,87 +159,83 @@ def _with_baseline_difference(row: Row, baseline: Row) -> Row:
     return replace(row, baseline_difference=error_difference(row.run_errors, baseline.run_errors))
 
 
-def _row(header: StudyHeader, head: TrialRecord, runs: Sequence[TrialRecord]) -> Row:
-    """Returns the row that ``head`` gives its state and cost to, and ``runs`` their test errors."""
-    trial, outcome = head.trial, head.outcome or _NO_OUTCOME
-    tutorial = tutorial_error_percent(header.protocol.dataset, header.space.name)
-    shown = _best_ended([*runs, head]).outcome or _NO_OUTCOME
-    row = Row(
-        label=trial.origin,
-        study=header,
-        trial=trial.number,
-        state=head.outcome.state if head.outcome else None,
-        cause=outcome.cause,
-        config=trial.config,
-        validation_error_percent=outcome.error_percent,
-        replicates=_replicates(runs),
-        parameters=outcome.parameter_count,
-        epochs=outcome.history[-1].epoch if outcome.history else 0,
-        seconds=sum(outcome.seconds.values()),
-        environment={key: value for key, value in shown.environment.items() if key not in _PRIVATE_ENVIRONMENT_KEYS},
-        caveat=TUTORIAL_CAVEAT if header.protocol.name is ProtocolName.TUTORIAL else "",
+def _row(
+    study: StudyHeader,
+    head: TrialRecord,
+    runs: Sequence[TrialRecord],
+    *,
+    label: str,
+    trial: int | None,
+    seconds: float,
+    caveat: str,
+    validation_error_percent: float | None = None,
+    segments: tuple[TrialSegment, ...] = (),
+) -> Row:
+    """Returns the row with the state and cost of ``head`` and the test errors of ``runs``."""
+    replicates = _replicates(runs)
+    errors = run_errors(replicates)
+    environment = _best_ended([*runs, head]).environment
+    return Row(
+        label=label,
+        study=study,
+        trial=trial,
+        state=head.state,
+        cause=head.outcome.cause if head.outcome else None,
+        config=head.trial.config,
+        validation_error_percent=validation_error_percent,
+        segments=segments,
+        replicates=replicates,
+        test_error=estimate_error(errors) if errors.errors_percent else None,
+        parameters=head.outcome.parameter_count if head.outcome else None,
+        epochs=head.history[-1].epoch if head.history else 0,
+        seconds=seconds,
+        environment={key: value for key, value in environment.items() if key not in PRIVATE_KEYS},
+        caveat=caveat,
         copied_from=_copied_from(runs or [head]),
     )
-    if not row.completed_replicates:
-        return row
-    test = estimate_error(row.run_errors)
-    return replace(row, test_error=test, tutorial_difference=None if tutorial is None else test.mean - tutorial)
 
 
 def _copied_from(runs: Sequence[TrialRecord]) -> str:
-    """Returns the study that all these runs were taken over from; empty where one is the study's own."""
+    """Returns the study that all these runs were copied from; empty where one is the study's own."""
     return runs[0].copied_from if all(run.copied_from for run in runs) else ""
 
 
-def _reproduction_rows(study: StudyRecord) -> list[Row]:
-    """Returns the one row of a reproduction's repeats; none where nothing was reproduced."""
-    runs = study.trials_in_phase(Phase.REPRODUCTION)
-    if not runs:
-        return []
-    row = _row(study.header, _best_ended(runs), runs)
-    seconds = sum(replicate.seconds for replicate in row.replicates)
-    return [
-        replace(
-            row,
-            label=REPRODUCTION_LABEL,
-            trial=None,
-            validation_error_percent=None,
-            seconds=seconds,
-            caveat=REPRODUCTION_CAVEAT,
-        )
-    ]
-
-
 def _best_ended(records: Sequence[TrialRecord]) -> TrialRecord:
-    """Returns the record that ended in the most telling way, the first of several."""
-    return min(records, key=lambda record: STATE_ORDER.index(record.outcome and record.outcome.state))
+    """Returns the first record with the best state, in ``STATE_ORDER``."""
+    return min(records, key=lambda record: STATE_ORDER.index(record.state))
 
 
 def _replicates(runs: Iterable[TrialRecord]) -> tuple[Replicate, ...]:
-    """Returns the repeats by number; one that was run again stands once, by its complete run where it has one."""
+    """Returns one replicate a number, in order: the last complete run, or the last where none is complete."""
     complete_last = sorted(map(_replicate, runs), key=lambda run: run.error_percent is not None)
-    chosen = {run.number: run for run in complete_last}
-    return tuple(chosen[number] for number in sorted(chosen))
+    by_number = {run.number: run for run in complete_last}
+    return tuple(by_number[number] for number in sorted(by_number))
 
 
 def _replicate(record: TrialRecord) -> Replicate:
-    trial, outcome = record.trial, record.outcome or _NO_OUTCOME
+    number, seed, outcome = record.trial.replicate or 0, record.trial.seed, record.outcome
+    if outcome is None:
+        return Replicate(number=number, seed=seed, state=None)
     is_complete = outcome.state is State.COMPLETE
     return Replicate(
-        number=trial.replicate or 0,
-        seed=trial.seed,
-        state=record.outcome.state if record.outcome else None,
+        number=number,
+        seed=seed,
+        state=outcome.state,
         cause=outcome.cause,
         error_percent=outcome.error_percent if is_complete else None,
-        seconds=sum(outcome.seconds.values()),
+        seconds=_seconds(record),
         scored=_image_count(outcome) if is_complete else None,
         wrong=outcome.misclassified,
         predicted=outcome.predicted_classes,
     )
 
 
+def _seconds(record: TrialRecord) -> float:
+    return sum(record.outcome.seconds.values()) if record.outcome else 0
+
+
 def _image_count(outcome: Outcome) -> int | None:
-    """Returns the number of images scored; a ledger older than the field tells it where any was wrong."""
+    """Returns the number of scored images; older records lack it, and it follows from the error there."""
     if outcome.scored_images is None and outcome.misclassified and outcome.error_percent:
         return round(100.0 * len(outcome.misclassified) / outcome.error_percent)
     return outcome.scored_images

@@ -1,6 +1,4 @@
-"""Figures that others published, to be read beside the board's rows. They are quoted, not measured here.
-
-Knows nothing of studies or rows. They hold for MNIST with its own 10,000 test images, and for nothing else.
+"""Published error rates, quoted beside the board's rows. They hold for MNIST with its own 10,000 test images.
 
 Source: Jason Brownlee, "Handwritten Digit Recognition Using Convolutional Neural Networks in Python with Keras",
 Machine Learning Mastery; the figures stand in its text and in the outputs it shows.
@@ -13,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 DATASET = "mnist"
-"""The data set that every figure here belongs to."""
+"""Data set of all figures here."""
 
 TUTORIAL_ERROR_PERCENT: Mapping[str, float] = MappingProxyType({"mlp": 1.74, "cnn": 0.95, "cnn-large": 0.83})
 """The tutorial's test error in percent by space name, one run each."""
@@ -21,12 +19,12 @@ TUTORIAL_ERROR_PERCENT: Mapping[str, float] = MappingProxyType({"mlp": 1.74, "cn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A published figure.
+    """A published error rate.
 
     Args:
-        label: Whose it is.
+        label: Name of the figure.
         error_percent: Test error, in percent.
-        source: Where it stands, and what is to be known about it.
+        source: Where it was published, and remarks.
         is_rounded: Whether it is quoted as "about".
     """
 
@@ -34,6 +32,16 @@ class Reference:
     error_percent: float
     source: str
     is_rounded: bool = False
+
+    @property
+    def name(self) -> str:
+        """The label."""
+        return self.label
+
+    @property
+    def interval(self) -> None:
+        """None: no interval was published."""
+        return None
 
 
 REFERENCES: tuple[Reference, ...] = (
@@ -58,10 +66,10 @@ REFERENCES: tuple[Reference, ...] = (
 
 
 def references(dataset: str) -> tuple[Reference, ...]:
-    """Returns the published figures for a data set; none unless it is MNIST."""
+    """Returns the published figures for a data set; empty unless it is MNIST."""
     return REFERENCES if dataset == DATASET else ()
 
 
 def tutorial_error_percent(dataset: str, space: str) -> float | None:
-    """Returns the tutorial's test error in percent for a space on a data set, or None where it gives none."""
+    """Returns the tutorial's test error in percent for a space on a data set; None where it has none."""
     return TUTORIAL_ERROR_PERCENT.get(space) if dataset == DATASET else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.protocol import EvaluationProtocol, ProtocolName
-from search.trial import EpochReport, Outcome, Phase, Trial
+from search.trial import EpochReport, Outcome, Phase, State, Trial
 from spaces.space import Space
 
 COPIED_FROM_KEY = "copied_from"
@@ -93,6 +93,26 @@ class TrialRecord:
     reports: tuple[EpochReport, ...] = ()
 
     @property
+    def state(self) -> State | None:
+        """How it ended; None without an outcome."""
+        return self.outcome.state if self.outcome else None
+
+    @property
+    def error_percent(self) -> float | None:
+        """The outcome's error, in percent; None without one."""
+        return self.outcome.error_percent if self.outcome else None
+
+    @property
+    def history(self) -> tuple[EpochReport, ...]:
+        """The outcome's epochs; empty without an outcome."""
+        return self.outcome.history if self.outcome else ()
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The outcome's versions and hardware; empty without an outcome."""
+        return self.outcome.environment if self.outcome else {}
+
+    @property
     def is_finished(self) -> bool:
         """Whether it came to its own end, and neither runs nor is to be taken up again."""
         return self.outcome is not None and self.outcome.is_final
@@ -100,7 +120,7 @@ class TrialRecord:
     @property
     def copied_from(self) -> str:
         """Name of the study whose run it is, where it counts; empty where it is the study's own."""
-        return "" if self.outcome is None else str(self.outcome.environment.get(COPIED_FROM_KEY, ""))
+        return str(self.environment.get(COPIED_FROM_KEY, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
