@@ -24,12 +24,14 @@ import keras_tuner
 import optuna
 from common import table
 
-from search.engines.base import START_UP_TRIALS, replay
+from search.engines.base import START_UP_TRIALS
 from search.engines.keras_tuner_engine import to_hyperparameters
-from search.engines.optuna_engine import SAMPLERS, _suggest
+from search.engines.optuna_engine import suggest
 from search.engines.registry import engine_names, make_engine, parse_engine
+from search.engines.samplers import OPTUNA_SAMPLERS
+from search.optuna_domains import to_optuna_distributions
 from search.records.record import TrialRecord
-from search.records.storage.optuna_codec import to_optuna_distributions
+from search.study.search_source import replay
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import Space, load
 
@@ -76,14 +78,14 @@ def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
 
 def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
     """Returns a turn of Optuna as its own documentation asks and tells."""
-    study = optuna.create_study(sampler=SAMPLERS[sampler].make(0, 1), pruner=optuna.pruners.NopPruner())
+    study = optuna.create_study(sampler=OPTUNA_SAMPLERS[sampler].make(1, 0, 0), pruner=optuna.pruners.NopPruner())
     space = space_for(f"optuna:{sampler}")
-    for known in () if SAMPLERS[sampler].stateful else records:
+    for known in () if OPTUNA_SAMPLERS[sampler].stateful else records:
         values = dict(known.trial.config)
         study.add_trial(
             optuna.trial.create_trial(
                 params=values,
-                distributions=dict(to_optuna_distributions(space, values)),
+                distributions=to_optuna_distributions(space, values),
                 value=known.outcome.error_percent,
             )
         )
@@ -93,12 +95,14 @@ def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
         values: dict[str, Any] = {}
         for name, domain in space.parameters.items():
             if domain.when is None or domain.when.holds(values):
-                values[name] = _suggest(trial, name, domain)
+                values[name] = suggest(trial, name, domain)
         error = 1.0 + random.Random(number).random()
         trial.report(error, EPOCHS)
         study.tell(trial, error)
 
-    if SAMPLERS[sampler].stateful:  # it notes with each trial that it proposed how it did; given ones tell it nothing
+    if OPTUNA_SAMPLERS[
+        sampler
+    ].stateful:  # it notes with each trial that it proposed how it did; given ones tell it nothing
         for number in range(len(records)):
             turn(number)
     return turn

@@ -6,8 +6,9 @@ into one message and an exit code; nothing else in the package prints an error.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from spaces.errors import name_hint
 
 
 class SearchError(Exception):
@@ -45,10 +46,7 @@ class FatalError(SearchError):
 
 def unknown_name(kind: str, received: str, choices: Iterable[str]) -> UserError:
     """Returns the error for a name that is not in a registry, naming the nearest one that is."""
-    names = sorted(choices)
-    nearest = difflib.get_close_matches(received, names, n=1)
-    guess = f"Did you mean {nearest[0]!r}? " if nearest else ""
-    return UserError(f"Unknown {kind}. Received: {received!r}.", hint=f"{guess}Known: {', '.join(names)}.")
+    return UserError(f"Unknown {kind}. Received: {received!r}.", hint=name_hint(received, sorted(choices)))
 
 
 def install_command(extra: str) -> str:

@@ -1,6 +1,6 @@
-"""Search spaces in pure Python: what a user needs to declare their own, without importing Keras.
+"""Search spaces in pure Python, and all that a space file needs to declare one.
 
-A space of your own is a ``.py`` file that defines ``SPACE``; ``docs/example_space.py`` is one in twenty lines.
+A space file is a ``.py`` file that defines ``SPACE``; ``docs/example_space.py`` is an example.
 """
 
 from spaces.domains import Choice, Condition, Domain, Float, Int, Value, When

@@ -1,6 +1,6 @@
-"""Domains: the set of values that one parameter may take, its baseline value, and when it counts.
+"""Domains: the values that one parameter may take, its baseline value, and the condition under which it is active.
 
-Pure Python. A domain knows nothing of samplers: engines translate it into their own distributions. Called by ``Space``.
+Pure Python. Engines translate a domain into their own distributions. Used by ``Space`` and by space files.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import Any
 
 Value = bool | int | float | str
 DECIMALS = 12
-"""Decimals of a stepped float; what lies beyond is noise."""
+"""Decimals of a stepped float; further ones are float noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """The condition under which a parameter counts: an earlier parameter has one of these values.
+    """The condition under which a parameter is active: an earlier parameter has one of these values.
 
     Args:
         parameter: Name of an earlier parameter of the same space.
-        values: Values of it that make this parameter active.
+        values: Its values that make this parameter active.
     """
 
     parameter: str
     values: tuple[Value, ...]
 
     def __post_init__(self) -> None:
-        """Takes any sequence of values."""
+        """Converts the values to a tuple."""
         object.__setattr__(self, "values", tuple(self.values))
 
     @classmethod
     def between(cls, parameter: str, low: int, high: int) -> Condition:
-        """Returns the condition that a whole number lies from low to high, both included."""
+        """Returns the condition that an integer lies from low to high, both included."""
         return cls(parameter=parameter, values=tuple(range(low, high + 1)))
 
     def holds(self, config: Mapping[str, Any]) -> bool:
-        """Says whether the condition holds in a config; an inactive parent makes its children inactive."""
+        """Returns whether the condition holds in a config; an inactive parent makes its children inactive."""
         return self.parameter in config and config[self.parameter] in self.values
 
     def describe(self) -> str:
-        """Returns the condition in words, such as ``conv_stages is 2 or 3``."""
+        """Returns the condition as text, such as ``conv_stages is 2 or 3``."""
         return f"{self.parameter} is {' or '.join(str(value) for value in self.values)}"
 
 
@@ -53,18 +53,18 @@ When = Condition
 
 @dataclass(frozen=True, slots=True)
 class Int:
-    """Whole numbers from low to high, both included.
+    """Integers from low to high, both included.
 
     Args:
         low: Smallest value.
         high: Largest value.
         baseline: Its value in the baseline configuration.
-        step: Distance between neighbours; must be 1 when log is set.
+        step: Distance between neighbours; 1 with log.
         log: Whether equal ratios are equally likely.
-        when: Condition under which the parameter counts.
+        when: Condition under which the parameter is active.
         doc: Meaning, one line.
-        unit: Such as "px"; empty where there is none.
-        source: Where the range comes from.
+        unit: Such as "px"; empty if it has none.
+        source: Source of the range.
     """
 
     low: int
@@ -78,7 +78,7 @@ class Int:
     source: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuses bounds, steps and baselines that do not belong together."""
+        """Raises ValueError if bounds, step and baseline do not fit together."""
         if any(not isinstance(number, int) or isinstance(number, bool) for number in (self.low, self.high, self.step)):
             raise ValueError(
                 f"Int needs whole numbers. Received: low={self.low!r}, high={self.high!r}, step={self.step!r}."
@@ -92,7 +92,7 @@ class Int:
         _check_baseline(self)
 
     def contains(self, value: object) -> bool:
-        """Says whether the value is a whole number of the range, on a step."""
+        """Returns whether the value is an integer of the range, on a step."""
         if isinstance(value, bool) or not isinstance(value, int):
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
@@ -102,16 +102,14 @@ class Int:
         return tuple(range(self.low, self.high + 1, self.step))
 
     def sample(self, generator: random.Random) -> int:
-        """Draws a value, each equally likely; with log, in proportion to its share of the logarithmic scale."""
+        """Draws a value uniformly; with log, by its share of the scale from half below to half above it."""
         if not self.log:
             return generator.randrange(self.low, self.high + 1, self.step)
-        value = _sample_log_uniform(
-            self.low - 0.5, self.high + 0.5, generator
-        )  # each value owns the half either side of it
+        value = _sample_log_uniform(self.low - 0.5, self.high + 0.5, generator)
         return min(max(round(value), self.low), self.high)
 
     def describe(self) -> str:
-        """Returns the range in words, such as ``8..64 log``."""
+        """Returns the range as text, such as ``8..64 log``."""
         return f"{self.low}..{self.high}" + (" log" if self.log else f" step {self.step}" if self.step > 1 else "")
 
 
@@ -125,10 +123,10 @@ class Float:
         baseline: Its value in the baseline configuration.
         step: Distance between neighbours, or None for a continuum.
         log: Whether equal ratios are equally likely; excludes a step.
-        when: Condition under which the parameter counts.
+        when: Condition under which the parameter is active.
         doc: Meaning, one line.
-        unit: Such as "degrees"; empty where there is none.
-        source: Where the range comes from.
+        unit: Such as "degrees"; empty if it has none.
+        source: Source of the range.
     """
 
     low: float
@@ -142,7 +140,7 @@ class Float:
     source: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuses bounds, steps and baselines that do not belong together."""
+        """Raises ValueError if bounds, step and baseline do not fit together."""
         if not (_is_finite(self.low) and _is_finite(self.high) and self.low <= self.high):
             raise ValueError(f"Float needs finite low <= high. Received: low={self.low!r}, high={self.high!r}.")
         if self.log and (self.step is not None or self.low <= 0):
@@ -156,7 +154,7 @@ class Float:
         _check_baseline(self)
 
     def _round_bounds(self) -> None:
-        """Rids the ends of float noise, such as that of 3 * 0.1: engines count steps in decimals, to the last digit."""
+        """Rounds float noise, such as that of 3 * 0.1, off the bounds: engines count steps in exact decimals."""
         if round(self.step or 0.0, DECIMALS) != self.step:
             raise ValueError(
                 f"A step has {DECIMALS} decimals at most. Received: step={self.step!r}. List the values in a Choice."
@@ -165,7 +163,7 @@ class Float:
             object.__setattr__(self, name, round(getattr(self, name), DECIMALS))
 
     def contains(self, value: object) -> bool:
-        """Says whether the value is a number of the range, on a step where there is one, but for float noise."""
+        """Returns whether the value is a number of the range, on a step if there is one, up to float noise."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.step is None:
@@ -175,7 +173,7 @@ class Float:
         return is_in_range and abs(self._nearest_step(value) - value) <= tolerance
 
     def canonical(self, value: float) -> float:
-        """Returns a value of the domain free of float noise, so that equal configurations are equal dicts."""
+        """Returns a value of the domain without float noise, so that equal configurations are equal dicts."""
         return float(value) if self.step is None else self._nearest_step(value)
 
     def values(self) -> tuple[Value, ...] | None:
@@ -190,35 +188,33 @@ class Float:
     def sample(self, generator: random.Random) -> float:
         """Draws a value uniformly, with log on the logarithmic scale."""
         if self.step is not None:
-            return self._nearest_step(
-                self.low + generator.randint(0, round((self.high - self.low) / self.step)) * self.step
-            )
-        drawn = (
-            _sample_log_uniform(self.low, self.high, generator) if self.log else generator.uniform(self.low, self.high)
-        )
-        return min(max(drawn, self.low), self.high)
+            index = generator.randint(0, round((self.high - self.low) / self.step))
+            return self._nearest_step(self.low + index * self.step)
+        low, high = self.low, self.high
+        drawn = _sample_log_uniform(low, high, generator) if self.log else generator.uniform(low, high)
+        return min(max(drawn, low), high)
 
     def describe(self) -> str:
-        """Returns the range in words, such as ``0.0005..0.02 log``."""
+        """Returns the range as text, such as ``0.0005..0.02 log``."""
         return f"{self.low:g}..{self.high:g}" + (" log" if self.log else f" step {self.step:g}" if self.step else "")
 
     def _nearest_step(self, value: float) -> float:
-        """Returns the step's value nearest to a number of the range."""
+        """Returns the value on a step that is nearest to a number of the range."""
         assert self.step is not None
         return round(self.low + round((value - self.low) / self.step) * self.step, DECIMALS)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few values of one type, without an order.
+    """One of a few unordered values of one type.
 
     Args:
         options: The values.
         baseline: Its value in the baseline configuration.
-        when: Condition under which the parameter counts.
+        when: Condition under which the parameter is active.
         doc: Meaning, one line.
-        unit: Such as "px"; empty where there is none.
-        source: Where the options come from.
+        unit: Such as "px"; empty if it has none.
+        source: Source of the options.
     """
 
     options: tuple[Value, ...]
@@ -229,7 +225,7 @@ class Choice:
     source: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        """Refuses options that are not alike or not distinct, and a baseline that is none of them."""
+        """Raises ValueError unless the options are distinct, of one type, and hold the baseline."""
         object.__setattr__(self, "options", tuple(self.options))
         if len({type(option) for option in self.options}) != 1 or not isinstance(self.options[0], Value):
             raise ValueError(f"Choice needs options of one type: bool, int, float or str. Received: {self.options!r}.")
@@ -238,7 +234,7 @@ class Choice:
         _check_baseline(self)
 
     def contains(self, value: object) -> bool:
-        """Says whether the value is one of the options, and of their type."""
+        """Returns whether the value is one of the options, and of their type."""
         return any(type(value) is type(option) and value == option for option in self.options)
 
     def values(self) -> tuple[Value, ...]:
@@ -246,11 +242,11 @@ class Choice:
         return self.options
 
     def sample(self, generator: random.Random) -> Value:
-        """Draws an option, each equally likely."""
+        """Draws an option uniformly."""
         return generator.choice(self.options)
 
     def describe(self) -> str:
-        """Returns the options in words, such as ``max | average``."""
+        """Returns the options as text, such as ``max | average``."""
         return " | ".join(str(option) for option in self.options)
 
 

@@ -1,21 +1,20 @@
-"""The one error of the spaces: a space, or what narrows it, cannot be used as given.
+"""The error of the spaces, and the hint for a misspelt name.
 
-Apart from ``search.errors``, which the spaces do not know; the command line turns it into a ``UserError``.
+The spaces do not import ``search.errors``; their callers turn a ``SpaceError`` into a ``UserError``.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 
 class SpaceError(ValueError):
-    """A space cannot be found, loaded or narrowed as asked; the text says why and how to mend it."""
+    """A space cannot be found, loaded or restricted as asked."""
 
 
-def unknown_name_error(message: str, received: str, valid_names: Iterable[str]) -> SpaceError:
-    """Returns the error for a name that is not known, naming the nearest one that is."""
-    names = list(valid_names)
-    nearest = difflib.get_close_matches(received, names, n=1)
-    suggestion = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return SpaceError(f"{message} Received: {received!r}.{suggestion} Known: {', '.join(names)}.")
+def name_hint(received: str, valid_names: Sequence[str]) -> str:
+    """Returns a hint with the most similar valid name, if there is one, and all valid names."""
+    nearest = difflib.get_close_matches(received, valid_names, n=1)
+    suggestion = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{suggestion}Known: {', '.join(valid_names)}."

@@ -1,7 +1,7 @@
-"""Building blocks of the shipped models: layers that fit images of any size and follow a configuration's style.
+"""Building blocks of the shipped models: layers for images of any size, in the style that a configuration sets.
 
 The style is three parameters: activation, batch_norm and initializer. Keras is imported inside the functions, so that
-a space can be declared, listed and sampled without it. Called by the model builders.
+declaring a space does not import it. Called by the model builders.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from spaces.domains import Choice, Domain
 from spaces.training import TUTORIAL
 
 BATCH_NORM_MOMENTUM = 0.9
-"""Weight of the past in the running mean and variance. Keras's 0.99 still remembers its start-up values after the few
-hundred steps of a short trial. Source: PyTorch's default (0.1 there is the weight of the present)."""
+"""Weight of the past in the running mean and variance. With Keras's 0.99 the initial values still count after the few
+hundred steps of a short trial. Source: PyTorch's default (its 0.1 is the weight of the present)."""
 
 Tensor = Any
-"""A Keras tensor; Keras has no types to name it by."""
+"""A Keras tensor; Keras has no types."""
 
 
 def style_parameters(initializer: str) -> dict[str, Domain]:
-    """Returns the parameters that the blocks below read.
+    """Returns the parameters that set the style.
 
     Args:
         initializer: Baseline of the initializer.
@@ -56,7 +56,7 @@ def style_parameters(initializer: str) -> dict[str, Domain]:
 
 
 def convolution(images: Tensor, config: Mapping[str, Any], *, filters: int, kernel: int) -> Tensor:
-    """Convolves images (batch, height, width, channels): unpadded where at least 2 x 2 pixels remain, else padded."""
+    """Convolves images (batch, height, width, channels): unpadded if at least 2 x 2 pixels remain, else padded."""
     import keras
 
     padding = "valid" if min(images.shape[1:3]) - kernel + 1 >= 2 else "same"
@@ -66,7 +66,7 @@ def convolution(images: Tensor, config: Mapping[str, Any], *, filters: int, kern
 
 
 def pool(images: Tensor, kind: str) -> Tensor:
-    """Halves images (batch, height, width, channels) by their maxima or averages; a side of 1 pixel leaves them be."""
+    """Halves images (batch, height, width, channels) by maxima or averages, unless a side has 1 pixel."""
     import keras
 
     layers = {"max": keras.layers.MaxPooling2D, "average": keras.layers.AveragePooling2D}
@@ -90,14 +90,14 @@ def dropout(features: Tensor, rate: float) -> Tensor:
 
 
 def softmax_output(features: Tensor, config: Mapping[str, Any], *, classes: int) -> Tensor:
-    """Ends a model: from features (batch, count) to class probabilities (batch, classes)."""
+    """Returns class probabilities (batch, classes) from features (batch, count)."""
     import keras
 
     return keras.layers.Dense(classes, activation="softmax", kernel_initializer=config["initializer"])(features)
 
 
 def _with_activation(layer: Callable[..., Any], inputs: Tensor, config: Mapping[str, Any]) -> Tensor:
-    """Applies a layer with its activation; with batch normalization in between where the configuration says so."""
+    """Applies a layer, batch normalization if the configuration sets it, and the activation."""
     import keras
 
     if not config["batch_norm"]:

@@ -1,4 +1,4 @@
-"""The tutorial's multi-layer perceptron and its surroundings.
+"""The tutorial's multi-layer perceptron and what lies around it.
 
 Baseline, 623,290 trainable parameters at 28 x 28 x 1 and ten classes::
 

@@ -1,6 +1,6 @@
-"""The spaces by name, and the spaces in files of users: ``load`` finds either by what a person types.
+"""Loads spaces: the shipped ones by name, a user's by the path of its file.
 
-A shipped space is imported when it is asked for, never before. Called by the command line, the study and the trainer.
+A shipped space is imported when it is loaded. Called by the command line, the study and the trainer.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from spaces.errors import SpaceError, unknown_name_error
+from spaces.errors import SpaceError, name_hint
 from spaces.space import Space
 
 __all__ = ["SPACES", "SpaceError", "load"]
 
 SPACES: Mapping[str, str] = MappingProxyType(
-    {"mlp": "spaces.mlp", "cnn": "spaces.cnn", "cnn-large": "spaces.cnn_large"}
+    {"mlp": "spaces.mlp:SPACE", "cnn": "spaces.cnn:SPACE", "cnn-large": "spaces.cnn:LARGE"}
 )
-"""Registered names to the modules that define their ``SPACE``."""
+"""Names of the shipped spaces to where each is defined, as ``module:attribute``."""
 
 
 def load(source: str) -> Space:
@@ -30,21 +30,23 @@ def load(source: str) -> Space:
         source: A name in ``SPACES``, or the path of a ``.py`` file that defines ``SPACE``.
 
     Raises:
-        SpaceError: There is no such name or file, or the file cannot be used; the text says what is wrong where.
+        SpaceError: There is no such name or file, or the file cannot be used; the text names the line.
     """
     if source in SPACES:
-        space = importlib.import_module(SPACES[source]).SPACE
+        module, _, attribute = SPACES[source].partition(":")
+        space = getattr(importlib.import_module(module), attribute)
         assert isinstance(space, Space)
         return space
     if not source.endswith(".py"):
-        raise unknown_name_error("A space has a known name, or is the path of a .py file.", source, SPACES)
+        hint = name_hint(source, list(SPACES))
+        raise SpaceError(f"A space is a known name or the path of a .py file. Received: {source!r}. {hint}")
     return _validated_space(_run_space_file(Path(source).resolve()))
 
 
 def _run_space_file(path: Path) -> ModuleType:
     """Runs a user's file as a module under a private name.
 
-    Python's own import would leave a cache file beside it, and could take that for the file after a quick edit.
+    Python's own import would leave a cache file beside it, and could load that instead of the file after a quick edit.
     """
     if not path.is_file():
         raise SpaceError(f"There is no space file {path}.")
@@ -53,7 +55,7 @@ def _run_space_file(path: Path) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses and pickle look their module up here
     try:
         exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
-    except (Exception, SystemExit) as error:  # a user's file may raise anything; the cause stays attached
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
         del sys.modules[module.__name__]
         raise SpaceError(f"The space file {path} cannot be run: {_error_location(error, path)}") from error
     return module
@@ -73,7 +75,7 @@ def _validated_space(module: ModuleType) -> Space:
 
 
 def _error_location(error: BaseException, path: Path) -> str:
-    """Returns what was raised, and on which line of the file."""
+    """Returns the error's type and text, and the line of the file that raised it."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f"{type(error).__name__} on line {error.lineno}: {error.msg}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

@@ -1,7 +1,7 @@
-"""Narrowing: a space with some parameters fixed and some ranges cut, as ``--fix`` and ``--range`` ask for.
+"""Restricts a space: fixes parameters and narrows ranges, for ``--fix`` and ``--range``.
 
-A fixed parameter is a domain of one value, which is then its baseline. A cut range must hold the baseline, since the
-baseline runs first in every study. Called by the command line.
+A fixed parameter is a domain of one value, which is then its baseline. A narrowed range must hold the baseline, since
+the baseline runs first in every study. Called by the command line and the session's plan.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from spaces.domains import Choice, Domain, Float, Int, Value
-from spaces.errors import SpaceError, unknown_name_error
+from spaces.errors import SpaceError, name_hint
 from spaces.space import Space
 
 
 def restrict(space: Space, *, fix: Mapping[str, Value], ranges: Mapping[str, str]) -> Space:
-    """Returns the space with some parameters fixed and some ranges cut.
+    """Returns the space with some parameters fixed and some ranges narrowed.
 
-    Parameters that can no longer count, and recipes that no longer lie inside, are left out.
+    Parameters that can no longer be active and recipes that no longer lie inside are left out.
 
     Args:
-        space: To be narrowed.
+        space: The space.
         fix: Parameter names to values, or to texts of values.
         ranges: Parameter names to ``low:high``, for choices to ``a,b`` or ``a|b``.
 
     Raises:
-        SpaceError: A name is unknown or in both, a text cannot be read, a value lies outside its domain, a range leaves
-            out the baseline, or a parameter that was named can no longer count.
+        SpaceError: A name is unknown or in both, a text cannot be read, a value lies outside its domain, a range
+            excludes the baseline, or a named parameter can no longer be active.
     """
     conflicts = sorted(set(fix) & set(ranges))
     if conflicts:
-        raise SpaceError(f"A parameter is either fixed or given a range. Received: both for {', '.join(conflicts)}.")
+        raise SpaceError(f"A parameter is either fixed or has a range. Received: both for {', '.join(conflicts)}.")
     changes = {name: _fixed_domain(name, _find_domain(space, name), value) for name, value in fix.items()}
     changes |= {name: _restricted_domain(name, _find_domain(space, name), str(text)) for name, text in ranges.items()}
     restricted = space.restrict(changes)
@@ -39,7 +39,7 @@ def restrict(space: Space, *, fix: Mapping[str, Value], ranges: Mapping[str, str
         when = space.parameters[name].when
         if name not in restricted.parameters and when is not None:
             raise SpaceError(
-                f"{name} counts only when {when.describe()}, which the other changes rule out. "
+                f"{name} is active only when {when.describe()}, which the other changes exclude. "
                 f"Leave {name} out, or change {when.parameter}."
             )
     return restricted
@@ -47,12 +47,14 @@ def restrict(space: Space, *, fix: Mapping[str, Value], ranges: Mapping[str, str
 
 def _find_domain(space: Space, name: str) -> Domain:
     if name not in space.parameters:
-        raise unknown_name_error(f"Space {space.name!r} has no such parameter.", name, space.parameters)
+        raise SpaceError(
+            f"Space {space.name!r} has no such parameter. Received: {name!r}. {name_hint(name, list(space.parameters))}"
+        )
     return space.parameters[name]
 
 
 def _fixed_domain(name: str, domain: Domain, value: Value) -> Domain:
-    """Returns the domain of one value, which is its baseline."""
+    """Returns the domain of one value, which is also its baseline."""
     fixed_value = _parse_value(name, domain, value)
     if isinstance(domain, Choice):
         return dataclasses.replace(domain, options=(fixed_value,), baseline=fixed_value)
@@ -60,7 +62,7 @@ def _fixed_domain(name: str, domain: Domain, value: Value) -> Domain:
 
 
 def _restricted_domain(name: str, domain: Domain, text: str) -> Domain:
-    """Returns the domain cut to a range, or to some of its options; the baseline must lie inside."""
+    """Returns the domain narrowed to a range, or to some of its options; the baseline must lie inside."""
     restricted = (
         _restricted_choice(name, domain, text) if isinstance(domain, Choice) else _restricted_range(name, domain, text)
     )
@@ -91,7 +93,7 @@ def _restricted_range(name: str, domain: Int | Float, text: str) -> Int | Float:
 
 
 def _parse_value(name: str, domain: Domain, value: Value) -> Any:
-    """Returns a value of the domain, read from its text where it is one."""
+    """Returns a value of the domain; a string is parsed."""
     read = _parse_text(domain, value) if isinstance(value, str) else value
     if not domain.contains(read):
         raise SpaceError(f"{name} takes {domain.describe()}. Received: {name}={value}.")
@@ -99,7 +101,7 @@ def _parse_value(name: str, domain: Domain, value: Value) -> Any:
 
 
 def _parse_text(domain: Domain, text: str) -> Any:
-    """Returns what a text stands for in a domain; the text itself where it stands for nothing."""
+    """Returns the value that a text stands for in a domain, or the text itself if it stands for none."""
     if isinstance(domain, Choice):
         spelled = {str(option): option for option in domain.options}
         return spelled.get(text, spelled.get(text.capitalize(), text))  # "true" for True

@@ -1,7 +1,7 @@
 """Space: an ordered, immutable map from parameter name to domain, with a baseline, recipes and a model builder.
 
-A configuration is a plain dict holding the active parameters only: a parameter whose condition does not hold is absent,
-so that two configurations which differ only where it does not matter are the same dict. Knows no engine and no Keras.
+A configuration is a plain dict of the active parameters. A parameter whose condition does not hold is absent, so that
+configurations which train the same model are equal.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from spaces import domains
 from spaces.domains import Domain, Float, Value
 
 Builder = Callable[[Any, Mapping[str, Any], int], Any]
-"""``build(images, config, classes)``: from a Keras tensor (batch, height, width, channels) in [0, 1], already augmented
-where the config says so, to class probabilities (batch, classes). The config may hold more than the space does."""
+"""``build(images, config, classes)``: from a Keras tensor (batch, height, width, channels) in [0, 1], once augmented,
+to class probabilities (batch, classes). The config may hold more parameters than the space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A configuration known to be good, tried after the baseline.
+    """A known-good configuration, tried after the baseline.
 
     Args:
         values: Parameters that differ from the baseline.
         doc: What it adds, one line.
-        source: Who found it to be good.
+        source: Where it was found to be good.
     """
 
     values: Mapping[str, Value]
@@ -36,7 +36,7 @@ class Recipe:
     source: str
 
     def __post_init__(self) -> None:
-        """Keeps a copy of the values that nobody can change."""
+        """Keeps a read-only copy of the values."""
         object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Space:
         parameters: Parameter names, each a Python identifier, to domains; a condition names an earlier parameter.
         doc: What it holds, one line.
         recipes: Known-good configurations by name.
-        build: Makes the model; None in a space that was read back from JSON.
+        build: Makes the model; None in a space read from JSON.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Space:
     build: Builder | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Keeps copies that nobody can change, and refuses conditions and recipes that do not fit the parameters."""
+        """Keeps read-only copies; raises ValueError if conditions or recipes do not fit the parameters."""
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
         object.__setattr__(self, "recipes", MappingProxyType(dict(self.recipes)))
         if not self.parameters:
@@ -89,7 +89,7 @@ class Space:
         return self._baseline_with(self.recipes[name].values)
 
     def active(self, values: Mapping[str, Any]) -> dict[str, Value]:
-        """Drops the parameters whose condition does not hold, in the space's order, and rounds off float noise."""
+        """Returns the active parameters in the space's order, without float noise."""
         config: dict[str, Value] = {}
         for name, domain in self.parameters.items():
             if name in values and (domain.when is None or domain.when.holds(config)):
@@ -97,12 +97,12 @@ class Space:
         return config
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
-        """Says what keeps a configuration outside the space; empty when it lies inside."""
+        """Returns the reasons why a configuration lies outside the space; empty if it lies inside."""
         messages = [f"unknown parameter {name!r}" for name in config if name not in self.parameters]
         for name, domain in self.parameters.items():
             if domain.when is not None and not domain.when.holds(config):
                 if name in config:
-                    messages.append(f"{name} counts only when {domain.when.describe()}")
+                    messages.append(f"{name} is active only when {domain.when.describe()}")
             elif name not in config:
                 messages.append(f"{name} is missing")
             elif not domain.contains(config[name]):
@@ -110,15 +110,15 @@ class Space:
         return messages
 
     def contains(self, config: Mapping[str, Any]) -> bool:
-        """Says whether the configuration lies in the space: every active parameter inside its domain, no other."""
+        """Returns whether a configuration lies in the space: exactly the active parameters, each inside its domain."""
         return not self.problems(config)
 
     def sample(self, generator: random.Random) -> dict[str, Value]:
-        """Draws a configuration, each domain uniformly (on a log scale where it says so)."""
+        """Draws a configuration, each domain uniformly, on a log scale if it has one."""
         return self.active({name: domain.sample(generator) for name, domain in self.parameters.items()})
 
     def size(self) -> int | None:
-        """Returns an upper bound on the number of configurations, or None when a continuum is among the domains."""
+        """Returns an upper bound on the number of configurations, or None if a domain is a continuum."""
         size = 1
         for domain in self.parameters.values():
             values = domain.values()
@@ -130,8 +130,8 @@ class Space:
     def restrict(self, changes: Mapping[str, Domain]) -> Space:
         """Returns the space with some domains replaced.
 
-        Conditions forget the values that their parent lost. What can no longer be is left out: parameters whose
-        condition cannot hold any more, and recipes that lie outside or have become the same as what precedes them.
+        Conditions lose the values that their parent lost. Parameters whose condition can no longer hold are left out,
+        and so are recipes that lie outside or equal the baseline or an earlier recipe.
         """
         parameters: dict[str, Domain] = {}
         for name, domain in {**self.parameters, **changes}.items():
@@ -178,7 +178,7 @@ class Space:
 
     def _recipe_problems(self, recipe: Recipe) -> list[str]:
         config = self._baseline_with(recipe.values)
-        unused = [f"{name} is unknown or does not count" for name in recipe.values if name not in config]
+        unused = [f"{name} is unknown or inactive" for name in recipe.values if name not in config]
         return self.problems(config) + unused
 
 
@@ -197,7 +197,7 @@ def _check_condition(name: str, domain: Domain, earlier: Mapping[str, Domain]) -
 
 
 def _with_reachable_condition(domain: Domain, earlier: Mapping[str, Domain]) -> Domain | None:
-    """Returns the domain with its condition cut to what the parent can still be, or None where nothing is left."""
+    """Returns the domain with its condition reduced to the parent's values, or None if none is left."""
     when = domain.when
     if when is None:
         return domain

@@ -1,7 +1,6 @@
-"""The training parameters that every shipped space shares; a space of your own may take them over as they are.
+"""The training parameters of every shipped space; a space file may use them as they are.
 
-Declares what the names mean; the trainer reads them, and takes the tutorial's values for those a space leaves out.
-Pure Python, called by the spaces and the trainer.
+The trainer reads them, and takes the tutorial's values for those that a space leaves out.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ RECIPE_SOURCE = (
     "validation error in percent after 10 epochs on the first 50,000 training images of MNIST, one seed, judged on the "
     "last 10,000 training images"
 )
-"""What the figures are that the shipped recipes give as their source: our own runs, far from the test images."""
+"""Meaning of the figures in the sources of the shipped recipes: our own runs, which used no test images."""
 _LEARNING_RATE_SOURCE = "github.com/tuomaso/train_mnist_fast (Adam at 1e-2 with one-cycle)"
 _AUGMENTATION_SOURCE = (
     "range: around github.com/Matuzas77/MNIST-0.17 (rotation 10 degrees, shift 0.1, shear 10 degrees, zoom 0.2) and "

@@ -31,7 +31,7 @@ def option_values(option: str, preceding_options: Mapping[str, Any]) -> Sequence
         "dataset": ("mnist", "fashion_mnist", "cifar10"),
         "engine": [*ENGINES, *engine_names()],
         "sampler": list(kind.samplers) if kind else (),
-        "pruner": kind.pruners if kind else (),
+        "pruner": list(kind.pruners) if kind else (),
         "protocol": ("holdout", "tutorial"),
         "split": ("group", "block", "stratified"),
         "executor": ("local", "ray", "vectorized"),

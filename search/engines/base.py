@@ -1,11 +1,11 @@
-"""The Engine interface: proposes configurations, hears how they went.
+"""The Engine interface: proposes configurations and learns from their results.
 
 An engine receives values, never the study or the ledger. Order of calls for each trial::
 
     ask -> report ... report -> tell
 
-A proposal may ask for part of a trial only: it then ends as paused. A later proposal of the same configuration may go
-on from a paused trial, or from one that the engine stopped at one of its rungs, as its child.
+A proposal may be for part of a trial only; the trial then ends as paused. A later proposal of the same configuration
+may continue a paused trial, or one that the engine stopped at a rung, as its child.
 
 Only the thread that made an engine may call it.
 """
@@ -13,19 +13,17 @@ Only the thread that made an engine may call it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from search.records.record import TrialRecord
 from search.trial import EpochReport, Outcome, Proposal
 
 START_UP_TRIALS = 5
-"""Trials before a model-based sampler, of whatever engine, takes over from random draws: the baseline and the recipes,
-and few more, since a search here has tens of trials, not hundreds."""
+"""Trials before a model-based sampler takes over from random draws: the baseline, the recipes and few more, since a
+search here has tens of trials, not hundreds."""
 
 
 class SpaceExhausted(Exception):  # noqa: N818 - the end of a search, not a failure
-    """No configuration is left that was not tried."""
+    """Every configuration was tried."""
 
 
 class ProposalPending(Exception):  # noqa: N818 - see SpaceExhausted
@@ -38,16 +36,12 @@ class EngineCapabilities:
 
     Args:
         prunes: It may stop a trial early.
-        parallel: It takes running trials into account when asked for another.
-        conditional: It models parameters that count only under a condition.
-        pauses: It asks for parts of trials, and goes on from some.
-        resumes: It goes on from some of the trials that it stopped.
+        pauses: It proposes parts of trials and continues some of them.
+        resumes: It continues some of the trials that it stopped.
         seeded: Another seed gives other proposals.
     """
 
     prunes: bool
-    parallel: bool
-    conditional: bool
     pauses: bool = False
     resumes: bool = False
     seeded: bool = True
@@ -56,7 +50,7 @@ class EngineCapabilities:
 class Engine(ABC):
     """Proposes configurations of one space.
 
-    ``rungs`` are the epochs after which it may stop a trial that it may go on from later.
+    ``rungs`` are the epochs after which it may stop a trial and continue it later.
     """
 
     capabilities: EngineCapabilities
@@ -64,37 +58,26 @@ class Engine(ABC):
 
     @abstractmethod
     def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
-        """Returns what trial ``number`` is to be.
+        """Returns the proposal for trial ``number``.
 
         Args:
             number: The trial's number; the same seed, number and history give the same proposal.
-            fixed: A proposal chosen by the caller (the baseline, a recipe, an earlier one of this engine's to be taken
-                up again); noted and returned as it is. None asks the engine for one.
+            fixed: A proposal chosen by the caller (the baseline, a recipe, an earlier proposal of this engine that is
+                tried again); recorded and returned unchanged. None asks the engine for a proposal.
 
         Raises:
-            SpaceExhausted: No configuration is left that was not tried, and none to go on from.
-            NothingYet: There may be one when a running trial has ended.
+            SpaceExhausted: Every configuration was tried, and no trial is left to continue.
+            ProposalPending: There may be a proposal once a running trial has ended.
         """
 
     @abstractmethod
     def report(self, number: int, report: EpochReport) -> bool:
-        """Notes an epoch of a running trial; returns whether to prune it."""
+        """Records an epoch of a running trial; returns whether to prune it."""
 
     @abstractmethod
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Notes how a trial ended; an interrupted one will be given again under another number."""
+        """Records how a trial ended; an interrupted trial is asked for again under another number."""
 
     def may_resume(self, number: int) -> bool:
-        """Says whether a later proposal may go on from this paused or stopped trial, so that its state is kept."""
+        """Returns whether a later proposal may continue this paused or stopped trial; its state is then kept."""
         return False
-
-
-def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
-    """Brings a fresh engine to where recorded trials left another one; trials still running are passed over."""
-    for record in records:
-        if record.outcome is None:
-            continue
-        engine.ask(record.trial.number, fixed=record.trial.proposal)
-        for report in record.outcome.history:
-            engine.report(record.trial.number, report)
-        engine.tell(record.trial.number, record.outcome)

@@ -1,50 +1,21 @@
-"""Engines by name, with their samplers and pruners. A new engine is a file beside this one and an entry here.
+"""Engines by name. A new engine takes a file beside this one, its samplers, and an entry in ``ENGINES``.
 
 Light: an engine's library is imported when the engine is made, never to list names or to complete them in a shell.
-
-Where a space does not mean quite the same to every engine; said with the space, so that nobody finds out later.
-
-The set of configurations is the same to both (tests/engines/test_round_trip.py), and the baseline is. What differs is
-how a grid takes a continuum, and how likely the values of an integer on a log scale are. Pure: knows no engine's
-library. Called by ``spaces show``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.engines.base import Engine
+from search.engines.samplers import KERAS_TUNER_SAMPLERS, OPTUNA_PRUNERS, OPTUNA_SAMPLERS
 from search.errors import UserError, unknown_name
 from spaces.domains import Int
 from spaces.space import Space
 
 _MAX_LISTED = 3
-"""So many parameters are named; the rest are counted."""
-
-
-def caveats(space: Space) -> Iterator[str]:
-    """Yields a sentence for each difference between engines that this space shows."""
-    continuous = [name for name, domain in space.parameters.items() if domain.values() is None]
-    log_integers = [name for name, domain in space.parameters.items() if isinstance(domain, Int) and domain.log]
-    if continuous:
-        yield f"optuna:grid takes no continuum, so {_abbreviated_list(continuous)} must be fixed for it."
-    if continuous or log_integers:
-        yield (
-            f"keras-tuner:grid takes ten values of {_abbreviated_list([*continuous, *log_integers])}, "
-            "spread over the scale."
-        )
-    if log_integers:
-        yield (
-            f"keras-tuner draws {_abbreviated_list(log_integers)} a little larger than optuna does: "
-            "to it the value v owns the scale from "
-            "v to v + 1, to optuna from v - 1/2 to v + 1/2."
-        )
-
-
-def _abbreviated_list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MAX_LISTED])
-    return shown if len(names) <= _MAX_LISTED else f"{shown} and {len(names) - _MAX_LISTED} more"
+"""So many parameters are named in a caveat; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,23 +34,8 @@ class EngineChoice:
 
     @property
     def name(self) -> str:
-        """Engine and sampler as they are written on the command line: ``optuna:tpe``."""
+        """Engine and sampler as on the command line: ``optuna:tpe``."""
         return f"{self.engine}:{self.sampler}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineKind:
-    """An engine by name.
-
-    Args:
-        make: Makes it from a choice, a space, the study's seed and the epochs of a full trial.
-        samplers: Its samplers, the default first, and what each is, one line.
-        pruners: Its pruners, the default first.
-    """
-
-    make: Callable[[EngineChoice, Space, int, int], Engine]
-    samplers: Mapping[str, str]
-    pruners: tuple[str, ...]
 
 
 def _optuna(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
@@ -94,44 +50,38 @@ def _keras_tuner(choice: EngineChoice, space: Space, seed: int, epochs: int) -> 
     return KerasTunerEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineKind:
+    """An engine by name.
+
+    Args:
+        make: Makes it from a choice, a space, the study's seed and the epochs of a full trial.
+        samplers: Names of its samplers, the default first.
+        pruners: Names of its pruners, the default first.
+    """
+
+    make: Callable[[EngineChoice, Space, int, int], Engine]
+    samplers: Collection[str]
+    pruners: Collection[str]
+
+
 ENGINES: Mapping[str, EngineKind] = {
-    "optuna": EngineKind(
-        make=_optuna,
-        samplers={
-            "tpe": "tree-structured Parzen estimator, multivariate, by groups of conditions",
-            "gp": "Gaussian process (extra gp)",
-            "cmaes": "CMA-ES, choices at random (extra cmaes)",
-            "random": "uniform draws",
-            "qmc": "scrambled Sobol sequence, choices at random",
-            "grid": "every configuration once, in random order",
-            "nsga2": "genetic algorithm, elitist",
-        },
-        pruners=("asha", "median", "hyperband", "wilcoxon", "none"),
-    ),
-    "keras-tuner": EngineKind(
-        make=_keras_tuner,
-        samplers={
-            "bayesian": "Gaussian process, lower confidence bound",
-            "hyperband": "random draws, most of them trained for a few epochs, the best going on",
-            "random": "uniform draws",
-            "grid": "every configuration once, in order; ten values of a continuum",
-        },
-        pruners=("none",),
-    ),
+    "optuna": EngineKind(make=_optuna, samplers=OPTUNA_SAMPLERS, pruners=OPTUNA_PRUNERS),
+    "keras-tuner": EngineKind(make=_keras_tuner, samplers=KERAS_TUNER_SAMPLERS, pruners=("none",)),
 }
 """Engines by name, the default first."""
 
 
 def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = None) -> EngineChoice:
-    """Returns the engine that a text such as ``optuna`` or ``keras-tuner:hyperband`` names.
+    """Returns the choice that a text such as ``optuna`` or ``keras-tuner:hyperband`` stands for.
 
     Args:
-        text: The engine, and after a colon its sampler where it is not named otherwise.
-        sampler: Its sampler; the engine's default where neither says.
-        pruner: Its pruner; the engine's default where it is None.
+        text: The engine, and optionally its sampler after a colon.
+        sampler: Its sampler; None for the one in the text, else the engine's default.
+        pruner: Its pruner; None for the engine's default.
 
     Raises:
-        UserError: There is none of that name, or the sampler is named twice.
+        UserError: A name is unknown, or the text and ``sampler`` name two samplers.
     """
     engine, colon, sampler_in_text = text.partition(":")
     if engine not in ENGINES:
@@ -142,27 +92,62 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
     chosen_sampler = sampler_in_text if colon else sampler or next(iter(kind.samplers))
     if chosen_sampler not in kind.samplers:
         raise unknown_name(f"sampler of {engine}", chosen_sampler, kind.samplers)
-    chosen_pruner = pruner or kind.pruners[0]
+    chosen_pruner = pruner or next(iter(kind.pruners))
     if chosen_pruner not in kind.pruners:
         raise unknown_name(f"pruner of {engine}", chosen_pruner, kind.pruners)
     return EngineChoice(engine=engine, sampler=chosen_sampler, pruner=chosen_pruner)
 
 
 def engine_names() -> list[str]:
-    """Returns every engine with every sampler, as ``choose_engine`` reads them."""
+    """Returns every engine with every sampler, as ``parse_engine`` reads them."""
     return [f"{engine}:{sampler}" for engine, kind in ENGINES.items() for sampler in kind.samplers]
+
+
+def describe_names(field: str) -> str:
+    """Returns the samplers or pruners of every engine: "optuna: tpe (default), gp; ...".
+
+    Args:
+        field: "samplers" or "pruners".
+    """
+    names_by_engine = {engine: ", ".join(getattr(kind, field)) for engine, kind in ENGINES.items()}
+    return "; ".join(f"{engine}: {names}".replace(",", " (default),", 1) for engine, names in names_by_engine.items())
 
 
 def make_engine(choice: EngineChoice, space: Space, *, seed: int, epochs: int) -> Engine:
     """Returns an engine.
 
     Args:
-        choice: Which one.
+        choice: The engine with its sampler and pruner.
         space: The space to propose from.
         seed: The study's seed.
         epochs: Epochs of a full trial.
 
     Raises:
-        UserError: It cannot be used here, for want of an extra or because of the space; the message says why.
+        UserError: An extra is missing, or the sampler cannot search the space.
     """
     return ENGINES[choice.engine].make(choice, space, seed, epochs)
+
+
+def caveats(space: Space) -> Iterator[str]:
+    """Yields a sentence for each difference between the engines that this space shows.
+
+    Both engines propose the same set of configurations from the same baseline. They differ in how a grid takes a
+    continuum, and in how likely the values of an integer on a log scale are.
+    """
+    continuous = [name for name, domain in space.parameters.items() if domain.values() is None]
+    log_integers = [name for name, domain in space.parameters.items() if isinstance(domain, Int) and domain.log]
+    if continuous:
+        yield f"optuna:grid takes no continuum, so {_abbreviated_list(continuous)} must be fixed for it."
+    if continuous or log_integers:
+        names = _abbreviated_list([*continuous, *log_integers])
+        yield f"keras-tuner:grid takes ten values of {names}, spread over the scale."
+    if log_integers:
+        yield (
+            f"keras-tuner draws {_abbreviated_list(log_integers)} a little larger than optuna does: the value v covers "
+            "the scale from v to v + 1 in keras-tuner, from v - 1/2 to v + 1/2 in optuna."
+        )
+
+
+def _abbreviated_list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MAX_LISTED])
+    return shown if len(names) <= _MAX_LISTED else f"{shown} and {len(names) - _MAX_LISTED} more"

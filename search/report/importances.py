@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import optuna
 
-from search.records.storage.optuna_codec import to_optuna_distributions
+from search.optuna_domains import to_optuna_distributions
 from search.report.chart_data import StudyPoints
 
 MIN_TRIALS = 10
@@ -61,7 +61,7 @@ def _to_optuna_study(study: StudyPoints) -> optuna.Study:
     optuna_study.add_trials(
         optuna.trial.create_trial(
             params=dict(point.row.config),
-            distributions=dict(to_optuna_distributions(study.header.space, point.row.config)),
+            distributions=to_optuna_distributions(study.header.space, point.row.config),
             value=point.error_percent,
         )
         for point in study.complete_points

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
 from search.study import stopping
 
@@ -68,16 +69,12 @@ class Settings:
         kind="goals",
     )
     engine: str = _option(
-        "optuna", "Who proposes configurations: optuna or keras-tuner, and how, as in keras-tuner:hyperband."
+        "optuna",
+        f"Engine that proposes configurations: {' or '.join(ENGINES)}; with its sampler, such as "
+        "keras-tuner:hyperband.",
     )
-    sampler: str | None = _option(
-        None,
-        "The same apart. optuna: tpe (default), gp, cmaes, random, qmc, grid, nsga2; "
-        "keras-tuner: bayesian (default), hyperband, random, grid.",
-    )
-    pruner: str | None = _option(
-        None, "Which trials end early. optuna: asha (default), median, hyperband, wilcoxon, none; keras-tuner: none."
-    )
+    sampler: str | None = _option(None, f"The engine's sampler. {describe_names('samplers')}.")
+    pruner: str | None = _option(None, f"Rule that ends trials early. {describe_names('pruners')}.")
     epochs: int = _option(10, "Epochs of a full trial.")
     fix: Mapping[str, Any] = _option({}, "Fix a parameter: --fix batch_size=200. Repeatable.", kind="pairs")
     range: Mapping[str, Any] = _option(

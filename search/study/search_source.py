@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from search import seeds
-from search.engines.base import Engine, ProposalPending, SpaceExhausted, replay
+from search.engines.base import Engine, ProposalPending, SpaceExhausted
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
 from search.study.checkpoint_store import CheckpointStore, ResumableTrial
@@ -30,6 +31,17 @@ from search.trial import (
     config_key,
 )
 from spaces.space import Space
+
+
+def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
+    """Brings a fresh engine to the state after the recorded trials; skips trials that are still running."""
+    for record in records:
+        if record.outcome is None:
+            continue
+        engine.ask(record.trial.number, fixed=record.trial.proposal)
+        for report in record.outcome.history:
+            engine.report(record.trial.number, report)
+        engine.tell(record.trial.number, record.outcome)
 
 
 class SearchSource:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from search.engines.base import Engine, ProposalPending, SpaceExhausted, replay
+from search.engines.base import Engine, ProposalPending, SpaceExhausted
 from search.records.record import TrialRecord
+from search.study.search_source import replay
 from search.trial import Cause, Config, EpochReport, Outcome, Proposal, State, Trial
 from spaces import Choice, Condition, Float, Int, Space
 
@@ -221,7 +222,7 @@ class EngineContract:
         assert asked == FINITE.size()
         assert (end.type is ProposalPending) == (engine.capabilities.pauses or engine.capabilities.resumes)
         for number, proposal in running:
-            state = State.COMPLETE if proposal.until is None else State.PAUSED
+            state = State.COMPLETE if proposal.target_epoch is None else State.PAUSED
             engine.tell(number, Outcome(state=state, error_percent=float(number)))
         if engine.capabilities.pauses:
             assert engine.ask(asked).parent is not None

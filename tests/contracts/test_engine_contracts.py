@@ -10,14 +10,14 @@ import pytest
 from engine_contract import EPOCHS, FINITE_AND_LARGER, SMALL, EngineContract
 
 from search.engines.base import Engine, EngineCapabilities
-from search.engines.optuna_engine import PRUNERS, SAMPLERS
-from search.engines.registry import ENGINES, engine_names, make_engine, parse_engine
-from search.trial import EpochReport, Outcome, Proposal
+from search.engines.registry import engine_names, make_engine, parse_engine
+from search.engines.samplers import OPTUNA_PRUNERS, OPTUNA_SAMPLERS
+from search.trial import EpochReport, Outcome, Proposal, State
 from spaces import Space
 
 
 def _suite(engine: str, sampler: str) -> type[EngineContract]:
-    needs = SAMPLERS[sampler] if engine == "optuna" else None
+    needs = OPTUNA_SAMPLERS[sampler] if engine == "optuna" else None
     is_finite = needs is not None and needs.needs_finite_space
 
     class Suite(EngineContract):
@@ -46,19 +46,23 @@ for _name in sorted(set(engine_names()) - NEEDS_FIVE_GIGABYTES):
     globals()[_made.__name__] = _made
 
 
-def test_the_names_are_those_that_the_engines_know() -> None:
-    # Not imported above: the other processes of Optuna's suites need no Keras.
-    from search.engines.keras_tuner_engine import ORACLES
-
-    assert set(ENGINES["optuna"].samplers) == set(SAMPLERS)
-    assert set(ENGINES["optuna"].pruners) == set(PRUNERS)
-    assert set(ENGINES["keras-tuner"].samplers) == set(ORACLES)
+@pytest.mark.parametrize("pruner", OPTUNA_PRUNERS)
+def test_every_pruner_stops_what_is_worse_and_none_stops_nothing(pruner: str) -> None:
+    engine = make_engine(parse_engine("optuna:random", pruner=pruner), SMALL, seed=0, epochs=EPOCHS)
+    pruned = False
+    for number in range(20):
+        engine.ask(number)
+        for epoch in range(1, EPOCHS + 1):
+            report = EpochReport(epoch=epoch, training_loss=1.0, error_percent=1.0 + number)
+            pruned = engine.report(number, report) or pruned
+        engine.tell(number, Outcome(state=State.COMPLETE, error_percent=1.0 + number))
+    assert pruned == (pruner != "none")
 
 
 class BrokenEngine(Engine):
     """Ignores its seed, leaves the space, repeats itself and claims to prune."""
 
-    capabilities = EngineCapabilities(prunes=True, parallel=True, conditional=True, pauses=True)
+    capabilities = EngineCapabilities(prunes=True, pauses=True)
 
     def __init__(self) -> None:
         self._random = random.Random()

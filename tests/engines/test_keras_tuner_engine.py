@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from engine_contract import EPOCHS, SMALL, error_of, play
 
-from search.engines.base import SpaceExhausted, replay
-from search.engines.keras_tuner_engine import ORACLES, KerasTunerEngine, to_hyperparameters
+from search.engines.base import SpaceExhausted
+from search.engines.keras_tuner_engine import KerasTunerEngine, to_hyperparameters
+from search.engines.samplers import KERAS_TUNER_SAMPLERS
 from search.records.record import TrialRecord
+from search.study.search_source import replay
 from search.trial import BASELINE, EpochReport, Outcome, Proposal, State, Trial
 from spaces import Choice, Float, Int, Space
 
@@ -55,7 +57,7 @@ def test_a_seed_of_zero_is_a_seed() -> None:
 # Quiet: no files, no tables, no locks, no end
 
 
-@pytest.mark.parametrize("sampler", ORACLES)
+@pytest.mark.parametrize("sampler", KERAS_TUNER_SAMPLERS)
 def test_it_prints_nothing_and_writes_nothing(
     sampler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -264,8 +266,10 @@ def test_hyperband_knows_the_brackets_of_parallel_trials() -> None:
     for number in range(23):
         if len(running) == 4:
             one, proposal = running.pop(chance.randrange(4))
-            state = State.PAUSED if proposal.until else State.COMPLETE
-            parallel.tell(one, Outcome(state=state, error_percent=error_of(proposal.config, proposal.until or EPOCHS)))
+            state = State.PAUSED if proposal.target_epoch else State.COMPLETE
+            parallel.tell(
+                one, Outcome(state=state, error_percent=error_of(proposal.config, proposal.target_epoch or EPOCHS))
+            )
         proposal = parallel.ask(number)
         running.append((number, proposal))
         trial = Trial(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from search.engines.base import SpaceExhausted
 from search.engines.keras_tuner_engine import to_hyperparameters
 from search.engines.registry import caveats, make_engine, parse_engine
-from search.records.storage.optuna_codec import to_optuna_distribution
+from search.optuna_domains import to_optuna_distribution
 from search.trial import Outcome, State, config_key
 from spaces import SPACES, Choice, Condition, Domain, Float, Int, Space, load
 

@@ -110,7 +110,7 @@ def test_options_may_stand_between_bars_and_a_range_may_be_one_value() -> None:
         ({"pooling": "Max"}, "pooling takes max | average | none. Received: pooling=Max"),
         ({"norm": "1"}, "norm takes False | True"),
         ({"rate": [1e-3]}, "rate takes"),
-        ({"stages": "1", "width": "16"}, "width counts only when stages is 2 or 3, which the other changes rule out"),
+        ({"stages": "1", "width": "16"}, "width is active only when stages is 2 or 3, which"),
     ],
 )
 def test_what_cannot_be_fixed_says_why(fix: dict[str, Any], message: str) -> None:

@@ -90,7 +90,7 @@ def test_a_recipe_changes_the_baseline() -> None:
         ({"stages": 4}, "stages=4 lies outside 1..3"),
         ({"stages": True}, "stages=True lies outside 1..3"),
         ({"rate": float("nan")}, "rate=nan lies outside 0.0001..0.1 log"),
-        ({"width_2": 16}, "width_2 counts only when stages is 2 or 3"),
+        ({"width_2": 16}, "width_2 is active only when stages is 2 or 3"),
         ({"speed": 1}, "unknown parameter 'speed'"),
         ({"stages": 2}, "width_2 is missing"),
     ],
@@ -164,8 +164,8 @@ def test_a_space_that_makes_no_sense_is_refused(parameters: dict[str, Domain], m
     ("values", "problem"),
     [
         ({"stages": 4}, "stages=4 lies outside"),
-        ({"width_2": 16}, "width_2 is unknown or does not count"),
-        ({"speed": 1}, "speed is unknown or does not count"),
+        ({"width_2": 16}, "width_2 is unknown or inactive"),
+        ({"speed": 1}, "speed is unknown or inactive"),
     ],
 )
 def test_a_recipe_outside_its_space_is_refused(values: dict[str, Any], problem: str) -> None:

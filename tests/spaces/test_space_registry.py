@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spaces import SPACES, SpaceError, load
+import spaces
+from spaces import SPACES, Condition, Space, SpaceError, load
 
 USER_FILE = """
 from __future__ import annotations
@@ -19,6 +20,31 @@ def build(images, config, classes):
     raise NotImplementedError
 
 SPACE = Space(name="mine", parameters={"width": Int(Width(low=1).low, 9, 3)}, build=build)
+"""
+
+
+VERSION_0_1_0_FILE = """
+from spaces import TRAINING, Choice, Domain, Float, Int, Recipe, Space, Value, When
+from spaces.domains import When as Same
+
+SCHEDULE: dict[str, Value] = {"schedule": "cosine", "head": "hidden", "units": 64}
+parameters: dict[str, Domain] = {
+    "head": Choice(("plain", "hidden"), "plain", doc="Whether a hidden layer precedes the softmax."),
+    "units": Int(16, 256, 32, log=True, when=When(parameter="head", values=("hidden",)), doc="Its units."),
+    "rate": Float(0.0, 0.5, 0.1, step=0.1, when=Same.between("units", 16, 256), unit="fraction", source="a guess"),
+    **TRAINING,
+}
+
+def build(images, config, classes):
+    raise NotImplementedError
+
+SPACE = Space(
+    name="mine",
+    doc="A file for version 0.1.0",
+    parameters=parameters,
+    recipes={"schedule": Recipe(values=SCHEDULE, doc="Cosine.", source="a guess")},
+    build=build,
+)
 """
 
 
@@ -39,6 +65,15 @@ def test_a_file_is_loaded_by_absolute_and_by_relative_path(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     assert load(str(path)) == load("mine.py") == load("./mine.py")
     assert load("mine.py").baseline == {"width": 3}
+
+
+def test_a_space_file_of_version_0_1_0_still_works(tmp_path: Path) -> None:
+    space = load(str(written(tmp_path, VERSION_0_1_0_FILE)))
+    assert spaces.When is spaces.Condition
+    assert space.parameters["units"].when == Condition(parameter="head", values=("hidden",))
+    assert "units" not in space.baseline
+    assert space.recipe("schedule")["rate"] == 0.1
+    assert Space.from_json(space.to_json()) == space
 
 
 def test_an_edited_file_is_loaded_anew_and_leaves_no_cache(tmp_path: Path) -> None:

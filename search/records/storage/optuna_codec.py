@@ -1,8 +1,6 @@
 """How one trial stands in Optuna's storage: its fields, its state, and as JSON attributes what Optuna has no field for.
 
 Pure, both ways. Called by who writes and who reads a ledger.
-
-Our domains as Optuna distributions; used by the Optuna engine to propose and by the ledger to record.
 """
 
 from __future__ import annotations
@@ -12,31 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.errors import FatalError
+from search.optuna_domains import to_optuna_distributions
 from search.records.record import StudyHeader, TrialRecord
-from search.trial import Config, EpochReport, Outcome, Phase, State, Trial
-from spaces.domains import Choice, Domain, Float, Int
-from spaces.space import Space
-
-
-def to_optuna_distribution(domain: Domain) -> BaseDistribution:
-    """Returns the Optuna distribution over exactly the values of a domain."""
-    match domain:
-        case Int():
-            return IntDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-        case Float():
-            return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-        case Choice():
-            return CategoricalDistribution(domain.options)
-
-
-def to_optuna_distributions(space: Space, config: Config) -> Mapping[str, BaseDistribution]:
-    """Returns the distributions of a configuration's parameters; inactive ones have none."""
-    return {name: to_optuna_distribution(space.parameters[name]) for name in config}
-
+from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and each epoch by its number."""
@@ -55,7 +34,7 @@ def encode_running_trial(header: StudyHeader, trial: Trial, **more: Any) -> Froz
     return create_trial(
         state=TrialState.RUNNING,
         params=dict(trial.config) if is_search else {},
-        distributions=dict(to_optuna_distributions(header.space, trial.config)) if is_search else {},
+        distributions=to_optuna_distributions(header.space, trial.config) if is_search else {},
         user_attrs={TRIAL_KEY: trial.to_json(), **more},
     )
 
