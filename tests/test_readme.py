@@ -1,4 +1,4 @@
-"""The README says what is: its commands parse, its example is the file it names, its two set-up commands are there."""
+"""The README and the guides agree with the code: commands parse, links resolve, the example space is the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from search.cli import COMMANDS, group
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMAND_LINES = [line.partition("  #")[0] for line in README.splitlines() if line.startswith("python -m search")]
+GUIDES = {
+    path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+COMMAND_LINES = sorted(
+    {
+        line.partition(" #")[0].strip()
+        for text in GUIDES.values()
+        for line in text.splitlines()
+        if line.startswith("python -m search") and not line.endswith("\\")
+    }
+)
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
@@ -39,10 +49,28 @@ def test_every_command_stands_in_the_readme() -> None:
     assert all(f"python -m search {name}" in README for name in COMMANDS)
 
 
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len(README.splitlines()) <= 150
+
+
 def test_the_example_is_the_file_it_names() -> None:
     file = (ROOT / "docs" / "example_space.py").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```python\n(from spaces.*?)```", README, flags=re.DOTALL)
+    (shown,) = re.findall(r"```python\n(from spaces.*?)```", GUIDES[ROOT / "docs" / "spaces.md"], flags=re.DOTALL)
     assert file.endswith(shown)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_links_lead_to_files_and_headings(guide: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", GUIDES[guide]):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        file = (guide.parent / path).resolve() if path else guide
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            slugs = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, target
 
 
 def test_ci_runs_the_command_that_the_readme_gives() -> None:
