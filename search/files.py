@@ -1,4 +1,4 @@
-"""Atomic writing: a file is replaced as a whole, so that a reader never sees half of it.
+"""Atomic writing: a reader or a crash never leaves half a file at the final path.
 
 Called wherever a file is written that another process may read or that a crash must not damage.
 """
@@ -6,31 +6,44 @@ Called wherever a file is written that another process may read or that a crash 
 from __future__ import annotations
 
 import errno
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from search.errors import FatalError, UserError
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
-def draft_of(path: Path) -> Iterator[Path]:
-    """Yields the path of a draft, which replaces ``path`` at the end and is deleted on an error.
+def draft_of(path: Path, *, suffix: str = ".part") -> Iterator[Path]:
+    """Yields the path of a draft beside ``path``, which replaces it at the end and is deleted on an error.
 
-    Makes the folder of ``path`` if needed. The draft has the name of ``path``, in a temporary folder beside it.
+    Makes the folder of ``path`` if needed.
+
+    Args:
+        path: The file; also a URL as universal-pathlib has it.
+        suffix: End of the draft's name, for libraries that choose a format by it.
 
     Raises:
         OSError: The folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".draft-") as folder:
-        draft = Path(folder) / path.name
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{suffix}")
+    try:
         yield draft
-        draft.replace(path)
+        filesystem: Any = getattr(path, "fs", None)
+        if filesystem is None:
+            draft.replace(path)
+        else:
+            filesystem.mv(str(draft), str(path))  # universal-pathlib does not implement replace
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, content: str | bytes, *, what: str = "report") -> None:
+def write_atomic(path: Path, content: str | bytes, *, what: str) -> None:
     """Writes a file as a whole or not at all; makes its folder if needed.
 
     Args:
@@ -42,16 +55,27 @@ def write_atomic(path: Path, content: str | bytes, *, what: str = "report") -> N
         UserError: The file cannot be written.
         FatalError: The disk is full.
     """
+    with write_errors(path, what), draft_of(path) as draft:
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def write_errors(path: Path, what: str) -> Iterator[None]:
+    """Translates an ``OSError`` of writing a file.
+
+    Args:
+        path: The file.
+        what: Name of the content in error messages.
+
+    Raises:
+        UserError: The file cannot be written.
+        FatalError: The disk is full.
+    """
     try:
-        with draft_of(path) as draft:
-            draft.write_bytes(content.encode() if isinstance(content, str) else content)
+        yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise FatalError(
-                f"The {what} cannot be written: {error.strerror}. Received: {str(path)!r}.",
-                hint="Free some space, or name another place, and run the same command again; the record is kept.",
-            ) from error
-        raise UserError(
-            f"The {what} cannot be written: {error.strerror}. Received: {str(path)!r}.",
-            hint="Name a file in a folder that you may write to.",
-        ) from error
+        message = f"The {what} cannot be written: {error.strerror or error}. Received: {str(path)!r}."
+        if error.errno in _DISK_FULL:
+            hint = "Free some space, or name another place, and run the same command again; the record is kept."
+            raise FatalError(message, hint=hint) from error
+        raise UserError(message, hint="Name a file in a folder that you may write to.") from error

@@ -80,7 +80,7 @@ def _text(target: ExportTarget, form: str, out: Path | None, *, fallback: str) -
 
     text = TEXT_FORMATS[form](target, out.name if out else fallback)
     if out:
-        write_atomic(out, text)
+        write_atomic(out, text, what=form)
         click.echo(f"Wrote {out}", err=True)
     else:
         click.echo(text, nl=False)

@@ -74,7 +74,7 @@ def command(
     if out is None:
         click.echo(text, nl=False)
         return
-    write_atomic(out, text if form == HTML else click.unstyle(text))
+    write_atomic(out, text if form == HTML else click.unstyle(text), what="report")
     click.echo(f"Wrote {', '.join(map(str, (out, *_write_plot_beside(form, board, records, out))))}", err=True)
     if is_opened:
         _open(out)

@@ -31,5 +31,5 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
     """
     paths = [folder / name for name in REPORTS]
     for path, render_comparison in zip(paths, REPORTS.values(), strict=True):
-        write_atomic(path, render_comparison(comparison))
+        write_atomic(path, render_comparison(comparison), what="comparison")
     return paths

@@ -38,7 +38,7 @@ def read_spec(folder: Path) -> ComparisonSpec | None:
 
 def write_spec(spec: ComparisonSpec, folder: Path) -> None:
     """Records the rules, whole or not at all."""
-    write_atomic(folder / SPEC_FILE, json.dumps(spec.to_json(), indent=2) + "\n")
+    write_atomic(folder / SPEC_FILE, json.dumps(spec.to_json(), indent=2) + "\n", what="comparison")
 
 
 def study_records(folder: Path) -> list[StudyRecord]:

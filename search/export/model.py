@@ -6,10 +6,8 @@ The test images stay closed unless somebody asks for them; what is said of the m
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from search.data.dataset import DatasetInfo, open_training
 from search.errors import FatalError, UserError
 from search.export import model_metadata
 from search.export.target import ExportTarget, format_test_error
+from search.files import draft_of, write_errors
 from search.leaderboard import formatting
 from search.reproduction.restore import restore_task
 from search.reproduction.retrain import EpochCallback, retrain
@@ -71,26 +70,18 @@ def export_model(
     task = dataclasses.replace(
         restore_task(target.record, target.trial_record, target.reproduction_options), is_scored=is_scored
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
-            staged_file = Path(folder) / f"model{SUFFIX}"
-            (outcome,) = retrain(task, [_trial(target, staged_file)], on_epoch)
-            if outcome.state is not State.COMPLETE:
-                raise FatalError(f"The training failed: {outcome.message}\n{outcome.traceback}".rstrip())
-            model_metadata.write(staged_file, _make_metadata(target, task.dataset))
-            custom_layers = find_custom_layers(staged_file)
-            staged_file.replace(out)
-    except OSError as error:
-        kind = FatalError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else UserError
-        hint = "Name another place with --out."
-        raise kind(f"The model cannot be written: {error.strerror}. Received: --out {out}.", hint=hint) from error
+    with write_errors(out, "model"), draft_of(out, suffix=SUFFIX) as draft:
+        (outcome,) = retrain(task, [_trial(target, draft)], on_epoch)
+        if outcome.state is not State.COMPLETE:
+            raise FatalError(f"The training failed: {outcome.message}\n{outcome.traceback}".rstrip())
+        model_metadata.write(draft, _make_metadata(target, task.dataset))
+        custom_layers = find_custom_layers(draft)
     return ExportedModel(
         path=out, outcome=outcome, error_sentence=_test_error_sentence(target, outcome), custom_layers=custom_layers
     )
 
 
-def _trial(target: ExportTarget, staged_file: Path) -> Trial:
+def _trial(target: ExportTarget, file: Path) -> Trial:
     return Trial(
         number=0,
         config=target.row.config,
@@ -98,7 +89,7 @@ def _trial(target: ExportTarget, staged_file: Path) -> Trial:
         epochs=target.record.header.protocol.epochs,
         origin=target.trial_record.trial.origin,
         phase=Phase.VERIFICATION,
-        model_to=os.fspath(staged_file.absolute()),
+        model_to=os.fspath(file.absolute()),
     )
 
 

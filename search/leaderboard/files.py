@@ -38,5 +38,5 @@ def write_reports(board: Board, folder: Path) -> list[Path]:
     """
     paths = [folder / name for name in REPORT_FORMATS]
     for path, form in zip(paths, REPORT_FORMATS.values(), strict=True):
-        write_atomic(path, FORMATS[form](board))
+        write_atomic(path, FORMATS[form](board), what="report")
     return paths

@@ -37,7 +37,7 @@ def write_reports(
         FatalError: The disk is full.
     """
     paths = [*files.write_reports(board, folder), *write_plot(board, records, folder)]
-    write_atomic(folder / PAGE_FILE, render_html(board, records, cache_dir))
+    write_atomic(folder / PAGE_FILE, render_html(board, records, cache_dir), what="report")
     return [*paths, folder / PAGE_FILE]
 
 
@@ -51,7 +51,7 @@ def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> li
     drawn = plot.render_svg(board, records)
     if not drawn:
         return []
-    write_atomic(folder / PLOT_FILE, drawn)
+    write_atomic(folder / PLOT_FILE, drawn, what="plot")
     return [folder / PLOT_FILE]
 
 

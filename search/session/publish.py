@@ -50,7 +50,7 @@ def publish_study(study: StudyRecord, folder: Path, cache_dir: Path | None = Non
     """
     shown = redact.redacted(study)
     paths = write_reports(compute([shown]), [shown], folder, cache_dir)
-    write_atomic(folder / study_json.FILE_NAME, study_json.dumps(shown))
+    write_atomic(folder / study_json.FILE_NAME, study_json.dumps(shown), what="study file")
     return [*paths, folder / study_json.FILE_NAME]
 
 
@@ -82,7 +82,7 @@ def publish_combined(merged: MergedStudies, folder: Path, cache_dir: Path | None
             "which the board goes."
         )
         return CombinedReport(paths=(*paths, *files), messages=(note,))
-    write_atomic(folder / index_page.PAGE_FILE, page)
+    write_atomic(folder / index_page.PAGE_FILE, page, what="report")
     return CombinedReport(paths=(folder / index_page.PAGE_FILE, *paths, *files))
 
 
@@ -99,7 +99,7 @@ def _write_study_file(located: LocatedStudy, folder: Path) -> Path:
         if existing is not None and is_copy(located.record, existing):
             return file
         if existing is None or is_copy(existing, located.record):
-            write_atomic(file, study_json.dumps(located.record))
+            write_atomic(file, study_json.dumps(located.record), what="study file")
             return file
     raise AssertionError("every number was taken")
 

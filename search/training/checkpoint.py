@@ -8,7 +8,6 @@ that was rebuilt from the same configuration.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
+from search.files import draft_of
 from search.training import storage_paths
 from search.training.run_state import RunState
 from search.trial import EpochReport, Trial, epoch_checkpoint_path
@@ -55,26 +55,20 @@ def due_checkpoint_path(trial: Trial, epoch: int, *, is_interval_over: bool) -> 
 
 
 def save(arrays: Iterable[Any], run_state: RunState, path: Path) -> None:
-    """Writes the state that an attempt has reached; a trial that cannot is no worse for it, until it is to go on.
+    """Writes the state of a run. A failed write is noted in ``run_state`` and ignored; resuming then starts over.
 
     Args:
         arrays: As ``Checkpoint`` has them, of any backend.
-        run_state: What was reached.
-        path: Where to; the file appears whole or not at all.
+        run_state: History and seconds of the run.
+        path: The file; written atomically.
     """
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    named_arrays = {str(index): keras.ops.convert_to_numpy(array) for index, array in enumerate(arrays)}
+    progress = {"history": [report.to_json() for report in run_state.history], "seconds": run_state.seconds}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        named_arrays = {str(index): keras.ops.convert_to_numpy(array) for index, array in enumerate(arrays)}
-        progress = {"history": [report.to_json() for report in run_state.history], "seconds": run_state.seconds}
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, reached=json.dumps(progress), **named_arrays)
-            storage_paths.replace_file(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with draft_of(path) as draft, draft.open("wb") as file:
+            np.savez(file, reached=json.dumps(progress), **named_arrays)
     except OSError as error:
-        run_state.save_error = f"No state could be kept: {error}."
+        run_state.save_error = f"The checkpoint cannot be written: {error}."
 
 
 def load(path: Path, shapes: Sequence[tuple[int, ...]]) -> Checkpoint:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from search.files import draft_of
 from search.trial import Phase
 
 
@@ -33,17 +34,14 @@ def file_path(folder: Path, phase: Phase, number: int) -> Path:
 
 
 def save(file: Path, predictions: SavedPredictions) -> None:
-    """Writes predictions, whole or not at all.
+    """Writes predictions atomically.
 
     Raises:
         OSError: They cannot be written.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".part")
     labels = predictions.labels.astype(np.min_scalar_type(int(predictions.labels.max(initial=0))))
-    with draft.open("wb") as stream:
+    with draft_of(file) as draft, draft.open("wb") as stream:
         np.savez_compressed(stream, probabilities=predictions.probabilities.astype(np.float16), labels=labels)
-    draft.replace(file)
 
 
 def load(file: Path) -> SavedPredictions | None:

@@ -62,7 +62,7 @@ class RunState:
             if self.predictions is not None:
                 save(path, self.predictions)
         except OSError as error:
-            self.save_error = f"No predictions could be kept: {error}."
+            self.save_error = f"The predictions cannot be written: {error}."
 
     def to_outcome(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from search.errors import UserError, missing_extra
@@ -20,15 +20,6 @@ def as_path(location: str) -> Path:
     from upath import UPath
 
     return cast(Path, UPath(location))
-
-
-def replace_file(temporary: Path, path: Path) -> None:
-    """Gives a file that was written whole the name that it is found by, in place of what had it before."""
-    filesystem: Any = getattr(path, "fs", None)  # universal-pathlib's own replace is not implemented
-    if filesystem is None:
-        temporary.replace(path)
-    else:
-        filesystem.mv(str(temporary), str(path))
 
 
 def check_location(location: str, option: str) -> None:

@@ -85,7 +85,7 @@ def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
     from search.records.record import StudyRecord
     from search.records.study_json import FILE_NAME, dumps
 
-    write_atomic(tmp_path / "one" / FILE_NAME, dumps(StudyRecord(header=header(), trials=())))
+    write_atomic(tmp_path / "one" / FILE_NAME, dumps(StudyRecord(header=header(), trials=())), what="study file")
     assert not imported("merge", str(tmp_path), "--out", str(tmp_path / "board")) & (HEAVY - DRAWING)
 
 

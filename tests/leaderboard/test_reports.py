@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.files import write_atomic
 from search.leaderboard.compute import compute
 from search.leaderboard.files import write_reports
 from tests.leaderboard import records
@@ -19,12 +18,6 @@ def test_reports_are_written_in_every_format_for_files(tmp_path: Path) -> None:
         assert len(list(csv.DictReader(lines))) == 14
     assert json.loads(paths[2].read_text(encoding="utf-8"))["schema"] == "leaderboard/4"
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
-
-
-def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "board.txt", "old and longer\n")
-    write_atomic(tmp_path / "board.txt", "new\n")
-    assert (tmp_path / "board.txt").read_text(encoding="utf-8") == "new\n"
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_for_the_user(tmp_path: Path) -> None:

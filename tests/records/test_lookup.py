@@ -34,7 +34,7 @@ def place(tmp_path: Path) -> StudyLocation:
     shutil.copytree(place.folder("one"), tmp_path / "backup" / "renamed")
     for folder in ("reports/one", "reports/baselines/two"):
         record = find_studies([folder.rpartition("/")[2]], place)[0].record
-        write_atomic(tmp_path / folder / study_json.FILE_NAME, study_json.dumps(record))
+        write_atomic(tmp_path / folder / study_json.FILE_NAME, study_json.dumps(record), what="study file")
     return place
 
 

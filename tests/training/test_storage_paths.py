@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
+from search.files import draft_of
 from search.study.checkpoint_store import CheckpointStore
 from search.training import storage_paths
 
@@ -19,11 +20,10 @@ def test_states_are_found_replaced_and_deleted_wherever_they_are(root: str, tmp_
     kept = CheckpointStore(folder / "study", max_kept=1)
     assert kept.resume_path(7) is None
     path = storage_paths.as_path(kept.latest_path(7) or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
     for content in (b"first", b"second"):
-        draft = path.with_suffix(".tmp")
-        draft.write_bytes(content)
-        storage_paths.replace_file(draft, path)
+        with draft_of(path) as draft:
+            draft.write_bytes(content)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert storage_paths.as_path(kept.resume_path(7) or "").read_bytes() == b"second"
     kept.delete_orphans((), requeued_seeds=(7,))
     assert kept.resume_path(7) == kept.latest_path(7)

@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(straight: Outcome,
     code = (
         "import os, pickle, sys\n"
         "task, trial = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
-        "os.environ.update(task.runtime.variables())\n"
+        "os.environ.update(task.runtime.environment_variables())\n"
         "from search.training.trainer import Trainer\n"
         "import json\n"
         "print(json.dumps(Trainer(task).run(trial).to_json()))\n"
@@ -178,7 +178,7 @@ def test_a_trial_leaves_its_state_at_each_rung_and_another_goes_on_from_one(trai
 def test_a_trial_whose_state_cannot_be_kept_ends_all_the_same_and_says_so(trainer: Trainer) -> None:
     outcome = trainer.run(trial(epochs=2, rungs=(1,), save_to="/dev/full/state.npz"))
     assert outcome.state is State.COMPLETE, outcome.traceback
-    assert "No state could be kept" in outcome.message
+    assert "checkpoint cannot be written" in outcome.message
 
 
 def test_bfloat16_is_recorded_moves_little_and_goes_on_bit_for_bit(

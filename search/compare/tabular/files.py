@@ -29,5 +29,5 @@ def write_reports(result: TabularComparison, folder: Path) -> list[Path]:
     """
     paths = [folder / name for name in REPORTS]
     for path, render_result in zip(paths, REPORTS.values(), strict=True):
-        write_atomic(path, render_result(result))
+        write_atomic(path, render_result(result), what="comparison")
     return paths

@@ -41,13 +41,11 @@ def save_plot(result: TabularComparison, path: Path) -> None:
     """
     match path.suffix:
         case ".svg":
-            write_atomic(path, to_svg(result))
+            write_atomic(path, to_svg(result), what="plot")
         case ".png":
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _figure(result).savefig(path, dpi=150)
-            except OSError as error:
-                raise UserError(f"The picture cannot be written: {error.strerror}. Received: {path}.") from error
+            buffer = io.BytesIO()
+            _figure(result).savefig(buffer, format="png", dpi=150)
+            write_atomic(path, buffer.getvalue(), what="plot")
         case _:
             raise UserError(f"The picture's format is not known. Expected: .svg or .png. Received: {path}.")
 

@@ -22,6 +22,7 @@ from search.execution.ray.connection import ClusterConnection
 from search.execution.ray.payload import make_payload
 from search.execution.ray.worker import RayWorker, worker_exit_of
 from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
+from search.files import draft_of
 from search.training.runtime import package_versions
 from search.training.task import Task
 from search.trial import Cause
@@ -233,10 +234,6 @@ class RayWorkerBackend(WorkerBackend):
         )
 
     def _write_file(self, file: FileProduced) -> None:
-        """Writes a file that a trial has left; a trial whose file cannot be kept is no worse for it."""
-        path = Path(file.path)
-        draft = path.with_name(f"{path.name}.part")
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        """Writes a file that a trial has left; a failed write is ignored."""
+        with contextlib.suppress(OSError), draft_of(Path(file.path)) as draft:
             draft.write_bytes(file.content)
-            draft.replace(path)

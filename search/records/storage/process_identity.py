@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from search.files import draft_of
+
 COORDINATOR_FILE = "coordinator.json"
 START_TIME_TOLERANCE_SECONDS = 2.0
 """How far two accounts of when a process started may lie apart; the time of booting is known to a second."""
@@ -53,9 +55,8 @@ def current_process() -> Coordinator:
 
 def write_coordinator(folder: Path) -> None:
     """Leaves the sign of this process in a study's folder, which it has locked."""
-    draft = folder / f"{COORDINATOR_FILE}.tmp"
-    draft.write_text(json.dumps(asdict(current_process())) + "\n", encoding="utf-8")
-    draft.replace(folder / COORDINATOR_FILE)
+    with draft_of(folder / COORDINATOR_FILE) as draft:
+        draft.write_text(json.dumps(asdict(current_process())) + "\n", encoding="utf-8")
 
 
 def remove_coordinator(folder: Path) -> None:

@@ -206,7 +206,7 @@ def _read_cache(path: Path) -> dict[str, Any]:
 
 def _write_cache(path: Path, measured: dict[str, Any]) -> None:
     with contextlib.suppress(SearchError):  # a full disk: it is measured again next time
-        write_atomic(path, json.dumps(measured) + "\n")
+        write_atomic(path, json.dumps(measured) + "\n", what="measurement cache")
 
 
 def _cached_speeds(document: dict[str, Any], layouts: Sequence[WorkerLayout]) -> dict[WorkerLayout, float] | None:

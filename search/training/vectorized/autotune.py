@@ -7,7 +7,6 @@ Called by the pool.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from search.files import draft_of
 from search.training.vectorized.convolution import CONVOLUTIONS, ConvolutionMethod
 from search.training.vectorized.padding import next_power_of_four
 
@@ -78,10 +78,8 @@ def _cached_timings(path: Path, benchmarks: Mapping[str, Callable[[], float]]) -
         cached = {}
     if set(cached.get(device_kind, ())) != set(benchmarks):
         cached[device_kind] = {name: question() for name, question in benchmarks.items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(cached, indent=1) + "\n", encoding="utf-8")
-        draft.replace(path)
+        with draft_of(path) as draft:
+            draft.write_text(json.dumps(cached, indent=1) + "\n", encoding="utf-8")
     return cached[device_kind]
 
 
