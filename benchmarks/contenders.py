@@ -28,7 +28,7 @@ from runs import Run, keep, load, path_of
 from search import seeds
 from search.execution.base import Finished
 from search.execution.local import local_executor
-from search.records.ledger import read_studies
+from search.records.reader import read_studies
 from search.records.record import StudyRecord
 from search.study.verification import finalists
 from search.training.runtime import machine_info, package_versions

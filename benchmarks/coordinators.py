@@ -28,7 +28,7 @@ from virtual import EPOCHS, header
 from search.engines.registry import EngineChoice, make_engine
 from search.execution.base import Event, Finished, Reported
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
@@ -102,7 +102,7 @@ def rate(place: StudyLocation, *, workers: int, sampler: str, seconds: float) ->
     study = header(f"bench-{secrets.token_hex(4)}", sampler)
     choice = EngineChoice(engine=study.engine, sampler=study.sampler, pruner=study.pruner)
     executor = _Timing(workers, seconds)
-    with suppress(_OverError), Ledger.open(place, study) as ledger:
+    with suppress(_OverError), open_ledger(place, study) as ledger:
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
         source = SearchSource(engine, ledger, limits=SearchLimits(), recipes=True)
         run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))

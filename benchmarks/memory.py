@@ -23,8 +23,8 @@ from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.local import local_executor
-from search.records.ledger import Ledger, utc_now
-from search.records.record import StudyHeader
+from search.records.ledger import open_ledger
+from search.records.record import StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
@@ -65,7 +65,7 @@ def ours(dataset: str, *, trials: int, workers: int) -> Meter:
     )  # fmt: skip
     with (
         tempfile.TemporaryDirectory() as folder,
-        Ledger.open(StudyLocation(studies_dir=Path(folder)), header) as ledger,
+        open_ledger(StudyLocation(studies_dir=Path(folder)), header) as ledger,
         closing(local_executor(shared, workers=workers, log_dir=Path(folder) / "logs")) as executor,
     ):
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=1, epochs=1)

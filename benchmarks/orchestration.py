@@ -20,8 +20,8 @@ from common import small_mnist, table, task
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.local import local_executor
-from search.records.ledger import Ledger, utc_now
-from search.records.record import StudyHeader
+from search.records.ledger import open_ledger
+from search.records.record import StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
@@ -62,7 +62,7 @@ def main() -> None:
     meter = Meter()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Ledger.open(StudyLocation(studies_dir=Path(folder)), header) as ledger,
+        open_ledger(StudyLocation(studies_dir=Path(folder)), header) as ledger,
         closing(local_executor(shared, workers=1, log_dir=Path(folder))) as executor,
     ):
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=0, epochs=2)

@@ -17,8 +17,8 @@ from statistics import median
 from common import table
 
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, utc_now
-from search.records.record import StudyHeader
+from search.records.ledger import open_ledger
+from search.records.record import StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
@@ -37,7 +37,7 @@ def fill(studies_dir: Path) -> None:
         name="hundred", space=space, space_source="cnn", protocol=protocol, engine="optuna", sampler="tpe",
         pruner="asha", seed=0, created=utc_now(),
     )  # fmt: skip
-    with Ledger.open(StudyLocation(studies_dir=studies_dir), header) as ledger:
+    with open_ledger(StudyLocation(studies_dir=studies_dir), header) as ledger:
         for number in range(TRIALS):
             config = space.baseline if number == 0 else space.sample(draw)
             trial = Trial(number=number, config=config, seed=number, epochs=10)

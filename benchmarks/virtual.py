@@ -31,8 +31,9 @@ from search.engines.registry import EngineChoice, make_engine, parse_engine
 from search.execution.base import Event, Executor, TrialKey
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, utc_now
-from search.records.record import StudyHeader
+from search.records.ledger import open_ledger
+from search.records.record import StudyHeader, utc_now
+from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
@@ -43,7 +44,7 @@ from spaces import registry
 EPOCHS, EPOCH_SECONDS, SPREAD = 10, 1.0, 0.1
 LEAST_TRIALS = 20
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-LEDGERS = {"memory": Ledger.in_memory, "journal": Ledger.open}
+LEDGERS = {"memory": FileLedger.in_memory, "journal": open_ledger}
 
 
 def simulate_trial(trial: Trial) -> SimulatedTrial:

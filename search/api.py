@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.leaderboard.compute import compute
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback, CallbackList

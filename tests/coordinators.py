@@ -19,7 +19,7 @@ from makers import TINY, header
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.base import Event
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
@@ -43,7 +43,7 @@ def work(place: StudyLocation, *, trials: int, seconds: float, seed: int) -> lis
     """Searches and verifies, as a session does; returns the numbers of the search trials that it ran."""
     executor = PacedExecutor(slots=2)
     executor.seconds = seconds
-    with Ledger.open(place, header(pruner="asha", seed=seed), accept_recorded_seed=True) as ledger:
+    with open_ledger(place, header(pruner="asha", seed=seed), accept_recorded_seed=True) as ledger:
         crew = LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None)
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=ledger.header.seed, epochs=4)

@@ -54,7 +54,7 @@ def test_the_baseline_command_repeats_and_judges(tmp_path: Path, small_mnist: Pa
     assert "There is no published figure" in done.stdout
     (report,) = (tmp_path / "reports" / "baselines").glob("*/leaderboard.md")
     assert "tutorial protocol" in report.read_text()
-    from search.records.ledger import read_study
+    from search.records.reader import read_study
     from search.records.storage.locations import StudyLocation
 
     (name,) = StudyLocation(studies_dir=tmp_path / "studies").study_names()

@@ -14,7 +14,7 @@ from search.data.dataset import prepare
 from search.execution.base import Executor, Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task

@@ -10,7 +10,7 @@ from doubles import Curve, InstantExecutor
 from makers import TINY, header
 
 from search.engines.optuna_engine import OptunaEngine
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
@@ -32,7 +32,7 @@ def asha(
 ) -> StudyRecord:
     """Runs a session of a study, stopped after so many looks, and returns the record."""
     left = iter(range(looks or 0))
-    with Ledger.open(StudyLocation(studies_dir=folder), header(pruner="asha")) as ledger:
+    with open_ledger(StudyLocation(studies_dir=folder), header(pruner="asha")) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="asha", seed=5, epochs=EPOCHS)
         source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials, checkpoints=weights), recipes=False)

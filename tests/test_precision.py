@@ -13,7 +13,7 @@ import trained
 from search.export.model import export_model
 from search.export.script import render_script
 from search.export.target import make_target
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.reproduction.reproduce import Agreement, find_target, reproduce
 from search.reproduction.restore import ReproductionOptions

@@ -25,10 +25,11 @@ from waiting import so_far, wait_for
 
 from search.cli.status_view import status_text
 from search.errors import FatalError, UserError
-from search.records.ledger import Ledger, read_study
+from search.records.ledger import Ledger, open_ledger
+from search.records.reader import read_study
 from search.records.record import StudyRecord, TrialRecord
 from search.records.status import study_status
-from search.records.storage import database_writer, heartbeat
+from search.records.storage import database_ledger, heartbeat
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation
 from search.study.search_source import interrupt_orphans
@@ -76,7 +77,7 @@ def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
 ) -> None:
     monkeypatch.setattr(heartbeat.Heartbeat, "_renew_periodically", lambda self: None)
     report = EpochReport(epoch=1, training_loss=0.5, error_percent=4.0)
-    with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
+    with open_ledger(place("one"), header()) as slow, open_ledger(place("two"), header()) as other:
         slow.begin(trial(0))
         assert slow.report(trial(0), report)
         time.sleep(COMMIT_INTERVAL_SECONDS)
@@ -95,11 +96,11 @@ def test_whoever_was_cut_off_as_well_gives_the_others_time(
     place: Callable[[str], StudyLocation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat.Heartbeat, "_renew_periodically", lambda self: None)
-    with Ledger.open(place("one"), header()) as slow, Ledger.open(place("two"), header()) as other:
+    with open_ledger(place("one"), header()) as slow, open_ledger(place("two"), header()) as other:
         slow.begin(trial(0))
         time.sleep(0.6)
         monkeypatch.setattr(heartbeat, "LEASE_SECONDS", 0.5)
-        beating = other._writer._heartbeat
+        beating = other._heartbeat
         beating._renewed_at -= 1000.0  # as after an outage
         beating._renew()
         assert interrupt_orphans(other) == 0
@@ -108,9 +109,9 @@ def test_whoever_was_cut_off_as_well_gives_the_others_time(
 
 
 def test_what_a_coordinator_left_behind_is_taken_up_by_one_alone(place: Callable[[str], StudyLocation]) -> None:
-    with Ledger.open(place("one"), header()) as leaving:
+    with open_ledger(place("one"), header()) as leaving:
         leaving.begin(trial(0))
-    with Ledger.open(place("two"), header()) as two, Ledger.open(place("three"), header()) as three:
+    with open_ledger(place("two"), header()) as two, open_ledger(place("three"), header()) as three:
         known = two.orphans()
         assert [one.trial.number for one in known] == [one.trial.number for one in three.orphans()] == [0]
         first, second = Outcome(state=State.INTERRUPTED, message="first"), Outcome(state=State.INTERRUPTED)
@@ -126,7 +127,7 @@ def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], StudyLoca
             order.append("second")
             ledger.begin(trial(len(heard)))
 
-    with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
+    with open_ledger(place("one"), header()) as one, open_ledger(place("two"), header()) as two:
         with one.exclusive():
             waiting = threading.Thread(target=decide, args=(two,))
             waiting.start()
@@ -141,9 +142,9 @@ def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], StudyLoca
 def test_a_server_that_restarts_costs_a_turn_and_nothing_else(
     place: Callable[[str], StudyLocation], postgres: Server
 ) -> None:
-    from search.records.storage.writer import TransactionLostError
+    from search.records.ledger import TransactionLostError, open_ledger
 
-    with Ledger.open(place("one"), header()) as ledger:
+    with open_ledger(place("one"), header()) as ledger:
         ledger.begin(trial(0))
         with pytest.raises(TransactionLostError), ledger.exclusive():
             ledger.begin(trial(1))
@@ -159,7 +160,7 @@ def test_a_server_that_restarts_costs_a_turn_and_nothing_else(
 def test_no_news_is_lost_when_the_server_goes_away_while_they_are_read(
     place: Callable[[str], StudyLocation], postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_trial, restarts = database_writer.decode_trial_record, []
+    read_trial, restarts = database_ledger.decode_trial, []
 
     def read_and_restart(*fields: Any) -> TrialRecord:
         if not restarts:
@@ -167,11 +168,11 @@ def test_no_news_is_lost_when_the_server_goes_away_while_they_are_read(
             postgres.start()
         return read_trial(*fields)
 
-    with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
+    with open_ledger(place("one"), header()) as one, open_ledger(place("two"), header()) as two:
         one.begin(trial(0))
         two.changes(Phase.SEARCH)
         one.finish(trial(0), complete())
-        monkeypatch.setattr(database_writer, "decode_trial_record", read_and_restart)
+        monkeypatch.setattr(database_ledger, "decode_trial", read_and_restart)
         assert [known.outcome for known in two.changes(Phase.SEARCH)] == [complete()]
         assert len(restarts) == 1
 
@@ -195,7 +196,7 @@ def test_a_server_that_stays_away_ends_the_study_in_words(
 def test_a_study_s_coordinators_are_seen_and_its_time_is_that_of_the_longest(
     place: Callable[[str], StudyLocation],
 ) -> None:
-    with Ledger.open(place("one"), header()) as one, Ledger.open(place("two"), header()) as two:
+    with open_ledger(place("one"), header()) as one, open_ledger(place("two"), header()) as two:
         one.record_spent_seconds(12.0)
         two.record_spent_seconds(7.0)
         assert one.read().spent_seconds == 12.0
@@ -208,7 +209,7 @@ def test_a_study_s_coordinators_are_seen_and_its_time_is_that_of_the_longest(
 def test_the_password_is_nowhere(place: Callable[[str], StudyLocation]) -> None:
     wrong = place("one").storage.replace(PASSWORD, f"{PASSWORD}x")
     with pytest.raises(UserError, match="cannot be reached") as refusal:
-        Ledger.open(StudyLocation(studies_dir=Path("/nowhere"), storage=wrong), header())
+        open_ledger(StudyLocation(studies_dir=Path("/nowhere"), storage=wrong), header())
     assert PASSWORD not in f"{refusal.value} {place('one')!r}"
 
 
@@ -314,19 +315,19 @@ def sqlite(folder: Path, machine: str) -> StudyLocation:
 
 
 def test_a_second_process_is_refused_on_sqlite(tmp_path: Path) -> None:
-    with Ledger.open(sqlite(tmp_path, "one"), header()) as ledger:
+    with open_ledger(sqlite(tmp_path, "one"), header()) as ledger:
         ledger.begin(trial(0))
         with pytest.raises(UserError, match="being run by another process"):
-            Ledger.open(sqlite(tmp_path, "two"), header())
+            open_ledger(sqlite(tmp_path, "two"), header())
         ledger.begin(trial(1))
-    with Ledger.open(sqlite(tmp_path, "two"), header()) as ledger:
+    with open_ledger(sqlite(tmp_path, "two"), header()) as ledger:
         assert len(ledger.read().trials) == 2
 
 
 def test_trials_that_another_program_adds_end_the_session_before_they_are_mixed_up(tmp_path: Path) -> None:
     import optuna
 
-    with Ledger.open(sqlite(tmp_path, "one"), header()) as ledger:
+    with open_ledger(sqlite(tmp_path, "one"), header()) as ledger:
         ledger.begin(trial(0))
         optuna.load_study(study_name=f"study/{Phase.SEARCH.value}", storage=sqlite(tmp_path, "").storage).ask()
         with pytest.raises(FatalError, match="Another process adds trials"):

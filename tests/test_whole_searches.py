@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import Phase

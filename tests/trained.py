@@ -18,7 +18,7 @@ from search.data.dataset import prepare
 from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.record import StudyHeader
 from search.records.storage.locations import StudyLocation
 from search.training.runtime import Device, Precision, Runtime
@@ -85,7 +85,7 @@ def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision
         )
     ]
     trials = [*searched, *verified]
-    with Ledger.open(place, study) as ledger:
+    with open_ledger(place, study) as ledger:
         for trial, outcome in zip(trials, _train(task, trials, folder / "logs"), strict=True):
             ledger.begin(trial)
             ledger.finish(trial, _ended(trial, outcome))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from search.errors import UserError
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 

@@ -13,7 +13,7 @@ from search.cli.display import describe_plan, describe_probe
 from search.cli.progress_state import format_clock
 from search.errors import FatalError
 from search.execution.base import Finished
-from search.records.ledger import read_recorded_study
+from search.records.reader import read_recorded_study
 from search.records.record import StudyRecord
 from search.session.executors import ExecutorContext, make_executor
 from search.session.parallelism.choose import ProbeCallbacks, choose_parallelism

@@ -13,8 +13,7 @@ from search.compare.store import read_spec
 from search.compare.terms import ComparisonSpec, study_name
 from search.engines.registry import ENGINES, EngineChoice, parse_engine
 from search.errors import UserError
-from search.records.ledger import utc_now
-from search.records.record import StudyRecord
+from search.records.record import StudyRecord, utc_now
 from search.session.parallelism.choose import ProbeCallbacks, choose_parallelism
 from search.session.parallelism.policy import THREAD_COUNT_NOTE, ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import NO_ENGINE, Plan, command_line, default_study_name, make_plan

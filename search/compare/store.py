@@ -14,7 +14,7 @@ from search.compare.results import Comparison
 from search.compare.terms import ComparisonSpec, RepeatRecord, study_name
 from search.errors import UserError
 from search.files import write_atomic
-from search.records.ledger import read_studies
+from search.records.reader import read_studies
 from search.records.record import StudyRecord
 
 SPEC_FILE = "tournament.json"

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 
-from search.records.ledger import HEADER_KEY, OUTCOME_KEY, SPENT_KEY, TRIAL_KEY
+from search.records.storage.optuna_codec import HEADER_KEY, OUTCOME_KEY, SPENT_KEY, TRIAL_KEY
 from search.trial import Phase
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from search.errors import UserError
 from search.records import study_json
-from search.records.ledger import read_studies
 from search.records.merge import LocatedStudy
+from search.records.reader import read_studies
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 

@@ -6,12 +6,17 @@ The leaderboard computes from these alone, so a board can be made on a machine t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
+from search.errors import UserError
 from search.protocol import EvaluationProtocol, ProtocolName
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 from spaces.space import Space
+
+JOURNAL_NAME = "ledger.journal"
+"""Name of the journal file in a study's folder."""
 
 COPIED_FROM_KEY = "copied_from"
 """In the environment of a verification run that one study took over from another: whose run it was."""
@@ -21,6 +26,9 @@ LEGACY_DEFAULTS = {"precision": "tf32"}
 
 ENSEMBLE_WEIGHTS_KEY = "weights"
 """In an ensemble's notes: the weight of each of its models, by the number of the verification run that trained it."""
+
+MAX_DIFFERENCES = 4
+"""Differences between two studies that an error lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,3 +184,40 @@ def describe_differences(recorded: Mapping[str, Any], requested: Mapping[str, An
         for name in sorted(recorded.keys() | requested.keys())
         if recorded.get(name) != requested.get(name)
     ]
+
+
+def require_same_study(
+    recorded: StudyHeader, requested: StudyHeader, *, accept_recorded_seed: bool = False
+) -> StudyHeader:
+    """Returns the recorded header if the requested one describes the same study.
+
+    Args:
+        recorded: As recorded.
+        requested: As requested.
+        accept_recorded_seed: Whether the seeds may differ.
+
+    Raises:
+        UserError: The studies differ; the message names the differences.
+    """
+    requested = replace(requested, seed=recorded.seed) if accept_recorded_seed else requested
+    if differences := describe_differences(_study_settings(recorded), _study_settings(requested)):
+        more = f"; and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
+        raise UserError(
+            f"Study {recorded.name!r} exists and is another one. "
+            f"It differs in {'; '.join(differences[:MAX_DIFFERENCES])}{more}.",
+            hint="Give this one a name of its own with --study NAME, or repeat the recorded options.",
+        )
+    return recorded
+
+
+def _study_settings(header: StudyHeader) -> dict[str, Any]:
+    """Returns the settings that define a study, by dotted name; not name, time, versions, command or descriptions."""
+    document = header.to_json()
+    parts = ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")
+    settings = flatten({part: document[part] for part in parts})
+    return {name: value for name, value in settings.items() if name.rpartition(".")[2] not in ("doc", "unit", "source")}
+
+
+def utc_now() -> str:
+    """Returns the present time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from search.errors import SearchError, UserError
-from search.records.ledger import StudyNotStartedError, read_study
+from search.records.reader import StudyNotStartedError, read_study
 from search.records.storage import process_identity
 from search.records.storage.locations import StudyLocation, open_server
 from search.records.storage.process_identity import Coordinator

@@ -23,8 +23,8 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.execution.vectorized import PROBE_POPULATION_SIZE
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import redact
-from search.records.ledger import StudyNotStartedError, read_study, utc_now
-from search.records.record import StudyHeader
+from search.records.reader import StudyNotStartedError, read_study
+from search.records.record import StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
 from search.session.settings import VECTORIZED, Settings, to_study_name

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from search.errors import UserError
 from search.execution.base import Executor
 from search.protocol import ProtocolName
-from search.records.ledger import Ledger
+from search.records.ledger import Ledger, open_ledger
 from search.records.record import LEGACY_DEFAULTS, StudyRecord
 from search.session.callbacks import Callback
 from search.session.executors import ExecutorContext, make_executor
@@ -162,7 +162,7 @@ def open_session(
 ) -> Iterator[Session]:
     """Opens ledger, executor and display, and closes them however the session ends; not what it only shares."""
     any_seed = plan.settings.seed is None
-    with Ledger.open(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
+    with open_ledger(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
         plan = replace(plan, header=ledger.header)
         interrupt = shared.interrupt if shared else stack.enter_context(InterruptHandler())
         interrupt_orphans(ledger)

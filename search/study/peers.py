@@ -11,8 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from search.records.ledger import Ledger
-from search.records.storage.writer import TransactionLostError
+from search.records.ledger import Ledger, TransactionLostError
 from search.study.search_source import interrupt_orphans
 from search.trial import Trial
 

@@ -14,8 +14,8 @@ from makers import trial
 from search.cli.eta import DurationEstimator
 from search.cli.progress_state import ProgressState
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
-from search.records.ledger import Ledger
 from search.records.record import StudyRecord
+from search.records.storage.file_ledger import FileLedger
 from search.session.callbacks import Callback
 from search.session.plan import make_plan
 from search.session.run import Session
@@ -77,7 +77,7 @@ def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, fl
     plan = make_plan(from_mapping({"seed": 3, **options, "studies_dir": folder, "epochs": EPOCHS, "sampler": "random"}))
     executor = VirtualExecutor(course, slots=plan.workers)
     watched, settings = Watched(executor), plan.settings
-    with Ledger.in_memory(plan.location, plan.header) as ledger:
+    with FileLedger.in_memory(plan.location, plan.header) as ledger:
 
         def verification() -> float:
             return estimate_verification_seconds(

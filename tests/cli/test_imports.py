@@ -59,10 +59,10 @@ READERS = {
 def test_what_reads_studies_imports_no_keras(case: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
-    from search.records.ledger import Ledger
+    from search.records.ledger import open_ledger
     from search.records.storage.locations import StudyLocation
 
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(trial(0))
         ledger.finish(trial(0), complete())
     found = imported(case.partition(" ")[0], *READERS[case], "--studies-dir", str(tmp_path))

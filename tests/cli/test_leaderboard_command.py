@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from search.cli.leaderboard import command
 from search.errors import UserError
 from search.leaderboard.files import FORMATS
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import Phase
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def keep(studies_dir: Path, record: StudyRecord) -> None:
     """Writes a study as a search would have."""
-    with Ledger.open(StudyLocation(studies_dir=studies_dir), record.header) as ledger:
+    with open_ledger(StudyLocation(studies_dir=studies_dir), record.header) as ledger:
         for phase in Phase:
             for number, known in enumerate(record.trials_in_phase(phase)):
                 trial = dataclasses.replace(known.trial, number=number)

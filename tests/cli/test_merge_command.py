@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from search.records import study_json
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import Phase

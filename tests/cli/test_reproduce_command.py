@@ -17,7 +17,8 @@ from search.cli.reproduce import command
 from search.cli.reproduce_view import format_text, to_document
 from search.errors import UserError
 from search.leaderboard.statistics import Interval
-from search.records.ledger import Ledger, read_study
+from search.records.ledger import open_ledger
+from search.records.reader import read_study
 from search.records.record import TrialRecord
 from search.records.storage.locations import StudyLocation
 from search.reproduction.environments import EnvironmentChange
@@ -88,7 +89,7 @@ def test_the_document_holds_the_verdict_and_what_it_rests_on() -> None:
 @pytest.fixture
 def studies_dir(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Path:
     """A study of one trial that is said to have been trained, with a space and data that are there."""
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), trained.header(small_mnist, cache_dir)) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), trained.header(small_mnist, cache_dir)) as ledger:
         ledger.begin(one := trial(0, config=trained.SPACE.baseline))
         ledger.finish(one, complete())
     return tmp_path
@@ -119,7 +120,7 @@ def test_bad_input_is_refused_with_a_remedy(words: list[str], said: str, studies
 
 
 def test_a_study_without_a_trial_is_refused(tmp_path: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()):
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()):
         pass
     with pytest.raises(UserError, match="no finished trial"):
         CliRunner().invoke(command, ["study", "winner", "--studies-dir", str(tmp_path)], catch_exceptions=False)
@@ -132,7 +133,7 @@ def test_the_command_agrees_or_not_with_its_exit_code(tmp_path: Path, small_mnis
     known = record.trials[0]
     worse = [dataclasses.replace(report, error_percent=99.0) for report in known.outcome.history]
     other = dataclasses.replace(record.header, name="tampered")
-    with Ledger.open(place, other) as ledger:
+    with open_ledger(place, other) as ledger:
         ledger.begin(known.trial)
         ledger.finish(known.trial, dataclasses.replace(known.outcome, history=tuple(worse), error_percent=99.0))
     words = ["--studies-dir", str(place.studies_dir), "--cache-dir", str(cache_dir)]

@@ -17,9 +17,11 @@ from makers import complete, header, trial
 
 from search.cli import ls, status
 from search.errors import FatalError, UserError
-from search.records.ledger import LEDGER_SCHEMA, Ledger, StudyNotStartedError
+from search.records.ledger import Ledger, open_ledger
+from search.records.reader import StudyNotStartedError
 from search.records.storage import process_identity
 from search.records.storage.locations import StudyLocation
+from search.records.storage.optuna_codec import LEDGER_SCHEMA
 from search.trial import PROPOSED, Cause, EpochReport, Outcome, Phase, State
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +65,7 @@ def write(ledger: Ledger) -> None:
 
 @pytest.fixture
 def studies_dir(tmp_path: Path) -> Path:
-    with Ledger.open(
+    with open_ledger(
         StudyLocation(studies_dir=tmp_path), header("hardy", command="python -m search run --study hardy")
     ) as one:
         write(one)
@@ -112,7 +114,7 @@ def test_what_nobody_runs_is_said_to_be_left_behind(studies_dir: Path) -> None:
 
 
 def test_what_runs_is_said_to_run(studies_dir: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=studies_dir), header("hardy")):
+    with open_ledger(StudyLocation(studies_dir=studies_dir), header("hardy")):
         text = told(status.command, studies_dir=studies_dir)
     assert re.search(rf"hardy: running for \d+ s, process {os.getpid()}", text)
     assert re.search(r"epoch 3 of 4, val. error 6.25 %, for \d+ s", text)
@@ -122,7 +124,7 @@ def test_what_runs_is_said_to_run(studies_dir: Path) -> None:
 
 def test_of_a_coordinator_elsewhere_nothing_is_made_up(studies_dir: Path) -> None:
     place = StudyLocation(studies_dir=studies_dir)
-    with Ledger.open(place, header("hardy")) as ledger:
+    with open_ledger(place, header("hardy")) as ledger:
         path = ledger.folder / process_identity.COORDINATOR_FILE
         sign = {**json.loads(path.read_text(encoding="utf-8")), "host": "another-machine"}
         path.write_text(json.dumps(sign), encoding="utf-8")
@@ -142,7 +144,7 @@ def test_a_study_that_has_not_written_what_it_is_starts_or_was_stopped(tmp_path:
 
 
 def test_the_study_that_was_written_last_is_shown_where_none_is_named(studies_dir: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=studies_dir), header("later")) as ledger:
+    with open_ledger(StudyLocation(studies_dir=studies_dir), header("later")) as ledger:
         ledger.begin(trial())
     os.utime(studies_dir / "hardy" / "ledger.journal", (1e9, 1e9))
     assert "later: not running" in told(status.command, studies_dir=studies_dir)
@@ -186,7 +188,7 @@ def test_json_holds_everything(studies_dir: Path) -> None:
 def test_no_line_is_wider_than_the_terminal(command, width: int, studies_dir: Path) -> None:
     name = "a-study-with-a-name-that-is-longer-than-most-are"
     space = dataclasses.replace(header().space, name="a-space-of-somebody-s-own")
-    with Ledger.open(StudyLocation(studies_dir=studies_dir), header(name, space=space)) as ledger:
+    with open_ledger(StudyLocation(studies_dir=studies_dir), header(name, space=space)) as ledger:
         write(ledger)
     lines = ask(command, studies_dir=studies_dir, width=width).stdout.splitlines()
     assert max(map(len, lines)) <= width
@@ -215,7 +217,7 @@ def test_studies_are_listed_the_last_written_first_and_unreadable_ones_with_the_
 
 def test_studies_in_a_database_are_shown_too(tmp_path: Path) -> None:
     place = StudyLocation(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
-    with Ledger.open(place, header("stored")) as ledger:
+    with open_ledger(place, header("stored")) as ledger:
         write(ledger)
         arguments = ("--storage", str(place.storage))
         assert "stored: running" in told(status.command, *arguments, studies_dir=place.studies_dir)
@@ -242,7 +244,7 @@ runpy.run_module("search", run_name="__main__")
 @pytest.mark.parametrize("words", [("status", "hardy"), ("status",), ("ls",)])
 def test_nothing_is_written_and_no_lock_is_taken(studies_dir: Path, words: tuple[str, ...]) -> None:
     command = [sys.executable, "-c", WATCHED, *words, "--studies-dir", str(studies_dir)]
-    with Ledger.open(StudyLocation(studies_dir=studies_dir), header("hardy")):
+    with open_ledger(StudyLocation(studies_dir=studies_dir), header("hardy")):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "hardy" in done.stdout
     assert "TOUCHED" not in done.stdout
@@ -281,7 +283,7 @@ def test_watching_ends_when_nobody_runs_the_study(studies_dir: Path) -> None:
 def test_watching_on_a_terminal_ends_quietly_at_an_interrupt(studies_dir: Path) -> None:
     ours, theirs = pty.openpty()
     with (
-        Ledger.open(StudyLocation(studies_dir=studies_dir), header("hardy")),
+        open_ledger(StudyLocation(studies_dir=studies_dir), header("hardy")),
         run("status", "--watch", "--studies-dir", str(studies_dir), stdout=theirs, stderr=theirs) as process,
     ):
         seen = b""

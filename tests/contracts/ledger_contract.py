@@ -11,7 +11,8 @@ from makers import TINY, complete, header, trial
 
 from search.errors import UserError
 from search.protocol import Split
-from search.records.ledger import Ledger, read_study
+from search.records.ledger import open_ledger
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 from spaces import Int
@@ -27,7 +28,7 @@ class LedgerContract:
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
         searched, verified = trial(0), trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             for one, error in ((searched, 1.5), (verified, 1.25)):
                 ledger.begin(one)
                 ledger.report(one, EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
@@ -49,7 +50,7 @@ class LedgerContract:
             Outcome(state=State.FAILED, cause=Cause.NOT_FINITE, message="NaN", traceback="Traceback ..."),
             Outcome(state=State.INTERRUPTED, cause=Cause.TIMEOUT, message="time"),
         ]
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             for number, outcome in enumerate(outcomes):
                 ledger.begin(trial(number))
                 ledger.finish(trial(number), outcome)
@@ -57,7 +58,7 @@ class LedgerContract:
 
     def test_a_running_trial_has_no_outcome(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             ledger.begin(trial(0))
             assert ledger.read().trials[0].outcome is None
             deadline = time.monotonic() + 10.0
@@ -69,7 +70,7 @@ class LedgerContract:
     def test_a_study_is_taken_up_again(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
         for number in range(3):
-            with Ledger.open(place, header(created=f"2026-01-0{number + 1}")) as ledger:
+            with open_ledger(place, header(created=f"2026-01-0{number + 1}")) as ledger:
                 ledger.begin(trial(number))
                 ledger.finish(trial(number), complete(float(number)))
         record = read_study(place, "study")
@@ -87,29 +88,29 @@ class LedgerContract:
             "pruner": {"pruner": "asha"},
             "seed": {"seed": 6},
         }
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             ledger.begin(trial(0))
         before = read_study(place, "study")
         for named, changes in others.items():
             with pytest.raises(UserError, match=named) as refusal:
-                Ledger.open(place, header(**changes))
+                open_ledger(place, header(**changes))
             assert "--study" in refusal.value.hint
         assert read_study(place, "study") == before
 
     def test_a_reworded_space_is_the_same_study(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
-        with Ledger.open(place, header()):
+        with open_ledger(place, header()):
             pass
         reworded = dataclasses.replace(
             TINY.restrict({"width": dataclasses.replace(TINY.parameters["width"], doc="Said better.")}), doc="Too."
         )
-        with Ledger.open(place, header(space=reworded)):
+        with open_ledger(place, header(space=reworded)):
             pass
 
     def test_studies_stand_apart(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)
         for name in ("one", "two"):
-            with Ledger.open(place, header(name)) as ledger:
+            with open_ledger(place, header(name)) as ledger:
                 ledger.begin(trial(0))
         assert place.study_names() == ["one", "two"]
         assert len(read_study(place, "one").trials) == 1
@@ -118,12 +119,12 @@ class LedgerContract:
         place = self.place(tmp_path)
         with pytest.raises(UserError, match="Unknown study"):
             read_study(place, "nothing")
-        with Ledger.open(place, header("study")):
+        with open_ledger(place, header("study")):
             pass
         with pytest.raises(UserError) as refusal:
             read_study(place, "studdy")
         assert "Did you mean 'study'?" in refusal.value.hint
 
     def test_trial_numbers_have_no_gaps(self, tmp_path: Path) -> None:
-        with Ledger.open(self.place(tmp_path), header()) as ledger, pytest.raises(AssertionError):
+        with open_ledger(self.place(tmp_path), header()) as ledger, pytest.raises(AssertionError):
             ledger.begin(trial(3))

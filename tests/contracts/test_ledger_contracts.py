@@ -11,8 +11,10 @@ from makers import complete, header, trial
 from postgres import Server
 
 from search.errors import FatalError, UserError
-from search.records.ledger import LEDGER_SCHEMA, Ledger, read_study
+from search.records.ledger import open_ledger
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
+from search.records.storage.optuna_codec import LEDGER_SCHEMA
 
 
 class TestJournal(LedgerContract):
@@ -42,15 +44,15 @@ class TestPostgres(LedgerContract):
 @pytest.mark.parametrize("kind", [TestJournal, TestSqlite])
 def test_only_one_process_writes_a_file(tmp_path: Path, kind: type[LedgerContract]) -> None:
     place = kind.place(tmp_path)
-    with Ledger.open(place, header()), pytest.raises(UserError, match="another process"):
-        Ledger.open(place, header())
-    with Ledger.open(place, header()):
+    with open_ledger(place, header()), pytest.raises(UserError, match="another process"):
+        open_ledger(place, header())
+    with open_ledger(place, header()):
         pass
 
 
 def _journal(tmp_path: Path) -> tuple[StudyLocation, Path]:
     place = StudyLocation(studies_dir=tmp_path)
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         for number in range(3):
             ledger.begin(trial(number))
             ledger.finish(trial(number), complete(float(number)))
@@ -63,7 +65,7 @@ def test_a_line_cut_short_costs_that_line_only(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"op_code": 5, "worker')
     assert read_study(place, "study") == before
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         ledger.begin(trial(3))
         ledger.finish(trial(3), complete(9.0))
     assert read_study(place, "study").trials[:3] == before.trials
@@ -74,7 +76,7 @@ def test_a_lock_left_by_a_killed_writer_is_cleared_away(tmp_path: Path) -> None:
     place, path = _journal(tmp_path)
     left = path.with_name("ledger.journal.lock")
     left.touch()
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         assert not left.exists()
         ledger.begin(trial(3))
     assert len(read_study(place, "study").trials) == 4
@@ -86,7 +88,7 @@ def test_a_journal_cut_anywhere_in_its_last_line_keeps_the_lines_before(tmp_path
     start = whole[:-1].rfind(b"\n") + 1
     for cut in (start + 1, (start + len(whole)) // 2, len(whole) - 2):
         path.write_bytes(whole[:cut])
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             assert [known.trial.number for known in ledger.read().trials] == [0, 1, 2]
         assert path.read_bytes().startswith(whole[:start])
 
@@ -135,7 +137,7 @@ def test_a_storage_that_cannot_be_used_is_an_error_without_its_password(
     tmp_path: Path, storage: str, named: str
 ) -> None:
     with pytest.raises(UserError, match=named) as refusal:
-        Ledger.open(StudyLocation(studies_dir=tmp_path / "studies", storage=storage), header())
+        open_ledger(StudyLocation(studies_dir=tmp_path / "studies", storage=storage), header())
     assert "secret" not in str(refusal.value)
     assert not (tmp_path / "studies").exists()
 
@@ -143,4 +145,4 @@ def test_a_storage_that_cannot_be_used_is_an_error_without_its_password(
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "studies").write_text("not a folder")
     with pytest.raises(UserError, match="cannot be written"):
-        Ledger.open(StudyLocation(studies_dir=tmp_path / "studies"), header())
+        open_ledger(StudyLocation(studies_dir=tmp_path / "studies"), header())

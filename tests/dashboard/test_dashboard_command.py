@@ -22,7 +22,8 @@ import pytest
 from makers import complete, header, trial
 from waiting import wait_for_record
 
-from search.records.ledger import Ledger, read_study
+from search.records.ledger import open_ledger
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.trial import Phase
 
@@ -63,7 +64,7 @@ def ask(address: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
 def studies_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with two complete trials, one of them verified."""
     folder = tmp_path_factory.mktemp("studies")
-    with Ledger.open(StudyLocation(studies_dir=folder), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=folder), header()) as ledger:
         for one in (trial(0), trial(1), trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)):
             ledger.begin(one)
             ledger.finish(one, complete(1.0 + one.number))

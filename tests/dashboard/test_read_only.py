@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from search.dashboard.read_only import ReadOnlyError, ReadOnlyStorage
 from search.dashboard.server import open_storage
 from search.errors import FatalError, UserError
-from search.records.ledger import Ledger
+from search.records.ledger import Ledger, open_ledger
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation
 from search.trial import Cause, EpochReport, Outcome, Phase, State
@@ -33,9 +33,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyLocation:
 @pytest.fixture
 def ledger(place: StudyLocation) -> Iterator[Ledger]:
     """A study that runs: one trial complete, one verified, one begun; and another study beside it."""
-    with Ledger.open(place, header("beside")) as other:
+    with open_ledger(place, header("beside")) as other:
         other.begin(trial(0))
-    with Ledger.open(place, header(command="python -m search run")) as ledger:
+    with open_ledger(place, header(command="python -m search run")) as ledger:
         ledger.begin(trial(0))
         ledger.finish(trial(0), complete(1.5))
         verified = trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)
@@ -134,7 +134,7 @@ def test_many_threads_look_while_one_writes(ledger: Ledger, place: StudyLocation
 def journal(tmp_path: Path) -> tuple[StudyLocation, Path]:
     """A study with two trials, and its journal."""
     place = StudyLocation(studies_dir=tmp_path)
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         for number in range(2):
             ledger.begin(trial(number))
             ledger.finish(trial(number), complete())
@@ -169,7 +169,7 @@ def test_garbage_that_comes_later_is_not_shown(journal: tuple[StudyLocation, Pat
     path.write_bytes(sound + b"junk\n")
     assert len(trials(storage)) == 2
     path.write_bytes(sound)
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         ledger.begin(trial(2))
         ledger.finish(trial(2), complete())
     assert len(trials(storage)) == 3

@@ -8,7 +8,7 @@ from makers import header
 
 from search.execution.base import Event, Executor, Finished, Reported
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
-from search.records.ledger import Ledger
+from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
 from search.study.loop import LoopContext, run_loop
 from search.study.replicate_source import ReplicateSource
@@ -79,7 +79,7 @@ def test_the_loop_and_a_ledger_in_memory_stand_a_thousand_slots(tmp_path) -> Non
 
     executor = VirtualExecutor(paced, slots=1000)
     trials = [small(number, phase=Phase.VERIFICATION) for number in range(2000)]
-    with Ledger.in_memory(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with FileLedger.in_memory(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         crew = LoopContext(
             executor=executor,
             ledger=ledger,

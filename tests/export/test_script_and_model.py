@@ -20,7 +20,7 @@ from search.export.model import export_model, find_custom_layers
 from search.export.predict import predict_images
 from search.export.script import render_script
 from search.export.target import make_target
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.reproduction.restore import ReproductionOptions
 

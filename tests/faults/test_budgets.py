@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State

@@ -25,7 +25,8 @@ from search.execution.base import Executor, Finished, Reported
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, read_study
+from search.records.ledger import open_ledger
+from search.records.reader import read_study
 from search.records.record import StudyHeader, StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
@@ -190,7 +191,7 @@ def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float
         name="same", space=space, space_source="cnn", protocol=task.protocol, engine="optuna", sampler="tpe",
         pruner="none", seed=3, created="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
-    with Ledger.open(StudyLocation(studies_dir=folder), header) as ledger:
+    with open_ledger(StudyLocation(studies_dir=folder), header) as ledger:
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=3, epochs=1)
         source = SearchSource(engine, ledger, limits=SearchLimits(trials=5), recipes=False)
         run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))

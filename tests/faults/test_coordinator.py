@@ -17,7 +17,7 @@ import pytest
 from waiting import so_far, wait_for_record
 from worn import ended
 
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State

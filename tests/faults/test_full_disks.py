@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from worn import call, completed, ended, journal, recorded, started, wait_until, words
 
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_for_record
 
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Phase, State

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.trial import State
 

@@ -11,14 +11,14 @@ from makers import complete, header, trial
 from search.errors import FatalError, UserError
 from search.files import write_atomic
 from search.records import study_json
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.lookup import find_studies, find_study, locate_ledger
 from search.records.storage.locations import StudyLocation
 
 
 def keep(place: StudyLocation, name: str, *, trials: int = 1, **changes: str) -> None:
     """Writes a study with so many complete trials."""
-    with Ledger.open(place, header(name, **changes)) as ledger:
+    with open_ledger(place, header(name, **changes)) as ledger:
         for number in range(len(ledger.read().trials), trials):
             ledger.begin(trial(number))
             ledger.finish(trial(number), complete(float(number + 1)))

@@ -12,7 +12,7 @@ from makers import header, trial
 
 from search.errors import UserError
 from search.leaderboard.statistics import Interval
-from search.records.ledger import read_study
+from search.records.reader import read_study
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.locations import StudyLocation
 from search.reproduction.environments import EnvironmentChange

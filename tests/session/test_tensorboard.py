@@ -20,7 +20,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from search.errors import UserError
-from search.records.ledger import Ledger, read_study
+from search.records.ledger import Ledger, open_ledger
+from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.session.plan import make_plan
 from search.session.settings import Settings
@@ -92,7 +93,7 @@ def opened(tmp_path: Path, ledger: Ledger) -> TensorBoardCallback:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Any:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path / "studies"), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path / "studies"), header()) as ledger:
         yield ledger
 
 

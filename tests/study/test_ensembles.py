@@ -8,7 +8,7 @@ from makers import header
 from postgres import Server
 
 from search.leaderboard.compute import compute
-from search.records.ledger import Ledger
+from search.records.ledger import Ledger, open_ledger
 from search.records.record import ENSEMBLE_WEIGHTS_KEY
 from search.records.storage.locations import StudyLocation
 from search.study.ensembles import GREEDY, MEAN, greedy_weights, record_ensembles
@@ -89,7 +89,7 @@ def finish(ledger: Ledger, trial: Trial, made: SavedPredictions | None) -> None:
 
 def test_ensembles_of_a_study(tmp_path: Path) -> None:
     place = StudyLocation(studies_dir=tmp_path)
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         record_study(ledger, replicates=2)
         record_ensembles(ledger, count=2)
         record_ensembles(ledger, count=2)  # nothing new
@@ -120,7 +120,7 @@ def test_ensembles_of_a_study(tmp_path: Path) -> None:
 
 
 def test_in_a_database_they_are_formed_in_a_turn(tmp_path: Path, postgres: Server) -> None:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path, storage=postgres.database()), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path, storage=postgres.database()), header()) as ledger:
         record_study(ledger, replicates=2)
         for _ in range(2):
             ledger.run_exclusive(lambda: record_ensembles(ledger, count=2))
@@ -130,7 +130,7 @@ def test_in_a_database_they_are_formed_in_a_turn(tmp_path: Path, postgres: Serve
 
 
 def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         record_study(ledger, replicates=2, without=(1,))
         record_ensembles(ledger, count=2)
         predictions.save(predictions.file_path(ledger.folder, Phase.VERIFICATION, 1), said([90]))
@@ -149,7 +149,7 @@ def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: 
 
 
 def test_without_predictions_nothing_is_formed(tmp_path: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         record_study(ledger, replicates=1, without=(0, 1, 2))
         record_ensembles(ledger, count=2)
         assert ledger.read().trials_in_phase(Phase.ENSEMBLE) == ()

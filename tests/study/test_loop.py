@@ -18,7 +18,7 @@ from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
@@ -40,7 +40,7 @@ def search(
     pruner: str = "none",
 ) -> StudyRecord:
     """Runs a session of the study in a folder and returns the record."""
-    with Ledger.open(StudyLocation(studies_dir=folder), header(pruner=pruner)) as ledger:
+    with open_ledger(StudyLocation(studies_dir=folder), header(pruner=pruner)) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner=pruner, seed=5, epochs=4)
         source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials, epochs=epochs), recipes=recipes)
@@ -104,7 +104,7 @@ def test_an_interrupted_trial_is_taken_up_again_with_its_seed(tmp_path: Path) ->
 
 
 def test_a_trial_whose_coordinator_died_is_marked_and_run_again(tmp_path: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         ledger.begin(Trial(number=0, config=TINY.baseline, seed=77, epochs=4, origin=BASELINE))
     record = search(tmp_path, InstantExecutor(), trials=3)
     assert record.trials[0].outcome.cause is Cause.COORDINATOR_DIED
@@ -165,7 +165,7 @@ def test_a_worker_that_died_leaves_the_epochs_it_reported(tmp_path: Path) -> Non
 
     with pytest.raises(FatalError):
         search(tmp_path, Dying(), trials=3)
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         record = ledger.read()
     assert [len(known.outcome.history) for known in record.trials] == [4] * 7, "three tries, three tries, and one"
     assert all(known.outcome.error_percent is not None for known in record.trials)
@@ -174,7 +174,7 @@ def test_a_worker_that_died_leaves_the_epochs_it_reported(tmp_path: Path) -> Non
 def hyperband(folder: Path, executor: Executor, **more: Any) -> StudyRecord:
     """Runs a session of a Hyperband study of nine epochs and returns the record."""
     protocol = dataclasses.replace(header().protocol, epochs=9)
-    with Ledger.open(StudyLocation(studies_dir=folder), header(engine="keras-tuner", protocol=protocol)) as ledger:
+    with open_ledger(StudyLocation(studies_dir=folder), header(engine="keras-tuner", protocol=protocol)) as ledger:
         interrupt_orphans(ledger)
         engine = KerasTunerEngine(TINY, sampler="hyperband", seed=5, epochs=9)
         source = SearchSource(engine, ledger, limits=more.get("limits", SearchLimits(trials=24)), recipes=False)
@@ -250,7 +250,7 @@ def test_a_budget_of_epochs_is_kept_by_every_engine(tmp_path: Path) -> None:
 def test_a_killed_trials_epochs_count_for_the_budget(tmp_path: Path) -> None:
     report = EpochReport(epoch=1, training_loss=0.5, error_percent=3.0, seconds=2.0)
     for _ in range(2):  # a coordinator dies twice, each time after an epoch
-        with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+        with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
             interrupt_orphans(ledger)
             number = len(ledger.read().trials_in_phase(Phase.SEARCH))
             trial = Trial(number=number, config=TINY.baseline, seed=77, epochs=4, origin=BASELINE)
@@ -285,7 +285,7 @@ def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
     from spaces import Int, Space
 
     space = Space(name="few", parameters={"width": Int(1, 4, 2)})
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
         source = SearchSource(engine, ledger, limits=SearchLimits(trials=100), recipes=True)
         crew = LoopContext(
@@ -328,7 +328,7 @@ def test_verification_takes_the_baseline_and_the_best_by_validation(tmp_path: Pa
 
 def test_verification_is_resumed_and_not_repeated(tmp_path: Path) -> None:
     search(tmp_path, InstantExecutor())
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         for stop in (after(12), lambda: None):
             waiting = verification_trials(ledger.read(), count=2, replicates=3)
             crew = LoopContext(executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback(), stop_cause=stop)
@@ -351,7 +351,7 @@ def test_the_reserve_for_verification_follows_what_finalists_cost(tmp_path: Path
 
 
 def test_the_baselines_repeats_have_seeds_of_their_own(tmp_path: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         waiting = baseline_trials(ledger.read(), repeats=3)
         ledger.begin(waiting[0])
         ledger.finish(waiting[0], Outcome(state=State.COMPLETE, error_percent=1.0))

@@ -11,8 +11,9 @@ from makers import TINY, complete, header
 from search.engines.base import Engine
 from search.engines.keras_tuner_engine import KerasTunerEngine
 from search.engines.optuna_engine import OptunaEngine
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.record import TrialRecord
+from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
 from search.study.replicate_source import ReplicateSource
 from search.study.search_source import SearchLimits, SearchSource
@@ -32,7 +33,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def source(folder: Path, engine: Engine, *, trials: int = 4) -> SearchSource:
     """A fresh search of a study in memory."""
-    ledger = Ledger.in_memory(StudyLocation(studies_dir=folder), header(pruner="asha"))
+    ledger = FileLedger.in_memory(StudyLocation(studies_dir=folder), header(pruner="asha"))
     return SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True)
 
 
@@ -81,7 +82,7 @@ def test_a_trial_that_could_not_be_recorded_comes_again_unless_another_has_begun
 
 
 def test_repeats_that_others_run_are_left_to_them(tmp_path: Path) -> None:
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         trial = Trial(number=0, config=TINY.baseline, seed=0, epochs=4, origin=BASELINE)
         ledger.begin(trial)
         ledger.finish(trial, complete())

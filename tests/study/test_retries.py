@@ -12,7 +12,8 @@ from makers import TINY, header
 from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Event, Finished
-from search.records.ledger import Ledger, read_study
+from search.records.ledger import open_ledger
+from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
@@ -47,7 +48,7 @@ class Failing(InstantExecutor):
 
 def search(folder: Path, executor: InstantExecutor, *, trials: int = 6) -> StudyRecord:
     """Runs a session of the study in a folder and returns the record."""
-    with Ledger.open(StudyLocation(studies_dir=folder), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=folder), header()) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
         source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=False)
@@ -80,7 +81,7 @@ def test_it_is_tried_again_within_a_bound_over_all_sessions(tmp_path: Path) -> N
         return Cause.KILLED if trial.number > 0 and trial.seed == seeds[-1] else None
 
     seeds = [search(tmp_path, InstantExecutor(), trials=1).trials[0].trial.seed]
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
         trial = SearchSource(engine, ledger, limits=SearchLimits(trials=2), recipes=False).next()
         assert trial is not None
@@ -139,7 +140,7 @@ def test_three_alike_are_noticed_over_sessions_and_stop_no_later_one(tmp_path: P
 
 def test_a_trial_killed_after_the_last_configuration_was_given_is_tried_again(tmp_path: Path) -> None:
     space = Space(name="few", parameters={"width": Int(1, 3, 2)})
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
         source = SearchSource(engine, ledger, limits=SearchLimits(trials=9), recipes=False)
         executor = Failing(only(1, Cause.KILLED), slots=4)
@@ -166,7 +167,7 @@ def test_failures_after_a_success_stop_nothing(tmp_path: Path) -> None:
 
 def test_a_verification_run_that_a_fault_of_the_machine_ended_is_tried_again(tmp_path: Path) -> None:
     search(tmp_path, InstantExecutor())
-    with Ledger.open(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         waiting = verification_trials(ledger.read(), count=1, replicates=2)
         crew = LoopContext(
             executor=Failing(only(1, Cause.KILLED)), ledger=ledger, callback=Callback(), stop_cause=lambda: None

@@ -10,7 +10,7 @@ import pytest
 from search.errors import UserError
 from search.execution.base import Executor
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
 from search.session.plan import Plan, make_plan
@@ -55,7 +55,7 @@ def play(plan: Plan, executor: Executor | None = None, progress: Callback | None
     executor = executor or VirtualExecutor(course, slots=plan.workers)
     assert isinstance(executor, VirtualExecutor)
     settings, interrupt = plan.settings, InterruptHandler()
-    with Ledger.open(plan.location, plan.header) as ledger:
+    with open_ledger(plan.location, plan.header) as ledger:
 
         def verification() -> float:
             count, replicates = settings.finalists, settings.replicates
@@ -222,7 +222,7 @@ def test_no_goal_ends_a_search_before_its_baseline(plan: Callable[..., Plan]) ->
 
 def test_a_study_is_not_gone_on_with_on_another_backend(plan: Callable[..., Plan]) -> None:
     made = plan(trials=2)
-    with Ledger.open(made.location, made.header) as ledger:
+    with open_ledger(made.location, made.header) as ledger:
         ledger.begin(trial := Trial(number=0, config=made.header.space.baseline, seed=1, epochs=EPOCHS))
         ledger.finish(trial, Outcome(state=State.COMPLETE, error_percent=1.0, environment={"backend": "jax"}))
     with pytest.raises(UserError, match="Recorded: jax"), open_session(made, Callback()):

@@ -18,8 +18,8 @@ from search.engines.registry import EngineChoice, make_engine
 from search.errors import UserError
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import Ledger, utc_now
-from search.records.record import StudyHeader
+from search.records.record import StudyHeader, utc_now
+from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import LoopContext, run_loop
@@ -81,7 +81,7 @@ def simulate(run: SimulatedRun) -> RegretTrace:
     recorder = _OutcomeRecorder()
     with tempfile.TemporaryDirectory() as folder:
         location = StudyLocation(studies_dir=Path(folder))
-        with Ledger.in_memory(location, _header(run, table)) as ledger:
+        with FileLedger.in_memory(location, _header(run, table)) as ledger:
             executor = VirtualExecutor(lambda trial: _simulated_trial(table, trial, run.seed), slots=run.workers)
             source = SearchSource(engine, ledger, limits=SearchLimits(trials=run.trials), recipes=False)
             run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=recorder, stop_cause=lambda: None))

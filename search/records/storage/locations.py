@@ -18,9 +18,10 @@ from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
 from search.errors import UserError, missing_extra
+from search.records.record import JOURNAL_NAME
 from search.records.redact import without_password
 from search.records.storage import journal
-from search.trial import Phase
+from search.records.storage.optuna_codec import study_names
 
 Commit = Callable[[bool], None]
 T = TypeVar("T")
@@ -65,16 +66,15 @@ class StudyLocation:
 
     def journal(self, name: str) -> Path:
         """Returns a study's journal file, which there is unless a storage URL is given."""
-        return self.folder(name) / "ledger.journal"
+        return self.folder(name) / JOURNAL_NAME
 
     def study_names(self) -> list[str]:
         """Returns the names of the studies kept here."""
         if self.storage is not None and _is_missing_sqlite_file(self.storage):
             return []
         if self.storage is not None:
-            optuna_names = [study.study_name for study in open_storage(self, "")[0].get_all_studies()]
-            return sorted(name.rpartition("/")[0] for name in optuna_names if name.endswith(f"/{Phase.SEARCH.value}"))
-        return sorted(path.parent.name for path in self.studies_dir.glob("*/ledger.journal"))
+            return study_names(open_storage(self, "")[0])
+        return sorted(path.parent.name for path in self.studies_dir.glob(f"*/{JOURNAL_NAME}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

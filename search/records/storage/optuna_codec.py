@@ -1,6 +1,7 @@
-"""How one trial stands in Optuna's storage: its fields, its state, and as JSON attributes what Optuna has no field for.
+"""The stored form of a study in an Optuna storage: one Optuna study per phase, and JSON attributes.
 
-Pure, both ways. Called by who writes and who reads a ledger.
+Optuna's own tools can read the trials. Data that Optuna has no field for are JSON attributes. Called by the ledgers and
+by ``search.records.reader``.
 """
 
 from __future__ import annotations
@@ -10,15 +11,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.errors import FatalError
+from search.errors import FatalError, UserError
 from search.optuna_domains import to_optuna_distributions
-from search.records.record import StudyHeader, TrialRecord
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
+LEDGER_SCHEMA = 4
+"""Version of the attributes; a newer ledger is refused.
+
+2: paused and continued trials. 3: rungs. 4: ensembles and predicted classes.
+"""
+HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_seconds", "exhausted_seconds"
+"""Attributes of the search phase's Optuna study."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
-"""Attributes of a trial: what it is, how it ended, and each epoch by its number."""
+"""Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
 OPTUNA_STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PAUSED: TrialState.PRUNED,
@@ -28,25 +38,103 @@ OPTUNA_STATES: Mapping[State, TrialState] = {
 }
 
 
-def encode_running_trial(header: StudyHeader, trial: Trial, **more: Any) -> FrozenTrial:
-    """Returns a trial as Optuna is to see it; only those of the search have parameters that its tools can compare."""
+def optuna_study_name(name: str, phase: str = Phase.SEARCH) -> str:
+    """Returns the name of the Optuna study that holds one phase of a study."""
+    return f"{name}/{phase}"
+
+
+def study_names(storage: BaseStorage) -> list[str]:
+    """Returns the names of the studies in a storage, sorted."""
+    suffix = optuna_study_name("")
+    names = (study.study_name for study in storage.get_all_studies())
+    return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
+
+
+def create_optuna_studies(storage: BaseStorage, name: str) -> dict[Phase, int]:
+    """Creates the Optuna studies of a study where they are missing; returns their storage ids."""
+    return {
+        phase: optuna.create_study(
+            storage=storage, study_name=optuna_study_name(name, phase), direction="minimize", load_if_exists=True
+        )._study_id
+        for phase in Phase
+    }
+
+
+def write_header(storage: BaseStorage, header: StudyHeader) -> None:
+    """Writes a study's header and the schema version, unless they are recorded."""
+    study_id = storage.get_study_id_from_name(optuna_study_name(header.name))
+    attributes = storage.get_study_user_attrs(study_id)
+    if attributes.get(SCHEMA_KEY, 0) < LEDGER_SCHEMA:
+        storage.set_study_user_attr(study_id, SCHEMA_KEY, LEDGER_SCHEMA)
+    if HEADER_KEY not in attributes:
+        storage.set_study_user_attr(study_id, HEADER_KEY, header.to_json())
+
+
+def read_header(storage: BaseStorage, name: str) -> StudyHeader | None:
+    """Returns a study's header; None if its first session died before writing it.
+
+    Raises:
+        UserError: The ledger has a newer schema.
+    """
+    attributes = _study_attributes(storage, name)
+    if attributes.get(SCHEMA_KEY, 0) > LEDGER_SCHEMA:
+        raise UserError(
+            f"The ledger of study {name!r} was written by a newer version. "
+            f"Expected: schema {LEDGER_SCHEMA} at most. Received: {attributes[SCHEMA_KEY]}.",
+            hint="Update this package.",
+        )
+    return StudyHeader.from_json(attributes[HEADER_KEY]) if HEADER_KEY in attributes else None
+
+
+def decode_study(storage: BaseStorage, header: StudyHeader) -> StudyRecord:
+    """Returns everything that is recorded of a study."""
+    attributes = _study_attributes(storage, header.name)
+    return StudyRecord(
+        header=header,
+        trials=tuple(
+            decode_trial(trial.number, trial.user_attrs, trial.datetime_start)
+            for phase in Phase
+            for trial in _frozen_trials(storage, optuna_study_name(header.name, phase))
+        ),
+        spent_seconds=attributes.get(SPENT_KEY, 0.0),
+        exhausted_seconds=attributes.get(EXHAUSTED_KEY, 0.0),
+    )
+
+
+def _study_attributes(storage: BaseStorage, name: str) -> dict[str, Any]:
+    try:
+        return storage.get_study_user_attrs(storage.get_study_id_from_name(optuna_study_name(name)))
+    except KeyError:
+        return {}
+
+
+def _frozen_trials(storage: BaseStorage, optuna_name: str) -> list[FrozenTrial]:
+    try:
+        study_id = storage.get_study_id_from_name(optuna_name)
+    except KeyError:
+        return []
+    return storage.get_all_trials(study_id, deepcopy=False)
+
+
+def encode_running_trial(header: StudyHeader, trial: Trial) -> FrozenTrial:
+    """Returns a started trial for Optuna; only search trials have parameters, since Optuna's tools compare them."""
     is_search = trial.phase is Phase.SEARCH
     return create_trial(
         state=TrialState.RUNNING,
         params=dict(trial.config) if is_search else {},
         distributions=to_optuna_distributions(header.space, trial.config) if is_search else {},
-        user_attrs={TRIAL_KEY: trial.to_json(), **more},
+        user_attrs={TRIAL_KEY: trial.to_json()},
     )
 
 
 def objective_values(outcome: Outcome) -> list[float] | None:
-    """Returns the values that Optuna is to see: of a trial that was stopped early the last that it reported."""
+    """Returns the objective values for Optuna: the last error of a trial that did not fail."""
     error, is_known = outcome.error_percent, OPTUNA_STATES[outcome.state] is not TrialState.FAIL
     return [error] if is_known and error is not None and math.isfinite(error) else None
 
 
-def decode_trial_record(number: int, attributes: Mapping[str, Any], started: datetime | None = None) -> TrialRecord:
-    """Returns what the attributes of a trial say.
+def decode_trial(number: int, attributes: Mapping[str, Any], started: datetime | None = None) -> TrialRecord:
+    """Returns a trial from its attributes.
 
     Raises:
         FatalError: They are those of another version.

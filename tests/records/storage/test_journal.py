@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from makers import complete, header, trial
 
 from search.errors import FatalError
-from search.records.ledger import Ledger, read_studies, read_study
+from search.records.ledger import open_ledger
+from search.records.reader import read_studies, read_study
 from search.records.record import StudyRecord
 from search.records.storage import journal
 from search.records.storage.locations import StudyLocation
@@ -26,7 +27,7 @@ from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 def write_study(place: StudyLocation) -> None:
     """Trials of every kind, the last of them running."""
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         for number, outcome in enumerate([complete(1.5), Outcome(state=State.FAILED, cause=Cause.KILLED), None]):
             ledger.begin(trial(number))
             ledger.report(trial(number), EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
@@ -68,7 +69,7 @@ def record_of(lines: list[bytes]) -> StudyRecord | None:
 
 def goes_on(place: StudyLocation) -> None:
     """The next session takes the study up, and what it adds is read."""
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         interrupt_orphans(ledger)
         number = len(ledger.read().trials_in_phase(Phase.SEARCH))
         ledger.begin(trial(number))
@@ -90,7 +91,7 @@ def test_a_journal_cut_at_any_byte_keeps_every_whole_line(cut: int) -> None:
     with study(WHOLE[:cut]) as (place, path):
         assert seen(place) == expected
         assert path.read_bytes() == WHOLE[:cut], "a reader wrote"
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             assert expected is None or ledger.read() == expected
         assert path.read_bytes().startswith(b"".join(line.rstrip() + b"\n" for line in whole))
         assert not list(path.parent.glob("*.damaged-*")), "a line cut short is no damage to be told of"
@@ -129,7 +130,7 @@ def test_garbage_at_the_end_is_read_past_then_moved_aside_and_told(
         assert f"damaged from line {len(LINES) + 1} on" in caplog.messages[0]
         assert path.read_bytes() == WHOLE + garbage, "a reader wrote"
         caplog.clear()
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             assert ledger.read() == expected
         assert path.read_bytes().startswith(WHOLE)
         assert garbage not in path.read_bytes()[len(WHOLE) :] or len(garbage) == 1
@@ -150,7 +151,7 @@ def test_garbage_at_the_end_is_read_past_then_moved_aside_and_told(
 def test_any_garbage_after_any_number_of_lines_costs_nothing_before_it(garbage: bytes, kept: int) -> None:
     with study(b"".join(LINES[:kept]) + garbage) as (place, path):
         assert seen(place) == record_of(LINES[:kept])
-        with Ledger.open(place, header()):
+        with open_ledger(place, header()):
             pass
         assert path.read_bytes().startswith(b"".join(LINES[:kept]))
         goes_on(place)
@@ -160,7 +161,7 @@ def test_any_garbage_after_any_number_of_lines_costs_nothing_before_it(garbage: 
 def test_damage_in_the_middle_is_refused_and_its_remedy_works(line: int) -> None:
     content = b"".join([*LINES[: line - 1], b"\0" * len(LINES[line - 1][:-1]) + b"\n", *LINES[line:]])
     with study(content) as (place, path):
-        for attempt in (lambda: read_study(place, "study"), lambda: Ledger.open(place, header())):
+        for attempt in (lambda: read_study(place, "study"), lambda: open_ledger(place, header())):
             with pytest.raises(FatalError, match=rf"its line {line} cannot be read") as refusal:
                 attempt()
             assert path.read_bytes() == content
@@ -176,7 +177,7 @@ def test_damage_in_the_middle_is_refused_and_its_remedy_works(line: int) -> None
 def test_a_refused_ledger_is_not_left_locked() -> None:
     with study(b"".join([*LINES[:3], b"junk\n", *LINES[3:]])) as (place, path):
         with pytest.raises(FatalError):
-            Ledger.open(place, header())
+            open_ledger(place, header())
         path.write_bytes(WHOLE)
         goes_on(place)
 
@@ -201,7 +202,7 @@ def test_a_reader_sees_the_line_that_is_being_written_or_not() -> None:
 @pytest.mark.parametrize("garbage", [b"meddled\n", b"meddled", bytes(100), b"{}\n"])
 def test_damage_done_while_a_session_writes_ends_it_with_a_message_and_the_next_goes_on(garbage: bytes) -> None:
     with study(WHOLE) as (place, path):
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             ledger.begin(trial(3))
             ledger.finish(trial(3), complete(2.0))
             before = ledger.read()
@@ -217,11 +218,11 @@ def test_damage_done_while_a_session_writes_ends_it_with_a_message_and_the_next_
 
 def test_a_journal_cut_or_removed_while_a_session_writes_ends_it_with_a_message() -> None:
     with study(WHOLE) as (place, path):
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             path.write_bytes(b"".join(LINES[:-2]))
             with pytest.raises(FatalError, match="removed or cut short"):
                 ledger.finish(trial(2), complete(1.0))
-        with Ledger.open(place, header()) as ledger:
+        with open_ledger(place, header()) as ledger:
             path.unlink()
             with pytest.raises(FatalError, match="removed or cut short"):
                 ledger.finish(trial(2), complete(1.0))
@@ -229,7 +230,7 @@ def test_a_journal_cut_or_removed_while_a_session_writes_ends_it_with_a_message(
 
 
 def test_what_is_reported_reaches_the_disk_together_and_an_end_at_once() -> None:
-    with study(WHOLE) as (place, path), Ledger.open(place, header()) as ledger:
+    with study(WHOLE) as (place, path), open_ledger(place, header()) as ledger:
         size = path.stat().st_size
         ledger.begin(trial(3))
         ledger.report(trial(3), complete().history[0])
@@ -240,7 +241,7 @@ def test_what_is_reported_reaches_the_disk_together_and_an_end_at_once() -> None
 
 
 def test_what_waits_for_the_disk_does_not_wait_long() -> None:
-    with study(WHOLE) as (place, _), Ledger.open(place, header()) as ledger:
+    with study(WHOLE) as (place, _), open_ledger(place, header()) as ledger:
         ledger.begin(trial(3))
         deadline = time.monotonic() + 5.0
         while seen(place) != ledger.read():
@@ -253,7 +254,7 @@ def test_what_optunas_own_tools_append_is_taken_in() -> None:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    with study(WHOLE) as (place, path), Ledger.open(place, header()) as ledger:
+    with study(WHOLE) as (place, path), open_ledger(place, header()) as ledger:
         other = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
         optuna.load_study(study_name="study/search", storage=other).set_user_attr("note", "from a dashboard")
         ledger.begin(trial(3))

@@ -12,7 +12,7 @@ import pytest
 from makers import header
 
 from search.errors import UserError
-from search.records.ledger import Ledger
+from search.records.ledger import open_ledger
 from search.records.storage import process_identity
 from search.records.storage.locations import StudyLocation
 
@@ -27,7 +27,7 @@ def change(folder: Path, **changes: object) -> None:
 
 def test_who_runs_a_study_is_seen_for_as_long_as_the_ledger_is_open(tmp_path: Path) -> None:
     place = StudyLocation(studies_dir=tmp_path)
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         found = process_identity.read_coordinator(ledger.folder)
         assert (found.pid, found.is_on_this_host) == (os.getpid(), True)
     assert process_identity.read_coordinator(place.folder("study")) is None
@@ -36,9 +36,9 @@ def test_who_runs_a_study_is_seen_for_as_long_as_the_ledger_is_open(tmp_path: Pa
 
 def test_a_refused_session_leaves_the_sign_of_the_one_that_runs(tmp_path: Path) -> None:
     place = StudyLocation(studies_dir=tmp_path)
-    with Ledger.open(place, header()) as ledger:
+    with open_ledger(place, header()) as ledger:
         with pytest.raises(UserError, match="another process"):
-            Ledger.open(place, header())
+            open_ledger(place, header())
         assert process_identity.read_coordinator(ledger.folder) is not None
 
 
@@ -47,7 +47,7 @@ def test_a_session_that_cannot_open_its_ledger_leaves_no_sign(tmp_path: Path) ->
     place.folder("study").mkdir()
     (place.folder("study") / "ledger.journal").symlink_to(tmp_path / "no" / "such" / "folder")
     with pytest.raises(FileNotFoundError):
-        Ledger.open(place, header())
+        open_ledger(place, header())
     assert (place.folder("study") / "lock").exists()  # it came as far as the lock
     assert process_identity.read_coordinator(place.folder("study")) is None
 
