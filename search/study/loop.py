@@ -13,6 +13,7 @@ from typing import Protocol
 
 from search.errors import FatalError
 from search.execution.base import Executor, Finished, TrialKey
+from search.records.ledger import Ledger
 from search.records.record import TrialRecord
 from search.study.peers import PeerSync
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from search.records.ledger import Ledger
 from search.trial import Cause
 
 REFRESH_SECONDS = 5.0
