@@ -56,8 +56,8 @@ def history(count: int) -> list[TrialRecord]:
 
 def ended(error: float) -> Outcome:
     """Returns the outcome of a whole trial."""
-    report = EpochReport(epoch=EPOCHS, training_loss=0.1, error_percent=error)
-    return Outcome(state=State.COMPLETE, error_percent=error, history=(report,))
+    report = EpochReport(epoch=EPOCHS, training_loss=0.1, metrics={"error_percent": error})
+    return Outcome(state=State.COMPLETE, metrics={"error_percent": error}, history=(report,))
 
 
 def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
@@ -69,9 +69,9 @@ def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
     def turn(number: int) -> None:
         proposal = engine.ask(number)
         error = 1.0 + random.Random(number).random()
-        engine.report(number, EpochReport(epoch=EPOCHS, training_loss=0.1, error_percent=error))
+        engine.report(number, EpochReport(epoch=EPOCHS, training_loss=0.1, metrics={"error_percent": error}))
         state = State.COMPLETE if proposal.target_epoch is None else State.PAUSED
-        engine.tell(number, Outcome(state=state, error_percent=error))
+        engine.tell(number, Outcome(state=state, metrics={"error_percent": error}))
 
     return turn
 

@@ -41,11 +41,15 @@ def fill(studies_dir: Path) -> None:
         for number in range(TRIALS):
             config = space.baseline if number == 0 else space.sample(draw)
             trial = Trial(number=number, config=config, seed=number, epochs=10)
-            history = tuple(EpochReport(epoch=e, training_loss=0.1, error_percent=2 - e / 10) for e in range(1, 11))
+            history = tuple(
+                EpochReport(epoch=e, training_loss=0.1, metrics={"error_percent": 2 - e / 10}) for e in range(1, 11)
+            )
             ledger.begin(trial)
             for report in history:
                 ledger.report(trial, report)
-            ledger.finish(trial, Outcome(state=State.COMPLETE, error_percent=draw.uniform(0.5, 2), history=history))
+            ledger.finish(
+                trial, Outcome(state=State.COMPLETE, metrics={"error_percent": draw.uniform(0.5, 2)}, history=history)
+            )
 
 
 def seconds(command: list[str]) -> float:

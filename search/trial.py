@@ -6,6 +6,7 @@ records both.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -39,6 +40,24 @@ def _to_json(value: Any) -> dict[str, Any]:
 
 def _fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
     return {_FIELD_NAMES.get(key, key): value for key, value in document.items()}
+
+
+def _with_flat_metrics(document: dict[str, Any], *always: str) -> dict[str, Any]:
+    """Returns a document with its metrics as keys of their own; those that are always a key are null if absent."""
+    metrics = document.pop("metrics")
+    return {**document, **dict.fromkeys(always), **metrics}
+
+
+def _with_nested_metrics(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a class, with all other keys that are not null as metrics."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    metrics = {key: _number(value) for key, value in document.items() if key not in names and value is not None}
+    return {**{key: value for key, value in document.items() if key in names}, "metrics": metrics}
+
+
+def _number(value: Any) -> Any:
+    """Returns a number; ``study.json.gz`` holds numbers that are not finite as texts."""
+    return float(value) if isinstance(value, str) else value
 
 
 class Phase(StrEnum):
@@ -189,32 +208,42 @@ def config_key(config: Config) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochReport:
-    """What one epoch gave.
+    """The result of one epoch.
 
     Args:
         epoch: Epochs finished, from 1.
         training_loss: Mean cross-entropy over the epoch's batches, with augmentation, dropout and label smoothing.
-        loss: Mean cross-entropy on the scored images, in nats; None where the epoch was not scored.
-        error_percent: Share of scored images classified wrongly, in percent; None where not scored.
+        metrics: Metrics of the scored images by name; empty where the epoch was not scored. "loss" is the mean
+            cross-entropy in nats, "error_percent" the share of images classified wrongly, in percent.
         seconds: Wall-clock seconds of the epoch, scoring included.
-        restored: Whether it came with the state that the trial went on from, and was not trained by it.
+        restored: Whether the epoch came with the checkpoint that the trial resumed from.
     """
 
     epoch: int
     training_loss: float
-    loss: float | None = None
-    error_percent: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     restored: bool = False
 
+    @property
+    def loss(self) -> float | None:
+        """The metric of this name, if scored."""
+        return self.metrics.get("loss")
+
+    @property
+    def error_percent(self) -> float | None:
+        """The metric of this name, if scored."""
+        return self.metrics.get("error_percent")
+
     def to_json(self) -> dict[str, Any]:
-        """Returns the report as a plain dict."""
-        return asdict(self)
+        """Returns the report as a plain dict, in which each metric is a key of its own."""
+        return _with_flat_metrics(asdict(self), "loss", "error_percent")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EpochReport:
         """Returns the report that ``to_json`` described."""
-        return cls(**document)
+        fields = _with_nested_metrics(cls, document)
+        return cls(**{**fields, "training_loss": _number(fields["training_loss"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +252,8 @@ class Outcome:
 
     Args:
         state: Complete, paused, pruned, failed or interrupted.
-        error_percent: Error after the last epoch, in percent; validation error in the search phase, test error in the
-            other two. None unless at least one epoch was scored.
+        metrics: Metrics of the last scored epoch by name, as in ``EpochReport``; empty unless an epoch was scored. Of
+            validation images in the search phase, of test images in the other phases.
         history: One report an epoch.
         seconds: Wall-clock seconds by part: "build" (model, and tracing until the first batch ends), "fit", "evaluate";
             those of restored epochs included.
@@ -241,7 +270,7 @@ class Outcome:
     """
 
     state: State
-    error_percent: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     history: tuple[EpochReport, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     elapsed_seconds: float | None = None
@@ -254,6 +283,11 @@ class Outcome:
     scored_images: int | None = None
     misclassified: tuple[int, ...] = ()
     predicted_classes: tuple[int, ...] = ()
+
+    @property
+    def error_percent(self) -> float | None:
+        """The metric of this name: the objective of a search. None unless an epoch was scored."""
+        return self.metrics.get("error_percent")
 
     @property
     def is_final(self) -> bool:
@@ -271,13 +305,14 @@ class Outcome:
         return sum(report.seconds for report in self.history if not report.restored)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the outcome as a plain dict."""
-        return _to_json(self)
+        """Returns the outcome as a plain dict, in which each metric is a key of its own."""
+        document = {**_to_json(self), "history": [report.to_json() for report in self.history]}
+        return _with_flat_metrics(document, "error_percent")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Outcome:
         """Returns the outcome that ``to_json`` described."""
-        fields = _fields_of(document)
+        fields = _with_nested_metrics(cls, _fields_of(document))
         fields["state"] = State(fields["state"])
         fields["cause"] = Cause(fields["cause"]) if fields.get("cause") else None
         fields["history"] = tuple(EpochReport.from_json(report) for report in fields.get("history", ()))

@@ -62,7 +62,9 @@ class InstantExecutor(Executor):
             del self._running[key]
             cause = Cause.NOT_FINITE
             return [Finished(key, Outcome(state=State.FAILED, cause=cause, message=str(failure)))]
-        history.append(EpochReport(epoch=len(history) + 1, training_loss=1.0, loss=1.0, error_percent=error))
+        history.append(
+            EpochReport(epoch=len(history) + 1, training_loss=1.0, metrics={"loss": 1.0, "error_percent": error})
+        )
         if len(history) in (*trial.rungs, trial.last_epoch) and trial.save_to and len(history) < trial.epochs:
             self._save(epoch_checkpoint_path(trial.save_to, len(history)), history)
         return [Reported(key, history[-1])]
@@ -74,7 +76,7 @@ class InstantExecutor(Executor):
         return Outcome(
             state=(State.COMPLETE if is_whole else State.PAUSED) if is_over else State.INTERRUPTED,
             cause=None if is_over else cause,
-            error_percent=history[-1].error_percent if history else None,
+            metrics=history[-1].metrics if history else {},
             history=tuple(history),
             seconds={"fit": float(len(history))},
         )

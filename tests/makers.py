@@ -47,12 +47,17 @@ def trial(number: int = 0, **changes: Any) -> Trial:
 def complete(error_percent: float = 1.5, epochs: int = 4) -> Outcome:
     """An outcome with a history that ends at the error."""
     history = tuple(
-        EpochReport(epoch=epoch, training_loss=0.1, loss=0.1, error_percent=error_percent + epochs - epoch, seconds=1.0)
+        EpochReport(
+            epoch=epoch,
+            training_loss=0.1,
+            metrics={"loss": 0.1, "error_percent": error_percent + epochs - epoch},
+            seconds=1.0,
+        )
         for epoch in range(1, epochs + 1)
     )
     return Outcome(
         state=State.COMPLETE,
-        error_percent=error_percent,
+        metrics={"error_percent": error_percent},
         history=history,
         seconds={"build": 0.5, "fit": 3.0, "evaluate": 0.5},
         parameter_count=100,

@@ -76,7 +76,7 @@ def test_a_trial_whose_coordinator_is_not_heard_of_any_more_is_another_s(
     place: Callable[[str], StudyLocation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat.Heartbeat, "_renew_periodically", lambda self: None)
-    report = EpochReport(epoch=1, training_loss=0.5, error_percent=4.0)
+    report = EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 4.0})
     with open_ledger(place("one"), header()) as slow, open_ledger(place("two"), header()) as other:
         slow.begin(trial(0))
         assert slow.report(trial(0), report)
@@ -151,7 +151,7 @@ def test_a_server_that_restarts_costs_a_turn_and_nothing_else(
             postgres.stop()
             threading.Timer(1.0, postgres.start).start()
         assert not ledger.has_begun(trial(1))
-        assert ledger.report(trial(0), EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
+        assert ledger.report(trial(0), EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 4.0}))
         ledger.begin(trial(1, seed=7))
         assert ledger.finish(trial(0), complete()) == complete()
         assert [known.trial.seed for known in ledger.read().trials] == [0, 7]

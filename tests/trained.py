@@ -111,7 +111,7 @@ def _ended(trial: Trial, outcome: Outcome) -> Outcome:
             outcome,
             state=State.PRUNED,
             history=first,
-            error_percent=first[0].error_percent,
+            metrics=first[0].metrics,
             scored_images=outcome.scored_images,
         )
     if trial.phase is Phase.SEARCH and trial.number == 5:

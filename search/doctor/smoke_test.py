@@ -43,7 +43,7 @@ def check_engine(context: CheckContext) -> CheckResult:
     choice = parse_engine(settings.engine, sampler=settings.sampler, pruner=settings.pruner)
     engine = make_engine(choice, context.space, seed=0, epochs=settings.epochs)
     engine.ask(0, fixed=Proposal(config=context.space.baseline))
-    engine.tell(0, Outcome(state=State.COMPLETE, error_percent=1.0))
+    engine.tell(0, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}))
     proposed = engine.ask(1)
     return CheckResult(
         message=f"{choice.name}, pruner {choice.pruner}, proposes",

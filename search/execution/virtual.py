@@ -173,10 +173,10 @@ class VirtualExecutor(Executor):
 
 
 def _report_of(epoch: int, epoch_result: SimulatedEpoch) -> EpochReport:
-    # A course tells of errors only, and a loss of 0 would be a claim.
-    return EpochReport(
-        epoch=epoch, training_loss=math.nan, error_percent=epoch_result.error_percent, seconds=epoch_result.seconds
-    )
+    error = epoch_result.error_percent
+    metrics = {} if error is None else {"error_percent": error}
+    # A simulated trial has no losses; 0 would be a claim.
+    return EpochReport(epoch=epoch, training_loss=math.nan, metrics=metrics, seconds=epoch_result.seconds)
 
 
 def _outcome_of(run: _RunningSimulation) -> Outcome:
@@ -187,10 +187,10 @@ def _outcome_of(run: _RunningSimulation) -> Outcome:
         state, cause, message = State.FAILED, run.simulation.failure_cause, run.simulation.message
     elif run.trial.last_epoch < run.trial.epochs:
         state = State.PAUSED
-    scored = (report.error_percent for report in reversed(run.history) if report.error_percent is not None)
+    scored = (report.metrics for report in reversed(run.history) if report.metrics)
     return Outcome(
         state=state,
-        error_percent=next(scored, None),
+        metrics=next(scored, {}),
         history=tuple(run.history),
         seconds={"fit": sum(report.seconds for report in run.history)},
         cause=cause,

@@ -82,7 +82,6 @@ MAX_DIGITS = 20
 """Of a whole number; a seed has ten."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]")
-_LOSS_FIELDS = ("training_loss", "loss")
 _INVALID_DOCUMENT_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -171,8 +170,12 @@ def _damaged_file_error(source: str, reason: str) -> UserError:
 
 def _trial_to_json(record: TrialRecord) -> dict[str, Any]:
     trial = {name: value for name, value in record.trial.to_json().items() if name not in PATH_FIELDS}
-    outcome = record.outcome and {**record.outcome.to_json(), "history": _reports_to_json(record.outcome.history)}
-    return {"trial": trial, "started": record.started, "outcome": outcome, "reports": _reports_to_json(record.reports)}
+    outcome = None
+    if record.outcome is not None:
+        history = [_encode_nonfinite(report.to_json()) for report in record.outcome.history]
+        outcome = {**_encode_nonfinite(record.outcome.to_json()), "history": history}
+    reports = [_encode_nonfinite(report.to_json()) for report in record.reports]
+    return {"trial": trial, "started": record.started, "outcome": outcome, "reports": reports}
 
 
 def _header_from_json(document: dict[str, Any]) -> StudyHeader:
@@ -207,19 +210,13 @@ def _outcome_from_json(document: Mapping[str, Any]) -> Outcome:
     return validate(replace(outcome, history=tuple(map(_report_from_json, document["history"]))))
 
 
-def _reports_to_json(reports: tuple[EpochReport, ...]) -> list[dict[str, Any]]:
-    return [_encode_nonfinite_losses(report.to_json()) for report in reports]
-
-
-def _encode_nonfinite_losses(report: dict[str, Any]) -> dict[str, Any]:
-    """Returns an epoch with losses that are not finite as texts, since JSON has no such numbers."""
-    for name in _LOSS_FIELDS:
-        value = report[name]
-        report[name] = value if value is None or math.isfinite(value) else str(value)
-    return report
+def _encode_nonfinite(document: dict[str, Any]) -> dict[str, Any]:
+    """Returns a document with numbers that are not finite as texts, since JSON has no such numbers."""
+    return {
+        key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in document.items()
+    }
 
 
 def _report_from_json(document: Mapping[str, Any]) -> EpochReport:
-    """Returns an epoch, with such losses as numbers again."""
-    losses = {name: float(document[name]) for name in _LOSS_FIELDS if isinstance(document[name], str)}
-    return validate(EpochReport.from_json({**document, **losses}))
+    return validate(EpochReport.from_json(document))

@@ -153,7 +153,7 @@ def _record_ensemble(
         trial,
         Outcome(
             state=State.COMPLETE,
-            error_percent=100.0 * len(wrong) / len(labels),
+            metrics={"error_percent": 100.0 * len(wrong) / len(labels)},
             parameter_count=sum(parameter_counts),
             scored_images=len(labels),
             misclassified=tuple(wrong.tolist()),

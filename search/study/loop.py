@@ -166,10 +166,12 @@ def _handle_outcome(outcome: Outcome, run: _ActiveTrial, source: TrialSource, co
     The history is what was reported: a pruned trial's worker may have run on a little, and one that was killed takes
     its own account along.
     """
-    error = next((report.error_percent for report in reversed(run.reports)), None)
     elapsed_seconds = None if context.elapsed_seconds is None else round(context.elapsed_seconds(), 3)
     outcome = dataclasses.replace(
-        outcome, history=tuple(run.reports), error_percent=error, elapsed_seconds=elapsed_seconds
+        outcome,
+        history=tuple(run.reports),
+        metrics=run.reports[-1].metrics if run.reports else {},
+        elapsed_seconds=elapsed_seconds,
     )
     if run.is_pruned:
         message = "" if outcome.message == Cause.CANCELLED.value else outcome.message

@@ -324,7 +324,7 @@ def interrupt_orphans(ledger: Ledger) -> int:
     for record in orphans:
         outcome = Outcome(
             state=State.INTERRUPTED,
-            error_percent=record.reports[-1].error_percent if record.reports else None,
+            metrics=record.reports[-1].metrics if record.reports else {},
             history=record.reports,
             elapsed_seconds=at_seconds,
             cause=cause,

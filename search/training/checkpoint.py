@@ -85,12 +85,13 @@ def load(path: Path, shapes: Sequence[tuple[int, ...]]) -> Checkpoint:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             progress = json.loads(str(archive["reached"]))
             arrays = tuple(archive[str(index)] for index in range(len(archive.files) - 1))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reports = [EpochReport.from_json({**report, "restored": True}) for report in progress["history"]]
+        checkpoint = Checkpoint(arrays=arrays, history=tuple(reports), seconds=dict(progress["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise TrialError(f"The checkpoint is missing or damaged. Received: {path}.") from error
     if [array.shape for array in arrays] != list(shapes):
         raise TrialError(f"The checkpoint belongs to another configuration. Received: {path}.")
-    history = tuple(EpochReport.from_json({**report, "restored": True}) for report in progress["history"])
-    return Checkpoint(arrays=arrays, history=history, seconds=progress["seconds"])
+    return checkpoint
 
 
 def restore(model: Any, path: Path) -> Checkpoint:

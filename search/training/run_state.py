@@ -47,14 +47,16 @@ class RunState:
         self.history.extend(history)
         self.seconds = dict(seconds)
 
-    def record_evaluation(self, probabilities: np.ndarray, labels: np.ndarray, *, keep_misclassified: bool) -> float:
-        """Returns the error in percent, and remembers which images were taken for what, where that is kept."""
+    def record_evaluation(
+        self, loss: float, probabilities: np.ndarray, labels: np.ndarray, *, keep_misclassified: bool
+    ) -> dict[str, float]:
+        """Returns an epoch's metrics; keeps the predictions and, if asked, the misclassified images."""
         predicted = probabilities.argmax(axis=1)
         wrong = np.flatnonzero(predicted != labels)
         self.scored, self.predictions = len(labels), SavedPredictions(probabilities, labels)
         if keep_misclassified:
             self.wrong, self.predicted = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
-        return 100.0 * len(wrong) / len(labels)
+        return {"loss": loss, "error_percent": 100.0 * len(wrong) / len(labels)}
 
     def save_predictions(self, path: Path) -> None:
         """Leaves the last predictions at a path; a trial that cannot is no worse for it, but joins no ensemble."""
@@ -74,10 +76,10 @@ class RunState:
         traceback: str = "",
     ) -> Outcome:
         """Returns how it ended, on what it ran."""
-        scored = [report for report in self.history if report.error_percent is not None]
+        scored = [report.metrics for report in self.history if report.metrics]
         return Outcome(
             state=state,
-            error_percent=scored[-1].error_percent if scored else None,
+            metrics=scored[-1] if scored else {},
             history=tuple(self.history),
             seconds={part: round(value, 4) for part, value in self.seconds.items()},
             parameter_count=self.parameters,

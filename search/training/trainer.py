@@ -89,17 +89,15 @@ class Trainer:
             set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
             context = EpochContext(trial.seed, epoch, config["batch_size"], hooks)
             training_loss = fit_epoch(model, images, targets, context, run_state.seconds)
-            loss, error = None, None
+            metrics: dict[str, float] = {}
             if len(images.evaluation_images) and (images.evaluate_every_epoch or epoch == trial.epochs - 1):
                 loss, probabilities = evaluate(model, images, hooks, run_state.seconds)
-                error = run_state.record_evaluation(
-                    probabilities, images.evaluation_labels, keep_misclassified=trial.phase is not Phase.SEARCH
+                metrics = run_state.record_evaluation(
+                    loss, probabilities, images.evaluation_labels, keep_misclassified=trial.phase is not Phase.SEARCH
                 )
             images.verify()  # before anybody hears of the epoch
             seconds = round(time.perf_counter() - epoch_started, 4)
-            report = EpochReport(
-                epoch=epoch + 1, training_loss=training_loss, loss=loss, error_percent=error, seconds=seconds
-            )
+            report = EpochReport(epoch=epoch + 1, training_loss=training_loss, metrics=metrics, seconds=seconds)
             run_state.history.append(report)
             is_interval_over = time.perf_counter() - checkpoint_saved_at >= self._checkpoint_seconds
             if (

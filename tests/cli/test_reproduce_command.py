@@ -131,11 +131,16 @@ def test_the_command_agrees_or_not_with_its_exit_code(tmp_path: Path, small_mnis
     place = trained.record_study(tmp_path, small_mnist, cache_dir)
     record = read_study(place, trained.NAME)
     known = record.trials[0]
-    worse = [dataclasses.replace(report, error_percent=99.0) for report in known.outcome.history]
+    worse = [
+        dataclasses.replace(report, metrics={**report.metrics, "error_percent": 99.0})
+        for report in known.outcome.history
+    ]
     other = dataclasses.replace(record.header, name="tampered")
     with open_ledger(place, other) as ledger:
         ledger.begin(known.trial)
-        ledger.finish(known.trial, dataclasses.replace(known.outcome, history=tuple(worse), error_percent=99.0))
+        ledger.finish(
+            known.trial, dataclasses.replace(known.outcome, history=tuple(worse), metrics={"error_percent": 99.0})
+        )
     words = ["--studies-dir", str(place.studies_dir), "--cache-dir", str(cache_dir)]
     for study, code in ((trained.NAME, 0), ("tampered", 1)):
         line = [sys.executable, "-m", "search", "reproduce", study, "0", "--json", *words]

@@ -32,7 +32,7 @@ FAILED = Outcome(
     traceback="Traceback (most recent call last):\n  in layer\nValueError: negative dimension [bold]",
 )
 KILLED = Outcome(state=State.INTERRUPTED, cause=Cause.KILLED, message="The worker was killed by signal 9.")
-PAUSED = Outcome(state=State.PRUNED, error_percent=7.0)
+PAUSED = Outcome(state=State.PRUNED, metrics={"error_percent": 7.0})
 
 
 def found(number: int, seed: int | None = None, **changes):
@@ -55,7 +55,9 @@ def write(ledger: Ledger) -> None:
         ledger.begin(one)
         ledger.finish(one, outcome)
     ledger.begin(found(6, seed=5, parent=5))
-    ledger.report(found(6), EpochReport(epoch=3, training_loss=0.1, loss=0.1, error_percent=6.25, seconds=1.0))
+    ledger.report(
+        found(6), EpochReport(epoch=3, training_loss=0.1, metrics={"loss": 0.1, "error_percent": 6.25}, seconds=1.0)
+    )
     run = trial(0, origin=PROPOSED, phase=Phase.VERIFICATION, source_trial=1, replicate=0)
     ledger.begin(run)
     ledger.finish(run, complete(3.5))

@@ -48,10 +48,22 @@ def outcome(
     environment: Mapping[str, object] = ENVIRONMENT,
 ) -> Outcome:
     history = tuple(
-        EpochReport(epoch=epoch, training_loss=0.1, error_percent=error, seconds=1.0, restored=epoch <= restored)
+        EpochReport(
+            epoch=epoch,
+            training_loss=0.1,
+            metrics={} if error is None else {"error_percent": error},
+            seconds=1.0,
+            restored=epoch <= restored,
+        )
         for epoch in range(1, epochs + 1)
     )
-    return Outcome(state=state, error_percent=error, history=history, elapsed_seconds=at, environment=environment)
+    return Outcome(
+        state=state,
+        metrics={} if error is None else {"error_percent": error},
+        history=history,
+        elapsed_seconds=at,
+        environment=environment,
+    )
 
 
 def study(

@@ -61,11 +61,13 @@ def play(engine: Engine, number: int, given: Config | None = None) -> TrialRecor
     )
     state = State.COMPLETE if trial.last_epoch == EPOCHS else State.PAUSED
     for epoch in range(1, trial.last_epoch + 1):
-        history.append(EpochReport(epoch=epoch, training_loss=1.0, error_percent=error_of(trial.config, epoch)))
+        history.append(
+            EpochReport(epoch=epoch, training_loss=1.0, metrics={"error_percent": error_of(trial.config, epoch)})
+        )
         if engine.report(number, history[-1]):
             state = State.PRUNED
             break
-    outcome = Outcome(state=state, history=tuple(history), error_percent=history[-1].error_percent)
+    outcome = Outcome(state=state, history=tuple(history), metrics=history[-1].metrics)
     engine.tell(number, outcome)
     return TrialRecord(trial=trial, outcome=outcome)
 
@@ -146,7 +148,7 @@ class EngineContract:
         engine = self.make(self.space, 0)
         for number in range(10):
             assert self.space.contains(ask(engine, number))
-            engine.tell(number, Outcome(state=State.COMPLETE, error_percent=1.0))
+            engine.tell(number, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}))
 
     def test_failures_and_interruptions_are_survived(self) -> None:
         engine = self.make(self.space, 0)
@@ -154,7 +156,7 @@ class EngineContract:
         for number in range(12):
             assert self.space.contains(ask(engine, number))
             state = states[number % 4]
-            engine.tell(number, Outcome(state=state, error_percent=1.0 if state is State.COMPLETE else None))
+            engine.tell(number, Outcome(state=state, metrics={"error_percent": 1.0} if state is State.COMPLETE else {}))
 
     def test_nothing_but_failures_is_survived(self) -> None:
         engine = self.make(self.space, 0)
@@ -167,7 +169,9 @@ class EngineContract:
         for number in range(16):
             assert self.space.contains(ask(engine, number))
             error = math.nan if number % 3 == 0 else math.inf if number % 3 == 1 else 1.0
-            engine.tell(number, Outcome(state=State.FAILED if number % 3 else State.COMPLETE, error_percent=error))
+            engine.tell(
+                number, Outcome(state=State.FAILED if number % 3 else State.COMPLETE, metrics={"error_percent": error})
+            )
 
     def test_several_can_run_at_once(self) -> None:
         engine = self.make(self.space, 0)
@@ -175,7 +179,7 @@ class EngineContract:
             configs = [ask(engine, first + number) for number in range(8)]
             assert len({json.dumps(config, sort_keys=True) for config in configs}) == 8
             for number in (2, 0, 3, 1, 5, 4, 7, 6):
-                engine.tell(first + number, Outcome(state=State.COMPLETE, error_percent=float(number)))
+                engine.tell(first + number, Outcome(state=State.COMPLETE, metrics={"error_percent": float(number)}))
         assert self.space.contains(ask(engine, 16))
 
     def test_an_interrupted_trial_can_be_given_again(self) -> None:
@@ -184,7 +188,7 @@ class EngineContract:
         proposal = engine.ask(1)
         engine.tell(1, Outcome(state=State.INTERRUPTED, cause=Cause.CANCELLED))
         assert engine.ask(2, fixed=proposal) == proposal
-        engine.tell(2, Outcome(state=State.COMPLETE, error_percent=1.0))
+        engine.tell(2, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}))
         seen = asked_for([play(engine, number) for number in range(3, 10)])
         assert json.dumps([proposal.config, proposal.target_epoch, proposal.parent], sort_keys=True) not in seen
 
@@ -223,7 +227,7 @@ class EngineContract:
         assert (end.type is ProposalPending) == (engine.capabilities.pauses or engine.capabilities.resumes)
         for number, proposal in running:
             state = State.COMPLETE if proposal.target_epoch is None else State.PAUSED
-            engine.tell(number, Outcome(state=state, error_percent=float(number)))
+            engine.tell(number, Outcome(state=state, metrics={"error_percent": float(number)}))
         if engine.capabilities.pauses:
             assert engine.ask(asked).parent is not None
         else:
@@ -251,7 +255,7 @@ class EngineContract:
         for number in range(12):
             ask(engine, number)
             for epoch in range(1, EPOCHS + 1):
-                report = EpochReport(epoch=epoch, training_loss=1.0, error_percent=1.0 + number)
+                report = EpochReport(epoch=epoch, training_loss=1.0, metrics={"error_percent": 1.0 + number})
                 pruned = engine.report(number, report) or pruned
-            engine.tell(number, Outcome(state=State.COMPLETE, error_percent=1.0 + number))
+            engine.tell(number, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0 + number}))
         assert pruned == engine.capabilities.prunes

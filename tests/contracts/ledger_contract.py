@@ -31,7 +31,7 @@ class LedgerContract:
         with open_ledger(place, header()) as ledger:
             for one, error in ((searched, 1.5), (verified, 1.25)):
                 ledger.begin(one)
-                ledger.report(one, EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
+                ledger.report(one, EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 4.0}))
                 ledger.finish(one, complete(error))
             ledger.record_spent_seconds(12.5)
         record = read_study(place, "study")

@@ -53,9 +53,9 @@ def test_every_pruner_stops_what_is_worse_and_none_stops_nothing(pruner: str) ->
     for number in range(20):
         engine.ask(number)
         for epoch in range(1, EPOCHS + 1):
-            report = EpochReport(epoch=epoch, training_loss=1.0, error_percent=1.0 + number)
+            report = EpochReport(epoch=epoch, training_loss=1.0, metrics={"error_percent": 1.0 + number})
             pruned = engine.report(number, report) or pruned
-        engine.tell(number, Outcome(state=State.COMPLETE, error_percent=1.0 + number))
+        engine.tell(number, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0 + number}))
     assert pruned == (pruner != "none")
 
 

@@ -42,7 +42,7 @@ def ledger(place: StudyLocation) -> Iterator[Ledger]:
         ledger.begin(verified)
         ledger.finish(verified, complete(1.25))
         ledger.begin(trial(1))
-        ledger.report(trial(1), EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
+        ledger.report(trial(1), EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 4.0}))
         time.sleep(COMMIT_INTERVAL_SECONDS)
         ledger.flush()
         yield ledger
@@ -70,7 +70,7 @@ def test_what_is_added_is_shown(ledger: Ledger, place: StudyLocation) -> None:
         (0, TrialState.COMPLETE),
         (1, TrialState.RUNNING),
     ]
-    ledger.report(trial(1), EpochReport(epoch=2, training_loss=0.4, error_percent=3.0))
+    ledger.report(trial(1), EpochReport(epoch=2, training_loss=0.4, metrics={"error_percent": 3.0}))
     ledger.finish(trial(1), Outcome(state=State.FAILED, cause=Cause.KILLED, message="killed"))
     ledger.begin(trial(2))
     ledger.finish(trial(2), complete(0.5))

@@ -70,7 +70,7 @@ def test_a_trial_that_reached_no_rung_does_not_wait() -> None:
 def report(engine: OptunaEngine, number: int, *errors: float) -> bool:
     """Reports a trial's epochs from the first; returns whether the last one stops it."""
     return [
-        engine.report(number, EpochReport(epoch=epoch, training_loss=1.0, error_percent=error))
+        engine.report(number, EpochReport(epoch=epoch, training_loss=1.0, metrics={"error_percent": error}))
         for epoch, error in enumerate(errors, start=1)
     ][-1]
 
@@ -80,9 +80,10 @@ def stop(engine: OptunaEngine, number: int, *errors: float) -> None:
     engine.ask(number)
     assert report(engine, number, *errors)
     history = tuple(
-        EpochReport(epoch=epoch, training_loss=1.0, error_percent=error) for epoch, error in enumerate(errors, start=1)
+        EpochReport(epoch=epoch, training_loss=1.0, metrics={"error_percent": error})
+        for epoch, error in enumerate(errors, start=1)
     )
-    engine.tell(number, Outcome(state=State.PRUNED, error_percent=errors[-1], history=history))
+    engine.tell(number, Outcome(state=State.PRUNED, metrics={"error_percent": errors[-1]}, history=history))
 
 
 def test_the_engine_goes_on_with_a_trial_that_was_stopped_too_early() -> None:
@@ -94,12 +95,15 @@ def test_the_engine_goes_on_with_a_trial_that_was_stopped_too_early() -> None:
     assert engine.may_resume(1)
     assert engine.ask(3).parent is None, "one of three goes on from the rung, and that one did"
     assert report(engine, 3, 5.0)
-    engine.tell(3, Outcome(state=State.PRUNED, error_percent=5.0, history=(EpochReport(epoch=1, training_loss=1.0),)))
+    engine.tell(
+        3,
+        Outcome(state=State.PRUNED, metrics={"error_percent": 5.0}, history=(EpochReport(epoch=1, training_loss=1.0),)),
+    )
     child = engine.ask(4)
     assert child.parent == 1, "two of four do, and it is the second"
     assert not engine.may_resume(1)
     assert not report(engine, 4, 3.0, 2.5), "its first epoch was judged before"
-    engine.tell(4, Outcome(state=State.COMPLETE, error_percent=2.0))
+    engine.tell(4, Outcome(state=State.COMPLETE, metrics={"error_percent": 2.0}))
     assert engine.ask(5).parent is None
 
 
@@ -108,7 +112,7 @@ def test_stopped_trials_count_as_start_up_trials() -> None:
     engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=0, epochs=4)
     engine.ask(0, fixed=Proposal(config=TINY.baseline))
     report(engine, 0, 1.0, 1.0)
-    engine.tell(0, Outcome(state=State.COMPLETE, error_percent=1.0))
+    engine.tell(0, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}))
     stop(engine, 1, 5.0)
     stop(engine, 2, 6.0)
     engine.ask(3)
@@ -143,5 +147,8 @@ def test_another_pruner_stops_for_good() -> None:
     engine = OptunaEngine(TINY, sampler="random", pruner="hyperband", seed=0, epochs=8)
     assert engine.rungs == ()
     engine.ask(0)
-    engine.tell(0, Outcome(state=State.PRUNED, history=(EpochReport(epoch=2, training_loss=1.0, error_percent=1.0),)))
+    engine.tell(
+        0,
+        Outcome(state=State.PRUNED, history=(EpochReport(epoch=2, training_loss=1.0, metrics={"error_percent": 1.0}),)),
+    )
     assert not engine.may_resume(0)

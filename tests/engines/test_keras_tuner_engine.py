@@ -40,7 +40,7 @@ def engine(sampler: str, *, seed: int = 0, space: Space = SMALL, epochs: int = E
 
 
 def complete(error_percent: float) -> Outcome:
-    return Outcome(state=State.COMPLETE, error_percent=error_percent)
+    return Outcome(state=State.COMPLETE, metrics={"error_percent": error_percent})
 
 
 # Random numbers
@@ -106,7 +106,7 @@ def test_the_last_error_counts_and_not_the_least() -> None:
     learning = engine("random")
     learning.ask(0)
     for epoch, error in enumerate((3.0, 1.0, 2.0), start=1):
-        learning.report(0, EpochReport(epoch=epoch, training_loss=0.1, error_percent=error))
+        learning.report(0, EpochReport(epoch=epoch, training_loss=0.1, metrics={"error_percent": error}))
     learning.tell(0, complete(2.0))
     assert learning._oracle.trials["0"].score == 2.0
 
@@ -238,7 +238,7 @@ def test_failures_do_not_starve_a_round(failing: Any) -> None:
         failed = number in failing
         error = math.inf if failed else error_of(proposal.config, proposal.target_epoch or EPOCHS)
         state = State.FAILED if failed else State.PAUSED if proposal.target_epoch else State.COMPLETE
-        partly.tell(number, Outcome(state=state, error_percent=None if failed else error))
+        partly.tell(number, Outcome(state=state, metrics={} if failed else {"error_percent": error}))
         trial = Trial(
             number=number, config=proposal.config, seed=0, epochs=EPOCHS, engine_metadata=proposal.engine_metadata
         )
@@ -268,7 +268,10 @@ def test_hyperband_knows_the_brackets_of_parallel_trials() -> None:
             one, proposal = running.pop(chance.randrange(4))
             state = State.PAUSED if proposal.target_epoch else State.COMPLETE
             parallel.tell(
-                one, Outcome(state=state, error_percent=error_of(proposal.config, proposal.target_epoch or EPOCHS))
+                one,
+                Outcome(
+                    state=state, metrics={"error_percent": error_of(proposal.config, proposal.target_epoch or EPOCHS)}
+                ),
             )
         proposal = parallel.ask(number)
         running.append((number, proposal))

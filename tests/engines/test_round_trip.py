@@ -101,7 +101,7 @@ def all_proposals(space: Space, name: str, limit: int) -> set[str]:
             assert space.problems(config) == []
             assert config_key(config) not in found
             found.add(config_key(config))
-            engine.tell(number, Outcome(state=State.COMPLETE, error_percent=1.0))
+            engine.tell(number, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}))
     return found
 
 

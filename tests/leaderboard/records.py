@@ -73,12 +73,17 @@ def outcome(
     error: float | None, state: State = State.COMPLETE, cause: Cause | None = None, epochs: int = 10
 ) -> Outcome:
     reports = (
-        EpochReport(epoch=epoch, training_loss=1 / epoch, loss=0.1, error_percent=error, seconds=4.5)
+        EpochReport(
+            epoch=epoch,
+            training_loss=1 / epoch,
+            metrics={} if error is None else {"loss": 0.1, "error_percent": error},
+            seconds=4.5,
+        )
         for epoch in range(1, epochs + 1)
     )
     return Outcome(
         state=state,
-        error_percent=error,
+        metrics={} if error is None else {"error_percent": error},
         history=tuple(reports),
         seconds={"build": 1.0, "fit": 4.0 * epochs, "evaluate": 0.5 * epochs},
         parameter_count=226_110,
@@ -164,7 +169,7 @@ def joined(origin: str, *, wrong: Sequence[int], members: Sequence[int], number:
     )
     ended = Outcome(
         state=State.COMPLETE,
-        error_percent=len(wrong) / 100,
+        metrics={"error_percent": len(wrong) / 100},
         parameter_count=226_110 * len(members),
         scored_images=10_000,
         misclassified=tuple(wrong),

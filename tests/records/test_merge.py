@@ -24,14 +24,14 @@ def run(number: int, error: float, *, clock: random.Random, **changes: object) -
         EpochReport(
             epoch=epoch,
             training_loss=round(clock.random(), 6),
-            error_percent=error + 2 - epoch,
+            metrics={"error_percent": error + 2 - epoch},
             seconds=round(clock.uniform(1, 9), 4),
         )
         for epoch in (1, 2)
     )
     outcome = Outcome(
         state=State.COMPLETE,
-        error_percent=error,
+        metrics={"error_percent": error},
         history=history,
         seconds={"fit": sum(report.seconds for report in history)},
         environment={"host": "h", "pid": 1, "processor": "A Processor", "cores": 2, "device": "CPU"},

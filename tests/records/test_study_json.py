@@ -20,7 +20,9 @@ from search.records.redact import redacted
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 from tests.leaderboard import records
 
-NOT_A_NUMBER = EpochReport(epoch=1, training_loss=math.nan, loss=math.inf, error_percent=90.0, seconds=1.0)
+NOT_A_NUMBER = EpochReport(
+    epoch=1, training_loss=math.nan, metrics={"loss": math.inf, "error_percent": 90.0}, seconds=1.0
+)
 WHOLE = StudyRecord(
     header=header(command="python -m search run --space /home/me/tiny.py"),
     trials=(

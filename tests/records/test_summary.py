@@ -14,7 +14,13 @@ from tests.leaderboard.records import SPACE, outcome, reproduced, searched, stud
 
 def reports(*errors: float | None, restored: int = 0) -> tuple[EpochReport, ...]:
     return tuple(
-        EpochReport(epoch=place + 1, training_loss=0.1, error_percent=error, seconds=2.0, restored=place < restored)
+        EpochReport(
+            epoch=place + 1,
+            training_loss=0.1,
+            metrics={} if error is None else {"error_percent": error},
+            seconds=2.0,
+            restored=place < restored,
+        )
         for place, error in enumerate(errors)
     )
 

@@ -41,7 +41,10 @@ def curve(error: float, state: State = State.COMPLETE, epochs: int = 10, at_seco
     """A search trial whose error falls to a figure, at a time of the study's clock."""
     history = tuple(
         EpochReport(
-            epoch=epoch, training_loss=1 / epoch, loss=2 / epoch, error_percent=error * epochs / epoch, seconds=3.0
+            epoch=epoch,
+            training_loss=1 / epoch,
+            metrics={"loss": 2 / epoch, "error_percent": error * epochs / epoch},
+            seconds=3.0,
         )
         for epoch in range(1, epochs + 1)
     )

@@ -27,10 +27,10 @@ HERE = {"backend": "tensorflow", "device": "CPU", "threads": 1, "deterministic":
 def outcome(*losses: float, **changes: object) -> Outcome:
     """A run with these training losses, whose error is 1 % after each epoch."""
     history = tuple(
-        EpochReport(epoch=epoch, training_loss=loss, loss=0.1, error_percent=1.0)
+        EpochReport(epoch=epoch, training_loss=loss, metrics={"loss": 0.1, "error_percent": 1.0})
         for epoch, loss in enumerate(losses, start=1)
     )
-    fields = {"state": State.COMPLETE, "error_percent": 1.0 if losses else None, "history": history}
+    fields = {"state": State.COMPLETE, "metrics": {"error_percent": 1.0} if losses else {}, "history": history}
     return Outcome(**{**fields, "environment": HERE, **changes})
 
 

@@ -70,7 +70,13 @@ def sessions(folder: Path) -> tuple[dict[str, Any], list[int]]:
 
 
 def report(epoch: int, error: float | None = 2.0, **changes: Any) -> EpochReport:
-    return EpochReport(epoch=epoch, training_loss=1.0 / epoch, loss=0.5, error_percent=error, seconds=1.0, **changes)
+    return EpochReport(
+        epoch=epoch,
+        training_loss=1.0 / epoch,
+        metrics={"loss": 0.5} if error is None else {"loss": 0.5, "error_percent": error},
+        seconds=1.0,
+        **changes,
+    )
 
 
 def ran(logs: TensorBoardCallback, ledger: Ledger, number: int, outcome: Outcome) -> None:

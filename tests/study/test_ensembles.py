@@ -81,7 +81,13 @@ def finish(ledger: Ledger, trial: Trial, made: SavedPredictions | None) -> None:
     ledger.begin(trial)
     ledger.finish(
         trial,
-        Outcome(state=State.COMPLETE, error_percent=1.5, parameter_count=1000, scored_images=200, misclassified=(90,)),
+        Outcome(
+            state=State.COMPLETE,
+            metrics={"error_percent": 1.5},
+            parameter_count=1000,
+            scored_images=200,
+            misclassified=(90,),
+        ),
     )
     if made is not None:
         predictions.save(predictions.file_path(ledger.folder, trial.phase, trial.number), made)

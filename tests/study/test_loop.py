@@ -248,7 +248,7 @@ def test_a_budget_of_epochs_is_kept_by_every_engine(tmp_path: Path) -> None:
 
 
 def test_a_killed_trials_epochs_count_for_the_budget(tmp_path: Path) -> None:
-    report = EpochReport(epoch=1, training_loss=0.5, error_percent=3.0, seconds=2.0)
+    report = EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 3.0}, seconds=2.0)
     for _ in range(2):  # a coordinator dies twice, each time after an epoch
         with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
             interrupt_orphans(ledger)
@@ -354,7 +354,7 @@ def test_the_baselines_repeats_have_seeds_of_their_own(tmp_path: Path) -> None:
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         waiting = baseline_trials(ledger.read(), repeats=3)
         ledger.begin(waiting[0])
-        ledger.finish(waiting[0], Outcome(state=State.COMPLETE, error_percent=1.0))
+        ledger.finish(waiting[0], Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}))
         left = baseline_trials(ledger.read(), repeats=4)
     assert len({trial.seed for trial in waiting}) == 3
     assert [trial.replicate for trial in left] == [1, 2, 3]

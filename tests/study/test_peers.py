@@ -58,7 +58,7 @@ def test_what_others_found_counts_once_and_what_they_left_is_taken_up(tmp_path: 
     ended = elsewhere(0, TINY.baseline, complete(), origin=BASELINE)
     assert search.observe(ended)
     assert not search.observe(ended)
-    report = EpochReport(epoch=1, training_loss=0.5, error_percent=4.0)
+    report = EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 4.0})
     running = elsewhere(1, {**TINY.baseline, "width": 20})
     assert search.observe(running)
     assert not search.observe(dataclasses.replace(running, reports=(report,)))

@@ -90,8 +90,11 @@ def test_recorded_trials_count_in_the_order_of_their_ends_and_interrupted_ones_d
     ends = [
         (dataclasses.replace(complete(3.0), elapsed_seconds=9.0), Phase.SEARCH),
         (dataclasses.replace(complete(1.0), elapsed_seconds=4.0), Phase.SEARCH),
-        (Outcome(state=State.INTERRUPTED, cause=Cause.GOAL, error_percent=0.1, elapsed_seconds=5.0), Phase.SEARCH),
-        (Outcome(state=State.PRUNED, error_percent=0.2, elapsed_seconds=6.0), Phase.SEARCH),
+        (
+            Outcome(state=State.INTERRUPTED, cause=Cause.GOAL, metrics={"error_percent": 0.1}, elapsed_seconds=5.0),
+            Phase.SEARCH,
+        ),
+        (Outcome(state=State.PRUNED, metrics={"error_percent": 0.2}, elapsed_seconds=6.0), Phase.SEARCH),
         (None, Phase.SEARCH),
         (dataclasses.replace(complete(0.1), elapsed_seconds=20.0), Phase.VERIFICATION),
     ]

@@ -224,6 +224,8 @@ def test_a_study_is_not_gone_on_with_on_another_backend(plan: Callable[..., Plan
     made = plan(trials=2)
     with open_ledger(made.location, made.header) as ledger:
         ledger.begin(trial := Trial(number=0, config=made.header.space.baseline, seed=1, epochs=EPOCHS))
-        ledger.finish(trial, Outcome(state=State.COMPLETE, error_percent=1.0, environment={"backend": "jax"}))
+        ledger.finish(
+            trial, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}, environment={"backend": "jax"})
+        )
     with pytest.raises(UserError, match="Recorded: jax"), open_session(made, Callback()):
         pass

@@ -193,17 +193,19 @@ class Population:
         """Adds an epoch to what a member has reached."""
         if not math.isfinite(training_loss):
             raise NonFiniteLoss
-        loss, error, labels = None, None, self._images.images.evaluation_labels
+        metrics: dict[str, float] = {}
         if probabilities is not None:
-            loss = cross_entropy(probabilities, labels)
-            error = member.run_state.record_evaluation(
-                probabilities, labels, keep_misclassified=member.trial.phase is not Phase.SEARCH
+            labels = self._images.images.evaluation_labels
+            metrics = member.run_state.record_evaluation(
+                cross_entropy(probabilities, labels),
+                probabilities,
+                labels,
+                keep_misclassified=member.trial.phase is not Phase.SEARCH,
             )
         report = EpochReport(
             epoch=member.epoch + 1,
             training_loss=training_loss,
-            loss=loss,
-            error_percent=error,
+            metrics=metrics,
             seconds=round(seconds, 4),
         )
         member.run_state.history.append(report)

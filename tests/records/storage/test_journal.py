@@ -30,7 +30,7 @@ def write_study(place: StudyLocation) -> None:
     with open_ledger(place, header()) as ledger:
         for number, outcome in enumerate([complete(1.5), Outcome(state=State.FAILED, cause=Cause.KILLED), None]):
             ledger.begin(trial(number))
-            ledger.report(trial(number), EpochReport(epoch=1, training_loss=0.5, error_percent=4.0))
+            ledger.report(trial(number), EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 4.0}))
             if outcome is not None:
                 ledger.finish(trial(number), outcome)
         verified = trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)
