@@ -24,7 +24,7 @@ from search.records import study_json
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.records.redact import PATH_FIELDS
-from search.trial import JSON_KEYS, EpochReport, Outcome, Proposal, Trial
+from search.trial import JSON_KEYS, METRICS, EpochReport, Outcome, Proposal, Trial
 from spaces.domains import Choice, Condition, Float, Int, Value
 from spaces.space import Recipe, Space
 
@@ -108,6 +108,11 @@ def of_failures() -> list[Key]:
     return [*of_class(FailureGroup, "traceback"), count]
 
 
+def of_report() -> list[Key]:
+    """Returns the keys of an epoch."""
+    return [*of_class(EpochReport, "metrics"), *((name, "number or null", text) for name, text in METRICS.items())]
+
+
 def of_schema(schema: str) -> Key:
     """Returns the key that names a document's schema."""
     return ("schema", "text", f"`{schema}`.")
@@ -123,9 +128,17 @@ STUDY: Mapping[str, list[Key]] = {
     "header.protocol": of_class(EvaluationProtocol),
     "trials[]": of_class(TrialRecord),
     "trials[].trial": of_class(Trial, *PATH_FIELDS, words=arguments(Proposal)),
-    "trials[].outcome": of_class(Outcome),
-    "trials[].outcome.history[]": of_class(EpochReport),
-    "trials[].reports[]": of_class(EpochReport),
+    "trials[].outcome": [
+        *of_class(Outcome, "metrics"),
+        (
+            "error_percent",
+            "number or null",
+            "Error of the last scored epoch, in percent: validation error in the search phase, test error in the "
+            "others; None unless one was scored.",
+        ),
+    ],
+    "trials[].outcome.history[]": of_report(),
+    "trials[].reports[]": of_report(),
 }
 BOARD: Mapping[str, list[Key]] = {
     "": [of_schema(render_json.SCHEMA), *of_class(Board)],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -206,6 +206,13 @@ def config_key(config: Config) -> str:
     return json.dumps(dict(config), sort_keys=True)
 
 
+METRICS: Mapping[str, str] = {
+    "loss": "Mean cross-entropy on the scored images, in nats; None where not scored.",
+    "error_percent": "Share of scored images classified wrongly, in percent; None where not scored. The objective.",
+}
+"""What each metric is, by name; JSON has each as a key of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochReport:
     """The result of one epoch.
@@ -213,8 +220,7 @@ class EpochReport:
     Args:
         epoch: Epochs finished, from 1.
         training_loss: Mean cross-entropy over the epoch's batches, with augmentation, dropout and label smoothing.
-        metrics: Metrics of the scored images by name; empty where the epoch was not scored. "loss" is the mean
-            cross-entropy in nats, "error_percent" the share of images classified wrongly, in percent.
+        metrics: Of the scored images, by their names in ``METRICS``; empty where the epoch was not scored.
         seconds: Wall-clock seconds of the epoch, scoring included.
         restored: Whether the epoch came with the checkpoint that the trial resumed from.
     """
@@ -237,7 +243,7 @@ class EpochReport:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as a plain dict, in which each metric is a key of its own."""
-        return _with_flat_metrics(asdict(self), "loss", "error_percent")
+        return _with_flat_metrics(asdict(self), *METRICS)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EpochReport:
@@ -252,7 +258,7 @@ class Outcome:
 
     Args:
         state: Complete, paused, pruned, failed or interrupted.
-        metrics: Metrics of the last scored epoch by name, as in ``EpochReport``; empty unless an epoch was scored. Of
+        metrics: Of the last scored epoch, as ``final_metrics`` has them; empty unless an epoch was scored. Of
             validation images in the search phase, of test images in the other phases.
         history: One report an epoch.
         seconds: Wall-clock seconds by part: "build" (model, and tracing until the first batch ends), "fit", "evaluate";
@@ -319,3 +325,9 @@ class Outcome:
         fields["misclassified"] = tuple(fields.get("misclassified", ()))
         fields["predicted_classes"] = tuple(fields.get("predicted_classes", ()))
         return cls(**fields)
+
+
+def final_metrics(history: Sequence[EpochReport]) -> Mapping[str, float]:
+    """Returns the metrics of the last scored epoch for a trial's outcome; its loss stands in the history alone."""
+    scored = [report.metrics for report in history if report.metrics]
+    return {name: value for name, value in scored[-1].items() if name != "loss"} if scored else {}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from search.execution.base import Event, Executor, Finished, Reported, TrialKey
-from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
+from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial, final_metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +187,9 @@ def _outcome_of(run: _RunningSimulation) -> Outcome:
         state, cause, message = State.FAILED, run.simulation.failure_cause, run.simulation.message
     elif run.trial.last_epoch < run.trial.epochs:
         state = State.PAUSED
-    scored = (report.metrics for report in reversed(run.history) if report.metrics)
     return Outcome(
         state=state,
-        metrics=next(scored, {}),
+        metrics=final_metrics(run.history),
         history=tuple(run.history),
         seconds={"fit": sum(report.seconds for report in run.history)},
         cause=cause,

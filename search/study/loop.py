@@ -16,7 +16,7 @@ from search.execution.base import Executor, Finished, TrialKey
 from search.records.ledger import Ledger
 from search.records.record import TrialRecord
 from search.study.peers import PeerSync
-from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
+from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial, final_metrics
 
 TICK_SECONDS = 0.2
 """Longest wait for an event before the clock is looked at."""
@@ -170,7 +170,7 @@ def _handle_outcome(outcome: Outcome, run: _ActiveTrial, source: TrialSource, co
     outcome = dataclasses.replace(
         outcome,
         history=tuple(run.reports),
-        metrics=run.reports[-1].metrics if run.reports else {},
+        metrics=final_metrics(run.reports),
         elapsed_seconds=elapsed_seconds,
     )
     if run.is_pruned:

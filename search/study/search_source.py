@@ -29,6 +29,7 @@ from search.trial import (
     State,
     Trial,
     config_key,
+    final_metrics,
 )
 from spaces.space import Space
 
@@ -324,7 +325,7 @@ def interrupt_orphans(ledger: Ledger) -> int:
     for record in orphans:
         outcome = Outcome(
             state=State.INTERRUPTED,
-            metrics=record.reports[-1].metrics if record.reports else {},
+            metrics=final_metrics(record.reports),
             history=record.reports,
             elapsed_seconds=at_seconds,
             cause=cause,

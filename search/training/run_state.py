@@ -18,7 +18,7 @@ import numpy as np
 
 from search.errors import SearchError
 from search.training.predictions import SavedPredictions, save
-from search.trial import Cause, EpochReport, Outcome, State
+from search.trial import Cause, EpochReport, Outcome, State, final_metrics
 
 
 class NonFiniteLoss(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
@@ -76,10 +76,9 @@ class RunState:
         traceback: str = "",
     ) -> Outcome:
         """Returns how it ended, on what it ran."""
-        scored = [report.metrics for report in self.history if report.metrics]
         return Outcome(
             state=state,
-            metrics=scored[-1] if scored else {},
+            metrics=final_metrics(self.history),
             history=tuple(self.history),
             seconds={part: round(value, 4) for part, value in self.seconds.items()},
             parameter_count=self.parameters,

@@ -203,7 +203,7 @@ def test_on_a_cpu_tf32_is_float32_to_the_bit(trainer: Trainer, task: Task) -> No
     assert numbers(Trainer(in_full).run(trial(epochs=1))) == numbers(trainer.run(trial(epochs=1)))
 
 
-@pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration"])
+@pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration", "history"])
 def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "state.npz"
     if damage == "garbage":
@@ -211,6 +211,10 @@ def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path:
     elif damage == "of another configuration":
         trainer.run(trial(RICH, target_epoch=1, save_to=str(path)))
         (tmp_path / "state-1.npz").rename(path)
+    elif damage == "history":
+        trainer.run(trial(epochs=2, target_epoch=1, save_to=str(path)))
+        with np.load(tmp_path / "state-1.npz") as saved:
+            np.savez(path, **{**saved, "reached": '{"history": [{"epoch": 1}], "seconds": {}}'})
     assert numbers(trainer.run(trial(epochs=1, resume_from=str(path)))) == numbers(trainer.run(trial(epochs=1)))
 
 
