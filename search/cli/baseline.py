@@ -10,6 +10,7 @@ from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.records.record import StudyHeader
+    from search.session.run import Study
 
 TUTORIAL_EPOCHS = 10
 OPTIONS = (
@@ -28,11 +29,13 @@ def command(repeats: int, quiet: bool, as_json: bool, **options: Any) -> None:
 
     Trains on all training images and watches the test images each epoch, as the tutorial does. Nothing is searched.
     """
-    from search import api
     from search.cli.display import leaderboard_event, make_display
     from search.cli.run import INTERRUPTED_EXIT_CODE
+    from search.session.run import run_baseline
+    from search.session.settings import from_mapping
 
-    study = api.baseline(repeats=repeats, progress=make_display(quiet=quiet, as_json=as_json), **merge_options(options))
+    display = make_display(quiet=quiet, as_json=as_json)
+    study = run_baseline(from_mapping(merge_options(options)), display, repeats=repeats)
     click.echo(leaderboard_event(study.board) if as_json else describe_baseline(study))
     if study.interrupted:
         raise SystemExit(INTERRUPTED_EXIT_CODE)
@@ -40,14 +43,14 @@ def command(repeats: int, quiet: bool, as_json: bool, **options: Any) -> None:
         raise SystemExit(1)
 
 
-def describe_baseline(study: Any) -> str:
+def describe_baseline(study: Study) -> str:
     """Returns the repeats, their mean and deviation, and the verdict."""
     from search.leaderboard.baseline_check import BaselineCheck
     from search.trial import Phase, State
 
     record = study.record
     header = record.header
-    ended = [trial_record for trial_record in record.phase(Phase.REPRODUCTION) if trial_record.outcome is not None]
+    ended = [trial_record for trial_record in record.trials_in_phase(Phase.REPRODUCTION) if trial_record.outcome is not None]
     lines = [f"{header.space.name} baseline on {header.protocol.dataset}, {header.protocol.epochs} epochs:"]
     for trial_record in ended:
         error = trial_record.outcome.error_percent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from search.cli.options import merge_options, setting_options
 if TYPE_CHECKING:
     from search.compare.plan import ComparisonPlan
     from search.compare.results import Comparison
+    from search.session.parallelism.policy import WorkerLayout
 
 TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
@@ -93,7 +94,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
     if report_only:
         folder, interrupted = recorded_folder(options), False
     else:
-        tournament = plan_comparison(options)
+        tournament = plan_comparison(options, quiet=quiet)
         folder, interrupted = tournament.folder, run_comparison(tournament, quiet=quiet)
     report_comparison(
         load_comparison(folder), form=form, reports_dir=Path(options["reports_dir"] or "reports"), quiet=quiet
@@ -104,8 +105,9 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
         raise SystemExit(INTERRUPTED_EXIT_CODE)
 
 
-def plan_comparison(options: Mapping[str, Any]) -> ComparisonPlan:
+def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPlan:
     """Returns the tournament that the options ask for."""
+    from search.cli.display import describe_probe
     from search.compare.plan import make_comparison_plan
     from search.session.settings import from_mapping, parse_duration
 
@@ -116,22 +118,24 @@ def plan_comparison(options: Mapping[str, Any]) -> ComparisonPlan:
     settings = from_mapping({**shared, **bounds})
     engines = [name.strip() for name in (options["engines"] or ENGINES).split(",") if name.strip()]
     repeats = REPEATS if options["repeats"] is None else options["repeats"]
-    return make_comparison_plan(settings, engines=engines, repeats=repeats, name=options["name"])
+
+    def show_probe(layouts: Sequence[WorkerLayout]) -> None:
+        if not quiet:
+            click.echo(describe_probe(layouts), err=True)
+
+    return make_comparison_plan(
+        settings, engines=engines, repeats=repeats, name=options["name"], on_probe_start=show_probe
+    )
 
 
 def run_comparison(tournament: ComparisonPlan, *, quiet: bool) -> bool:
     """Runs the tournament; returns whether it was interrupted."""
     from search.cli.compare_display import StudyRunDisplay, describe_comparison
-    from search.cli.display import describe_probe
-    from search.compare.plan import with_chosen_parallelism
     from search.compare.run import run_studies
     from search.session.callbacks import Callback
-    from search.session.parallelism.choose import ProbeCallbacks
 
     if quiet:
-        return run_studies(with_chosen_parallelism(tournament, ProbeCallbacks()), lambda _: Callback())
-    callbacks = ProbeCallbacks(on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True))
-    tournament = with_chosen_parallelism(tournament, callbacks)
+        return run_studies(tournament, lambda _: Callback())
     click.echo(describe_comparison(tournament), err=True)
     return run_studies(tournament, StudyRunDisplay)
 

@@ -23,8 +23,8 @@ from search.protocol import ProtocolName
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
 from search.session.parallelism.policy import WorkerLayout
-from search.session.plan import NO_ENGINE, Plan
-from search.session.run import has_verification
+from search.records.record import NO_ENGINE
+from search.session.plan import Plan
 from search.study.retries import is_retried
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
@@ -44,7 +44,7 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
     if settings.total_epochs is not None:
         stopping_criteria.append(f"{settings.total_epochs} epochs of all trials together")
     if settings.timeout is not None:
-        included = ", verification included" if has_verification(plan) else ""
+        included = ", verification included" if plan.has_verification else ""
         stopping_criteria.append(f"{format_clock(settings.timeout)} in all{included}")
     stopping_criteria += settings.stop_when
     lines = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -15,10 +16,9 @@ from search.errors import FatalError
 from search.execution.base import Finished
 from search.records.reader import read_recorded_study
 from search.records.record import StudyRecord
-from search.session.executors import ExecutorContext, make_executor
-from search.session.parallelism.choose import ProbeCallbacks, choose_parallelism
+from search.session.executors import make_executor
+from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan
-from search.session.run import has_verification
 from search.study.search_source import final_trials
 from search.study.verification import FULL_TO_TRAINING_RATIO
 from search.trial import BASELINE, Outcome, Phase, State, Trial
@@ -27,9 +27,10 @@ from search.trial import BASELINE, Outcome, Phase, State, Trial
 def describe_dry_run(plan: Plan) -> str:
     """Returns the plan, and the price of a baseline trial measured with all workers busy; writes no study."""
     record = read_recorded_study(plan.location, plan.header) or StudyRecord(header=plan.header, trials=())
-    plan = choose_parallelism(
-        plan, record, ProbeCallbacks(on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True))
+    parallelism = choose_parallelism(
+        plan, record, on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True)
     )
+    plan = replace(plan, chosen_parallelism=parallelism)
     outcomes = _train_one_epoch_per_worker(plan)
     build_seconds = fmean(outcome.seconds["build"] for outcome in outcomes)
     epoch_seconds = fmean(outcome.seconds["fit"] + outcome.seconds["evaluate"] for outcome in outcomes)
@@ -47,7 +48,7 @@ def describe_dry_run(plan: Plan) -> str:
 def _estimate_lines(plan: Plan, record: StudyRecord, trial_seconds: float) -> list[str]:
     """Returns how long it takes if what is found costs what the baseline does; both budgets may end the search."""
     settings = plan.settings
-    runs = (settings.finalists + 1) * settings.replicates if has_verification(plan) else 0
+    runs = (settings.finalists + 1) * settings.replicates if plan.has_verification else 0
     verification_seconds = runs * trial_seconds * FULL_TO_TRAINING_RATIO / plan.concurrent_trials
     bounds = []
     if settings.trials is not None:
@@ -78,7 +79,7 @@ def _train_one_epoch_per_worker(plan: Plan) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(make_executor(plan, ExecutorContext(log_dir=Path(folder)))) as executor,
+        closing(make_executor(plan, plan.parallelism, log_dir=Path(folder))) as executor,
     ):
         for number in range(executor.slots):
             executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))

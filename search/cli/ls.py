@@ -75,7 +75,7 @@ def _text(statuses: list[StudyStatus]) -> str:
 
 def _describe_study(status: StudyStatus) -> str:
     """Returns what a study searches, and by whose proposals: "cnn on mnist, optuna:tpe"."""
-    from search.session.plan import NO_ENGINE
+    from search.records.record import NO_ENGINE
 
     if status.summary is None:
         return "cannot be read" if status.problem else "starting"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from search.cli.eta import DurationEstimator
 from search.records.record import StudyRecord
-from search.session.plan import NO_ENGINE, Plan
+from search.records.record import NO_ENGINE
+from search.session.plan import Plan
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
 from search.study.verification import FULL_TO_TRAINING_RATIO

@@ -35,10 +35,10 @@ def command(
     again goes on where the study stopped; --trials and --timeout are totals of the study.
     """
     started_at = time.monotonic()  # a time budget counts from here
-    from search import api
     from search.cli.display import leaderboard_event, make_display
     from search.leaderboard.files import FORMATS
     from search.session.plan import make_plan
+    from search.session.run import run_plan
     from search.session.settings import from_mapping
 
     plan = make_plan(from_mapping(merge_options(options, config=config, extra=extra)))
@@ -47,7 +47,7 @@ def command(
 
         click.echo(describe_dry_run(plan))
         return
-    study = api.run_plan(plan, make_display(quiet=quiet, as_json=as_json), started_at=started_at)
+    study = run_plan(plan, make_display(quiet=quiet, as_json=as_json), started_at=started_at)
     click.echo(leaderboard_event(study.board) if as_json else FORMATS["table"](study.board).rstrip())
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)

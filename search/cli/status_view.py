@@ -18,7 +18,7 @@ from search.leaderboard import failure_table, formatting
 from search.leaderboard.render_text import rich_failure_table
 from search.records.status import StudyStatus
 from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
-from search.session.plan import NO_ENGINE
+from search.records.record import NO_ENGINE
 from search.trial import BASELINE, Phase, State, Trial
 
 PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scoring"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from search.compare.store import read_spec
 from search.compare.terms import ComparisonSpec, study_name
 from search.engines.registry import ENGINES, EngineChoice, parse_engine
 from search.errors import UserError
-from search.records.record import StudyRecord, utc_now
-from search.session.parallelism.choose import ProbeCallbacks, choose_parallelism
+from search.records.record import NO_ENGINE, utc_now
+from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import THREAD_COUNT_NOTE, ChosenBy, Parallelism, WorkerLayout
-from search.session.plan import NO_ENGINE, Plan, command_line, default_study_name, make_plan
+from search.session.plan import Plan, command_line, default_study_name, make_plan
 from search.session.settings import NAME, Settings
+from search.training.runtime import Device
 
 DEFAULT_TRIALS = 20
 """Full trials' worth of epochs for each study when no budget is given."""
@@ -62,7 +63,12 @@ class ComparisonPlan:
 
 
 def make_comparison_plan(
-    settings: Settings, *, engines: Sequence[str], repeats: int, name: str | None = None
+    settings: Settings,
+    *,
+    engines: Sequence[str],
+    repeats: int,
+    name: str | None = None,
+    on_probe_start: Callable[[Sequence[WorkerLayout]], None] = lambda _: None,
 ) -> ComparisonPlan:
     """Checks the input and returns the tournament.
 
@@ -72,6 +78,7 @@ def make_comparison_plan(
         engines: As ``choose_engine`` reads them.
         repeats: Studies of each engine, at least 1.
         name: Of the tournament; made from data set and space where it is None.
+        on_probe_start: Called before workers and threads are measured; see ``choose_parallelism``.
 
     Raises:
         UserError: Something cannot be used as given, or the name is taken by another tournament.
@@ -84,8 +91,9 @@ def make_comparison_plan(
     plans = {choice.name: _engine_plan(shared, choice) for choice in choose_engines(engines, settings.pruner)}
     folder = Path(settings.studies_dir) / (name or default_comparison_name(next(iter(plans.values()))))
     recorded = read_spec(folder)
-    plans = {engine: _with_recorded_parallelism(plan, recorded) for engine, plan in plans.items()}
     first = next(iter(plans.values()))
+    parallelism = _recorded_parallelism(first, recorded) or choose_parallelism(first, on_probe_start=on_probe_start)
+    plans = {engine: replace(plan, chosen_parallelism=parallelism) for engine, plan in plans.items()}
     spec = ComparisonSpec(
         name=folder.name,
         seed=_seed(settings, recorded),
@@ -94,7 +102,7 @@ def make_comparison_plan(
         epochs=shared.total_epochs,
         seconds=shared.timeout,
         replicates=shared.replicates,
-        terms=_shared_terms(first, settings.pruner),
+        terms=_shared_terms(first, parallelism, settings.pruner),
         created=utc_now(),
     )
     command = command_line(spec.seed)
@@ -102,22 +110,6 @@ def make_comparison_plan(
     return ComparisonPlan(
         spec=spec, folder=folder, study_runs=tuple(_schedule_study_runs(spec, plans, repeats, folder))
     )
-
-
-def with_chosen_parallelism(comparison_plan: ComparisonPlan, callbacks: ProbeCallbacks) -> ComparisonPlan:
-    """Returns the tournament with the packing of its trials decided, the same for all studies.
-
-    Args:
-        comparison_plan: What is done; one that was begun keeps its own.
-        callbacks: Who hears of a measurement.
-    """
-    first = comparison_plan.study_runs[0].plan
-    parallelism = choose_parallelism(first, StudyRecord(header=first.header, trials=()), callbacks).parallelism
-    study_runs = tuple(
-        replace(bout, plan=bout.plan.with_parallelism(parallelism)) for bout in comparison_plan.study_runs
-    )
-    terms = {**comparison_plan.spec.terms, "workers": parallelism.layout.workers, "threads": parallelism.layout.threads}
-    return replace(comparison_plan, spec=replace(comparison_plan.spec, terms=terms), study_runs=study_runs)
 
 
 def choose_engines(engines: Sequence[str], pruner: str | None) -> list[EngineChoice]:
@@ -184,16 +176,17 @@ def _engine_plan(settings: Settings, choice: EngineChoice) -> Plan:
     return make_plan(replace(settings, engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner, seed=seed))
 
 
-def _with_recorded_parallelism(plan: Plan, recorded: ComparisonSpec | None) -> Plan:
-    """Returns the plan packed as the tournament was that it goes on with, where the options leave that open."""
-    terms = recorded.terms if recorded else {}
-    if plan.parallelism.chosen_by is not ChosenBy.PENDING or not {"workers", "threads"} <= terms.keys():
-        return plan
+def _recorded_parallelism(plan: Plan, recorded: ComparisonSpec | None) -> Parallelism | None:
+    """Returns the workers and threads of a recorded comparison; None if there are none or the options set their own."""
+    settings, terms = plan.settings, recorded.terms if recorded else {}
+    is_set = settings.workers is not None or (settings.threads is not None and plan.task.runtime.device is Device.CPU)
+    if is_set or not {"workers", "threads"} <= terms.keys():
+        return None
     layout = WorkerLayout(terms["workers"], terms["threads"])
-    return plan.with_parallelism(Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=THREAD_COUNT_NOTE))
+    return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=THREAD_COUNT_NOTE)
 
 
-def _shared_terms(plan: Plan, pruner: str | None) -> dict[str, object]:
+def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> dict[str, object]:
     """Returns what else must be equal in all studies of a tournament, whenever they are run."""
     header, runtime = plan.header, plan.task.runtime
     return {
@@ -201,8 +194,8 @@ def _shared_terms(plan: Plan, pruner: str | None) -> dict[str, object]:
         "space_source": header.space_source,
         "protocol": header.protocol.to_json(),
         "pruner": pruner or "each engine's own",
-        "workers": plan.workers,
-        "threads": runtime.threads,
+        "workers": parallelism.layout.workers,
+        "threads": parallelism.layout.threads,
         "ordered": plan.settings.ordered,
         "backend": runtime.backend.value,
         "device": runtime.device.value,

@@ -17,9 +17,9 @@ from search.compare.store import comparison_lock, study_records, write_spec
 from search.execution.base import Executor
 from search.records.record import COPIED_FROM_KEY, StudyHeader, StudyRecord
 from search.session.callbacks import Callback
-from search.session.executors import ExecutorContext, make_executor
+from search.session.executors import make_executor
 from search.session.plan import Plan
-from search.session.run import Session, SharedResources, open_session
+from search.session.session import Session, open_session
 from search.study.loop import TICK_SECONDS
 from search.study.time_budget import InterruptHandler
 from search.study.verification import verification_trials
@@ -49,13 +49,16 @@ def run_studies(
         pending = [bout for bout in comparison_plan.study_runs if bout.plan.header.name not in finished]
         if not pending:
             return False
-        executor_context = ExecutorContext(log_dir=folder / "logs", grace_seconds=interrupt.grace_seconds)
-        with closing(executor or make_executor(pending[0].plan, executor_context)) as workers:
-            shared_resources = SharedResources(executor=workers, interrupt=interrupt)
-            _warm_up(shared_resources, pending[0].plan)
-            for bout in pending:
+        plan = pending[0].plan
+        if executor is None:
+            executor = make_executor(
+                plan, plan.parallelism, log_dir=folder / "logs", grace_seconds=interrupt.grace_seconds
+            )
+        with closing(executor):
+            _warm_up(executor, interrupt, plan)
+            for study_run in pending:
                 if not interrupt.is_requested:
-                    _run_study(bout, shared_resources, make_callback(bout), spec.replicates)
+                    _run_study(study_run, executor, interrupt, make_callback(study_run), spec.replicates)
         return interrupt.is_requested
 
 
@@ -69,24 +72,25 @@ def _is_search_finished(record: StudyRecord) -> bool:
     return bool(record.trials_in_phase(Phase.VERIFICATION))
 
 
-def _warm_up(shared_resources: SharedResources, plan: Plan) -> None:
+def _warm_up(executor: Executor, interrupt: InterruptHandler, plan: Plan) -> None:
     """Has every worker train an epoch that nobody records, so that no engine pays for starting them."""
-    executor = shared_resources.executor
     for number in range(executor.slots):
         executor.submit(Trial(number=number, config=plan.header.space.baseline, seed=number, epochs=1, origin=BASELINE))
     while executor.running:
-        if shared_resources.interrupt.is_requested:
+        if interrupt.is_requested:
             for key in executor.running:
                 executor.cancel(key, Cause.CANCELLED)
         executor.collect(TICK_SECONDS)
 
 
-def _run_study(study_run: StudyRun, shared_resources: SharedResources, callback: Callback, replicates: int) -> None:
+def _run_study(
+    study_run: StudyRun, executor: Executor, interrupt: InterruptHandler, callback: Callback, replicates: int
+) -> None:
     """Searches and verifies; a study whose verification has begun is not searched on."""
-    with open_session(study_run.plan, callback, shared_resources) as session:
+    with open_session(study_run.plan, callback, executor=executor, interrupt=interrupt) as session:
         if not _is_search_finished(session.ledger.read()):
             session.search()
-        if not shared_resources.interrupt.is_requested:
+        if not interrupt.is_requested:
             _copy_verification_runs(session, replicates)
             session.run_trials(verification_trials(session.ledger.read(), count=1, replicates=replicates))
             for subfolder in ("checkpoints", "predictions"):  # it is not searched on, and forms no ensembles

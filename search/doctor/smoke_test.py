@@ -24,7 +24,7 @@ from search.errors import FatalError
 from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, ProtocolName, Split
-from search.session.parallelism.choose import cached_parallelism
+from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import make_plan, make_runtime
 from search.training.cgroup import available_memory
 from search.training.task import Task
@@ -154,7 +154,8 @@ def _remedy(space: str, log_text: str) -> str:
 def check_workers(context: CheckContext) -> CheckResult:
     """How many workers of how many threads a run would start by default, and whether the memory holds them."""
     assert context.outcome is not None, "this check needs the training"
-    parallelism, available = cached_parallelism(make_plan(context.settings)), available_memory()
+    parallelism = choose_parallelism(make_plan(context.settings), may_measure=False)
+    available = available_memory()
     workers, worker_bytes = parallelism.layout.workers, int((context.outcome.peak_memory_mib or 0.0) * 2**20)
     message = f"{parallelism.describe()}; they take {format_gib(worker_bytes * workers)} at least"
     details = {**parallelism.to_json(), "memory_bytes_each": worker_bytes, "available_bytes": available}

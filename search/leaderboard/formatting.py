@@ -15,11 +15,10 @@ from typing import Any
 from search.leaderboard.board import UNFINISHED, Ensemble, Row
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Difference, Estimate, Interval
-from search.records.record import StudyHeader
+from search.records.record import NO_ENGINE, StudyHeader
 from search.trial import State
 
 PACKAGE = "keras-image-search"
-NO_ENGINE = "none"
 
 
 def engine_label(study: StudyHeader) -> str:

@@ -18,6 +18,8 @@ from spaces.space import Space
 JOURNAL_NAME = "ledger.journal"
 """Name of the journal file in a study's folder."""
 
+NO_ENGINE = "none"
+"""Engine, sampler and pruner of a study that proposes nothing: the baseline's repeats."""
 COPIED_FROM_KEY = "copied_from"
 """In the environment of a verification run that one study took over from another: whose run it was."""
 

@@ -1,37 +1,43 @@
-"""Progress: what a session tells whoever watches. Silent itself; the command line's displays fill it in."""
+"""Callbacks: what a session reports while it runs.
+
+``Callback`` ignores every event; the command line's displays and ``search.session.tensorboard`` override its methods.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from search.records.record import StudyRecord
 from search.session.parallelism.policy import WorkerLayout
 from search.session.plan import Plan
+from search.study import stopping
 from search.study.time_budget import TimeBudget
-from search.trial import EpochReport, Outcome, Trial
+from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, Trial
 
 
 class Callback:
-    """Hears what happens in a session; every method may be left as it is.
+    """Receives the events of a session; override any of the methods.
 
     Order of calls::
 
-        [measuring] -> [note ...] -> opened -> (began | reported | finished | tick) ... -> [exhausted | reached]
-            -> [replicating -> (began | ...) ...] -> [cut] -> close
+        [on_probe_start] -> [on_message ...] -> on_session_start
+            -> (on_trial_start | on_epoch_end | on_trial_end | on_tick) ... -> [on_space_exhausted | on_goal_reached]
+            -> [on_replication_start -> (on_trial_start | ...) ...] -> [on_verification_incomplete] -> close
     """
 
     def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
-        """How trials are packed onto this machine is measured now: these layouts, or where there are none, memory."""
+        """A measurement begins: the throughput of these layouts, or the GPU memory of a worker if there are none."""
 
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
-        """The session begins; the record holds what earlier sessions found."""
+        """The session begins; the record holds the trials of earlier sessions."""
 
     def on_message(self, text: str) -> None:
-        """Something that whoever watches should know, such as what a cluster lacks; may come before ``opened``."""
+        """A message for the user; may precede ``on_session_start``."""
 
     def on_trial_start(self, trial: Trial) -> None:
-        """A trial was handed to the executor."""
+        """A trial was submitted to the executor."""
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """A trial finished an epoch."""
@@ -40,112 +46,90 @@ class Callback:
         """A trial ended."""
 
     def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
-        """A trial that another coordinator ran ended."""
+        """A trial of another coordinator ended."""
 
     def on_waiting_for_peers(self, count: int) -> None:
-        """Nothing is left to begin; so many trials that other coordinators run are waited for."""
+        """No trial is left to start; the loop waits for this many trials of other coordinators."""
 
     def on_tick(self) -> None:
         """Some time passed."""
 
     def on_space_exhausted(self) -> None:
-        """The space holds no configuration that was not tried."""
+        """Every configuration of the space was tried."""
 
     def on_goal_reached(self, reason: str) -> None:
-        """The search has reached a goal, and ends."""
+        """The search reached a goal of ``--stop-when`` and ends."""
 
     def on_replication_start(self, count: int) -> None:
-        """So many runs of chosen configurations follow: verification, or the baseline's repeats."""
+        """This many runs of chosen configurations follow: verification, or the baseline's repeats."""
 
     def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
-        """The time was over before verification was done.
+        """The time budget ended before verification did.
 
         Args:
             missing: Verification runs that are left.
-            sufficient_timeout: A time budget with which the same command finishes them.
+            sufficient_timeout: Time budget in seconds with which the same command finishes them.
         """
 
     def close(self) -> None:
-        """The session is over, well or not; may be called before ``opened``."""
+        """The session ended, also after an error; may precede ``on_session_start``."""
 
 
 class CallbackList(Callback):
-    """Passes everything on to several listeners, in their order.
+    """Passes every event to several callbacks, in their order.
 
     Args:
-        callbacks: Who hears it.
+        callbacks: The callbacks.
     """
 
     def __init__(self, *callbacks: Callback) -> None:
         self._callbacks = callbacks
 
-    def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_probe_start(layouts)
+    def close(self) -> None:
+        """Closes every callback, also if one raises an error."""
+        with ExitStack() as stack:
+            for callback in reversed(self._callbacks):
+                stack.callback(callback.close)
 
-    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_session_start(plan, record, budget)
 
-    def on_message(self, text: str) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_message(text)
+def _add_forwarding_method(name: str) -> None:
+    def forward(self: CallbackList, *arguments: Any) -> None:
+        for callback in self._callbacks:
+            getattr(callback, name)(*arguments)
 
-    def on_trial_start(self, trial: Trial) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_trial_start(trial)
+    setattr(CallbackList, name, forward)
 
-    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_epoch_end(trial, report)
+
+for _name in vars(Callback):
+    if _name.startswith("on_"):
+        _add_forwarding_method(_name)
+
+
+class StoppingCallback(Callback):
+    """Follows the errors of a search and tells when a goal is reached.
+
+    Args:
+        goals: The texts of ``--stop-when``.
+        record: The study's record; trials of earlier sessions count.
+    """
+
+    def __init__(self, goals: Sequence[str], record: StudyRecord) -> None:
+        self._goals = [stopping.parse(text) for text in goals]
+        searched = record.trials_in_phase(Phase.SEARCH)
+        self._has_baseline = any(trial.trial.origin == BASELINE and trial.is_finished for trial in searched)
+        self._errors = stopping.final_errors(record)
+        self.reason = stopping.reason(self._goals, self._errors)
+        """The goal that was reached, in words, or None."""
 
     def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_trial_end(trial, outcome)
+        """Checks the goals."""
+        if outcome.is_final:
+            self._has_baseline = self._has_baseline or trial.origin == BASELINE
+            self._errors.append(stopping.complete_error(outcome))
+            self.reason = self.reason or stopping.reason(self._goals, self._errors)
 
-    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_trial_end_elsewhere(trial, outcome)
+    on_trial_end_elsewhere = on_trial_end
 
-    def on_waiting_for_peers(self, count: int) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_waiting_for_peers(count)
-
-    def on_tick(self) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_tick()
-
-    def on_space_exhausted(self) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_space_exhausted()
-
-    def on_goal_reached(self, reason: str) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_goal_reached(reason)
-
-    def on_replication_start(self, count: int) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_replication_start(count)
-
-    def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
-        """Passes it on."""
-        for listener in self._callbacks:
-            listener.on_verification_incomplete(missing, sufficient_timeout)
-
-    def close(self) -> None:
-        """Closes all of them, also where one cannot be closed."""
-        with ExitStack() as stack:
-            for listener in reversed(self._callbacks):
-                stack.callback(listener.close)
+    def stop_cause(self) -> Cause | None:
+        """Returns the cause for which the search must end, or None; it trains at least the baseline first."""
+        return Cause.GOAL if self.reason and self._has_baseline else None

@@ -1,12 +1,8 @@
-"""Where a plan's trials run: the executors by name, and how each is made from a plan.
-
-Called by the session, and by a tournament, whose studies share one executor.
-"""
+"""Makes the executor that a plan names. Called by the session, the dry run and the comparison of engines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from search.execution.base import Executor
@@ -14,61 +10,61 @@ from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.execution.vectorized import CapacityProbe, VectorizedExecutor
 from search.execution.worker_failures import WorkerLimits
-from search.session.plan import MAX_POPULATION, ExecutorName, Plan
+from search.session.parallelism.policy import MAX_POPULATION, Parallelism
+from search.session.plan import Plan
+from search.session.settings import ExecutorName
 from search.training.runtime import Device, usable_cores
 
+GraceSeconds = Callable[[], float]
+Notify = Callable[[str], None]
+ExecutorFactory = Callable[[Plan, Parallelism, Path, GraceSeconds | None, Notify], Executor]
+"""Makes an executor; takes the arguments of ``make_executor``."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorContext:
-    """What an executor has to do with whoever runs it.
+
+def make_executor(
+    plan: Plan,
+    parallelism: Parallelism,
+    *,
+    log_dir: Path,
+    grace_seconds: GraceSeconds | None = None,
+    notify: Notify = lambda _: None,
+) -> Executor:
+    """Returns the executor of a plan.
 
     Args:
-        log_dir: Folder for what its workers print.
-        grace_seconds: Returns the seconds that a trial which must stop is given now; None for the limits' own.
-        notify: Hears what whoever watches should know.
-    """
-
-    log_dir: Path
-    grace_seconds: Callable[[], float] | None = None
-    notify: Callable[[str], None] = lambda _: None
-
-
-ExecutorFactory = Callable[[Plan, ExecutorContext], Executor]
-"""Makes an executor for a plan; everything that can be checked on this machine was checked before."""
-
-
-def make_executor(plan: Plan, context: ExecutorContext) -> Executor:
-    """Returns the executor a plan asks for.
+        plan: The run.
+        parallelism: Workers and threads.
+        log_dir: Folder of the workers' logs.
+        grace_seconds: Returns the seconds that a cancelled trial has to stop; None for the executor's default.
+        notify: Called with messages for the user.
 
     Raises:
-        UserError: There is no cluster where the plan says, or it cannot be joined.
+        UserError: There is no Ray cluster at the address, or it cannot be joined.
     """
-    executor = EXECUTORS[ExecutorName(plan.settings.executor)](plan, context)
+    executor = EXECUTORS[ExecutorName(plan.settings.executor)](plan, parallelism, log_dir, grace_seconds, notify)
     return OrderedExecutor(executor) if plan.settings.ordered else executor
 
 
-def _worker_limits(plan: Plan) -> WorkerLimits:
-    return WorkerLimits(trial_memory_mib=plan.settings.trial_memory)
-
-
-def _local(plan: Plan, context: ExecutorContext) -> Executor:
+def _local(
+    plan: Plan, parallelism: Parallelism, log_dir: Path, grace_seconds: GraceSeconds | None, notify: Notify
+) -> Executor:
     return local_executor(
-        plan.task,
-        workers=plan.workers,
-        log_dir=context.log_dir,
+        plan.task.with_threads(parallelism.layout.threads),
+        workers=parallelism.layout.workers,
+        log_dir=log_dir,
         limits=_worker_limits(plan),
-        grace_seconds=context.grace_seconds,
+        grace_seconds=grace_seconds,
     )
 
 
-def _ray(plan: Plan, context: ExecutorContext) -> Executor:
+def _ray(
+    plan: Plan, parallelism: Parallelism, log_dir: Path, grace_seconds: GraceSeconds | None, notify: Notify
+) -> Executor:
     from search.execution.ray.executor import ClusterRequest, ray_executor
 
-    settings, layout = plan.settings, plan.parallelism.layout
+    settings, layout = plan.settings, parallelism.layout
     if settings.address and settings.checkpoint_dir is None:
-        context.notify(
-            "Without --checkpoint-dir, a trial whose node is lost begins anew, and so does one that is promoted."
-        )
+        notify("Without --checkpoint-dir, a trial whose node is lost begins anew, and so does one that is promoted.")
     request = ClusterRequest(
         address=settings.address,
         workers=settings.workers if settings.address else layout.workers,
@@ -76,23 +72,27 @@ def _ray(plan: Plan, context: ExecutorContext) -> Executor:
         uses_gpu=plan.task.runtime.device is Device.GPU,
         cache_dir=settings.cache_dir,
     )
-    return ray_executor(
-        plan.task, request, limits=_worker_limits(plan), grace_seconds=context.grace_seconds, notify=context.notify
-    )
+    task, limits = plan.task.with_threads(layout.threads), _worker_limits(plan)
+    return ray_executor(task, request, limits=limits, grace_seconds=grace_seconds, notify=notify)
 
 
-def _vectorized(plan: Plan, context: ExecutorContext) -> Executor:
+def _vectorized(
+    plan: Plan, parallelism: Parallelism, log_dir: Path, grace_seconds: GraceSeconds | None, notify: Notify
+) -> Executor:
     runtime, workers = plan.task.runtime, plan.settings.workers
+    probe = CapacityProbe(baseline=plan.header.space.baseline, notify=notify) if workers is None else None
     return VectorizedExecutor(
-        plan.task,
+        plan.task.with_threads(parallelism.layout.threads),
         workers=workers or MAX_POPULATION[runtime.device] * max(1, len(runtime.gpus)),
-        log_dir=context.log_dir,
+        log_dir=log_dir,
         limits=_worker_limits(plan),
-        grace_seconds=context.grace_seconds,
-        capacity_probe=CapacityProbe(baseline=plan.header.space.baseline, notify=context.notify)
-        if workers is None
-        else None,
+        grace_seconds=grace_seconds,
+        capacity_probe=probe,
     )
+
+
+def _worker_limits(plan: Plan) -> WorkerLimits:
+    return WorkerLimits(trial_memory_mib=plan.settings.trial_memory)
 
 
 EXECUTORS: Mapping[ExecutorName, ExecutorFactory] = {
@@ -100,4 +100,4 @@ EXECUTORS: Mapping[ExecutorName, ExecutorFactory] = {
     ExecutorName.RAY: _ray,
     ExecutorName.VECTORIZED: _vectorized,
 }
-"""Executors by where they run trials; a new one adds a ``ExecutorName`` and a line here."""
+"""Executors by name; a new one adds an ``ExecutorName`` and an entry here."""

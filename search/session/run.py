@@ -1,234 +1,137 @@
-"""A session: one run of a plan, with what it works with opened and closed around it.
-
-open_session    ledger, time account, executor, display; closed however the session ends
-  Session.search      the search, until its limits or a goal are reached
-  Session.replicate   a fixed list of trials: verification, or the baseline's repeats
-
-Called by ``search.api``, and by ``search.compare`` for many studies on one executor.
-"""
+"""Runs a study from a plan to its reports. Called by the API and the commands ``run`` and ``baseline``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from search.errors import UserError
-from search.execution.base import Executor
-from search.protocol import ProtocolName
-from search.records.ledger import Ledger, open_ledger
-from search.records.record import LEGACY_DEFAULTS, StudyRecord
-from search.session.callbacks import Callback
-from search.session.executors import ExecutorContext, make_executor
-from search.session.parallelism.choose import ProbeCallbacks, choose_parallelism
-from search.session.plan import Plan, checkpoint_folder, engine_for
-from search.study import stopping
-from search.study.checkpoint_store import CheckpointStore
-from search.study.loop import LoopContext, run_loop
-from search.study.replicate_source import ReplicateSource
-from search.study.search_source import SearchLimits, SearchSource, interrupt_orphans
-from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
-from search.study.verification import estimate_verification_seconds
-from search.trial import BASELINE, Cause, Outcome, Phase, Trial
+from search.leaderboard.compute import compute
+from search.records.reader import read_study
+from search.records.record import NO_ENGINE, StudyRecord
+from search.records.storage.locations import StudyLocation
+from search.session.callbacks import Callback, CallbackList
+from search.session.plan import Plan, make_plan
+from search.session.session import Session, open_session
+from search.session.settings import Settings
+from search.session.tensorboard import TensorBoardCallback
+from search.study import ensembles
+from search.study.verification import baseline_trials, verification_trials
+from search.trial import Trial
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedResources:
-    """What several studies that run one after the other have in common.
-
-    Args:
-        executor: Runs their trials, on workers that stay warm between studies; whoever made it closes it.
-        interrupt: The wish to stop, of all of them.
-    """
-
-    executor: Executor
-    interrupt: InterruptHandler
+    from search.leaderboard.board import Board
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """One run of a plan: what it works with, and its two stages.
+class Study:
+    """A recorded study.
 
     Args:
-        plan: What is done.
-        ledger: Of its study, open for writing.
-        executor: Runs the trials.
-        budget: The time account.
-        interrupt: The wish to stop.
-        callback: Hears what happens.
+        name: Its name.
+        place: Where it is kept.
+        interrupted: Whether the user stopped the session that returned it.
+        goal: The goal that its search reached, in words; empty if none.
+        missing: Verification runs for which the time did not suffice.
+        reports: The report files that were written.
     """
 
-    plan: Plan
-    ledger: Ledger
-    executor: Executor
-    budget: TimeBudget
-    interrupt: InterruptHandler
-    callback: Callback
+    name: str
+    place: StudyLocation
+    interrupted: bool = False
+    goal: str = ""
+    missing: int = 0
+    reports: tuple[Path, ...] = ()
 
-    def search(self) -> str | None:
-        """Searches until the study's limits are reached, or a goal, or nothing is left to try; returns which goal."""
-        settings = self.plan.settings
-        limits_by_name = {
-            "trials": settings.trials,
-            "epochs": settings.total_epochs,
-            "checkpoints": settings.keep_weights,
-        }
-        limits = SearchLimits(**{name: bound for name, bound in limits_by_name.items() if bound is not None})
-        engine = engine_for(self.ledger.header)
-        checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=limits.checkpoints)
-        source = SearchSource(engine, self.ledger, limits=limits, recipes=settings.recipes, checkpoints=checkpoints)
-        goal_callback = StoppingCallback(settings.stop_when, self.ledger.read(), self.callback)
-        run_loop(
-            source,
-            replace(
-                self._loop_context(lambda: goal_callback.stop_cause() or self.budget.search_stop_cause()),
-                callback=goal_callback,
-            ),
-        )
-        if goal_callback.reason:
-            self.callback.on_goal_reached(goal_callback.reason)
-        elif source.is_exhausted:
-            self.callback.on_space_exhausted()
-        return goal_callback.reason
+    @property
+    def record(self) -> StudyRecord:
+        """The record, read again at every access."""
+        return read_study(self.place, self.name)
 
-    def run_trials(self, trials: Sequence[Trial]) -> None:
-        """Runs the trials of a fixed list."""
-        self.callback.on_replication_start(len(trials))
-        recorded = self.ledger.read().trials_in_phase(trials[0].phase) if trials else ()
-        source = ReplicateSource(trials, recorded, folder=self.ledger.folder)
-        run_loop(source, self._loop_context(self.budget.verification_stop_cause))
+    @property
+    def board(self) -> Board:
+        """The leaderboard as values."""
+        return compute([self.record])
 
-    def _loop_context(self, stop_cause: Callable[[], Cause | None]) -> LoopContext:
-        return LoopContext(
-            executor=self.executor,
-            ledger=self.ledger,
-            callback=self.callback,
-            stop_cause=stop_cause,
-            elapsed_seconds=self.budget.elapsed_seconds,
-        )
+    def leaderboard(self) -> pd.DataFrame:
+        """Returns the leaderboard, a row a trial, best first."""
+        from search.leaderboard.tabular import dataframe
+
+        return dataframe(self.board)
 
 
-class StoppingCallback:
-    """Listens to a search for another listener, and says when a goal is reached.
+def run_plan(plan: Plan, callback: Callback, *, started_at: float | None = None) -> Study:
+    """Searches, verifies the finalists, and writes the reports.
 
     Args:
-        texts: The goals as they were given.
-        record: What earlier sessions found, which counts.
-        callback: Hears the same.
+        plan: The run.
+        callback: Receives the events.
+        started_at: When the run was requested, on the monotonic clock; the time budget counts from then. None for now.
     """
+    import search.session.publish  # noqa: F401 - imports matplotlib: after the checks of the plan, before the deadline
 
-    def __init__(self, texts: Sequence[str], record: StudyRecord, callback: Callback) -> None:
-        self._goals = [stopping.parse(text) for text in texts]
-        self._has_baseline = any(
-            known.trial.origin == BASELINE and known.is_finished for known in record.trials_in_phase(Phase.SEARCH)
-        )
-        self._errors = stopping.final_errors(record)
-        self.on_trial_start, self.on_epoch_end, self.on_tick = (
-            callback.on_trial_start,
-            callback.on_epoch_end,
-            callback.on_tick,
-        )
-        self.on_waiting_for_peers, self._on_trial_end, self._on_trial_end_elsewhere = (
-            callback.on_waiting_for_peers,
-            callback.on_trial_end,
-            callback.on_trial_end_elsewhere,
-        )
-        self.reason = stopping.reason(self._goals, self._errors)
-
-    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
-        """Passes it on and looks at the goals."""
-        self._on_trial_end(trial, outcome)
-        self._update(trial, outcome)
-
-    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
-        """Passes it on and looks at the goals."""
-        self._on_trial_end_elsewhere(trial, outcome)
-        self._update(trial, outcome)
-
-    def stop_cause(self) -> Cause | None:
-        """Returns the cause for which the search must end, or None; never before the baseline, which rows refer to."""
-        return Cause.GOAL if self.reason and self._has_baseline else None
-
-    def _update(self, trial: Trial, outcome: Outcome) -> None:
-        if outcome.is_final:
-            self._has_baseline = self._has_baseline or trial.origin == BASELINE
-            self._errors.append(stopping.complete_error(outcome))
-            self.reason = self.reason or stopping.reason(self._goals, self._errors)
+    settings = plan.settings
+    if settings.tensorboard is not None:
+        callback = CallbackList(callback, TensorBoardCallback(Path(settings.tensorboard)))
+    with open_session(plan, callback, started_at=started_at) as session:
+        goal, missing = session.search() or "", 0
+        if not session.interrupt.is_requested and plan.has_verification:
+            missing = _verify(session)
+        if session.budget.has_cut_session and settings.timeout is not None and not session.interrupt.is_requested:
+            session.ledger.record_exhausted_seconds(settings.timeout)
+    return replace(_publish(session, Path(plan.header.name)), goal=goal, missing=missing)
 
 
-@contextmanager
-def open_session(
-    plan: Plan, callback: Callback, shared: SharedResources | None = None, *, started_at: float | None = None
-) -> Iterator[Session]:
-    """Opens ledger, executor and display, and closes them however the session ends; not what it only shares."""
-    any_seed = plan.settings.seed is None
-    with open_ledger(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
-        plan = replace(plan, header=ledger.header)
-        interrupt = shared.interrupt if shared else stack.enter_context(InterruptHandler())
-        interrupt_orphans(ledger)
-        _check_backend_and_precision(plan, ledger.read())
-        # What is measured first takes of the study's time as well; behind a clock that others keep, it would be added.
-        elapsed = stopwatch(None if ledger.is_shared else started_at)
-        if shared is None:
-            probe_budget = _time_budget(plan, ledger, interrupt, elapsed)
-            probe_callbacks = ProbeCallbacks(
-                on_probe_start=callback.on_probe_start,
-                should_stop=lambda: interrupt.is_requested or probe_budget.is_exhausted,
-            )
-            plan = choose_parallelism(plan, ledger.read(), probe_callbacks)
-            context = ExecutorContext(
-                log_dir=ledger.log_dir, grace_seconds=probe_budget.grace_seconds, notify=callback.on_message
-            )
-            executor = stack.enter_context(closing(make_executor(plan, context)))
-            plan = plan.with_workers(executor.slots)
-        else:
-            executor = shared.executor
-        budget = _time_budget(plan, ledger, interrupt, elapsed)
-        stack.enter_context(closing(callback))
-        callback.on_session_start(plan, ledger.read(), budget)
-        yield Session(
-            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=callback
-        )
-        ledger.record_spent_seconds(budget.elapsed_seconds())
+def run_baseline(settings: Settings, callback: Callback, *, repeats: int) -> Study:
+    """Trains a space's baseline under the tutorial protocol, with a fresh seed each time, and writes the reports.
 
-
-def _check_backend_and_precision(plan: Plan, record: StudyRecord) -> None:
-    """Refuses to go on with a study on another backend or in another precision: errors at an equal seed are others.
-
-    Raises:
-        UserError: Its trials ran on another, or in another.
+    Args:
+        settings: The settings; those of engine, protocol and budget are ignored.
+        callback: Receives the events.
+        repeats: Repeats in all, those recorded already included.
     """
-    runtime = plan.task.runtime
-    for name, expected in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
-        environments = [
-            known.outcome.environment for known in record.trials if known.outcome and known.outcome.environment
-        ]
-        known = {{**LEGACY_DEFAULTS, **one}.get(name, expected) for one in environments}
-        if others := sorted(known - {expected}):
-            raise UserError(
-                f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "
-                f"Received: --{name} {expected}.",
-                hint=f"Go on with --{name} {others[0]}, or start another study with --study NAME.",
-            )
+    import search.session.publish  # noqa: F401 - as in ``run_plan``
 
-
-def has_verification(plan: Plan) -> bool:
-    """Says whether verification follows the search; where the test images steer it there is nothing to verify with."""
-    return plan.settings.finalists > 0 and plan.header.protocol.name is ProtocolName.HOLDOUT
-
-
-def _time_budget(plan: Plan, ledger: Ledger, interrupt: InterruptHandler, elapsed: Callable[[], float]) -> TimeBudget:
-    count, replicates = plan.settings.finalists, plan.settings.replicates
-
-    def estimate_verification() -> float:
-        return estimate_verification_seconds(
-            ledger.read(), count=count, replicates=replicates, slots=plan.concurrent_trials
+    plan = make_plan(
+        replace(
+            settings,
+            protocol="tutorial",
+            engine=NO_ENGINE,
+            sampler=NO_ENGINE,
+            pruner=NO_ENGINE,
+            finalists=0,
+            trials=repeats,
         )
-
-    return TimeBudget(
-        ledger,
-        timeout=plan.settings.timeout,
-        estimate_verification=estimate_verification if has_verification(plan) else None,
-        interrupt=interrupt,
-        session_seconds=elapsed,
     )
+    with open_session(plan, callback) as session:
+        session.run_trials(baseline_trials(session.ledger.read(), repeats=repeats))
+    return _publish(session, Path("baselines", plan.header.name.removesuffix("-baseline")))
+
+
+def _verify(session: Session) -> int:
+    """Verifies the finalists and records ensembles of them; returns the runs for which the time did not suffice."""
+    settings, ledger = session.plan.settings, session.ledger
+
+    def pending_trials() -> list[Trial]:
+        return verification_trials(ledger.read(), count=settings.finalists, replicates=settings.replicates)
+
+    if not session.budget.is_exhausted or not pending_trials():
+        session.run_trials(pending_trials())
+    ledger.run_exclusive(lambda: ensembles.record_ensembles(ledger, count=settings.finalists))
+    missing = 0 if session.interrupt.is_requested or not session.budget.is_exhausted else len(pending_trials())
+    if missing:
+        session.callback.on_verification_incomplete(missing, session.budget.sufficient_timeout())
+    return missing
+
+
+def _publish(session: Session, folder: Path) -> Study:
+    """Writes the reports into a folder of the reports' folder and returns the study."""
+    from search.session.publish import publish_study
+
+    plan = session.plan
+    study = Study(name=plan.header.name, place=plan.location, interrupted=session.interrupt.is_requested)
+    cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
+    paths = publish_study(study.record, Path(plan.settings.reports_dir) / folder, cache_dir)
+    return replace(study, reports=tuple(paths))

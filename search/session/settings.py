@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,19 @@ from search.errors import UserError, unknown_name
 from search.study import stopping
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-VECTORIZED = "vectorized"
-"""The executor that trains on JAX alone."""
 MIN_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(g|gib|gb|m|mib|mb)", re.IGNORECASE)
 _UNITS_MIB = {"m": 1.0, "mib": 1.0, "mb": 1e6 / 2**20, "g": 1024.0, "gib": 1024.0, "gb": 1e9 / 2**20}
+
+
+class ExecutorName(StrEnum):
+    """Where trials run; ``search.session.executors`` makes the executor of each."""
+
+    LOCAL = "local"
+    RAY = "ray"
+    VECTORIZED = "vectorized"
 
 
 def _option(default: Any, doc: str, **more: Any) -> Any:
@@ -138,7 +145,7 @@ class Settings:
     @property
     def keras_backend(self) -> str:
         """The Keras backend that was asked for, or else the executor's own."""
-        return self.backend or ("jax" if self.executor == VECTORIZED else "tensorflow")
+        return self.backend or ("jax" if self.executor == ExecutorName.VECTORIZED else "tensorflow")
 
     def __post_init__(self) -> None:
         for name in ("epochs", "replicates", "workers", "threads"):
@@ -161,8 +168,12 @@ class Settings:
 
 def _check_minimum(name: str, value: float | None, minimum: int) -> None:
     if value is not None and not (value >= minimum and math.isfinite(value)):
-        option = name.replace("_", "-")
-        raise UserError(f"--{option} must be at least {minimum}. Received: --{option} {value:g}.")
+        raise UserError(f"{flag(name)} must be at least {minimum}. Received: {flag(name)} {value:g}.")
+
+
+def flag(name: str) -> str:
+    """Returns the command-line flag of an option: "--trial-timeout" for "trial_timeout"."""
+    return f"--{name.replace('_', '-')}"
 
 
 def to_study_name(text: str) -> str:
@@ -250,7 +261,7 @@ def _parse_value(setting: dataclasses.Field[Any], value: Any) -> Any:
     try:
         return read(value)
     except UserError as error:
-        raise UserError(f"--{setting.name.replace('_', '-')}: {error.message}", hint=error.hint) from None
+        raise UserError(f"{flag(setting.name)}: {error.message}", hint=error.hint) from None
 
 
 def _parse_pairs(value: Mapping[str, Any]) -> dict[str, Any]:

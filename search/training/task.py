@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from search.data.dataset import DatasetInfo
 from search.protocol import EvaluationProtocol
@@ -37,3 +37,7 @@ class Task:
         Verification has no bound of its own: its runs repeat trials that kept theirs, on more images.
         """
         return None if phase is Phase.VERIFICATION else self.trial_seconds
+
+    def with_threads(self, threads: int) -> Task:
+        """Returns the same task for workers with a number of threads."""
+        return replace(self, runtime=replace(self.runtime, threads=threads))

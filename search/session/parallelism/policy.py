@@ -1,45 +1,49 @@
-"""How trials are packed onto a machine: how many at a time, with how many threads each, and why so.
+"""How many workers with how many threads each: the value, and pure decisions over measured numbers.
 
-Pure decisions over measured numbers; ``search.session.parallelism.probe`` measures them,
-``search.session.parallelism.choose`` asks for it.
+``search.session.parallelism.probe`` measures the numbers; ``search.session.parallelism.choose`` decides what to measure.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from search.training.runtime import Device
+
 MIN_SPEEDUP = 1.03
-"""How many times as fast something must be to be preferred to one thread a worker, whose errors are the same bit for
-bit on machines of any number of cores."""
+"""Least ratio of speeds at which a layout is preferred to one thread a worker, whose errors are the same bit for bit on
+machines of any number of cores."""
 MAX_WORKERS_PER_GPU = 8
-"""Most workers on one GPU: beyond that, they mostly wait for each other."""
+"""Most workers on one GPU; more would mostly wait for each other."""
+MAX_POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 64}
+"""Most trials that the vectorized executor trains together on a device without ``--workers``. A few keep a CPU's cores
+busy, and a sampler proposes all of them before it is told of one."""
 THREAD_COUNT_NOTE = "errors are the same bit for bit only at an equal thread count"
 """Why a study keeps its threads."""
 USABLE_MEMORY_FRACTION = 0.9
-"""Share of a GPU's free memory that workers may take together."""
+"""Share of a GPU's free memory that its workers may take together."""
 MEMORY_HEADROOM_FACTOR = 2.0
-"""Times the baseline's memory that a worker gets, for larger configurations."""
+"""Memory reserved for a worker, as a multiple of the baseline's, for larger configurations."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class WorkerLayout:
-    """So many workers with so many threads each."""
+    """A number of workers with a number of threads each."""
 
     workers: int
     threads: int
 
     def __str__(self) -> str:
-        """Returns such as "2 workers of 1 thread"."""
+        """Returns a text such as "2 workers of 1 thread"."""
         plural = "s" if self.workers > 1 else ""
         return f"{self.workers} worker{plural} of {self.threads} thread{'s' if self.threads > 1 else ''}"
 
 
 class ChosenBy(StrEnum):
-    """What a layout was chosen by."""
+    """What decided a layout. PENDING: a measurement will, in the executor itself or in the run."""
 
     PENDING = "to be measured"
     SPECIFIED = "as given"
@@ -52,13 +56,13 @@ class ChosenBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallelism:
-    """A layout, and what it was chosen by.
+    """The workers and threads of a run, and what decided them.
 
     Args:
-        layout: What was chosen; while it is open, what is taken unless something better is found.
-        chosen_by: By what.
-        images_per_second: Images a second of the layouts that were measured, all their workers together.
-        note: What else was measured, or why nothing was; empty where there is nothing to say.
+        layout: Workers and threads.
+        chosen_by: What decided them.
+        images_per_second: Throughput of each layout that was measured, all its workers together.
+        note: What else was measured, or why nothing was; may be empty.
     """
 
     layout: WorkerLayout
@@ -66,8 +70,12 @@ class Parallelism:
     images_per_second: Mapping[WorkerLayout, float] = field(default_factory=dict)
     note: str = ""
 
+    def with_workers(self, workers: int) -> Parallelism:
+        """Returns the same choice with another number of workers, where an executor has room for more or fewer."""
+        return replace(self, layout=WorkerLayout(workers, self.layout.threads))
+
     def describe(self) -> str:
-        """Returns it in one line."""
+        """Returns the layout and its reason in one line."""
         if self.chosen_by is ChosenBy.SPECIFIED:
             return str(self.layout)
         reason = f"{self.chosen_by}: {self.note}" if self.note else self.chosen_by.value
@@ -79,7 +87,7 @@ class Parallelism:
         return f"{self.layout}: {self.images_per_second[self.layout]:,.0f} images/s; {' and '.join(others)} ({reason})"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it as a plain dict."""
+        """Returns the value as a plain dict."""
         measured = [
             {**asdict(layout), "images_per_second": round(speed, 1)} for layout, speed in self.images_per_second.items()
         ]
@@ -87,11 +95,11 @@ class Parallelism:
 
 
 def candidate_layouts(cores: int, max_workers: float = math.inf) -> tuple[WorkerLayout, ...]:
-    """Returns the layouts worth measuring: one thread a worker first, all in one worker last.
+    """Returns the layouts worth measuring, from one thread a worker to all threads in one worker.
 
     Args:
-        cores: Which this process may use.
-        max_workers: How many workers the memory holds, those of all layouts together; at least one.
+        cores: Cores this process may use.
+        max_workers: Workers that the memory holds, those of all layouts together; at least 1.
     """
     two_threads = (WorkerLayout(cores // 2, 2),) if cores >= 4 and cores + cores // 2 < max_workers else ()
     if cores == 1 or cores + 1 > max_workers:
@@ -106,12 +114,12 @@ def fastest_layout(images_per_second: Mapping[WorkerLayout, float]) -> WorkerLay
 
 
 def gpu_worker_count(*, free_mib: Sequence[float], peak_mib: float, cores: int) -> int:
-    """Returns how many workers fit onto GPUs that they take in turn; at least one each.
+    """Returns how many workers fit onto the GPUs, which they take in turn; at least one each.
 
     Args:
         free_mib: Free memory of each GPU before anything ran, in MiB.
-        peak_mib: Most memory that the baseline took on one of them, in MiB, more than 0.
-        cores: Which this process may use; beyond one worker a GPU, each needs one.
+        peak_mib: Peak memory of the baseline on one of them, in MiB, more than 0.
+        cores: Cores this process may use; beyond one worker a GPU, each worker needs one.
     """
     by_memory = int(USABLE_MEMORY_FRACTION * min(free_mib) / (MEMORY_HEADROOM_FACTOR * peak_mib))
     workers_per_gpu = max(1, min(by_memory, MAX_WORKERS_PER_GPU, cores // len(free_mib)))

@@ -7,7 +7,6 @@ measure_memory   one process on the first GPU
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,10 +89,8 @@ def _probe_processes(
     with tempfile.TemporaryDirectory() as folder:
         try:
             for number, (layout, slot) in enumerate(assignments):
-                worker_task = dataclasses.replace(
-                    task, runtime=dataclasses.replace(task.runtime, threads=layout.threads)
-                )
                 log = Path(folder) / f"{number}.log"
+                worker_task = task.with_threads(layout.threads)
                 worker = WorkerProcess(worker_task, log, slot, "search.session.parallelism.probe_worker")
                 workers.append((layout, worker))
                 worker.connection.send(config)

@@ -1,0 +1,177 @@
+"""A session: opens the ledger, time budget and executor of a plan, runs trials with them, and closes them.
+
+Called by ``search.session.run`` for one study, and by ``search.compare`` for many studies on one executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+
+from search.errors import UserError
+from search.execution.base import Executor
+from search.records.ledger import Ledger, open_ledger
+from search.records.record import LEGACY_DEFAULTS, StudyRecord
+from search.session.callbacks import Callback, CallbackList, StoppingCallback
+from search.session.executors import make_executor
+from search.session.parallelism.choose import choose_parallelism
+from search.session.plan import Plan, checkpoint_folder, engine_for
+from search.study.checkpoint_store import CheckpointStore
+from search.study.loop import LoopContext, run_loop
+from search.study.replicate_source import ReplicateSource
+from search.study.search_source import SearchLimits, SearchSource, interrupt_orphans
+from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
+from search.study.verification import estimate_verification_seconds
+from search.trial import Cause, Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One run of a plan.
+
+    Args:
+        plan: The plan, with workers and threads.
+        ledger: The study's ledger, open for writing.
+        executor: Runs the trials.
+        budget: The time budget.
+        interrupt: Whether the user asked to stop.
+        callback: Receives the events.
+    """
+
+    plan: Plan
+    ledger: Ledger
+    executor: Executor
+    budget: TimeBudget
+    interrupt: InterruptHandler
+    callback: Callback
+
+    def search(self) -> str | None:
+        """Searches until a limit or a goal is reached or no configuration is left; returns the goal, in words."""
+        settings = self.plan.settings
+        limits_by_name = {
+            "trials": settings.trials,
+            "epochs": settings.total_epochs,
+            "checkpoints": settings.keep_weights,
+        }
+        limits = SearchLimits(**{name: bound for name, bound in limits_by_name.items() if bound is not None})
+        checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=limits.checkpoints)
+        source = SearchSource(
+            engine_for(self.ledger.header),
+            self.ledger,
+            limits=limits,
+            recipes=settings.recipes,
+            checkpoints=checkpoints,
+        )
+        stopping = StoppingCallback(settings.stop_when, self.ledger.read())
+        self._run_loop(
+            source,
+            CallbackList(self.callback, stopping),
+            lambda: stopping.stop_cause() or self.budget.search_stop_cause(),
+        )
+        if stopping.reason:
+            self.callback.on_goal_reached(stopping.reason)
+        elif source.is_exhausted:
+            self.callback.on_space_exhausted()
+        return stopping.reason
+
+    def run_trials(self, trials: Sequence[Trial]) -> None:
+        """Runs a fixed list of trials: verification, or the baseline's repeats."""
+        self.callback.on_replication_start(len(trials))
+        recorded = self.ledger.read().trials_in_phase(trials[0].phase) if trials else ()
+        source = ReplicateSource(trials, recorded, folder=self.ledger.folder)
+        self._run_loop(source, self.callback, self.budget.verification_stop_cause)
+
+    def _run_loop(
+        self, source: SearchSource | ReplicateSource, callback: Callback, stop_cause: Callable[[], Cause | None]
+    ) -> None:
+        run_loop(
+            source,
+            LoopContext(
+                executor=self.executor,
+                ledger=self.ledger,
+                callback=callback,
+                stop_cause=stop_cause,
+                elapsed_seconds=self.budget.elapsed_seconds,
+            ),
+        )
+
+
+@contextmanager
+def open_session(
+    plan: Plan,
+    callback: Callback,
+    *,
+    executor: Executor | None = None,
+    interrupt: InterruptHandler | None = None,
+    started_at: float | None = None,
+) -> Iterator[Session]:
+    """Opens what a plan needs, and closes it however the session ends.
+
+    Args:
+        plan: The run.
+        callback: Receives the events; closed at the end.
+        executor: Runs the trials of a plan whose parallelism is chosen, and stays open; None to choose the parallelism
+            and make an executor.
+        interrupt: Shared by several sessions; None for one of its own.
+        started_at: When the run was requested, on the monotonic clock; the time budget counts from then. None for now.
+    """
+    settings, any_seed = plan.settings, plan.settings.seed is None
+    with open_ledger(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
+        plan = replace(plan, header=ledger.header)
+        interrupt = interrupt or stack.enter_context(InterruptHandler())
+        interrupt_orphans(ledger)
+        _check_backend_and_precision(plan, ledger.read())
+
+        def estimate_verification() -> float:  # called once the plan's workers are known
+            return estimate_verification_seconds(
+                ledger.read(), count=settings.finalists, replicates=settings.replicates, slots=plan.concurrent_trials
+            )
+
+        budget = TimeBudget(
+            ledger,
+            timeout=settings.timeout,
+            estimate_verification=estimate_verification if plan.has_verification else None,
+            interrupt=interrupt,
+            # The measurement counts as the study's time, except where a shared ledger keeps the time.
+            session_seconds=stopwatch(None if ledger.is_shared else started_at),
+        )
+        if executor is None:
+            parallelism = choose_parallelism(
+                plan,
+                ledger.read(),
+                on_probe_start=callback.on_probe_start,
+                should_stop=lambda: budget.is_interrupted or budget.is_exhausted,
+            )
+            executor = make_executor(
+                plan,
+                parallelism,
+                log_dir=ledger.log_dir,
+                grace_seconds=budget.grace_seconds,
+                notify=callback.on_message,
+            )
+            stack.enter_context(closing(executor))
+            plan = replace(plan, chosen_parallelism=parallelism.with_workers(executor.slots))
+        stack.enter_context(closing(callback))
+        callback.on_session_start(plan, ledger.read(), budget)
+        yield Session(
+            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=callback
+        )
+        ledger.record_spent_seconds(budget.elapsed_seconds())
+
+
+def _check_backend_and_precision(plan: Plan, record: StudyRecord) -> None:
+    """Raises a UserError if the study's trials ran on another backend or in another precision.
+
+    Errors at an equal seed would differ.
+    """
+    runtime = plan.task.runtime
+    environments = [trial.outcome.environment for trial in record.trials if trial.outcome]
+    for name, received in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
+        recorded = {{**LEGACY_DEFAULTS, **environment}.get(name, received) for environment in environments if environment}
+        if others := sorted(recorded - {received}):
+            raise UserError(
+                f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "
+                f"Received: --{name} {received}.",
+                hint=f"Go on with --{name} {others[0]}, or start another study with --study NAME.",
+            )
