@@ -50,24 +50,22 @@ def describe_baseline(study: Study) -> str:
 
     record = study.record
     header = record.header
-    ended = [trial_record for trial_record in record.trials_in_phase(Phase.REPRODUCTION) if trial_record.outcome is not None]
     lines = [f"{header.space.name} baseline on {header.protocol.dataset}, {header.protocol.epochs} epochs:"]
-    for trial_record in ended:
-        error = trial_record.outcome.error_percent
-        error_text = (
-            f"{error:.2f} %" if trial_record.outcome.state is State.COMPLETE else trial_record.outcome.state.value
-        )
-        lines.append(
-            f"  repeat {trial_record.trial.replicate}  seed {trial_record.trial.seed:>10}  test error {error_text}"
-        )
-    errors = [
-        trial_record.outcome.error_percent for trial_record in ended if trial_record.outcome.state is State.COMPLETE
-    ]
+    errors = []
+    for trial_record in record.trials_in_phase(Phase.REPRODUCTION):
+        trial, outcome = trial_record.trial, trial_record.outcome
+        if outcome is None:
+            continue
+        result = outcome.state.value
+        if outcome.state is State.COMPLETE and outcome.error_percent is not None:
+            errors.append(outcome.error_percent)
+            result = f"{outcome.error_percent:.2f} %"
+        lines.append(f"  repeat {trial.replicate}  seed {trial.seed:>10}  test error {result}")
     if not errors:
         return "\n".join([*lines, "  no repeat was completed"])
-    result = BaselineCheck(errors_percent=tuple(errors), published_error_percent=_reference_error_percent(header))
-    spread = f", s.d. {result.standard_deviation:.2f} points" if result.standard_deviation is not None else ""
-    return "\n".join([*lines, f"  mean {result.mean:.2f} % over {len(errors)} repeats{spread}", result.summary()])
+    check = BaselineCheck(errors_percent=tuple(errors), published_error_percent=_reference_error_percent(header))
+    spread = f", s.d. {check.standard_deviation:.2f} points" if check.standard_deviation is not None else ""
+    return "\n".join([*lines, f"  mean {check.mean:.2f} % over {len(errors)} repeats{spread}", check.summary()])
 
 
 def _reference_error_percent(header: StudyHeader) -> float | None:

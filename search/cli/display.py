@@ -20,10 +20,9 @@ from search.cli.progress_state import ProgressState, format_clock
 from search.leaderboard.board import Board
 from search.leaderboard.files import FORMATS
 from search.protocol import ProtocolName
-from search.records.record import StudyRecord
+from search.records.record import NO_ENGINE, StudyRecord
 from search.session.callbacks import Callback
 from search.session.parallelism.policy import WorkerLayout
-from search.records.record import NO_ENGINE
 from search.session.plan import Plan
 from search.study.retries import is_retried
 from search.study.search_source import final_trials

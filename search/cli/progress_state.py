@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from search.cli.eta import DurationEstimator
-from search.records.record import StudyRecord
-from search.records.record import NO_ENGINE
+from search.records.record import NO_ENGINE, StudyRecord
 from search.session.plan import Plan
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget

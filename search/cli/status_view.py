@@ -16,9 +16,9 @@ from rich.text import Text
 
 from search.leaderboard import failure_table, formatting
 from search.leaderboard.render_text import rich_failure_table
+from search.records.record import NO_ENGINE
 from search.records.status import StudyStatus
 from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
-from search.records.record import NO_ENGINE
 from search.trial import BASELINE, Phase, State, Trial
 
 PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scoring"}

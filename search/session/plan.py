@@ -279,8 +279,7 @@ def engine_for(header: StudyHeader) -> Engine:
 
 
 def command_line(seed: int) -> str:
-    """Returns the running command with its seed and without passwords; empty in a notebook.
-    """
+    """Returns the running command with its seed and without passwords; empty in a notebook."""
     main = getattr(sys.modules["__main__"], "__spec__", None)
     if main is None or main.name != "search.__main__":
         return ""

@@ -166,9 +166,11 @@ def _check_backend_and_precision(plan: Plan, record: StudyRecord) -> None:
     Errors at an equal seed would differ.
     """
     runtime = plan.task.runtime
-    environments = [trial.outcome.environment for trial in record.trials if trial.outcome]
+    environments = [trial.outcome.environment for trial in record.trials if trial.outcome and trial.outcome.environment]
     for name, received in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
-        recorded = {{**LEGACY_DEFAULTS, **environment}.get(name, received) for environment in environments if environment}
+        recorded = {
+            {**LEGACY_DEFAULTS, **environment}.get(name, received) for environment in environments if environment
+        }
         if others := sorted(recorded - {received}):
             raise UserError(
                 f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "

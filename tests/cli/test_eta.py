@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExec
 from search.records.record import StudyRecord
 from search.records.storage.file_ledger import FileLedger
 from search.session.callbacks import Callback
+from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import make_plan
-from search.session.run import Session
+from search.session.session import Session
 from search.session.settings import from_mapping
 from search.study.time_budget import InterruptHandler, TimeBudget
 from search.study.verification import FULL_TO_TRAINING_RATIO, estimate_verification_seconds, verification_trials
@@ -75,6 +77,7 @@ class Watched(Callback):
 def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, float | None]], float]:
     """Runs a study; returns what was shown when, and when it ended."""
     plan = make_plan(from_mapping({"seed": 3, **options, "studies_dir": folder, "epochs": EPOCHS, "sampler": "random"}))
+    plan = replace(plan, chosen_parallelism=choose_parallelism(plan))
     executor = VirtualExecutor(course, slots=plan.workers)
     watched, settings = Watched(executor), plan.settings
     with FileLedger.in_memory(plan.location, plan.header) as ledger:

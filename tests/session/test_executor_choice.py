@@ -1,18 +1,20 @@
-"""Which executor a plan asks for, and what trials that are trained together cannot have."""
+"""Which executor a plan gets, and which options the vectorized executor refuses."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from search.errors import UserError
 from search.execution.vectorized import PROBE_POPULATION_SIZE, VectorizedExecutor
-from search.session.executors import EXECUTORS, ExecutorContext, make_executor
-from search.session.parallelism.policy import ChosenBy
-from search.session.plan import MAX_POPULATION, ExecutorName, Plan, make_plan
-from search.session.settings import from_mapping
+from search.session.executors import EXECUTORS, make_executor
+from search.session.parallelism.choose import choose_parallelism
+from search.session.parallelism.policy import MAX_POPULATION, ChosenBy
+from search.session.plan import Plan, make_plan
+from search.session.settings import ExecutorName, from_mapping
 from search.training.runtime import Backend, Device
 
 
@@ -21,20 +23,24 @@ def plan(small_mnist: Path, tmp_path: Path, **more: object) -> Plan:
     return make_plan(from_mapping({"dataset": small_mnist, "seed": 0, "executor": "vectorized", **folders, **more}))
 
 
-def test_every_site_has_an_executor() -> None:
+def test_every_executor_name_has_an_executor() -> None:
     assert set(EXECUTORS) == set(ExecutorName)
 
 
 def test_a_population_runs_on_jax_in_one_process_and_as_large_as_asked(small_mnist: Path, tmp_path: Path) -> None:
-    made, given = (plan(small_mnist, tmp_path, devices="cpu", **more) for more in ({}, {"workers": 5}))
-    assert made.task.runtime.backend is Backend.JAX
-    assert (made.workers, made.parallelism.chosen_by) == (PROBE_POPULATION_SIZE, ChosenBy.PENDING)
-    assert f"{MAX_POPULATION[Device.CPU]} a device at most" in made.parallelism.describe()
-    assert (given.workers, given.parallelism.chosen_by, given.concurrent_trials) == (5, ChosenBy.SPECIFIED, 1)
-    for one, slots in ((made, PROBE_POPULATION_SIZE), (given, 5)):
-        with closing(make_executor(one, ExecutorContext(log_dir=tmp_path))) as executor:
+    measured, specified = (plan(small_mnist, tmp_path, devices="cpu", **more) for more in ({}, {"workers": 5}))
+    assert measured.task.runtime.backend is Backend.JAX
+    for made, slots, chosen_by in (
+        (measured, PROBE_POPULATION_SIZE, ChosenBy.PENDING),
+        (specified, 5, ChosenBy.SPECIFIED),
+    ):
+        parallelism = choose_parallelism(made)
+        assert (parallelism.layout.workers, parallelism.chosen_by) == (slots, chosen_by)
+        assert replace(made, chosen_parallelism=parallelism).concurrent_trials == 1
+        with closing(make_executor(made, parallelism, log_dir=tmp_path)) as executor:
             assert isinstance(executor, VectorizedExecutor)
             assert executor.slots == slots
+    assert f"{MAX_POPULATION[Device.CPU]} a device at most" in choose_parallelism(measured).describe()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExec
 from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
+from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan, make_plan
-from search.session.run import Session, open_session
+from search.session.session import Session, open_session
 from search.session.settings import from_mapping
 from search.study.time_budget import (
     FINAL_GRACE_SECONDS,
@@ -45,7 +47,8 @@ def plan(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Callable[..., Pl
     def make(**options: object) -> Plan:
         where = {"dataset": small_mnist, "cache_dir": cache_dir, "studies_dir": tmp_path / "studies"}
         fixed = {"study": "timed", "seed": 1, "epochs": EPOCHS, "pruner": "none", "sampler": "random", "workers": 2}
-        return make_plan(from_mapping({**where, **fixed, **options}))
+        plan = make_plan(from_mapping({**where, **fixed, **options}))
+        return replace(plan, chosen_parallelism=choose_parallelism(plan))
 
     return make
 

@@ -70,34 +70,39 @@ def choose_parallelism(
         on_probe_start: Called before a measurement with the layouts to be measured, none for GPU memory.
         should_stop: Called during a measurement; True ends it without a result.
     """
-    settings, runtime, cores = plan.settings, plan.task.runtime, usable_cores()
-    if settings.executor == ExecutorName.VECTORIZED:
-        return _for_vectorized(plan, cores)
-    recorded = recorded_threads(record) if record is not None and settings.threads is None else None
-    workers, threads = settings.workers, settings.threads or recorded
-    if settings.executor == ExecutorName.RAY and (settings.address or runtime.device is Device.GPU):
-        return Parallelism(layout=WorkerLayout(workers or 1, threads or 1), chosen_by=ChosenBy.CLUSTER)
-    if runtime.device is Device.GPU:
-        if workers is not None:
-            return Parallelism(layout=WorkerLayout(workers, threads or 1), chosen_by=ChosenBy.SPECIFIED)
-    elif workers is not None or threads is not None:
-        layout = WorkerLayout(
-            max(1, cores // (threads or 1)) if workers is None else workers,
-            max(1, cores // (workers or 1)) if threads is None else threads,
-        )
-        if recorded is None:
-            return Parallelism(layout=layout, chosen_by=ChosenBy.SPECIFIED)
-        return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=THREAD_COUNT_NOTE)
+    recorded = recorded_threads(record) if record is not None and plan.settings.threads is None else None
+    if (decided := _by_options_or_record(plan, recorded)) is not None:
+        return decided
     spent_seconds = record.spent_seconds if record is not None else 0.0
-    if runtime.device is Device.GPU:
-        return _for_gpus(plan, threads or 1, spent_seconds, may_measure, on_probe_start, should_stop)
-    return _for_cpu(plan, cores, spent_seconds, may_measure, on_probe_start, should_stop)
+    if plan.task.runtime.device is Device.GPU:
+        threads = plan.settings.threads or recorded or 1
+        return _for_gpus(plan, threads, spent_seconds, may_measure, on_probe_start, should_stop)
+    return _for_cpu(plan, spent_seconds, may_measure, on_probe_start, should_stop)
 
 
 def recorded_threads(record: StudyRecord) -> int | None:
     """Returns the threads of the latest recorded trial whose environment names them, or None."""
     recorded = [trial.outcome.environment.get("threads") for trial in record.trials if trial.outcome]
     return next((threads for threads in reversed(recorded) if threads), None)
+
+
+def _by_options_or_record(plan: Plan, recorded: int | None) -> Parallelism | None:
+    """Returns what the options, the recorded threads or the executor decide; None if a measurement is needed."""
+    settings, runtime, cores = plan.settings, plan.task.runtime, usable_cores()
+    workers, threads = settings.workers, settings.threads or recorded
+    if settings.executor == ExecutorName.VECTORIZED:
+        return _for_vectorized(plan, cores)
+    if settings.executor == ExecutorName.RAY and (settings.address or runtime.device is Device.GPU):
+        return Parallelism(layout=WorkerLayout(workers or 1, threads or 1), chosen_by=ChosenBy.CLUSTER)
+    if runtime.device is Device.GPU:
+        layout = WorkerLayout(workers or 1, threads or 1)
+        return Parallelism(layout=layout, chosen_by=ChosenBy.SPECIFIED) if workers else None
+    if not workers and not threads:
+        return None
+    layout = WorkerLayout(workers or max(1, cores // (threads or 1)), threads or max(1, cores // (workers or 1)))
+    if recorded:
+        return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=THREAD_COUNT_NOTE)
+    return Parallelism(layout=layout, chosen_by=ChosenBy.SPECIFIED)
 
 
 def _for_vectorized(plan: Plan, cores: int) -> Parallelism:
@@ -112,19 +117,19 @@ def _for_vectorized(plan: Plan, cores: int) -> Parallelism:
 
 def _for_cpu(
     plan: Plan,
-    cores: int,
     spent_seconds: float,
     may_measure: bool,
     on_probe_start: Callable[[Sequence[WorkerLayout]], None],
     should_stop: Callable[[], bool],
 ) -> Parallelism:
     """Returns the fastest layout, as measured before or now; one worker a core if neither."""
-    layouts, path = candidate_layouts(cores, memory_worker_limit()), _cache_path(plan)
+    cores, path = usable_cores(), _cache_path(plan)
+    layouts = candidate_layouts(cores, memory_worker_limit())
     default = Parallelism(layout=layouts[0], chosen_by=ChosenBy.UNMEASURED)
     if len(layouts) == 1:
         return replace(default, note="the memory holds no more" if cores > 1 else "")
-    if (speeds := _read_throughput(path, layouts)) is not None:
-        return Parallelism(layout=fastest_layout(speeds), chosen_by=ChosenBy.CACHED, images_per_second=speeds)
+    if (cached := _read_throughput(path, layouts)) is not None:
+        return Parallelism(layout=fastest_layout(cached), chosen_by=ChosenBy.CACHED, images_per_second=cached)
     if not _is_worth_measuring(plan.settings, layouts[0].workers, spent_seconds):
         return replace(default, note="a short study")
     if not may_measure:
@@ -135,11 +140,10 @@ def _for_cpu(
         speeds = measure_throughput(plan.task, plan.header.space.baseline, layouts, should_stop)
     except ProbeError as error:
         return replace(default, note=str(error))
-    measured = Parallelism(layout=fastest_layout(speeds), chosen_by=ChosenBy.MEASURED, images_per_second=speeds)
-    if is_busy:
-        return replace(measured, note="other programs kept the machine busy, so it is measured again next time")
-    _write_cache(path, {"images_per_second": [speeds[layout] for layout in layouts]})
-    return measured
+    if not is_busy:
+        _write_cache(path, {"images_per_second": [speeds[layout] for layout in layouts]})
+    note = "other programs kept the machine busy, so it is measured again next time" if is_busy else ""
+    return Parallelism(layout=fastest_layout(speeds), chosen_by=ChosenBy.MEASURED, images_per_second=speeds, note=note)
 
 
 def _for_gpus(
@@ -219,10 +223,10 @@ def _read_throughput(path: Path, layouts: Sequence[WorkerLayout]) -> dict[Worker
 def _read_gpu_memory(path: Path, gpus: int) -> tuple[tuple[float, ...], float] | None:
     """Returns the cached free memory of each GPU and a worker's peak, in MiB; None if there is none."""
     document = _read_cache(path)
-    free, peak = document.get("free_mib"), document.get("peak_mib")
+    free, peak = document.get("free_mib"), document.get("peak_mib", 0.0)
     if not isinstance(free, list) or len(free) != gpus or not all(map(_is_positive, [*free, peak])):
         return None
-    return tuple(free), float(peak)
+    return tuple(free), peak
 
 
 def _is_positive(value: object) -> bool:

@@ -1,6 +1,6 @@
-"""How many workers with how many threads each: the value, and pure decisions over measured numbers.
+"""Parallelism: how many workers with how many threads each, and pure decisions over measured numbers.
 
-``search.session.parallelism.probe`` measures the numbers; ``search.session.parallelism.choose`` decides what to measure.
+``search.session.parallelism.choose`` calls them with what ``search.session.parallelism.probe`` measured.
 """
 
 from __future__ import annotations
