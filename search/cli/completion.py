@@ -1,6 +1,6 @@
-"""Completion in a shell: the values of options, and engines with their samplers also where bash breaks words at colons.
+"""Completes option values in a shell, also ``engine:sampler`` in bash, which breaks words at colons.
 
-Imported only while a shell asks. Knows names, and no library behind them.
+Imported only when a shell asks for completions, so it imports names and no libraries.
 """
 
 from __future__ import annotations
@@ -13,42 +13,48 @@ from typing import Any
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from search.engines.registry import ENGINES, engine_names
+from search.protocol import ProtocolName, Split
+from search.training.runtime import Backend, Device, Precision
 from spaces.registry import SPACES
+
+DATASETS = ("mnist", "fashion_mnist", "cifar10")
+EXECUTORS = ("local", "ray", "vectorized")
+"""Both as their registries name them, which import libraries."""
 
 
 def option_values(option: str, preceding_options: Mapping[str, Any]) -> Sequence[str]:
-    """Returns the values of an option, such as a shell may offer.
+    """Returns the values of an option that a shell may offer.
 
     Args:
-        option: The setting's name.
-        preceding_options: The options that stand before it.
+        option: The option's name.
+        preceding_options: Values of the options before it.
     """
     kind = ENGINES.get(str(preceding_options.get("engine") or next(iter(ENGINES))).partition(":")[0])
     candidates: Mapping[str, Sequence[str]] = {
         "study": _studies(Path(preceding_options.get("studies_dir") or "studies")),
         "row": ("winner", "baseline", "rank:1", "rank:2", "rank:3"),
         "space": list(SPACES),
-        "dataset": ("mnist", "fashion_mnist", "cifar10"),
+        "dataset": DATASETS,
         "engine": [*ENGINES, *engine_names()],
         "sampler": list(kind.samplers) if kind else (),
         "pruner": list(kind.pruners) if kind else (),
-        "protocol": ("holdout", "tutorial"),
-        "split": ("group", "block", "stratified"),
-        "executor": ("local", "ray", "vectorized"),
-        "backend": ("tensorflow", "jax", "torch"),
-        "devices": ("auto", "cpu", "gpu"),
-        "precision": ("float32", "tf32", "bfloat16"),
+        "protocol": list(ProtocolName),
+        "split": list(Split),
+        "executor": EXECUTORS,
+        "backend": list(Backend),
+        "devices": list(Device),
+        "precision": list(Precision),
     }
     return candidates.get(option, ())
 
 
 def _studies(folder: Path) -> list[str]:
-    """Returns the names of the studies in a folder; those in a database would take a library to find."""
+    """Returns the names of the studies in a folder; listing those in a database would import a library."""
     return sorted(path.parent.name for path in folder.glob("*/ledger.journal"))
 
 
 def complete_list_item(candidates: Sequence[str], incomplete: str) -> list[str]:
-    """Returns the candidates for the last item of a list that is separated by commas, each with the items before."""
+    """Returns the candidates for the last item of a comma-separated list, each with the items before it."""
     before, comma, last = incomplete.rpartition(",")
     used = before.split(",")
     return [
@@ -59,13 +65,13 @@ def complete_list_item(candidates: Sequence[str], incomplete: str) -> list[str]:
 
 
 class BashColonComplete(BashComplete):
-    """Bash takes a colon for the end of a word: here the parts are joined again, and only the last is given back."""
+    """Joins the words that bash breaks at colons, and returns to bash only the part after the last colon."""
 
     name = "bash"
     _colon_prefix = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Returns the words before the one to be completed, and that one as it was typed."""
+        """Returns the words before the one to complete, and that word."""
         cursor = int(os.environ["COMP_CWORD"])
         words = split_arg_string(os.environ["COMP_WORDS"])[: cursor + 1]
         words += [""] * (cursor + 1 - len(words))
@@ -80,7 +86,7 @@ class BashColonComplete(BashComplete):
         return joined[1:-1], incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Returns what bash puts in place of the part after the last colon."""
+        """Returns the text that replaces the part after the last colon."""
         return f"{item.type},{item.value.removeprefix(self._colon_prefix)}"
 
 

@@ -1,20 +1,25 @@
-"""What ``data show`` tells of a data set: its size, and how many images of each class every role gets.
+"""What ``data show`` prints of a data set: its facts, the images per class and role, and the first images.
 
-Computes a ``View`` first, then shows it as tables that fit 80 columns, or as JSON.
+Tables and images fit 80 columns. The PNG is the tutorial's figure: the first four training images, two by two.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich import box
+from rich.color import Color
 from rich.console import Console
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from search.data.dataset import DatasetInfo, LabeledImages, open_test
 from search.data.split import make_split_indices
+from search.errors import UserError
 from search.protocol import Split
 
 SPLIT_DESCRIPTIONS = {
@@ -22,7 +27,16 @@ SPLIT_DESCRIPTIONS = {
     Split.BLOCK: "the last sixth",
     Split.STRATIFIED: "a sixth of each class, drawn with seed {seed}",
 }
-"""Splits to the words for their validation images."""
+"""How each split draws the validation images."""
+IMAGE_COUNT = 4
+WIDTH, GAP = 80, 3
+"""Characters of a line, and between two images."""
+MAX_SIDE = (WIDTH - GAP) // 2
+"""Most pixels of an image's side in the terminal, so that two fit beside each other; larger images are thinned."""
+
+SHADES = " .:-=+*#%@"
+"""Black to white, for output without colours."""
+UPPER_HALF = "\u2580"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +46,7 @@ class SubsetSummary:
     Args:
         name: training, validation or test.
         count: Number of images.
-        images: Which ones, in words.
+        images: A description of them.
         per_class: Number of images of each class, from class 0.
     """
 
@@ -59,12 +73,12 @@ class DatasetSummary:
     roles: tuple[SubsetSummary, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the view as a plain dict."""
+        """Returns the summary as a plain dict."""
         return asdict(self)
 
 
 def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Split, seed: int) -> DatasetSummary:
-    """Returns the view of a data set under a split; of the test images it opens the labels only.
+    """Returns the summary of a data set under a split. Opens the labels of the test images only.
 
     Raises:
         UserError: The data do not allow the split.
@@ -86,19 +100,19 @@ def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Spli
 
 
 def _range(indices: np.ndarray) -> str:
-    """Returns ascending indices in words, such as ``training images 0 to 49,999``, or nothing where they have gaps."""
+    """Returns ascending indices as ``training images 0 to 49,999``, or "" if they have gaps."""
     first, last = int(indices[0]), int(indices[-1])
     return f"training images {first:,} to {last:,}" if last - first + 1 == len(indices) else ""
 
 
 def print_summary(summary: DatasetSummary, console: Console) -> None:
-    """Prints the view."""
+    """Prints the summary."""
     console.print(_facts(summary))
     console.print(_counts(summary))
 
 
 def _facts(summary: DatasetSummary) -> Table:
-    """Returns what the data set is and which images have which role."""
+    """Returns a table of the data set's facts and the images of each role."""
     info = summary.info
     height, width, channels = info.image_shape
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -114,7 +128,7 @@ def _facts(summary: DatasetSummary) -> Table:
 
 
 def _counts(summary: DatasetSummary) -> Table:
-    """Returns the number of images of each class in each role."""
+    """Returns a table of the number of images per class and role."""
     table = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     table.add_column("Class", "All", justify="right")
     for role in summary.roles:
@@ -122,3 +136,73 @@ def _counts(summary: DatasetSummary) -> Table:
     for label, counts in enumerate(zip(*(role.per_class for role in summary.roles), strict=True)):
         table.add_row(str(label), *(f"{count:,}" for count in counts))
     return table
+
+
+def print_images(images: LabeledImages, console: Console) -> None:
+    """Draws the first images, two pixels to a character, as many beside each other as fit 80 columns."""
+    is_colourless = console.color_system is None or console.no_color or console.options.ascii_only
+    draw = _draw_in_shades if is_colourless else _draw_in_colours
+    pixels = [_to_pixels(image) for image in images.images[:IMAGE_COUNT]]
+    pictures = [Text(f"class {label}\n") + draw(part) for label, part in zip(images.labels, pixels, strict=False)]
+    per_row = max(1, (min(console.width, WIDTH) + GAP) // (pixels[0].shape[1] + GAP))
+    for first in range(0, len(pictures), per_row):
+        grid = Table.grid(padding=(0, GAP, 0, 0))
+        grid.add_row(*pictures[first : first + per_row])
+        console.print(grid)
+        console.print()
+
+
+def _to_pixels(image: np.ndarray) -> np.ndarray:
+    """Returns an image as (height, width, 3), uint8, thinned to fit, with an even height."""
+    step = -(-max(image.shape[:2]) // MAX_SIDE)
+    thinned = image[::step, ::step]
+    pixels = thinned if thinned.dtype == np.uint8 else (thinned * 255).round().astype(np.uint8)
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    return np.pad(pixels, ((0, len(pixels) % 2), (0, 0), (0, 0)))
+
+
+def _draw_in_colours(pixels: np.ndarray) -> Text:
+    """Draws the upper of two pixels as a character's colour, the lower as its background."""
+    lines = (
+        Text.assemble(
+            *((UPPER_HALF, Style(color=_colour(up), bgcolor=_colour(low))) for up, low in zip(*pair, strict=True))
+        )
+        for pair in zip(pixels[::2], pixels[1::2], strict=True)
+    )
+    return Text("\n", no_wrap=True).join(lines)
+
+
+def _colour(pixel: np.ndarray) -> Color:
+    red, green, blue = pixel.tolist()
+    return Color.from_rgb(red, green, blue)
+
+
+def _draw_in_shades(pixels: np.ndarray) -> Text:
+    """Draws the mean of two pixels as a character of the same brightness."""
+    grey = pixels.mean(axis=2)
+    levels = (grey[::2] + grey[1::2]) / 2 * (len(SHADES) - 1) / 255
+    return Text(
+        "\n".join("".join(SHADES[level] for level in line) for line in levels.round().astype(int)), no_wrap=True
+    )
+
+
+def save_grid(images: LabeledImages, path: Path) -> None:
+    """Writes the first images as a PNG, two by two, with their classes.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5.4), layout="constrained")
+    for axes, image, label in zip(figure.subplots(2, 2).flat, images.images, images.labels, strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+        axes.set_title(f"class {label}")
+        axes.set_axis_off()
+    try:
+        figure.savefig(path, dpi=150, format="png")
+    except OSError as error:
+        raise UserError(
+            f"The image cannot be written: {error.strerror or error}. Received: out={str(path)!r}.",
+            hint="Name a file in a folder that exists and that you may write to, with --out.",
+        ) from error

@@ -1,6 +1,6 @@
-"""The displays of a running session: lines for people, one of them live on a terminal, and JSON lines for scripts.
+"""The displays of a running session: text with a live line, and JSON lines for scripts.
 
-The first go to standard error, so that standard output holds the leaderboard alone.
+The text goes to standard error; standard output holds only the leaderboard. Called by ``run`` and ``baseline``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -29,16 +29,21 @@ from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
+REDRAW_SECONDS = 0.5
+"""Least time between two drawings of the live line."""
+
 
 def describe_plan(plan: Plan, record: StudyRecord) -> str:
     """Returns what the session will do, in a few lines."""
     header, settings = plan.header, plan.settings
-    what = f"space {header.space.name}, data {header.protocol.dataset}, {header.protocol.epochs} epochs a trial"
-    where = plan.parallelism.describe()
+    protocol = header.protocol
+    details = [
+        f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial",
+        f"  {plan.parallelism.describe()}",
+    ]
     if header.engine == NO_ENGINE:
-        return (
-            f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}\n  {what}\n  {where}"
-        )
+        title = f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}"
+        return "\n".join([title, *details])
     stopping_criteria = [f"{settings.trials} trials"] if settings.trials is not None else []
     if settings.total_epochs is not None:
         stopping_criteria.append(f"{settings.total_epochs} epochs of all trials together")
@@ -48,8 +53,7 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
     stopping_criteria += settings.stop_when
     lines = [
         f"Study {header.name}: {header.engine} {header.sampler}, pruner {header.pruner}, seed {header.seed}",
-        f"  {what}",
-        f"  {where}",
+        *details,
         f"  until {' or '.join(stopping_criteria)}",
         *_describe_limits(plan),
         *_describe_verification(plan),
@@ -68,17 +72,17 @@ def _describe_limits(plan: Plan) -> list[str]:
 
 
 def describe_probe(layouts: Sequence[WorkerLayout]) -> str:
-    """Returns what is measured before a study begins."""
+    """Returns what is measured before a study begins, and which option skips it."""
     if not layouts:
-        return "Measuring once here how much GPU memory a worker takes; --workers N does without"
-    what = f"what is faster, {' or '.join(map(str, layouts))}"
-    return f"Measuring once for this space and data on this machine, {what}; --threads 1 does without"
+        return "Measuring the GPU memory of a worker, once on this machine; --workers N skips it"
+    choices = " or ".join(map(str, layouts))
+    return f"Measuring which is faster, {choices}, once for this space and data on this machine; --threads 1 skips it"
 
 
 def _describe_verification(plan: Plan) -> list[str]:
     settings = plan.settings
     if plan.header.protocol.name is ProtocolName.TUTORIAL:
-        return ["  Caution: under the tutorial protocol the test images steer the search; its errors are optimistic."]
+        return ["  Caution: the tutorial protocol searches on the test images, so its errors are optimistic."]
     if not settings.finalists:
         return []
     best = "the best" if settings.finalists == 1 else f"the best {settings.finalists}"
@@ -90,9 +94,9 @@ def _describe_verification(plan: Plan) -> list[str]:
 
 def describe_trial_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     """Returns a line about a trial that ended."""
-    what = f"trial {trial.number}" if trial.phase is Phase.SEARCH else f"{trial.phase.value} {trial.number}"
-    kind = "validation" if trial.phase is Phase.SEARCH else "test"
-    parts = [f"{what}  {trial.origin}  {outcome.state.value}"]
+    is_search = trial.phase is Phase.SEARCH
+    name, kind = ("trial", "validation") if is_search else (trial.phase.value, "test")
+    parts = [f"{name} {trial.number}  {trial.origin}  {outcome.state.value}"]
     if outcome.error_percent is not None:
         parts.append(f"{kind} error {outcome.error_percent:.2f} %{' (best)' if is_best else ''}")
     if outcome.state is State.FAILED or is_retried(outcome):
@@ -104,100 +108,120 @@ def describe_trial_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     return "  ".join(parts)
 
 
-class TerminalDisplay(Callback):
-    """The plan, a line for each trial that ends, and on a terminal a live line below them."""
+class LiveLine:
+    """Prints lines on standard error and, on a terminal, draws a live line below them."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
-        self._progress_state: ProgressState | None = None
         self._last_redraw_at = 0.0
+
+    def print(self, text: str, style: str = "") -> None:
+        """Prints a line above the live line."""
+        self._console.print(Text(text, style=style))
+
+    def start(self) -> None:
+        """Starts the live line, on a terminal only."""
+        if self._console.is_terminal:
+            self._live.start()
+
+    def redraw(self, line: Callable[[], str]) -> None:
+        """Redraws the live line, unless it was drawn less than ``REDRAW_SECONDS`` ago."""
+        if self._live.is_started and time.monotonic() - self._last_redraw_at > REDRAW_SECONDS:
+            self._last_redraw_at = time.monotonic()
+            self._live.update(Text(line(), style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def stop(self) -> None:
+        """Removes the live line."""
+        self._live.stop()
+
+
+class TerminalDisplay(Callback):
+    """Shows the plan, a line for each trial that ends, and a live line."""
+
+    def __init__(self) -> None:
+        self._live = LiveLine()
+        self._progress_state: ProgressState | None = None
 
     def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
         """Prints what is measured."""
-        self._print(describe_probe(layouts))
+        self._live.print(describe_probe(layouts))
 
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Prints the plan and starts the live line."""
         self._progress_state = ProgressState(plan, record, budget)
-        self._print(describe_plan(plan, record))
-        if self._console.is_terminal:
-            self._live.start()
+        self._live.print(describe_plan(plan, record))
+        self._live.start()
 
     def on_message(self, text: str) -> None:
-        """Prints it."""
-        self._print(text, "yellow")
+        """Prints the message."""
+        self._live.print(text, "yellow")
 
     def on_trial_start(self, trial: Trial) -> None:
-        """Counts."""
+        """Counts the trial."""
         self._state.began(trial)
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
-        """Counts."""
+        """Counts the epoch."""
         self._state.reported(trial, report)
 
     def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
         is_best = self._state.finished(trial, outcome)
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
-        when = format_clock(self._state.budget.elapsed_seconds())
-        self._print(f"{when:>6}  {describe_trial_end(trial, outcome, is_best=is_best)}", style)
+        self._live.print(self._trial_end_line(trial, outcome, is_best=is_best), style)
 
     def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
         is_best = self._state.trial_ended_elsewhere(trial, outcome)
-        when = format_clock(self._state.budget.elapsed_seconds())
-        self._print(
-            f"{when:>6}  {describe_trial_end(trial, outcome, is_best=is_best)}  elsewhere", "green" if is_best else ""
-        )
+        line = f"{self._trial_end_line(trial, outcome, is_best=is_best)}  elsewhere"
+        self._live.print(line, "green" if is_best else "")
 
     def on_waiting_for_peers(self, count: int) -> None:
-        """Prints it."""
-        self._print(f"Waiting for {count} trials that other coordinators run")
+        """Prints how many trials are waited for."""
+        self._live.print(f"Waiting for {count} trials that other coordinators run")
 
     def on_space_exhausted(self) -> None:
-        """Notes it."""
+        """Records it for the closing message."""
         self._state.is_exhausted = True
 
     def on_goal_reached(self, reason: str) -> None:
-        """Prints it now, and once more at the end."""
+        """Prints the goal, now and at the end."""
         self._state.goal_reason = reason
-        self._print(f"Goal reached: {reason}")
+        self._live.print(f"Goal reached: {reason}")
 
     def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
-        """Notes it."""
+        """Records it for the closing message."""
         self._state.incomplete_verification = (missing, sufficient_timeout)
 
     def on_replication_start(self, count: int) -> None:
         """Prints how many runs follow."""
         self._state.replicating(count)
         if count:
-            self._print(f"{count} runs scored on the test images follow")
+            self._live.print(f"{count} runs scored on the test images follow")
 
     def on_tick(self) -> None:
-        """Redraws the live line, twice a second at most."""
-        if self._live.is_started and time.monotonic() - self._last_redraw_at > 0.5:
-            self._last_redraw_at = time.monotonic()
-            line = Text(self._state.status_line(), style="bold", no_wrap=True, overflow="ellipsis")
-            self._live.update(line, refresh=True)
+        """Redraws the live line."""
+        self._live.redraw(self._state.status_line)
 
     def close(self) -> None:
-        """Takes the live line away and says what is left to say."""
+        """Removes the live line and prints the closing message."""
         self._live.stop()
         if self._progress_state is not None and (message := self._progress_state.closing_message()):
-            self._print(message)
+            self._live.print(message)
 
     @property
     def _state(self) -> ProgressState:
-        assert self._progress_state is not None, "opened comes first"
+        assert self._progress_state is not None, "on_session_start comes first"
         return self._progress_state
 
-    def _print(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=style))
+    def _trial_end_line(self, trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
+        elapsed = format_clock(self._state.budget.elapsed_seconds())
+        return f"{elapsed:>6}  {describe_trial_end(trial, outcome, is_best=is_best)}"
 
 
 class JsonDisplay(Callback):
-    """A JSON object a line on standard output for each thing that happens."""
+    """Writes a JSON object a line to standard output for each event."""
 
     def __init__(self) -> None:
         self._budget: TimeBudget | None = None
@@ -213,7 +237,7 @@ class JsonDisplay(Callback):
         self._write("packed", **plan.parallelism.to_json())
 
     def on_message(self, text: str) -> None:
-        """Writes it."""
+        """Writes the message."""
         self._write("note", text=text)
 
     def on_trial_start(self, trial: Trial) -> None:
@@ -233,11 +257,11 @@ class JsonDisplay(Callback):
         self._write("heard", phase=trial.phase.value, number=trial.number, outcome=outcome.to_json())
 
     def on_waiting_for_peers(self, count: int) -> None:
-        """Writes how many are waited for."""
+        """Writes how many trials are waited for."""
         self._write("waiting", trials=count)
 
     def on_space_exhausted(self) -> None:
-        """Writes that nothing is left to try."""
+        """Writes that every configuration was tried."""
         self._write("exhausted")
 
     def on_goal_reached(self, reason: str) -> None:
@@ -258,7 +282,7 @@ class JsonDisplay(Callback):
 
 
 def leaderboard_event(board: Board) -> str:
-    """Returns the leaderboard as the last of the JSON lines."""
+    """Returns the leaderboard as the last JSON line."""
     return json.dumps({"event": "leaderboard", "leaderboard": json.loads(FORMATS["json"](board))})
 
 

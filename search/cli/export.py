@@ -1,4 +1,4 @@
-"""``export``: a row of the leaderboard as a model, a script, a configuration file or a card."""
+"""``export``: writes a row of the leaderboard as a model, a script, a configuration file or a card."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.cli.options import make_completer, setting_options, study_location
-from search.cli.reproduction_options import add_reproduction_options, split_reproduction_options
+from search.cli.retraining import add_reproduction_options, pop_reproduction_options, training_bar
 
 if TYPE_CHECKING:
     from search.export.target import ExportTarget
@@ -22,38 +22,38 @@ if TYPE_CHECKING:
     "form",
     type=click.Choice(["model", "script", "config", "card"]),
     required=True,
-    help="A trained .keras file; a Python script that needs Keras and NumPy alone; a file for run --config; a short "
-    "Markdown text to post.",
+    help="model: a trained .keras file; script: a Python script that needs only Keras and NumPy; config: a file for "
+    "run --config; card: a short Markdown text to post.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write to this file; a model goes to STUDY-ROW.keras by default, everything else to standard output.",
+    help="File to write.  [default: STUDY-ROW.keras for a model, else standard output]",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), metavar="N", help="Of the training; the row's first one by default."
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of the training.  [default: the row's first]"
 )
-@click.option("--score", is_flag=True, help="Of a model: open the test images once more and say its own error.")
+@click.option("--score", is_flag=True, help="Score the model on the test images and print its own error.")
 @add_reproduction_options
 @click.option("--quiet", is_flag=True, help="No progress.")
 @setting_options("studies_dir", "storage")
 def command(study: str, row: str, form: str, out: Path | None, seed: int | None, **options: Any) -> None:
-    """Carry a row of the leaderboard out: winner (default), baseline, rank:2, or a search trial's number.
+    """Export a row of the leaderboard: winner (default), baseline, rank:2, or a search trial's number.
 
-    A model is trained on all training images, with the row's first recorded seed; its test error is told as recorded.
+    A model is trained on all training images, with the row's first recorded seed. Its test error is the recorded one.
     """
-    from search.cli.training_bar import print_notes
     from search.export.target import make_target
     from search.records.lookup import find_study
 
     score, quiet = options.pop("score"), options.pop("quiet")
-    reproduction_options, rest = split_reproduction_options(options)
+    reproduction_options = pop_reproduction_options(options)
     if score and form != "model":
-        raise click.UsageError("--score goes with --as model; nothing else is trained.")
-    record = find_study(study, study_location(rest))
+        raise click.UsageError("--score needs --as model.")
+    record = find_study(study, study_location(options))
     target = make_target(record, row, seed=seed, reproduction_options=reproduction_options)
     name = f"{record.header.name}-{row.replace(':', '-')}"
-    print_notes((target.note,))
+    if target.note:
+        click.echo(target.note, err=True)
     if form == "model":
         _model(target, out or Path(f"{name}.keras"), score=score, quiet=quiet)
     else:
@@ -61,7 +61,6 @@ def command(study: str, row: str, form: str, out: Path | None, seed: int | None,
 
 
 def _model(target: ExportTarget, out: Path, *, score: bool, quiet: bool) -> None:
-    from search.cli.training_bar import training_bar
     from search.export.model import export_model
 
     with training_bar(1, quiet=quiet) as on_epoch:
@@ -70,7 +69,7 @@ def _model(target: ExportTarget, out: Path, *, score: bool, quiet: bool) -> None
     click.echo(exported.error_sentence)
     if exported.custom_layers:
         click.echo(
-            f"To load it takes the file that defines {', '.join(exported.custom_layers)}; Keras does not know them."
+            f"Loading it needs the file that defines {', '.join(exported.custom_layers)}, which Keras does not have."
         )
 
 

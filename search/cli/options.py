@@ -1,16 +1,16 @@
-"""Command-line options made from the settings' own declaration, so that names, defaults and help stand once."""
+"""Command-line options made from the settings, so that names, defaults and help texts are declared once."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from search.errors import UserError, unknown_name
-from search.session.settings import Settings, from_file, from_mapping, parse_pair
+from search.session.settings import Settings, flag, from_file, from_mapping, parse_pair
 
 if TYPE_CHECKING:
     from search.records.storage.locations import StudyLocation
@@ -19,7 +19,7 @@ Command = Callable[..., Any]
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:
-    """Returns a decorator that adds the options of the named settings, all of them where none is named."""
+    """Returns a decorator that adds the options of the named settings, or of all settings if none is named."""
     fields = [field for field in dataclasses.fields(Settings) if not names or field.name in names]
 
     def decorate(command: Command) -> Command:
@@ -31,18 +31,16 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
 
 
 def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
-    name, kind = field.name.replace("_", "-"), field.metadata.get("kind", str(field.type).replace(" | None", ""))
-    default = (
-        "" if field.default in (None, (), dataclasses.MISSING) or kind == "bool" else f" [default: {field.default}]"
-    )
-    text = field.metadata["doc"] + default
+    option, kind = flag(field.name), field.metadata.get("kind", str(field.type).replace(" | None", ""))
+    has_default = kind != "bool" and field.default not in (None, (), dataclasses.MISSING)
+    text = field.metadata["doc"] + (f" [default: {field.default}]" if has_default else "")
     if kind == "bool":
-        return click.option(f"--{name}/--no-{name}", field.name, default=None, help=text)
+        return click.option(f"{option}/--no-{option[2:]}", field.name, default=None, help=text)
     if kind in ("pairs", "goals"):
         metavar = "NAME=VALUE" if kind == "pairs" else "GOAL"
-        return click.option(f"--{name}", field.name, multiple=True, metavar=metavar, help=text)
+        return click.option(option, field.name, multiple=True, metavar=metavar, help=text)
     return click.option(
-        f"--{name}",
+        option,
         field.name,
         type=int if kind == "int" else str,
         default=None,
@@ -55,7 +53,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
 
 
 def make_completer(option: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """Returns what a shell calls to complete the value of an option."""
+    """Returns the function that completes the value of an option in a shell."""
 
     def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
         from search.cli.completion import complete_list_item, option_values
@@ -76,47 +74,42 @@ def study_location(options: Mapping[str, Any]) -> StudyLocation:
 def merge_options(
     flags: Mapping[str, Any], *, config: Path | None = None, extra: Sequence[str] = (), command: str = "run"
 ) -> dict[str, Any]:
-    """Returns the options by name, for ``from_mapping``: those of a file, overruled by those given as flags.
+    """Returns the options by name, for ``from_mapping``: those of a file, overridden by flags.
 
     Args:
-        flags: Flags as click read them; None and empty mean not given.
+        flags: Flags as Click parsed them; None and empty mean not given.
         config: A TOML file.
-        extra: What click did not know: ``--batch-size 64`` fixes the parameter of that name.
-        command: The command that was called, for what it does not take.
+        extra: Arguments unknown to Click: ``--batch-size 64`` fixes the parameter of that name.
+        command: Name of the command, for messages.
+
+    Raises:
+        UserError: The file or an option is invalid.
     """
     options = {name.replace("-", "_"): value for name, value in (from_file(config) if config else {}).items()}
-    from_mapping(options)  # a file is judged by itself, before flags cover what is wrong in it
+    from_mapping(options)  # validates the file by itself, before flags override what is wrong in it
     for name, value in flags.items():
-        if value is None or value == ():
-            continue
-        if name in ("fix", "range"):
+        if name in ("fix", "range") and value:
             options[name] = {**options.get(name, {}), **dict(parse_pair(text, name) for text in value)}
-        else:
+        elif value is not None and value != ():
             options[name] = value
-    fixed = dict(_parameters(extra))
-    if fixed:
+    if fixed := dict(_parse_extra(extra)):
         _check_parameters(fixed, options.get("space", "cnn"), command)
         options["fix"] = {**options.get("fix", {}), **fixed}
     return options
 
 
-def _parameters(extra: Sequence[str]) -> Iterable[tuple[str, str]]:
-    """Yields the pairs in ``--name value --name=value``."""
+def _parse_extra(extra: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields names and values from ``--name value --name=value``."""
     arguments = iter(extra)
-    for word in arguments:
-        if not word.startswith("--"):
-            raise UserError(f"Unexpected argument. Received: {word!r}.", hint="Options begin with --.")
-        name, sign, value = word[2:].partition("=")
-        value = value if sign else next(arguments, "")
-        yield name.replace("-", "_"), value
+    for argument in arguments:
+        if not argument.startswith("--"):
+            raise UserError(f"Unexpected argument. Received: {argument!r}.", hint="Options begin with --.")
+        name, equals, value = argument[2:].partition("=")
+        yield name.replace("-", "_"), value if equals else next(arguments, "")
 
 
 def _check_parameters(fixed: Mapping[str, str], space: str, command: str) -> None:
-    """Refuses an option that is neither a setting nor a parameter, naming the nearest one that is.
-
-    Raises:
-        UserError: There is such an option, or one without a value.
-    """
+    """Raises UserError for an option that is neither a setting nor a parameter of the space, or has no value."""
     from spaces import registry
 
     try:
@@ -125,14 +118,9 @@ def _check_parameters(fixed: Mapping[str, str], space: str, command: str) -> Non
         raise UserError(str(error)) from None
     settings = [field.name for field in dataclasses.fields(Settings)]
     for name, value in fixed.items():
+        if name in settings and name not in parameters:
+            raise UserError(f"{command} has no option {flag(name)}; run has it.")
         if name not in parameters:
-            if name in settings:
-                raise UserError(f"{command} takes no --{name.replace('_', '-')}; run does.")
-            valid_names = [*parameters, *settings]
-            raise unknown_name("option or parameter", f"--{name}".replace("_", "-"), _dashed(valid_names))
+            raise unknown_name("option or parameter", flag(name), map(flag, [*parameters, *settings]))
         if not value:
-            raise UserError(f"Option --{name.replace('_', '-')} needs a value.")
-
-
-def _dashed(names: Iterable[str]) -> list[str]:
-    return [f"--{name}".replace("_", "-") for name in names]
+            raise UserError(f"Option {flag(name)} needs a value.")

@@ -1,1 +1,1 @@
-"""Engines propose configurations: ask, report, tell. They know neither executors nor the ledger."""
+"""Engines propose configurations by ask, report and tell."""

@@ -56,3 +56,12 @@ def test_bash_completes(case: str, tmp_path: Path) -> None:
         [str(BASH), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout.split() == expected, done.stderr
+
+
+def test_completion_knows_every_data_set_and_executor() -> None:
+    from search.cli.completion import option_values
+    from search.data.sources import NAMED_SOURCES
+    from search.session.plan import ExecutorName
+
+    assert set(option_values("dataset", {})) == set(NAMED_SOURCES)
+    assert set(option_values("executor", {})) == set(ExecutorName)

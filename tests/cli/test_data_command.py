@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from small_data import save_npz
 
-from search.cli import image_grid
+from search.cli import data_view
 from search.cli.data import command
 from search.data.dataset import LabeledImages
 from search.errors import UserError
@@ -30,7 +30,7 @@ def shown(cache_dir: Path, *arguments: object) -> str:
 
 def drawn(images: np.ndarray, **console: object) -> str:
     output = StringIO()
-    image_grid.print_images(
+    data_view.print_images(
         LabeledImages(images, np.arange(len(images)), None), Console(file=output, width=80, **console)
     )
     return output.getvalue()
