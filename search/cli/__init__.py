@@ -1,6 +1,6 @@
-"""The command line: one file a command, each imported only when it is asked for.
+"""The command line: one file a command, imported when the command is called.
 
-Knows nothing of how a command works; turns a ``SearchError`` into one message and its exit code.
+Turns errors into one message and an exit code.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ COMMANDS = {
     "data": "search.cli.data",
     "doctor": "search.cli.doctor",
 }
-"""Command names to the modules that hold them, in the order that ``--help`` lists them."""
+"""Commands by name, in the order of ``--help``; a new command is a module with ``command`` and an entry here."""
 BROKEN_PIPE_EXIT_CODE = 128 + 13
-"""Exit code when whoever read the output closed it, as of a process that SIGPIPE ended."""
+"""Exit code when the reader of the output closed it, as of a process ended by SIGPIPE."""
 
 
 class LazyGroup(click.Group):
@@ -57,11 +57,11 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            pass  # Click would leave with 1, as Rich does
+            pass  # Click and Rich would exit with 1
         except SystemExit as leaving:
             if not isinstance(leaving.__context__, BrokenPipeError):
                 raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python would report the error again when it flushes at exit
         raise SystemExit(BROKEN_PIPE_EXIT_CODE)
 
 
@@ -72,13 +72,13 @@ def group() -> None:
 
 
 SCRIPT = "keras-image-search"
-"""The command that installation leaves on the path; the same as ``python -m search``, and what a shell can complete."""
+"""The installed command; the same as ``python -m search``, and the one that a shell can complete."""
 COMPLETION_VARIABLE = "_KERAS_IMAGE_SEARCH_COMPLETE"
 """The variable by which a shell asks for completions."""
 
 
 def main() -> NoReturn:
-    """Runs the command line and leaves the process with its exit code."""
+    """Runs the command line and exits with its exit code."""
     if COMPLETION_VARIABLE in os.environ:
         importlib.import_module("search.cli.completion")
     _open_streams()
@@ -91,17 +91,17 @@ def main() -> NoReturn:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(_print_error("Stopped at once; what was recorded is kept.", "", 130)) from None
+        raise SystemExit(_print_error("Stopped at once; the record is kept.", "", 130)) from None
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "The disk is full" if full else "A file cannot be read or written"
-        hint = f"{'Free some space' if full else 'Mend it'} and run the same command again; what was recorded is kept."
+        hint = f"{'Free some space' if full else 'Fix this'} and run the same command again; the record is kept."
         raise SystemExit(_print_error(f"{what}: {error}.", hint, 1)) from None
     raise SystemExit(0)
 
 
 def _open_streams() -> None:
-    """Opens standard input, output and error where the caller closed them (``>&-``): a ledger could get the number."""
+    """Opens standard streams that the caller closed (``>&-``); else a ledger's file could get their number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""``dashboard``: a study in the browser, drawn by optuna-dashboard, while it runs or after. Only reads."""
+"""``dashboard``: shows a study in the browser with optuna-dashboard, while it runs or after. Read-only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from search.cli.options import make_completer, setting_options, study_location
 @click.command("dashboard")
 @click.argument("study", required=False, shell_complete=make_completer("study"))
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Where to listen; 0 for a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port; 0 for a free one.",
 )
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
 @setting_options("studies_dir", "storage")
 def command(study: str | None, port: int, opens: bool, **options: Any) -> None:
-    """Show a study in the browser: trials as they come, curves, importances, slices. Ends with Ctrl-C.
+    """Show a study in the browser: live trials, curves, importances, slices. Ends with Ctrl-C.
 
-    STUDY is a study's name or its folder; without it, the study that was written last. Only this machine can reach the
-    page, and nothing can be changed there. Needs the extra dashboard.
+    STUDY is a study's name or its folder; by default the study written last. Only this machine can reach the page, and
+    nothing can be changed there. Needs the extra dashboard.
     """
     import importlib.util
     import webbrowser

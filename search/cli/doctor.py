@@ -1,4 +1,4 @@
-"""``doctor``: would a search run here, and if not, what mends it.
+"""``doctor``: checks whether a search would run here, and prints how to fix what would fail.
 
 The JSON document, version 1::
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 SCHEMA = 1
 COLOURS = {"ok": "green", "warning": "yellow", "fails": "red"}
 INDENT = 19
-"""Columns before what was found: the mark and the check's name."""
+"""Characters before a check's message: its status and name."""
 
 
 @click.command("doctor")
 @setting_options("space", "dataset", "backend", "devices", "studies_dir", "reports_dir", "cache_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def command(as_json: bool, **options: Any) -> None:
-    """Check whether a search would run here, and say what mends what is wrong.
+    """Check whether a search would run here, and print how to fix what would fail.
 
-    Looks at Python, packages, extras, processor, memory, folders, data, engine, backend and GPUs, and trains two steps
-    of the space's baseline in a worker process. Exits with 0 if a search would run, warnings or not; with 1 if not.
-    Writes nothing but the data cache and temporary folders.
+    Checks Python, packages, extras, processor, memory, folders, data, engine, backend and GPUs, and trains two steps of
+    the space's baseline in a worker process. Exit code 0 if a search would run, warnings or not; 1 if not. Writes only
+    the data cache and temporary folders.
     """
     import json
 
@@ -69,25 +69,25 @@ def command(as_json: bool, **options: Any) -> None:
 
 
 def _show_current_check(name: str) -> None:
-    """Shows on a terminal what is being checked, until it is known; an empty name takes it away."""
+    """Shows the current check on a terminal; an empty name removes the line."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         click.echo(f"\r\x1b[K{f'checking {name} ...' if name else ''}", err=True, nl=False)
 
 
 def _coloured() -> bool | None:
-    """Returns whether to colour: never where NO_COLOR is set, else as the output allows."""
+    """Returns False if NO_COLOR is set, else None, by which Click decides from the output."""
     return False if os.environ.get("NO_COLOR") else None
 
 
 def _row(name: str, result: CheckResult) -> str:
-    """Returns a check's lines: mark, name, what was found, and below it what mends it."""
+    """Returns a check's lines: status, name and message, and below them the fix."""
     lines = [*map(_wrapped, result.message.splitlines()), *(_wrapped(f"-> {x}") for x in result.fix.splitlines())]
     mark = click.style(f"{result.status:<8}", fg=COLOURS[result.status], bold=True)
     return f"{mark} {name:<9} {textwrap.indent(chr(10).join(lines), ' ' * INDENT).lstrip()}"
 
 
 def _wrapped(line: str) -> str:
-    """Returns a line folded to the terminal's width; paths and commands stay whole, so that they can be copied."""
+    """Returns a line wrapped to the terminal's width; paths and commands stay whole, so that they can be copied."""
     if line.startswith(("-> pip ", "-> python ")):
         return line
     return textwrap.fill(
@@ -100,7 +100,7 @@ def _wrapped(line: str) -> str:
 
 
 def _verdict(results: Mapping[str, CheckResult], broken: Sequence[str], seconds: float) -> str:
-    text = f"A search would not run here. To be mended: {', '.join(broken)}." if broken else "A search would run here."
+    text = f"A search would not run here. Fix: {', '.join(broken)}." if broken else "A search would run here."
     warnings = sum(result.status == "warning" for result in results.values())
     counts = f"{len(results)} checks in {seconds:.0f} s, {warnings} warning{'s' if warnings != 1 else ''}."
     return f"\n{click.style(text, fg='red' if broken else 'green', bold=True)}\n{counts}"

@@ -1,4 +1,4 @@
-"""``python -m search leaderboard``: what the studies found, ranked."""
+"""``leaderboard``: ranks the results of studies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from search.records.record import StudyRecord
 
 HTML = "html"
-"""The one format that is made from the records and not from the board alone."""
+"""The one format that is rendered from the records, not from the board alone."""
 
 
 @click.command("leaderboard")
@@ -28,16 +28,16 @@ HTML = "html"
     type=click.Choice(["table", "details", "markdown", "csv", "json", HTML]),
     default="table",
     show_default=True,
-    help="How to write it; details: every search trial, with its part of a training and what the engine noted; "
-    "html: a page with charts, in one file.",
+    help="Output format. details: every search trial with its epochs and the engine's metadata; html: a page with "
+    "charts, in one file.",
 )
-@click.option("--top", type=click.IntRange(min=1), help="Show only the first rows; the baseline stays.  [default: all]")
+@click.option("--top", type=click.IntRange(min=1), help="Show only the first N rows and the baseline.  [default: all]")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of standard output."
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write instead of standard output."
 )
-@click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser: --format html.")
+@click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser; implies --format html.")
 @click.option(
-    "--cache-dir", type=click.Path(path_type=Path), help="Where data sets are kept, for pictures on the page."
+    "--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets, for images on the page."
 )
 @setting_options("studies_dir", "storage")
 def command(
@@ -49,38 +49,46 @@ def command(
     cache_dir: Path | None,
     **options: Any,
 ) -> None:
-    """Rank what the studies found; all studies here unless some are named.
+    """Rank the results of studies; by default of all studies here.
 
-    STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders; a
+    STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders. A
     study given twice, or an earlier copy of it, counts once.
     """
+    import tempfile
+    import webbrowser
+
     from search.files import write_atomic
-    from search.leaderboard import board as values
+    from search.leaderboard.board import top_rows
     from search.leaderboard.compute import compute
     from search.records.lookup import find_studies
     from search.records.merge import merge_studies
 
     if is_opened and form not in ("table", HTML):
-        raise click.UsageError("--open shows the page, so it goes with --format html alone.")
+        raise click.UsageError("--open needs --format html.")
     merged = merge_studies(find_studies(studies, study_location(options)))
     records = merged.records
     board = compute(records)
     board = replace(board, notes=(*board.notes, *merged.notes))
-    board = values.top_rows(board, top) if top else board
+    board = top_rows(board, top) if top else board
     form = HTML if is_opened else form
-    text = _text(form, board, records, cache_dir)
-    if is_opened:
-        out = out or _temporary()
+    text = _render(form, board, records, cache_dir)
+    if is_opened and out is None:
+        out = Path(tempfile.mkdtemp(prefix="leaderboard-")) / "report.html"  # stays there for the browser
     if out is None:
         click.echo(text, nl=False)
         return
     write_atomic(out, text if form == HTML else click.unstyle(text), what="report")
-    click.echo(f"Wrote {', '.join(map(str, (out, *_write_plot_beside(form, board, records, out))))}", err=True)
-    if is_opened:
-        _open(out)
+    written = [out]
+    if form == "markdown":
+        from search.report.files import write_plot
+
+        written += write_plot(board, records, out.parent)
+    click.echo(f"Wrote {', '.join(map(str, written))}", err=True)
+    if is_opened and not webbrowser.open(out.absolute().as_uri()):
+        click.echo(f"No browser was found. Open {out} in a browser.", err=True)
 
 
-def _text(form: str, board: Board, records: Sequence[StudyRecord], cache_dir: Path | None) -> str:
+def _render(form: str, board: Board, records: Sequence[StudyRecord], cache_dir: Path | None) -> str:
     if form == HTML:
         from search.report.files import render_html
 
@@ -88,26 +96,3 @@ def _text(form: str, board: Board, records: Sequence[StudyRecord], cache_dir: Pa
     from search.leaderboard.files import FORMATS
 
     return FORMATS[form](board)
-
-
-def _write_plot_beside(form: str, board: Board, records: Sequence[StudyRecord], out: Path) -> list[Path]:
-    """Writes what a file of this format shows from beside it."""
-    if form != "markdown":
-        return []
-    from search.report.files import write_plot
-
-    return write_plot(board, records, out.parent)
-
-
-def _temporary() -> Path:
-    """Returns where a page goes that nobody gave a name; it stays there for the browser."""
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="leaderboard-")) / "report.html"
-
-
-def _open(page: Path) -> None:
-    import webbrowser
-
-    if not webbrowser.open(page.absolute().as_uri()):
-        click.echo(f"No browser was found here. Open {page} in one.", err=True)

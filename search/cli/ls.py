@@ -1,4 +1,4 @@
-"""``ls``: every study of a folder or a database, the one written last first."""
+"""``ls``: lists the studies of a folder or a database, the most recently written first."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 COLUMNS = ("Trials", "Failed", "Val.\nerror %", "Test\nruns", "Written", "Disk")
 """The columns beside the study's name."""
 OPTIONAL_COLUMNS = frozenset({"Failed", "Test\nruns"})
-"""Columns that stand there only where they say something."""
+"""Columns that are left out if they are empty."""
 
 
 @click.command("ls")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
 @setting_options("studies_dir", "storage")
 def command(as_json: bool, **options: Any) -> None:
-    """List the studies: what they search, how far they are, and what they take of the disk.
+    """List the studies: what they search, their progress, and their size on disk.
 
-    One that cannot be read is listed with the reason.
+    A study that cannot be read is listed with the reason.
     """
     import json
 
@@ -41,7 +41,7 @@ def command(as_json: bool, **options: Any) -> None:
 
 
 def _text(statuses: list[StudyStatus]) -> str:
-    """Returns a table that fits standard output, and below it why a study cannot be read."""
+    """Returns a table that fits standard output, and below it the problems of unreadable studies."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -74,7 +74,7 @@ def _text(statuses: list[StudyStatus]) -> str:
 
 
 def _describe_study(status: StudyStatus) -> str:
-    """Returns what a study searches, and by whose proposals: "cnn on mnist, optuna:tpe"."""
+    """Returns a study's space, data set and engine: "cnn on mnist, optuna:tpe"."""
     from search.records.record import NO_ENGINE
 
     if status.summary is None:

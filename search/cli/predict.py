@@ -1,4 +1,4 @@
-"""``predict``: what an exported model says of picture files."""
+"""``predict``: classifies image files with an exported model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from search.export.predict import ImagePredictions
 
 UNREADABLE_EXIT_CODE = 2
-"""Exit code where a file could not be read; what is said of the others is printed all the same."""
+"""Exit code if a file could not be read; the predictions for the others are printed all the same."""
 
 
 @click.command("predict")
@@ -21,16 +21,16 @@ UNREADABLE_EXIT_CODE = 2
     "--fit",
     "style",
     type=click.Choice(["digit", "whole"]),
-    help="How a grey image is brought to the model's size: its ink as in MNIST, or as a whole. By default the first "
-    "for models of MNIST, the second for others.",
+    help="How a grey image is resized: digit scales and centres its ink as in MNIST; whole resizes all of it.  "
+    "[default: digit for models of MNIST, whole for others]",
 )
 @click.option("--json", "form", flag_value="json", help="Print a JSON list instead, with every class's probability.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV instead.")
 def command(model: Path, images: tuple[Path, ...], style: str | None, form: str | None) -> None:
-    """Classify images with an exported MODEL: files, or folders of them.
+    """Classify image files, or folders of them, with an exported MODEL.
 
-    Any format and size; dark on light or light on dark, which the border decides; colours for a model of colour images.
-    An image that already has the model's size is taken as it is. Exit code 2 where one cannot be read.
+    Images may have any format and size, and be dark on light or light on dark; the border decides which. An image of
+    the model's size is not resized. Exit code 2 if an image cannot be read.
     """
     from search.export.predict import predict_images
     from search.leaderboard import formatting
@@ -67,7 +67,7 @@ def _table(predictions: ImagePredictions) -> str:
 
 
 def _percent(probability: float) -> str:
-    """Returns a probability in percent; none is shown as certain that is not."""
+    """Returns a probability in percent; one below 1 is never shown as 100 %."""
     return "> 99.9 %" if 0.9995 <= probability < 1 else f"{100 * probability:.1f} %"
 
 

@@ -1,6 +1,6 @@
-"""``spaces``: the search spaces at hand, and every parameter of one, as a run would search it.
+"""``spaces``: lists the search spaces, or shows every parameter of one as a run would search it.
 
-Imports no Keras: the spaces declare without it. Rich is imported when something is printed.
+Imports neither Keras nor, before something is printed, Rich.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def command(context: click.Context) -> None:
 @click.argument("space", metavar="NAME|PATH")
 @click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Fix a parameter, as run does. Repeatable.")
 @click.option(
-    "--range", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Narrow a parameter, as run does. Repeatable."
+    "--range", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Narrow a range, as run does. Repeatable."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def show(space: str, fix: tuple[str, ...], ranges: tuple[str, ...], as_json: bool) -> None:
-    """Show a space: its parameters, their baselines and meanings, its recipes, and where each comes from."""
+    """Show a space: its parameters with baselines and meanings, its recipes, and their sources."""
     import json
 
     restricted = _load_restricted(space, fix, ranges)
@@ -61,11 +61,11 @@ def _load_restricted(source: str, fix: Iterable[str], ranges: Iterable[str]) -> 
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(markup=False, emoji=False, highlight=False)  # ranges such as [0, 1) are no markup
+    return Console(markup=False, emoji=False, highlight=False)  # "[0, 1)" is no markup
 
 
 def _table(columns: Mapping[str, int | None]) -> Table:
-    """Returns an empty table of columns with their greatest widths; the rest of the line belongs to those without."""
+    """Returns an empty table of columns with their maximum widths; the columns without share the rest of the line."""
     from rich import box
     from rich.table import Table
 
@@ -76,7 +76,7 @@ def _table(columns: Mapping[str, int | None]) -> Table:
 
 
 def _overview(spaces: Iterable[Space]) -> Table:
-    table = _table({"Space": 12, "What it is": None, "Parameters": 10, "Size": 10, "Recipes": 24})
+    table = _table({"Space": 12, "Description": None, "Parameters": 10, "Size": 10, "Recipes": 24})
     for space in spaces:
         table.add_row(space.name, space.doc, str(len(space.parameters)), _size(space), "\n".join(space.recipes))
     return table
@@ -88,7 +88,7 @@ def _size(space: Space) -> str:
 
 
 def _print(space: Space, console: Console) -> None:
-    """Prints the parameters, the recipes, and the sources that both point to by number."""
+    """Prints the parameters, the recipes, and the numbered sources of both."""
     sources: dict[str, int] = {}
     console.print(f"{space.name}: {space.doc}")
     console.print(f"{len(space.parameters)} parameters, configurations: {_size(space)}")
@@ -110,7 +110,7 @@ def _parameters(space: Space, sources: dict[str, int]) -> Table:
 
 
 def _meaning(domain: Domain, sources: dict[str, int]) -> str:
-    parts = [domain.doc, domain.when and f"Counts when {domain.when.describe()}.", _footnote(domain.source, sources)]
+    parts = [domain.doc, domain.when and f"Active when {domain.when.describe()}.", _footnote(domain.source, sources)]
     return " ".join(part for part in parts if part)
 
 

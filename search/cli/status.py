@@ -1,4 +1,4 @@
-"""``status``: where a study stands, read while it runs or after. Takes no lock and writes nothing."""
+"""``status``: shows the state of a study while it runs or after. Takes no lock and writes nothing."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ if TYPE_CHECKING:
     from search.records.storage.locations import StudyLocation
 
 WATCH_INTERVAL_SECONDS = 5.0
-"""Time between two looks; a running study writes its account of time as often."""
+"""Time between two readings; a running study records its elapsed time as often."""
 
 
 @click.command("status")
 @click.argument("study", required=False, shell_complete=make_completer("study"))
-@click.option(
-    "--watch", is_flag=True, help=f"Look again every {WATCH_INTERVAL_SECONDS:.0f} seconds, while the study runs."
-)
-@click.option("--traceback", "tracebacks", is_flag=True, help="Show also the last traceback of each cause of failure.")
+@click.option("--watch", is_flag=True, help=f"Update every {WATCH_INTERVAL_SECONDS:.0f} seconds while the study runs.")
+@click.option("--traceback", "tracebacks", is_flag=True, help="Also show the last traceback of each cause of failure.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @setting_options("studies_dir", "storage")
 def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **options: Any) -> None:
-    """Show where a study stands: what runs, what failed and why, the best so far, time and disk.
+    """Show the state of a study: running trials, failures and their causes, the best so far, time and disk.
 
-    STUDY is a study's name or its folder; without it, the study that was written last. Only reads, so it can be asked
-    at any time.
+    STUDY is a study's name or its folder; by default the study written last. Read-only, so safe at any time.
     """
     import json
 
@@ -48,7 +45,7 @@ def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **o
 
 
 def _watch(location: StudyLocation, name: str, *, tracebacks: bool) -> None:
-    """Shows the study again and again until nobody runs it, or Ctrl-C; off a terminal, one account after the other."""
+    """Shows the status again and again until the study stops running, or Ctrl-C."""
     import time
     from contextlib import nullcontext, suppress
 

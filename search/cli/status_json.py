@@ -1,8 +1,7 @@
-"""Studies seen from outside, as JSON values for scripts.
+"""The status of studies as JSON for scripts.
 
-schema    "status/1"; the number rises when a key comes, or changes its name or its meaning
-
-``status`` writes one object, ``ls`` a list of them that leave out begun, failures and tested.
+``status`` writes one object; ``ls`` writes a list of objects without the keys of single trials. The number in
+``SCHEMA`` rises when a key is added or changes its name or meaning.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ SCHEMA = "status/1"
 
 
 def brief_json(status: StudyStatus) -> dict[str, Any]:
-    """Returns what is said of a study in a list of them."""
+    """Returns the entry of a study in a list."""
     coordinator = status.coordinator
     return {
         "schema": SCHEMA,
@@ -38,7 +37,7 @@ def brief_json(status: StudyStatus) -> dict[str, Any]:
 
 
 def full_json(status: StudyStatus) -> dict[str, Any]:
-    """Returns all that is known of a study's state."""
+    """Returns the whole status of a study."""
     summary = status.summary
     if summary is None:
         return brief_json(status)

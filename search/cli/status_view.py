@@ -1,7 +1,4 @@
-"""How a study's status is told to people: a few labelled lines, and why trials failed.
-
-Width and colours are those of standard output. Knows values alone; called by the command ``status``.
-"""
+"""Renders a study's status as text: a few labelled lines, and why trials failed. Called by ``status`` and ``ls``."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
 from search.trial import BASELINE, Phase, State, Trial
 
 PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scoring"}
-"""What the parts of a trial's seconds are called; one that is not here has its own name."""
+"""Names of the parts of a trial's seconds; a part that is not listed keeps its key."""
 
 
 def status_text(status: StudyStatus, *, tracebacks: bool = False) -> str:
@@ -48,13 +45,14 @@ def render_status(status: StudyStatus, *, tracebacks: bool = False) -> Renderabl
 
 
 def _lines(status: StudyStatus) -> Iterator[tuple[str, str]]:
-    """Yields labels and what is said under them."""
+    """Yields labels and lines."""
     yield "Study", f"{status.name}: {_activity(status)}"
     summary = status.summary
     if summary is not None:
         yield "", _describe_study(summary)
         yield from _labelled(
-            "Running" if status.coordinator else "Left", [_describe_running(entry, status) for entry in summary.running]
+            "Running" if status.coordinator else "Unfinished",
+            [_describe_running(entry, status) for entry in summary.running],
         )
         yield from _labelled("Trials", _trials(summary))
         yield from _labelled("Best", _best(summary))
@@ -65,20 +63,18 @@ def _lines(status: StudyStatus) -> Iterator[tuple[str, str]]:
         yield from _labelled("Workers", _workers(summary))
     yield "Disk", _disk(status)
     if summary is not None and status.coordinator is None and summary.running and summary.header.command:
-        yield "Go on", summary.header.command
+        yield "Continue", summary.header.command
 
 
 def _labelled(label: str, lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Yields the lines, the first of them with the label."""
+    """Yields the lines, the first with the label."""
     for index, line in enumerate(lines):
         yield ("" if index else label, line)
 
 
 def _activity(status: StudyStatus) -> str:
-    coordinator, written = (
-        status.coordinator,
-        f", last written {time_ago(status.last_written)}" if status.last_written else "",
-    )
+    coordinator = status.coordinator
+    written = f", last written {time_ago(status.last_written)}" if status.last_written else ""
     if coordinator is None:
         return f"not running{written}"
     since = formatting.duration(_seconds_since(datetime.fromisoformat(coordinator.since)))
@@ -87,8 +83,8 @@ def _activity(status: StudyStatus) -> str:
         return f"running for {since} by {len(status.coordinators)} coordinators, {processes}{written}"
     if not coordinator.is_on_this_host:
         return (
-            f"taken up by process {coordinator.pid} on {coordinator.host}; from here it cannot be seen "
-            f"whether it runs{written}"
+            f"started by process {coordinator.pid} on {coordinator.host}; whether it still runs cannot be checked from "
+            f"this host{written}"
         )
     return f"{'running' if status.summary else 'starting'} for {since}, process {coordinator.pid}{written}"
 
@@ -101,15 +97,15 @@ def _describe_study(summary: StudySummary) -> str:
 
 
 def _describe_running(running: RunningTrial, status: StudyStatus) -> str:
-    """Returns what is known of a trial that has not ended."""
+    """Returns the state of a trial that has not ended."""
     trial = running.trial
-    parts = [_name(trial) if trial.parent is None else f"{_name(trial)} (on from #{trial.parent})"]
+    parts = [_name(trial) if trial.parent is None else f"{_name(trial)} (continues #{trial.parent})"]
     parts.append(f"epoch {running.epoch} of {trial.last_epoch}")
     if running.error_percent is not None:
         kind = "val." if trial.phase is Phase.SEARCH else "test"
         parts.append(f"{kind} error {formatting.percent(running.error_percent)} %")
     if status.coordinator is None:
-        parts.append("left behind, will be taken up again")
+        parts.append("will be resumed")
     elif running.started:
         parts.append(f"for {formatting.duration(_seconds_since(datetime.fromisoformat(running.started)))}")
     return ", ".join(parts)
@@ -123,18 +119,18 @@ def _name(trial: Trial) -> str:
 
 
 def _trials(summary: StudySummary) -> list[str]:
-    """Returns how the search trials ended, and which of them others went on from."""
+    """Returns how the search trials ended, and which of them others continued."""
     if not summary.states:
         return []
-    count = {state.value: number for state, number in sorted(summary.states.items())}
-    interrupted = count.pop(State.INTERRUPTED.value, 0)
-    done = (
-        f"{summary.finished} "
-        f"done{': ' if count else ''}{', '.join(f'{number} {state}' for state, number in count.items())}"
-    )
-    gone_on = [f"#{before} as #{after}" for before, after in summary.continued_by.items()]
-    more = [f"gone on: {', '.join(gone_on)}"] if gone_on else []
-    return [f"{done}; {interrupted} interrupted" if interrupted else done, *more]
+    counts = {state.value: count for state, count in sorted(summary.states.items())}
+    interrupted = counts.pop(State.INTERRUPTED.value, 0)
+    done = f"{summary.finished} done"
+    if counts:
+        done += f": {', '.join(f'{count} {state}' for state, count in counts.items())}"
+    if interrupted:
+        done += f"; {interrupted} interrupted"
+    continued = ", ".join(f"#{parent} as #{child}" for parent, child in summary.continued_by.items())
+    return [done, f"continued: {continued}"] if continued else [done]
 
 
 def _best(summary: StudySummary) -> list[str]:
@@ -144,21 +140,16 @@ def _best(summary: StudySummary) -> list[str]:
     figure = f"#{best.trial.number} {best.trial.origin}, val. error {formatting.percent(best.error_percent)} %"
     if best.trial.origin == BASELINE or best.baseline_difference is None or summary.baseline_error_percent is None:
         return [figure]
-    gap, baseline = (
-        formatting.percentage_points(best.baseline_difference),
-        formatting.percent(summary.baseline_error_percent),
-    )
-    return [f"{figure}; baseline {baseline} %, difference {gap}"]
+    baseline = formatting.percent(summary.baseline_error_percent)
+    return [f"{figure}; baseline {baseline} %, difference {formatting.percentage_points(best.baseline_difference)}"]
 
 
 def _describe_verified(verified: VerifiedRuns) -> str:
     what = verified.origin if verified.source_trial is None else f"#{verified.source_trial} {verified.origin}"
     if verified.error_percent is None:
-        return f"{what}, no figure yet, runs begun: {verified.started}"
-    return (
-        f"{what}, test error {formatting.percent(verified.error_percent)} %, runs: {verified.complete} of "
-        f"{verified.started} begun"
-    )
+        return f"{what}, no result yet, {verified.started} runs started"
+    error = formatting.percent(verified.error_percent)
+    return f"{what}, test error {error} %, {verified.complete} of {verified.started} started runs complete"
 
 
 def _time(summary: StudySummary) -> str:
@@ -168,7 +159,7 @@ def _time(summary: StudySummary) -> str:
 
 
 def _workers(summary: StudySummary) -> list[str]:
-    """Returns what the ended trials took, over all workers, and what for."""
+    """Returns the seconds of the ended trials over all workers, and their parts."""
     total = sum(summary.seconds_by_part.values())
     shares = (f"{PARTS.get(name, name)} {100 * value / total:.0f} %" for name, value in summary.seconds_by_part.items())
     return [f"{formatting.duration(total)}: {', '.join(shares)}"] if total else []
@@ -194,7 +185,7 @@ def _tracebacks(summary: StudySummary, *, shown: bool) -> Iterator[RenderableTyp
 
 
 def time_ago(moment: datetime) -> str:
-    """Returns how long ago a moment was: "3 s ago", "5 min ago", "2 h ago", "6 d ago"."""
+    """Returns the time since a moment: "3 s ago", "5 min ago", "2 h ago", "6 d ago"."""
     seconds = int(_seconds_since(moment))
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     unit, size = next((candidate for candidate in units if seconds >= candidate[1]), units[-1])
@@ -202,5 +193,5 @@ def time_ago(moment: datetime) -> str:
 
 
 def _seconds_since(moment: datetime) -> float:
-    """Returns the seconds since a moment; 0 where the clock was set back behind it."""
+    """Returns the seconds since a moment; 0 if the clock was set back."""
     return max(0.0, (datetime.now(UTC) - moment).total_seconds())

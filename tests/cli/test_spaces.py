@@ -43,14 +43,14 @@ def test_a_space_is_shown_whole_within_the_terminal(name: str, columns: int) -> 
     joined = " ".join(text.split())
     for parameter in load(name).parameters if columns > 60 else ():
         assert parameter in joined
-    assert joined.count("Counts when") > 3
+    assert joined.count("Active when") > 3
 
 
 def test_a_wide_terminal_shows_domain_baseline_condition_meaning_and_source_on_one_line() -> None:
     lines = spaces("show", "cnn", columns=160).splitlines()
     line = next(line for line in lines if line.strip().startswith("filters_2"))
     assert line.split()[:5] == ["filters_2", "15..128", "log", "64", "filters"]
-    assert "Filters of stage 2. Counts when conv_stages is 2 or 3. [2]" in line
+    assert "Filters of stage 2. Active when conv_stages is 2 or 3. [2]" in line
     assert any(line.startswith("[2] baseline: Brownlee") for line in lines)
 
 
@@ -73,7 +73,7 @@ def test_a_finite_space_says_how_many_configurations_it_has_at_most() -> None:
 
 
 def test_a_file_of_your_own_is_shown(tmp_path: Path) -> None:
-    assert "Counts when head is hidden." in spaces("show", str(EXAMPLE), columns=120)
+    assert "Active when head is hidden." in spaces("show", str(EXAMPLE), columns=120)
     assert "There is no space file" in refused("show", str(tmp_path / "missing.py"))
 
 

@@ -90,9 +90,9 @@ def told(command, *arguments: str, studies_dir: Path, width: int = 80) -> str:
 def test_what_ended_is_told(studies_dir: Path) -> None:
     text = told(status.command, "hardy", studies_dir=studies_dir)
     assert "5 done: 3 complete, 1 failed, 1 pruned; 1 interrupted" in text
-    assert "gone on: #5 as #6" in text
+    assert "continued: #5 as #6" in text
     assert "#1 found, val. error 8.50 %; baseline 12.00 %, difference -3.50" in text
-    assert "#1 found, test error 3.50 %, runs: 1 of 2 begun" in text
+    assert "#1 found, test error 3.50 %, 1 of 2 started runs complete" in text
     assert "2 min 5 s in all sessions" in text
     assert "building and compiling 12 %, training 75 %, scoring 12 %" in text
     assert "free" in text
@@ -110,9 +110,9 @@ def test_why_trials_failed_is_told_and_what_was_taken_up_again(studies_dir: Path
 def test_what_nobody_runs_is_said_to_be_left_behind(studies_dir: Path) -> None:
     text = told(status.command, studies_dir=studies_dir)
     assert "hardy: not running, last written" in text
-    assert "#6 found (on from #5), epoch 3 of 4, val. error 6.25 %, left behind, will be taken up again" in text
-    assert "verification #1 of found #1, epoch 0 of 4, left behind, will be taken up again" in text
-    assert "Go on python -m search run --study hardy" in text
+    assert "#6 found (continues #5), epoch 3 of 4, val. error 6.25 %, will be resumed" in text
+    assert "verification #1 of found #1, epoch 0 of 4, will be resumed" in text
+    assert "Continue python -m search run --study hardy" in text
 
 
 def test_what_runs_is_said_to_run(studies_dir: Path) -> None:
@@ -120,8 +120,8 @@ def test_what_runs_is_said_to_run(studies_dir: Path) -> None:
         text = told(status.command, studies_dir=studies_dir)
     assert re.search(rf"hardy: running for \d+ s, process {os.getpid()}", text)
     assert re.search(r"epoch 3 of 4, val. error 6.25 %, for \d+ s", text)
-    assert "left behind" not in text
-    assert "Go on" not in text
+    assert "will be resumed" not in text
+    assert "Continue" not in text
 
 
 def test_of_a_coordinator_elsewhere_nothing_is_made_up(studies_dir: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_search_is_not_disturbed_by_being_asked(small_mnist: Path, cache_dir: 
     assert all("running" in text or "starting" in text or '"coordinator": {' in text for text in running), running
     os.kill(session.pid, signal.SIGKILL)
     session.communicate()
-    assert any("left behind" in text for text in ask_at_once(tmp_path))
+    assert any("will be resumed" in text for text in ask_at_once(tmp_path))
 
     session = start(tmp_path, "run", *options)
     for _ in range(3):  # from before it takes the lock
