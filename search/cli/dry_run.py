@@ -1,4 +1,4 @@
-"""What ``run --dry-run`` prints: the plan, and how long it takes by a measurement made now."""
+"""``run --dry-run``: prints the plan and an estimate of its duration from a measurement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from search.trial import BASELINE, Outcome, Phase, State, Trial
 
 
 def describe_dry_run(plan: Plan) -> str:
-    """Returns the plan, and the price of a baseline trial measured with all workers busy; writes no study."""
+    """Returns the plan, and the duration of a baseline trial measured with all workers busy; writes no study."""
     record = read_recorded_study(plan.location, plan.header) or StudyRecord(header=plan.header, trials=())
     parallelism = choose_parallelism(
         plan, record, on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True)
@@ -46,7 +46,7 @@ def describe_dry_run(plan: Plan) -> str:
 
 
 def _estimate_lines(plan: Plan, record: StudyRecord, trial_seconds: float) -> list[str]:
-    """Returns how long it takes if what is found costs what the baseline does; both budgets may end the search."""
+    """Returns the estimated durations if every trial takes as long as the baseline's."""
     settings = plan.settings
     runs = (settings.finalists + 1) * settings.replicates if plan.has_verification else 0
     verification_seconds = runs * trial_seconds * FULL_TO_TRAINING_RATIO / plan.concurrent_trials

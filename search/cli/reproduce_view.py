@@ -1,4 +1,4 @@
-"""What ``reproduce`` prints: sentences for people, one JSON object for scripts."""
+"""Renders the result of ``reproduce`` as text or as one JSON object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = "reproduce/1"
 
 
 def format_text(study: str, target: ReproductionTarget, repeats: Sequence[ReproducedRun]) -> str:
-    """Returns what came out of each run, what it ran on that is another here, and the verdict."""
+    """Returns the result of each run, the differences in hardware and software, and the conclusion."""
     lines = [formatting.one_line(f"Study {study}, {target.label}")]
     for repeat in repeats:
         lines += [f"  {line}" for line in _run(repeat)]
@@ -25,8 +25,8 @@ def format_text(study: str, target: ReproductionTarget, repeats: Sequence[Reprod
             f"{len(repeats)} of {target.recorded_count} test runs; --seeds {target.recorded_count} repeats them all."
         )
     agreed = sum(repeat.agreement is not Agreement.DIFFERENT for repeat in repeats)
-    verdict = "It agrees" if agreed == len(repeats) else "It does NOT agree"
-    return "\n".join([*lines, f"{verdict}{_agreement_suffix(repeats)}."])
+    conclusion = "It agrees" if agreed == len(repeats) else "It does NOT agree"
+    return "\n".join([*lines, f"{conclusion}{_agreement_suffix(repeats)}."])
 
 
 def to_document(study: str, target: ReproductionTarget, repeats: Sequence[ReproducedRun]) -> dict[str, Any]:
@@ -90,12 +90,12 @@ def _error_text(outcome: Outcome) -> str:
 
 def _exact(repeat: ReproducedRun) -> str:
     mistakes = len(repeat.recorded.predicted_classes)
-    images = f", and the same {mistakes} images are taken for the same wrong classes" if mistakes else ""
+    images = f", and the wrong classes of {mistakes} misclassified images" if mistakes else ""
     return f"the same bit for bit: the losses and errors of {repeat.equal_epochs} epochs{images}"
 
 
 def _within(repeat: ReproducedRun) -> str:
-    assert repeat.tolerance is not None, "within an interval that there is"
+    assert repeat.tolerance is not None
     return f"{_first_difference(repeat)}; the error lies {_interval(repeat)}"
 
 
@@ -104,10 +104,10 @@ def _different(repeat: ReproducedRun) -> str:
     if again.state is State.FAILED and repeat.recorded.state is not State.FAILED:
         return formatting.one_line(f"it failed here: {again.message}")
     if len(again.history) != len(repeat.recorded.history) or again.cause != repeat.recorded.cause:
-        return "it ended in another way"
+        return "it ended differently"
     where = f"; the error lies {_interval(repeat)}" if repeat.tolerance else ""
     if repeat.is_exact_expected:
-        return f"nothing that it ran on differs, so the bits should be the same, but {_first_difference(repeat)}{where}"
+        return f"hardware and software are the same, so all bits should be, but {_first_difference(repeat)}{where}"
     return f"{_first_difference(repeat)}{where}"
 
 
@@ -116,29 +116,29 @@ _EXPLANATIONS = {Agreement.EXACT: _exact, Agreement.WITHIN: _within, Agreement.D
 
 def _first_difference(repeat: ReproducedRun) -> str:
     if repeat.equal_epochs == len(repeat.recorded.history):
-        return "the curves are the same, but the mistakes are not"
-    return f"the curves part in epoch {repeat.equal_epochs + 1}"
+        return "the curves are the same, but the misclassified images differ"
+    return f"the curves differ from epoch {repeat.equal_epochs + 1} on"
 
 
 def _interval(repeat: ReproducedRun) -> str:
-    """Returns whether the error lies in the interval, its ends, and what they rest on."""
+    """Returns whether the error lies in the interval, its bounds, and their basis."""
     tolerance, error = repeat.tolerance, repeat.reproduced.error_percent
-    assert tolerance is not None, "there is an interval"
+    assert tolerance is not None
     low, high = tolerance.interval.low, tolerance.interval.high
-    inside = error is not None and tolerance.interval.contains(error)
-    return f"{'within' if inside else 'outside'} {max(0.0, low):.2f} to {high:.2f} % (95 %: {tolerance.basis})"
+    is_inside = error is not None and tolerance.interval.contains(error)
+    return f"{'within' if is_inside else 'outside'} {max(0.0, low):.2f} to {high:.2f} % (95 %: {tolerance.basis})"
 
 
 def _changes(changes: Iterable[EnvironmentChange]) -> Iterator[str]:
     recorded_changes = [change for change in changes if change.recorded is not None]
     unknown = [change.name.rpartition(".")[2] for change in changes if change.recorded is None]
     if recorded_changes:
-        yield "What it ran on is another here:"
+        yield "Hardware or software differs here:"
     for change in recorded_changes:
-        now = "none" if change.here is None else change.here
-        yield formatting.one_line(f"  {change.name.rpartition('.')[2]}: recorded {change.recorded}, here {now}")
+        here = "none" if change.here is None else change.here
+        yield formatting.one_line(f"  {change.name.rpartition('.')[2]}: recorded {change.recorded}, here {here}")
     if unknown:
-        yield formatting.one_line(f"Not recorded, so perhaps another: {', '.join(unknown)}.")
+        yield formatting.one_line(f"Not recorded, so possibly different: {', '.join(unknown)}.")
 
 
 def _agreement_suffix(repeats: Sequence[ReproducedRun]) -> str:

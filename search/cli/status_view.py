@@ -50,10 +50,8 @@ def _lines(status: StudyStatus) -> Iterator[tuple[str, str]]:
     summary = status.summary
     if summary is not None:
         yield "", _describe_study(summary)
-        yield from _labelled(
-            "Running" if status.coordinator else "Unfinished",
-            [_describe_running(entry, status) for entry in summary.running],
-        )
+        label = "Running" if status.coordinator else "Unfinished"
+        yield from _labelled(label, [_describe_running(entry, status) for entry in summary.running])
         yield from _labelled("Trials", _trials(summary))
         yield from _labelled("Best", _best(summary))
         yield from _labelled(

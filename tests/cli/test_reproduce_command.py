@@ -51,8 +51,8 @@ def test_what_differs_is_named_and_so_is_the_interval() -> None:
     )
     said = format_text("study", TARGET, [repeat(PARTED, *changes)])
     assert "keras: recorded 2, here 3" in said
-    assert "Not recorded, so perhaps another: onednn." in said
-    assert "the curves part in epoch 1; the error lies within 1.00 to 2.00 % (95 %: this test)" in said
+    assert "Not recorded, so possibly different: onednn." in said
+    assert "the curves differ from epoch 1 on; the error lies within 1.00 to 2.00 % (95 %: this test)" in said
     assert said.endswith("It agrees, within the interval.")
 
 

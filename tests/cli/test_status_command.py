@@ -131,7 +131,7 @@ def test_of_a_coordinator_elsewhere_nothing_is_made_up(studies_dir: Path) -> Non
         sign = {**json.loads(path.read_text(encoding="utf-8")), "host": "another-machine"}
         path.write_text(json.dumps(sign), encoding="utf-8")
         text = told(status.command, studies_dir=studies_dir)
-    assert "on another-machine; from here it cannot be seen whether it runs" in text
+    assert "on another-machine; whether it still runs cannot be checked" in text
 
 
 def test_a_study_that_has_not_written_what_it_is_starts_or_was_stopped(tmp_path: Path) -> None:
