@@ -14,7 +14,7 @@ from typing import Any
 
 from search.errors import FatalError, UserError
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def write_errors(path: Path, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"The {what} cannot be written: {error.strerror or error}. Received: {str(path)!r}."
-        if error.errno in _DISK_FULL:
+        if error.errno in DISK_FULL_ERRORS:
             hint = "Free some space, or name another place, and run the same command again; the record is kept."
             raise FatalError(message, hint=hint) from error
         raise UserError(message, hint="Name a file in a folder that you may write to.") from error

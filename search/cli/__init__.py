@@ -5,7 +5,6 @@ Turns errors into one message and an exit code.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from search.errors import SearchError
+from search.files import DISK_FULL_ERRORS
 
 COMMANDS = {
     "run": "search.cli.run",
@@ -93,7 +93,7 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         raise SystemExit(_print_error("Stopped at once; the record is kept.", "", 130)) from None
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = error.errno in DISK_FULL_ERRORS
         what = "The disk is full" if full else "A file cannot be read or written"
         hint = f"{'Free some space' if full else 'Fix this'} and run the same command again; the record is kept."
         raise SystemExit(_print_error(f"{what}: {error}.", hint, 1)) from None
