@@ -24,6 +24,9 @@ _AUGMENTATION_SOURCE = (
     "github.com/cdeotte/MNIST-CNN-99.75 (rotation 15, shift 0.1, zoom 0.15)"
 )
 
+AUGMENTATION_PARAMETERS = ("shift", "rotation", "zoom", "shear")
+"""The training parameters that augment images; all zero for none."""
+
 TRAINING: Mapping[str, Domain] = MappingProxyType(
     {
         "batch_size": Int(

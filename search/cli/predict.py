@@ -19,14 +19,14 @@ UNREADABLE_EXIT_CODE = 2
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
 @click.option(
     "--fit",
-    "style",
+    "resize_mode",
     type=click.Choice(["digit", "whole"]),
     help="How a grey image is resized: digit scales and centres its ink as in MNIST; whole resizes all of it.  "
     "[default: digit for models of MNIST, whole for others]",
 )
 @click.option("--json", "form", flag_value="json", help="Print a JSON list instead, with every class's probability.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV instead.")
-def command(model: Path, images: tuple[Path, ...], style: str | None, form: str | None) -> None:
+def command(model: Path, images: tuple[Path, ...], resize_mode: str | None, form: str | None) -> None:
     """Classify image files, or folders of them, with an exported MODEL.
 
     Images may have any format and size, and be dark on light or light on dark; the border decides which. An image of
@@ -35,7 +35,7 @@ def command(model: Path, images: tuple[Path, ...], style: str | None, form: str 
     from search.export.predict import predict_images
     from search.leaderboard import formatting
 
-    predictions = predict_images(model, images, style=style)
+    predictions = predict_images(model, images, resize_mode=resize_mode)
     if text := _FORMATS[form or "table"](predictions):
         click.echo(text)
     for file, reason in predictions.unreadable.items():

@@ -1,7 +1,4 @@
-"""A row as a short Markdown text to post: "your configuration and best score".
-
-The forms of an exported row that are texts, by name.
-"""
+"""Exports a row as a short Markdown text to post, and lists the text formats of an export."""
 
 from __future__ import annotations
 
@@ -18,27 +15,11 @@ from search.records.record import StudyHeader
 from search.records.redact import redacted
 from search.reproduction.restore import recorded_dataset
 
-
-def _config(target: ExportTarget) -> str:
-    header = target.record.header
-    head = f"# {title(target)}\n# {error_sentence(target)}\n# python -m search run --config FILE"
-    dataset = target.reproduction_options.dataset or recorded_dataset(header)
-    return f"{head}\n{to_toml(header, target.row.config, dataset=dataset)}\n"
-
-
-TEXT_FORMATS: Mapping[str, Callable[[ExportTarget, str], str]] = {
-    "script": render_script,
-    "config": lambda order, file: _config(order),
-    "card": lambda order, file: render_card(order),
-}
-"""Names to functions of an order and the name of the file that takes the text."""
-
-
 COMMAND_PREFIX = "python -m search "
 
 
 def render_card(target: ExportTarget) -> str:
-    """Returns the text, without what is private; it ends with a line break."""
+    """Returns the card, without private data."""
     header, row = redacted(target.record).header, target.row
     head = f"**{escape(error_sentence(target))}** {escape(header.protocol.dataset)}, space {escape(header.space.name)}"
     points = "\n".join(f"- {escape(point)}" for point in _bullets(target))
@@ -50,7 +31,8 @@ def render_card(target: ExportTarget) -> str:
 def _bullets(target: ExportTarget) -> Iterator[str]:
     row = target.row
     if row.test_error is not None:
-        yield f"By seed, each trained on all training images and scored after the last epoch: {_errors_by_seed(row)}."
+        errors = ", ".join(f"{seed}: {formatting.percent(error)} %" for seed, error in row.errors_by_seed.items())
+        yield f"By seed, each trained on all training images and scored after the last epoch: {errors}."
     if row.baseline_difference is not None:
         yield (
             "Against the baseline of its study, in percentage points: "
@@ -66,10 +48,6 @@ def _bullets(target: ExportTarget) -> Iterator[str]:
         yield f"Caution: {row.caveat}."
 
 
-def _errors_by_seed(row: Row) -> str:
-    return ", ".join(f"{seed}: {formatting.percent(error)} %" for seed, error in row.errors_by_seed.items())
-
-
 def _tutorial(row: Row) -> Iterator[str]:
     figure = tutorial_error_percent(row.study.protocol.dataset, row.study.space.name)
     if figure is not None and row.tutorial_difference is not None:
@@ -80,10 +58,25 @@ def _tutorial(row: Row) -> Iterator[str]:
 
 
 def _commands(header: StudyHeader, row: Row) -> Iterator[str]:
-    """Yields the command that found it, as far as it is one of ours, and the one that makes it again."""
+    """Yields the command that found the row, if it is one of ours, and the one that reproduces it."""
     command = formatting.one_line(header.command)
     if command.startswith(COMMAND_PREFIX):
         yield command
     which = "winner" if row.trial is None else str(row.trial)
     tested = " --test" if row.test_error is not None and row.trial is not None else ""
     yield f"{COMMAND_PREFIX}reproduce {header.name} {which}{tested}"
+
+
+def _config(target: ExportTarget) -> str:
+    header = target.record.header
+    head = f"# {title(target)}\n# {error_sentence(target)}\n# python -m search run --config FILE"
+    dataset = target.reproduction_options.dataset or recorded_dataset(header)
+    return f"{head}\n{to_toml(header, target.row.config, dataset=dataset)}\n"
+
+
+TEXT_FORMATS: Mapping[str, Callable[[ExportTarget, str], str]] = {
+    "script": render_script,
+    "config": lambda target, file: _config(target),
+    "card": lambda target, file: render_card(target),
+}
+"""Text formats by name; each is rendered from a target and the name of the output file."""

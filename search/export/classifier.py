@@ -1,6 +1,6 @@
-"""A model out of a ``.keras`` file, and what it says of pictures.
+"""Loads a model from a ``.keras`` file and classifies image files, for ``search.export.predict``.
 
-Run as a process of its own; see ``search.export.keras_subprocess``. Called for by ``search.export.predict``.
+Needs Keras, so it runs as a subprocess; see ``search.export.keras_subprocess``.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from search.export.image_files import IMAGE_READ_ERRORS, InputSpec, ResizeMode, 
 from search.export.keras_subprocess import serve_request
 
 IMAGES_PER_BATCH = 1000
-"""Pictures that are held in memory together."""
+"""Images that are held in memory together."""
 MODEL_LOAD_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError, zipfile.BadZipFile)
-"""What Keras raises for files that are no models, or hold layers that it does not know."""
+"""Errors that Keras raises for files that are no models, or hold unknown layers."""
 MNIST_IMAGE_SIZE = (28, 28)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classifier:
-    """A model and the pictures it takes.
+    """A model and its input.
 
     Args:
-        model: Keras's.
-        input_spec: The pictures.
-        white_value: What white is to it: 255, or 1 where it does not scale its input itself.
+        model: The Keras model.
+        input_spec: Its input.
+        white_value: Value of a white pixel: 255, or 1 if the model does not rescale its input.
     """
 
     model: Any
@@ -41,15 +41,15 @@ class Classifier:
     white_value: float
 
     def predict_probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Returns (pictures, classes).
+        """Returns the probabilities (images, classes).
 
         Raises:
-            UserError: They are no probabilities.
+            UserError: The model's output is not probabilities.
         """
         batch = np.stack(images).astype(np.float32) * np.float32(self.white_value / 255)
         probabilities: np.ndarray = self.model.predict(batch, verbose=0)
         if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
-            raise UserError("The model gives no probabilities, such as a softmax does.")
+            raise UserError("The model's output is not probabilities, such as those of a softmax.")
         return probabilities
 
 
@@ -58,10 +58,10 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
 
     Args:
         file: A ``.keras`` file.
-        resize_mode: How pictures are brought to its size; None for what suits the data that it was trained on.
+        resize_mode: How images are resized; None for the mode that suits its training data.
 
     Raises:
-        UserError: It is no model, or none that classifies pictures of a fixed size.
+        UserError: It is not a model that classifies images of a fixed size.
     """
     import keras
 
@@ -70,7 +70,7 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
     except MODEL_LOAD_ERRORS as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(
-            f"The file is no model that Keras can load by itself: {reason} Received: {str(file)!r}.",
+            f"Keras cannot load the model: {reason} Received: {str(file)!r}.",
             hint="Make one with: python -m search export STUDY --as model",
         ) from None
     shape = _input_shape(model)
@@ -90,19 +90,19 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
 
 
 def _input_shape(model: Any) -> tuple[int, int, int]:
-    """Returns the shape of a picture, of a model that classifies them."""
+    """Returns the image shape (height, width, channels) that a model classifies."""
     input_shape, output_shape = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     match input_shape, output_shape:
         case (_, int(height), int(width), 1 | 3 as channels), (_, int(classes)) if classes > 1:
             return height, width, channels
     raise UserError(
-        "The model does not classify pictures of a fixed size. Expected: input (height, width, 1 or 3), "
+        "The model does not classify images of a fixed size. Expected: input (height, width, 1 or 3), "
         f"output (classes,). Received: {input_shape} and {output_shape}."
     )
 
 
 def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
-    resize_mode = ResizeMode(request["style"]) if request["style"] else None
+    resize_mode = ResizeMode(request["resize_mode"]) if request["resize_mode"] else None
     classifier = load_model(Path(request["model"]), resize_mode)
     unreadable: dict[str, str] = {}
     probabilities_by_file: dict[str, list[float]] = {}
@@ -113,14 +113,7 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
             probabilities_by_file |= {
                 file: row.tolist() for file, row in zip(images_by_file, probabilities, strict=True)
             }
-    input_spec = classifier.input_spec
-    shape = [input_spec.height, input_spec.width, input_spec.channels]
-    return {
-        "shape": shape,
-        "style": input_spec.resize_mode.value,
-        "said": probabilities_by_file,
-        "unreadable": unreadable,
-    }
+    return {"probabilities": probabilities_by_file, "unreadable": unreadable}
 
 
 def _batches(files: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -131,7 +124,7 @@ def _batches(files: Sequence[str]) -> Iterator[Sequence[str]]:
 def _load_images(
     files: Sequence[str], input_spec: InputSpec, errors_by_file: dict[str, str]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields files and pictures; notes why a file cannot be read."""
+    """Yields files and images; records the reason for a file that cannot be read."""
     for file in files:
         try:
             yield file, load_image(Path(file), input_spec)

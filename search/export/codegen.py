@@ -1,11 +1,7 @@
-"""Keras objects as the Python that makes them: layers, optimizers, losses.
+"""Generates the Python that makes a network, an optimizer or a loss from the Keras object.
 
-Only arguments that differ from the class's own defaults are written. Called by ``search.export.codegen`` and
-``search.export.script_parts``.
-
-A network as the Python that makes it: a chain of layers as a ``Sequential``, any other graph one line a call.
-
-Written from the network that Keras built, so that it holds for every space. Called by ``search.export.script_parts``.
+A chain of layers becomes a ``Sequential``, any other graph one line a call. Arguments at the class's defaults are left
+out. Called by ``search.export.script_parts``.
 """
 
 from __future__ import annotations
@@ -27,21 +23,21 @@ from search.errors import UserError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _LayerCall:
-    """One call in a network's graph: the expression of what is called, and of what it is called with."""
+    """One call in a network's graph: the expressions of the callee and of its arguments."""
 
     callee: str
     arguments: tuple[str, ...]
 
 
 def network_statements(model: Any, *, custom_layers: Mapping[type, str]) -> str:
-    """Returns statements after which ``model`` is an equal network, with fresh weights.
+    """Returns statements that define ``model`` as an equal network with fresh weights.
 
     Args:
         model: A functional model of one input and one output.
         custom_layers: Expressions for layers that are not Keras's own, by class.
 
     Raises:
-        UserError: It holds another layer that is not Keras's own, or one that cannot be written down.
+        UserError: It holds another layer that is not Keras's own, or one without a Python expression.
     """
     graph = _GraphWriter(custom_layers)
     output = graph.tensor_expression(model.outputs[0])
@@ -63,14 +59,14 @@ def network_statements(model: Any, *, custom_layers: Mapping[type, str]) -> str:
 
 
 class _GraphWriter:
-    """Goes back from a tensor to the input, and notes each call on the way, those it depends on first."""
+    """Traces a tensor back to the input and collects the calls on the way, dependencies first."""
 
     def __init__(self, custom_layers: Mapping[type, str]) -> None:
         self._custom_layers, self.calls = custom_layers, list[_LayerCall]()
         self._names: dict[tuple[int, int], str] = {}
 
     def tensor_expression(self, tensor: Any) -> str:
-        """Returns the expression of a tensor, after the calls that lead to it were noted."""
+        """Returns the expression of a tensor; adds the calls that lead to it."""
         operation, node_index, tensor_index = tensor._keras_history
         if isinstance(operation, keras.layers.InputLayer):
             return "inputs"
@@ -84,7 +80,7 @@ class _GraphWriter:
         return name if len(node.outputs) == 1 else f"{name}[{tensor_index}]"
 
     def _argument_expressions(self, arguments: Any) -> tuple[str, ...]:
-        # Keras notes training=False where nothing was said, and passes the model's own mode when it is called.
+        # Keras records training=False by default, and passes the model's own mode when it is called.
         kwargs = {name: value for name, value in arguments.kwargs.items() if value is not None}
         if kwargs.get("training") is False:
             del kwargs["training"]
@@ -99,18 +95,18 @@ class _GraphWriter:
         return value_expression(value)
 
     def _callee_expression(self, operation: Any) -> tuple[str, tuple[str, ...]]:
-        """Returns what is called, and what it takes beside tensors."""
+        """Returns the callee and its arguments beside tensors."""
         if (custom_expression := self._custom_layers.get(type(operation))) is not None:
             return custom_expression, ()
         if not isinstance(operation, keras.layers.Layer):
             return _ops_function(operation)
         if len(operation._inbound_nodes) > 1:
-            raise unsupported_error(operation.name, "its weights are used in several places")
+            raise unsupported_error(operation.name, "it is called several times, which shares its weights")
         return object_expression(operation), ()
 
 
 def _ops_function(operation: Any) -> tuple[str, tuple[str, ...]]:
-    """Returns the function of ``keras.ops`` that an operation stands for, and its settings."""
+    """Returns the ``keras.ops`` function of an operation, and its settings."""
     name = to_snake_case(type(operation).__name__)
     if not hasattr(keras.ops, name):
         raise unsupported_error(name, "keras.ops has no function of its name")
@@ -119,11 +115,11 @@ def _ops_function(operation: Any) -> tuple[str, tuple[str, ...]]:
 
 
 LINE_WIDTH = 88
-"""Characters of a line, where it can be broken."""
+"""Characters of a line that can be broken."""
 ALIASED_MODULES = ("keras.initializers", "keras.regularizers", "keras.constraints")
-"""Modules whose objects Keras also knows by a name such as "he_normal"."""
+"""Modules whose objects also have a name such as "he_normal"."""
 NON_ARGUMENT_KEYS = ("name", "seed_generator")
-"""What of a config is no setting."""
+"""Keys of a config that are not arguments to write."""
 
 
 def object_expression(keras_object: Any) -> str:
@@ -136,7 +132,7 @@ def object_expression(keras_object: Any) -> str:
 
 
 def _serialized_object_expression(document: Mapping[str, Any]) -> str:
-    """Returns the call that makes what Keras has serialized."""
+    """Returns the expression that makes a serialized object."""
     module, name = document.get("module") or "", document["class_name"]
     if document.get("registered_name") or not (module == "keras" or module.startswith("keras.")):
         raise unsupported_error(name, "it is not one of Keras's own")
@@ -150,16 +146,16 @@ def _serialized_object_expression(document: Mapping[str, Any]) -> str:
         ]
         return format_call("keras.Sequential", [format_list(layers)])
     if name in ("Functional", "Lambda"):
-        raise unsupported_error(name, "a model or a function of one's own within the network is no layer of Keras")
+        raise unsupported_error(name, "a nested model or a custom function is not one of Keras's layers")
     if module in ALIASED_MODULES and (alias := _find_alias(module, document)):
         return value_expression(alias)
     return format_call(f"{module}.{name}", _non_default_arguments(document))
 
 
 def _non_default_arguments(document: Mapping[str, Any]) -> list[str]:
-    """Returns the arguments that the class must be given, and those whose values are not its own defaults."""
+    """Returns the class's required arguments, and those whose values are not its defaults."""
     config = document["config"]
-    instance = keras.saving.deserialize_keras_object(copy.deepcopy(dict(document)))  # it takes its argument apart
+    instance = keras.saving.deserialize_keras_object(copy.deepcopy(dict(document)))  # modifies its argument
     signature = inspect.signature(type(instance).__init__).parameters
     required = [
         name for name, parameter in signature.items() if name in config and parameter.default is inspect.Parameter.empty
@@ -181,7 +177,7 @@ def _deserialize(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find_alias(module: str, document: Mapping[str, Any]) -> str:
-    """Returns the name by which Keras knows an object of just these settings; empty where it has none."""
+    """Returns Keras's name for an object with exactly these settings, or ""."""
     alias = to_snake_case(document["class_name"])
     try:
         aliased = keras.saving.serialize_keras_object(getattr(keras, module.partition(".")[2]).get(alias))
@@ -193,19 +189,19 @@ def _find_alias(module: str, document: Mapping[str, Any]) -> str:
 def value_expression(value: Any) -> str:
     """Returns an expression for a value in an object's config."""
     if (write := _WRITERS.get(type(value))) is None:
-        raise unsupported_error(type(value).__name__, "its value cannot be written down")
+        raise unsupported_error(type(value).__name__, "its value has no Python expression")
     return write(value)
 
 
 def _dict_expression(value: Mapping[str, Any]) -> str:
-    """Returns an expression for what Keras has serialized as a dict: a tuple, a function or an object."""
+    """Returns an expression for a tuple, function or object that Keras serialized as a dict."""
     if value.get("class_name") == "__tuple__":
         return _tuple_expression(tuple(value["items"]))
     if value.get("class_name") == "function" and (value.get("module") or "").startswith("keras."):
         return value_expression(value["config"])
     if "class_name" in value:
         return _serialized_object_expression(value)
-    raise unsupported_error("dict", "its value cannot be written down")
+    raise unsupported_error("dict", "its value has no Python expression")
 
 
 def _tuple_expression(value: tuple[Any, ...]) -> str:
@@ -213,7 +209,7 @@ def _tuple_expression(value: tuple[Any, ...]) -> str:
 
 
 def _float_expression(value: float) -> str:
-    """Returns the shortest text of a number; Keras keeps some as 32 bits, which read as 0.0010000000474974513."""
+    """Returns the shortest text of a number; a 32-bit one would read as 0.0010000000474974513."""
     if value == 1 / 255:
         return "1 / 255"
     return repr(float(str(np.float32(value)))) if float(np.float32(value)) == value else repr(value)
@@ -229,7 +225,7 @@ _WRITERS: Mapping[type, Callable[[Any], str]] = {
     list: lambda value: format_list(list(map(value_expression, value))),
     dict: _dict_expression,
 }
-"""Types of a config's values to what writes them."""
+"""Writers by the type of a config's value."""
 
 
 def format_list(items: Sequence[str]) -> str:
@@ -243,7 +239,7 @@ def format_call(callee: str, arguments: Sequence[str]) -> str:
 
 
 def _format_bracketed(opening: str, items: Sequence[str], closing: str) -> str:
-    """Returns items between brackets, on one line where they fit; a single one hugs its brackets."""
+    """Returns items between brackets, on one line if they fit."""
     line = f"{opening}{', '.join(items)}{closing}"
     if len(items) == 1 and items[0].startswith("["):
         return line
@@ -253,12 +249,12 @@ def _format_bracketed(opening: str, items: Sequence[str], closing: str) -> str:
 
 
 def to_snake_case(name: str) -> str:
-    """Returns a class's name as Keras names its functions: "HeNormal" as "he_normal"."""
+    """Returns a class's name in snake case, as Keras names functions: "HeNormal" as "he_normal"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def unsupported_error(name: str, reason: str) -> UserError:
-    """Returns the error for what Keras alone could not make again."""
+    """Returns the error for an object that cannot be written with Keras alone."""
     return UserError(
         f"The network cannot be written as a script of Keras alone. Received: {name}; {reason}.",
         hint="Export it with --as model, or build it of Keras's own layers.",

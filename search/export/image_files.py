@@ -1,9 +1,9 @@
-"""Picture files made ready for a model: any size, any format that Pillow reads, dark on light or light on dark.
+"""Loads image files for a model: any size, any format that Pillow reads, dark on light or light on dark.
 
-    DIGIT   as MNIST's digits were made: the ink scaled into a box, its centre of mass in the middle of the picture
-    WHOLE   the whole picture, its background as in the training images
+    DIGIT   as in MNIST: the ink scaled into a box, its centre of mass in the middle of the image
+    WHOLE   the whole image, its background as in the training images
 
-Knows files and arrays, no Keras. Called by ``search.export.classifier``.
+Called by ``search.export.classifier``.
 
 Source: Yann LeCun, Corinna Cortes, Christopher J. C. Burges, "The MNIST database of handwritten digits": a box of
 20 x 20 pixels with the aspect ratio kept, centred by its centre of mass in 28 x 28.
@@ -20,23 +20,23 @@ import numpy as np
 from PIL import Image, ImageOps
 
 DIGIT_BOX_SHARE = 20 / 28
-"""Side of the box that holds a digit, of the picture's."""
+"""Side of the box that holds a digit, as a share of the image's side."""
 MIN_INK_CONTRAST = 0.2
-"""Contrast to the background, of the strongest, below which a pixel is no ink."""
+"""Contrast to the background below which a pixel is not ink, as a share of the strongest contrast."""
 INK_THRESHOLD_SIGMAS = 4.0
-"""Standard deviations of the background beyond which a pixel is ink; they are estimated by the median deviation."""
+"""Standard deviations of the background above which a pixel is ink, estimated from the median deviation."""
 MIN_COMPONENT_SHARE = 0.05
-"""Connected ink of less, by the largest, is dirt."""
+"""Connected ink below this share of the largest component is removed as dirt."""
 MAX_WORKING_SCALE = 20
-"""A picture is looked at in so many times the model's size at most."""
+"""Larger images are first scaled down to this multiple of the model's size."""
 WHITE_LEVELS = (1.0, 255.0, 65535.0)
-"""What white may be in a picture of more than 8 bits."""
+"""Possible values of white in an image of more than 8 bits."""
 IMAGE_READ_ERRORS = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
-"""What Pillow raises for files that are no pictures, or damaged, or too large; for some broken PNGs a SyntaxError."""
+"""Errors that Pillow raises for files that are no images, damaged or too large; SyntaxError for some broken PNGs."""
 
 
 class ResizeMode(StrEnum):
-    """How a picture is brought to the model's size."""
+    """How an image is resized to the model's size."""
 
     DIGIT = "digit"
     WHOLE = "whole"
@@ -44,14 +44,14 @@ class ResizeMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """What a model takes.
+    """The input of a model.
 
     Args:
         height: In pixels.
         width: In pixels.
         channels: 1, or 3 for colour.
-        resize_mode: How a grey picture is brought to this size; one that has it stays as it is, and so do colours.
-        is_dark: Whether the model was trained on light on dark; of grey pictures.
+        resize_mode: How a grey image of another size is resized.
+        is_dark: Whether the model was trained on light on dark; for grey images.
     """
 
     height: int
@@ -62,16 +62,16 @@ class InputSpec:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height), as Pillow has it."""
+        """(width, height), as Pillow takes it."""
         return self.width, self.height
 
 
 def load_image(file: Path, input_spec: InputSpec) -> np.ndarray:
-    """Returns a picture as (height, width, channels), uint8.
+    """Returns an image as (height, width, channels), uint8.
 
     Raises:
-        OSError, SyntaxError, ValueError, MemoryError, DecompressionBombError: It cannot be read, or nothing is drawn
-            on it; see ``UNREADABLE``.
+        OSError, SyntaxError, ValueError, MemoryError, DecompressionBombError: It cannot be read, or is blank; see
+            ``IMAGE_READ_ERRORS``.
     """
     with Image.open(file) as opened:
         image = _to_opaque_8_bit(ImageOps.exif_transpose(opened))
@@ -85,7 +85,7 @@ def load_image(file: Path, input_spec: InputSpec) -> np.ndarray:
 
 
 def _to_opaque_8_bit(image: Image.Image) -> Image.Image:
-    """Returns a picture of 8 bits a channel and without transparency, in grey or colours."""
+    """Returns an image of 8 bits a channel without transparency, in grey or colour."""
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits, or floats
         values = np.asarray(image, dtype=np.float64).clip(0)
         white = next((white for white in WHITE_LEVELS if values.max() <= white), float(values.max()))
@@ -101,7 +101,7 @@ def _to_opaque_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _background_level(grey: Image.Image) -> float:
-    """Returns the grey that most of the border has."""
+    """Returns the median grey of the border."""
     pixels = np.asarray(grey)
     return float(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
 
@@ -111,7 +111,7 @@ def _has_dark_background(grey: Image.Image) -> bool:
 
 
 def _resize_digit(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
-    """Returns the ink in its box, the box in the picture so that its centre of mass is in the middle."""
+    """Returns the ink scaled into its box, with its centre of mass in the middle of the image."""
     grey.thumbnail((MAX_WORKING_SCALE * input_spec.width, MAX_WORKING_SCALE * input_spec.height))
     ink = _ink_intensity(np.asarray(grey if input_spec.is_dark else ImageOps.invert(grey), dtype=np.float64))
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
@@ -125,9 +125,9 @@ def _resize_digit(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
 
 
 def _ink_intensity(grey: np.ndarray) -> np.ndarray:
-    """Returns how much ink each pixel (height, width) of a light drawing has, in [0, 1], without ground and dirt.
+    """Returns the ink of each pixel (height, width) of a light drawing, in [0, 1], without background and dirt.
 
-    Light that falls unevenly is taken off by a top hat: whatever is wider than half the picture is ground.
+    A top hat removes uneven light: what is wider than half the image is background.
     """
     from scipy import ndimage
 
@@ -144,7 +144,7 @@ def _ink_intensity(grey: np.ndarray) -> np.ndarray:
 
 
 def _centering_offset(box: np.ndarray, input_spec: InputSpec) -> tuple[int, int]:
-    """Returns where (left, top) to put a box so that its centre of mass is in the middle, as far as it stays inside."""
+    """Returns the position (left, top) at which a box's centre of mass is in the middle, as far as it stays inside."""
     rows, columns = np.indices(box.shape)
     left = round(input_spec.width / 2 - float((box * columns).sum() / box.sum()))
     top = round(input_spec.height / 2 - float((box * rows).sum() / box.sum()))

@@ -1,9 +1,10 @@
-"""An errand: one question to a process of its own, which imports Keras, answers in JSON, and is gone.
+"""Calls a module in a subprocess that imports Keras, with a request and a response in JSON.
 
-Importing a backend takes seconds, stays in the process and chatters on standard error, so whoever does not train asks::
+Importing a backend takes seconds, stays in the process and prints to standard error, so processes that do not train
+call a subprocess::
 
-    ask     caller: starts ``python -m MODULE``, sends a document, returns the answer
-    serve_request   module: reads the document, sends the answer, or the error that the user is to see
+    call_in_subprocess   caller: starts ``python -m MODULE``, sends the request, returns the answer
+    serve_request        module: reads the request, sends the answer or the error for the user
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ _ERROR_CLASSES: Mapping[str, type[SearchError]] = {"UserError": UserError, "Fata
 
 
 def call_in_subprocess(module: str, request: Mapping[str, Any], runtime: Runtime) -> Any:
-    """Returns a module's answer.
+    """Returns a module's answer to a request.
 
     Args:
         module: Run as ``python -m``; calls ``serve_request``.
         request: JSON values.
-        runtime: What the process runs on.
+        runtime: Backend and device of the subprocess.
 
     Raises:
-        SearchError: What the module raised.
-        FatalError: The process died.
+        SearchError: The module raised it.
+        FatalError: The subprocess died.
     """
     path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.run(
@@ -47,7 +48,7 @@ def call_in_subprocess(module: str, request: Mapping[str, Any], runtime: Runtime
     if process.returncode or not process.stdout.strip():
         stderr_tail = "\n".join(process.stderr.splitlines()[-5:])
         raise FatalError(
-            f"The process that imports Keras ended. Received: exit code {process.returncode}.\n{stderr_tail}"
+            f"The subprocess that imports Keras ended. Received: exit code {process.returncode}.\n{stderr_tail}"
         )
     response = json.loads(process.stdout.splitlines()[-1])
     if (error := response.get("error")) is not None:
@@ -56,7 +57,7 @@ def call_in_subprocess(module: str, request: Mapping[str, Any], runtime: Runtime
 
 
 def serve_request(handler: Callable[[Any], Any]) -> None:
-    """Answers the question on standard input with what a function of it returns, or with the error that it raises."""
+    """Reads a request from standard input and writes the handler's answer, or the error that it raised."""
     import_keras()
     try:
         response = {"answer": handler(json.load(sys.stdin))}

@@ -1,6 +1,6 @@
-"""A row as a ``.keras`` file: trained on all training images, and read by Keras alone.
+"""Exports a row as a ``.keras`` file, trained on all training images, that Keras alone can load.
 
-The test images stay closed unless somebody asks for them; what is said of the model's error is what the ledger records.
+The test images are not opened unless requested; the model's error is the recorded one.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from search.trial import Outcome, Phase, State, Trial
 
 SUFFIX = ".keras"
 KERAS_MODULES = frozenset({"keras", "builtins"})
-"""Where the classes live that Keras can make by itself."""
+"""Top-level modules of the classes that Keras itself can load."""
 BORDER_SAMPLE_COUNT = 1000
-"""Training images whose borders tell whether they are light on dark."""
+"""Number of training images whose borders decide whether they are light on dark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,9 @@ class ExportedModel:
 
     Args:
         path: Its file.
-        outcome: Of its training.
-        error_sentence: What is known of its test error, in a sentence.
-        custom_layers: Names of layers in it that are not Keras's own, without whose file it cannot be loaded.
+        outcome: The outcome of its training.
+        error_sentence: Its test error as a sentence.
+        custom_layers: Names of its layers that are not Keras's own; loading needs the file that defines them.
     """
 
     path: Path
@@ -56,13 +56,13 @@ def export_model(
     """Trains the row's configuration and writes the model, whole or not at all.
 
     Args:
-        target: What is exported.
+        target: The row to export.
         out: The file, ``*.keras``.
-        is_scored: Whether to open the test images once more, to say the very model's error.
-        on_epoch: Hears of each epoch.
+        is_scored: Whether to open the test images again, for the error of this model.
+        on_epoch: Called after each epoch.
 
     Raises:
-        UserError: The file cannot be written, or the data set or the space is gone.
+        UserError: The file cannot be written, or the data set or the space is missing.
         FatalError: The training failed, or the disk is full.
     """
     if out.suffix != SUFFIX:
@@ -94,19 +94,16 @@ def _trial(target: ExportTarget, file: Path) -> Trial:
 
 
 def _test_error_sentence(target: ExportTarget, outcome: Outcome) -> str:
-    """Returns what is known of this very model's test error."""
+    """Returns the test error of this model as far as it is known."""
     row, trial_record = target.row, target.test_record
     if outcome.error_percent is not None:
         return (
-            f"Its test error, for which the test images were opened once more, uncounted in the ledger: "
+            f"Its test error, on the test images opened again and not counted in the ledger: "
             f"{formatting.percent(outcome.error_percent)} %."
         )
-    if (
-        trial_record is not None
-        and trial_record.outcome is not None
-        and _training_losses(trial_record.outcome) == _training_losses(outcome)
-    ):
-        error = formatting.percent(trial_record.outcome.error_percent)
+    recorded = trial_record.outcome if trial_record is not None else None
+    if recorded is not None and _training_losses(recorded) == _training_losses(outcome):
+        error = formatting.percent(recorded.error_percent)
         return f"It is the recorded test run of seed {target.seed}, bit for bit in every training loss: {error} %."
     if row.test_error is None:
         return "Its row was not verified, so its test error is not known; --score opens the test images."
@@ -136,14 +133,14 @@ def _make_metadata(target: ExportTarget, dataset: DatasetInfo) -> model_metadata
 
 
 def _is_dark(images: np.ndarray) -> bool:
-    """Says whether the borders of images (count, height, width, channels) are nearer to black than to white."""
+    """Returns whether the borders of images (count, height, width, channels) are closer to black than to white."""
     white = 255 if images.dtype == np.uint8 else 1.0
     borders = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
     return float(np.concatenate([border.ravel() for border in borders]).mean()) < white / 2
 
 
 def find_custom_layers(file: Path) -> tuple[str, ...]:
-    """Returns the names of classes in a ``.keras`` file that are not Keras's own, in the order of the alphabet."""
+    """Returns the names of classes in a ``.keras`` file that are not Keras's own, sorted."""
     with zipfile.ZipFile(file) as archive:
         document = json.loads(archive.read("config.json"))
     modules = {part["class_name"]: part["module"] or "" for part in _parts(document) if "module" in part}
@@ -151,7 +148,7 @@ def find_custom_layers(file: Path) -> tuple[str, ...]:
 
 
 def _parts(document: Any) -> Iterator[dict[str, Any]]:
-    """Yields every object that Keras has serialized in a document, those within others too."""
+    """Yields every object that Keras serialized in a document, nested ones included."""
     if isinstance(document, dict):
         if "class_name" in document and "config" in document:
             yield document

@@ -1,6 +1,6 @@
-"""Provenance: what an exported model is, kept inside its file, beside what Keras reads.
+"""Reads and writes the metadata of an exported model: one more member of its ``.keras`` archive.
 
-Knows zip archives and no Keras. Written by ``search.export.model``, read where pictures are made ready for the model.
+Written by ``search.export.model``, read by ``search.export.classifier``.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ SCHEMA = "model/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelMetadata:
-    """What a model is.
+    """The origin of a model.
 
     Args:
-        study: The study it comes from.
+        study: Its study.
         row: The row's name, such as "found #12".
         dataset: The data set's name.
         data_sha256: Hash of its arrays.
-        is_dark: Whether the training images are light on dark, seen by their borders.
-        seed: The seed it was trained with.
+        is_dark: Whether the training images are light on dark, by their borders.
+        seed: The seed of its training.
         epochs: Passes over all training images.
         config: Active parameters and their values.
-        recorded: The row's recorded test error in words; empty where there is none.
+        recorded: The row's recorded test error as text; empty if it has none.
     """
 
     study: str
@@ -44,7 +44,7 @@ class ModelMetadata:
 
 
 def write(file: Path, metadata: ModelMetadata) -> None:
-    """Adds provenance to a ``.keras`` file.
+    """Adds the metadata to a ``.keras`` file.
 
     Raises:
         OSError: It cannot be written.
@@ -54,7 +54,7 @@ def write(file: Path, metadata: ModelMetadata) -> None:
 
 
 def read(file: Path) -> ModelMetadata | None:
-    """Returns a file's provenance; None where it has none that can be read, as in models from elsewhere."""
+    """Returns a file's metadata, or None if it has none that can be read, as in models from elsewhere."""
     try:
         with zipfile.ZipFile(file) as archive:
             document = json.loads(archive.read(ARCHIVE_MEMBER))

@@ -1,6 +1,6 @@
-"""Predicting: what an exported model says of picture files.
+"""Classifies image files with an exported model.
 
-Finds the files; the model and the pictures are opened in a process of their own. Called by the command line.
+Finds the files; a subprocess opens the model and the images. Called by the command ``predict``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from search.training.runtime import Device, Runtime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePrediction:
-    """What a model says of one picture.
+    """A model's prediction for one image.
 
     Args:
-        file: Its path, as it was given or found.
-        probabilities: Of each class, by number.
+        file: Its path, as given or found.
+        probabilities: Probability of each class, by number.
     """
 
     file: str
@@ -33,36 +33,34 @@ class ImagePrediction:
 
     @property
     def probability(self) -> float:
-        """Of that class."""
+        """The probability of that class."""
         return max(self.probabilities)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePredictions:
-    """What a model says of several pictures.
+    """A model's predictions for several images.
 
     Args:
-        classified: Of each that could be read, in the order they were given.
-        unreadable: Files that could not be, with the reason.
-        fit_mode: How the pictures were brought to the model's size.
+        classified: Predictions for the readable images, in the given order.
+        unreadable: Files that could not be read, with the reason.
     """
 
     classified: tuple[ImagePrediction, ...]
     unreadable: Mapping[str, str]
-    fit_mode: str
 
 
-def predict_images(model: Path, paths: Iterable[Path], *, style: str | None = None) -> ImagePredictions:
-    """Returns what a model says of picture files.
+def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | None = None) -> ImagePredictions:
+    """Returns a model's predictions for image files.
 
     Args:
         model: A ``.keras`` file.
-        paths: Files, and folders of which every file that looks like a picture is taken.
-        style: "digit" or "whole", see ``search.export.image_files``; None for what suits the model.
+        paths: Files, and folders, of which every image file is taken.
+        resize_mode: "digit" or "whole", see ``search.export.image_files``; None for the model's own.
 
     Raises:
-        UserError: There is no such model, or it is none; or a folder holds no picture.
-        FatalError: The process that opens it died.
+        UserError: The model is missing or unusable, or a folder holds no image.
+        FatalError: The subprocess died.
     """
     if not model.is_file():
         raise UserError(
@@ -70,17 +68,17 @@ def predict_images(model: Path, paths: Iterable[Path], *, style: str | None = No
             hint="Make one with: python -m search export STUDY --as model",
         )
     files = [str(file) for path in paths for file in _files(path)]
-    request = {"model": str(model.resolve()), "files": files, "style": style}
+    request = {"model": str(model.resolve()), "files": files, "resize_mode": resize_mode}
     response = call_in_subprocess("search.export.classifier", request, Runtime(device=Device.CPU))
-    probabilities, unreadable = response["said"], response["unreadable"]
+    probabilities = response["probabilities"]
     classified = tuple(
         ImagePrediction(file=file, probabilities=tuple(probabilities[file])) for file in files if file in probabilities
     )
-    return ImagePredictions(classified=classified, unreadable=unreadable, fit_mode=response["style"])
+    return ImagePredictions(classified=classified, unreadable=response["unreadable"])
 
 
 def _files(path: Path) -> list[Path]:
-    """Returns a file, or the pictures that stand in a folder, by name."""
+    """Returns the file, or the image files of the folder, sorted by name."""
     if not path.is_dir():
         return [path]
     from PIL import Image
@@ -89,6 +87,6 @@ def _files(path: Path) -> list[Path]:
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
     if not found:
         raise UserError(
-            f"The folder holds no picture. Received: {str(path)!r}.", hint="Folders in it are not looked into."
+            f"The folder holds no image file. Received: {str(path)!r}.", hint="Its subfolders are not searched."
         )
     return found

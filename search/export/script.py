@@ -1,7 +1,7 @@
-"""A row as one Python script in the tutorial's own manner: load, build, compile, fit, evaluate; Keras and NumPy alone.
+"""Exports a row as one Python script like the tutorial's: load, build, compile, fit, evaluate. Needs Keras and NumPy.
 
-The template holds what is the same for every configuration; the network, the optimizer and the loss are written from
-what Keras built of this one.
+The template holds what all configurations share. The network, the optimizer and the loss are generated from what Keras
+built for this configuration.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from search.export.script_parts import ScriptParts, make_script_parts
 from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
 from search.leaderboard import formatting
 from search.reproduction.restore import restore_dataset, restore_precision, restore_space_source, trial_environment
-from spaces.training import TUTORIAL_TRAINING
+from spaces.training import AUGMENTATION_PARAMETERS, TUTORIAL_TRAINING
 
 KERAS_DATASETS = ("fashion_mnist", "cifar10")
 """Data sets that Keras downloads, beside MNIST."""
-AUGMENTATIONS = ("shift", "rotation", "zoom", "shear")
 
 
 def render_script(target: ExportTarget, file: str) -> str:
     """Returns the script.
 
     Args:
-        target: What is exported.
-        file: What the script will be called, for its own usage line.
+        target: The row to export.
+        file: Name of the script, for its usage line.
 
     Raises:
-        UserError: The data set or the space is gone, or the network holds something that is not Keras's own.
+        UserError: The data set or the space is missing, or the network holds something that is not Keras's own.
     """
     header, config = target.record.header, target.row.config
     space = restore_space_source(header, config, target.reproduction_options)
@@ -42,9 +41,9 @@ def render_script(target: ExportTarget, file: str) -> str:
 
 
 def fill_template(target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts, file: str) -> str:
-    """Returns the script from its parts; what a user named stays text."""
+    """Returns the script from its parts; names given by a user stay text."""
     config, epochs = {**TUTORIAL_TRAINING, **target.row.config}, target.record.header.protocol.epochs
-    augmentation = {name: config[name] for name in AUGMENTATIONS}
+    augmentation = {name: config[name] for name in AUGMENTATION_PARAMETERS}
     jinja_environment = Environment(
         loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
@@ -67,12 +66,12 @@ def fill_template(target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts
 
 
 def _loader(dataset: DatasetInfo) -> str:
-    """Returns what downloads the data set; nothing where it is the user's own."""
+    """Returns the module that downloads the data set, or "" for a user's own."""
     if dataset.sha256 == MNIST_SHA256:
         return "keras.datasets.mnist"
     return f"keras.datasets.{dataset.name}" if dataset.name in KERAS_DATASETS else ""
 
 
 def _quoted(text: str) -> str:
-    """Returns a text as it can stand in the script's docstring; whatever a user named ends neither it nor a line."""
+    """Returns a text that can stand in the script's docstring without ending it or a line."""
     return formatting.one_line(text).replace("\\", "/").replace('"', "'")

@@ -1,6 +1,6 @@
-"""The parts of a script that only Keras can tell: the network, the optimizer and the loss of a configuration as Python.
+"""The network, the optimizer and the loss of a configuration as Python text, for ``search.export.script``.
 
-Run as a process of its own; see ``search.export.keras_subprocess``. Called for by ``search.export.script``.
+Needs Keras, so it also runs as a subprocess; see ``search.export.keras_subprocess``.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from search.export.keras_subprocess import call_in_subprocess, serve_request
 from search.training.runtime import Device, Precision, Runtime
 
 AUGMENT_VARIABLE = "augment"
-"""What the script calls its augmenting layer."""
+"""Name of the augmenting layer in the script."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptParts:
-    """Python text.
+    """Parts of a script as Python text.
 
     Args:
-        network: Statements after which ``model`` is the network; they use ``AUGMENT_VARIABLE`` where it augments.
+        network: Statements that define ``model``, with ``AUGMENT_VARIABLE`` if it augments.
         optimizer: An expression.
         loss: An expression.
         parameters: Trainable parameters of the network.
@@ -38,14 +38,14 @@ class ScriptParts:
 def make_script_parts(
     space_source: str, config: Mapping[str, Any], *, epochs: int, dataset: DatasetInfo, precision: Precision
 ) -> ScriptParts:
-    """Returns a configuration's parts, asked of a process that imports Keras.
+    """Returns a configuration's parts from a subprocess that imports Keras.
 
     Args:
         space_source: Registered name or path of the space's file.
         config: Active parameters and their values.
         epochs: Passes over the training images, for the schedule.
-        dataset: The prepared data, for the shape of an image and the number of steps.
-        precision: In what the network computes; bfloat16 is written at its layers.
+        dataset: The prepared data, for the image shape and the number of steps.
+        precision: Precision of the network; bfloat16 is written at its layers.
 
     Raises:
         UserError: The network holds something that is not Keras's own.
@@ -71,7 +71,7 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     dataset = DatasetInfo(**{**request["dataset"], "image_shape": tuple(request["dataset"]["image_shape"])})
     config = {**TUTORIAL_TRAINING, **request["config"]}
     build = registry.load(request["space_source"]).build
-    assert build is not None, "a space that was loaded from its source has a builder"
+    assert build is not None, "a loaded space has a builder"
     pixels, precision = open_training(dataset).images, Precision(request["precision"])
     model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
     steps = math.ceil(dataset.training_count / config["batch_size"]) * request["epochs"]

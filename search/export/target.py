@@ -1,7 +1,4 @@
-"""What is exported: a row of a study's board, and how it is to be trained where it is.
-
-What is said of an exported row, in words that every form of it shares.
-"""
+"""The row to export with its recorded run, and the sentences about it that all export formats share."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ from search.trial import Phase
 
 
 def title(target: ExportTarget) -> str:
-    """Returns what it is: "mnist with Keras: found #12 of study mnist-cnn-tpe"."""
+    """Returns the title: "mnist with Keras: found #12 of study mnist-cnn-tpe"."""
     header = target.record.header
     return formatting.one_line(f"{header.protocol.dataset} with Keras: {target.row.name} of study {header.name}")
 
 
 def error_sentence(target: ExportTarget) -> str:
-    """Returns its recorded error and what that rests on, in a sentence."""
+    """Returns the row's recorded error as a sentence."""
     row = target.row
     if row.test_error is None:
         return (
@@ -33,7 +30,7 @@ def error_sentence(target: ExportTarget) -> str:
 
 
 def seed_error_sentence(target: ExportTarget) -> str:
-    """Returns what the recorded run with the order's seed gave, in a sentence; nothing where there is none."""
+    """Returns the error of the recorded run with the target's seed as a sentence, or "" if there is none."""
     trial_record = target.test_record
     if trial_record is None or trial_record.outcome is None:
         return ""
@@ -42,25 +39,26 @@ def seed_error_sentence(target: ExportTarget) -> str:
 
 def format_test_error(row: Row) -> str:
     """Returns a verified row's test error: "0.48 ± 0.05 % (mean of 3 seeds, 95 % interval)"."""
-    assert row.test_error is not None, "only of a verified row"
+    assert row.test_error is not None, "the row is verified"
     if row.test_error.n == 1:
         return f"{formatting.percent(row.test_error.mean)} % (one seed)"
-    interval = f" {formatting.plus_minus(row.test_error.interval)}" if row.test_error.interval else ""
-    what = ", 95 % interval" if row.test_error.interval else ""
-    return f"{formatting.percent(row.test_error.mean)}{interval} % (mean of {row.test_error.n} seeds{what})"
+    mean, seeds = formatting.percent(row.test_error.mean), f"mean of {row.test_error.n} seeds"
+    if row.test_error.interval is None:
+        return f"{mean} % ({seeds})"
+    return f"{mean} {formatting.plus_minus(row.test_error.interval)} % ({seeds}, 95 % interval)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportTarget:
-    """A row to be exported.
+    """A row to export.
 
     Args:
         record: Its study.
         row: The row.
-        seed: Of the training; by default that of the row's first test run, else of its search trial.
-        trial_record: The recorded run with this seed; where there is none, the first of the row.
-        note: What is to be said of the choice of the row; mostly nothing.
-        reproduction_options: What the user says of this machine.
+        seed: Seed of the training.
+        trial_record: The recorded run with this seed, or else the row's first run.
+        note: A note on the choice of the row; mostly empty.
+        reproduction_options: The user's options for data, space and runtime.
     """
 
     record: StudyRecord
@@ -72,30 +70,26 @@ class ExportTarget:
 
     @property
     def test_record(self) -> TrialRecord | None:
-        """The complete test run with this very seed, if there is one."""
-        is_test_of_seed = (
-            self.trial_record.trial.phase is not Phase.SEARCH and self.trial_record.trial.seed == self.seed
-        )
-        return (
-            self.trial_record
-            if is_test_of_seed and self.trial_record.outcome and self.trial_record.outcome.error_percent is not None
-            else None
-        )
+        """The complete test run with this seed, if there is one."""
+        trial, outcome = self.trial_record.trial, self.trial_record.outcome
+        if trial.phase is Phase.SEARCH or trial.seed != self.seed or outcome is None or outcome.error_percent is None:
+            return None
+        return self.trial_record
 
 
 def make_target(
     record: StudyRecord, text: str, *, seed: int | None = None, reproduction_options: ReproductionOptions | None = None
 ) -> ExportTarget:
-    """Returns the order for a row.
+    """Returns the target for a row.
 
     Args:
         record: The study.
-        text: A row as ``search.leaderboard.row_selector`` knows them.
-        seed: See ``ExportTarget``.
+        text: A row as ``search.leaderboard.row_selector`` reads it.
+        seed: Seed of the training; None for that of the row's first test run, else of its search trial.
         reproduction_options: See ``ExportTarget``.
 
     Raises:
-        UserError: There is no such row, or its configuration was never recorded.
+        UserError: There is no such row, or it has no recorded run.
     """
     selected = select_row(record, text)
     trial_records = _recorded_runs(record, selected.row)
@@ -116,7 +110,7 @@ def make_target(
 
 
 def _recorded_runs(record: StudyRecord, row: Row) -> list[TrialRecord]:
-    """Returns a row's recorded runs: those on the test images that were completed, then the others."""
+    """Returns a row's recorded runs: the complete test runs, the search trial, then all test runs."""
     seeds = [run.seed for run in row.completed_replicates]
     numbers = {row.trial, *(step.trial for step in row.segments)}
     phase = Phase.REPRODUCTION if row.trial is None else Phase.VERIFICATION

@@ -12,9 +12,6 @@ from typing import Any
 import keras
 from keras import ops
 
-AUGMENTATION_PARAMETERS = ("shift", "rotation", "zoom", "shear")
-"""The parameters of a configuration that the layer below takes."""
-
 
 @keras.saving.register_keras_serializable("keras_image_search")
 class RandomAffine(keras.layers.Layer):  # type: ignore[misc]

@@ -12,9 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from search.training.augmentation import AUGMENTATION_PARAMETERS, RandomAffine
+from search.training.augmentation import RandomAffine
 from search.training.runtime import Precision
 from spaces.space import Builder
+from spaces.training import AUGMENTATION_PARAMETERS
 
 
 def make_network(

@@ -26,7 +26,6 @@ SAID = ImagePredictions(
         ImagePrediction(file="c.png", probabilities=(0.0003, 0.0, 0.9997)),
     ),
     unreadable={"d.png": "no picture"},
-    fit_mode="digit",
 )
 
 

@@ -147,7 +147,7 @@ def test_a_model_reads_digits_from_pictures_of_any_size(place: StudyLocation, ca
             make(Image.fromarray(digit)).save(tmp_path / name / f"{number:03}.png")
     right = {
         name: np.mean(
-            [one.label for one in predict_images(model, [tmp_path / name], style="digit").classified] == labels
+            [one.label for one in predict_images(model, [tmp_path / name], resize_mode="digit").classified] == labels
         )
         for name in ("as_it_is", "drawn")
     }

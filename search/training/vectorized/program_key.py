@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from search.training.augmentation import AUGMENTATION_PARAMETERS, RandomAffine
+from search.training.augmentation import RandomAffine
 from search.training.vectorized.convolution import ConvolutionMethod, VectorizedConv2D, is_supported_convolution
 from search.training.vectorized.layers import (
     MaskedBatchNorm,
@@ -24,6 +24,7 @@ from search.training.vectorized.layers import (
     is_supported_dropout,
 )
 from search.training.vectorized.padding import PaddedLayout, ProgramShape
+from spaces.training import AUGMENTATION_PARAMETERS
 
 TracedValues = tuple[Mapping[str, Any], ...]
 """The values that travel, one mapping a layer that has some, in the order of the layers."""
