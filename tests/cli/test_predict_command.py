@@ -52,7 +52,7 @@ def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path: Path) -> None
         predict_images(tmp_path / "none.keras", [tmp_path])
     (tmp_path / "model.keras").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
-    with pytest.raises(UserError, match="holds no picture"):
+    with pytest.raises(UserError, match="holds no image file"):
         predict_images(tmp_path / "model.keras", [tmp_path])
 
 
@@ -96,13 +96,13 @@ def digit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("garbage", "is no model that Keras can load"),
-        ("empty", "is no model that Keras can load"),
-        ("cut", "is no model that Keras can load"),
-        ("zip", "is no model that Keras can load"),
-        ("own", "is no model that Keras can load"),
-        ("flat", "does not classify pictures"),
-        ("logits", "gives no probabilities"),
+        ("garbage", "Keras cannot load the model"),
+        ("empty", "Keras cannot load the model"),
+        ("cut", "Keras cannot load the model"),
+        ("zip", "Keras cannot load the model"),
+        ("own", "Keras cannot load the model"),
+        ("flat", "does not classify images"),
+        ("logits", "is not probabilities"),
     ],
 )
 def test_a_file_that_is_no_such_model_is_refused(name: str, said: str, models: Path, digit: Path) -> None:

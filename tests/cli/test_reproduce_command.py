@@ -58,7 +58,7 @@ def test_what_differs_is_named_and_so_is_the_interval() -> None:
 
 def test_bits_that_should_be_the_same_are_told_when_they_are_not() -> None:
     said = format_text("study", TARGET, [repeat(PARTED)])
-    assert "the bits should be the same" in said
+    assert "hardware and software are the same" in said
     assert said.endswith("It does NOT agree.")
 
 
@@ -68,7 +68,7 @@ def test_a_failure_here_is_told_with_its_message() -> None:
 
 
 def test_how_many_runs_of_a_row_are_left_is_told() -> None:
-    said = format_text("study", dataclasses.replace(TARGET, source_trial=3), [repeat(RECORDED)])
+    said = format_text("study", dataclasses.replace(TARGET, recorded_count=3), [repeat(RECORDED)])
     assert "1 of 3 test runs; --seeds 3 repeats them all." in said
 
 
