@@ -254,9 +254,10 @@ def test_nothing_is_written_and_no_lock_is_taken(studies_dir: Path, words: tuple
 
 def test_the_watching_hook_sees_a_ledger_that_is_opened_for_writing(studies_dir: Path) -> None:
     code = WATCHED.replace(
-        'runpy.run_module("search", run_name="__main__")', "from search.records.storage.locations import Place, lock"
+        'runpy.run_module("search", run_name="__main__")',
+        "from search.records.storage.locations import StudyLocation, lock_study",
     )
-    code += "\nfrom pathlib import Path\nlock(Place(studies_dir=Path(sys.argv[1])), 'hardy')"
+    code += "\nfrom pathlib import Path\nlock_study(StudyLocation(studies_dir=Path(sys.argv[1])), 'hardy')"
     command = [sys.executable, "-c", code, str(studies_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "TOUCHED fcntl.flock" in done.stdout
