@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -82,6 +83,7 @@ def main() -> NoReturn:
     if COMPLETION_VARIABLE in os.environ:
         importlib.import_module("search.cli.completion")
     _open_streams()
+    _restore_interrupts()
     name = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m search"
     try:
         group.main(prog_name=name, standalone_mode=False, complete_var=COMPLETION_VARIABLE)
@@ -105,6 +107,12 @@ def _open_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+
+
+def _restore_interrupts() -> None:
+    """Makes SIGINT stop the command if the caller ignored it, as a script does for commands started with ``&``."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _print_error(message: str, hint: str, exit_code: int) -> int:
