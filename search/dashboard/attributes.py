@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 
-from search.records.storage.optuna_codec import HEADER_KEY, OUTCOME_KEY, SPENT_KEY, TRIAL_KEY
+from search.records.storage.optuna_codec import EPOCHS_KEY, HEADER_KEY, OUTCOME_KEY, SPENT_KEY, TRIAL_KEY
 from search.trial import Phase
 
 
@@ -47,7 +47,7 @@ def system_attributes(system_attrs: Mapping[str, Any], name: str) -> dict[str, A
 def trial_attributes(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what a trial is, and how it ended; what does not hold of it is left out."""
     trial, outcome = user_attrs.get(TRIAL_KEY, {}), user_attrs.get(OUTCOME_KEY) or {}
-    history = outcome.get("history", ())
+    epochs = outcome.get(EPOCHS_KEY) or len(outcome.get("history", ()))  # the latter in ledgers of version 0.1.0
     labelled = {
         "origin": trial.get("origin"),
         "seed": trial.get("seed"),
@@ -57,7 +57,7 @@ def trial_attributes(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
         "cause": outcome.get("cause"),
         "message": outcome.get("message"),
         "error percent": outcome.get("error_percent"),
-        "epochs": len(history) or None,
+        "epochs": epochs or None,
         "seconds": round(sum(outcome.get("seconds", {}).values()), 1) or None,
         "parameters": outcome.get("parameters"),
         **{f"engine: {name}": value for name, value in trial.get("notes", {}).items()},

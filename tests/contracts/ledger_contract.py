@@ -14,7 +14,7 @@ from search.protocol import Split
 from search.records.ledger import open_ledger
 from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
-from search.trial import Cause, EpochReport, Outcome, Phase, State
+from search.trial import Cause, Outcome, Phase, State
 from spaces import Int
 
 
@@ -31,8 +31,9 @@ class LedgerContract:
         with open_ledger(place, header()) as ledger:
             for one, error in ((searched, 1.5), (verified, 1.25)):
                 ledger.begin(one)
-                ledger.report(one, EpochReport(epoch=1, training_loss=0.5, metrics={"error_percent": 4.0}))
-                ledger.finish(one, complete(error))
+                outcome = complete(error)
+                ledger.report(one, outcome.history[0])  # the others were not reported
+                assert ledger.finish(one, outcome) == outcome
             ledger.record_spent_seconds(12.5)
         record = read_study(place, "study")
         assert record.header == header()

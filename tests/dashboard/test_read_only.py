@@ -73,8 +73,8 @@ def test_what_is_added_is_shown(ledger: Ledger, place: StudyLocation) -> None:
     ledger.report(trial(1), EpochReport(epoch=2, training_loss=0.4, metrics={"error_percent": 3.0}))
     ledger.finish(trial(1), Outcome(state=State.FAILED, cause=Cause.KILLED, message="killed"))
     ledger.begin(trial(2))
-    ledger.finish(trial(2), complete(0.5))
-    assert trials(storage)[1:] == [(1, TrialState.FAIL, {1: 4.0, 2: 3.0}), (2, TrialState.COMPLETE, {})]
+    ledger.finish(trial(2), complete(0.5, epochs=1))
+    assert trials(storage)[1:] == [(1, TrialState.FAIL, {1: 4.0, 2: 3.0}), (2, TrialState.COMPLETE, {1: 0.5})]
     attributes = storage.get_all_trials(storage.get_study_id_from_name("study/search"))[1].user_attrs
     assert (attributes["ended"], attributes["cause"], attributes["origin"]) == ("failed", "worker killed", "baseline")
     study = optuna.load_study(study_name="study/search", storage=storage)

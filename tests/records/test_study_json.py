@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ WHOLE = StudyRecord(
     spent_seconds=12.5,
     exhausted_seconds=10.0,
 )
+REPORTS = Path(__file__).parents[2] / "reports"
 DOCUMENT = json.loads(gzip.decompress(study_json.dumps(WHOLE)))
 
 
@@ -53,6 +55,12 @@ def test_a_study_comes_back_as_it_may_be_shown(study: StudyRecord) -> None:
     back = study_json.loads(study_json.dumps(study), "here")
     assert repr(back) == repr(redacted(study))  # a loss that is not a number does not equal itself
     assert study_json.dumps(back) == study_json.dumps(study)
+
+
+@pytest.mark.parametrize("file", sorted(REPORTS.rglob(study_json.FILE_NAME)), ids=lambda file: file.parent.name)
+def test_a_published_study_is_read_and_gives_the_same_json(file: Path) -> None:
+    content = gzip.decompress(file.read_bytes())
+    assert json.loads(gzip.decompress(study_json.dumps(study_json.loads(content, str(file))))) == json.loads(content)
 
 
 def test_losses_that_are_no_numbers_are_valid_json_and_come_back() -> None:

@@ -21,7 +21,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage, get_storage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import and_, func, or_, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -40,8 +40,10 @@ from search.records.storage.optuna_codec import (
     SPENT_KEY,
     TRIAL_KEY,
     create_optuna_studies,
+    decode_outcome,
     decode_study,
     decode_trial,
+    encode_outcome,
     encode_running_trial,
     objective_values,
     read_header,
@@ -176,15 +178,17 @@ class DatabaseLedger(Ledger):
     def finish(self, trial: Trial, outcome: Outcome) -> Outcome:
         """Records how a trial ended, unless an outcome is recorded."""
         trial_id = self._trial_id(trial)
-        pending = [item for item in self._pending if item[0] == trial_id]
 
         def record_outcome() -> Outcome:
             with self._transaction() as session:
                 row = session.get_one(_Trial, trial_id, with_for_update=True)
                 if row.state.is_finished():
-                    return Outcome.from_json(_trial_attributes(session, [trial_id])[trial_id][OUTCOME_KEY])
-                _write_epochs(session, pending)
-                session.add(_Attribute(trial_id=trial_id, key=OUTCOME_KEY, value_json=json.dumps(outcome.to_json())))
+                    recorded = decode_outcome(_trial_attributes(session, [trial_id], epochs_of=[trial_id])[trial_id])
+                    assert recorded is not None
+                    return recorded
+                _write_epochs(session, [(trial_id, report) for report in outcome.history])
+                document = json.dumps(encode_outcome(outcome))
+                session.add(_Attribute(trial_id=trial_id, key=OUTCOME_KEY, value_json=document))
                 for value in objective_values(outcome) or ():
                     kind = models.TrialValueModel.TrialValueType.FINITE
                     session.add(models.TrialValueModel(trial_id=trial_id, objective=0, value=value, value_type=kind))
@@ -279,9 +283,10 @@ class DatabaseLedger(Ledger):
         query = select(_Trial.trial_id, _Trial.number, _Trial.state).order_by(_Trial.number)
         rows = session.execute(query.where(_Trial.study_id == self._study_ids[phase], is_candidate)).all()
         others = [row for row in rows if row.trial_id not in self._own_ids]
-        has_lock = self._exclusive_session is not None  # the others wait, so epochs are left out
+        has_lock = self._exclusive_session is not None  # the others wait, so epochs of running trials are left out
         changed = [row for row in others if not has_lock or row.number >= next_number or row.state.is_finished()]
-        attributes = _trial_attributes(session, [row.trial_id for row in changed], epochs=not has_lock)
+        epochs_of = [row.trial_id for row in changed if not has_lock or row.state.is_finished()]
+        attributes = _trial_attributes(session, [row.trial_id for row in changed], epochs_of=epochs_of)
         records = [decode_trial(row.number, attributes[row.trial_id]) for row in changed]
         unfinished = {row.trial_id for row in others if not row.state.is_finished()}
         return records, max([next_number, *(row.number + 1 for row in rows)]), unfinished
@@ -346,7 +351,7 @@ def _write_epochs(session: Session, epochs: Sequence[tuple[int, EpochReport]]) -
     trial_ids = {trial_id for trial_id, _ in epochs}
     query = select(_Trial.trial_id).where(_Trial.trial_id.in_(trial_ids), _Trial.state == TrialState.RUNNING)
     unfinished = set(session.scalars(query))
-    attributes = _trial_attributes(session, unfinished, epochs=True)
+    attributes = _trial_attributes(session, unfinished, epochs_of=unfinished)
     model = models.TrialIntermediateValueModel
     for trial_id, report in epochs:
         key, error = f"{REPORT_KEY_PREFIX}{report.epoch}", report.error_percent
@@ -370,15 +375,15 @@ def _unfinished_trial_ids(session: Session, study_id: int) -> set[int]:
 
 
 def _trial_attributes(
-    session: Session, trial_ids: Collection[int], *, epochs: bool = False
+    session: Session, trial_ids: Collection[int], *, epochs_of: Collection[int]
 ) -> dict[int, dict[str, Any]]:
-    """Returns the attributes of trials by storage id, with or without their epochs."""
-    is_document = _Attribute.key.in_((TRIAL_KEY, OUTCOME_KEY))
-    query = select(_Attribute.trial_id, _Attribute.key, _Attribute.value_json)
-    query = query.where(
-        _Attribute.trial_id.in_(trial_ids),
-        or_(is_document, _Attribute.key.startswith(REPORT_KEY_PREFIX)) if epochs else is_document,
+    """Returns the attributes of trials by storage id; the epochs of some of them only."""
+    has_wanted_key = or_(
+        _Attribute.key.in_((TRIAL_KEY, OUTCOME_KEY)),
+        and_(_Attribute.key.startswith(REPORT_KEY_PREFIX), _Attribute.trial_id.in_(epochs_of)),
     )
+    query = select(_Attribute.trial_id, _Attribute.key, _Attribute.value_json)
+    query = query.where(_Attribute.trial_id.in_(trial_ids), has_wanted_key)
     attributes: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in trial_ids}
     for trial_id, key, value in session.execute(query) if trial_ids else ():
         attributes[trial_id][key] = json.loads(value)

@@ -25,6 +25,7 @@ from search.records.storage.optuna_codec import (
     SPENT_KEY,
     create_optuna_studies,
     decode_study,
+    encode_outcome,
     encode_running_trial,
     objective_values,
     write_header,
@@ -117,9 +118,13 @@ class FileLedger(Ledger):
         return True
 
     def finish(self, trial: Trial, outcome: Outcome) -> Outcome:
-        """Records how a trial ended, on the disk when this returns."""
+        """Records how a trial ended; it is on the disk when this returns."""
         trial_id = self._trial_id(trial)
-        self._storage.set_trial_user_attr(trial_id, OUTCOME_KEY, outcome.to_json())
+        recorded = self._storage.get_trial(trial_id).user_attrs
+        for report in outcome.history:
+            if f"{REPORT_KEY_PREFIX}{report.epoch}" not in recorded:
+                self.report(trial, report)
+        self._storage.set_trial_user_attr(trial_id, OUTCOME_KEY, encode_outcome(outcome))
         self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[outcome.state], objective_values(outcome))
         self._commit(True)
         return outcome

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,15 +21,18 @@ from search.optuna_domains import to_optuna_distributions
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
-LEDGER_SCHEMA = 4
+LEDGER_SCHEMA = 5
 """Version of the attributes; a newer ledger is refused.
 
-2: paused and continued trials. 3: rungs. 4: ensembles and predicted classes.
+2: paused and continued trials. 3: rungs. 4: ensembles and predicted classes. 5: outcomes without their history, which
+is in the reports. Ledgers of all of them are read, and continued in the newest schema.
 """
 HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_seconds", "exhausted_seconds"
 """Attributes of the search phase's Optuna study."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
+EPOCHS_KEY = "epochs"
+"""Key of the length of the history in the outcome attribute."""
 OPTUNA_STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PAUSED: TrialState.PRUNED,
@@ -127,6 +131,13 @@ def encode_running_trial(header: StudyHeader, trial: Trial) -> FrozenTrial:
     )
 
 
+def encode_outcome(outcome: Outcome) -> dict[str, Any]:
+    """Returns the outcome attribute: the history is left out but for its length, since every epoch is a report."""
+    document = replace(outcome, history=()).to_json()
+    del document["history"]
+    return {**document, EPOCHS_KEY: len(outcome.history)}
+
+
 def objective_values(outcome: Outcome) -> list[float] | None:
     """Returns the objective values for Optuna: the last error of a trial that did not fail."""
     error, is_known = outcome.error_percent, OPTUNA_STATES[outcome.state] is not TrialState.FAIL
@@ -139,11 +150,11 @@ def decode_trial(number: int, attributes: Mapping[str, Any], started: datetime |
     Raises:
         FatalError: They are those of another version.
     """
-    outcome = attributes.get(OUTCOME_KEY)
     try:
+        outcome = decode_outcome(attributes)
         return TrialRecord(
             trial=Trial.from_json(attributes[TRIAL_KEY]),
-            outcome=Outcome.from_json(outcome) if outcome else None,
+            outcome=outcome,
             started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
             reports=() if outcome else _decode_reports(attributes),
         )
@@ -153,6 +164,17 @@ def decode_trial(number: int, attributes: Mapping[str, Any], started: datetime |
             f"({type(error).__name__}: {error}).",
             hint="Read it with the version that wrote it, or start another study with --study NAME.",
         ) from error
+
+
+def decode_outcome(attributes: Mapping[str, Any]) -> Outcome | None:
+    """Returns the outcome of a trial from its attributes, with its history; None if it has not ended."""
+    if not attributes.get(OUTCOME_KEY):
+        return None
+    document = dict(attributes[OUTCOME_KEY])
+    if "history" in document:  # schema 4 and before
+        return Outcome.from_json(document)
+    epochs = document.pop(EPOCHS_KEY)  # a report may arrive in the moment in which another coordinator ends the trial
+    return replace(Outcome.from_json(document), history=_decode_reports(attributes)[:epochs])
 
 
 def _decode_reports(attributes: Mapping[str, Any]) -> tuple[EpochReport, ...]:
