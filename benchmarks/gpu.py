@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import os
-import random
 import sys
 import tempfile
 import time
@@ -79,10 +78,6 @@ def main() -> None:
             f"{compared}: population of {count}, {precision}",
             population(dataclasses.replace(of, runtime=runtime), count),
         )
-    for widen in (False, True):
-        count = 4 if quick else 8
-        how = "programs that they share" if widen else "a program each"
-        keep(f"{compared}: {count} of several sizes, compiled anew, {how}", of_several_sizes(of, count, widen=widen))
     print(table(found))
 
 
@@ -151,37 +146,13 @@ def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, A
     }
 
 
-def of_several_sizes(of: Task, count: int, *, widen: bool) -> dict[str, Any]:
-    """Trains baselines that differ in widths and batch size, compilation within the seconds."""
-    from search.training.vectorized.scheduler import PopulationScheduler
-
-    space, generator = registry.load(of.space_source), random.Random(0)
-    numbered = {name for name in space.baseline if name[-1].isdigit() and not name.startswith("kernel")}
-    drawn = [space.sample(generator) for _ in range(count)]
-    configs = [
-        {
-            name: one.get(name, known) if name in {*numbered, "batch_size"} else known
-            for name, known in space.baseline.items()
-        }
-        for one in drawn
-    ]
-    wanted = [Trial(number=n, config=one, seed=n, epochs=of.protocol.epochs) for n, one in enumerate(configs)]
-    with cold_cache(of) as cold:
-        pool = PopulationScheduler(cold, max_members=count, pad_widths=widen)
-        began = time.perf_counter()
-        outcomes = train(pool, wanted)
-        seconds = time.perf_counter() - began
-    building = sum(program.compile_seconds for program in pool.programs)
-    return {**summary(outcomes, seconds), "programs": len(pool.programs), "compile_seconds": round(building, 2)}
-
-
 def train(pool: Any, wanted: Sequence[Trial]) -> list[Outcome]:
     """Trains trials together, to the end of the last."""
     from search.training.epochs import Hooks
 
     outcomes = [outcome for trial in wanted if (outcome := pool.add(trial, Hooks())) is not None]
     while len(pool):
-        outcomes += [outcome for _, outcome in pool.advance()]
+        outcomes += [outcome for _, outcome in pool.train_epoch()]
     return outcomes
 
 

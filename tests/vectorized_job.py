@@ -31,7 +31,6 @@ class Job:
         alone: Trained by the trainer, one after the other, after the others.
         most: Trials at a time in one program.
         memory: Bytes that a program may take.
-        widen: Whether trials of other widths and batch sizes share a program.
     """
 
     task: Task
@@ -39,7 +38,6 @@ class Job:
     alone: Sequence[Trial] = field(default=())
     most: int = 3
     memory: int | None = None
-    widen: bool = False
 
 
 def run(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
@@ -74,7 +72,7 @@ def train(job: Job) -> list[dict[int, dict[str, Any]]]:
     from search.training.trainer import Trainer
     from search.training.vectorized.scheduler import PopulationScheduler
 
-    pool = PopulationScheduler(job.task, max_members=job.most, memory_limit=job.memory, pad_widths=job.widen)
+    pool = PopulationScheduler(job.task, max_members=job.most, memory_limit=job.memory)
     together: dict[int, Outcome] = {}
     rounds = list(job.together)
     while rounds or len(pool):

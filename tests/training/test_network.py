@@ -13,7 +13,6 @@ from search.export.codegen import network_statements
 from search.training.augmentation import RandomAffine
 from search.training.network import make_network
 from search.training.runtime import Precision
-from search.training.vectorized.padding import ProgramShape
 from search.training.vectorized.program_key import program_key
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
@@ -128,5 +127,5 @@ def test_the_written_network_says_bfloat16_at_its_layers_and_computes_the_same()
 
 
 def test_trials_of_two_precisions_share_no_program() -> None:
-    keys = {precision: program_key(make(precision), CONFIG, ProgramShape(200)) for precision in Precision}
+    keys = {precision: program_key(make(precision), CONFIG) for precision in Precision}
     assert keys[Precision.TF32] == keys[Precision.FLOAT32] != keys[Precision.BFLOAT16]

@@ -1,1 +1,1 @@
-"""Trials that are trained together as one program: their states stacked along an axis of members, on JAX alone."""
+"""Vectorized training: trials of one network structure are trained as one JAX program, stacked along a member axis."""

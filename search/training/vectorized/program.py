@@ -1,8 +1,7 @@
-"""One compiled program: how members of one structure are trained and asked, whatever their values and their number.
+"""One compiled program: trains and evaluates all members of one network structure at once.
 
-Knows arrays, and the one model they are the variables of; knows no trial. JAX compiles a function anew for each number
-of members, and takes it from the disk where another process compiled it before. A step has room for one number of
-images; where a member has fewer, at the end of an epoch or since its batches are smaller, the rest counts for nothing.
+JAX compiles a program for each number of members, and loads it from the compilation cache if it was compiled before.
+Works on arrays and a template model; knows no trials. Called by populations.
 """
 
 from __future__ import annotations
@@ -17,25 +16,18 @@ import keras
 import numpy as np
 
 from search.training.augmentation import RandomAffine
+from search.training.cgroup import available_memory
 from search.training.optimizer import make_optimizer
+from search.training.run_state import ExceedsFreeMemory
 from search.training.vectorized.convolution import ConvolutionMethod
-from search.training.vectorized.memory import check_fits
-from search.training.vectorized.padding import (
-    Axes,
-    PaddedLayout,
-    ProgramShape,
-    embed,
-    extract,
-    padded_layout,
-    unpadded_layout,
-)
-from search.training.vectorized.program_key import ADAM_FAMILY, make_template, traced_values_set
+from search.training.vectorized.program_key import ADAM_FAMILY, is_samplewise, make_template, traced_values_set
 
 ProgramState = Mapping[str, list[Any]]
-"""The variables of members: trainable, others, and the optimizer's, each (members, ...)."""
-VARIABLE_KINDS = ("trainable", "others", "optimizer")
+"""The variables of members: "trainable", "others" and "optimizer", each a list of arrays (members, ...)."""
 LEARNING_RATE_INDEX = 1
-"""Where Keras keeps the learning rate among an optimizer's variables."""
+"""Index of the learning rate among a Keras optimizer's variables."""
+USABLE_FRACTION = 0.9
+"""Share of the free memory that a program may use."""
 
 
 class DeviceImages(NamedTuple):
@@ -46,110 +38,82 @@ class DeviceImages(NamedTuple):
 
 
 class Program:
-    """Trains and asks members whose networks have one structure.
+    """Trains and evaluates members whose networks have one structure.
 
     Args:
-        model: The network of one of them.
-        config: Its configuration, for the optimizer's class.
-        shape: What it has room for.
+        model: The network of one member.
+        config: Its complete configuration, for the optimizer's class.
         method: How convolutions are computed.
-        memory_limit: Bytes that are free for it; None for what is measured.
+        memory_limit: Free bytes; None to ask the device.
 
     Attributes:
-        shape: What it has room for.
-        compiled: By what it does and the shapes that it does it with.
-        compile_seconds: What all of them took to compile.
+        pads_last_batch: Whether a short last batch is filled up and masked; else it is a step of another shape.
+        compiled: The compiled functions by name and argument shapes.
+        compile_seconds: Total seconds of compilation.
     """
 
     def __init__(
         self,
         model: Any,
         config: Mapping[str, Any],
-        shape: ProgramShape,
         *,
         method: ConvolutionMethod = ConvolutionMethod.GROUPED,
         memory_limit: int | None = None,
     ) -> None:
-        self.shape, self._template, self._memory_limit = shape, make_template(model, method, shape), memory_limit
+        self._template, self._memory_limit = make_template(model, method), memory_limit
+        self.pads_last_batch = is_samplewise(model)
         optimizer_name = ADAM_FAMILY[-1] if config["optimizer"] in ADAM_FAMILY else config["optimizer"]
         self._has_decay = optimizer_name == ADAM_FAMILY[-1]
-        optimizer_config = {**config, "optimizer": optimizer_name, "schedule": "constant", "weight_decay": 0.0}
-        self._optimizer = make_optimizer(optimizer_config, 1)
-        self._optimizer.build(self._template.trainable_variables)
-        self._slot_owners = _optimizer_slot_owners(
-            make_optimizer(optimizer_config, 1), len(self._template.trainable_variables)
+        self._optimizer = make_optimizer(
+            {**config, "optimizer": optimizer_name, "schedule": "constant", "weight_decay": 0.0}, 1
         )
+        self._optimizer.build(self._template.trainable_variables)
         self._train, self._predict = jax.jit(self._train_steps), jax.jit(self._predict_members)
         self.compiled: dict[Any, Any] = {}
         self.compile_seconds = 0.0
-        self._variable_order = _order_of_variables(self._template)
-        self._augmentation_indices = _augmentation_strength_indices(self._template)
+        # Where each variable of the template stands in a state, in the model's own order.
+        parts = {
+            "trainable": self._template.trainable_variables,
+            "others": self._template.non_trainable_variables,
+        }
+        positions = {id(variable): (kind, i) for kind, part in parts.items() for i, variable in enumerate(part)}
+        self._variable_order = [positions[id(variable)] for variable in self._template.variables]
+        strengths = [layer.strength for layer in self._template.layers if isinstance(layer, RandomAffine)]
+        self._augmentation_indices = {positions[id(strength)][1] for strength in strengths}
 
-    def layout(self, model: Any) -> PaddedLayout:
-        """Returns where a member's own network lies in that of all members."""
-        return padded_layout(model, self._template) if self.shape.padded_widths else unpadded_layout(model)
-
-    def initial_state(self, model: Any, place: PaddedLayout) -> ProgramState:
+    def initial_state(self, model: Any) -> ProgramState:
         """Returns the state of one member before its first step, from its own network's initial variables."""
-        parts = (model.trainable_variables, model.non_trainable_variables)
-        own = {kind: [one.value for one in part] for kind, part in zip(VARIABLE_KINDS, parts, strict=False)}
         return {
-            **self._embed_state(own, place),
-            "optimizer": [np.asarray(one.value) for one in self._optimizer.variables],
+            "trainable": [np.asarray(variable.value) for variable in model.trainable_variables],
+            "others": [np.asarray(variable.value) for variable in model.non_trainable_variables],
+            "optimizer": [np.asarray(variable.value) for variable in self._optimizer.variables],
         }
 
-    def to_arrays(self, state: ProgramState, place: PaddedLayout, *, has_rate: bool) -> list[Any]:
+    def to_arrays(self, state: ProgramState, *, has_rate: bool) -> list[Any]:
         """Returns the state of one member as the variables of its own model and optimizer, in their order.
 
         Args:
-            state: Of the member.
-            place: Where its own network lies.
-            has_rate: Whether its own optimizer keeps the rate as a variable, since no schedule gives it.
+            state: The member's state.
+            has_rate: Whether its own optimizer keeps the learning rate as a variable, as it does without a schedule.
         """
-        axes = self._padding_axes(place)
-        own = {
-            kind: [extract(np.asarray(one), where) for one, where in zip(state[kind], axes[kind], strict=True)]
-            for kind in VARIABLE_KINDS
-        }
-        optimizer = [value for index, value in enumerate(own["optimizer"]) if has_rate or index != LEARNING_RATE_INDEX]
-        return [own[kind][index] for kind, index in self._variable_order] + optimizer
+        optimizer = [array for i, array in enumerate(state["optimizer"]) if has_rate or i != LEARNING_RATE_INDEX]
+        return [np.asarray(array) for array in (*(state[kind][i] for kind, i in self._variable_order), *optimizer)]
 
-    def from_arrays(self, arrays: Sequence[Any], place: PaddedLayout, *, has_rate: bool) -> ProgramState:
-        """Returns the state of one member from these variables."""
-        state: dict[str, list[Any]] = {
-            kind: [None] * sum(one == kind for one, _ in self._variable_order) for kind in VARIABLE_KINDS
-        }
-        for (kind, index), array in zip(self._variable_order, arrays, strict=False):
-            state[kind][index] = array
+    def from_arrays(self, arrays: Sequence[Any], *, has_rate: bool) -> ProgramState:
+        """Returns the state of one member that ``to_arrays`` described."""
+        by_position = dict(zip(self._variable_order, arrays, strict=False))
         optimizer = list(arrays[len(self._variable_order) :])
-        state["optimizer"] = (
-            optimizer
-            if has_rate
-            else [*optimizer[:LEARNING_RATE_INDEX], np.float32(0.0), *optimizer[LEARNING_RATE_INDEX:]]
-        )
-        return self._embed_state(state, place)
-
-    def _embed_state(self, own: ProgramState, place: PaddedLayout) -> ProgramState:
-        """Returns a member's variables as they lie in those of all members, further units 0."""
-        shapes = {
-            kind: [one.shape for one in part]
-            for kind, part in zip(VARIABLE_KINDS, self._variable_groups(), strict=True)
+        if not has_rate:
+            optimizer.insert(LEARNING_RATE_INDEX, np.float32(0.0))
+        return {
+            "trainable": [by_position["trainable", i] for i in range(len(self._template.trainable_variables))],
+            "others": [by_position["others", i] for i in range(len(self._template.non_trainable_variables))],
+            "optimizer": optimizer,
         }
-        axes = self._padding_axes(place)
-        return {kind: list(map(embed, part, axes[kind], shapes[kind])) for kind, part in own.items()}
-
-    def _padding_axes(self, place: PaddedLayout) -> Mapping[str, Sequence[Axes]]:
-        optimizer = [None if index is None else place.trainable[index] for index in self._slot_owners]
-        return dict(zip(VARIABLE_KINDS, (place.trainable, place.others, optimizer), strict=True))
-
-    def _variable_groups(self) -> tuple[Sequence[Any], ...]:
-        return self._template.trainable_variables, self._template.non_trainable_variables, self._optimizer.variables
 
     def with_augmentation(self, state: ProgramState, strength: np.ndarray) -> ProgramState:
         """Returns the state of all members with their augmentation on, 1, or off, 0, (members,)."""
-        others = [
-            strength if place in self._augmentation_indices else value for place, value in enumerate(state["others"])
-        ]
+        others = [strength if i in self._augmentation_indices else array for i, array in enumerate(state["others"])]
         return {**state, "others": others}
 
     def train(
@@ -159,11 +123,11 @@ class Program:
 
         Args:
             state: Of all members.
-            values: What travels, each (members,).
-            plan: ``order``, which images a step takes, (steps, members, room), how many of them ``count``,
-                (steps, members), and ``rates``, (steps, members). A member that none counts for rests in that step.
-            images: Trained on.
-            steps: The first, and that behind the last.
+            values: The per-member values, each (members,).
+            plan: For each step the indices of its images, ``order`` (steps, members, batch), how many of them count,
+                ``count`` (steps,), and the learning rates, ``rates`` (steps, members).
+            images: The training images.
+            steps: First step, and the end of the range.
         """
         bounds = (jnp.int32(steps[0]), jnp.int32(steps[1]))
         trained: tuple[ProgramState, Any] = self._run_compiled(
@@ -172,36 +136,62 @@ class Program:
         return trained
 
     def predict(self, state: ProgramState, pixels: Any) -> Any:
-        """Returns what all members say of some images, (members, images, classes)."""
+        """Returns the probabilities that all members give to some images, (members, images, classes)."""
         return self._run_compiled("predict", self._predict, state["trainable"], state["others"], pixels)
 
+    def max_members(self, members: int, free: int) -> int:
+        """Returns how many members fit into memory, at least one, by XLA's memory analysis.
+
+        Three states are kept beside the memory of a running function: before the epoch, before the last call, and the
+        result of the call.
+
+        Args:
+            members: How many members the functions were compiled for.
+            free: Bytes that were free before there were any members.
+        """
+        analyses = [one for function in self.compiled.values() if (one := function.memory_analysis()) is not None]
+        if not analyses:
+            return members
+        state = max(one.output_size_in_bytes for one in analyses)
+        needed = max(one.temp_size_in_bytes for one in analyses) + 3 * state
+        return max(1, int(USABLE_FRACTION * free * members / needed))
+
     def _run_compiled(self, name: str, function: Any, *arguments: Any) -> Any:
+        """Calls a function; compiles it first for new shapes.
+
+        Raises:
+            ExceedsFreeMemory: It would use more memory than is free.
+        """
         shapes = (name, *(leaf.shape for leaf in jax.tree.leaves(arguments)))
         if shapes not in self.compiled:
-            began = time.perf_counter()
+            started = time.perf_counter()
             compiled = function.lower(*arguments).compile()
-            self.compile_seconds += time.perf_counter() - began
-            check_fits(compiled, self._memory_limit)
+            self.compile_seconds += time.perf_counter() - started
+            analysis, free = compiled.memory_analysis(), self._memory_limit or free_bytes()
+            needed = 0 if analysis is None else analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+            if needed > USABLE_FRACTION * free:
+                raise ExceedsFreeMemory(
+                    f"The program needs {needed / 2**30:.2f} GiB of memory. {free / 2**30:.2f} GiB are free."
+                )
             self.compiled[shapes] = compiled
         return self.compiled[shapes](*arguments)
 
     def _train_steps(self, state: ProgramState, values: Any, plan: Any, images: Any, bounds: Any) -> Any:
         pixels, labels = images
+        train_members = jax.vmap(self._train_step, in_axes=(0, 0, 0, 0, 0, None))
 
-        def body(step: Any, reached: Any) -> Any:
-            state, losses = reached
-            order, counts, rates = plan["order"][step], plan["count"][step], plan["rates"][step]
-            stepped, loss = jax.vmap(self._train_step)(state, values, rates, (pixels[order], labels[order], counts))
-            if self.shape.pads_to_share:  # else the steps of all are equally many
-                stepped = _select_members(counts > 0, stepped, state)
-            return stepped, losses + loss
+        def body(step: Any, carry: Any) -> Any:
+            state, losses = carry
+            order = plan["order"][step]
+            state, loss = train_members(
+                state, values, plan["rates"][step], pixels[order], labels[order], plan["count"][step]
+            )
+            return state, losses + loss
 
-        nothing = jnp.zeros(plan["rates"].shape[1:], jnp.float32)
-        return jax.lax.fori_loop(*bounds, body, (state, nothing))
+        return jax.lax.fori_loop(*bounds, body, (state, jnp.zeros(plan["rates"].shape[1:], jnp.float32)))
 
-    def _train_step(self, state: ProgramState, values: Any, rate: Any, batch: Any) -> Any:
-        """Takes one optimizer step of one member, as Keras's own loop would; returns also the sum of its losses."""
-        pixels, labels, count = batch
+    def _train_step(self, state: ProgramState, values: Any, rate: Any, pixels: Any, labels: Any, count: Any) -> Any:
+        """Takes one optimizer step of one member, as Keras's own loop does; returns also the sum of its losses."""
         mask = jnp.arange(len(labels)) < count
 
         def loss_function(trainable: Any) -> Any:
@@ -212,10 +202,10 @@ class Program:
             smoothing, classes = values["label_smoothing"], probabilities.shape[-1]
             targets = jax.nn.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
             losses = jnp.where(mask, keras.losses.categorical_crossentropy(targets, probabilities), 0.0)
-            return losses.sum() / jnp.maximum(count, 1) + sum(extra_losses), others
+            return losses.sum() / count + sum(extra_losses), others
 
         (loss, others), gradients = jax.value_and_grad(loss_function, has_aux=True)(state["trainable"])
-        optimizer = [rate if place == LEARNING_RATE_INDEX else value for place, value in enumerate(state["optimizer"])]
+        optimizer = [rate if i == LEARNING_RATE_INDEX else array for i, array in enumerate(state["optimizer"])]
         if self._has_decay:
             self._optimizer.weight_decay = values["weight_decay"]
         trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, state["trainable"])
@@ -228,31 +218,10 @@ class Program:
         return jax.vmap(predict_member)(trainable, others)
 
 
-def _select_members(condition: Any, one: ProgramState, other: ProgramState) -> ProgramState:
-    """Returns the state of one for the members for which it is so, (members,), of the other for the rest."""
-    chosen: ProgramState = jax.tree.map(
-        lambda this, that: jnp.where(condition.reshape(-1, *[1] * (jnp.ndim(this) - 1)), this, that), one, other
-    )
-    return chosen
-
-
-def _optimizer_slot_owners(optimizer: Any, count: int) -> list[int | None]:
-    """Returns which of the trained variables each of an optimizer's goes with; None for those of all.
-
-    Found by building it for variables that no two of which have one shape.
-    """
-    optimizer.build([keras.Variable(np.zeros(index + 1, np.float32)) for index in range(count)])
-    return [one.shape[0] - 1 if one.shape else None for one in optimizer.variables]
-
-
-def _order_of_variables(model: Any) -> list[tuple[str, int]]:
-    """Returns where each of a model's variables stands in a state, in the model's own order."""
-    parts = ((VARIABLE_KINDS[0], model.trainable_variables), (VARIABLE_KINDS[1], model.non_trainable_variables))
-    places = {id(variable): (kind, place) for kind, part in parts for place, variable in enumerate(part)}
-    return [places[id(variable)] for variable in model.variables]
-
-
-def _augmentation_strength_indices(model: Any) -> set[int]:
-    """Returns which of a model's non-trainable variables are strengths of an augmentation."""
-    strengths = {id(layer.strength) for layer in model.layers if isinstance(layer, RandomAffine)}
-    return {place for place, one in enumerate(model.non_trainable_variables) if id(one) in strengths}
+def free_bytes() -> int:
+    """Returns the free memory of the device; on a CPU, of the machine or its container."""
+    device = jax.devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if not stats or "bytes_limit" not in stats:
+        return available_memory()
+    return int(stats["bytes_limit"] - stats["bytes_in_use"])

@@ -1,42 +1,36 @@
-"""All the trials of one device: sorted into populations by the program they share, trained in turns, each to its end.
+"""The trials of one device: grouped into populations by the program they share, and trained by turns.
 
 Order of calls::
 
-    [measure] -> add ... add -> advance -> [add] -> advance ...
+    [measure_capacity] -> add ... add -> train_epoch -> [add] -> train_epoch ...
 
-Each ``advance`` trains the population of the oldest trial for an epoch. A trial may join one that is under way: members
-need not stand at the same epoch. Where the memory does not hold a population, half of it waits. Knows no executor.
-Called by the worker.
+``train_epoch`` trains the population of the oldest trial. A trial may join a population at any epoch. If a population
+does not fit into memory, half of it waits. Called by the worker of the vectorized executor.
 """
 
 from __future__ import annotations
 
 import time
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from search.training import checkpoint
 from search.training.epochs import Hooks
 from search.training.network import make_inference_network, make_network
-from search.training.phase_images import open_phase_images
+from search.training.phase_images import PhaseImages, open_phase_images
 from search.training.run_state import RunState, is_out_of_memory
 from search.training.task import Task
 from search.training.trainer import CHECKPOINT_SECONDS
-from search.training.vectorized.autotune import fastest_convolution, is_padding_faster
-from search.training.vectorized.capacity import measure_capacity
-from search.training.vectorized.convolution import ConvolutionMethod, is_supported_convolution
+from search.training.vectorized.convolution import ConvolutionMethod, fastest_convolution, is_supported_convolution
 from search.training.vectorized.member import Member, make_member
-from search.training.vectorized.memory import free_bytes
-from search.training.vectorized.population import DevicePhaseImages, Population, copy_to_device
-from search.training.vectorized.program import Program
+from search.training.vectorized.population import Population, copy_to_device
+from search.training.vectorized.program import DeviceImages, Program, free_bytes
 from search.trial import Config, Outcome, Phase, State, Trial
 from spaces import registry
 
 MAX_IDLE_PROGRAMS = 8
-"""Programs that are kept in memory though nobody needs them now."""
+"""Most programs kept in memory while no trial needs them."""
 
 
 class PopulationScheduler:
@@ -44,10 +38,9 @@ class PopulationScheduler:
 
     Args:
         task: What the trials share.
-        max_members: Trials that there may be at a time.
-        checkpoint_seconds: Least time between two checkpoints of a trial, for each that is trained with it.
-        memory_limit: Bytes that a program may take; None for what is measured to be free.
-        pad_widths: Whether trials of other widths and batch sizes share a program; None for what pays by measurement.
+        max_members: Most trials at a time.
+        checkpoint_seconds: Least seconds between two checkpoints of a trial, times the trials of its population.
+        memory_limit: Bytes that a program may use; None to ask the device.
     """
 
     def __init__(
@@ -57,21 +50,22 @@ class PopulationScheduler:
         max_members: int,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         memory_limit: int | None = None,
-        pad_widths: bool | None = None,
     ) -> None:
         self._task, self._max_members, self._checkpoint_seconds = task, max_members, checkpoint_seconds
-        self._memory_limit, self._pad_widths = memory_limit, pad_widths
+        self._memory_limit = memory_limit
         self._environment = task.runtime.configure()
         self._program_cache = Path(task.dataset.folder).parents[1] / "programs"
-        enable_compilation_cache(self._program_cache)
+        jax.config.update("jax_compilation_cache_dir", str(self._program_cache))
+        jax.config.update("jax_compilation_cache_max_size", 2 * 2**30)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
         build = registry.load(task.space_source).build
         assert build is not None, "a space that was loaded from its source has a builder"
         self._build = build
-        self._device_images: dict[Phase, DevicePhaseImages] = {}
+        self._images: dict[Phase, tuple[PhaseImages, DeviceImages]] = {}
         self._members: list[Member] = []
         self._populations: dict[str, Population] = {}
         self._member_limits: dict[str, int] = {}
-        self._is_padding_faster: dict[ConvolutionMethod | None, bool] = {}
+        self._convolution_method: ConvolutionMethod | None = None
 
     def __len__(self) -> int:
         """Returns how many trials there are."""
@@ -83,13 +77,10 @@ class PopulationScheduler:
         return tuple(population.program for population in self._populations.values())
 
     def add(self, trial: Trial, hooks: Hooks) -> Outcome | None:
-        """Takes in a trial; returns its outcome where it cannot even be built."""
+        """Adds a trial; returns its outcome if it cannot be built, else None."""
         try:
-            images = self._images_of(trial.phase).images
-            should_pad = (
-                self._should_pad if trial.phase is Phase.SEARCH else lambda _: False
-            )  # else mostly seeds of one trial
-            member = make_member(trial, hooks, self._build, images, task=self._task, should_pad=should_pad)
+            images, _ = self._images_of(trial.phase)
+            member = make_member(trial, hooks, self._build, images, task=self._task)
             member.initialize(self._population_of(member).program)
         except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
             return RunState().to_failed_outcome(error, self._environment)
@@ -97,38 +88,38 @@ class PopulationScheduler:
         return None
 
     def measure_capacity(self, config: Config, phase: Phase, count: int) -> int:
-        """Has no more trials at a time than the memory holds of a configuration, and returns how many.
+        """Limits the trials at a time to how many of a configuration the memory holds; returns that number.
 
-        Called before there are any. Larger ones than that are halved as ever.
+        To be called before any trial is added. Populations of larger networks are still halved when they do not fit.
 
         Args:
             config: Trained for a step or two.
-            phase: What the trials are to be run for.
-            count: Members that it is measured with.
+            phase: The phase of the trials.
+            count: Members to measure with.
         """
         trial = Trial(number=0, config=config, seed=0, epochs=self._task.protocol.epochs, phase=phase)
-        if self.add(trial, Hooks()) is None:  # else every trial like it will say what is wrong
+        if self.add(trial, Hooks()) is None:  # else the trials themselves report the error
             member = self._members.pop()
-            free = self._memory_limit or free_bytes()
-            capacity = measure_capacity(
-                self._populations[member.key], member, count=min(count, self._max_members), free_memory=free
+            capacity = self._populations[member.key].measure_capacity(
+                member, count=min(count, self._max_members), free_memory=self._memory_limit or free_bytes()
             )
             self._max_members = min(self._max_members, capacity)
         return self._max_members
 
     def train_epoch(self) -> list[tuple[Trial, Outcome]]:
-        """Trains the population of the oldest trial for an epoch, and returns the trials that have ended."""
-        for member in self._members:
-            member.cause = member.cause or member.hooks.should_stop()
+        """Trains the population of the oldest trial for an epoch; returns the trials that have ended."""
+        _poll_stop_requests(self._members)
         if ended := self._pop_ended():
             return ended
         key = self._members[0].key
-        members = [one for one in self._members if one.key == key][: self._member_limits.get(key, self._max_members)]
+        members = [member for member in self._members if member.key == key][
+            : self._member_limits.get(key, self._max_members)
+        ]
         population = self._populations[key]
         before = {member: member.epoch for member in members}
         try:
             population.stack(members)
-            population.train_epoch(lambda: self._poll_stop_requests(members))
+            population.train_epoch(lambda: _poll_stop_requests(members))
         except Exception as error:  # noqa: BLE001 - as above
             self._handle_failure(members, error)
         for member in members:
@@ -137,14 +128,8 @@ class PopulationScheduler:
                 self._save_and_report(member, population, members)
         return self._pop_ended()
 
-    def _poll_stop_requests(self, members: list[Member]) -> bool:
-        """Asks whether members must stop; returns whether anybody is left to be trained for."""
-        for member in members:
-            member.cause = member.cause or member.hooks.should_stop()
-        return any(member.cause is None for member in members)
-
     def _handle_failure(self, members: list[Member], error: Exception) -> None:
-        """Makes do with half of the members where memory did not suffice; else all of them have failed."""
+        """Halves a population that ran out of memory; on any other error all of its members have failed."""
         if is_out_of_memory(error) and len(members) > 1:
             self._member_limits[members[0].key] = len(members) // 2
             return
@@ -152,9 +137,8 @@ class PopulationScheduler:
             member.error = member.error or error
 
     def _save_and_report(self, member: Member, population: Population, members: list[Member]) -> None:
-        """Leaves a member's state where it is wanted, and reports its last epoch."""
+        """Saves and reports a member's last epoch."""
         trial, run_state, index = member.trial, member.run_state, members.index(member)
-        # The states of many are as much to write as they are many.
         is_due = time.perf_counter() - member.last_saved_at >= self._checkpoint_seconds * len(members)
         if (path := checkpoint.due_checkpoint_path(trial, member.epoch, is_interval_over=is_due)) is not None:
             arrays = member.checkpoint_arrays(population.program, population.state_of(index))
@@ -169,8 +153,8 @@ class PopulationScheduler:
             run_state.save_predictions(Path(trial.predictions_to))
 
     def _save_model(self, member: Member, population: Population, index: int, path: str) -> None:
-        """Writes a member's network as the trainer would have."""
-        pixels = self._images_of(member.trial.phase).images.training_images
+        """Writes a member's network as the trainer does."""
+        pixels = self._images_of(member.trial.phase)[0].training_images
         classes, precision = self._task.dataset.classes, self._task.runtime.precision
         model = make_network(self._build, member.config, pixels, classes=classes, seed=0, precision=precision)
         arrays = member.checkpoint_arrays(population.program, population.state_of(index))
@@ -179,7 +163,7 @@ class PopulationScheduler:
         make_inference_network(self._build, member.config, pixels, trained_model=model, precision=precision).save(path)
 
     def _pop_ended(self) -> list[tuple[Trial, Outcome]]:
-        """Returns the members that need no further epoch, and forgets them."""
+        """Removes and returns the trials that need no further epoch."""
         ended = [(member, outcome) for member in self._members if (outcome := self._outcome(member)) is not None]
         for member, _ in ended:
             self._members.remove(member)
@@ -204,41 +188,27 @@ class PopulationScheduler:
             return run_state.to_outcome(State.INTERRUPTED, environment, cause=member.cause, message=message)
         return None
 
-    def _images_of(self, phase: Phase) -> DevicePhaseImages:
-        if phase not in self._device_images:
-            self._device_images[phase] = copy_to_device(open_phase_images(phase, self._task))
-        self._device_images[phase].images.verify()
-        return self._device_images[phase]
+    def _images_of(self, phase: Phase) -> tuple[PhaseImages, DeviceImages]:
+        """Returns the images of a phase, opened the first time and verified each time."""
+        if phase not in self._images:
+            images = open_phase_images(phase, self._task)
+            self._images[phase] = images, copy_to_device(images)
+        self._images[phase][0].verify()
+        return self._images[phase]
 
     def _population_of(self, member: Member) -> Population:
         if member.key not in self._populations:
-            method = self._convolution_method(member.model) or ConvolutionMethod.GROUPED
-            program = Program(
-                member.model, member.config, member.program_shape, method=method, memory_limit=self._memory_limit
-            )
-            self._populations[member.key] = Population(program, self._images_of(member.trial.phase), self._max_members)
+            method = ConvolutionMethod.GROUPED
+            if any(map(is_supported_convolution, member.model.layers)):
+                method = self._convolution_method = self._convolution_method or fastest_convolution(self._program_cache)
+            program = Program(member.model, member.config, method=method, memory_limit=self._memory_limit)
+            images = self._images_of(member.trial.phase)
+            self._populations[member.key] = Population(program, *images, self._max_members)
         return self._populations[member.key]
 
-    def _should_pad(self, model: Any) -> bool:
-        """Says whether a network is trained with others of other widths and batch sizes."""
-        if self._pad_widths is not None:
-            return self._pad_widths
-        method = self._convolution_method(model)
-        if method not in self._is_padding_faster:
-            self._is_padding_faster[method] = is_padding_faster(self._program_cache, method)
-        return self._is_padding_faster[method]
 
-    def _convolution_method(self, network: Any) -> ConvolutionMethod | None:
-        """Returns how a network's convolutions are computed; None where it has none."""
-        return self._fastest_convolution if any(map(is_supported_convolution, network.layers)) else None
-
-    @cached_property
-    def _fastest_convolution(self) -> ConvolutionMethod:
-        return fastest_convolution(self._program_cache)
-
-
-def enable_compilation_cache(folder: Path) -> None:
-    """Has JAX keep compiled programs in a folder, 2 GiB at most, and take them from there."""
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", 2 * 2**30)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+def _poll_stop_requests(members: list[Member]) -> bool:
+    """Records which members must stop; returns whether any may go on."""
+    for member in members:
+        member.cause = member.cause or member.hooks.should_stop()
+    return any(member.cause is None for member in members)

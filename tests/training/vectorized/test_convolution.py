@@ -1,4 +1,4 @@
-"""The forms of a convolution are one function, forwards and backwards."""
+"""The convolution methods agree, forward and backward."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import jax
 import numpy as np
 import pytest
 
-from search.training.vectorized.autotune import fastest_convolution
-from search.training.vectorized.convolution import CONVOLUTIONS, ConvolutionMethod
+from search.training.vectorized.convolution import CONVOLUTIONS, ConvolutionMethod, fastest_convolution
 
 
-@pytest.mark.parametrize("form", [ConvolutionMethod.PATCHES, ConvolutionMethod.SLICES])
+@pytest.mark.parametrize("method", [ConvolutionMethod.PATCHES, ConvolutionMethod.SLICES])
 @pytest.mark.parametrize(("padding", "side"), [("same", 3), ("valid", 5), ("same", 4)])
-def test_a_form_is_the_plain_convolution(form: ConvolutionMethod, padding: str, side: int) -> None:
+def test_a_method_agrees_with_the_plain_convolution(method: ConvolutionMethod, padding: str, side: int) -> None:
     random = np.random.default_rng(0)
     images = random.standard_normal((3, 2, 9, 8, 3), np.float32)
     kernels = random.standard_normal((3, side, side, 3, 4), np.float32)
 
-    def both(form: ConvolutionMethod) -> tuple[jax.Array, jax.Array]:
+    def both(method: ConvolutionMethod) -> tuple[jax.Array, jax.Array]:
         def loss(images: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-            convolved = CONVOLUTIONS[form](images, kernel, padding)
+            convolved = CONVOLUTIONS[method](images, kernel, padding)
             return (convolved**2).mean(), convolved
 
         gradients, convolved = jax.vmap(jax.grad(loss, argnums=(0, 1), has_aux=True))(images, kernels)
@@ -29,7 +28,7 @@ def test_a_form_is_the_plain_convolution(form: ConvolutionMethod, padding: str, 
 
     jax.tree.map(
         lambda one, plain: np.testing.assert_allclose(one, plain, atol=1e-4),
-        both(form),
+        both(method),
         both(ConvolutionMethod.GROUPED),
     )
 
