@@ -15,8 +15,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from search.leaderboard import render_json, tabular
+from search.leaderboard import render_data
 from search.leaderboard.board import Board, Ensemble, Replicate, Section, SelectionBias, TrialSegment
+from search.leaderboard.columns import COLUMNS
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Interval
 from search.protocol import EvaluationProtocol
@@ -99,7 +100,7 @@ def of_columns() -> list[Key]:
         ("replicates", "", "A list of every test run."),
         ("steps", "", "A list of the search trials that trained it, in order."),
     ]
-    return [*((name, "", column.doc) for name, column in tabular.COLUMNS.items()), *nested]
+    return [*((name, "", column.doc) for name, column in COLUMNS.items()), *nested]
 
 
 def of_failures() -> list[Key]:
@@ -141,11 +142,10 @@ STUDY: Mapping[str, list[Key]] = {
     "trials[].reports[]": of_report(),
 }
 BOARD: Mapping[str, list[Key]] = {
-    "": [of_schema(render_json.SCHEMA), *of_class(Board)],
+    "": [of_schema(render_data.SCHEMA), *of_class(Board)],
     "sections[]": [
         ("protocol", "object", "As recorded with the section's first study."),
-        *(key for key in of_class(Section, "hidden_rows") if key[0] != "rows"),
-        ("hidden_rows", "whole number", arguments(Section)["hidden_rows"]),
+        *(key for key in of_class(Section) if key[0] != "rows"),
         ("verdict", "list of texts", "What the section shows, in plain sentences."),
         ("rows", "list of objects", arguments(Section)["rows"]),
     ],
@@ -186,7 +186,7 @@ out are host names, process numbers, folders, tracebacks, and how a database was
 one of the texts `nan`, `inf` and `-inf`.
 """
 BOARD_WORDS = f"""\
-## {render_json.SCHEMA}: a board
+## {render_data.SCHEMA}: a board
 
 `leaderboard.json`, or `python -m search leaderboard --format json`. The keys of `sections[].rows[]`, up to
 `replicates`, are the columns of `leaderboard.csv` and of the DataFrame; in CSV a list stands as its items with blanks

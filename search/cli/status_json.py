@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from search.leaderboard.render_json import failure_json
+from search.leaderboard.render_data import failure_json
 from search.records.status import StudyStatus
 from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
 

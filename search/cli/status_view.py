@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard import failure_table, formatting
-from search.leaderboard.render_text import rich_failure_table
+from search.leaderboard import formatting, tables
+from search.leaderboard.render_text import rich_table
 from search.records.record import NO_ENGINE
 from search.records.status import StudyStatus
 from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
@@ -39,7 +39,8 @@ def render_status(status: StudyStatus, *, tracebacks: bool = False) -> Renderabl
         grid.add_row(label, Text(formatting.one_line(line)))
     parts: list[RenderableType] = [grid]
     if status.summary and status.summary.failures:
-        parts += [Text(), Text(failure_table.SECTION_TITLE, "bold"), rich_failure_table(status.summary.failures)]
+        failures = tables.failure_table(status.summary.failures)
+        parts += [Text(), Text(tables.FAILURES_TITLE, "bold"), rich_table(failures)]
         parts += _tracebacks(status.summary, shown=tracebacks)
     return Group(*parts)
 
@@ -177,7 +178,7 @@ def _tracebacks(summary: StudySummary, *, shown: bool) -> Iterator[RenderableTyp
     if with_traceback and not shown:
         yield Text("Add --traceback to see the last traceback of each cause.")
     for failure in with_traceback if shown else []:
-        yield Text(f"{failure_table.failure_title(failure)}, the last", "bold")
+        yield Text(f"{failure.state.value}: {tables.failure_cause(failure)}, the last", "bold")
         printable = (formatting.one_line(line) for line in failure.traceback.splitlines())
         yield Padding(Text("\n".join(printable)), (0, 0, 1, 2))
 

@@ -8,7 +8,6 @@ from search.export.script import render_script
 from search.export.target import ExportTarget, error_sentence, title
 from search.leaderboard import formatting
 from search.leaderboard.board import Row
-from search.leaderboard.config_toml import to_toml
 from search.leaderboard.reference import tutorial_error_percent
 from search.leaderboard.render_markdown import escape
 from search.records.record import StudyHeader
@@ -23,7 +22,7 @@ def render_card(target: ExportTarget) -> str:
     header, row = redacted(target.record).header, target.row
     head = f"**{escape(error_sentence(target))}** {escape(header.protocol.dataset)}, space {escape(header.space.name)}"
     points = "\n".join(f"- {escape(point)}" for point in _bullets(target))
-    config = f"```toml\n{to_toml(header, row.config)}\n```"
+    config = f"```toml\n{formatting.config_toml(header, row.config)}\n```"
     commands = "\n".join(_commands(header, row))
     return f"{head}: {escape(row.name)}\n\n{points}\n\n{config}\n\n```sh\n{commands}\n```\n"
 
@@ -71,7 +70,7 @@ def _config(target: ExportTarget) -> str:
     header = target.record.header
     head = f"# {title(target)}\n# {error_sentence(target)}\n# python -m search run --config FILE"
     dataset = target.reproduction_options.dataset or recorded_dataset(header)
-    return f"{head}\n{to_toml(header, target.row.config, dataset=dataset)}\n"
+    return f"{head}\n{formatting.config_toml(header, target.row.config, dataset=dataset)}\n"
 
 
 TEXT_FORMATS: Mapping[str, Callable[[ExportTarget, str], str]] = {

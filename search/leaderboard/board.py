@@ -20,6 +20,11 @@ from search.trial import BASELINE, Cause, Config, State
 UNFINISHED = "unfinished"
 
 
+def state_name(state: State | None) -> str:
+    """Returns how a trial ended; "unfinished" while it runs, or when its coordinator died."""
+    return state.value if state else UNFINISHED
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replicate:
     """One test run: a training on all training images, scored on the test images.

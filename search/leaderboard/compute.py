@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from search.leaderboard.board import (
-    UNFINISHED,
     Board,
     Replicate,
     Row,
@@ -19,6 +18,7 @@ from search.leaderboard.board import (
     SelectionBias,
     TrialSegment,
     run_errors,
+    state_name,
 )
 from search.leaderboard.ensembles import study_ensembles
 from search.leaderboard.ranking import STATE_ORDER, rank_rows
@@ -59,7 +59,7 @@ def _section(studies: Sequence[StudyRecord]) -> Section:
         studies=tuple(study.header for study in studies),
         rows=rows,
         references=references(studies[0].header.protocol.dataset),
-        states=Counter(record.state.value if record.state else UNFINISHED for record in trials),
+        states=Counter(state_name(record.state) for record in trials),
         test_openings=sum(study.test_evaluations for study in studies),
         spent_seconds=sum(study.spent_seconds for study in studies),
         ensembles=tuple(sorted(ensembles, key=lambda ensemble: ensemble.error_percent)),

@@ -1,6 +1,6 @@
-"""The board as files: what the command line writes to disk.
+"""The formats of the board by the name that ``--format`` takes, and its files.
 
-The formats that a board can be shown in, by the name that ``--format`` takes.
+Called by the command line and ``search.report.files``.
 """
 
 from __future__ import annotations
@@ -10,28 +10,26 @@ from pathlib import Path
 from types import MappingProxyType
 
 from search.files import write_atomic
-from search.leaderboard import render_json, render_markdown, render_text, tabular
+from search.leaderboard import render_data, render_markdown, render_text
 from search.leaderboard.board import Board
 
 FORMATS: Mapping[str, Callable[[Board], str]] = MappingProxyType(
     {
-        "table": render_text.render,
-        "details": render_text.render_details,
-        "markdown": render_markdown.render,
-        "csv": tabular.render,
-        "json": render_json.render,
+        "table": render_text.to_text,
+        "details": render_text.to_details,
+        "markdown": render_markdown.to_markdown,
+        "csv": render_data.to_csv,
+        "json": render_data.to_json,
     }
 )
-
-
 REPORT_FORMATS: Mapping[str, str] = MappingProxyType(
     {"leaderboard.md": "markdown", "leaderboard.csv": "csv", "leaderboard.json": "json"}
 )
-"""File names to formats."""
+"""Formats of the files of a report, by file name."""
 
 
 def write_reports(board: Board, folder: Path) -> list[Path]:
-    """Writes the board in every format made for files and returns their paths.
+    """Writes the files of ``REPORT_FORMATS`` and returns their paths.
 
     Raises:
         UserError: The folder cannot be made or written to.

@@ -1,33 +1,31 @@
-"""How figures and names are written for people: the table cells and the verdict share these.
+"""Formats figures, names and configurations as text for people.
 
-Knows no output format: whoever renders escapes for his own.
-
-Provenance: who proposed a row, what it ran on, and which version of this package made its study.
-
-Words for the renderers; no output format. Hosts are not named: a processor says what a time was measured on.
+Called by tables, sentences and reports. The texts are not escaped; each renderer escapes for its own format.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from search.leaderboard.board import UNFINISHED, Ensemble, Row
+from search.leaderboard.board import BoardEntry, Ensemble, Row, state_name
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Difference, Estimate, Interval
-from search.records.record import NO_ENGINE, StudyHeader
-from search.trial import State
+from search.records.record import StudyHeader, flatten
+from search.trial import Config, State
 
 PACKAGE = "keras-image-search"
 
 
 def engine_label(study: StudyHeader) -> str:
-    """Returns "optuna:tpe"; nothing for a study that proposes nothing."""
-    return "" if study.engine == NO_ENGINE else f"{study.engine}:{study.sampler}"
+    """Returns engine and sampler, "optuna:tpe"; one name where both are the same, as in "none"."""
+    return study.engine if study.engine == study.sampler else f"{study.engine}:{study.sampler}"
 
 
 def machine_label(row: Row) -> str:
-    """Returns the GPU, or the processor and its cores: "AMD EPYC, 2 cores"; nothing where it was not recorded."""
+    """Returns the GPU, or processor and cores: "AMD EPYC, 2 cores"; empty where it was not recorded."""
     environment = row.environment
     device, processor, cores = (str(environment.get(key, "")) for key in ("device", "processor", "cores"))
     if device not in ("", "CPU"):
@@ -36,27 +34,27 @@ def machine_label(row: Row) -> str:
 
 
 def package_version(study: StudyHeader) -> str:
-    """Returns the version of this package; nothing where it was not recorded."""
+    """Returns the version of this package that made the study; empty where it was not recorded."""
     return study.versions.get(PACKAGE, "")
 
 
+def environment_text(values: Mapping[str, Any]) -> str:
+    """Returns hardware and versions: "device CPU, threads 1, keras 3.15.1"."""
+    return one_line(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in flatten(values).items()))
+
+
 def one_line(text: object) -> str:
-    """Returns the text on one line, without characters that would steer a terminal."""
+    """Returns the text on one line, without control characters."""
     return "".join(mark if mark.isprintable() else " " for mark in str(text))
 
 
 def percent(value: float | None) -> str:
-    """Returns a figure in percent with two decimals, or nothing."""
+    """Returns a figure in percent with two decimals; empty for None."""
     return "" if value is None else f"{value:.2f}"
 
 
-def published_error(figure: Reference) -> str:
-    """Returns a published figure in percent: "0.95", or "about 0.20"."""
-    return f"about {percent(figure.error_percent)}" if figure.is_rounded else percent(figure.error_percent)
-
-
 def percentage_points(value: float | None) -> str:
-    """Returns a difference in percentage points with its sign, or nothing."""
+    """Returns a difference in percentage points with its sign; empty for None."""
     return "" if value is None else f"{value:+z.2f}"
 
 
@@ -65,29 +63,45 @@ def plus_minus(interval: Interval) -> str:
     return "± <0.01" if interval.half_width < 0.005 else f"± {interval.half_width:.2f}"
 
 
+def with_interval(figure: str, interval: Interval | None) -> str:
+    """Returns a figure with the half-width of its interval: "0.52 ± 0.06"; the figure alone without one."""
+    return f"{figure} {plus_minus(interval)}" if interval else figure
+
+
 def estimate(value: Estimate | None) -> str:
-    """Returns a mean with its interval: "0.52 ± 0.06", or why it has none: "0.52 (n=1)"."""
+    """Returns a mean with its interval, "0.52 ± 0.06", or why it has none, "0.52 (n=1)"."""
     if value is None:
         return ""
     if value.interval:
-        return f"{percent(value.mean)} {plus_minus(value.interval)}"
+        return with_interval(percent(value.mean), value.interval)
     return f"{percent(value.mean)} (n=1)" if value.n == 1 else f"{percent(value.mean)} (no spread)"
 
 
+def test_error(entry: BoardEntry) -> str:
+    """Returns the test error of a line of the board: "0.52 ± 0.06", "0.52 (n=1)", "about 0.20"; empty without one."""
+    if isinstance(entry, Row):
+        return estimate(entry.test_error)
+    figure = with_interval(percent(entry.error_percent), entry.interval)
+    return f"about {figure}" if isinstance(entry, Reference) and entry.is_rounded else figure
+
+
+def errors_by_seed(entry: BoardEntry) -> str:
+    """Returns the test error of each seed, an ensemble's models, or the source of a published figure."""
+    if isinstance(entry, Row):
+        return ", ".join(f"{seed}: {percent(error)}" for seed, error in entry.errors_by_seed.items())
+    return f"models: {ensemble_members(entry)}" if isinstance(entry, Ensemble) else entry.source
+
+
 def difference(value: Difference | None) -> str:
-    """Returns a difference with its interval, and says "tie" where the runs do not show one."""
+    """Returns a difference with its interval, and "tie" where the interval contains 0 or is missing."""
     if value is None:
         return ""
-    figure = (
-        f"{percentage_points(value.mean)} {plus_minus(value.interval)}"
-        if value.interval
-        else percentage_points(value.mean)
-    )
+    figure = with_interval(percentage_points(value.mean), value.interval)
     return f"{figure} tie" if value.is_tie else figure
 
 
 def rank_range(row: Row) -> str:
-    """Returns the place, as a range where the runs show no more: "1", "1-3"."""
+    """Returns the rank, or the range that the runs leave open: "1", "1-3"; empty unless verified."""
     if row.rank_range is None:
         return ""
     first, last = row.rank_range
@@ -95,40 +109,33 @@ def rank_range(row: Row) -> str:
 
 
 def probability(value: float | None) -> str:
-    """Returns a p value with two significant digits, or nothing."""
+    """Returns a p value with two significant digits; empty for None."""
     if value is None:
         return ""
     return "<0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
 
 
-def ensemble_error(value: Ensemble) -> str:
-    """Returns an ensemble's error with the half-width of its interval, which covers the test images alone."""
-    return (
-        f"{percent(value.error_percent)} {plus_minus(value.interval)}"
-        if value.interval
-        else percent(value.error_percent)
-    )
-
-
 def interval_bounds(value: Interval | None) -> str:
-    """Returns an interval by its ends: "0.31 to 0.48", or nothing."""
+    """Returns an interval by its ends, "0.31 to 0.48"; empty for None."""
     return "" if value is None else f"{value.low:.2f} to {value.high:.2f}"
 
 
 def ensemble_members(ensemble: Ensemble) -> str:
-    """Returns what an ensemble is made of: "3 of #12, 3 of #7"."""
+    """Returns the number of models by search trial: "3 of #12, 3 of #7"."""
     return ", ".join(f"{count} of #{trial}" for trial, count in ensemble.members.items())
 
 
 def replicate_count(row: Row) -> str:
-    """Returns how many test runs the mean is over: "3", or "2 of 3" when one gave no figure."""
+    """Returns the number of complete test runs, "3", or "2 of 3" where others were begun; empty without a test run."""
     complete, begun = len(row.completed_replicates), len(row.replicates)
-    return str(complete) if complete == begun else f"{complete} of {begun}"
+    return str(begun or "") if complete == begun else f"{complete} of {begun}"
 
 
-def trial_state(row: Row) -> str:
-    """Returns how the row's trial ended, and why: "failed: out of memory"."""
-    state = row.state.value if row.state else UNFINISHED
+def entry_state(entry: BoardEntry) -> str:
+    """Returns how a row's trial ended, "failed: out of memory"; "ensemble" and "published" for the other lines."""
+    if not isinstance(entry, Row):
+        return "ensemble" if isinstance(entry, Ensemble) else "published"
+    row, state = entry, state_name(entry.state)
     text = f"{state}: {row.cause.value}" if row.cause else state
     if not row.replicates or row.completed_replicates:
         return text
@@ -137,7 +144,7 @@ def trial_state(row: Row) -> str:
 
 
 def count(value: int | None) -> str:
-    """Returns a count with its thousands parted: "226,110", or nothing."""
+    """Returns a count with thousands separators, "226,110"; empty for None."""
     return "" if value is None else f"{value:,}"
 
 
@@ -151,7 +158,40 @@ def duration(seconds: float) -> str:
 
 
 def parameter_values(values: Mapping[str, Any]) -> str:
-    """Returns "name=value" pairs, fractions to four digits."""
-    return " ".join(
-        f"{name}={value:.4g}" if type(value) is float else f"{name}={value}" for name, value in values.items()
+    """Returns "name=value" pairs, floats with four significant digits."""
+    return " ".join(f"{name}={parameter_value(value)}" for name, value in values.items())
+
+
+def parameter_value(value: Any) -> str:
+    """Returns a value of a parameter, a float with four significant digits."""
+    return f"{value:.4g}" if type(value) is float else str(value)
+
+
+def config_toml(study: StudyHeader, config: Config, *, dataset: str | None = None) -> str:
+    """Returns a configuration as TOML for ``python -m search run --config``, with every parameter fixed.
+
+    Args:
+        study: The configuration's study.
+        config: Active parameters and their values.
+        dataset: Path of the data set; None for the name in the protocol.
+    """
+    protocol = study.protocol
+    settings = {
+        "space": study.space_source,
+        "dataset": dataset or protocol.dataset,
+        "epochs": protocol.epochs,
+        "split": protocol.split.value,
+        "split_seed": protocol.split_seed,
+    }
+    lines = [f"{name} = {_toml_value(value)}" for name, value in settings.items()]
+    return "\n".join(
+        [*lines, "", "[fix]", *(f"{_toml_key(name)} = {_toml_value(value)}" for name, value in config.items())]
     )
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml_value(name)
+
+
+def _toml_value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

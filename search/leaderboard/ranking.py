@@ -1,11 +1,10 @@
-"""Ranking: the order of a section's rows, and the places that each may have.
+"""Ranks the rows of a section by mean test error, each with the range of ranks that the runs leave open.
 
-Knows only rows; called by ``rows``. A row's place is that of its mean. Its range of places is what the runs show:
-behind every row that is shown to be better, before every row that is shown to be worse, each pair judged by the 95 %
-interval of its own difference, not corrected for the number of pairs.
+A row ranks behind every row that is shown to be better and before every row that is shown to be worse. Each pair is
+judged by the 95 % interval of its difference, not corrected for the number of pairs. Called by ``compute``.
 
-Source: Goldstein and Spiegelhalter, "League Tables and Their Limitations", J. R. Statist. Soc. A 159 (1996), for why a
-table of places needs their uncertainty.
+Source: Goldstein and Spiegelhalter, "League Tables and Their Limitations", J. R. Statist. Soc. A 159 (1996), for ranges
+of ranks.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from search.leaderboard.variance import error_difference, p_value
 from search.trial import State
 
 STATE_ORDER = (State.COMPLETE, State.PAUSED, State.PRUNED, State.FAILED, State.INTERRUPTED, None)
-"""How a trial ended, the most telling first; None where it did not end."""
+"""States from the best to the worst; None for a trial that has not ended."""
 
 
 def rank_rows(rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -32,29 +31,27 @@ def rank_rows(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 
 def _with_ranks(verified: Sequence[Row]) -> list[Row]:
-    """Returns the rows, best mean first, with their places and how each stands to the next."""
+    """Returns the rows, given by mean test error, with their ranks and comparisons with the next rank."""
     better, worse = [0] * len(verified), [0] * len(verified)
     for ahead, behind in combinations(range(len(verified)), 2):
         gap = error_difference(verified[behind].run_errors, verified[ahead].run_errors)
         if gap.mean > 0 and not gap.is_tie:
             worse[ahead] += 1
             better[behind] += 1
-    following = [*verified[1:], None][: len(verified)]
     return [
         replace(
             row,
-            rank=at + 1,
-            rank_range=(better[at] + 1, len(verified) - worse[at]),
-            next_rank=None if after is None else _next_rank_comparison(row, after),
+            rank=index + 1,
+            rank_range=(better[index] + 1, len(verified) - worse[index]),
+            next_rank=_next_rank_comparison(row, verified[index + 1]) if index + 1 < len(verified) else None,
         )
-        for at, (row, after) in enumerate(zip(verified, following, strict=True))
+        for index, row in enumerate(verified)
     ]
 
 
-def _next_rank_comparison(row: Row, after: Row) -> NextRankComparison:
-    return NextRankComparison(
-        difference=error_difference(row.run_errors, after.run_errors), p_value=p_value(row.run_errors, after.run_errors)
-    )
+def _next_rank_comparison(row: Row, following: Row) -> NextRankComparison:
+    ours, theirs = row.run_errors, following.run_errors
+    return NextRankComparison(difference=error_difference(ours, theirs), p_value=p_value(ours, theirs))
 
 
 def _row_key(row: Row) -> tuple[str, int]:

@@ -1,131 +1,102 @@
-"""The board as text for a terminal, a pipe or a log.
+"""Renders the board as text for a terminal, a pipe or a log.
 
-Width, colour and character set are those of standard output, as Rich finds them (it heeds COLUMNS, NO_COLOR and pipes).
-Names reach Rich as ``Text``, never as markup.
+Width, colours and character set are those of standard output, as Rich detects them (it reads COLUMNS and NO_COLOR).
+Names reach Rich as ``Text``, so markup in them is shown as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from rich import box
-from rich.console import Console, JustifyMethod
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from search.leaderboard import failure_table, formatting, tables
-from search.leaderboard.board import Board, Row, Section
+from search.leaderboard import formatting, tables
+from search.leaderboard.board import Board, BoardEntry, Row, Section
+from search.leaderboard.columns import COLUMNS
 from search.leaderboard.reference import Reference
-from search.leaderboard.summary import summary_sentences
-from search.leaderboard.tables import NARROW_HIDDEN_COLUMN, WRAPPED_COLUMNS, trial_details
-from search.records.failures import FailureGroup
+from search.leaderboard.summary import cost_line, section_title, summary_sentences
+
+T = TypeVar("T")
 
 STUDY_COLUMN_WIDTH = 20
-"""Characters of a line that the studies' names take where there are several."""
-
-FULL_WIDTH = 100
-"""Characters of a line that has room for everything."""
-
+"""Characters of a line that the column of studies takes."""
 MAX_UNVERIFIED_CONFIGS = 3
-"""How many configurations are spelled out where none is verified."""
+"""Configurations spelled out where none is verified."""
 
 
-def render(board: Board) -> str:
+def to_text(board: Board) -> str:
     """Returns the board as text that fits standard output."""
     console = Console(highlight=False)
-    with console.capture() as capture:
-        for section in board.sections:
-            _section(console, section)
-        for note in board.notes:
-            console.print(Text(formatting.one_line(note)))
-    return _strip_trailing_blanks(capture.get())
+    sections = (part for section in board.sections for part in _section(section, console.width))
+    return printed(console, [*sections, *(Text(formatting.one_line(note)) for note in board.notes)])
 
 
-def render_details(board: Board) -> str:
-    """Returns every search trial on a line: its epochs, what it went on from, and what the engine noted of it."""
+def to_details(board: Board) -> str:
+    """Returns a line for every search trial: epochs, the trial that it continued, and the engine's notes."""
     console = Console(highlight=False)
+    parts: list[RenderableType] = []
+    for section in board.sections:
+        parts.append(Text(section_title(section), "bold"))
+        parts.append(rich_table(tables.trial_table(section), console.width))
+    return printed(console, parts)
+
+
+def printed(console: Console, parts: Iterable[RenderableType]) -> str:
+    """Returns what the console prints, without trailing blanks, ending with one line break."""
     with console.capture() as capture:
-        for section in board.sections:
-            console.print(Text(tables.section_title(section), "bold"))
-            one_by_one = trial_details(section)
-            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-            shown = [
-                at
-                for at, name in enumerate(one_by_one.headers)
-                if name != NARROW_HIDDEN_COLUMN or console.width >= FULL_WIDTH
-            ]
-            for at in shown:
-                name = one_by_one.headers[at]
-                table.add_column(
-                    name, justify=one_by_one.alignments[at], no_wrap=name not in WRAPPED_COLUMNS, overflow="fold"
-                )
-            for line in one_by_one.rows:
-                table.add_row(*(Text(line[at]) for at in shown))
-            console.print(table)
-    return _strip_trailing_blanks(capture.get())
+        for part in parts:
+            console.print(part)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()).rstrip("\n") + "\n"
 
 
-def _strip_trailing_blanks(text: str) -> str:
-    """Returns the text without blanks at the ends of its lines, and with one line break at its own."""
-    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n") + "\n"
+def rich_table(table: tables.Table[T], width: int | None = None, style: Callable[[T], str] = lambda entry: "") -> Table:
+    """Returns a table for Rich.
+
+    Args:
+        table: The table.
+        width: Characters per line; None shows every column.
+        style: Returns the style of an entry's line.
+    """
+    if width is not None and COLUMNS["study"].display in table.columns:
+        width -= STUDY_COLUMN_WIDTH
+    columns = [column for column in table.columns if width is None or column.min_width <= width]
+    rich = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        rich.add_column(column.header, justify=column.align, no_wrap=not column.wraps, overflow="fold")
+    for entry in table.entries:
+        rich.add_row(*(Text(column.text(entry)) for column in columns), style=style(entry))
+    return rich
 
 
-def _section(console: Console, section: Section) -> None:
-    console.print(Text(tables.section_title(section), "bold"))
+def _section(section: Section, width: int) -> Iterator[RenderableType]:
+    yield Text(section_title(section), "bold")
     if section.ranked:
-        console.print(_table(console.width, tables.RANKED_COLUMNS, tables.ranked_entries(section)))
+        yield rich_table(tables.board_table(tables.RANKED_COLUMNS, section.ranked_entries), width, _style)
     if section.unverified:
-        console.print(Text("Not verified on the test images", "bold"))
-        console.print(_table(console.width, tables.UNVERIFIED_COLUMNS, section.unverified))
+        yield Text("Not verified on the test images", "bold")
+        yield rich_table(tables.board_table(tables.UNVERIFIED_COLUMNS, section.unverified), width, _style)
     changed = [row for row in section.ranked or section.unverified[:MAX_UNVERIFIED_CONFIGS] if row.changed_parameters]
     if changed:
-        console.print(Text("Changed from the baseline", "bold"))
-        _changes(console, changed)
+        yield Text("Changed from the baseline", "bold")
+        for row, names in zip(changed, tables.board_table(("label", "study"), changed).rows(), strict=True):
+            yield Text(", ".join(names))
+            values = formatting.one_line(formatting.parameter_values(row.changed_parameters))
+            yield Padding(Text(values), (0, 0, 0, 4))
+        yield Text()
     if section.failures:
-        console.print(Text(failure_table.SECTION_TITLE, "bold"))
-        console.print(rich_failure_table(section.failures))
-    for sentence in (*summary_sentences(section), tables.cost_line(section)):
-        console.print(Text(sentence))
-    console.print()
+        yield Text(tables.FAILURES_TITLE, "bold")
+        yield rich_table(tables.failure_table(section.failures))
+    for sentence in (*summary_sentences(section), cost_line(section)):
+        yield Text(sentence)
+    yield Text()
 
 
-def _table(width: int, columns: Sequence[tables.DisplayColumn], entries: Sequence[tables.BoardEntry]) -> Table:
-    informative = tables.informative_columns(columns, entries)
-    available_width = width - STUDY_COLUMN_WIDTH if tables.STUDY_COLUMN in informative else width
-    shown = [column for column in informative if column.min_width <= available_width]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in shown:
-        justify: JustifyMethod = "right" if column.is_numeric else "left"
-        table.add_column(column.header, justify=justify, no_wrap=column.is_numeric, overflow="fold")
-    for entry in entries:
-        style = _style(entry)
-        table.add_row(*(Text(column.text(entry)) for column in shown), style=style)
-    return table
-
-
-def _style(entry: tables.BoardEntry) -> str:
+def _style(entry: BoardEntry) -> str:
     if isinstance(entry, Row):
         return "bold" if entry.rank == 1 else ""
     return "dim" if isinstance(entry, Reference) else ""
-
-
-def rich_failure_table(failures: Sequence[FailureGroup]) -> Table:
-    """Returns the causes of failures and interruptions, for whoever prints them."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    shown = failure_table.visible_columns(failures)
-    for column in shown:
-        table.add_column(column.header, justify=column.align, no_wrap=not column.wraps, overflow="fold")
-    for failure in failures:
-        table.add_row(*(Text(column.cell(failure)) for column in shown))
-    return table
-
-
-def _changes(console: Console, rows: Sequence[Row]) -> None:
-    names = tables.informative_columns((tables.LABEL_COLUMN, tables.STUDY_COLUMN), rows)
-    for row in rows:
-        console.print(Text(", ".join(column.text(row) for column in names)))
-        console.print(
-            Padding(Text(formatting.one_line(formatting.parameter_values(row.changed_parameters))), (0, 0, 0, 4))
-        )
-    console.print()

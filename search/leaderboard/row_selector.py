@@ -1,6 +1,6 @@
-"""From what a person types to a row of a study's board: ``winner``, ``baseline``, ``rank:2``, a search trial's number.
+"""Selects a row of a study's board by ``winner``, ``baseline``, ``rank:2`` or the number of a search trial.
 
-Pure: reads what is recorded. Called by the commands that take a row.
+Called by ``reproduce``, ``export`` and ``predict``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _RANK = re.compile(r"rank:([0-9]{1,9})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedRow:
-    """A row that was asked for.
+    """A selected row.
 
     Args:
         row: The row.
-        note: What is to be said of the choice; mostly nothing.
+        note: A remark on the selection; mostly empty.
     """
 
     row: Row
@@ -33,15 +33,15 @@ class SelectedRow:
 
 
 def select_row(record: StudyRecord, text: str) -> SelectedRow:
-    """Returns the row that a text names.
+    """Returns the row for a text in ``ROW_SYNTAX``.
 
     Raises:
-        UserError: The study has no finished trial, or no such row; the message says which there are.
+        UserError: The study has no finished trial, or no such row.
     """
     board, name = compute([record]), record.header.name
     rows = [row for section in board.sections for row in section.rows]
     if not rows:
-        raise UserError(" ".join(board.notes), hint=f"python -m search status {name} says what it does.")
+        raise UserError(" ".join(board.notes), hint=f"python -m search status {name} shows what it does.")
     if text == WINNER:
         return _winner(rows, name)
     if text == BASELINE:
@@ -58,14 +58,14 @@ def select_row(record: StudyRecord, text: str) -> SelectedRow:
 
 
 def _winner(rows: list[Row], name: str) -> SelectedRow:
-    """Returns the first of the verified rows, or of the others the first whose trial was judged to its end."""
+    """Returns the first verified row, or the first with a validation error where none is verified."""
     ranked = [row for row in rows if row.rank is not None]
     if ranked:
         return SelectedRow(row=ranked[0])
     validated = [row for row in rows if row.validation_error_percent is not None]
     if not validated:
         raise UserError(
-            f"No trial of study {name!r} was judged.", hint=f"python -m search status {name} says what became of them."
+            f"No trial of study {name!r} has a validation error.", hint=f"python -m search status {name} shows why."
         )
     note = (
         f"No row of study {name} was verified on the test images; {validated[0].name} is the best by validation error."
@@ -73,12 +73,12 @@ def _winner(rows: list[Row], name: str) -> SelectedRow:
     return SelectedRow(row=validated[0], note=note)
 
 
-def _ranked(rows: list[Row], place: int, name: str) -> SelectedRow:
+def _ranked(rows: list[Row], rank: int, name: str) -> SelectedRow:
     ranked = [row for row in rows if row.rank is not None]
-    if not 1 <= place <= len(ranked):
+    if not 1 <= rank <= len(ranked):
         expected = f"rank:1 to rank:{len(ranked)}" if ranked else "none: no row was verified"
-        raise UserError(f"Study {name!r} has no row of this rank. Expected: {expected}. Received: 'rank:{place}'.")
-    return SelectedRow(row=ranked[place - 1])
+        raise UserError(f"Study {name!r} has no row of this rank. Expected: {expected}. Received: 'rank:{rank}'.")
+    return SelectedRow(row=ranked[rank - 1])
 
 
 def _hint(record: StudyRecord) -> str:

@@ -1,220 +1,205 @@
-"""The two tables of a section for people, as columns of cells: rows ranked by test error, and rows that are not ranked.
+"""Tables of the leaderboard for people: rows, search trials, failures, studies.
 
-Shared by the text and the Markdown renderer, which lay the cells out and escape them. Knows no output format.
-
-Details: every search trial of a section on a line, also those that others went on from, with what the engine asked.
-
-Cells of text for the renderers, which lay them out and escape them. Knows no output format.
+A table is columns and entries. The text, Markdown and HTML renderers lay out and escape its cells; ``status`` shows the
+failures too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import compress
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from search.leaderboard import formatting
-from search.leaderboard.board import UNFINISHED, Ensemble, Row, Section, TrialSegment
-from search.leaderboard.reference import Reference
+from search.leaderboard.board import BoardEntry, Row, Section, TrialSegment, state_name
+from search.leaderboard.columns import COLUMNS, DisplayColumn
+from search.records.failures import FailedTrial, FailureGroup
+from search.records.record import StudyHeader
+from search.trial import Phase
 
-Alignment = Literal["left", "right"]
-_COLUMNS: Sequence[tuple[str, Alignment]] = (
-    ("Trial", "right"),
-    ("What", "left"),
-    ("Ended", "left"),
-    ("Epochs", "right"),
-    ("After", "right"),
-    ("Val. %", "right"),
-    ("Seconds", "right"),
-    ("Node", "left"),
-    ("Engine's notes", "left"),
+T = TypeVar("T")
+
+RANKED_COLUMNS = (
+    "rank",
+    "label",
+    "study",
+    "engine",
+    "machine",
+    "package_version",
+    "test_error_percent",
+    "test_runs",
+    "baseline_difference_points",
+    "tutorial_difference_points",
+    "next_p",
+    "validation_error_percent",
+    "validation_to_test_points",
+    "parameters",
+    "epochs",
+    "seconds",
+    "caveat",
 )
-WRAPPED_COLUMNS = frozenset({"What", "Engine's notes"})
-"""Columns whose cells may be broken between words; the others hold a figure or a word."""
-NODE_COLUMN = "Node"
-"""The column that only trials on a cluster have."""
-NARROW_HIDDEN_COLUMN = "Seconds"
-"""The column that a narrow terminal can do without."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialDetails:
-    """The trials of a section.
-
-    Args:
-        headers: Names of the columns.
-        alignments: Which side each column is set to.
-        rows: Cells by trial.
-    """
-
-    headers: tuple[str, ...]
-    alignments: tuple[Alignment, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def has_trial_details(section: Section) -> bool:
-    """Says whether a trial went on from another, ran on a cluster, or an engine noted something."""
-    return any(
-        step.engine_metadata or step.node or step.parent is not None for row in section.rows for step in row.segments
-    )
-
-
-def trial_details(section: Section) -> TrialDetails:
-    """Returns the cells of every search trial, by study and number."""
-    parts = [(row, step) for row in section.rows for step in row.segments]
-    ordered = sorted(parts, key=lambda part: (part[0].study.name, part[1].trial))
-    several, has_nodes = len(section.studies) > 1, any(step.node for _, step in parts)
-    shown = [has_nodes or header != NODE_COLUMN for header, _ in _COLUMNS]
-    return TrialDetails(
-        headers=tuple(compress((header for header, _ in _COLUMNS), shown)),
-        alignments=tuple(compress((side for _, side in _COLUMNS), shown)),
-        rows=tuple(tuple(compress(_cells(row, step, several=several), shown)) for row, step in ordered),
-    )
-
-
-def _cells(row: Row, step: TrialSegment, *, several: bool) -> Iterator[str]:
-    yield str(step.trial)
-    yield formatting.one_line(f"{row.label} ({row.study.name})" if several else row.label)
-    yield step.state.value if step.state else UNFINISHED
-    yield f"{step.first_epoch}-{step.last_epoch}" if step.first_epoch <= step.last_epoch else "none"
-    yield "" if step.parent is None else str(step.parent)
-    yield formatting.percent(step.validation_error_percent)
-    yield f"{step.seconds:.0f}"
-    yield formatting.one_line(step.node)
-    yield formatting.one_line(
-        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in step.engine_metadata.items())
-    )
-
-
-BoardEntry = Row | Reference | Ensemble
+"""Columns of the rows with a test error, in the terminal and in Markdown."""
+UNVERIFIED_COLUMNS = (
+    "label",
+    "study",
+    "engine",
+    "machine",
+    "package_version",
+    "state",
+    "validation_error_percent",
+    "parameters",
+    "epochs",
+    "seconds",
+    "caveat",
+)
+"""Columns of the rows without one."""
+PAGE_COLUMNS = (
+    "rank",
+    "label",
+    "test_error_percent",
+    "test_runs",
+    "baseline_difference_points",
+    "next_p",
+    "validation_error_percent",
+    "parameters",
+    "epochs",
+    "seconds",
+    "state",
+    "study",
+)
+"""Columns of the one table on the HTML page."""
+FAILURES_TITLE = "Failed and interrupted"
+UNKNOWN_CAUSE = "not recorded"
+MAX_LISTED_TRIALS = 6
+"""Failed trials named in a line, the last ones; JSON names all."""
 
 
 @dataclass(frozen=True, slots=True)
-class DisplayColumn:
-    """One column.
+class Table(Generic[T]):
+    """A table for people.
 
     Args:
-        header: Its name, with the unit; a line break where it may be broken.
-        cell: What it says of a row.
-        reference: What it says of a published figure.
-        ensemble: What it says of an ensemble.
-        is_numeric: Whether it holds figures, which are set to the right.
-        min_width: Characters that a line must have for the column to be worth its place.
+        columns: The columns that say something.
+        entries: A line each.
     """
 
-    header: str
-    cell: Callable[[Row], str]
-    reference: Callable[[Reference], str] = lambda reference: ""
-    ensemble: Callable[[Ensemble], str] = lambda ensemble: ""
-    is_numeric: bool = True
-    min_width: int = 0
+    columns: Sequence[DisplayColumn[T]]
+    entries: Sequence[T]
 
-    def text(self, entry: BoardEntry) -> str:
-        """Returns the cell's text, on one line, not yet escaped."""
-        if isinstance(entry, Row):
-            return formatting.one_line(self.cell(entry))
-        return formatting.one_line(self.ensemble(entry) if isinstance(entry, Ensemble) else self.reference(entry))
+    def rows(self) -> list[list[str]]:
+        """Returns the cells, on one line each, not escaped."""
+        return [[column.text(entry) for column in self.columns] for entry in self.entries]
 
 
-LABEL_COLUMN = DisplayColumn(
-    "What",
-    lambda row: row.name,
-    lambda reference: reference.label,
-    lambda ensemble: ensemble.label,
-    is_numeric=False,
-)
-STUDY_COLUMN = DisplayColumn(
-    "Study", lambda row: row.study.name, ensemble=lambda ensemble: ensemble.study.name, is_numeric=False
-)
-_ENGINE = DisplayColumn("Engine", lambda row: formatting.engine_label(row.study), is_numeric=False, min_width=140)
-_MACHINE = DisplayColumn("Machine", formatting.machine_label, is_numeric=False, min_width=170)
-_VERSION = DisplayColumn("Version", lambda row: formatting.package_version(row.study), is_numeric=False, min_width=170)
-PROVENANCE_COLUMNS = (STUDY_COLUMN, _ENGINE, _MACHINE, _VERSION)
-"""Columns that stand there where rows differ in them."""
-_CAUTION = DisplayColumn("Caution", lambda row: row.caveat, is_numeric=False)
-_VALIDATION = DisplayColumn("Val.\nerror %", lambda row: formatting.percent(row.validation_error_percent))
-_PARAMETERS = DisplayColumn(
-    "Params",
-    lambda row: formatting.count(row.parameters),
-    ensemble=lambda ensemble: formatting.count(ensemble.parameters),
-    min_width=76,
-)
-_EPOCHS = DisplayColumn("Epochs", lambda row: str(row.epochs) if row.state else "", min_width=100)
-_SECONDS = DisplayColumn("Seconds", lambda row: f"{row.seconds:.0f}" if row.state else "", min_width=100)
-
-RANKED_COLUMNS = (
-    DisplayColumn("Rank", formatting.rank_range, is_numeric=False),
-    LABEL_COLUMN,
-    *PROVENANCE_COLUMNS,
-    DisplayColumn(
-        "Test\nerror %",
-        lambda row: formatting.estimate(row.test_error),
-        formatting.published_error,
-        formatting.ensemble_error,
-    ),
-    DisplayColumn("Seeds", formatting.replicate_count),
-    DisplayColumn("To baseline,\n% points", lambda row: formatting.difference(row.baseline_difference)),
-    DisplayColumn(
-        "To tutorial,\n% points", lambda row: formatting.percentage_points(row.tutorial_difference), min_width=100
-    ),
-    DisplayColumn(
-        "p, to\nnext",
-        lambda row: formatting.probability(row.next_rank.p_value if row.next_rank else None),
-        min_width=124,
-    ),
-    replace(_VALIDATION, min_width=76),
-    DisplayColumn("Test\n- val.", lambda row: formatting.percentage_points(row.validation_test_gap), min_width=124),
-    _PARAMETERS,
-    _EPOCHS,
-    _SECONDS,
-    _CAUTION,
-)
-"""Columns of the rows that have a test error."""
-
-UNVERIFIED_COLUMNS = (
-    LABEL_COLUMN,
-    *PROVENANCE_COLUMNS,
-    DisplayColumn("How it ended", formatting.trial_state, is_numeric=False),
-    _VALIDATION,
-    _PARAMETERS,
-    _EPOCHS,
-    _SECONDS,
-    _CAUTION,
-)
-"""Columns of the rows that have none."""
+def _table(columns: Sequence[DisplayColumn[T]], entries: Sequence[T]) -> Table[T]:
+    return Table([column for column in columns if _is_informative(column, entries)], entries)
 
 
-def informative_columns(columns: Sequence[DisplayColumn], entries: Sequence[BoardEntry]) -> list[DisplayColumn]:
-    """Returns the columns that say something of a row; where a row comes from does if others come from elsewhere."""
+def _is_informative(column: DisplayColumn[T], entries: Sequence[T]) -> bool:
+    texts = set(map(column.text, entries))
+    return bool(texts - {""}) and (len(texts) > 1 or not column.only_if_different)
+
+
+def board_columns(keys: Sequence[str], entries: Sequence[BoardEntry]) -> dict[str, DisplayColumn[BoardEntry]]:
+    """Returns the columns that are not empty in the rows, and where needed differ, by key."""
     rows = [entry for entry in entries if isinstance(entry, Row)]
-    same = [column for column in PROVENANCE_COLUMNS if len(set(map(column.text, rows))) <= 1]
-    return [column for column in columns if any(map(column.text, rows)) and column not in same]
+    displays = {key: display for key in keys if (display := COLUMNS[key].display)}
+    return {key: display for key, display in displays.items() if _is_informative(display, rows)}
 
 
-def ranked_entries(section: Section) -> list[BoardEntry]:
-    """Returns the ranked rows, with ensembles and published figures put in at their place."""
-    merged: list[BoardEntry] = [*section.ranked, *section.ensembles, *section.references]
-    return sorted(merged, key=_error_percent)
+def board_table(keys: Sequence[str], entries: Sequence[BoardEntry]) -> Table[BoardEntry]:
+    """Returns lines of the leaderboard with their ``board_columns``."""
+    return Table(list(board_columns(keys, entries).values()), entries)
 
 
-def section_title(section: Section) -> str:
-    """Returns what the rows of a section share: "mnist, protocol holdout 1.0, data 3f2a91c0bd55"."""
-    protocol = section.protocol
-    data = protocol.data_sha256[:12]
-    return formatting.one_line(f"{protocol.dataset}, protocol {protocol.name.value} {protocol.version}, data {data}")
+TrialEntry = tuple[Row, TrialSegment]
+_TRIAL_COLUMNS: Sequence[DisplayColumn[TrialEntry]] = (
+    DisplayColumn("Trial", lambda entry: str(entry[1].trial), "right"),
+    DisplayColumn("Name", lambda entry: entry[0].label, wraps=True),
+    DisplayColumn("Study", lambda entry: entry[0].study.name, wraps=True, only_if_different=True),
+    DisplayColumn("State", lambda entry: state_name(entry[1].state)),
+    DisplayColumn("Epochs", lambda entry: _epochs(entry[1]), "right"),
+    DisplayColumn("Parent", lambda entry: "" if entry[1].parent is None else str(entry[1].parent), "right"),
+    DisplayColumn("Val. %", lambda entry: formatting.percent(entry[1].validation_error_percent), "right"),
+    DisplayColumn("Seconds", lambda entry: f"{entry[1].seconds:.0f}", "right", min_width=100),
+    DisplayColumn("Node", lambda entry: entry[1].node),
+    DisplayColumn("Engine's notes", lambda entry: _notes(entry[1]), wraps=True),
+)
 
 
-def cost_line(section: Section) -> str:
-    """Returns how the search trials ended and what the studies cost."""
-    states = [f"{number} {state}" for state, number in sorted(section.states.items())]
-    trials = f"Search trials: {', '.join(states)}. " if states else ""
-    hidden = f" Rows left out here: {section.hidden_rows}." if section.hidden_rows else ""
-    return f"{trials}Time spent: {formatting.duration(section.spent_seconds)}.{hidden}"
+def has_continued_trials(section: Section) -> bool:
+    """Returns whether a trial continued another, ran on a cluster, or has notes of its engine."""
+    return any(
+        segment.engine_metadata or segment.node or segment.parent is not None
+        for row in section.rows
+        for segment in row.segments
+    )
 
 
-def _error_percent(entry: BoardEntry) -> float:
-    if not isinstance(entry, Row):
-        return entry.error_percent
-    assert entry.test_error is not None
-    return entry.test_error.mean
+def trial_table(section: Section) -> Table[TrialEntry]:
+    """Returns every search trial, those that others continued too, by study and number."""
+    entries = [(row, segment) for row in section.rows for segment in row.segments]
+    return _table(_TRIAL_COLUMNS, sorted(entries, key=lambda entry: (entry[0].study.name, entry[1].trial)))
+
+
+def _epochs(segment: TrialSegment) -> str:
+    return f"{segment.first_epoch}-{segment.last_epoch}" if segment.first_epoch <= segment.last_epoch else "none"
+
+
+def _notes(segment: TrialSegment) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in segment.engine_metadata.items())
+
+
+def failure_cause(failure: FailureGroup) -> str:
+    """Returns the cause of a group of failures."""
+    return failure.cause.value if failure.cause else UNKNOWN_CAUSE
+
+
+def _failed_trials(failure: FailureGroup) -> str:
+    """Returns "#5, #10 (again: #14), verification #2"; the last ones where there are many."""
+    more = len(failure.trials) - MAX_LISTED_TRIALS
+    names = ", ".join(map(_failed_trial, failure.trials[-MAX_LISTED_TRIALS:]))
+    return f"{more} more, {names}" if more > 0 else names
+
+
+def _failed_trial(trial: FailedTrial) -> str:
+    name = f"#{trial.number}" if trial.phase is Phase.SEARCH else f"{trial.phase.value} #{trial.number}"
+    return name if trial.continued_by is None else f"{name} (again: #{trial.continued_by})"
+
+
+_FAILURE_COLUMNS: Sequence[DisplayColumn[FailureGroup]] = (
+    DisplayColumn("Cause", failure_cause),
+    DisplayColumn("State", lambda failure: failure.state.value),
+    DisplayColumn("Count", lambda failure: str(len(failure.trials)), "right"),
+    DisplayColumn("Study", lambda failure: failure.study, wraps=True, only_if_different=True),
+    DisplayColumn("Trials", _failed_trials, wraps=True),
+    DisplayColumn(
+        "Last message",
+        lambda failure: "" if failure.message == failure_cause(failure) else failure.message,
+        wraps=True,
+    ),
+)
+
+
+def failure_table(failures: Sequence[FailureGroup]) -> Table[FailureGroup]:
+    """Returns the causes of failures and interruptions, with the trials that each ended."""
+    return _table(_FAILURE_COLUMNS, failures)
+
+
+_STUDY_COLUMNS: Sequence[DisplayColumn[StudyHeader]] = (
+    DisplayColumn("Study", lambda study: study.name),
+    DisplayColumn("Space", lambda study: study.space.name),
+    DisplayColumn("Engine", lambda study: study.engine),
+    DisplayColumn("Sampler", lambda study: study.sampler),
+    DisplayColumn("Pruner", lambda study: study.pruner),
+    DisplayColumn("Seed", lambda study: str(study.seed), "right"),
+    DisplayColumn("Epochs", lambda study: str(study.protocol.epochs), "right"),
+    DisplayColumn("Split", lambda study: study.protocol.split.value),
+    DisplayColumn("Split seed", lambda study: str(study.protocol.split_seed), "right"),
+    DisplayColumn("Created, UTC", lambda study: study.created[:16].replace("T", " ")),
+)
+
+
+def study_table(studies: Sequence[StudyHeader]) -> Table[StudyHeader]:
+    """Returns what each study searched, with which engine and split."""
+    return _table(_STUDY_COLUMNS, studies)

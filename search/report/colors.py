@@ -1,7 +1,7 @@
-"""Colours: which engine has which, and what a colour of the light scheme is in the dark one.
+"""Colours of the charts: those of engines, and their counterparts in the dark scheme.
 
-Figures are made in the colours of the light scheme; the page replaces them by those of the dark one where it is shown
-dark. Colour-blind readers can tell the series apart, on either ground.
+Figures have the colours of the light scheme; the page's script replaces them in the dark scheme. Colour-blind readers
+can distinguish the series in both.
 
 Source: Okabe and Ito, "Color Universal Design" (2008), for the series.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from search.leaderboard.board import Board
-from search.records.record import StudyHeader
+from search.leaderboard.formatting import engine_label
 
 ENGINE_COLORS: Mapping[str, str] = MappingProxyType(
     {
@@ -25,10 +25,10 @@ ENGINE_COLORS: Mapping[str, str] = MappingProxyType(
         "#000000": "#ffffff",
     }
 )
-"""One an engine: on white, and on near black."""
+"""Colours of engines in the light scheme, and in the dark one."""
 
 TEXT_COLOR, MUTED_COLOR, GRID_COLOR, BACKGROUND_COLOR = "#1c2024", "#646c76", "#dfe3e8", "#fffffe"
-"""Text, what stands back, grids, and the ground."""
+"""Text, secondary text, grid lines and background."""
 
 ERROR_RAMP: Mapping[str, str] = MappingProxyType(
     {
@@ -39,7 +39,7 @@ ERROR_RAMP: Mapping[str, str] = MappingProxyType(
         "#cfd9e0": "#333f49",
     }
 )
-"""From the least error to the most."""
+"""From the lowest error to the highest."""
 
 DARK_SCHEME: Mapping[str, str] = MappingProxyType(
     {
@@ -54,13 +54,8 @@ DARK_SCHEME: Mapping[str, str] = MappingProxyType(
 """The dark scheme's colour for each of the light one's."""
 
 
-def engine_key(study: StudyHeader) -> str:
-    """Returns the name by which an engine has its colour: "optuna:tpe"; "none" where nothing was proposed."""
-    return study.engine if study.engine == study.sampler else f"{study.engine}:{study.sampler}"
-
-
 def engine_colors(board: Board) -> Mapping[str, str]:
-    """Returns a colour for each engine of a board; the same one wherever the board shows it."""
-    names = sorted({engine_key(study) for section in board.sections for study in section.studies})
+    """Returns the colour of each engine of a board, by its label."""
+    names = sorted({engine_label(study) for section in board.sections for study in section.studies})
     series = list(ENGINE_COLORS)
-    return {name: series[place % len(series)] for place, name in enumerate(names)}
+    return {name: series[index % len(series)] for index, name in enumerate(names)}

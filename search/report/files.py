@@ -1,8 +1,8 @@
-"""The report as files: what the command line and the API write to disk.
+"""Writes a report's files. Called by the command line and ``search.session.publish``.
 
-write_reports   leaderboard.md, .csv, .json and .svg, and report.html: what a run leaves
-html            the page alone
-write_plot      the plot beside a Markdown report written elsewhere
+write_reports   leaderboard.md, .csv, .json and .svg, and report.html
+render_html     the page as text
+write_plot      the plot of a Markdown report
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ PAGE_FILE = "report.html"
 def write_reports(
     board: Board, records: Sequence[StudyRecord], folder: Path, cache_dir: Path | None = None
 ) -> list[Path]:
-    """Writes the board in every format made for files, with plot and page, and returns their paths.
+    """Writes the board's files, its plot and its page, and returns their paths.
 
     Args:
         board: The board.
         records: Its studies.
-        folder: Where to.
-        cache_dir: Where data sets are kept; None for the platform's folder.
+        folder: The folder.
+        cache_dir: Folder of data sets; None for the platform's.
 
     Raises:
         UserError: The folder cannot be made or written to.
@@ -42,36 +42,39 @@ def write_reports(
 
 
 def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> list[Path]:
-    """Writes the plot that the Markdown report shows, and returns its path; none where there is nothing to draw.
+    """Writes the plot of the Markdown report and returns its path; empty where there is nothing to draw.
 
     Raises:
         UserError: The folder cannot be made or written to.
         FatalError: The disk is full.
     """
-    drawn = plot.render_svg(board, records)
-    if not drawn:
+    svg = plot.render_svg(board, records)
+    if not svg:
         return []
-    write_atomic(folder / PLOT_FILE, drawn, what="plot")
+    write_atomic(folder / PLOT_FILE, svg, what="plot")
     return [folder / PLOT_FILE]
 
 
 def render_html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | None = None) -> str:
-    """Returns the page, with pictures of what the winners get wrong where the data are at hand.
+    """Returns the page, with the winners' misclassified images where the data are available.
 
     Args:
         board: The board.
         records: Its studies.
-        cache_dir: Where data sets are kept; None for the platform's folder.
+        cache_dir: Folder of data sets; None for the platform's.
     """
     return page.render(board, records, _test_images(board, cache_dir))
 
 
 def _test_images(board: Board, cache_dir: Path | None) -> dict[str, LabeledImages]:
-    """Returns the test images by the data's hash, of sections whose first row says what it gets wrong."""
+    """Returns test images by the data's hash, for sections whose first row lists misclassified images."""
     protocols = [
         section.protocol
         for section in board.sections
         if any(run.wrong for row in section.ranked[:1] for run in row.completed_replicates)
     ]
-    found = {one.data_sha256: find_test_images(one.dataset, one.data_sha256, cache_dir) for one in protocols}
-    return {sha256: images for sha256, images in found.items() if images is not None}
+    return {
+        protocol.data_sha256: images
+        for protocol in protocols
+        if (images := find_test_images(protocol.dataset, protocol.data_sha256, cache_dir)) is not None
+    }

@@ -1,4 +1,4 @@
-"""Spending: where a section's epochs and seconds went, by what became of the trial."""
+"""The epochs and seconds of a section by kind of run. Called by ``page``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.leaderboard.board import UNFINISHED
+from search.leaderboard.board import UNFINISHED, state_name
 from search.records.record import StudyRecord, TrialRecord
 from search.trial import Phase, State
 
 KIND_ORDER = (*(state.value for state in State), UNFINISHED, Phase.VERIFICATION.value, Phase.REPRODUCTION.value)
-"""Kinds in the order in which they are shown."""
+"""Kinds in the order on the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeSpent:
-    """What one kind of runs took.
+    """The cost of one kind of runs.
 
     Args:
-        kind: How the search trials ended, or the phase of the others.
-        runs: How many; a training in parts has several.
+        kind: State of search trials, or phase of other runs.
+        runs: Number of runs; a training in parts has several.
         epochs: Epochs that they trained.
         seconds: Wall-clock seconds of these epochs, scoring included, over all workers.
-        share: Of the seconds of all kinds, 0 to 1.
+        share: Share of the seconds of all kinds, 0 to 1.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class TimeSpent:
 
 
 def time_spent(records: Sequence[StudyRecord]) -> tuple[TimeSpent, ...]:
-    """Returns what each kind of runs took, in the order of ``KIND_ORDER``; kinds without a run are left out."""
+    """Returns the cost of each kind, in the order of ``KIND_ORDER``; kinds without a run are left out."""
     groups: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for record in records:
         for trial_record in record.trials:
@@ -57,13 +57,10 @@ def time_spent(records: Sequence[StudyRecord]) -> tuple[TimeSpent, ...]:
 def _kind(trial_record: TrialRecord) -> str:
     if trial_record.trial.phase is not Phase.SEARCH:
         return trial_record.trial.phase.value
-    return trial_record.outcome.state.value if trial_record.outcome else UNFINISHED
+    return state_name(trial_record.state)
 
 
 def _cost(trial_record: TrialRecord) -> tuple[int, float]:
-    reports = [
-        one
-        for one in (trial_record.outcome.history if trial_record.outcome else trial_record.reports)
-        if not one.restored
-    ]
-    return len(reports), sum(report.seconds for report in reports)
+    reports = trial_record.history if trial_record.outcome else trial_record.reports
+    trained = [report for report in reports if not report.restored]
+    return len(trained), sum(report.seconds for report in trained)

@@ -57,7 +57,7 @@ class Study:
 
     def leaderboard(self) -> pd.DataFrame:
         """Returns the leaderboard, a row a trial, best first."""
-        from search.leaderboard.tabular import dataframe
+        from search.leaderboard.render_data import dataframe
 
         return dataframe(self.board)
 

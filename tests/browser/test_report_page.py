@@ -18,7 +18,7 @@ from tests.report import studies
 
 Write = Callable[[str], Path]
 NAMES = ".board tbody:not([hidden]) .toggle"
-ERRORS = ".board tbody:not([hidden]) td.error"
+ERRORS = ".board tbody:not([hidden]) td.test_error_percent"
 """Rows of the leaderboard that are shown."""
 
 
@@ -80,16 +80,16 @@ def test_columns_sort_by_click_and_by_key_and_say_so(browser: Browser, report: W
     browser.show(report("usual"))
     before = browser.texts(NAMES)
     assert press(browser, "Parameters") == "ascending"
-    assert press(browser, "Val. error, %", Keys.SPACE) == "ascending"
-    errors = [float(cell) for cell in cells(browser, "Val. error, %") if cell]
+    assert press(browser, "Val. error %", Keys.SPACE) == "ascending"
+    errors = [float(cell) for cell in cells(browser, "Val. error %") if cell]
     assert errors == sorted(errors) and len(set(errors)) > 5
-    assert cells(browser, "Val. error, %")[-1] == ""
+    assert cells(browser, "Val. error %")[-1] == ""
     click(browser, "thead th[aria-sort=ascending] button")
-    errors = [float(cell) for cell in cells(browser, "Val. error, %") if cell]
+    errors = [float(cell) for cell in cells(browser, "Val. error %") if cell]
     assert errors == sorted(errors, reverse=True)
-    assert cells(browser, "Val. error, %")[-1] == ""
+    assert cells(browser, "Val. error %")[-1] == ""
     sorted_by = browser.driver.find_elements(By.CSS_SELECTOR, "th[aria-sort=ascending], th[aria-sort=descending]")
-    assert [one.text for one in sorted_by] == ["Val. error, %"]
+    assert [one.text for one in sorted_by] == ["Val. error %"]
     click(browser, "thead th[aria-sort=descending] button")
     assert browser.texts(NAMES) == before
 
@@ -270,7 +270,7 @@ def test_without_scripts_text_and_tables_are_whole(browser: Browser, report: Wri
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert "python -m search reproduce cnn-tpe 6" in " ".join(browser.texts(".detail"))
     assert browser.texts(".tools, .views, .copy, .scheme") == []
-    assert browser.texts(".chart .pending")[0] == "This chart appears when the page's script has run."
+    assert browser.texts(".chart .pending")[0] == "This chart appears once the page's script has run."
 
 
 def test_print_is_light_has_no_buttons_and_every_chart(browser: Browser, report: Write) -> None:

@@ -115,7 +115,7 @@ def test_a_row_without_any_run_is_refused() -> None:
     with pytest.raises(UserError, match="no finished trial"):
         make_target(records.study(), "winner")
     failed = records.study(records.searched(0, Outcome(state=State.FAILED)))
-    with pytest.raises(UserError, match="was judged"):
+    with pytest.raises(UserError, match="has a validation error"):
         make_target(failed, "winner")
 
 

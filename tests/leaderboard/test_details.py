@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from search.leaderboard.board import Section
 from search.leaderboard.compute import compute
 from search.leaderboard.files import FORMATS
-from search.leaderboard.tables import has_trial_details, trial_details
+from search.leaderboard.tables import has_continued_trials, trial_table
 from search.records.record import TrialRecord
 from search.trial import BASELINE, Outcome, State, Trial
 from tests.leaderboard.records import BETTER, SPACE, header, outcome, searched, study, verified
@@ -38,6 +39,12 @@ BOARD = compute(
 )
 
 
+def cells(section: Section) -> list[dict[str, str]]:
+    """Cells of the table of search trials by header, a dict for each trial."""
+    table = trial_table(section)
+    return [dict(zip([column.header for column in table.columns], row, strict=True)) for row in table.rows()]
+
+
 def test_parts_of_a_training_are_one_row_and_a_line_each() -> None:
     (section,) = BOARD.sections
     assert {(row.trial, row.state, row.epochs) for row in section.rows} == {
@@ -45,11 +52,12 @@ def test_parts_of_a_training_are_one_row_and_a_line_each() -> None:
         (7, State.COMPLETE, 10),
         (2, State.PAUSED, 2),
     }
-    lines = {line[0]: line for line in trial_details(section).rows}
+    lines = {line["Trial"]: line for line in cells(section)}
     assert list(lines) == ["0", "1", "2", "3", "7"]
-    assert [lines[number][3:5] for number in ("1", "3", "7")] == [("1-2", ""), ("3-4", "1"), ("5-10", "3")]
-    assert lines["7"][-1] == "bracket 2, round 1"
-    assert lines["7"][6] == "27", "seconds of the six epochs that it trained itself"
+    epochs = [(lines[number]["Epochs"], lines[number]["Parent"]) for number in ("1", "3", "7")]
+    assert epochs == [("1-2", ""), ("3-4", "1"), ("5-10", "3")]
+    assert lines["7"]["Engine's notes"] == "bracket 2, round 1"
+    assert lines["7"]["Seconds"] == "27", "seconds of the six epochs that it trained itself"
     assert section.states == {"complete": 2, "paused": 1}, "a training is counted once"
 
 
@@ -73,7 +81,7 @@ def test_json_holds_each_part() -> None:
 
 def test_a_board_without_parts_has_no_such_table() -> None:
     plain = compute([study(searched(0, outcome(1.4), origin=BASELINE, config=SPACE.baseline))])
-    assert not has_trial_details(plain.sections[0])
+    assert not has_continued_trials(plain.sections[0])
     assert "one by one" not in FORMATS["markdown"](plain)
     assert "baseline" in FORMATS["details"](plain)
 
@@ -100,9 +108,9 @@ def test_trials_on_a_cluster_name_their_node() -> None:
     far = replace(outcome(1.4), environment={"node": "node 2"})
     board = compute([study(searched(0, far, origin=BASELINE, config=SPACE.baseline), of=header("far"))])
     (section,) = board.sections
-    assert has_trial_details(section)
-    assert trial_details(section).headers[-2:] == ("Node", "Engine's notes")
-    assert trial_details(section).rows[0][-2] == "node 2"
-    assert "Node" not in trial_details(BOARD.sections[0]).headers
+    assert has_continued_trials(section)
+    (line,) = cells(section)
+    assert line["Node"] == "node 2"
+    assert "Node" not in cells(BOARD.sections[0])[0]
     for form in ("details", "markdown", "csv", "json"):
         assert "node 2" in FORMATS[form](board)

@@ -13,13 +13,14 @@ from markdown_it import MarkdownIt
 
 from search.leaderboard import formatting
 from search.leaderboard.board import Board, top_rows
+from search.leaderboard.columns import COLUMNS
 from search.leaderboard.compute import REPRODUCTION_CAVEAT, TUTORIAL_CAVEAT, compute
 from search.leaderboard.files import FORMATS
 from search.leaderboard.formatting import duration, percentage_points, plus_minus
 from search.leaderboard.reference import TUTORIAL_ERROR_PERCENT
+from search.leaderboard.render_data import dataframe
 from search.leaderboard.render_markdown import escape
 from search.leaderboard.statistics import Interval
-from search.leaderboard.tabular import COLUMNS, dataframe
 from search.protocol import ProtocolName
 from search.trial import BASELINE
 from tests.leaderboard import records
@@ -146,7 +147,7 @@ def test_the_footer_says_who_won_and_what_it_rests_on() -> None:
     assert "it may have any rank from 1 to 3" in text
     assert "Ensemble: mean of study cnn-tpe, 6 models: test error 0.44 % (95 % interval over test images alone" in text
     assert "found #6, whose validation error is the lowest of 8, went from 0.55 % to 0.52 % on the test images" in text
-    assert "(-0.03 points); the baseline, which nobody chose, moved by -0.38" in text
+    assert "(-0.03 points); the baseline, which was not selected, moved by -0.38" in text
     assert "Difference to the baseline: -0.51 ± 0.02 percentage points (95 % interval, paired by seed)" in text
     assert "The test images were scored 17 times" in text
 
@@ -198,12 +199,12 @@ def test_markdown_tables_can_be_read_back() -> None:
         formatting.rank_range(row) for row in BOARD.sections[0].ranked
     ]
     joint, first = ranked[1], ranked[2]
-    assert (joint["What"], joint["Rank"], joint["Test error %"]) == ("ensemble: mean", "", "0.44 ± 0.13")
+    assert (joint["Name"], joint["Rank"], joint["Test error %"]) == ("ensemble: mean", "", "0.44 ± 0.13")
     assert joint["Test error % by seed"] == "models: 3 of #1, 3 of #6"
     assert first["Test error %"] == "0.52 ± 0.06"
     assert first["Test error % by seed"] == "100: 0.52, 101: 0.50, 102: 0.55"
     assert first["Changed from the baseline"].startswith("filters_1=48 filters_2=96")
-    assert unranked[5]["How it ended"] == "pruned"
+    assert unranked[5]["State"] == "pruned"
     assert [line["Study"] for line in studies] == ["cnn-hyperband-with-a-long-name", "cnn-tpe"]
 
 

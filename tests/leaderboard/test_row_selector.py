@@ -44,7 +44,7 @@ def test_a_reproductions_row_is_its_winner_and_its_baseline() -> None:
         (UNVERIFIED, "rank:1", "no row was verified"),
         (records.study(), "winner", "no finished trial"),
         (records.study(records.searched(0, None)), "winner", "no finished trial"),
-        (records.study(records.searched(0, Outcome(state=State.FAILED))), "winner", "was judged"),
+        (records.study(records.searched(0, Outcome(state=State.FAILED))), "winner", "has a validation error"),
         (records.study(records.searched(0, records.outcome(1.0))), "baseline", "no such row"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from itertools import pairwise
 
 import plotly.graph_objects as go
@@ -15,9 +14,9 @@ from search.records.curves import best_error_curve
 from search.report import chart_data, colors
 from search.report.chart_data import StudyPoints, leading_points, study_points
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
-from search.report.charts.axis import ParameterAxis, searched_axes
+from search.report.charts.axis import ParameterAxis, jitter, searched_axes
 from search.report.charts.chart import Chart, StringTable, error_range, escape_label, format_tick, log_ticks
-from search.report.importances import ParameterImportances, parameter_importances
+from search.report.charts.importance import ParameterImportances, parameter_importances
 from spaces.domains import Choice, Float, Int
 from tests.leaderboard.records import outcome, study
 from tests.leaderboard.records import searched as trial
@@ -117,7 +116,7 @@ def test_importances_of_few_or_equal_trials_are_refused_with_the_reason() -> Non
     assert drawn("no verification")[0].complete_points
     assert (
         parameter_importances(drawn("no verification")[0]).missing_reason
-        == "2 trials were trained in full; it takes 10 to tell."
+        == "2 trials were trained in full; an estimate needs 10."
     )
     record = study(*(trial(number, outcome(1.0)) for number in range(12)))
     (section,) = studies.board([record]).sections
@@ -136,7 +135,7 @@ def test_a_line_passes_below_the_axis_of_what_does_not_count() -> None:
     assert len(heights) == len(texts) == size
     for trace in figure["data"]:
         for place in range(0, len(trace["y"]), size):
-            is_unused = trace["customdata"][place] == "<br>depth: does not count"
+            is_unused = trace["customdata"][place] == "<br>depth: inactive"
             assert (trace["y"][place] == parallel.INACTIVE_POSITION) == is_unused
             assert trace["y"][place + size - 1] is None
 
@@ -246,10 +245,7 @@ def test_colours_can_be_told_apart_on_their_ground() -> None:
 
 
 def test_jitter_keeps_options_apart() -> None:
-    axis = ParameterAxis(name="kind", domain=Choice(("a", "b"), "a"))
-    generator = random.Random(0)
     (one,) = drawn("hostile")
-    for point in one.points:
-        moved = dataclasses.replace(point.row, config={"kind": generator.choice("ab")})
-        x = slices._x_position(axis, dataclasses.replace(point, row=moved))
-        assert round(x) == axis.discrete_values.index(moved.config["kind"])
+    shifts = [jitter(point) for point in one.points]
+    assert len(set(shifts)) == len(one.points)
+    assert max(map(abs, shifts)) <= 0.5

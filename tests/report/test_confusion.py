@@ -84,7 +84,7 @@ def test_a_record_without_predicted_classes_still_shows_its_pictures(mnist: Labe
     found = find_misclassifications(winner(([8], [])), mnist)
     assert found.shown[0].data_uri and found.shown[0].predicted == ()
     assert found.confusion is None
-    assert "does not say which classes were predicted" in found.missing_reason
+    assert "does not hold the predicted classes" in found.missing_reason
 
 
 def test_a_test_set_that_is_too_small_is_not_the_one() -> None:

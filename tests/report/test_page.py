@@ -145,7 +145,7 @@ def test_the_leaderboard_holds_rows_ensembles_and_published_figures_by_error(pag
     errors = [
         float(known["data-sort"])
         for tag, known in pages["usual"].tags
-        if tag == "td" and "error" in known.get("class", "").split() and known["data-sort"]
+        if tag == "td" and "test_error_percent" in known.get("class", "").split() and known["data-sort"]
     ]
     assert len(errors) == len(section.ranked) + 5
     assert errors == sorted(errors)
@@ -189,7 +189,7 @@ def test_failures_spending_openings_and_machine_are_told(pages: dict[str, Reader
         ("none finished", "Study fresh has no finished trial: it has begun 1 and finished none."),
         ("none begun", "Study fresh has no finished trial: it has begun none."),
         ("no study", "There is no study to show."),
-        ("no verification", "2 trials were trained in full; it takes 10 to tell."),
+        ("no verification", "2 trials were trained in full; an estimate needs 10."),
         ("tutorial protocol", "Caution: the test images steered the search."),
         ("several sections", "mnist, protocol tutorial 1.0"),
     ],

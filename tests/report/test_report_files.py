@@ -36,11 +36,11 @@ def test_markdown_shows_the_plot_where_there_is_one(name: str, tmp_path: Path) -
     board = studies.board(BOARDS[name])
     paths = write_plot(board, BOARDS[name], tmp_path)
     assert [path.name for path in paths] == [render_markdown.PLOT_FILE] * len(paths)
-    assert render_markdown.render(board).count(f"]({render_markdown.PLOT_FILE})") == sum(
+    assert render_markdown.to_markdown(board).count(f"]({render_markdown.PLOT_FILE})") == sum(
         any(row.trial is not None and row.validation_error_percent is not None for row in section.rows)
         for section in board.sections
     )
-    assert bool(paths) == (f"]({render_markdown.PLOT_FILE})" in render_markdown.render(board))
+    assert bool(paths) == (f"]({render_markdown.PLOT_FILE})" in render_markdown.to_markdown(board))
 
 
 @pytest.mark.parametrize("name", BOARDS)

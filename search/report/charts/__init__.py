@@ -1,1 +1,1 @@
-"""Charts: one file each, from rows and records to Plotly figures as plain values."""
+"""The charts of the HTML page, one file each: Plotly figures as plain values."""

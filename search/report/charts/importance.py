@@ -1,22 +1,105 @@
-"""Importances of parameters, as bars."""
+"""Parameter importances: Optuna's estimate from a study's complete trials, and its bar chart.
+
+Called by ``page``; the other charts of parameters use the order of the importances.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+
+from search.optuna_domains import to_optuna_distributions
+from search.report.chart_data import StudyPoints
 from search.report.charts.chart import Chart, escape_label, round_significant
-from search.report.importances import ROUGH_BELOW_TRIALS, ParameterImportances
 
 TITLE = "Parameter importances"
 MAX_BARS = 15
-"""Parameters that are drawn; the rest is said to be left out."""
+"""Parameters drawn."""
+MIN_TRIALS = 10
+"""Complete trials needed for an estimate."""
+ROUGH_BELOW_TRIALS = 50
+"""Complete trials below which the estimate is called rough: a tenth of them is fewer than ``MIN_TOP_TRIALS``."""
+MIN_TOP_TRIALS = 5
+"""Minimum size of the group of better trials; Optuna's recommendation."""
+
+LAYOUT: Mapping[str, Any] = {
+    "xaxis": {
+        "showticklabels": False,
+        "showline": False,
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+        "fixedrange": True,
+    },
+    "yaxis": {
+        "type": "category",
+        "automargin": True,
+        "showgrid": False,
+        "ticks": "outside",
+        "ticklen": 6,
+        "tickcolor": "rgba(0,0,0,0)",
+        "fixedrange": True,
+    },
+    "showlegend": False,
+    "bargap": 0.45,
+    "margin": {"t": 8, "r": 44, "b": 8},
+}
 
 
-def chart(importances: ParameterImportances, colour: str) -> Chart:
-    """Returns the chart of a study's importances.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterImportances:
+    """Importances of a study's parameters.
 
     Args:
-        importances: The importances.
-        colour: Of the bars.
+        by_parameter: By parameter, the largest first; they add up to 1. Empty without an estimate.
+        trials: Complete search trials.
+        missing_reason: Why there is no estimate.
     """
+
+    by_parameter: Mapping[str, float] = field(default_factory=dict)
+    trials: int
+    missing_reason: str = ""
+
+
+def parameter_importances(study: StudyPoints) -> ParameterImportances:
+    """Returns how much the distribution of each parameter differs between the best tenth of the trials and all.
+
+    Source: Watanabe et al., "PED-ANOVA", IJCAI 2023, in Optuna's implementation, which covers conditional parameters.
+    """
+    trials = len(study.complete_points)
+    if trials < MIN_TRIALS:
+        few = "No trial was" if trials == 0 else "One trial was" if trials == 1 else f"{trials} trials were"
+        reason = f"{few} trained in full; an estimate needs {MIN_TRIALS}."
+        return ParameterImportances(trials=trials, missing_reason=reason)
+    if len({point.error_percent for point in study.complete_points}) == 1:
+        return ParameterImportances(trials=trials, missing_reason="All trials have the same error.")
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, MIN_TOP_TRIALS / trials))
+    return ParameterImportances(
+        by_parameter=optuna.importance.get_param_importances(_to_optuna_study(study), evaluator=evaluator),
+        trials=trials,
+    )
+
+
+def _to_optuna_study(study: StudyPoints) -> optuna.Study:
+    """Returns the complete trials as a study of Optuna."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # no message about the new study
+    optuna_study = optuna.create_study(direction="minimize")
+    optuna_study.add_trials(
+        optuna.trial.create_trial(
+            params=dict(point.row.config),
+            distributions=to_optuna_distributions(study.header.space, point.row.config),
+            value=point.error_percent,
+        )
+        for point in study.complete_points
+    )
+    return optuna_study
+
+
+def chart(importances: ParameterImportances, color: str) -> Chart:
+    """Returns the chart of a study's importances, with bars of this colour."""
     if importances.missing_reason:
         return Chart(title=TITLE, missing_reason=importances.missing_reason)
     shown = list(importances.by_parameter.items())[:MAX_BARS]
@@ -29,34 +112,12 @@ def chart(importances: ParameterImportances, colour: str) -> Chart:
         "textposition": "outside",
         "cliponaxis": False,
         "hoverinfo": "skip",
-        "marker": {"color": colour},
-    }
-    layout = {
-        "xaxis": {
-            "showticklabels": False,
-            "showline": False,
-            "showgrid": False,
-            "zeroline": False,
-            "ticks": "",
-            "fixedrange": True,
-        },
-        "yaxis": {
-            "type": "category",
-            "automargin": True,
-            "showgrid": False,
-            "ticks": "outside",
-            "ticklen": 6,
-            "tickcolor": "rgba(0,0,0,0)",
-            "fixedrange": True,
-        },
-        "showlegend": False,
-        "bargap": 0.45,
-        "margin": {"t": 8, "r": 44, "b": 8},
+        "marker": {"color": color},
     }
     return Chart(
         title=TITLE,
         caption=_caption(importances),
-        figures={"importances": {"data": [bars], "layout": layout}},
+        figures={"importances": {"data": [bars], "layout": dict(LAYOUT)}},
         height=24 * len(shown) + 30,
     )
 
@@ -64,12 +125,9 @@ def chart(importances: ParameterImportances, colour: str) -> Chart:
 def _caption(importances: ParameterImportances) -> str:
     left_out = len(importances.by_parameter) - MAX_BARS
     more = f" {left_out} less important ones are left out." if left_out > 0 else ""
-    rough = (
-        f" A rough estimate: it takes some {ROUGH_BELOW_TRIALS} trials."
-        if importances.trials < ROUGH_BELOW_TRIALS
-        else ""
-    )
+    is_rough = importances.trials < ROUGH_BELOW_TRIALS
+    rough = f" A rough estimate: a good one needs about {ROUGH_BELOW_TRIALS} trials." if is_rough else ""
     return (
-        f"How much each parameter set the better trials apart from the others, estimated by PED-ANOVA from "
-        f"{importances.trials} trials trained in full; shares of 1.{rough}{more}"
+        "How much each parameter distinguishes the better trials from the others, estimated by PED-ANOVA from "
+        f"{importances.trials} trials trained in full; the shares add up to 1.{rough}{more}"
     )

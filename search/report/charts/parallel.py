@@ -1,7 +1,6 @@
-"""Parallel coordinates: a line a trial through its values, darker the less its error.
+"""Parallel coordinates: a line for each trial through its values, darker for lower errors.
 
-Optuna's own plot leaves out every trial that lacks a conditional parameter, which in a space with conditions is most
-of them; here such a line passes below the axis.
+Optuna's plot leaves out every trial in which a conditional parameter is inactive; here its line passes below the axis.
 """
 
 from __future__ import annotations
@@ -10,19 +9,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from search.leaderboard import formatting
 from search.report.chart_data import StudyPoints, TrialPoint
-from search.report.charts.axis import ParameterAxis, searched_axes
-from search.report.charts.chart import Chart, error_range, escape_label, format_tick, hover_text
+from search.report.charts.axis import ParameterAxis, jitter, searched_axes
+from search.report.charts.chart import Chart, Trace, error_range, escape_label, format_tick, hover_text
 from search.report.colors import BACKGROUND_COLOR, ERROR_RAMP, MUTED_COLOR, TEXT_COLOR
 from spaces.domains import Choice
 
 TITLE = "Parallel coordinates"
 MAX_AXES = 9
-"""Parameters that have an axis: so many fit a page."""
+"""Parameters with an axis; more do not fit a page."""
 INACTIVE_POSITION = -0.13
-"""Where a line passes an axis whose parameter does not count."""
+"""Position of an inactive parameter."""
 MIN_TRIALS = 2
-"""Trials that it takes."""
+"""Trials needed for a chart."""
 
 
 def chart(study: StudyPoints, points: Sequence[TrialPoint], shares: Mapping[str, float]) -> Chart:
@@ -30,16 +30,15 @@ def chart(study: StudyPoints, points: Sequence[TrialPoint], shares: Mapping[str,
 
     Args:
         study: The study.
-        points: Those of its trials that are drawn.
-        shares: Importances of its parameters, the largest first; empty where none are known.
+        points: The trials to draw.
+        shares: Importances of the parameters, the largest first; empty where they are not known.
     """
     shown = searched_axes(study, tuple(shares))[:MAX_AXES]
     if len(points) < MIN_TRIALS or not shown:
-        return Chart(title=TITLE, missing_reason="It takes two trials that differ, with validation errors.")
+        return Chart(title=TITLE, missing_reason="This needs two different trials with validation errors.")
     scale = _ErrorScale([point.error_percent for point in points], study.baseline_error_percent)
-    lines = [
-        trace for place, group in enumerate(_groups(points)) if (trace := _shade_trace(group, shown, scale, place))
-    ]
+    shades = zip(_groups(points), ERROR_RAMP, strict=False)
+    lines = [_shade_trace(group, shown, scale, {"color": color, "width": 1.2}) for group, color in shades]
     layout = {
         "xaxis": {
             "range": [-0.35, len(shown) + 0.35],
@@ -70,13 +69,13 @@ def _caption(study: StudyPoints, shown: Sequence[ParameterAxis], shares: Mapping
     which = f" The {len(shown)} most important parameters; {others} others are left out." if others and shares else ""
     which = which or (f" The first {len(shown)} parameters; {others} others are left out." if others else "")
     return (
-        "A line a search trial: the stronger its colour, the less its validation error; the best is drawn thick. Where "
-        f"a parameter does not count in a trial, its line passes below the axis.{which}"
+        "A line for each search trial: the stronger its colour, the lower its validation error; the best is thick. "
+        f"Where a parameter is inactive, the line passes below the axis.{which}"
     )
 
 
 def _heading(name: str) -> str:
-    """Returns a parameter's name in lines that fit above its axis."""
+    """Returns a parameter's name, broken into lines that fit above its axis."""
     lines: list[str] = [""]
     for word in name.split("_"):
         if lines[-1] and len(lines[-1]) + len(word) > 10:
@@ -87,7 +86,7 @@ def _heading(name: str) -> str:
 
 
 class _ErrorScale:
-    """Where errors lie on their axis, on a logarithmic scale; those above its end are drawn at it."""
+    """A logarithmic scale from 0 to 1; errors beyond its ends are drawn at the ends."""
 
     def __init__(self, errors: Sequence[float], baseline: float | None) -> None:
         self.low, self.high = error_range(errors, baseline)
@@ -104,16 +103,16 @@ class _ErrorScale:
 
 
 def _groups(points: Sequence[TrialPoint]) -> list[list[TrialPoint]]:
-    """Returns the trials in as many groups as there are shades, the best first."""
+    """Returns the trials in one group for each shade, the best first."""
     ordered = sorted(points, key=lambda point: (not point.is_complete, point.error_percent))
     size = max(1, -(-len(ordered) // len(ERROR_RAMP)))
     return [ordered[first : first + size] for first in range(0, len(ordered), size)]
 
 
 def _shade_trace(
-    points: Sequence[TrialPoint], shown: Sequence[ParameterAxis], scale: _ErrorScale, place: int
-) -> dict[str, Any]:
-    """Returns one trace for the lines of one shade, parted by gaps."""
+    points: Sequence[TrialPoint], shown: Sequence[ParameterAxis], scale: _ErrorScale, line: dict[str, Any]
+) -> Trace:
+    """Returns the lines of one shade as one trace, separated by gaps."""
     xs: list[float | None] = []
     ys: list[float | None] = []
     texts: list[str] = []
@@ -123,7 +122,6 @@ def _shade_trace(
         ys += [*_line(point, shown, scale), None]
         texts += [hover_text(point.row)] * (len(shown) + 2)
         values += [*_values(point, shown), ""]
-    line = {"color": list(ERROR_RAMP)[place], "width": 1.2}
     return {
         "type": "scatter",
         "mode": "lines",
@@ -137,12 +135,11 @@ def _shade_trace(
     }
 
 
-def _best(points: Sequence[TrialPoint], shown: Sequence[ParameterAxis], scale: _ErrorScale) -> Iterator[dict[str, Any]]:
+def _best(points: Sequence[TrialPoint], shown: Sequence[ParameterAxis], scale: _ErrorScale) -> Iterator[Trace]:
     complete = [point for point in points if point.is_complete]
     if complete:
         best = min(complete, key=lambda point: point.error_percent)
-        trace = _shade_trace([best], shown, scale, 0)
-        yield {**trace, "line": {**trace["line"], "width": 3, "color": TEXT_COLOR}, "opacity": 1.0}
+        yield {**_shade_trace([best], shown, scale, {"color": TEXT_COLOR, "width": 3}), "opacity": 1.0}
 
 
 def _line(point: TrialPoint, shown: Sequence[ParameterAxis], scale: _ErrorScale) -> list[float]:
@@ -152,24 +149,16 @@ def _line(point: TrialPoint, shown: Sequence[ParameterAxis], scale: _ErrorScale)
         if value is None:
             places.append(INACTIVE_POSITION)
         else:
-            places.append(axis.position(value) + (_jitter(point) if isinstance(axis.domain, Choice) else 0.0))
+            shift = round(0.05 * jitter(point), 4) if isinstance(axis.domain, Choice) else 0.0
+            places.append(axis.position(value) + shift)
     return [*places, scale.position(point.error_percent)]
 
 
-def _jitter(point: TrialPoint) -> float:
-    """Returns a shift that keeps lines through one option apart, the same one whenever the chart is made."""
-    return round(((point.row.trial or 0) * 0.618 % 1 - 0.5) * 0.05, 4)
-
-
 def _values(point: TrialPoint, shown: Sequence[ParameterAxis]) -> list[str]:
-    """Returns what is shown besides the trial where its line crosses each axis."""
+    """Returns the texts where a trial's line crosses the axes."""
     values = [axis.value(point.row) for axis in shown]
-    texts = ["does not count" if value is None else escape_label(_number(value)) for value in values]
+    texts = ["inactive" if value is None else escape_label(formatting.parameter_value(value)) for value in values]
     return [*(f"<br>{escape_label(axis.name)}: {text}" for axis, text in zip(shown, texts, strict=True)), ""]
-
-
-def _number(value: object) -> str:
-    return f"{value:.4g}" if type(value) is float else str(value)
 
 
 def _rule(place: int) -> dict[str, Any]:

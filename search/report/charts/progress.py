@@ -1,158 +1,106 @@
-"""Error against cost: every search trial when it ended, and the best so far, by minutes and by epochs."""
+"""Error against cost: every search trial when it ended, and the best error so far, by minutes and by epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from search.records.curves import CurvePoint as Best
-from search.records.curves import best_error_curve
-from search.report import colors
-from search.report.chart_data import MIN_PLOTTED_ERROR_PERCENT, StudyPoints, TrialPoint, leading_points
+from search.leaderboard import formatting
+from search.report.chart_data import Clock, StudyPoints, available_clocks, common_baseline, leading_points
 from search.report.charts.chart import (
     Chart,
     Figure,
+    Trace,
     baseline_layout,
     error_range,
     escape_label,
-    hover_text,
     legend_entry,
-    linear_axis,
     log_axis,
     round_significant,
+    step_trace,
+    trial_trace,
     verified_marker,
+    verified_trace,
 )
+from search.report.colors import MUTED_COLOR
 
 TITLE = "Error against cost"
 MAX_POINTS = 2000
-"""Trials that are drawn; the lines tell of all."""
+"""Trials drawn; the lines are over all."""
 
 
-def chart(studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> Chart:
-    """Returns the chart of the studies of a section.
+def chart(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str]) -> Chart:
+    """Returns the chart of a section's studies.
 
     Args:
         studies: At least one.
-        colours: By engine.
+        engine_colors: By engine.
     """
     if not any(study.points for study in studies):
         return Chart(title=TITLE, missing_reason="No search trial has a validation error.")
-    views = {}
-    if all(point.minutes is not None for study in studies for point in study.points):
-        views["minutes"] = _figure(
-            studies, colours, "Minutes of search", lambda one: one.minutes or 0.0, lambda best: best.seconds / 60
-        )
-    views["epochs"] = _figure(
-        studies, colours, "Epochs trained", lambda one: float(one.epochs), lambda best: float(best.epochs)
-    )
-    return Chart(title=TITLE, caption=_caption(studies), figures=views, height=380)
+    figures = {clock.name: _figure(studies, engine_colors, clock) for clock in available_clocks(studies)}
+    return Chart(title=TITLE, caption=_caption(studies), figures=figures, height=380)
 
 
 def _caption(studies: Sequence[StudyPoints]) -> str:
-    high = _span(studies)[1]
+    high = _error_range(studies)[1]
     drawn = [point for study in studies for point in leading_points(study, len(studies), MAX_POINTS)]
     above = sum(point.error_percent > high for point in drawn)
     above_note = f" {above:,} of them lie above; a double click shows all." if above else ""
     left_out = sum(len(study.points) for study in studies) - len(drawn)
     more = f" {left_out:,} trials further down the board are left out." if left_out else ""
     return (
-        "Every search trial with a validation error, at the moment it ended. The line is the least error so far of the "
-        "trials that were trained in full; a circle marks those that were then verified on the test "
-        f"images.{above_note}{more}"
+        "Every search trial with a validation error, when it ended. The line is the lowest error so far of the trials "
+        f"that were trained in full; a circle marks verified trials.{above_note}{more}"
     )
 
 
-def _span(studies: Sequence[StudyPoints]) -> tuple[float, float]:
-    errors = [point.error_percent for study in studies for point in study.points]
-    return error_range(errors, _baseline(studies))
+def _error_range(studies: Sequence[StudyPoints]) -> tuple[float, float]:
+    return error_range([point.error_percent for study in studies for point in study.points], common_baseline(studies))
 
 
-def _baseline(studies: Sequence[StudyPoints]) -> float | None:
-    """Returns the studies' baseline where they share one; several lines would say nothing."""
-    baselines = {study.baseline_error_percent for study in studies if study.baseline_error_percent is not None}
-    return baselines.pop() if len(baselines) == 1 else None
-
-
-def _figure(
-    studies: Sequence[StudyPoints],
-    colours: Mapping[str, str],
-    title: str,
-    cost: Callable[[TrialPoint], float],
-    best_cost: Callable[[Best], float],
-) -> Figure:
+def _figure(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str], clock: Clock) -> Figure:
     points = [point for study in studies for point in study.points]
-    data: list[dict[str, Any]] = []
+    data: list[Trace] = []
     for study in studies:
-        colour = colours[colors.engine_key(study.header)]
-        data += _scatter_traces(leading_points(study, len(studies), MAX_POINTS), colour, cost)
-        best = best_error_curve(study.record)
-        line = {"color": colour, "width": 2, "shape": "hv"}
-        xs, ys = (
-            [round_significant(best_cost(one)) for one in best],
-            [max(one.error_percent, MIN_PLOTTED_ERROR_PERCENT) for one in best],
-        )
-        data.append({"type": "scatter", "mode": "lines", "x": xs, "y": ys, "line": line, "hoverinfo": "skip"})
-    verified = [point for point in points if point.row.rank is not None]
-    data.append(_verified(verified, cost))
-    data += _legend(studies, colours)
-    span = _span(studies)
+        color = engine_colors[formatting.engine_label(study.header)]
+        shown = leading_points(study, len(studies), MAX_POINTS)
+        for is_complete, marker in ((True, _dot(color)), (False, _cross(color))):
+            if chosen := [point for point in shown if point.is_complete is is_complete]:
+                data.append(trial_trace(chosen, lambda point: round_significant(clock.of_trial(point)), marker))
+        costs, errors = study.best_curve(clock)
+        data.append(step_trace([*map(round_significant, costs)], errors, color, 2))
+    data.append(verified_trace(points, lambda point: round_significant(clock.of_trial(point))))
+    errors = [point.error_percent for point in points]
     layout = {
-        "xaxis": linear_axis(title),
-        "yaxis": log_axis("Validation error, %", [point.error_percent for point in points], span=span),
-        **baseline_layout(_baseline(studies)),
+        "xaxis": {"title": {"text": clock.title}, "rangemode": "tozero", "zeroline": False},
+        "yaxis": log_axis("Validation error, %", errors, span=_error_range(studies)),
+        **baseline_layout(common_baseline(studies)),
     }
-    return {"data": data, "layout": layout}
+    return {"data": [*data, *_legend(studies, engine_colors)], "layout": layout}
 
 
-def _scatter_traces(
-    points: Sequence[TrialPoint], colour: str, cost: Callable[[TrialPoint], float]
-) -> list[dict[str, Any]]:
-    markers = {
-        True: {"size": 7, "color": colour, "opacity": 0.9},
-        False: {
-            "size": 5.5,
-            "color": colour,
-            "opacity": 0.55,
-            "symbol": "x-thin",
-            "line": {"width": 1.4, "color": colour},
-        },
-    }
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [round_significant(cost(point)) for point in shown],
-            "y": [round_significant(point.plotted_error_percent) for point in shown],
-            "hovertext": [hover_text(point.row) for point in shown],
-            "marker": marker,
-        }
-        for is_complete, marker in markers.items()
-        if (shown := [point for point in points if point.is_complete is is_complete])
-    ]
+def _dot(color: str) -> dict[str, object]:
+    return {"size": 7, "color": color, "opacity": 0.9}
 
 
-def _verified(points: Sequence[TrialPoint], cost: Callable[[TrialPoint], float]) -> dict[str, Any]:
+def _cross(color: str) -> dict[str, object]:
     return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [round_significant(cost(point)) for point in points],
-        "y": [round_significant(point.plotted_error_percent) for point in points],
-        "hoverinfo": "skip",
-        "marker": verified_marker(),
-    }
+        "size": 5.5, "color": color, "opacity": 0.55, "symbol": "x-thin", "line": {"width": 1.4, "color": color}
+    }  # fmt: skip
 
 
-def _legend(studies: Sequence[StudyPoints], colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    names = sorted({colors.engine_key(study.header) for study in studies})
-    lines = [
-        legend_entry(f"{escape_label(name)}, best so far", mode="lines", line={"color": colours[name], "width": 2})
-        for name in names
-    ]
-    colour = colours[names[0]] if len(names) == 1 else colors.MUTED_COLOR
-    thin = {"symbol": "x-thin", "size": 6, "color": colour, "line": {"width": 1.4, "color": colour}}
+def _legend(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str]) -> list[Trace]:
+    names = sorted({formatting.engine_label(study.header) for study in studies})
+    color = engine_colors[names[0]] if len(names) == 1 else MUTED_COLOR
+    thin = {"symbol": "x-thin", "size": 6, "color": color, "line": {"width": 1.4, "color": color}}
     return [
-        *lines,
-        legend_entry("trained in full", mode="markers", marker={"size": 7, "color": colour}),
+        *(
+            legend_entry(
+                f"{escape_label(name)}, best so far", mode="lines", line={"color": engine_colors[name], "width": 2}
+            )
+            for name in names
+        ),
+        legend_entry("trained in full", mode="markers", marker={"size": 7, "color": color}),
         legend_entry("stopped early", mode="markers", marker=thin),
         legend_entry("verified", mode="markers", marker=verified_marker()),
     ]

@@ -1,0 +1,306 @@
+"""The columns of the leaderboard: one list for CSV, JSON, the DataFrame and the tables of all formats.
+
+CSV, JSON and the DataFrame hold all columns, in this order, under these keys. A key is not renamed and does not change
+its meaning without a new number in ``render_data.SCHEMA``. The tables in the terminal, in Markdown and on the HTML page
+show the columns with a ``DisplayColumn``; ``tables`` has their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, Literal, TypeVar
+
+from search.leaderboard import formatting
+from search.leaderboard.board import BoardEntry, Row, TrialSegment, state_name
+from search.leaderboard.reference import Reference
+from search.leaderboard.statistics import Difference, Estimate
+from search.records.record import flatten
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayColumn(Generic[T]):
+    """One column of a table for people.
+
+    Args:
+        header: Heading with the unit; it may be broken at a line break.
+        cell: Returns the text of an entry.
+        align: Side that header and cells are aligned to.
+        wraps: Whether cells may be broken between words.
+        min_width: Characters per line from which on the column is shown.
+        only_if_different: Whether the column is hidden where all entries have the same text.
+    """
+
+    header: str
+    cell: Callable[[T], str]
+    align: Literal["left", "right"] = "left"
+    wraps: bool = False
+    min_width: int = 0
+    only_if_different: bool = False
+
+    def text(self, entry: T) -> str:
+        """Returns the cell's text on one line, not escaped."""
+        return formatting.one_line(self.cell(entry))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the leaderboard.
+
+    Args:
+        doc: Meaning, with the unit.
+        value: Returns a row's value: None, text, number, bool, list or mapping.
+        display: The column in tables for people; None where they do not show it.
+    """
+
+    doc: str
+    value: Callable[[Row], Any]
+    display: DisplayColumn[BoardEntry] | None = None
+
+
+def _of_row(cell: Callable[[Row], str]) -> Callable[[BoardEntry], str]:
+    """Returns a cell that is empty for ensembles and published figures."""
+    return lambda entry: cell(entry) if isinstance(entry, Row) else ""
+
+
+def _mean(value: Estimate | Difference | None) -> float | None:
+    return value.mean if value else None
+
+
+def _low(value: Estimate | Difference | None) -> float | None:
+    return value.interval.low if value and value.interval else None
+
+
+def _high(value: Estimate | Difference | None) -> float | None:
+    return value.interval.high if value and value.interval else None
+
+
+def _to_next(row: Row) -> Difference | None:
+    return row.next_rank.difference if row.next_rank else None
+
+
+def _next_p(row: Row) -> float | None:
+    return row.next_rank.p_value if row.next_rank else None
+
+
+def _last_segment(row: Row) -> TrialSegment | None:
+    return row.segments[-1] if row.segments else None
+
+
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "rank": Column(
+            "Rank by mean test error, from 1; empty unless verified.",
+            lambda row: row.rank,
+            DisplayColumn("Rank", _of_row(formatting.rank_range)),
+        ),
+        "rank_first": Column(
+            "Lowest rank that the runs leave open.", lambda row: row.rank_range[0] if row.rank_range else None
+        ),
+        "rank_last": Column(
+            "Highest rank that the runs leave open.", lambda row: row.rank_range[1] if row.rank_range else None
+        ),
+        "label": Column(
+            "baseline, recipe: NAME, found, or baseline (tutorial protocol).",
+            lambda row: row.label,
+            DisplayColumn("Name", lambda entry: entry.name, wraps=True),
+        ),
+        "study": Column(
+            "The study's name.",
+            lambda row: row.study.name,
+            DisplayColumn(
+                "Study",
+                lambda entry: "" if isinstance(entry, Reference) else entry.study.name,
+                wraps=True,
+                only_if_different=True,
+            ),
+        ),
+        "trial": Column("Number of the search trial.", lambda row: row.trial),
+        "state": Column(
+            "complete, paused (at an epoch that the engine asked for), pruned, failed, interrupted or unfinished.",
+            lambda row: state_name(row.state),
+            DisplayColumn("State", formatting.entry_state, wraps=True),
+        ),
+        "cause": Column("Why it failed or was interrupted.", lambda row: row.cause.value if row.cause else None),
+        "validation_error_percent": Column(
+            "Validation error, by which the engine searches.",
+            lambda row: row.validation_error_percent,
+            DisplayColumn(
+                "Val.\nerror %", _of_row(lambda row: formatting.percent(row.validation_error_percent)), "right"
+            ),
+        ),
+        "test_error_percent": Column(
+            "Mean test error over the complete test runs.",
+            lambda row: row.error_percent,
+            DisplayColumn("Test\nerror %", formatting.test_error, "right"),
+        ),
+        "test_error_percent_low": Column(
+            "Lower end of its 95 % interval over seeds and test images; empty where there is none.",
+            lambda row: _low(row.test_error),
+        ),
+        "test_error_percent_high": Column("Upper end.", lambda row: _high(row.test_error)),
+        "test_errors_percent": Column(
+            "Test error of each complete test run.",
+            lambda row: [run.error_percent for run in row.completed_replicates],
+            DisplayColumn("Test error % by seed", formatting.errors_by_seed, wraps=True),
+        ),
+        "test_seeds": Column(
+            "Seed of each complete test run.", lambda row: [run.seed for run in row.completed_replicates]
+        ),
+        "test_runs": Column(
+            "Complete test runs.",
+            lambda row: len(row.completed_replicates),
+            DisplayColumn("Seeds", _of_row(formatting.replicate_count), "right"),
+        ),
+        "test_runs_without_figure": Column(
+            "Test runs that failed, were interrupted or are unfinished.",
+            lambda row: len(row.replicates) - len(row.completed_replicates),
+        ),
+        "baseline_difference_points": Column(
+            "Test error minus the verified baseline's, in percentage points.",
+            lambda row: _mean(row.baseline_difference),
+            DisplayColumn(
+                "To baseline,\n% points", _of_row(lambda row: formatting.difference(row.baseline_difference)), "right"
+            ),
+        ),
+        "baseline_difference_points_low": Column(
+            "Lower end of its 95 % interval.", lambda row: _low(row.baseline_difference)
+        ),
+        "baseline_difference_points_high": Column("Upper end.", lambda row: _high(row.baseline_difference)),
+        "baseline_difference_paired": Column(
+            "Whether it is paired by seed.",
+            lambda row: row.baseline_difference.paired if row.baseline_difference else None,
+        ),
+        "tutorial_difference_points": Column(
+            "Test error minus the tutorial's figure, in percentage points.",
+            lambda row: row.tutorial_difference,
+            DisplayColumn(
+                "To tutorial,\n% points",
+                _of_row(lambda row: formatting.percentage_points(row.tutorial_difference)),
+                "right",
+                min_width=100,
+            ),
+        ),
+        "next_difference_points": Column(
+            "Test error minus that of the next rank, in percentage points.", lambda row: _mean(_to_next(row))
+        ),
+        "next_difference_points_low": Column("Lower end of its 95 % interval.", lambda row: _low(_to_next(row))),
+        "next_difference_points_high": Column("Upper end.", lambda row: _high(_to_next(row))),
+        "next_p": Column(
+            "p value against the next rank: how often models of equal error would differ as much on these images.",
+            _next_p,
+            DisplayColumn(
+                "p, to\nnext", _of_row(lambda row: formatting.probability(_next_p(row))), "right", min_width=124
+            ),
+        ),
+        "validation_to_test_points": Column(
+            "Test error minus validation error, in percentage points.",
+            lambda row: row.validation_test_gap,
+            DisplayColumn(
+                "Test\n- val.",
+                _of_row(lambda row: formatting.percentage_points(row.validation_test_gap)),
+                "right",
+                min_width=124,
+            ),
+        ),
+        "parameters": Column(
+            "Trainable parameters.",
+            lambda row: row.parameters,
+            DisplayColumn(
+                "Parameters",
+                lambda entry: formatting.count(None if isinstance(entry, Reference) else entry.parameters),
+                "right",
+                min_width=76,
+            ),
+        ),
+        "epochs": Column(
+            "Epochs trained by the search trial.",
+            lambda row: row.epochs,
+            DisplayColumn("Epochs", _of_row(lambda row: str(row.epochs) if row.state else ""), "right", min_width=100),
+        ),
+        "parent": Column(
+            "Number of the search trial that it continued.",
+            lambda row: segment.parent if (segment := _last_segment(row)) else None,
+        ),
+        "engine_notes": Column(
+            "The engine's notes on it.",
+            lambda row: dict(segment.engine_metadata) if (segment := _last_segment(row)) else {},
+        ),
+        "seconds": Column(
+            "Wall-clock seconds of the search trial.",
+            lambda row: row.seconds,
+            DisplayColumn(
+                "Seconds", _of_row(lambda row: f"{row.seconds:.0f}" if row.state else ""), "right", min_width=100
+            ),
+        ),
+        "space": Column("The space's name.", lambda row: row.study.space.name),
+        "engine": Column(
+            "The engine that proposed it.",
+            lambda row: row.study.engine,
+            DisplayColumn(
+                "Engine", _of_row(lambda row: formatting.engine_label(row.study)), min_width=140, only_if_different=True
+            ),
+        ),
+        "sampler": Column("The engine's sampler.", lambda row: row.study.sampler),
+        "pruner": Column("The engine's pruner.", lambda row: row.study.pruner),
+        "study_seed": Column("The study's seed.", lambda row: row.study.seed),
+        "changes": Column(
+            "Parameters whose value is not the baseline's.",
+            lambda row: row.changed_parameters,
+            DisplayColumn(
+                "Changed from the baseline",
+                _of_row(lambda row: formatting.parameter_values(row.changed_parameters)),
+                wraps=True,
+            ),
+        ),
+        "config": Column("All active parameters.", lambda row: dict(row.config)),
+        "dataset": Column("The data set's name.", lambda row: row.study.protocol.dataset),
+        "data_sha256": Column("Hash over its arrays, 12 digits.", lambda row: row.study.protocol.data_sha256[:12]),
+        "protocol": Column("holdout or tutorial.", lambda row: row.study.protocol.name.value),
+        "protocol_version": Column("Major.Minor.", lambda row: row.study.protocol.version),
+        "protocol_epochs": Column("Epochs of a full trial.", lambda row: row.study.protocol.epochs),
+        "environment": Column(
+            "Versions and hardware of the run that gave the figure.", lambda row: flatten(row.environment)
+        ),
+        "machine": Column(
+            "The GPU, or the processor and its cores.",
+            lambda row: formatting.machine_label(row) or None,
+            DisplayColumn(
+                "Machine", _of_row(formatting.machine_label), wraps=True, min_width=170, only_if_different=True
+            ),
+        ),
+        "node": Column(
+            "Node of the cluster that the last search trial ran on; empty without a cluster.",
+            lambda row: (segment.node or None) if (segment := _last_segment(row)) else None,
+        ),
+        "package_version": Column(
+            "Version of this package that made the study.",
+            lambda row: formatting.package_version(row.study) or None,
+            DisplayColumn(
+                "Version",
+                _of_row(lambda row: formatting.package_version(row.study)),
+                min_width=170,
+                only_if_different=True,
+            ),
+        ),
+        "copied_from": Column(
+            "The study that all its runs were copied from; empty where one is its own.",
+            lambda row: row.copied_from or None,
+        ),
+        "command": Column("The command that made the study.", lambda row: row.study.command),
+        "caveat": Column(
+            "Warning about the figure.",
+            lambda row: row.caveat,
+            DisplayColumn("Caution", _of_row(lambda row: row.caveat), wraps=True),
+        ),
+    }
+)
+"""Columns by key."""
+
+
+def row_record(row: Row) -> dict[str, Any]:
+    """Returns a row's values by key."""
+    return {key: column.value(row) for key, column in COLUMNS.items()}

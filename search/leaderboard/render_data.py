@@ -1,0 +1,127 @@
+"""Renders the board as data: JSON, CSV and a pandas DataFrame.
+
+CSV and DataFrame hold the columns of ``columns.COLUMNS``, a line for each row. In CSV a list stands as its items with
+blanks between them, a mapping as ``name=value`` pairs with blanks between them, and None as an empty cell. JSON adds
+what is no row; ``docs/schema.md`` has its keys.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from search.leaderboard import formatting
+from search.leaderboard.board import Board, Ensemble, Row, Section, TrialSegment
+from search.leaderboard.columns import COLUMNS, row_record
+from search.leaderboard.summary import summary_sentences
+from search.records.failures import FailureGroup
+from search.records.record import StudyHeader
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = "leaderboard/4"
+"""The number rises when a key is added, renamed, or changes its meaning. 2: failures; 3: ranges of ranks, comparisons
+with the next rank, ensembles, selection bias, results by image; 4: nodes."""
+
+
+def to_json(board: Board) -> str:
+    """Returns the board as JSON."""
+    document = {
+        "schema": SCHEMA,
+        "notes": list(board.notes),
+        "sections": [_section(section) for section in board.sections],
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def to_csv(board: Board) -> str:
+    """Returns the board as CSV."""
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: csv_cell(value) for key, value in row_record(row).items()} for row in _all_rows(board))
+    return lines.getvalue()
+
+
+def dataframe(board: Board) -> pd.DataFrame:
+    """Returns the board as a DataFrame; cells of lists and mappings stay lists and mappings."""
+    import pandas as pd
+
+    return pd.DataFrame([row_record(row) for row in _all_rows(board)], columns=list(COLUMNS))
+
+
+def csv_cell(value: object) -> str:
+    """Returns a value as the text of a CSV cell."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={csv_cell(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(csv_cell, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else formatting.one_line(value)
+
+
+def failure_json(failure: FailureGroup) -> dict[str, Any]:
+    """Returns a group of failures as a plain dict, without the traceback."""
+    return {
+        "study": failure.study,
+        "state": failure.state.value,
+        "cause": failure.cause.value if failure.cause else None,
+        "count": len(failure.trials),
+        "message": failure.message,
+        "trials": [
+            {"phase": trial.phase, "number": trial.number, "again": trial.continued_by} for trial in failure.trials
+        ],
+    }
+
+
+def _all_rows(board: Board) -> list[Row]:
+    return [row for section in board.sections for row in section.rows]
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {
+        "protocol": section.protocol.to_json(),
+        "studies": [_study(study) for study in section.studies],
+        "states": dict(section.states),
+        "failures": [failure_json(failure) for failure in section.failures],
+        "test_openings": section.test_openings,
+        "spent_seconds": section.spent_seconds,
+        "hidden_rows": section.hidden_rows,
+        "verdict": summary_sentences(section),
+        "references": [asdict(reference) for reference in section.references],
+        "ensembles": [_ensemble(ensemble) for ensemble in section.ensembles],
+        "selections": [asdict(bias) for bias in section.selections],
+        "rows": [_row(row) for row in section.rows],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    replicates, steps = [asdict(replicate) for replicate in row.replicates], [_step(part) for part in row.segments]
+    return {**row_record(row), "replicates": replicates, "steps": steps}
+
+
+def _step(segment: TrialSegment) -> dict[str, Any]:
+    fields = asdict(segment)
+    fields["notes"] = fields.pop("engine_metadata")
+    return fields
+
+
+def _ensemble(ensemble: Ensemble) -> dict[str, Any]:
+    return {
+        "label": ensemble.label,
+        "study": ensemble.study.name,
+        "error_percent": ensemble.error_percent,
+        "interval": asdict(ensemble.interval) if ensemble.interval else None,
+        "members": {str(trial): count for trial, count in ensemble.members.items()},
+        "parameters": ensemble.parameters,
+    }
+
+
+def _study(study: StudyHeader) -> dict[str, Any]:
+    return {**study.to_json(), "space": study.space.name}
