@@ -20,8 +20,8 @@ from common import small_mnist, table, task
 
 from search.execution.base import Executor, Finished
 from search.execution.local import local_executor
-from search.execution.ray.executor import ClusterRequest, ray_executor
-from search.execution.worker_failures import WorkerLimits
+from search.execution.ray.executor import ray_executor
+from search.execution.worker_state import WorkerLimits
 from search.trial import Trial
 from spaces import registry
 
@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         makers = {
             "local": lambda: local_executor(shared, workers=1, log_dir=Path(folder), limits=limits),
-            "ray": lambda: ray_executor(shared, ClusterRequest(workers=1), limits=limits),
+            "ray": lambda: ray_executor(shared, workers=1, limits=limits),
         }
         executors = {}
         for name, make in makers.items():

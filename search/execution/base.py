@@ -27,7 +27,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A trial ended; no further event of it follows."""
+    """A trial ended; it has no further event."""
 
     key: TrialKey
     outcome: Outcome
@@ -55,16 +55,16 @@ class Executor(ABC):
 
     @abstractmethod
     def collect(self, timeout: float) -> list[Event]:
-        """Waits at most ``timeout`` seconds for something to happen and returns what did, in order.
+        """Waits at most ``timeout`` seconds for events and returns them in order.
 
         Raises:
-            FatalError: No worker can be started; the message says why.
+            FatalError: No worker can be started.
         """
 
     @abstractmethod
     def cancel(self, key: TrialKey, cause: Cause) -> None:
-        """Asks a running trial to stop; its Finished event follows, interrupted with this cause."""
+        """Asks a running trial to stop. Its Finished event follows, interrupted with the first cause given."""
 
     @abstractmethod
     def close(self) -> None:
-        """Stops everything at once and gives back what was taken; nothing can be submitted any more."""
+        """Stops everything at once and releases all resources; nothing can be submitted any more."""

@@ -1,8 +1,8 @@
-"""The local executor: a pool of worker processes on this machine, each behind a pipe.
+"""Worker processes of this machine, each behind a pipe, and the pool executor on them.
 
-One worker process of this machine, the pipe to it, and what is said of its death.
-
-Knows nothing of which trial it serves; started by the local staff and by probes.
+``local_executor`` is called for a study's trials, by exports and reproductions, and by the doctor.
+``LocalWorkerBackend`` also starts the processes of ``search.execution.vectorized``, and ``WorkerProcess`` those of
+probes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from pathlib import Path
 
 import psutil
 
-from search.execution.messages import Cancel, Message
+from search.execution.messages import Message, Request
 from search.execution.pool import PoolExecutor
 from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
-from search.execution.worker_failures import WorkerLimits
+from search.execution.worker_state import WorkerLimits
 from search.training.task import Task
-from search.trial import Cause, Trial
+from search.trial import Cause
 
 LOG_TAIL_BYTES = 2000
-"""How much of its log tells how a worker ended."""
+"""Length of the end of a worker's log that is kept with a failure."""
+
+
+WORKER_MODULE = "search.execution.worker_loop"
 
 
 class WorkerProcess(Worker):
@@ -35,12 +38,12 @@ class WorkerProcess(Worker):
 
     Args:
         task: Sent to the process first.
-        log: File that takes its output; TensorFlow's chatter stays out of the terminal.
-        slot: Which of the executor's slots it serves; on GPUs, this decides which one it uses.
-        module: What it runs.
+        log: File for its output.
+        slot: The executor's slot that it serves; on GPUs it decides which one the process uses.
+        module: The module that it runs; receives the pipe's file descriptor as its argument.
     """
 
-    def __init__(self, task: Task, log: Path, slot: int, module: str = "search.execution.worker") -> None:
+    def __init__(self, task: Task, log: Path, slot: int, module: str = WORKER_MODULE) -> None:
         self.connection, child_connection = Pipe()
         self.log = log
         environment = {
@@ -62,16 +65,16 @@ class WorkerProcess(Worker):
 
     @property
     def node(self) -> str:
-        """This machine."""
+        """Empty: this machine."""
         return ""
 
-    def send(self, message: Trial | Cancel) -> None:
-        """Sends something; of one that is dead, the closed pipe will be heard."""
+    def send(self, message: Request) -> None:
+        """Sends a message; if the process is dead, ``receive`` returns None."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
 
     def receive(self) -> Message | None:
-        """Reads what it said next; None where its pipe was closed by its death, perhaps in the middle of a message."""
+        """Returns its next message; None if its death closed the pipe, perhaps in the middle of a message."""
         try:
             message: Message = self.connection.recv()
         except (EOFError, OSError):
@@ -79,7 +82,7 @@ class WorkerProcess(Worker):
         return message
 
     def has_message(self) -> bool:
-        """Says whether its pipe holds something."""
+        """Returns whether the pipe holds a message."""
         return self.connection.poll()
 
     def memory_mib(self) -> float:
@@ -97,16 +100,14 @@ class WorkerProcess(Worker):
         """Ends it if it still runs, closes the pipe and returns how it ended."""
         code = self._wait_for_exit()
         if code < 0:
-            cause, message = (
-                Cause.KILLED,
-                f"The worker was killed by signal {-code}{_SIGNAL_EXPLANATIONS.get(-code, '')}.",
-            )
+            cause, reason = Cause.KILLED, f"was killed by signal {-code}{_SIGNAL_EXPLANATIONS.get(-code, '')}"
         else:
-            cause, message = Cause.CRASHED, f"The worker left with exit code {code}."
+            cause, reason = Cause.CRASHED, f"left with exit code {code}"
+        message = f"The worker {reason}."
         return WorkerExit(cause=cause, message=message, log_tail=self.log_tail(), log_path=str(self.log))
 
     def log_tail(self) -> str:
-        """Returns the end of its log, which may be long, endless (a device) or gone; only its end is read."""
+        """Returns the end of its log; empty if the log is gone. A log may be a device without an end."""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))
@@ -115,7 +116,7 @@ class WorkerProcess(Worker):
             return ""
 
     def _wait_for_exit(self) -> int:
-        """Returns the exit code, negative for a signal; one whose pipe has closed is about to leave by itself."""
+        """Returns the exit code, negative for a signal; a process whose pipe has closed is about to end by itself."""
         if self.process.poll() is None:
             try:
                 self.process.wait(timeout=0.2)
@@ -129,7 +130,46 @@ _SIGNAL_EXPLANATIONS: Mapping[int, str] = {
     signal.SIGKILL: "; it is often the kernel's, out of memory",
     signal.SIGBUS: "; it mostly means that a file of the data cache was cut short while it was in use",
 }
-"""What signals mostly mean."""
+"""The usual cause of a signal."""
+
+
+class LocalWorkerBackend(WorkerBackend):
+    """Worker processes of this machine.
+
+    Args:
+        task: Sent to each process.
+        workers: Upper bound on the processes.
+        log_dir: Folder for their output; made if missing.
+        module: The module that they run.
+    """
+
+    def __init__(self, task: Task, workers: int, log_dir: Path, *, module: str = WORKER_MODULE) -> None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        self._task, self._worker_count, self._log_dir, self._module = task, workers, log_dir, module
+        self._start_count = 0
+
+    @property
+    def slots(self) -> int:
+        """How many workers there may be."""
+        return self._worker_count
+
+    def start_worker(self, slot: int) -> WorkerProcess:
+        """Starts a process; on GPUs the slot decides which one it uses."""
+        self._start_count += 1
+        return WorkerProcess(self._task, self._log_dir / f"worker-{self._start_count}.log", slot, self._module)
+
+    def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
+        """Reads one message of each process that has sent one or has died."""
+        worker_by_connection = {worker.connection: worker for worker in workers if isinstance(worker, WorkerProcess)}
+        received: list[tuple[Worker, Message | None]] = []
+        for connection in wait(list(worker_by_connection), timeout):
+            assert isinstance(connection, Connection)
+            worker = worker_by_connection[connection]
+            received.append((worker, worker.receive()))
+        return received
+
+    def close(self) -> None:
+        """Does nothing: the processes are all there is."""
 
 
 def local_executor(
@@ -144,47 +184,9 @@ def local_executor(
 
     Args:
         task: What all trials share.
-        workers: How many processes, at most.
+        workers: Upper bound on the processes.
         log_dir: Folder for their output; made if missing.
-        limits: When a worker is replaced.
-        grace_seconds: Returns the seconds that a trial which must stop is given now; ``limits.cancel_seconds`` if None.
+        limits: Limits on the workers.
+        grace_seconds: Returns the seconds that a cancelled trial has to stop; ``limits.cancel_grace_seconds`` if None.
     """
     return PoolExecutor(LocalWorkerBackend(task, workers, log_dir), task, limits=limits, grace_seconds=grace_seconds)
-
-
-class LocalWorkerBackend(WorkerBackend):
-    """Worker processes of this machine.
-
-    Args:
-        task: Sent to each.
-        workers: How many, at most.
-        log_dir: Folder for their output; made if missing.
-    """
-
-    def __init__(self, task: Task, workers: int, log_dir: Path) -> None:
-        log_dir.mkdir(parents=True, exist_ok=True)
-        self._task, self._worker_count, self._log_dir = task, workers, log_dir
-        self._start_count = 0
-
-    @property
-    def slots(self) -> int:
-        """How many workers there may be."""
-        return self._worker_count
-
-    def start_worker(self, slot: int) -> WorkerProcess:
-        """Starts a process; on GPUs, its slot decides which one it uses."""
-        self._start_count += 1
-        return WorkerProcess(self._task, self._log_dir / f"worker-{self._start_count}.log", slot)
-
-    def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
-        """Reads one message of each process that has said something, or whose pipe was closed by its death."""
-        worker_by_connection = {worker.connection: worker for worker in workers if isinstance(worker, WorkerProcess)}
-        received: list[tuple[Worker, Message | None]] = []
-        for connection in wait(list(worker_by_connection), timeout):
-            assert isinstance(connection, Connection)
-            worker = worker_by_connection[connection]
-            received.append((worker, worker.receive()))
-        return received
-
-    def close(self) -> None:
-        """Does nothing: processes are all there was."""

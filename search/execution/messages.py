@@ -1,19 +1,19 @@
-"""What coordinator and worker say to each other, beside trials and events."""
+"""Messages between coordinator and workers, besides trials and events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from search.execution.base import Finished, Reported, TrialKey
-from search.trial import Cause, Config, Phase
+from search.trial import Cause, Config, Phase, Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker to coordinator: Keras is imported, trials can come.
+    """Worker to coordinator: Keras is imported and trials can start.
 
     Args:
-        capacity: How many at a time.
+        capacity: Trials at a time.
     """
 
     capacity: int = 1
@@ -21,7 +21,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:
-    """Worker to coordinator: this trial begins now; what waited before was the worker's warming up."""
+    """Worker to coordinator: the trial's time starts now."""
 
     key: TrialKey
 
@@ -33,19 +33,26 @@ class WorkerHeartbeat:
 
 @dataclass(frozen=True, slots=True)
 class FileProduced:
-    """Worker on another machine to coordinator: a file that the trial has left, and where it belongs."""
+    """Worker on another machine to coordinator: the content of a file that a trial wrote, and its path there."""
 
     path: str
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerUnusable:
+    """Worker on another machine, or probe process, to coordinator: it cannot work, and why."""
+
+    message: str
+
+
 Message = Ready | TrialStarted | WorkerHeartbeat | Reported | Finished
-"""What a worker says."""
+"""What a worker sends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Coordinator to worker: leave this trial."""
+    """Coordinator to worker: stop this trial."""
 
     key: TrialKey
     cause: Cause
@@ -53,54 +60,41 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """Coordinator to a worker that trains populations: how many trials it may have at a time.
+    """Coordinator to a worker that trains populations, before its first trial: how many trials it may run at a time.
 
     Args:
-        max_trials: So many at most.
-        probe_population: As many of it as the device's memory holds, if that is less; None for ``max_trials``.
+        max_trials: Upper bound.
+        probe_config: Configuration with which the worker measures how many trials the device's memory holds; None to
+            take ``max_trials``.
+        probe_phase: Phase of the measured trials.
+        probe_size: How many trials to measure with at first.
     """
 
     max_trials: int
-    probe_population: ProbePopulation | None = None
+    probe_config: Config | None = None
+    probe_phase: Phase = Phase.SEARCH
+    probe_size: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbePopulation:
-    """What is trained to measure how many trials a device's memory holds.
-
-    Args:
-        config: Of each member.
-        phase: What the trials are run for.
-        size: How many, at first.
-    """
-
-    config: Config
-    phase: Phase
-    size: int
+Request = Trial | Cancel | Capacity
+"""What a worker receives."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReady:
-    """A probe's process to coordinator: it trains at full speed, measurements can come."""
+    """Probe process to coordinator: it trains at full speed and can measure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """A probe's process to coordinator: what it measured.
+    """Probe process to coordinator: a measurement.
 
     Args:
-        images: Trained on; scoring them, where an epoch ended, is in the time.
+        images: Images trained on. Where an epoch ended, the seconds include its scoring.
         seconds: Wall-clock seconds.
-        device_mib: Most device memory used so far, in MiB; 0 on a CPU.
+        device_mib: Peak device memory so far, in MiB; 0 on a CPU.
     """
 
     images: float
     seconds: float
     device_mib: float
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerUnusable:
-    """A worker on another machine, or a probe's process, to coordinator: it cannot work, and why."""
-
-    message: str

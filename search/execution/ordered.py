@@ -1,10 +1,10 @@
 """A wrapper that makes any executor deliver its events in the same order at every run.
 
-With several workers events arrive as the machine happens to finish them, and an engine that hears them in another
+With several workers, events arrive as the machine happens to finish them, and an engine that is told of them in another
 order proposes other configurations. The wrapper gives each event a logical time: an event of a trial comes one tick
-after the event before it, its first one tick after the event that freed its place. An event is held back until no
-earlier one can still come (the conservative rule of parallel discrete-event simulation). The cost is waiting: a fast
-trial's news is held until slow trials have reached the same tick.
+after the trial's event before it, its first event one tick after the event that freed its slot. An event is held back
+until no earlier one can still come (the conservative rule of parallel discrete-event simulation). The cost is waiting:
+events of a fast trial are held until slow trials have reached the same tick.
 
 Source: Chandy and Misra, "Distributed Simulation", IEEE Transactions on Software Engineering, 1979.
 """
@@ -21,18 +21,21 @@ from search.trial import Cause, Trial
 
 @dataclass(slots=True)
 class _TrialEvents:
-    """The events of one running trial."""
+    """The undelivered events of a running trial.
+
+    Args:
+        trial: The trial.
+        next_tick: Logical time of its next event.
+        submission_index: Breaks ties between trials at the same tick.
+        pending: Received and not yet delivered.
+        is_cancelled: Whether its reports are dropped.
+    """
 
     trial: Trial
     next_tick: int
     submission_index: int
     pending: deque[Event] = field(default_factory=deque)
-    cancelled: bool = False
-
-    def enqueue(self, event: Event) -> None:
-        """Keeps an event back; a cancelled trial's reports no longer count, however far it ran on."""
-        if isinstance(event, Finished) or not self.cancelled:
-            self.pending.append(event)
+    is_cancelled: bool = False
 
 
 class OrderedExecutor(Executor):
@@ -45,8 +48,7 @@ class OrderedExecutor(Executor):
     def __init__(self, inner: Executor) -> None:
         self._inner = inner
         self._events_by_trial: dict[TrialKey, _TrialEvents] = {}
-        self._current_tick = 0
-        self._submission_count = 0
+        self._current_tick = self._submission_count = 0
 
     @property
     def slots(self) -> int:
@@ -56,26 +58,29 @@ class OrderedExecutor(Executor):
     @property
     def running(self) -> Mapping[TrialKey, Trial]:
         """The trials whose Finished event was not yet delivered."""
-        return {key: lane.trial for key, lane in self._events_by_trial.items()}
+        return {key: events.trial for key, events in self._events_by_trial.items()}
 
     def submit(self, trial: Trial) -> None:
         """Starts a trial at the present tick."""
-        self._events_by_trial[trial.key] = _TrialEvents(
-            trial=trial, next_tick=self._current_tick + 1, submission_index=self._submission_count
-        )
+        self._events_by_trial[trial.key] = _TrialEvents(trial, self._current_tick + 1, self._submission_count)
         self._submission_count += 1
         self._inner.submit(trial)
 
     def collect(self, timeout: float) -> list[Event]:
-        """Returns the one event that is next in logical time, or nothing while it cannot be known."""
-        for event in [] if self._is_next_known() else self._inner.collect(timeout):
-            self._events_by_trial[event.key].enqueue(event)
-        return [self._pop_next()] if self._is_next_known() else []
+        """Returns the one event that is next in logical time, or nothing while it is not known."""
+        event = self._pop_next()
+        if event is None:
+            for received in self._inner.collect(timeout):
+                trial_events = self._events_by_trial[received.key]
+                if isinstance(received, Finished) or not trial_events.is_cancelled:
+                    trial_events.pending.append(received)
+            event = self._pop_next()
+        return [] if event is None else [event]
 
     def cancel(self, key: TrialKey, cause: Cause) -> None:
-        """Asks a running trial to stop; its reports that were not yet delivered never will be."""
+        """Asks a running trial to stop, and drops its reports that were not yet delivered."""
         trial_events = self._events_by_trial[key]
-        trial_events.cancelled = True
+        trial_events.is_cancelled = True
         trial_events.pending = deque(event for event in trial_events.pending if isinstance(event, Finished))
         self._inner.cancel(key, cause)
 
@@ -83,24 +88,17 @@ class OrderedExecutor(Executor):
         """Stops everything at once."""
         self._inner.close()
 
-    def _next_trial(self) -> TrialKey | None:
-        """Returns the trial whose next event is the earliest that can come."""
-        return min(
-            self._events_by_trial,
-            key=lambda key: (self._events_by_trial[key].next_tick, self._events_by_trial[key].submission_index),
-            default=None,
-        )
-
-    def _is_next_known(self) -> bool:
-        next_trial = self._next_trial()
-        return next_trial is not None and bool(self._events_by_trial[next_trial].pending)
-
-    def _pop_next(self) -> Event:
-        next_trial = self._next_trial()
-        assert next_trial is not None
-        trial_events = self._events_by_trial[next_trial]
+    def _pop_next(self) -> Event | None:
+        """Removes and returns the next event; None while an earlier one can still come."""
+        trial_events = min(self._events_by_trial.values(), key=_logical_time, default=None)
+        if trial_events is None or not trial_events.pending:
+            return None
         event = trial_events.pending.popleft()
         self._current_tick, trial_events.next_tick = trial_events.next_tick, trial_events.next_tick + 1
         if isinstance(event, Finished):
-            del self._events_by_trial[next_trial]
+            del self._events_by_trial[event.key]
         return event
+
+
+def _logical_time(events: _TrialEvents) -> tuple[int, int]:
+    return events.next_tick, events.submission_index

@@ -1,19 +1,17 @@
 """A worker process that trains many trials as populations, until its pipe closes.
 
-Started by ``search.execution.vectorized`` as ``python -m search.execution.vectorized_worker FD``, in the environment
-that a worker has. It receives a task, then how many trials there may be at a time, at most, then trials as they come.
+``search.execution.vectorized`` starts it as ``python -m search.execution.vectorized_worker FD``. It receives a task,
+its ``Capacity``, then trials as they come.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-import threading
 from multiprocessing.connection import Connection
 
 from search.execution.base import TrialKey
 from search.execution.messages import Ready
-from search.execution.worker import read_pipe
 from search.execution.worker_loop import Inbox, TrialChannel
 from search.training.keras_import import import_keras
 
@@ -21,25 +19,25 @@ from search.training.keras_import import import_keras
 def main(connection: Connection) -> None:
     """Runs trials until the coordinator closes the pipe."""
     task, capacity, inbox = connection.recv(), connection.recv(), Inbox()
-    threading.Thread(target=read_pipe, args=(inbox, connection), daemon=True).start()
+    inbox.read_from(connection)
     import_keras()
     from search.training.epochs import Hooks
     from search.training.vectorized.scheduler import PopulationScheduler
 
-    pool, channels = PopulationScheduler(task, max_members=capacity.max_trials), dict[TrialKey, TrialChannel]()
-    without_time_limit = dataclasses.replace(task, trial_seconds=None)  # nobody's time is a member's own
-    probe = capacity.probe_population
-    concurrent_trials = (
-        capacity.max_trials if probe is None else pool.measure_capacity(probe.config, probe.phase, probe.size)
-    )
+    scheduler = PopulationScheduler(task, max_members=capacity.max_trials)
+    channels: dict[TrialKey, TrialChannel] = {}
+    without_time_limit = dataclasses.replace(task, trial_seconds=None)  # members share their time
+    concurrent_trials = capacity.max_trials
+    if capacity.probe_config is not None:
+        concurrent_trials = scheduler.measure_capacity(capacity.probe_config, capacity.probe_phase, capacity.probe_size)
     connection.send(Ready(concurrent_trials))
     while True:
-        for trial in inbox.pop_arrived(wait=not len(pool)):
+        for trial in inbox.pop_arrived(wait=not len(scheduler)):
             channel = channels[trial.key] = TrialChannel(trial, without_time_limit, connection.send, inbox)
-            outcome = pool.add(trial, Hooks(report=channel.report, should_stop=channel.should_stop))
+            outcome = scheduler.add(trial, Hooks(report=channel.report, should_stop=channel.should_stop))
             if outcome is not None:
                 channels.pop(trial.key).finish(outcome)
-        for trial, outcome in pool.train_epoch() if len(pool) else ():
+        for trial, outcome in scheduler.train_epoch() if len(scheduler) else ():
             channels.pop(trial.key).finish(outcome)
 
 

@@ -21,10 +21,10 @@ from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial, final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedEpoch:
-    """One epoch of a course.
+    """One epoch of a simulated trial.
 
     Args:
-        error_percent: Error after it, in percent; None where the epoch is not scored.
+        error_percent: Error after it, in percent; None if the epoch is not scored.
         seconds: Virtual seconds that it takes, 0 or more.
     """
 
@@ -34,11 +34,11 @@ class SimulatedEpoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedTrial:
-    """What happens to a trial that nothing stops.
+    """The course of a trial that is not stopped.
 
     Args:
-        epochs: One an epoch, from the first; those beyond the trial's last epoch do not happen.
-        failure_cause: Why it fails in the epoch after its steps; None where there are steps enough.
+        epochs: Its epochs from the first; those beyond the trial's last epoch do not happen.
+        failure_cause: Why it fails after these epochs; None if they reach the trial's last epoch.
         message: The failure in words.
     """
 
@@ -49,7 +49,17 @@ class SimulatedTrial:
 
 @dataclass(slots=True, kw_only=True)
 class _RunningSimulation:
-    """A running trial: its reports to come, each with the seconds before it, and those that came."""
+    """A running trial.
+
+    Args:
+        trial: The trial.
+        simulation: Its course.
+        submission_index: Breaks ties between trials at the same time.
+        upcoming: Reports to come, each with the seconds before it.
+        history: Reports delivered.
+        event_id: The scheduled event that counts; others were cancelled.
+        cancel_cause: Why it must stop; None if it was not cancelled.
+    """
 
     trial: Trial
     simulation: SimulatedTrial
@@ -61,10 +71,10 @@ class _RunningSimulation:
 
 
 class VirtualExecutor(Executor):
-    """Plays trials on a clock of its own.
+    """Simulates trials on a virtual clock.
 
     Args:
-        simulate: Says what happens to a trial; asked once for each, when it is submitted.
+        simulate: Returns the course of a trial; called when the trial is submitted.
         slots: Trials at a time.
     """
 
@@ -73,14 +83,14 @@ class VirtualExecutor(Executor):
         self._runs: dict[TrialKey, _RunningSimulation] = {}
         self._trials: dict[TrialKey, Trial] = {}
         self._paused_histories: dict[TrialKey, tuple[EpochReport, ...]] = {}
-        self._queue: list[tuple[float, int, int, TrialKey]] = []  # due, order of submission, ticket, trial
+        self._queue: list[tuple[float, int, int, TrialKey]] = []  # due, submission index, event id, trial
         self._event_count = self._submission_count = 0
         self._now = 0.0
         self._is_closed = False
 
     @property
     def now(self) -> float:
-        """The virtual time, in seconds since the executor was made."""
+        """The virtual time in seconds, from 0."""
         return self._now
 
     @property
@@ -94,71 +104,74 @@ class VirtualExecutor(Executor):
         return MappingProxyType(self._trials)
 
     def submit(self, trial: Trial) -> None:
-        """Starts a trial now; a child goes on from its parent, if the parent paused here, and else begins anew."""
+        """Starts a trial now; a child resumes from its parent if the parent paused here, and otherwise starts over."""
         assert not self._is_closed, "submitted to a closed executor"
         assert len(self._runs) < self._slots, f"all {self._slots} slots are taken"
         assert trial.key not in self._runs, f"{trial.key} runs already"
         simulation = self._simulate(trial)
         assert simulation.failure_cause or len(simulation.epochs) >= trial.last_epoch, (
-            f"the course of {trial.key} ends too early"
+            f"the simulation of {trial.key} ends too early"
         )
-        upcoming = deque(self._reports_of(trial, simulation))
         run = _RunningSimulation(
-            trial=trial, simulation=simulation, submission_index=self._submission_count, upcoming=upcoming
+            trial=trial,
+            simulation=simulation,
+            submission_index=self._submission_count,
+            upcoming=deque(self._reports_of(trial, simulation)),
         )
         self._runs[trial.key], self._trials[trial.key] = run, trial
         self._submission_count += 1
         self._schedule(run, self._now + self._seconds_to_next(run))
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass in which whoever drives the executor is at work: what is due meanwhile is collected late.
+        """Moves the clock by the caller's own working time, while trials go on and slots may stand empty.
 
-        Trials go on all the while; a place whose trial has ended stands empty until another is submitted.
+        Args:
+            seconds: Virtual seconds; events due in them are collected late.
         """
         self._now += seconds
 
     def collect(self, timeout: float) -> list[Event]:
-        """Moves the clock to what happens next and returns that one event; nothing where nothing runs."""
+        """Moves the clock to the next event and returns it; returns nothing if no trial runs."""
         while self._queue:
             due, _, event_id, key = heapq.heappop(self._queue)
             run = self._runs.get(key)
-            if run is not None and run.event_id == event_id:  # else it was cancelled, and this will not happen any more
+            if run is not None and run.event_id == event_id:  # else it was rescheduled
                 self._now = max(self._now, due)
                 return [self._deliver(run, due)]
         return []
 
     def cancel(self, key: TrialKey, cause: Cause) -> None:
-        """Stops a running trial at this instant; the first cause counts."""
+        """Stops a running trial now; the first cause counts."""
         run = self._runs[key]
         if run.cancel_cause is None:
             run.cancel_cause = cause
             self._schedule(run, self._now)
 
     def close(self) -> None:
-        """Forgets everything; nothing can be submitted any more."""
+        """Drops all trials; nothing can be submitted any more."""
         self._is_closed = True
         for container in (self._runs, self._trials, self._paused_histories):
             container.clear()
         self._queue.clear()
 
     def _reports_of(self, trial: Trial, simulation: SimulatedTrial) -> list[tuple[float, EpochReport]]:
-        """Returns the reports of a trial, each with the seconds before it; what a child restores takes none."""
+        """Returns the reports of a trial, each with the seconds before it: none before those that a child restores."""
         history = () if trial.parent is None else self._paused_histories.get((Phase.SEARCH, trial.parent), ())
         restored = [(0.0, dataclasses.replace(report, restored=True)) for report in history]
-        steps = enumerate(simulation.epochs[: trial.last_epoch], start=1)
-        return restored + [(step.seconds, _report_of(epoch, step)) for epoch, step in steps if epoch > len(restored)]
+        epochs = list(enumerate(simulation.epochs[: trial.last_epoch], start=1))[len(restored) :]
+        return restored + [(epoch.seconds, _report_of(number, epoch)) for number, epoch in epochs]
 
     def _seconds_to_next(self, run: _RunningSimulation) -> float:
         return run.upcoming[0][0] if run.upcoming else 0.0
 
     def _schedule(self, run: _RunningSimulation, due: float) -> None:
-        """Sets when the trial's next event is due, instead of what was set before."""
+        """Schedules the trial's next event, in place of one that was scheduled before."""
         self._event_count += 1
         run.event_id = self._event_count
         heapq.heappush(self._queue, (due, run.submission_index, run.event_id, run.trial.key))
 
     def _deliver(self, run: _RunningSimulation, due: float) -> Event:
-        """Returns the event that was due then, which may be earlier than now."""
+        """Returns the trial's event that was due at a time, now or earlier."""
         key = run.trial.key
         if run.upcoming and run.cancel_cause is None:
             _, report = run.upcoming.popleft()

@@ -1,9 +1,10 @@
-"""Workers as the pool sees them, wherever they run: a process behind a pipe, or an actor on another machine.
+"""The interface between the pool and its workers, wherever these run.
 
-    Staff    how many there may be; starts them, and waits for what any of them says
-    Worker   one of them: takes trials and cancellations, runs one trial at a time, may die at any moment
+    WorkerBackend   starts workers and waits for their messages
+    Worker          one of them: receives trials and cancellations, runs one trial at a time, may die at any moment
 
-Knows no trial's fate and no limits; those are the pool's.
+Implemented by processes behind a pipe (``search.execution.local``) and by actors of a cluster
+(``search.execution.ray``). Limits and outcomes are the executor's part (``search.execution.worker_state``).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.execution.messages import Cancel, Message
-from search.trial import Cause, Trial
+from search.execution.messages import Message, Request
+from search.trial import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +22,10 @@ class WorkerExit:
     """How a worker ended.
 
     Args:
-        cause: CRASHED where it left by itself; any other means that a fresh one may fare better.
-        message: The same in words.
-        log_tail: The last that it said.
-        log_path: Where its whole output stands; empty where nobody here knows.
+        cause: CRASHED if it ended by itself; after any other cause a new worker may succeed.
+        message: The cause in words.
+        log_tail: End of its output.
+        log_path: Path of its whole output; empty if unknown.
     """
 
     cause: Cause
@@ -34,36 +35,36 @@ class WorkerExit:
 
 
 class Worker(ABC):
-    """One worker. It is ready for trials when it has said so."""
+    """One worker. It accepts trials once it has sent ``Ready``."""
 
     @property
     @abstractmethod
     def node(self) -> str:
-        """The machine that it runs on, by the name that its cluster has for it; empty for this one."""
+        """The cluster's name of the machine it runs on; empty for this machine."""
 
     @abstractmethod
-    def send(self, message: Trial | Cancel) -> None:
-        """Sends something; to one that is dead, in vain."""
+    def send(self, message: Request) -> None:
+        """Sends a message; does nothing if the worker is dead."""
 
     @abstractmethod
     def has_message(self) -> bool:
-        """Says whether it has said something that was not heard yet."""
+        """Returns whether a message waits to be read."""
 
     @abstractmethod
     def memory_mib(self) -> float:
-        """Returns its resident memory in MiB as far as it is known; 0 when it is gone."""
+        """Returns its resident memory in MiB as last known; 0 when it is gone."""
 
     @abstractmethod
     def kill(self) -> None:
-        """Ends it at once, whatever it does; to be buried afterwards."""
+        """Ends it at once; ``reap`` must follow."""
 
     @abstractmethod
     def reap(self) -> WorkerExit:
-        """Ends it if it still runs, gives back what it took, and returns how it ended."""
+        """Ends it if it still runs, releases its resources, and returns how it ended."""
 
 
 class WorkerBackend(ABC):
-    """All workers of one executor."""
+    """The workers of one executor."""
 
     @property
     @abstractmethod
@@ -75,17 +76,17 @@ class WorkerBackend(ABC):
         """Starts a worker, without waiting for it.
 
         Args:
-            slot: Which of the slots it is to serve, from 0.
+            slot: The slot that it serves, from 0.
 
         Raises:
-            FatalError: There is no place for it and will be none.
+            FatalError: It cannot be placed, now or later.
         """
 
     @abstractmethod
     def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
-        """Waits at most ``timeout`` seconds until one of the workers says something, and returns what they did.
+        """Waits at most ``timeout`` seconds for messages of the workers and returns them.
 
-        In the order of each; None as the last of one that is dead.
+        Messages of one worker keep their order; None is the last of a dead worker.
 
         Raises:
             FatalError: The workers cannot be reached any more.
@@ -93,4 +94,12 @@ class WorkerBackend(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Gives back what was taken beside the workers; all of them were buried."""
+        """Releases what the backend holds besides its workers, which must be reaped before."""
+
+
+def reap_all(workers: Sequence[Worker]) -> None:
+    """Ends workers at once, all at the same time."""
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.reap()

@@ -1,19 +1,24 @@
-"""A worker's own side, wherever it runs: it makes a trainer once, then runs trials, one after the other.
+"""A worker's own side: it makes a trainer once, then runs trials one after the other.
 
-    Inbox   holds what the coordinator sent: trials to come, and those to leave
-    Line    what a running trial says, and asks of the clock and the inbox
-    serve   runs the trials
+    Inbox          what the coordinator sent: trials to run and trials to stop
+    TrialChannel   sends what a running trial reports, and tells it when to stop
 
-How messages travel is the caller's business: a pipe (``search.execution.worker``), or calls of an actor
-(``search.execution.ray.actor``).
+Messages come over a pipe, if the worker is a process of this machine (``search.execution.local`` starts ``python -m
+search.execution.worker_loop FD``), or as calls of an actor (``search.execution.ray.actor``). The process is neither a
+fork nor a spawned copy of the caller, so that a notebook or a script without a main guard can start a search. When the
+coordinator dies, the pipe closes and the process ends at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import queue
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 
 from search.execution.base import Finished, Reported, TrialKey
 from search.execution.messages import Cancel, Message, Ready, TrialStarted, WorkerHeartbeat
@@ -22,26 +27,30 @@ from search.training.task import Task
 from search.trial import Cause, EpochReport, Outcome, State, Trial
 
 HEARTBEAT_SECONDS = 1.0
-"""Least time between two signs of life."""
+"""Least time between two heartbeats."""
 
 SendMessage = Callable[[Message], None]
 """Sends a message to the coordinator."""
 
 
 class Inbox:
-    """Takes what comes in one thread and gives it out in another, so that a trial is cancelled while it trains."""
+    """Received trials and cancellations; filled by one thread and read by another, which trains meanwhile."""
 
     def __init__(self) -> None:
         self._trials: queue.SimpleQueue[Trial] = queue.SimpleQueue()
         self._cancel_causes: dict[TrialKey, Cause] = {}
 
     def put(self, message: Trial | Cancel) -> None:
-        """Takes a message."""
+        """Adds a message."""
         if isinstance(message, Cancel):
             self._cancel_causes[message.key] = message.cause
         else:
             self._cancel_causes.pop(message.key, None)
             self._trials.put(message)
+
+    def read_from(self, connection: Connection) -> None:
+        """Adds messages of a pipe in a thread of its own; ends the process when the pipe closes."""
+        threading.Thread(target=self._read, args=(connection,), daemon=True).start()
 
     def iter_trials(self) -> Iterator[Trial]:
         """Yields trials as they come."""
@@ -49,7 +58,11 @@ class Inbox:
             yield self._trials.get()
 
     def pop_arrived(self, *, wait: bool) -> Iterator[Trial]:
-        """Yields the trials that have come, and those that come meanwhile; perhaps waits for the first."""
+        """Yields the trials that have come so far.
+
+        Args:
+            wait: Whether to wait for the first one.
+        """
         if wait:
             yield self._trials.get()
         while not self._trials.empty():
@@ -59,15 +72,22 @@ class Inbox:
         """Returns why a trial was cancelled, or None."""
         return self._cancel_causes.get(key)
 
+    def _read(self, connection: Connection) -> None:
+        while True:
+            try:
+                self.put(connection.recv())
+            except (EOFError, OSError):
+                os._exit(0)
+
 
 class TrialChannel:
-    """What a running trial says to the coordinator, and asks of the clock and the inbox.
+    """Connects a running trial with the coordinator; the trial's time starts when it is made.
 
     Args:
-        trial: The trial; it begins now.
-        task: Says how long it may take.
+        trial: The trial.
+        task: Holds the trial's time limit.
         send: Sends a message to the coordinator.
-        inbox: Hears whether it is cancelled.
+        inbox: Holds the trial's cancellation.
     """
 
     def __init__(self, trial: Trial, task: Task, send: SendMessage, inbox: Inbox) -> None:
@@ -81,21 +101,18 @@ class TrialChannel:
         self._send(Reported(self._key, epoch))
 
     def should_stop(self) -> Cause | None:
-        """Gives a sign of life now and then, and returns why the trial must stop, or None."""
+        """Returns why the trial must stop, or None; sends a heartbeat when one is due."""
         now = time.monotonic()
         if now - self._last_heartbeat > HEARTBEAT_SECONDS:
             self._last_heartbeat = now
             self._send(WorkerHeartbeat())
         if cause := self._inbox.cancel_cause(self._key):
             return cause
-        return (
-            Cause.TRIAL_TIMEOUT
-            if self._limit_seconds is not None and now - self._started_at > self._limit_seconds
-            else None
-        )
+        is_over = self._limit_seconds is not None and now - self._started_at > self._limit_seconds
+        return Cause.TRIAL_TIMEOUT if is_over else None
 
     def finish(self, outcome: Outcome) -> None:
-        """Sends how it ended; a trial that took too long has failed, and is not merely interrupted."""
+        """Sends the trial's outcome; one that exceeded its time limit has failed."""
         if outcome.cause is Cause.TRIAL_TIMEOUT:
             message = f"It took longer than a trial may, {self._limit_seconds:g} s."
             outcome = dataclasses.replace(outcome, state=State.FAILED, message=message)
@@ -106,7 +123,7 @@ def run_worker_loop(task: Task, inbox: Inbox, send: SendMessage) -> None:
     """Runs trials as they come, for ever.
 
     Args:
-        task: What they share; its runtime's variables are in the environment.
+        task: What the trials share; its runtime's variables are already in the environment.
         inbox: Filled by another thread.
         send: Sends a message to the coordinator.
     """
@@ -119,4 +136,15 @@ def run_worker_loop(task: Task, inbox: Inbox, send: SendMessage) -> None:
     for trial in inbox.iter_trials():
         channel = TrialChannel(trial, task, send, inbox)
         channel.finish(trainer.run(trial, Hooks(report=channel.report, should_stop=channel.should_stop)))
-        trainer.free_memory()  # while the coordinator records and asks
+        trainer.free_memory()  # while the coordinator records the outcome and asks the engine
+
+
+def main(connection: Connection) -> None:
+    """Receives a task and runs trials until the coordinator closes the pipe."""
+    task, inbox = connection.recv(), Inbox()
+    inbox.read_from(connection)
+    run_worker_loop(task, inbox, connection.send)
+
+
+if __name__ == "__main__":
+    main(Connection(int(sys.argv[1])))

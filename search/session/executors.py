@@ -8,12 +8,12 @@ from pathlib import Path
 from search.execution.base import Executor
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
-from search.execution.vectorized import CapacityProbe, VectorizedExecutor
-from search.execution.worker_failures import WorkerLimits
+from search.execution.vectorized import VectorizedExecutor
+from search.execution.worker_state import WorkerLimits
 from search.session.parallelism.policy import MAX_POPULATION, Parallelism
 from search.session.plan import Plan
 from search.session.settings import ExecutorName
-from search.training.runtime import Device, usable_cores
+from search.training.runtime import usable_cores
 
 GraceSeconds = Callable[[], float]
 Notify = Callable[[str], None]
@@ -60,34 +60,35 @@ def _local(
 def _ray(
     plan: Plan, parallelism: Parallelism, log_dir: Path, grace_seconds: GraceSeconds | None, notify: Notify
 ) -> Executor:
-    from search.execution.ray.executor import ClusterRequest, ray_executor
+    from search.execution.ray.executor import ray_executor
 
     settings, layout = plan.settings, parallelism.layout
     if settings.address and settings.checkpoint_dir is None:
         notify("Without --checkpoint-dir, a trial whose node is lost begins anew, and so does one that is promoted.")
-    request = ClusterRequest(
+    return ray_executor(
+        plan.task.with_threads(layout.threads),
         address=settings.address,
         workers=settings.workers if settings.address else layout.workers,
         cpus=max(usable_cores(), layout.workers * layout.threads),
-        uses_gpu=plan.task.runtime.device is Device.GPU,
         cache_dir=settings.cache_dir,
+        limits=_worker_limits(plan),
+        grace_seconds=grace_seconds,
+        notify=notify,
     )
-    task, limits = plan.task.with_threads(layout.threads), _worker_limits(plan)
-    return ray_executor(task, request, limits=limits, grace_seconds=grace_seconds, notify=notify)
 
 
 def _vectorized(
     plan: Plan, parallelism: Parallelism, log_dir: Path, grace_seconds: GraceSeconds | None, notify: Notify
 ) -> Executor:
     runtime, workers = plan.task.runtime, plan.settings.workers
-    probe = CapacityProbe(baseline=plan.header.space.baseline, notify=notify) if workers is None else None
     return VectorizedExecutor(
         plan.task.with_threads(parallelism.layout.threads),
         workers=workers or MAX_POPULATION[runtime.device] * max(1, len(runtime.gpus)),
         log_dir=log_dir,
         limits=_worker_limits(plan),
         grace_seconds=grace_seconds,
-        capacity_probe=probe,
+        probe_config=plan.header.space.baseline if workers is None else None,
+        notify=notify,
     )
 
 

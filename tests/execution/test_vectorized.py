@@ -15,8 +15,8 @@ from vectorized_job import QUICKLY_COMPILED
 import search
 from search.data.dataset import prepare
 from search.execution.base import Event, Finished, Reported
-from search.execution.vectorized import PROBE_POPULATION_SIZE, CapacityProbe, VectorizedExecutor
-from search.execution.worker_failures import WorkerLimits
+from search.execution.vectorized import PROBE_POPULATION_SIZE, VectorizedExecutor
+from search.execution.worker_state import WorkerLimits
 from search.protocol import EvaluationProtocol, Split
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
@@ -142,9 +142,9 @@ def test_a_device_finds_out_how_many_it_holds(
 ) -> None:
     """One that is killed as it measures is started again, and measures with fewer."""
     said: list[str] = []
-    sizing = CapacityProbe(baseline=trial(0, 1).config, notify=said.append)
     task = task_of(small_mnist, cache_dir)
-    with closing(VectorizedExecutor(task, workers=64, log_dir=tmp_path, capacity_probe=sizing)) as executor:
+    probed = VectorizedExecutor(task, workers=64, log_dir=tmp_path, probe_config=trial(0, 1).config, notify=said.append)
+    with closing(probed) as executor:
         assert executor.slots == PROBE_POPULATION_SIZE
         executor.submit(trial(0, 1))
         if is_killed:  # while it measures, or before

@@ -99,11 +99,11 @@ def told() -> Told:
 @pytest.fixture(scope="class")
 def ray(machines: Machines, task: Task, told: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """Workers on all nodes that will have them, warm; each node's data lie in a cache of its own."""
-    from search.execution.ray.executor import ClusterRequest, ray_executor
+    from search.execution.ray.executor import ray_executor
 
     nodes = tmp_path_factory.mktemp("nodes")
-    wish = ClusterRequest(address=machines.address, cache_dir=str(nodes))
-    with closing(ray_executor(task, wish, notify=told.append)) as executor:
+    joined = ray_executor(task, address=machines.address, cache_dir=str(nodes), notify=told.append)
+    with closing(joined) as executor:
         for number in range(executor.slots):
             executor.submit(trial(number, epochs=1))
         assert outcomes(drain(executor)) == dict.fromkeys(range(3), State.COMPLETE)
@@ -203,12 +203,13 @@ def test_a_cluster_without_room_is_said_and_not_waited_for(
     machines: Machines, task: Task, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from search.execution.ray import worker_backend
-    from search.execution.ray.executor import ClusterRequest, ray_executor
+    from search.execution.ray.executor import ray_executor
 
     monkeypatch.setattr(worker_backend, "PLACEMENT_TIMEOUT_SECONDS", 1.0)
     told = Told()
-    wish = ClusterRequest(address=machines.address, uses_gpu=True, cache_dir=str(cache_dir))
-    with closing(ray_executor(task, wish, notify=told.append)) as executor:
+    on_gpus = dataclasses.replace(task, runtime=Runtime(device=Device.GPU))
+    joined = ray_executor(on_gpus, address=machines.address, cache_dir=str(cache_dir), notify=told.append)
+    with closing(joined) as executor:
         assert "no room" in told[0]
         executor.submit(trial(0))
         with pytest.raises(

@@ -123,7 +123,7 @@ def test_a_worker_killed_in_a_search_costs_what_its_trial_had_not_saved(command:
     session = start([*command, "--workers", "1"], tmp_path)  # which then runs the next trial, and none warms up
     wait_until(session, tmp_path, lambda record: len(ended(record)) >= 1)
     workers = [
-        child for child in psutil.Process(session.pid).children() if "search.execution.worker" in child.cmdline()
+        child for child in psutil.Process(session.pid).children() if "search.execution.worker_loop" in child.cmdline()
     ]
     os.kill(workers[0].pid, signal.SIGKILL)
     _, said = session.communicate(timeout=300)

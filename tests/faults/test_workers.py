@@ -19,7 +19,7 @@ from search.errors import FatalError
 from search.execution.base import Event, Finished, Reported
 from search.execution.local import local_executor
 from search.execution.pool import PoolExecutor
-from search.execution.worker_failures import WorkerLimits
+from search.execution.worker_state import WorkerLimits
 from search.protocol import EvaluationProtocol, Split
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
@@ -113,7 +113,7 @@ def test_a_hung_worker_is_killed_and_named(task: Task, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_does_not_heed_a_cancellation_is_killed(task: Task, tmp_path: Path) -> None:
-    with executor(task, tmp_path, cancel_seconds=1.0) as running:
+    with executor(task, tmp_path, cancel_grace_seconds=1.0) as running:
         before = pids(running)
         running.submit(trial(0, epochs=LONG))
         (pid,) = pids(running) - before
@@ -147,14 +147,14 @@ def test_the_wait_for_a_worker_is_not_a_trial_s_time(task: Task, tmp_path: Path)
         "time.sleep(20)\n"
     )
     limited = dataclasses.replace(task, trial_seconds=20.0, space_source=str(slow))
-    with executor(limited, tmp_path, cancel_seconds=1.0) as running:
+    with executor(limited, tmp_path, cancel_grace_seconds=1.0) as running:
         running.submit(trial(0, epochs=1))
         assert outcomes(drain(running)) == {0: State.COMPLETE}
 
 
 def test_verification_is_not_bound_by_a_trial_s_time(task: Task, tmp_path: Path) -> None:
     limited = dataclasses.replace(task, trial_seconds=0.0)
-    with executor(limited, tmp_path, cancel_seconds=0.0) as running:
+    with executor(limited, tmp_path, cancel_grace_seconds=0.0) as running:
         verification = dataclasses.replace(trial(0, epochs=1), phase=Phase.VERIFICATION, source_trial=0, replicate=0)
         running.submit(verification)
         assert outcomes(drain(running)) == {0: State.COMPLETE}
@@ -162,7 +162,7 @@ def test_verification_is_not_bound_by_a_trial_s_time(task: Task, tmp_path: Path)
 
 def test_a_worker_that_does_not_heed_its_trial_s_time_is_killed(task: Task, tmp_path: Path) -> None:
     limited = dataclasses.replace(task, trial_seconds=15.0)
-    with executor(limited, tmp_path, cancel_seconds=1.0) as running:
+    with executor(limited, tmp_path, cancel_grace_seconds=1.0) as running:
         before = pids(running)
         running.submit(trial(0, epochs=LONG))
         (pid,) = pids(running) - before
@@ -174,7 +174,7 @@ def test_a_worker_that_does_not_heed_its_trial_s_time_is_killed(task: Task, tmp_
 
 
 def test_a_cancelled_trial_whose_worker_warms_up_ends_at_once(task: Task, tmp_path: Path) -> None:
-    with executor(task, tmp_path, cancel_seconds=60.0) as running:
+    with executor(task, tmp_path, cancel_grace_seconds=60.0) as running:
         running.submit(trial(0))
         running.cancel((Phase.SEARCH, 0), Cause.TIMEOUT)
         asked = time.monotonic()
@@ -185,9 +185,9 @@ def test_a_cancelled_trial_whose_worker_warms_up_ends_at_once(task: Task, tmp_pa
         assert outcomes(drain(running)) == {1: State.COMPLETE}
 
 
-def test_patience_can_end_while_a_cancelled_trial_is_waited_for(task: Task, tmp_path: Path) -> None:
-    patience = [600.0]
-    with executor(task, tmp_path, patience=lambda: patience[0]) as running:
+def test_the_grace_period_can_end_while_a_cancelled_trial_is_waited_for(task: Task, tmp_path: Path) -> None:
+    grace = [600.0]
+    with executor(task, tmp_path, grace_seconds=lambda: grace[0]) as running:
         before = pids(running)
         running.submit(trial(0, epochs=LONG))
         (pid,) = pids(running) - before
@@ -195,7 +195,7 @@ def test_patience_can_end_while_a_cancelled_trial_is_waited_for(task: Task, tmp_
         os.kill(pid, signal.SIGSTOP)
         running.cancel((Phase.SEARCH, 0), Cause.TIMEOUT)
         assert not any(isinstance(event, Finished) for _ in range(5) for event in running.collect(0.5))
-        patience[0] = 0.0
+        grace[0] = 0.0
         assert ending(drain(running)).outcome.state is State.INTERRUPTED
 
 
@@ -225,7 +225,7 @@ def test_what_earlier_trials_left_behind_may_take_half_of_a_trial_s_room() -> No
 
 def test_a_worker_is_replaced_after_its_share_of_trials(task: Task, tmp_path: Path) -> None:
     served: list[int] = []
-    with executor(task, tmp_path, trials=2) as running:
+    with executor(task, tmp_path, max_trials=2) as running:
         for number in range(5):
             running.submit(trial(number, epochs=1))
             served.append(ending(drain(running)).outcome.environment["pid"])

@@ -1,12 +1,11 @@
-"""A worker on a node of a cluster, as a Ray actor: it trains in one thread, and answers calls in others.
+"""A worker on a node of a cluster, as a Ray actor: it trains in one thread and answers calls in others.
 
-    put      takes a trial or a cancellation
-    listen   waits for what the trial says: a long poll, called again and again
+    put    takes a trial or a cancellation
+    poll   waits for the trial's messages: a long poll, called again and again
 
-Travels to its node by value, and imports this package there only once it has found it in the coordinator's versions: a
-node where it is missing or another one can say so. What it needs comes with it (``WorkerPayload``); the node shares no
-folder
-with the coordinator. Files that a trial leaves for the coordinator come back as messages.
+The actor travels to its node by value. It imports this package there only if the node has the coordinator's versions,
+so that a node where the package is missing or differs can report it. The node shares no folder with the coordinator:
+what the actor needs comes as its ``WorkerPayload``, and files that a trial writes go back as messages.
 """
 
 from __future__ import annotations
@@ -32,9 +31,10 @@ class Actor:
     """One worker.
 
     Args:
-        required_versions: Versions that the coordinator has, by package; and Python's.
+        required_versions: The coordinator's versions by package, and of Python.
         payload: A pickled ``WorkerPayload``.
-        arrays: A list of the reference to the data set's arrays, in Ray's object store; in a list, Ray leaves it one.
+        arrays: A list of the reference to the data set's arrays in Ray's object store. Outside of a list, Ray would
+            resolve the reference.
     """
 
     def __init__(self, required_versions: Mapping[str, str], payload: bytes, arrays: list[Any]) -> None:
@@ -49,7 +49,7 @@ class Actor:
             threading.Thread(target=self._run, args=(payload, arrays[0]), daemon=True).start()
 
     def put(self, message: Any) -> None:
-        """Takes a message; a trial's files go to a folder of this node first."""
+        """Takes a message; the paths of a trial's files are replaced by paths of this node."""
         changes: dict[str, str] = {}
         for field in FILE_FIELDS:
             if (path := getattr(message, field, None)) is not None:
@@ -58,10 +58,10 @@ class Actor:
         self._inbox.put(dataclasses.replace(message, **changes) if changes else message)
 
     def poll(self, seconds: float) -> tuple[str, str, float, list[Any]]:
-        """Returns the node's id, why it refuses to work, its memory in MiB, and what was said since the last call.
+        """Returns the node's id, its version mismatch, the memory in MiB, and the messages since the last call.
 
         Args:
-            seconds: How long to wait for something.
+            seconds: How long to wait for a message.
         """
         import psutil
         import ray
@@ -77,7 +77,7 @@ class Actor:
         return ray.get_runtime_context().get_node_id(), self._version_mismatch, memory_mib, messages
 
     def _run(self, pickled: bytes, arrays: Any) -> None:
-        """Runs trials for ever; whatever keeps it from that is said."""
+        """Runs trials for ever; any error is sent as a message."""
         from search.execution.messages import WorkerUnusable
 
         try:
@@ -86,11 +86,11 @@ class Actor:
             from search.execution.worker_loop import run_worker_loop
 
             run_worker_loop(payload.unpack(self._scratch, arrays), self._inbox, self._send)
-        except Exception:  # noqa: BLE001 - a thread's end that nobody hears of would look like a hung worker
+        except Exception:  # noqa: BLE001 - a thread that ends silently would look like a hung worker
             self._outbox.put(WorkerUnusable(traceback.format_exc()))
 
     def _send(self, message: Any) -> None:
-        """Sends a message; the files that a trial left go before its end."""
+        """Sends a message; the files of a finished trial go before it."""
         from search.execution.base import Finished
         from search.execution.messages import FileProduced
 
@@ -103,7 +103,7 @@ class Actor:
 
 
 def describe_version_mismatch(required: Mapping[str, str]) -> str:
-    """Returns in which versions this node differs, in words; empty where it does not."""
+    """Returns the versions in which this node differs, in words; empty if there are none."""
     installed = {"python": platform.python_version()}
     for package in required.keys() - installed.keys():
         try:
@@ -118,5 +118,5 @@ def describe_version_mismatch(required: Mapping[str, str]) -> str:
 
 
 def _comparable_version(name: str, version: str) -> str:
-    """Returns what of a version must agree: of Python's, what it pickles and compiles by."""
+    """Returns the part of a version that must agree: Python's minor version, by which it pickles and compiles."""
     return ".".join(version.split(".")[:2]) if name == "python" else version

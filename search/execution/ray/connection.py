@@ -1,7 +1,7 @@
-"""The connection to a Ray cluster: joined or started, watched, and left or stopped.
+"""The connection to a Ray cluster, which is joined or started.
 
-A thread asks every second which nodes there are and what is free on them, so that nobody else waits for the answer; a
-cluster that gives none for a while is lost. Knows nothing of trials.
+A thread takes a snapshot of the nodes and their free resources every second, so that no caller waits for Ray. A cluster
+that does not answer for a while is lost. Used by ``search.execution.ray.executor`` and its backend.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from search.errors import FatalError, UserError
 
 POLL_SECONDS = 1.0
 CONNECTION_TIMEOUT_SECONDS = 20.0
-"""Time without an answer after which a cluster is lost; Ray itself ends this process after 60."""
+"""Time without an answer after which a cluster is lost; Ray itself ends this process after 60 s."""
 RESUME_HINT = "Run the same command again when the cluster is back: what was recorded is kept, and trials go on."
 
 
@@ -28,8 +28,8 @@ class Node:
     """One machine of the cluster.
 
     Args:
-        name: What the cluster calls it; mostly its address.
-        resources: What it has in all, by Ray's names, such as CPU.
+        name: The cluster's name of it; mostly its address.
+        resources: All its resources by Ray's names, such as CPU.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSnapshot:
-    """What the cluster was, a moment ago.
+    """The cluster at a moment.
 
     Args:
-        nodes: The living ones, by id.
-        available: What nobody uses, all nodes together, by Ray's names.
-        taken_at: When it was asked, by the monotonic clock.
+        nodes: The living nodes by id.
+        available: Free resources of all nodes together, by Ray's names.
+        taken_at: When Ray answered, by the monotonic clock.
     """
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class ClusterConnection:
     """A connection to a cluster; made by ``connect``.
 
     Args:
-        owns_cluster: Whether it was made here, and is to be closed here.
+        owns_cluster: Whether this process has joined or started the cluster and must leave it.
     """
 
     def __init__(self, *, owns_cluster: bool) -> None:
@@ -77,11 +77,11 @@ class ClusterConnection:
         return self._snapshot
 
     def node_name(self, node_id: str) -> str:
-        """Returns what the cluster calls a node, living or not."""
+        """Returns the name of a node, living or not."""
         return self._node_names.get(node_id, node_id[:12])
 
     def close(self) -> None:
-        """Leaves the cluster, and stops one that was started here; one that is lost is not waited for."""
+        """Leaves the cluster, and stops one that was started here. A lost cluster is not waited for."""
         import ray
 
         is_lost = time.monotonic() - self._snapshot.taken_at > CONNECTION_TIMEOUT_SECONDS
@@ -93,7 +93,7 @@ class ClusterConnection:
         while not self._is_closed.wait(POLL_SECONDS):
             try:
                 self._snapshot = self._take_snapshot()
-            except Exception:  # noqa: BLE001 - whatever Ray raises: it gave no answer, and is asked again
+            except Exception:  # noqa: BLE001 - whatever Ray raises, there was no answer, and the next second tries again
                 continue
 
     def _take_snapshot(self) -> ClusterSnapshot:
@@ -109,14 +109,14 @@ class ClusterConnection:
 
 
 def connect(address: str | None, *, cpus: int) -> ClusterConnection:
-    """Joins a cluster; without an address one is started on this machine, unless this process has joined one already.
+    """Joins a cluster, or the one that this process has joined already; without an address, starts one here.
 
     Args:
         address: "auto", HOST:PORT, or ray://HOST:PORT.
-        cpus: Of a cluster that is started here.
+        cpus: Cores of a cluster that is started here.
 
     Raises:
-        UserError: There is none at the address, or it cannot be joined from here.
+        UserError: There is no cluster at the address, or it cannot be joined from here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -142,7 +142,7 @@ def connect(address: str | None, *, cpus: int) -> ClusterConnection:
 
 
 def _loopback_options(address: str) -> dict[str, Any]:
-    """Returns the address of this machine where a cluster lies on a loopback address, which Ray would not find."""
+    """Returns this machine's address for a cluster on a loopback address, which Ray would not find."""
     try:
         host = ipaddress.ip_address(address.rpartition(":")[0])
     except ValueError:

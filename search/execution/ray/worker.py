@@ -1,6 +1,6 @@
-"""A worker of the cluster as the coordinator sees it: an actor, and the long poll for what it says next.
+"""A worker of the cluster as the coordinator sees it: an actor, and a long poll for its next message.
 
-Knows nothing of which trial it serves; started and heard by ``search.execution.ray.worker_backend``.
+Started and read by ``search.execution.ray.worker_backend``.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from search.execution.messages import Cancel
+from search.execution.messages import Request
 from search.execution.worker_backend import Worker, WorkerExit
-from search.trial import Cause, Trial
+from search.trial import Cause
 
 POLL_SECONDS = 1.0
-"""How long an actor waits for something to say before it says that there is nothing."""
+"""How long an actor waits for a message before it answers a poll without one."""
 PROCESS_EXIT = WorkerExit(cause=Cause.KILLED, message="The worker's process was killed, or ended of itself.")
 NODE_EXIT = WorkerExit(cause=Cause.NODE_LOST, message="The worker's node was lost.")
 
@@ -36,26 +36,26 @@ class RayWorker(Worker):
         return self.name
 
     def assign_actor(self, actor: Any) -> None:
-        """Takes another actor, that may have to wait for room, and listens to it."""
-        self.name, self.requested_at = "", time.monotonic()
-        self.actor, self.pending_poll = actor, actor.poll.remote(POLL_SECONDS)
-
-    def send(self, message: Trial | Cancel) -> None:
-        """Calls the actor without waiting for it; the poll says if it is dead."""
-        self.actor.put.remote(message)
+        """Takes another actor, which may have to wait for free resources, and polls it."""
+        self.name, self.requested_at, self.actor = "", time.monotonic(), actor
+        self.poll()
 
     def poll(self) -> None:
-        """Polls again."""
+        """Starts the next poll."""
         self.pending_poll = self.actor.poll.remote(POLL_SECONDS)
 
+    def send(self, message: Request) -> None:
+        """Calls the actor without waiting for it; if it is dead, the poll fails."""
+        self.actor.put.remote(message)
+
     def has_message(self) -> bool:
-        """Says whether the poll has come back."""
+        """Returns whether the poll was answered."""
         import ray
 
         return bool(ray.wait([self.pending_poll], timeout=0)[0])
 
     def memory_mib(self) -> float:
-        """Returns what it took at its last word, at most a second ago."""
+        """Returns its memory at the last poll, at most about a second ago."""
         return self.last_memory_mib
 
     def kill(self) -> None:
@@ -65,15 +65,15 @@ class RayWorker(Worker):
         ray.kill(self.actor)
 
     def reap(self) -> WorkerExit:
-        """Ends the actor, if it lives, and returns how it ended."""
+        """Ends the actor if it lives, and returns how it ended."""
         self.kill()
         self.worker_exit = self.worker_exit or PROCESS_EXIT
         return self.worker_exit
 
 
 def worker_exit_of(error: BaseException) -> WorkerExit:
-    """Returns how an actor ended of which a poll has raised an error."""
+    """Returns how an actor ended whose poll raised an error."""
     from ray.exceptions import ActorUnavailableError
 
-    # That a node cannot be reached is heard a moment before that it is dead.
+    # Ray reports an unreachable node a moment before a dead one.
     return NODE_EXIT if isinstance(error, ActorUnavailableError) or "node has died" in str(error) else PROCESS_EXIT

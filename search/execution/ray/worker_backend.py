@@ -1,13 +1,12 @@
-"""Workers on a Ray cluster: where there is room for them, how they are started, heard and refused.
+"""Workers on a Ray cluster: how many fit, how they are started, read and refused.
 
-Ray decides on which node an actor runs. Here it is only asked: how many there is room for, and which nodes are left
-out, for other versions of what trials depend on.
+Ray decides on which node an actor runs. The backend only asks how many workers there is room for, and excludes nodes
+with other versions of the packages that trials depend on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from search.errors import FatalError
 from search.execution.messages import FileProduced, Message, WorkerHeartbeat, WorkerUnusable
 from search.execution.ray import actor as actors
 from search.execution.ray.connection import ClusterConnection
-from search.execution.ray.payload import make_payload
 from search.execution.ray.worker import RayWorker, worker_exit_of
 from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
 from search.files import draft_of
@@ -28,22 +26,22 @@ from search.training.task import Task
 from search.trial import Cause
 
 PLACEMENT_TIMEOUT_SECONDS = 60.0
-"""How long a search waits for room where the cluster has none at all."""
+"""How long a search without a single placed worker waits for the cluster."""
 NODE_LABEL = "ray.io/node-id"
 """Ray's own label of each node."""
 
 Notify = Callable[[str], None]
-"""Takes a sentence that whoever watches should know."""
+"""Called with a sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceRequest:
-    """What is wanted of a cluster.
+    """What the workers need of a cluster.
 
     Args:
-        workers: At most so many; None for as many as there is room for.
-        cpus: Of each: its threads.
-        gpus: Share of a GPU of each, 0 on a CPU.
+        workers: Upper bound on the workers; None for as many as fit.
+        cpus: Cores of each worker: its threads.
+        gpus: GPUs of each worker, in (0, 1]; 0 on a CPU.
     """
 
     workers: int | None
@@ -51,7 +49,7 @@ class ResourceRequest:
     gpus: float = 0.0
 
     def max_workers(self, resources: dict[str, float]) -> int:
-        """Returns how many workers fit into these."""
+        """Returns how many workers fit into resources by Ray's names."""
         by_cpu = int(resources.get("CPU", 0.0) / self.cpus)
         return min(by_cpu, int(resources.get("GPU", 0.0) / self.gpus + 1e-6)) if self.gpus else by_cpu
 
@@ -64,11 +62,11 @@ class RayWorkerBackend(WorkerBackend):
     """The actors of one search.
 
     Args:
-        connection: To the cluster; closed with the staff.
+        connection: The cluster; closed with the backend.
         task: What all trials share.
-        resource_request: What is wanted.
-        cache_dir: Folder for data on each node; None for the platform's.
-        notify: Hears what the cluster lacks.
+        resource_request: What the workers need.
+        payload: A pickled ``search.execution.ray.executor.WorkerPayload``, sent to each worker.
+        notify: Called with a sentence about what the cluster lacks.
     """
 
     def __init__(
@@ -77,43 +75,37 @@ class RayWorkerBackend(WorkerBackend):
         task: Task,
         resource_request: ResourceRequest,
         *,
-        cache_dir: str | None = None,
-        notify: Notify = lambda _: None,
+        payload: bytes,
+        notify: Notify,
     ) -> None:
         import ray
 
         ray.cloudpickle.register_pickle_by_value(actors)
         self._connection, self._resource_request, self._notify = connection, resource_request, notify
         self._versions = package_versions("keras", task.runtime.backend.value, "numpy", "keras-image-search")
-        self._pickled_payload = pickle.dumps(make_payload(task, cache_dir=cache_dir, gpu_share=resource_request.gpus))
+        self._payload = payload
         self._arrays_ref = ray.put(dict(read_arrays(task.dataset)))
         self._actor_class = ray.remote(actors.Actor)
         self._workers: set[RayWorker] = set()
         self._excluded_nodes: dict[str, str] = {}
-        self._last_placed_at = float("-inf")  # when one of them was last known to be placed
-        capacity = self._capacity()
-        if capacity == 0 or (resource_request.workers is not None and capacity < resource_request.workers):
-            requested = f"{resource_request.workers} workers" if resource_request.workers else "a worker"
-            notify(
-                f"The cluster has no room for {requested} of {resource_request}, but for {capacity} "
-                "now; more join as there is room."
-            )
+        self._last_placed_at = float("-inf")  # when a worker was last known to be placed
+        self._warn_if_too_small()
 
     @property
     def slots(self) -> int:
-        """As many as were asked for, but no more than there is room for now."""
+        """As many workers as requested, but no more than fit now."""
         self._workers = {worker for worker in self._workers if worker.worker_exit is None}
         free = len(self._workers) + self._resource_request.max_workers(dict(self._connection.snapshot.available))
         return max(1, min(free, self._capacity(), self._resource_request.workers or free))
 
     def start_worker(self, slot: int) -> RayWorker:
-        """Asks for an actor; Ray starts it where and when there is room."""
+        """Requests an actor; Ray starts it where and when there is room."""
         worker = RayWorker(self._start_actor())
         self._workers.add(worker)
         return worker
 
     def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
-        """Takes the polls that came back; a worker that waits for room is no worse than one that works."""
+        """Reads the polls that were answered. A worker that waits for room counts as alive."""
         import ray
 
         worker_by_poll = {worker.pending_poll: worker for worker in workers if isinstance(worker, RayWorker)}
@@ -125,7 +117,7 @@ class RayWorkerBackend(WorkerBackend):
         if ready:
             ready, _ = ray.wait(list(worker_by_poll), num_returns=len(worker_by_poll), timeout=0)
         received: list[tuple[Worker, Message | None]] = [
-            (worker_by_poll[said], message) for said in ready for message in self._receive(worker_by_poll[said])
+            (worker_by_poll[poll], message) for poll in ready for message in self._receive(worker_by_poll[poll])
         ]
         return received + [
             (worker, WorkerHeartbeat())
@@ -134,11 +126,11 @@ class RayWorkerBackend(WorkerBackend):
         ]
 
     def close(self) -> None:
-        """Leaves the cluster as it was found."""
+        """Leaves the cluster as it was."""
         self._connection.close()
 
     def _start_actor(self) -> Any:
-        """Returns a new actor, kept from the nodes that were refused."""
+        """Returns a new actor, which Ray places on a node that is not excluded."""
         node_filter = (
             {"label_selector": {NODE_LABEL: f"!in({','.join(self._excluded_nodes)})"}} if self._excluded_nodes else {}
         )
@@ -150,10 +142,10 @@ class RayWorkerBackend(WorkerBackend):
             max_concurrency=4,
             **node_filter,
         )
-        return actor_options.remote(self._versions, self._pickled_payload, [self._arrays_ref])
+        return actor_options.remote(self._versions, self._payload, [self._arrays_ref])
 
     def _receive(self, worker: RayWorker) -> list[Message | None]:
-        """Returns what a poll that came back brought."""
+        """Returns the messages of an answered poll; None as the last if the worker is dead."""
         import ray
         from ray.exceptions import RayError
 
@@ -181,30 +173,40 @@ class RayWorkerBackend(WorkerBackend):
         return messages
 
     def _exclude_node(self, worker: RayWorker, node_id: str, reason: str) -> None:
-        """Leaves a node out, and starts its worker elsewhere.
+        """Excludes a node and requests another actor for its worker.
 
         Raises:
-            FatalError: No other is left.
+            FatalError: All nodes are excluded.
         """
         if node_id not in self._excluded_nodes:
             self._excluded_nodes[node_id] = reason
             self._notify(f"Node {worker.name} is left out: it has {reason}.")
         worker.kill()
         if not self._connection.snapshot.nodes.keys() - self._excluded_nodes.keys():
-            described = "; ".join(
-                f"{self._connection.node_name(one)}: {why}" for one, why in self._excluded_nodes.items()
+            reasons = "; ".join(
+                f"{self._connection.node_name(node)}: {reason}" for node, reason in self._excluded_nodes.items()
             )
             raise FatalError(
-                f"Every node of the cluster has other versions than this machine. Received: {described}.",
+                f"Every node of the cluster has other versions than this machine. Received: {reasons}.",
                 hint="Install the same versions on the nodes and here, and run the same command again.",
             )
         worker.assign_actor(self._start_actor())
 
+    def _warn_if_too_small(self) -> None:
+        """Notifies if fewer workers fit than were requested."""
+        request, capacity = self._resource_request, self._capacity()
+        if capacity < (request.workers or 1):
+            requested = f"{request.workers} workers" if request.workers else "a worker"
+            self._notify(
+                f"The cluster has no room for {requested} of {request}, but for {capacity} now; more join as there is "
+                "room."
+            )
+
     def _raise_if_unplaced(self) -> None:
-        """Looks after a search that can do nothing.
+        """Checks that a worker could be placed.
 
         Raises:
-            FatalError: The cluster is lost, or has had no room for a single worker for too long.
+            FatalError: The cluster is lost, or had no room for a single worker for too long.
         """
         nodes = self._connection.snapshot.nodes
         now, living = time.monotonic(), [worker for worker in self._workers if worker.worker_exit is None]
@@ -225,15 +227,15 @@ class RayWorkerBackend(WorkerBackend):
         )
 
     def _capacity(self) -> int:
-        """Returns how many workers fit onto the nodes, were they empty."""
+        """Returns how many workers fit on the empty nodes."""
         nodes = self._connection.snapshot.nodes
         return sum(
             self._resource_request.max_workers(dict(node.resources))
-            for one, node in nodes.items()
-            if one not in self._excluded_nodes
+            for node_id, node in nodes.items()
+            if node_id not in self._excluded_nodes
         )
 
     def _write_file(self, file: FileProduced) -> None:
-        """Writes a file that a trial has left; a failed write is ignored."""
+        """Writes a file that a trial has produced; a failed write is ignored."""
         with contextlib.suppress(OSError), draft_of(Path(file.path)) as draft:
             draft.write_bytes(file.content)

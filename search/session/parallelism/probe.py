@@ -16,6 +16,7 @@ from pathlib import Path
 
 from search.execution.local import WorkerProcess
 from search.execution.messages import ProbeResult, WorkerUnusable
+from search.execution.worker_backend import reap_all
 from search.session.parallelism.policy import WorkerLayout
 from search.training import devices
 from search.training.task import Task
@@ -98,10 +99,7 @@ def _probe_processes(
         except (BrokenPipeError, ConnectionResetError, EOFError) as error:
             raise ProbeError(_last_log_line(workers)) from error
         finally:
-            for _, worker in workers:
-                worker.kill()
-            for _, worker in workers:
-                worker.reap()
+            reap_all([worker for _, worker in workers])
 
 
 def _run_round(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[ProbeResult]:
