@@ -25,7 +25,7 @@ from search.cli.options import merge_options, setting_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from search.doctor.check_result import CheckResult
+    from search.doctor.checks import CheckResult
 
 SCHEMA = 1
 COLOURS = {"ok": "green", "warning": "yellow", "fails": "red"}

@@ -1,13 +1,11 @@
-"""The doctor: would a search run here? An ordered list of checks, each with what it found and what mends it.
+"""The doctor: checks whether a search would run on this machine, and how to fix what prevents it.
 
-    finding.py        what a check returns
-    checks.py         the checks in order, and the one loop that makes them
-    subject.py        what they examine: the settings, and what one check finds for another
-    installation.py   Python, packages, extras
-    machine.py        processor, memory, backend
-    gpu.py            GPUs
-    folders.py        data, studies, reports
-    proof.py          engine, two steps of training, workers
+    checks.py          the checks in order, their results, and how one is run
+    check_context.py   what they examine: the settings, and what one check finds for another
+    installation.py    Python, packages, extras
+    machine.py         processor, memory, backend, GPUs
+    folders.py         data, studies, reports
+    smoke_test.py      engine, two steps of training, workers
 
-Nothing is written but the data cache and temporary folders. The calling process never imports Keras.
+Writes only the data cache and temporary folders. The calling process never imports Keras.
 """

@@ -1,4 +1,4 @@
-"""What the checks examine: the settings of a search, and what one check finds that another needs."""
+"""What the checks examine: the settings of a search, and what one check finds for another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from search.doctor.check_result import last_lines
+from search.doctor.checks import last_lines
 from search.errors import FatalError, UserError, unknown_name
 from search.session.settings import Settings
 from spaces import registry
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BACKEND_TIMEOUT_SECONDS = 120.0
-"""What the import of a backend may take; from a cold disk it was seen to take 60."""
+"""Limit for importing a backend; 60 s were measured from a cold disk."""
 
 
 class BackendProbe:
-    """A process that imports the backend while other checks are made. Use it in a ``with`` statement.
+    """A process that imports the backend while other checks run. Use it in a ``with`` statement.
 
     Args:
         backend: Keras's backend.
@@ -57,15 +57,15 @@ class BackendProbe:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ends the process, if it still runs."""
+        """Ends the process."""
         self._process.kill()
         self._process.communicate()
 
     def wait(self) -> BackendInfo:
-        """Waits for what it found.
+        """Waits for the import and returns what the backend found.
 
         Raises:
-            FatalError: The backend cannot be imported; the message ends with the process's last words.
+            FatalError: The backend cannot be imported; the message ends with the last lines of the process's log.
         """
         from search.training.device_query import BackendInfo
 
@@ -85,12 +85,12 @@ class CheckContext:
     """What the checks examine.
 
     Args:
-        settings: Of the search that would run.
-        space: Its space, with the builder.
-        probe: Imports the backend.
-        devices: What the backend found; the check "backend" fills it in.
-        dataset: The prepared data; the check "data" does.
-        outcome: Of the two steps of training; the check "training" does.
+        settings: Settings of the search that would run.
+        space: The space, with its model builder.
+        probe: The process that imports the backend.
+        devices: What the backend found; set by the check "backend".
+        dataset: The prepared data; set by the check "data".
+        outcome: Outcome of the two training steps; set by the check "training".
     """
 
     settings: Settings
@@ -103,7 +103,7 @@ class CheckContext:
 
 @contextlib.contextmanager
 def open_context(settings: Settings) -> Iterator[CheckContext]:
-    """Checks what was asked for, and returns what is to be examined.
+    """Checks the names in the settings and yields what the checks examine.
 
     Raises:
         UserError: There is no such space, data set or backend.
@@ -114,7 +114,7 @@ def open_context(settings: Settings) -> Iterator[CheckContext]:
         space = registry.load(settings.space)
     except registry.SpaceError as error:
         raise UserError(str(error)) from None
-    with contextlib.suppress(ImportError):  # a missing package is for the checks to tell
+    with contextlib.suppress(ImportError):  # the checks report a missing package
         from search.data.sources import find_source
 
         find_source(settings.dataset)

@@ -1,18 +1,54 @@
-"""The checks in order, and how one is made. A new check is a function that returns a Finding, and an entry here.
+"""The checks in order, their results, and how one is run. Called by the command ``doctor``.
 
-A check's module is imported when the check is made, so that a package that is missing fails that check alone.
+A new check is a function that returns a ``CheckResult``, and an entry in ``CHECKS``. Its module is imported when the
+check is run, so that a missing package fails that check alone.
 """
 
 from __future__ import annotations
 
 import pkgutil
+import re
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-from search.doctor.check_context import CheckContext
-from search.doctor.check_result import CheckResult, CheckStatus
 from search.errors import SearchError
+
+if TYPE_CHECKING:
+    from search.doctor.check_context import CheckContext
+
+_LOG_NOISE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl|To enable the following|\s*[~^]+$")
+
+
+class CheckStatus(StrEnum):
+    """Result of a check; a search runs with warnings, and not after a failure."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "fails"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What a check found.
+
+    Args:
+        status: Ok, warning or failed.
+        message: What was found; several lines if it quotes a process's log.
+        fix: Commands or actions that fix it, one a line; empty if there is nothing to do.
+        details: The same for programs, as JSON.
+    """
+
+    status: CheckStatus = CheckStatus.OK
+    message: str
+    fix: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the result as a plain dict; the keys are those of version 0.1.0."""
+        return {"status": self.status, "found": self.message, "remedy": self.fix, "details": dict(self.details)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +56,8 @@ class Check:
     """A check.
 
     Args:
-        function: Where it is: ``module:function``, from a Subject to a Finding.
-        requires: The checks that must not have failed.
+        function: ``module:function``, which takes a ``CheckContext`` and returns a ``CheckResult``.
+        requires: Names of the checks that must not have failed before.
     """
 
     function: str
@@ -39,25 +75,25 @@ CHECKS: Mapping[str, Check] = {
     "data": Check(function="search.doctor.folders:check_data"),
     "engine": Check(function="search.doctor.smoke_test:check_engine"),
     "backend": Check(function="search.doctor.machine:check_backend"),
-    "gpu": Check(function="search.doctor.gpu:check_gpu", requires=("backend",)),
+    "gpu": Check(function="search.doctor.machine:check_gpu", requires=("backend",)),
     "training": Check(function="search.doctor.smoke_test:check_training", requires=("data", "backend")),
     "workers": Check(function="search.doctor.smoke_test:check_workers", requires=("training",)),
 }
-"""Checks by name, in order: the quick ones first, while a process of its own imports the backend."""
+"""Checks by name, in order: the quick ones first, while another process imports the backend."""
 
 
 def run_check(name: str, context: CheckContext, results: Mapping[str, CheckResult]) -> CheckResult:
-    """Makes one check; never raises: what a check raises is what it found.
+    """Runs one check. An error inside it becomes its result.
 
     Args:
-        name: The check's.
+        name: The check's name.
         context: What is examined.
-        results: The findings so far.
+        results: Results of the checks before it.
     """
     check = CHECKS[name]
     failed = [required for required in check.requires if results[required].status is CheckStatus.FAILED]
     if failed:
-        return CheckResult(status=CheckStatus.FAILED, message=f"not tried, for want of: {', '.join(failed)}")
+        return CheckResult(status=CheckStatus.FAILED, message=f"not run, because it needs: {', '.join(failed)}")
     try:
         result = pkgutil.resolve_name(check.function)(context)
         assert isinstance(result, CheckResult)
@@ -65,11 +101,11 @@ def run_check(name: str, context: CheckContext, results: Mapping[str, CheckResul
         return CheckResult(status=CheckStatus.FAILED, message=error.message, fix=error.hint)
     except ImportError as error:
         return CheckResult(status=CheckStatus.FAILED, message=str(error), fix="pip install .")
-    except Exception as error:  # noqa: BLE001 - whatever is broken here, the other checks must still be made
+    except Exception as error:  # noqa: BLE001 - whatever is broken, the other checks must still run
         return CheckResult(
             status=CheckStatus.FAILED,
             message=f"{type(error).__name__}: {error}",
-            fix="Mend what this names; the rest is checked all the same.",
+            fix="Fix the cause named here; the other checks are run all the same.",
             details={"traceback": traceback.format_exc()},
         )
     return result
@@ -81,6 +117,17 @@ def would_run(results: Mapping[str, CheckResult]) -> bool:
 
 
 def failed_checks(results: Mapping[str, CheckResult]) -> list[str]:
-    """Returns the checks that failed by themselves, and not for want of another."""
+    """Returns the names of the failed checks, without those that failed because another did."""
     failed = [name for name, result in results.items() if result.status is CheckStatus.FAILED]
     return [name for name in failed if not set(CHECKS[name].requires) & set(failed)]
+
+
+def last_lines(text: str, *, count: int = 6) -> str:
+    """Returns the last lines of a log, without TensorFlow's messages and the marks below a traceback's lines."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not _LOG_NOISE.match(line)]
+    return "\n".join(lines[-count:])
+
+
+def format_gib(size: float) -> str:
+    """Returns bytes in GiB."""
+    return f"{size / 2**30:.1f} GiB"

@@ -1,4 +1,4 @@
-"""The data and the folders: found, undamaged, writable, with room, and with locks that hold."""
+"""Checks of the data and the folders: undamaged, writable, with free space, and with working file locks."""
 
 from __future__ import annotations
 
@@ -11,50 +11,41 @@ from filelock import FileLock, Timeout
 from search.data.dataset import DatasetInfo, default_cache_dir, open_training, prepare
 from search.data.split import default_split, make_split_indices
 from search.doctor.check_context import CheckContext
-from search.doctor.check_result import CheckResult, CheckStatus, format_gib
+from search.doctor.checks import CheckResult, CheckStatus, format_gib
 
 MIN_FREE_BYTES = 2**30
-"""Bytes below which a disk is called nearly full."""
+"""Free space in bytes below which a check warns."""
 
 
 def check_data(context: CheckContext) -> CheckResult:
-    """The data set: found, read, split and cached; a damaged cache is made again."""
+    """Checks that the data set can be found, read, split and cached; repairs a damaged cache."""
     settings = context.settings
     cache = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
-    before = _cached_inodes(cache)
+    inodes = {path: path.stat().st_ino for path in (cache.absolute() / "datasets").glob("*") if path.is_dir()}
     info = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
     make_split_indices(open_training(info), split=default_split(info), seed=settings.split_seed)
     context.dataset = info
     folder, free = Path(info.folder), shutil.disk_usage(info.folder).free
-    is_new, was_repaired = folder not in before, before.get(folder, 0) not in (0, folder.stat().st_ino)
-    state = "was damaged and is mended" if was_repaired else "is new" if is_new else "is undamaged"
-    details = {**_facts(info), "cache": info.folder, "free_bytes": free, "was_mended": was_repaired}
-    room = f"{'only ' if free < MIN_FREE_BYTES else ''}{format_gib(free)} free"
-    fixes = ["Nothing is left to do; where it happens again, look after the disk."] if was_repaired else []
+    was_repaired = inodes.get(folder, 0) not in (0, folder.stat().st_ino)  # a repair makes another folder
+    state = "was damaged and is repaired" if was_repaired else "is undamaged" if folder in inodes else "is new"
+    fixes = ["Nothing is left to do; if it happens again, check the disk."] if was_repaired else []
     fixes += ["Free some space there, or name another folder with --cache-dir."] if free < MIN_FREE_BYTES else []
     return CheckResult(
         status=CheckStatus.WARNING if fixes else CheckStatus.OK,
-        message=f"{_describe(info)}; its cache {state}, {room}: {cache}",
+        message=f"{_describe(info)}; its cache {state}, {_describe_space(free)}: {cache}",
         fix="\n".join(fixes),
-        details=details,
+        details={
+            "name": info.name,
+            "sha256": info.sha256,
+            "image_shape": list(info.image_shape),
+            "classes": info.classes,
+            "training_count": info.training_count,
+            "test_count": info.test_count,
+            "cache": info.folder,
+            "free_bytes": free,
+            "was_mended": was_repaired,
+        },
     )
-
-
-def _cached_inodes(cache: Path) -> dict[Path, int]:
-    """Returns the data sets in a cache, each with what identifies its folder: a mended one is another folder."""
-    folders = (cache.absolute() / "datasets").glob("*")
-    return {path: path.stat().st_ino for path in folders if path.is_dir()}
-
-
-def _facts(info: DatasetInfo) -> dict[str, object]:
-    return {
-        "name": info.name,
-        "sha256": info.sha256,
-        "image_shape": list(info.image_shape),
-        "classes": info.classes,
-        "training_count": info.training_count,
-        "test_count": info.test_count,
-    }
 
 
 def _describe(info: DatasetInfo) -> str:
@@ -66,21 +57,21 @@ def _describe(info: DatasetInfo) -> str:
 
 
 def check_studies(context: CheckContext) -> CheckResult:
-    """The folder of the studies' records."""
+    """Checks the folder of the studies' records."""
     return check_folder(Path(context.settings.studies_dir), "--studies-dir")
 
 
 def check_reports(context: CheckContext) -> CheckResult:
-    """The folder of the reports."""
+    """Checks the folder of the reports."""
     return check_folder(Path(context.settings.reports_dir), "--reports-dir")
 
 
 def check_folder(folder: Path, option: str) -> CheckResult:
-    """Tries a folder, or the one it would be made in, by what a search does there: files that are written and locked.
+    """Writes and locks a file in a folder, or in its nearest existing parent, as a search does.
 
     Args:
         folder: The folder.
-        option: The option that names another one.
+        option: The option that names another folder.
     """
     folder, fix = folder.absolute(), f"Name another folder with {option}."
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
@@ -89,13 +80,13 @@ def check_folder(folder: Path, option: str) -> CheckResult:
     try:
         with tempfile.TemporaryDirectory(dir=nearest, prefix=".doctor-") as temporary:
             is_locked = _lock_holds(Path(temporary) / "lock")
-    except (OSError, NotImplementedError) as error:  # the second: a file system without locks
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
         reason = getattr(error, "strerror", None) or error
         return CheckResult(status=CheckStatus.FAILED, message=f"{nearest} cannot be written to: {reason}", fix=fix)
     free = shutil.disk_usage(nearest).free
     parts = ["writable" if folder == nearest else "can be made"]
-    parts.append("file locks work" if is_locked else "file locks do not hold, so two runs of one study would mix")
-    parts.append(f"{format_gib(free)} free" if free >= MIN_FREE_BYTES else f"only {format_gib(free)} free")
+    parts.append("file locks work" if is_locked else "file locks do not work, so two runs of one study would mix")
+    parts.append(_describe_space(free))
     is_fine = is_locked and free >= MIN_FREE_BYTES
     return CheckResult(
         status=CheckStatus.OK if is_fine else CheckStatus.WARNING,
@@ -105,8 +96,12 @@ def check_folder(folder: Path, option: str) -> CheckResult:
     )
 
 
+def _describe_space(free: int) -> str:
+    return f"{'only ' if free < MIN_FREE_BYTES else ''}{format_gib(free)} free"
+
+
 def _lock_holds(path: Path) -> bool:
-    """Says whether a lock on a file keeps a second one away, as the studies' own do."""
+    """Says whether a locked file cannot be locked again."""
     with FileLock(path, timeout=0):
         try:
             with FileLock(path, timeout=0):

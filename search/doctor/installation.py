@@ -1,6 +1,6 @@
-"""Python, the packages and the extras, against what the installed metadata declare.
+"""Checks of Python, the packages and the extras against the installed metadata.
 
-Needs ``packaging`` and the standard library alone, so that it can say what else is missing.
+Imports only ``packaging`` and the standard library, so that it can report any other missing package.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from search.doctor.check_context import CheckContext
-from search.doctor.check_result import CheckResult, CheckStatus
+from search.doctor.checks import CheckResult, CheckStatus
 from search.errors import install_command
 
 PROJECT = "keras-image-search"
 REPORTED_PACKAGES = ("tensorflow", "keras", "keras-tuner", "optuna", "numpy", "pandas")
-"""Packages whose versions are told also where all is well: those that results depend on."""
+"""Packages whose versions are always reported, because results depend on them."""
 DEVELOPMENT_EXTRA = "dev"
-"""The extra that no search needs."""
+"""The extra for development alone."""
 NOT_INSTALLED_RESULT = CheckResult(
     status=CheckStatus.WARNING,
-    message=f"{PROJECT} itself is not installed, so what it needs is not known here.",
+    message=f"{PROJECT} itself is not installed, so its requirements are not known.",
     fix="pip install .",
 )
 
@@ -36,8 +36,8 @@ class PackageStatus:
 
     Args:
         name: Its name, with its own extras, as in ``tensorflow[and-cuda]``.
-        required: The versions that are allowed, such as ``>=5,<6``; empty for all.
-        installed: The version that is there, or None.
+        required: Allowed versions, such as ``>=5,<6``; empty for all.
+        installed: The installed version, or None.
     """
 
     name: str
@@ -46,21 +46,21 @@ class PackageStatus:
 
     @property
     def is_satisfied(self) -> bool:
-        """Whether it is there in a version that is allowed."""
+        """Whether an allowed version is installed."""
         return self.installed is not None and SpecifierSet(self.required).contains(self.installed, prereleases=True)
 
     @property
     def requirement(self) -> str:
-        """As ``pip`` reads it."""
+        """Name and versions as ``pip`` reads them."""
         return f"{self.name}{self.required}"
 
 
 VersionLookup = Callable[[str], str | None]
-"""Returns the version of a package that is installed, or None."""
+"""Returns a package's installed version, or None."""
 
 
 def installed_version(name: str) -> str | None:
-    """Returns the version of a package that is installed, without importing it, or None."""
+    """Returns a package's installed version without importing it, or None."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -68,20 +68,20 @@ def installed_version(name: str) -> str | None:
 
 
 def requirements(project: str, extra: str = "") -> Iterator[Requirement]:
-    """Yields what an installed project requires here: by itself, or beyond that for one of its extras."""
+    """Yields the requirements of an installed project, or those that one of its extras adds."""
     for text in importlib.metadata.requires(project) or ():
         requirement = Requirement(text)
-        by_itself, for_extra = (
+        in_base, in_extra = (
             requirement.marker is None or requirement.marker.evaluate({"extra": name}) for name in ("", extra)
         )
-        if for_extra and not (extra and by_itself):
+        if in_extra and not (extra and in_base):
             yield requirement
 
 
 def check_requirements(
     required: Iterable[Requirement], installed: VersionLookup = installed_version
 ) -> list[PackageStatus]:
-    """Returns what is required beside what is there; the extras of a package that is there count as well."""
+    """Returns the status of each requirement, the extras of installed packages included."""
     packages: list[PackageStatus] = []
     for requirement in required:
         version = installed(requirement.name)
@@ -95,7 +95,7 @@ def check_requirements(
 
 
 def check_python(_: CheckContext) -> CheckResult:
-    """Python's version against the range the project declares."""
+    """Checks Python's version against the range that the project declares."""
     version, is_virtual = platform.python_version(), sys.prefix != sys.base_prefix
     required = importlib.metadata.metadata(PROJECT)["Requires-Python"] if installed_version(PROJECT) else ""
     where = f"virtual environment {sys.prefix}" if is_virtual else "no virtual environment"
@@ -111,23 +111,21 @@ def check_python(_: CheckContext) -> CheckResult:
         return CheckResult(message=message, details=details)
     return CheckResult(
         status=CheckStatus.WARNING,
-        message=f"{message}; made for Python {required}",
-        fix="Make the environment anew with such a Python: python3.X -m venv .venv && .venv/bin/pip install .",
+        message=f"{message}; Python {required} is required",
+        fix="Make a new environment with such a Python: python3.X -m venv .venv && .venv/bin/pip install .",
         details=details,
     )
 
 
 def check_packages(_: CheckContext) -> CheckResult:
-    """The required packages against the ranges that the project declares."""
-    return (
-        evaluate_packages(check_requirements(requirements(PROJECT)))
-        if installed_version(PROJECT)
-        else NOT_INSTALLED_RESULT
-    )
+    """Checks the required packages against the ranges that the project declares."""
+    if not installed_version(PROJECT):
+        return NOT_INSTALLED_RESULT
+    return evaluate_packages(check_requirements(requirements(PROJECT)))
 
 
 def evaluate_packages(packages: list[PackageStatus]) -> CheckResult:
-    """Returns what is to be said of the required packages; one of another version may work, a missing one cannot."""
+    """Returns the result for the required packages: a warning for another version, a failure for a missing one."""
     missing = [package for package in packages if package.installed is None]
     mismatched = [package for package in packages if package.installed is not None and not package.is_satisfied]
     parts = [f"{len(packages) - len(missing) - len(mismatched)} of {len(packages)} within their ranges"]
@@ -149,7 +147,7 @@ def evaluate_packages(packages: list[PackageStatus]) -> CheckResult:
 
 
 def check_extras(_: CheckContext) -> CheckResult:
-    """The extras: which are there, and the command for each that is not. No search of the default kind needs one."""
+    """Lists the installed extras and the command for each other one. A default search needs none."""
     if not installed_version(PROJECT):
         return NOT_INSTALLED_RESULT
     names: list[str] = importlib.metadata.metadata(PROJECT).get_all("Provides-Extra") or []
@@ -159,15 +157,15 @@ def check_extras(_: CheckContext) -> CheckResult:
 
 
 def evaluate_extras(packages: Mapping[str, list[PackageStatus]]) -> CheckResult:
-    """Returns which extras are there, and the command for each that is not.
+    """Returns the installed extras, and the command for each other one.
 
     Args:
-        packages: Extras to what each requires.
+        packages: The requirements of each extra.
     """
     present = [name for name, needed in packages.items() if all(package.is_satisfied for package in needed)]
     absent = [name for name in packages if name not in present]
     parts = [", ".join(present)] if present else []
-    parts += [f"not installed, and needed by their own options alone: {', '.join(absent)}"] if absent else []
+    parts += [f"not installed, and only needed by their own options: {', '.join(absent)}"] if absent else []
     details = {
         name: {"installed": name in present, "command": install_command(name), "packages": list(map(asdict, needed))}
         for name, needed in packages.items()

@@ -1,22 +1,63 @@
-"""The machine and the backend: processor, memory, and whether Keras can be imported on it."""
+"""Checks of the hardware and the backend: processor, memory, import of Keras, GPUs."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import asdict
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
 
 import psutil
 
 from search.doctor.check_context import CheckContext
-from search.doctor.check_result import CheckResult, CheckStatus, format_gib
-from search.errors import FatalError
+from search.doctor.checks import CheckResult, CheckStatus, format_gib
+from search.errors import FatalError, install_command
 from search.training.cgroup import available_memory, cpu_quota, memory_limit
-from search.training.runtime import WORKER_MEMORY_BYTES, machine_info, usable_cores
+from search.training.devices import CUDA_EXTRA, usable_gpus, visible_gpus
+from search.training.runtime import WORKER_MEMORY_BYTES, Backend, machine_info, usable_cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuInfo:
+    """An NVIDIA GPU as its driver describes it.
+
+    Args:
+        name: Its name.
+        memory_mib: Memory in MiB; None if the driver does not report it.
+        free_mib: Free memory in MiB; None if the driver does not report it.
+    """
+
+    name: str
+    memory_mib: int | None
+    free_mib: int | None
+
+    def describe(self) -> str:
+        """Returns name and memory."""
+        if self.memory_mib is None or self.free_mib is None:
+            return self.name
+        return f"{self.name}, {format_gib(self.memory_mib * 2**20)}, {format_gib(self.free_mib * 2**20)} free"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuInventory:
+    """The GPUs of the machine, as the system, the driver and the backend list them.
+
+    Args:
+        devices: Number of the machine's NVIDIA devices.
+        usable: Number of those that the backend's installation could use.
+        cards: The GPUs that the driver lists.
+        by_backend: Names of the GPUs that the backend finds.
+    """
+
+    devices: int
+    usable: int
+    cards: tuple[GpuInfo, ...]
+    by_backend: tuple[str, ...]
 
 
 def check_cpu(_: CheckContext) -> CheckResult:
-    """The processor, and how many of its cores a search may use."""
+    """Checks the processor and the cores that a search may use."""
     name, usable, quota = machine_info()["processor"], usable_cores(), cpu_quota()
     message = f"{name}, {usable} of {psutil.cpu_count()} cores usable"
     details = {"name": name, "cores": psutil.cpu_count(), "usable_cores": usable, "quota_cores": quota}
@@ -25,7 +66,7 @@ def check_cpu(_: CheckContext) -> CheckResult:
 
 
 def check_memory(_: CheckContext) -> CheckResult:
-    """The memory, and how much of it is free to be taken."""
+    """Checks the memory and how much of it is available."""
     total, limit, available = psutil.virtual_memory().total, memory_limit(), available_memory()
     limited = f", {format_gib(limit)} granted to this container" if limit is not None and limit < total else ""
     message = f"{format_gib(total)}{limited}, {format_gib(available)} available"
@@ -41,7 +82,7 @@ def check_memory(_: CheckContext) -> CheckResult:
 
 
 def check_backend(context: CheckContext) -> CheckResult:
-    """The backend: installed, importable, and named alike by option and environment."""
+    """Checks that the backend is installed, can be imported, and is the one that KERAS_BACKEND names."""
     backend, variable = context.settings.keras_backend, os.environ.get("KERAS_BACKEND", "")
     if importlib.util.find_spec(backend) is None:
         return CheckResult(
@@ -55,10 +96,16 @@ def check_backend(context: CheckContext) -> CheckResult:
             message=f"{backend} cannot be imported. {error.message}",
             fix=f"pip install --force-reinstall {backend} keras",
         )
-    devices = context.devices
-    imported = " on ".join(f"{name} {version}" for name, version in devices.versions.items() if name != "python")
-    imported = f"{imported}, imported in {devices.import_seconds:.1f} s"
-    details = {"backend": backend, "KERAS_BACKEND": variable or None, **asdict(devices)}
+    versions, seconds = context.devices.versions, context.devices.import_seconds
+    imported = " on ".join(f"{name} {version}" for name, version in versions.items() if name != "python")
+    imported = f"{imported}, imported in {seconds:.1f} s"
+    details = {
+        "backend": backend,
+        "KERAS_BACKEND": variable or None,
+        "versions": versions,
+        "seconds": seconds,
+        "gpus": context.devices.gpus,
+    }
     if variable in ("", backend):
         return CheckResult(message=imported, details=details)
     return CheckResult(
@@ -67,3 +114,59 @@ def check_backend(context: CheckContext) -> CheckResult:
         fix=f"unset KERAS_BACKEND, or search with --backend {variable}",
         details=details,
     )
+
+
+def check_gpu(context: CheckContext) -> CheckResult:
+    """Checks that the backend finds the machine's GPUs."""
+    assert context.devices is not None, "this check needs the backend"
+    backend = Backend(context.settings.keras_backend)
+    inventory = GpuInventory(
+        devices=len(visible_gpus()),
+        usable=len(usable_gpus(backend)),
+        cards=_query_driver(),
+        by_backend=context.devices.gpus,
+    )
+    return evaluate_gpus(inventory, backend)
+
+
+def evaluate_gpus(inventory: GpuInventory, backend: Backend) -> CheckResult:
+    """Returns the result of an inventory: a warning for GPUs that the backend does not use."""
+    details = asdict(inventory)
+    if not inventory.devices and not inventory.by_backend:
+        return CheckResult(message="none; searches run on the CPU", details=details)
+    described = [card.describe() for card in inventory.cards] or list(inventory.by_backend)
+    names = "; ".join(described) or f"{inventory.devices} NVIDIA device{'s' if inventory.devices > 1 else ''}"
+    if inventory.usable and inventory.by_backend:
+        return CheckResult(message=f"{names}; {backend} finds {len(inventory.by_backend)}", details=details)
+    if inventory.usable:
+        reason = f"{backend} finds none"
+        fix = "Check that nvidia-smi works and that CUDA_VISIBLE_DEVICES does not hide them."
+    else:
+        reason = f"{backend} is installed without CUDA, so searches run on the CPU"
+        fix = install_command(CUDA_EXTRA[backend])
+    return CheckResult(status=CheckStatus.WARNING, message=f"{names}; {reason}", fix=fix, details=details)
+
+
+def _query_driver() -> tuple[GpuInfo, ...]:
+    """Returns the GPUs that the driver lists; none if there is no driver."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    query = [program, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        completed = subprocess.run(
+            query, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return parse_gpu_table(completed.stdout)
+
+
+def parse_gpu_table(table: str) -> tuple[GpuInfo, ...]:
+    """Returns the GPUs in the output of ``nvidia-smi``: a line each, name, memory and free memory in MiB."""
+    rows = [[word.strip() for word in line.rsplit(",", 2)] for line in table.splitlines() if line.count(",") >= 2]
+    return tuple(GpuInfo(name=name, memory_mib=_number(memory), free_mib=_number(free)) for name, memory, free in rows)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None  # the driver writes [N/A] for a GPU without memory of its own

@@ -1,7 +1,7 @@
-"""Proof: the engine proposes, a worker process trains two steps of the baseline, and what a run would start by default.
+"""Smoke tests: the engine proposes, a worker process trains two steps of the baseline, and the default workers fit.
 
-The two steps take the way of any trial: a worker process, its data from files, build, compile, fit, score. Only the
-data are fewer, and the images that are scored are training images: the test images stay closed.
+The two steps run as any trial does: in a worker process, with data from files. They use fewer images, and score
+training images: the test images are never opened.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from search.data.cache import file_sha256
 from search.data.dataset import DatasetInfo, open_training
 from search.doctor.check_context import CheckContext
-from search.doctor.check_result import CheckResult, CheckStatus, format_gib, last_lines
+from search.doctor.checks import CheckResult, CheckStatus, format_gib, last_lines
 from search.engines.registry import make_engine, parse_engine
 from search.errors import FatalError
 from search.execution.base import Finished
@@ -34,11 +34,11 @@ from spaces.training import TUTORIAL_TRAINING
 
 STEPS = 2
 SMOKE_TEST_SECONDS = 180.0
-"""What the proof may take; a worker's start from a cold disk was seen to take 60."""
+"""Limit for the two steps; 60 s were measured for a worker's start from a cold disk."""
 
 
 def check_engine(context: CheckContext) -> CheckResult:
-    """The engine: takes the baseline, hears of it, and proposes another configuration."""
+    """Checks that the engine proposes a configuration after it was told the baseline's error."""
     settings = context.settings
     choice = parse_engine(settings.engine, sampler=settings.sampler, pruner=settings.pruner)
     engine = make_engine(choice, context.space, seed=0, epochs=settings.epochs)
@@ -52,13 +52,13 @@ def check_engine(context: CheckContext) -> CheckResult:
 
 
 def check_training(context: CheckContext) -> CheckResult:
-    """Two steps of the space's baseline in a worker process, and a scoring."""
+    """Trains and scores two steps of the space's baseline in a worker process."""
     assert context.dataset is not None, "this check needs the data"
     with tempfile.TemporaryDirectory(prefix="doctor-") as temporary:
         logs = Path(temporary) / "logs"
         started_at = time.monotonic()
         try:
-            outcome = _train(_task(context, Path(temporary)), context, logs)
+            outcome = _train(_make_task(context, Path(temporary)), context, logs)
         except FatalError as error:
             return _failure(context, error.message.partition("\n")[0], _last_log(logs))
         seconds = time.monotonic() - started_at
@@ -66,13 +66,13 @@ def check_training(context: CheckContext) -> CheckResult:
             return _failure(context, outcome.message, outcome.traceback or _last_log(logs))
     context.outcome = outcome
     start = seconds - sum(outcome.seconds.values())
-    details = {"start_seconds": round(start, 2), **{f"{part}_seconds": took for part, took in outcome.seconds.items()}}
     return CheckResult(
         message=f"{STEPS} steps of {context.space.name}'s baseline: worker started in {start:.1f} s, model built and "
         f"compiled in {outcome.seconds['build']:.1f} s, trained and scored in "
         f"{outcome.seconds['fit'] + outcome.seconds['evaluate']:.1f} s on {outcome.environment['device']}",
         details={
-            **details,
+            "start_seconds": round(start, 2),
+            **{f"{part}_seconds": seconds for part, seconds in outcome.seconds.items()},
             "parameters": outcome.parameter_count,
             "peak_memory_mib": outcome.peak_memory_mib,
             "environment": dict(outcome.environment),
@@ -80,13 +80,13 @@ def check_training(context: CheckContext) -> CheckResult:
     )
 
 
-def _task(context: CheckContext, folder: Path) -> Task:
-    """Returns the task of a search on the first training images alone, copied into a folder."""
+def _make_task(context: CheckContext, folder: Path) -> Task:
+    """Returns the task of a search on the first training images, copied into a folder."""
     assert context.dataset is not None, "this check needs the data"
     settings, batch = context.settings, {**TUTORIAL_TRAINING, **context.space.baseline}["batch_size"]
     dataset = _copy(context.dataset, STEPS * int(batch), folder)
     protocol = EvaluationProtocol(
-        name=ProtocolName.TUTORIAL,  # without a split, which so few images may not allow
+        name=ProtocolName.TUTORIAL,  # it has no split, for which the images may be too few
         dataset=dataset.name,
         data_sha256=dataset.sha256,
         split=Split.BLOCK,
@@ -97,7 +97,7 @@ def _task(context: CheckContext, folder: Path) -> Task:
 
 
 def _copy(info: DatasetInfo, count: int, folder: Path) -> DatasetInfo:
-    """Copies the first training images, to train on and to be scored."""
+    """Copies the first training images as training and test images of a small data set."""
     training = open_training(info)
     for name, array in (("x", training.images[:count]), ("y", training.labels[:count])):
         for part in ("train", "test"):
@@ -114,10 +114,10 @@ def _copy(info: DatasetInfo, count: int, folder: Path) -> DatasetInfo:
 
 
 def _train(task: Task, context: CheckContext, logs: Path) -> Outcome:
-    """Runs the one trial.
+    """Trains the baseline in a worker process and returns the outcome.
 
     Raises:
-        FatalError: No worker can be started, or it takes too long.
+        FatalError: No worker can be started, or the trial takes too long.
     """
     trial = Trial(number=0, config=context.space.baseline, seed=0, epochs=1, origin=BASELINE, phase=Phase.REPRODUCTION)
     deadline = time.monotonic() + SMOKE_TEST_SECONDS
@@ -139,25 +139,25 @@ def _failure(context: CheckContext, message: str, log_text: str) -> CheckResult:
     return CheckResult(
         status=CheckStatus.FAILED,
         message=f"The baseline of {context.space.name} cannot be trained. {message}\n{last_lines(log_text)}".rstrip(),
-        fix=_remedy(context.settings.space, log_text),
+        fix=_fix(context.settings.space, log_text),
         details={"message": message, "last_words": log_text[-4000:]},
     )
 
 
-def _remedy(space: str, log_text: str) -> str:
+def _fix(space: str, log_text: str) -> str:
     if space in SPACES:
-        return "Mend what the last words name; where packages are damaged: pip install --force-reinstall ."
+        return "Fix what the last lines of the log name; if packages are damaged: pip install --force-reinstall ."
     lines = re.findall(rf'File "{re.escape(str(Path(space).resolve()))}", line (\d+)', log_text)
-    return f"Mend {f'line {lines[-1]} of ' if lines else ''}the space's file {space}."
+    return f"Fix {f'line {lines[-1]} of ' if lines else ''}the space's file {space}."
 
 
 def check_workers(context: CheckContext) -> CheckResult:
-    """How many workers of how many threads a run would start by default, and whether the memory holds them."""
+    """Checks that the memory holds the workers that a run would start by default."""
     assert context.outcome is not None, "this check needs the training"
     parallelism = choose_parallelism(make_plan(context.settings), may_measure=False)
     available = available_memory()
     workers, worker_bytes = parallelism.layout.workers, int((context.outcome.peak_memory_mib or 0.0) * 2**20)
-    message = f"{parallelism.describe()}; they take {format_gib(worker_bytes * workers)} at least"
+    message = f"{parallelism.describe()}; they take at least {format_gib(worker_bytes * workers)}"
     details = {**parallelism.to_json(), "memory_bytes_each": worker_bytes, "available_bytes": available}
     if worker_bytes * workers <= available:
         return CheckResult(message=message, details=details)

@@ -49,10 +49,10 @@ def test_an_unwritable_folder_and_an_unwritable_cache(
     assert [words[1] for words in marked] == list(CHECKS)
     assert "fails    reports" in done.stdout
     assert "-> Name another folder with --reports-dir." in done.stdout
-    assert "fails    training  not tried, for want of: data" in done.stdout
+    assert "fails    training  not run, because it needs: data" in done.stdout
     assert "KERAS_BACKEND=torch" in done.stdout
     assert "-> unset KERAS_BACKEND" in done.stdout
-    assert "To be mended: reports, data.\n" in done.stdout
+    assert "Fix: reports, data.\n" in done.stdout
     assert all(len(line) <= 80 or len(line.split()) == 1 for line in lines)  # a long path stays whole
     assert "\x1b" not in done.stdout
 
@@ -96,8 +96,8 @@ def test_a_search_would_run_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "message", "remedy"),
     [
-        ("raise ValueError('no such layer')", "ValueError: no such layer", "Mend line 6 of the space's file"),
-        ("import os; os.write(2, b'the last words'); os._exit(3)", "the last words", "Mend the space's file"),
+        ("raise ValueError('no such layer')", "ValueError: no such layer", "Fix line 6 of the space's file"),
+        ("import os; os.write(2, b'the last words'); os._exit(3)", "the last words", "Fix the space's file"),
     ],
 )
 def test_a_broken_space_fails_with_the_words_of_the_worker(
@@ -110,4 +110,4 @@ def test_a_broken_space_fails_with_the_words_of_the_worker(
     assert "fails    training" in done.stdout
     assert message in done.stdout
     assert remedy in " ".join(done.stdout.split())
-    assert "To be mended: training.\n" in done.stdout
+    assert "Fix: training.\n" in done.stdout
