@@ -1,1 +1,1 @@
-"""optuna-dashboard on a study's ledger, in a browser of this machine, while the study runs or after. Only reads."""
+"""optuna-dashboard on a study's ledger, read only, in a browser of this machine."""

@@ -1,6 +1,6 @@
-"""The dashboard's server: optuna-dashboard on a storage that only reads, for browsers of this machine.
+"""The dashboard's server: optuna-dashboard on a read-only storage, for browsers of this machine.
 
-Every request but one that reads is refused before it reaches the application. Called by the command ``dashboard``.
+Refuses every request that is not a read before it reaches the application. Called by the command ``dashboard``.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 class DashboardServer(ThreadingMixIn, WSGIServer):
-    """Answers each request in a thread of its own; none of them keeps the process from ending."""
+    """Answers each request in its own thread; the threads end with the process."""
 
     daemon_threads = True
 
 
 class _SilentRequestHandler(WSGIRequestHandler):
-    """Leaves the terminal to what matters."""
+    """Logs no requests."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing of a request."""
+        """Does nothing."""
 
 
 def open_storage(location: StudyLocation, name: str) -> tuple[ReadOnlyStorage, str]:
-    """Returns a study's storage, which shows what is added to it, and what is to be told of damage.
+    """Returns a study's storage, which follows a running study, and a note on damage, empty if there is none.
 
     Raises:
-        UserError: There is no such study, or it is of a newer version or cannot be read.
+        UserError: There is no such study, it is of a newer version, or it cannot be read.
         FatalError: Its ledger is damaged in the middle.
     """
     header = read_study(location, name).header
@@ -50,14 +50,14 @@ def open_storage(location: StudyLocation, name: str) -> tuple[ReadOnlyStorage, s
 
 
 def open_server(storage: ReadOnlyStorage, port: int) -> tuple[DashboardServer, str]:
-    """Returns a server that listens, and the address of the study's page.
+    """Returns a listening server and the address of the study's page.
 
     Args:
-        storage: Of the study.
-        port: Where to listen; 0 for one that is free.
+        storage: The study's storage.
+        port: Port to listen on; 0 for a free one.
 
     Raises:
-        UserError: The port cannot be had.
+        UserError: The port cannot be used.
     """
     from optuna_dashboard._app import create_app
 
@@ -72,14 +72,14 @@ def open_server(storage: ReadOnlyStorage, port: int) -> tuple[DashboardServer, s
     except OSError as error:
         reason = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise UserError(
-            f"The port cannot be had: {reason}. Received: --port {port}.", hint="Take a free one with --port 0."
+            f"The port cannot be used: {reason}. Received: --port {port}.", hint="Use a free one with --port 0."
         ) from error
     first = storage.get_all_studies()[0]
     return server, f"http://{HOST}:{server.server_port}/dashboard/studies/{first._study_id}"
 
 
 def refuse_writes(application: WSGIApplication) -> WSGIApplication:
-    """Returns the application without what changes a study."""
+    """Returns the application without requests that change a study."""
 
     def handle(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in READING:
@@ -94,7 +94,7 @@ def serve(server: DashboardServer, on_ready: Callable[[], None]) -> None:
     """Answers requests until Ctrl-C.
 
     Args:
-        server: That listens.
+        server: The listening server.
         on_ready: Called when it answers.
     """
     with server:
