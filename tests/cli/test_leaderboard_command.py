@@ -122,11 +122,11 @@ def test_open_shows_the_page_in_the_browser(studies_dir: Path, tmp_path: Path) -
 def test_without_a_browser_the_page_is_named(studies_dir: Path, tmp_path: Path) -> None:
     done = browsed(studies_dir, str(tmp_path / "none"), "--out", str(tmp_path / "page.html"))
     assert done.returncode == 0
-    assert f"Open {tmp_path / 'page.html'} in one." in done.stderr
+    assert f"Open {tmp_path / 'page.html'} in a browser." in done.stderr
 
 
 def test_open_takes_no_other_format(studies_dir: Path) -> None:
-    with pytest.raises(click.UsageError, match="--format html alone"):
+    with pytest.raises(click.UsageError, match="--format html"):
         CliRunner().invoke(
             command,
             ["--open", "--format", "csv", "--studies-dir", str(studies_dir)],

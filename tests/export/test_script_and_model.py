@@ -129,7 +129,7 @@ def test_a_model_of_another_seed_or_scored_says_what_is_known_of_its_error(
     assert "its own is not known: this seed was not tested" in unknown.error_sentence
     scored = export_model(order, tmp_path / "scored.keras", is_scored=True)
     assert f"{scored.outcome.error_percent:.2f} %" in scored.error_sentence
-    assert "opened once more" in scored.error_sentence
+    assert "opened again" in scored.error_sentence
 
 
 def test_a_model_reads_digits_from_pictures_of_any_size(place: StudyLocation, cache_dir: Path, tmp_path: Path) -> None:
