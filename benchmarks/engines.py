@@ -78,7 +78,9 @@ def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
 
 def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
     """Returns a turn of Optuna as its own documentation asks and tells."""
-    study = optuna.create_study(sampler=OPTUNA_SAMPLERS[sampler].make(1, 0, 0), pruner=optuna.pruners.NopPruner())
+    study = optuna.create_study(
+        sampler=OPTUNA_SAMPLERS[sampler].make(optuna.samplers, 1, 0, 0), pruner=optuna.pruners.NopPruner()
+    )
     space = space_for(f"optuna:{sampler}")
     for known in () if OPTUNA_SAMPLERS[sampler].stateful else records:
         values = dict(known.trial.config)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from search import seeds
+from search.engines import keras_tuner_oracles
 from search.engines.base import Engine, EngineCapabilities, ProposalPending, SpaceExhausted
 from search.engines.keras_tuner_oracles import (
     BayesianOracle,
@@ -49,7 +50,7 @@ class KerasTunerEngine(Engine):
         if sampler not in KERAS_TUNER_SAMPLERS:
             raise unknown_name("sampler of keras-tuner", sampler, KERAS_TUNER_SAMPLERS)
         self._space, self._seed = space, seed
-        self._oracle = KERAS_TUNER_SAMPLERS[sampler](to_hyperparameters(space), epochs)
+        self._oracle = KERAS_TUNER_SAMPLERS[sampler](keras_tuner_oracles, to_hyperparameters(space), epochs)
         self._oracle._random_values = self._untried_values
         self._hyperband = self._oracle if isinstance(self._oracle, HyperbandOracle) else None
         self._untried = UntriedConfigs(to_hyperparameters(space), space.baseline)

@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from search.trial import Config, Proposal, config_key
 
 __all__ = [
-    "ORACLE_OPTIONS",
+    "OPTIONS",
     "BayesianOracle",
     "GridOracle",
     "HyperParameters",
@@ -54,7 +54,7 @@ with _suppressed_stderr():
     from keras_tuner.engine.trial import TrialStatus
     from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, RandomSearchOracle
 
-ORACLE_OPTIONS: Mapping[str, Any] = {
+OPTIONS: Mapping[str, Any] = {
     "objective": keras_tuner.Objective("error_percent", "min"),
     "seed": 1,  # replaced at each ask
     "tune_new_entries": False,

@@ -69,7 +69,7 @@ class OptunaEngine(Engine):
         # The name enters Hyperband's choice of bracket, so it is the same whatever the study is called.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            optuna_pruner = OPTUNA_PRUNERS[pruner](epochs)
+            optuna_pruner = OPTUNA_PRUNERS[pruner](optuna.pruners, epochs)
         self._study = optuna.create_study(study_name="search", direction="minimize", pruner=optuna_pruner)
         self._previous_sampler: BaseSampler | None = None
         self._running: dict[int, _OptunaTrial] = {}
@@ -175,7 +175,7 @@ class OptunaEngine(Engine):
             return BruteForceSampler(seed=seed)
         if use_random or (attempt >= MAX_MODEL_DRAWS and not self._sampler.needs_finite_space):
             return RandomSampler(seed=seed)
-        fresh = self._sampler.make(seed, self._seed, len(self._stopped))
+        fresh: BaseSampler = self._sampler.make(optuna.samplers, seed, self._seed, len(self._stopped))
         for name in CACHED_SEARCH_SPACES:
             if hasattr(self._previous_sampler, name):
                 setattr(fresh, name, getattr(self._previous_sampler, name))
