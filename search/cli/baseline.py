@@ -1,4 +1,4 @@
-"""``baseline``: the tutorial's own configuration, repeated under the tutorial's own protocol."""
+"""``baseline``: repeats the tutorial's configuration under the tutorial's protocol."""
 
 from __future__ import annotations
 
@@ -21,13 +21,20 @@ OPTIONS = (
 
 @click.command("baseline")
 @setting_options(*OPTIONS)
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Repeats, a seed each.")
-@click.option("--quiet", is_flag=True, help="No progress; only the result.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines: what happens, then the leaderboard.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Number of repeats, a seed each.",
+)
+@click.option("--quiet", is_flag=True, help="Print only the result.")
+@click.option("--json", "as_json", is_flag=True, help="Print events and the leaderboard as JSON lines.")
 def command(repeats: int, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Reproduce a space's baseline: each repeat, the mean, and whether the tutorial's figure is consistent.
+    """Repeat a space's baseline and compare it with the tutorial.
 
-    Trains on all training images and watches the test images each epoch, as the tutorial does. Nothing is searched.
+    Trains on all training images and scores the test images each epoch, as the tutorial does. Prints each repeat, the
+    mean, and whether the tutorial's figure is consistent with them. Nothing is searched.
     """
     from search.cli.display import leaderboard_event, make_display
     from search.cli.run import INTERRUPTED_EXIT_CODE
@@ -44,7 +51,7 @@ def command(repeats: int, quiet: bool, as_json: bool, **options: Any) -> None:
 
 
 def describe_baseline(study: Study) -> str:
-    """Returns the repeats, their mean and deviation, and the verdict."""
+    """Returns the repeats, their mean and standard deviation, and the comparison with the tutorial."""
     from search.leaderboard.baseline_check import BaselineCheck
     from search.trial import Phase, State
 
@@ -69,7 +76,7 @@ def describe_baseline(study: Study) -> str:
 
 
 def _reference_error_percent(header: StudyHeader) -> float | None:
-    """Returns the tutorial's figure where what was repeated is what the tutorial trained, and None elsewhere."""
+    """Returns the tutorial's figure if the tutorial trained the same, else None."""
     from search.leaderboard.reference import tutorial_error_percent
     from spaces import registry
 

@@ -21,10 +21,11 @@ from search.cli.options import make_completer, setting_options, study_location
 @click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
 @setting_options("studies_dir", "storage")
 def command(study: str | None, port: int, opens: bool, **options: Any) -> None:
-    """Show a study in the browser: live trials, curves, importances, slices. Ends with Ctrl-C.
+    """Show a study in the browser with optuna-dashboard.
 
-    STUDY is a study's name or its folder; by default the study written last. Only this machine can reach the page, and
-    nothing can be changed there. Needs the extra dashboard.
+    Shows live trials, curves, importances and slices until Ctrl-C. STUDY is a study's name or its folder; by default
+    the study written last. Only this machine can reach the page, and nothing can be changed there. Needs the extra
+    dashboard.
     """
     import importlib.util
     import webbrowser

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="No progress.")
 @setting_options("studies_dir", "storage")
 def command(study: str, row: str, form: str, out: Path | None, seed: int | None, **options: Any) -> None:
-    """Export a row of the leaderboard: winner (default), baseline, rank:2, or a search trial's number.
+    """Export a row of the leaderboard as a model or a text.
 
-    A model is trained on all training images, with the row's first recorded seed. Its test error is the recorded one.
+    ROW is winner (default), baseline, rank:2, or a search trial's number. A model is trained on all training images,
+    with the row's first recorded seed. Its test error is the recorded one.
     """
     from search.export.target import make_target
     from search.records.lookup import find_study

@@ -21,7 +21,7 @@ OPTIONAL_COLUMNS = frozenset({"Failed", "Test\nruns"})
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
 @setting_options("studies_dir", "storage")
 def command(as_json: bool, **options: Any) -> None:
-    """List the studies: what they search, their progress, and their size on disk.
+    """List the studies with their progress and size on disk.
 
     A study that cannot be read is listed with the reason.
     """

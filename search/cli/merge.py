@@ -18,11 +18,12 @@ from search.cli.options import make_completer, setting_options, study_location
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets, for images.")
 @setting_options("studies_dir", "storage")
 def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **options: Any) -> None:
-    """Write one board over several studies, from any machine and engine; by default over all studies here.
+    """Rank several studies in one board, as a folder of files.
 
-    STUDY is a study's name, its folder, a report's folder or the study.json.gz in it, or a folder of such folders. A
-    study given twice, or an earlier copy of it, counts once. The output folder holds the board in every format, each
-    study's own file, and README.md with the best rows; your own text in README.md is kept.
+    The studies may come from any machine and engine; by default all studies here. STUDY is a study's name, its folder,
+    a report's folder or the study.json.gz in it, or a folder of such folders. A study given twice, or an earlier copy
+    of it, counts once. The output folder holds the board in every format, each study's own file, and README.md with the
+    best rows; your own text in README.md is kept.
     """
     from search.records.lookup import find_studies
     from search.records.merge import merge_studies

@@ -33,7 +33,7 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
 def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     option, kind = flag(field.name), field.metadata.get("kind", str(field.type).replace(" | None", ""))
     has_default = kind != "bool" and field.default not in (None, (), dataclasses.MISSING)
-    text = field.metadata["doc"] + (f" [default: {field.default}]" if has_default else "")
+    text = field.metadata["doc"] + (f"  [default: {field.default}]" if has_default else "")
     if kind == "bool":
         return click.option(f"{option}/--no-{option[2:]}", field.name, default=None, help=text)
     if kind in ("pairs", "goals"):

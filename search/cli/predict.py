@@ -27,10 +27,10 @@ UNREADABLE_EXIT_CODE = 2
 @click.option("--json", "form", flag_value="json", help="Print a JSON list instead, with every class's probability.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV instead.")
 def command(model: Path, images: tuple[Path, ...], resize_mode: str | None, form: str | None) -> None:
-    """Classify image files, or folders of them, with an exported MODEL.
+    """Classify image files with an exported model.
 
-    Images may have any format and size, and be dark on light or light on dark; the border decides which. An image of
-    the model's size is not resized. Exit code 2 if an image cannot be read.
+    IMAGE is a file or a folder of files. Images may have any format and size, and be dark on light or light on dark;
+    the border decides which. An image of the model's size is not resized. Exit code 2 if an image cannot be read.
     """
     from search.export.predict import predict_images
     from search.leaderboard import formatting

@@ -1,4 +1,4 @@
-"""``run``: search, verify, report."""
+"""``run``: searches a space, verifies the best configurations, and reports them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import click
 from search.cli.options import merge_options, setting_options
 
 INTERRUPTED_EXIT_CODE = 130
-"""Exit code after Ctrl-C, as shells use it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
 @setting_options()
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file of options above; flags win.")
-@click.option("--dry-run", is_flag=True, help="Print the plan, time one epoch of the baseline, and write nothing.")
-@click.option("--quiet", is_flag=True, help="No progress; only the leaderboard.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines: what happens, then the leaderboard.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of the options above; flags override it.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and a measured estimate of its duration; write nothing.")
+@click.option("--quiet", is_flag=True, help="Print only the leaderboard.")
+@click.option("--json", "as_json", is_flag=True, help="Print events and the leaderboard as JSON lines.")
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
 def command(
     config: Path | None,
@@ -29,10 +29,11 @@ def command(
     extra: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Search a space, verify the best on the test images, print and write the leaderboard.
+    """Search a space, verify the best, and rank the results.
 
-    Any parameter of the space can be fixed by an option of its name, such as --batch-size 64. Running the same command
-    again goes on where the study stopped; --trials and --timeout are totals of the study.
+    The best configurations and the baseline are retrained and scored on the test images. The leaderboard is printed and
+    written to the reports. Any parameter of the space can be fixed by an option of its name, such as --batch-size 64.
+    Running the same command again continues the study; --trials and --timeout are totals of the study.
     """
     started_at = time.monotonic()  # a time budget counts from here
     from search.cli.display import leaderboard_event, make_display
@@ -52,8 +53,8 @@ def command(
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
     if study.missing and quiet:
-        click.echo(f"The time did not suffice for verification: {study.missing} of its runs are missing.", err=True)
+        click.echo(f"Verification is incomplete: {study.missing} of its runs are missing.", err=True)
     if study.interrupted:
         if not quiet:
-            click.echo("Interrupted; run the same command again to go on.", err=True)
+            click.echo("Interrupted; run the same command again to continue.", err=True)
         raise SystemExit(INTERRUPTED_EXIT_CODE)

@@ -22,9 +22,10 @@ WATCH_INTERVAL_SECONDS = 5.0
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @setting_options("studies_dir", "storage")
 def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **options: Any) -> None:
-    """Show the state of a study: running trials, failures and their causes, the best so far, time and disk.
+    """Show the state of a study.
 
-    STUDY is a study's name or its folder; by default the study written last. Read-only, so safe at any time.
+    Shows running trials, failures and their causes, the best so far, time and disk usage. STUDY is a study's name or
+    its folder; by default the study written last. Read-only, so safe at any time.
     """
     import json
 

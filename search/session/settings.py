@@ -18,6 +18,7 @@ from typing import Any
 from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
 from search.study import stopping
+from spaces.registry import SPACES
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MIN_MEMORY_MIB = 1024.0
@@ -46,33 +47,32 @@ def _option(default: Any, doc: str, **more: Any) -> Any:
 class Settings:
     """Options of a run; each field's metadata documents it."""
 
-    space: str = _option("cnn", "Search space: mlp, cnn, cnn-large, or the path of your own file.")
+    space: str = _option("cnn", f"Search space: {', '.join(SPACES)}, or the path of a space file.")
     dataset: str = _option("mnist", "mnist (embedded), fashion_mnist, cifar10, an .npz file, or a folder of IDX files.")
-    study: str | None = _option(None, "Name of the study; made from data set, space and sampler when not given.")
-    trials: int | None = _option(None, "Search trials in all; run again to finish them, or with more to go on.")
+    study: str | None = _option(None, "Name of the study.  [default: made from data set, space and sampler]")
+    trials: int | None = _option(None, "Total number of search trials, those of earlier runs included.")
     timeout: float | None = _option(
         None,
-        "Time in all, verification included, such as 20m. 15m when neither this, --trials nor --total-epochs is given.",
+        "Total time, verification included, such as 20m.  [default: 15m if --trials and --total-epochs are not given]",
         kind="duration",
     )
     total_epochs: int | None = _option(
-        None, "Epochs of all search trials together; a budget that is the same for every engine."
+        None, "Total epochs of all search trials; a budget that is comparable between engines."
     )
     trial_timeout: float | None = _option(
         None,
-        "Time of one trial, such as 5m, building and compiling included; one that takes longer has failed. "
-        "Verification is not bound by it.",
+        "Time limit of a search trial, such as 5m, building and compiling included; a slower trial fails.",
         kind="duration",
     )
     trial_memory: float | None = _option(
         None,
-        "Memory of one trial's worker process, such as 4GiB; one that takes more is killed, and its trial has failed.",
+        "Memory limit of a trial's worker process, such as 4GiB; a trial that takes more is killed and fails.",
         kind="size",
     )
     stop_when: tuple[str, ...] = _option(
         (),
         "Goal at which the search ends and verification begins: error<0.6 (best validation error in percent) or "
-        "plateau:20 (not improved in the last 20 trials). Repeatable, or separated by commas.",
+        "plateau:20 (no improvement in the last 20 trials). Repeatable, or separated by commas.",
         kind="goals",
     )
     engine: str = _option(
@@ -88,59 +88,62 @@ class Settings:
         {}, "Narrow a parameter: --range filters_1=16:48, or pooling=max,average. Repeatable.", kind="pairs"
     )
     recipes: bool = _option(True, "Try the space's known-good recipes after the baseline.")
-    seed: int | None = _option(None, "Seed of everything random; drawn, shown and recorded when not given.")
-    protocol: str = _option("holdout", "holdout, or tutorial, in which the test images steer the search.")
-    split: str | None = _option(None, "Validation images: group, block or stratified; chosen by data set by default.")
+    seed: int | None = _option(None, "Seed of all randomness.  [default: drawn, shown and recorded]")
+    protocol: str = _option("holdout", "holdout, or tutorial, which searches on the test images.")
+    split: str | None = _option(
+        None, "How validation images are drawn: group, block or stratified.  [default: by data set]"
+    )
     split_seed: int = _option(0, "Seed of that draw.")
-    finalists: int = _option(1, "Best configurations to verify on the test images, beside the baseline; 0 for none.")
-    replicates: int = _option(3, "Fresh seeds each of them is retrained with.")
+    finalists: int = _option(1, "Number of best configurations to verify on the test images, beside the baseline; 0 for none.")
+    replicates: int = _option(3, "Number of fresh seeds with which each is retrained.")
     keep_weights: int = _option(
-        20, "Stopped trials whose weights stay on disk to go on from; others begin anew if their turn comes."
+        20, "Number of stopped trials whose weights are kept to continue from; other trials start over."
     )
     workers: int | None = _option(
         None,
-        "Trials at a time. With --threads alone, as many as there are cores for; with neither, or trained together, "
-        "measured.",
+        "Number of concurrent trials.  [default: as many as the cores allow with --threads, else measured]",
     )
     threads: int | None = _option(
-        None, "Threads of each worker. With --workers alone, its share of the cores; with neither, measured."
+        None, "Threads of each worker.  [default: its share of the cores with --workers, else measured]"
     )
-    ordered: bool = _option(False, "Propose the same trials at every run also with several workers; slower.")
+    ordered: bool = _option(False, "Propose the same trials in every run, also with several workers; slower.")
     executor: str = _option(
         "local",
         "Where trials run: local, in worker processes on this machine; ray, on a Ray cluster; vectorized, many as one "
-        "program on JAX.",
+        "JAX program.",
     )
     address: str | None = _option(
-        None, "Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Without it Ray is started here, and stopped."
+        None, "Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: a Ray started here for this run]"
     )
     checkpoint_dir: str | None = _option(
         None,
-        "Folder or URL (s3://...) that every worker can reach, for the states of unfinished trials; "
-        "in the study's folder by default, or with --address nowhere.",
+        "Folder or URL (s3://...) for the states of unfinished trials, reachable by every worker.  [default: the "
+        "study's folder; none with --address]",
     )
     backend: str | None = _option(
-        None, "Keras backend: tensorflow (default), jax or torch; the vectorised executor has jax alone."
+        None, "Keras backend: tensorflow, jax or torch; the vectorized executor needs jax.  [default: tensorflow]"
     )
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
-    deterministic: bool | None = _option(None, "The same bits at every run; on by default on a CPU, slow on a GPU.")
+    deterministic: bool | None = _option(
+        None, "Compute the same bits in every run.  [default: on a CPU; slow on a GPU]"
+    )
     precision: str = _option(
         "tf32",
-        "In what products and convolutions are computed: tf32, on GPUs that can, float32 or bfloat16; "
-        "on a CPU tf32 is float32.",
+        "Precision of matrix products and convolutions: float32, bfloat16, or tf32 on GPUs that support it, else "
+        "float32.",
     )
     storage: str | None = _option(
         None,
-        "An Optuna storage URL instead of a journal file in the study's folder; several coordinators may share a study "
-        "on a server, such as postgresql+psycopg://user@host/database. Also read from the environment.",
+        "Optuna storage URL, instead of a journal file in the study's folder. Several coordinators may share a study "
+        "on a server, such as postgresql+psycopg://user@host/database.",
         envvar="KERAS_IMAGE_SEARCH_STORAGE",
     )
     studies_dir: str = _option("studies", "Folder of the studies' records.")
     reports_dir: str = _option("reports", "Folder of the reports.")
     tensorboard: str | None = _option(
-        None, "Folder to write TensorBoard's logs into: each trial's curves, and HParams; none by default."
+        None, "Folder for TensorBoard logs: each trial's curves, and HParams.  [default: none]"
     )
-    cache_dir: str | None = _option(None, "Folder of decompressed data; the platform's cache folder by default.")
+    cache_dir: str | None = _option(None, "Folder of decompressed data.  [default: the platform's cache folder]")
 
     @property
     def keras_backend(self) -> str:
