@@ -94,7 +94,9 @@ class Settings:
         None, "How validation images are drawn: group, block or stratified.  [default: by data set]"
     )
     split_seed: int = _option(0, "Seed of that draw.")
-    finalists: int = _option(1, "Number of best configurations to verify on the test images, beside the baseline; 0 for none.")
+    finalists: int = _option(
+        1, "Number of best configurations to verify on the test images beside the baseline; 0 skips it."
+    )
     replicates: int = _option(3, "Number of fresh seeds with which each is retrained.")
     keep_weights: int = _option(
         20, "Number of stopped trials whose weights are kept to continue from; other trials start over."
