@@ -58,9 +58,10 @@ def percentage_points(value: float | None) -> str:
     return "" if value is None else f"{value:+z.2f}"
 
 
-def plus_minus(interval: Interval) -> str:
-    """Returns the half-width of an interval; one too small for two decimals is not shown as zero."""
-    return "± <0.01" if interval.half_width < 0.005 else f"± {interval.half_width:.2f}"
+def plus_minus(interval: Interval, digits: int = 2) -> str:
+    """Returns the half-width of an interval: "± 0.06", or "± <0.01" if it would round to zero."""
+    least = 10.0**-digits
+    return f"± <{least:g}" if interval.half_width < least / 2 else f"± {interval.half_width:.{digits}f}"
 
 
 def with_interval(figure: str, interval: Interval | None) -> str:
@@ -68,13 +69,12 @@ def with_interval(figure: str, interval: Interval | None) -> str:
     return f"{figure} {plus_minus(interval)}" if interval else figure
 
 
-def estimate(value: Estimate | None) -> str:
+def estimate(value: Estimate | None, digits: int = 2) -> str:
     """Returns a mean with its interval, "0.52 ± 0.06", or why it has none, "0.52 (n=1)"."""
     if value is None:
         return ""
-    if value.interval:
-        return with_interval(percent(value.mean), value.interval)
-    return f"{percent(value.mean)} (n=1)" if value.n == 1 else f"{percent(value.mean)} (no spread)"
+    basis = plus_minus(value.interval, digits) if value.interval else "(n=1)" if value.n == 1 else "(no spread)"
+    return f"{value.mean:.{digits}f} {basis}"
 
 
 def test_error(entry: BoardEntry) -> str:
