@@ -48,29 +48,19 @@ def _text(statuses: list[StudyStatus]) -> str:
     from rich.text import Text
 
     from search.leaderboard import formatting
+    from search.leaderboard.render_text import printed
 
-    console = Console(highlight=False)
     rows = [_cells(status) for status in statuses]
-    shown_columns = [
-        column
-        for column, name in enumerate(COLUMNS)
-        if name not in OPTIONAL_COLUMNS or any(line[column] for line in rows)
-    ]
+    columns = [name for name in COLUMNS if name not in OPTIONAL_COLUMNS or any(row[name] for row in rows)]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Study", overflow="fold")
-    for column in shown_columns:
-        table.add_column(COLUMNS[column], justify="right", no_wrap=True)
-    for status, line in zip(statuses, rows, strict=True):
-        name = Text.assemble(
-            (formatting.one_line(status.name), "bold"), "\n", formatting.one_line(_describe_study(status))
-        )
-        table.add_row(name, *(Text(line[column]) for column in shown_columns))
-    with console.capture() as capture:
-        console.print(table)
-        for status in statuses:
-            if status.problem:
-                console.print(Text("\n" + formatting.one_line(f"{status.name}: {status.problem}")))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()).rstrip()
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for status, row in zip(statuses, rows, strict=True):
+        title, description = (formatting.one_line(text) for text in (status.name, _describe_study(status)))
+        table.add_row(Text.assemble((title, "bold"), "\n", description), *(Text(row[name]) for name in columns))
+    problems = (formatting.one_line(f"{status.name}: {status.problem}") for status in statuses if status.problem)
+    return printed(Console(highlight=False), [table, *(Text(f"\n{problem}") for problem in problems)]).rstrip()
 
 
 def _describe_study(status: StudyStatus) -> str:
@@ -84,23 +74,23 @@ def _describe_study(status: StudyStatus) -> str:
     return what if header.engine == NO_ENGINE else f"{what}, {header.engine}:{header.sampler}"
 
 
-def _cells(status: StudyStatus) -> tuple[str, ...]:
-    """Returns the cells beside the study's name."""
+def _cells(status: StudyStatus) -> dict[str, str]:
+    """Returns the cells beside the study's name, by column."""
     from rich.filesize import decimal
 
     from search.cli.status_view import time_ago
     from search.leaderboard import formatting
     from search.trial import State
 
-    written = "running" if status.coordinator else time_ago(status.last_written) if status.last_written else ""
-    disk, summary = decimal(status.usage.total_bytes), status.summary
-    if summary is None:
-        return ("", "", "", "", written, disk)
-    return (
-        str(summary.finished),
-        str(summary.states.get(State.FAILED, "")),
-        formatting.percent(summary.best.error_percent if summary.best else None),
-        str(sum(verified.complete for verified in summary.verified_runs) or ""),
-        written,
-        disk,
-    )
+    cells = dict.fromkeys(COLUMNS, "")
+    cells["Disk"] = decimal(status.usage.total_bytes)
+    if status.coordinator:
+        cells["Written"] = "running"
+    elif status.last_written:
+        cells["Written"] = time_ago(status.last_written)
+    if (summary := status.summary) is not None:
+        cells["Trials"] = str(summary.finished)
+        cells["Failed"] = str(summary.states.get(State.FAILED, ""))
+        cells["Val.\nerror %"] = formatting.percent(summary.best.error_percent if summary.best else None)
+        cells["Test\nruns"] = str(sum(verified.complete for verified in summary.verified_runs) or "")
+    return cells

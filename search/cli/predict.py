@@ -51,19 +51,18 @@ def _table(predictions: ImagePredictions) -> str:
     from rich.text import Text
 
     from search.leaderboard import formatting
+    from search.leaderboard.render_text import printed
 
+    if not predictions.classified:
+        return ""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("Image", overflow="fold")
     table.add_column("Class", justify="right", no_wrap=True)
     table.add_column("Probability", justify="right", no_wrap=True)
     for prediction in predictions.classified:
-        table.add_row(
-            Text(formatting.one_line(prediction.file)), str(prediction.label), _percent(prediction.probability)
-        )
-    console = Console(highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) if predictions.classified else ""
+        file = Text(formatting.one_line(prediction.file))
+        table.add_row(file, str(prediction.label), _percent(prediction.probability))
+    return printed(Console(highlight=False), [table]).rstrip()
 
 
 def _percent(probability: float) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.leaderboard import formatting, tables
-from search.leaderboard.render_text import rich_table
+from search.leaderboard.render_text import printed, rich_table
 from search.records.record import NO_ENGINE
 from search.records.status import StudyStatus
 from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
@@ -24,10 +24,7 @@ PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scor
 
 def status_text(status: StudyStatus, *, tracebacks: bool = False) -> str:
     """Returns the status as text that fits standard output."""
-    console = Console(highlight=False)
-    with console.capture() as capture:
-        console.print(render_status(status, tracebacks=tracebacks))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()).rstrip()
+    return printed(Console(highlight=False), [render_status(status, tracebacks=tracebacks)]).rstrip()
 
 
 def render_status(status: StudyStatus, *, tracebacks: bool = False) -> RenderableType:

@@ -91,3 +91,15 @@ def test_merging_published_studies_imports_no_keras(tmp_path: Path) -> None:
 
 def test_data_show_imports_no_keras(cache_dir: Path) -> None:
     assert not imported("data", "show", "--cache-dir", str(cache_dir)) & (HEAVY - {"matplotlib"})
+
+
+def test_every_command_is_registered() -> None:
+    import importlib
+    import pkgutil
+
+    from search import cli
+
+    modules = {name: importlib.import_module(f"search.cli.{name}") for _, name, _ in pkgutil.iter_modules(cli.__path__)}
+    commands = {name for name, module in modules.items() if hasattr(module, "command")}
+    assert commands == {module.rpartition(".")[2] for module in COMMANDS.values()}
+    assert all(modules[name].command.name in (name, "command") for name in commands)
