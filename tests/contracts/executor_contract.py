@@ -1,4 +1,4 @@
-"""What every executor must keep; inherited by a test class for each, which gives an executor with two slots."""
+"""The contract of every executor; inherited by test classes that give an executor with two slots."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drain(executor: Executor) -> list[Event]:
 
 
 def outcomes(events: list[Event]) -> dict[int, State]:
-    """How each trial ended; fails where one ended twice."""
+    """How each trial ended; fails if a trial ended twice."""
     ended = [event for event in events if isinstance(event, Finished)]
     assert len({event.key for event in ended}) == len(ended)
     return {event.key[1]: event.outcome.state for event in ended}

@@ -1,69 +1,61 @@
-"""Every executor passes the contract with real workers; executors broken on purpose do not."""
+"""Every registered executor passes the contract with real workers; executors broken on purpose do not."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from doubles import InstantExecutor
-from executor_contract import ExecutorContract
+from executor_contract import ExecutorContract, trial
 
-from search.data.dataset import prepare
 from search.execution.base import Event, Executor, Finished, TrialKey
-from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
-from search.execution.vectorized import VectorizedExecutor
-from search.protocol import EvaluationProtocol, Split
-from search.training.runtime import Backend, Device, Runtime
-from search.training.task import Task
+from search.session.executors import EXECUTORS, make_executor
+from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
+from search.session.plan import make_plan
+from search.session.settings import ExecutorName, from_mapping
 from search.trial import Cause, Outcome, State, Trial
 
-
-@pytest.fixture(scope="module")
-def local(small_mnist: Path, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
-    """Real worker processes, kept warm over the tests of this module."""
-    dataset = prepare(str(small_mnist), cache_dir)
-    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
-    task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
-    with closing(local_executor(task, workers=2, log_dir=tmp_path_factory.mktemp("logs"))) as executor:
-        yield executor
-
-
-class TestLocal(ExecutorContract):
-    @pytest.fixture
-    def executor(self, local: Executor) -> Executor:
-        return local
-
-
-class TestOrderedLocal(ExecutorContract):
-    @pytest.fixture
-    def executor(self, local: Executor) -> Executor:
-        return OrderedExecutor(local)
+NEEDED_MODULES = {ExecutorName.RAY: "ray", ExecutorName.VECTORIZED: "jax"}
+REGISTERED = [pytest.param(name, marks=[pytest.mark.slow] if name in NEEDED_MODULES else []) for name in EXECUTORS]
+"""A registered executor is covered without another line here."""
 
 
 @pytest.fixture(scope="module")
-def vectorized(small_mnist: Path, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
-    """A real worker process that trains populations, kept warm over the tests of this module."""
-    pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
-    dataset = prepare(str(small_mnist), cache_dir)
-    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
-    runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
-    task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=runtime)
-    with closing(VectorizedExecutor(task, workers=2, log_dir=tmp_path_factory.mktemp("logs"))) as executor:
+def registered(
+    request: pytest.FixtureRequest, small_mnist: Path, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Executor]:
+    """Two real workers of a registered executor, kept warm over the tests of this module."""
+    if (module := NEEDED_MODULES.get(request.param)) and importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    folder = tmp_path_factory.mktemp("study")
+    folders = {"cache_dir": cache_dir, "studies_dir": folder, "reports_dir": folder}
+    options = {"dataset": small_mnist, "space": "cnn", "seed": 0, "devices": "cpu", "workers": 2, **folders}
+    plan = make_plan(from_mapping({**options, "executor": request.param.value}))
+    parallelism = Parallelism(layout=WorkerLayout(2, 1), chosen_by=ChosenBy.SPECIFIED)
+    with closing(make_executor(plan, parallelism, log_dir=folder)) as executor:
         yield executor
 
 
-@pytest.mark.slow
-class TestVectorized(ExecutorContract):
+@pytest.mark.parametrize("registered", REGISTERED, indirect=True)
+class TestRegistered(ExecutorContract):
     @pytest.fixture
-    def executor(self, vectorized: Executor) -> Executor:
-        return vectorized
+    def executor(self, registered: Executor) -> Executor:
+        return registered
+
+
+@pytest.mark.parametrize("registered", [ExecutorName.LOCAL], indirect=True)
+class TestOrdered(ExecutorContract):
+    @pytest.fixture
+    def executor(self, registered: Executor) -> Executor:
+        return OrderedExecutor(registered)
 
 
 class OutcomeDroppingExecutor(InstantExecutor):
-    """Forgets every second outcome."""
+    """Drops every second outcome."""
 
     _count = 0
 
@@ -75,7 +67,7 @@ class OutcomeDroppingExecutor(InstantExecutor):
 
 
 class DuplicatingExecutor(InstantExecutor):
-    """Says everything twice."""
+    """Delivers every event twice."""
 
     def collect(self, timeout: float) -> list[Event]:
         return super().collect(timeout) * 2
@@ -100,17 +92,38 @@ class EarlyFinishExecutor(InstantExecutor):
         return [self._waiting]
 
 
-@pytest.mark.parametrize(
-    ("broken", "test"),
-    [
-        (OutcomeDroppingExecutor, "test_trials_run_side_by_side_and_end_once"),
-        (DuplicatingExecutor, "test_trials_run_side_by_side_and_end_once"),
-        (DuplicatingExecutor, "test_reports_come_in_order_and_before_the_end"),
-        (EarlyFinishExecutor, "test_reports_come_in_order_and_before_the_end"),
-        (WrongCauseExecutor, "test_a_cancelled_trial_ends_as_interrupted"),
-        (InstantExecutor, "test_a_failing_trial_is_an_outcome"),
-    ],
-)
+class LeakingExecutor(InstantExecutor):
+    """Never frees a slot."""
+
+    def submit(self, trial: Trial) -> None:
+        assert len(self.ran) < self._slots
+        super().submit(trial)
+
+
+class InventingExecutor(InstantExecutor):
+    """Ends a trial that was never submitted."""
+
+    def collect(self, timeout: float) -> list[Event]:
+        return super().collect(timeout) or [Finished(trial(0).key, Outcome(state=State.COMPLETE))]
+
+
+BROKEN: list[tuple[type[InstantExecutor], str]] = [
+    (OutcomeDroppingExecutor, "test_trials_run_side_by_side_and_end_once"),
+    (DuplicatingExecutor, "test_trials_run_side_by_side_and_end_once"),
+    (DuplicatingExecutor, "test_reports_come_in_order_and_before_the_end"),
+    (EarlyFinishExecutor, "test_reports_come_in_order_and_before_the_end"),
+    (WrongCauseExecutor, "test_a_cancelled_trial_ends_as_interrupted"),
+    (LeakingExecutor, "test_a_slot_is_free_again_after_its_trial"),
+    (InventingExecutor, "test_collect_returns_when_nothing_happens"),
+    (InstantExecutor, "test_a_failing_trial_is_an_outcome"),
+]
+
+
+def test_every_test_of_the_contract_has_a_broken_executor() -> None:
+    assert {test for _, test in BROKEN} == {name for name in dir(ExecutorContract) if name.startswith("test_")}
+
+
+@pytest.mark.parametrize(("broken", "test"), BROKEN)
 def test_the_contract_catches_a_broken_executor(broken: type[InstantExecutor], test: str) -> None:
     with pytest.raises(AssertionError):
         getattr(ExecutorContract(), test)(broken(slots=2))

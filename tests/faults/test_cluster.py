@@ -1,4 +1,7 @@
-"""The executor on a Ray cluster of several nodes, simulated on this machine: the contract, and real faults."""
+"""The executor on a Ray cluster of several nodes, simulated on this machine: real faults.
+
+The contract of executors is tested on a cluster of one node (``tests/contracts``).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
-from executor_contract import ExecutorContract, drain, outcomes, trial
+from executor_contract import drain, outcomes, trial
 from waiting import so_far, wait_for
 
 from search.data.dataset import prepare
@@ -120,7 +123,7 @@ def reporting(executor: Executor, count: int) -> None:
         heard |= {event.key[1] for event in events if isinstance(event, Reported)}
 
 
-class TestRay(ExecutorContract):
+class TestRay:
     @pytest.fixture
     def executor(self, ray: Executor) -> Executor:
         return ray
