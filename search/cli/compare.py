@@ -1,10 +1,10 @@
-"""``compare``: a tournament of engines under equal budgets and from equal seeds, and what it shows."""
+"""``compare``: engines under equal budgets and from equal seeds, on real training or with ``--arena`` on tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,29 +12,29 @@ from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.compare.plan import ComparisonPlan
-    from search.compare.results import Comparison
+    from search.compare.render import ReportKind
     from search.session.parallelism.policy import WorkerLayout
 
-TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")
+T = TypeVar("T")
+TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")  # as in search.compare.tabular, which is slow to import
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
     "space", "dataset", "epochs", "pruner", "fix", "range", "seed", "split", "split_seed", "replicates", "workers",
     "threads", "ordered", "backend", "devices", "deterministic", "precision", "studies_dir", "reports_dir",
     "cache_dir",
 )  # fmt: skip
-
 REPEATS = 3
 
 
 def complete_benchmark(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Returns, for the shell, the arenas."""
+    """Returns the benchmarks for the shell."""
     from search.cli.completion import complete_list_item
 
     return complete_list_item(TABULAR_BENCHMARKS, incomplete)
 
 
 def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Returns, for the shell, the list so far with each engine that could follow."""
+    """Returns the list so far with each engine that could follow, for the shell."""
     from search.cli.completion import complete_list_item
     from search.engines.registry import engine_names
 
@@ -46,24 +46,24 @@ def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str
     "--engines",
     metavar="A,B,...",
     shell_complete=complete_engines,
-    help=f"Who enters.  [default: {ENGINES}; in an arena all that play fast]",
+    help=f"Engines to compare.  [default: {ENGINES}; in an arena all fast ones]",
 )
 @click.option("--repeats", type=int, metavar="N", help="Studies of each engine.  [default: 3; in an arena 30]")
 @click.option(
     "--arena",
     metavar="ARENA",
     shell_complete=complete_benchmark,
-    help="Train nothing: look trials up in tables of finished trainings. hpobench-mlp, fcnet or nasbench201.",
+    help="Look trials up in tables of finished trainings instead of training: hpobench-mlp, fcnet or nasbench201.",
 )
-@click.option("--budget", metavar="TIME", help="Time of each search, such as 10m; verification comes on top.")
+@click.option("--budget", metavar="TIME", help="Time of each search, such as 10m, without its verification.")
 @click.option(
     "--trials",
     type=int,
     metavar="N",
-    help="Epochs of so many full trials for each search.  [default budget: 20; in an arena 100]",
+    help="Full trials' worth of epochs for each search.  [default budget: 20; in an arena 100]",
 )
-@click.option("--total-epochs", type=int, metavar="N", help="Epochs for each search, however it divides them.")
-@click.option("--name", help="Name of the tournament; made from data set and space when not given.")
+@click.option("--total-epochs", type=int, metavar="N", help="Epochs for each search.")
+@click.option("--name", help="Name of the comparison; made from data set and space when not given.")
 @setting_options(*OPTIONS)
 @click.option(
     "--format",
@@ -71,17 +71,17 @@ def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str
     type=click.Choice(["table", "markdown", "csv", "json"]),
     default="table",
     show_default=True,
-    help="How to print it; the reports hold them all, and a plot.",
+    help="Format of the output; the report files hold all of them and a plot.",
 )
-@click.option("--report-only", is_flag=True, help="Run nothing; report what the tournament called --name has recorded.")
+@click.option("--report-only", is_flag=True, help="Run nothing; report what is recorded under --name.")
 @click.option("--quiet", is_flag=True, help="No progress; only the comparison.")
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
 def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
-    """Set engines against each other on real training, under equal budgets and from equal seeds.
+    """Compare engines on real training, under equal budgets and from equal seeds.
 
-    Each engine searches the space from the baseline alone, --repeats times, each time with the same seeds as the
-    others; the best of each study is verified on the test images. Running the same command again goes on where the
-    tournament stopped, and more --engines or --repeats can be added.
+    Each engine searches the space from the baseline alone, --repeats times, with the same seeds as the others; the best
+    of each study is verified on the test images. The same command again continues where it stopped, and more --engines
+    or --repeats can be added.
     """
     if options["arena"] is not None:
         from search.cli import compare_arena
@@ -89,24 +89,23 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
         compare_arena.run({**options, "report_only": report_only or None}, form=form, quiet=quiet)
         return
     from search.cli.run import INTERRUPTED_EXIT_CODE
-    from search.compare.store import load_comparison
+    from search.compare.report import KIND
+    from search.compare.store import StudyStore
 
     if report_only:
-        folder, interrupted = recorded_folder(options), False
+        folder, is_interrupted = recorded_folder(options), False
     else:
-        tournament = plan_comparison(options, quiet=quiet)
-        folder, interrupted = tournament.folder, run_comparison(tournament, quiet=quiet)
-    report_comparison(
-        load_comparison(folder), form=form, reports_dir=Path(options["reports_dir"] or "reports"), quiet=quiet
-    )
-    if interrupted:
+        folder, is_interrupted = run_comparison(options, quiet=quiet)
+    reports_dir = Path(options["reports_dir"] or "reports") / folder.name
+    show(KIND, StudyStore(folder).load(), form=form, folder=reports_dir, quiet=quiet)
+    if is_interrupted:
         if not quiet:
             click.echo("Interrupted; run the same command again to go on.", err=True)
         raise SystemExit(INTERRUPTED_EXIT_CODE)
 
 
 def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPlan:
-    """Returns the tournament that the options ask for."""
+    """Returns the plan for the options."""
     from search.cli.display import describe_probe
     from search.compare.plan import make_comparison_plan
     from search.session.settings import from_mapping, parse_duration
@@ -115,50 +114,50 @@ def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPla
     bounds = {name: options[name] for name in ("trials", "total_epochs") if options[name] is not None}
     if options["budget"] is not None:
         bounds["timeout"] = parse_duration(options["budget"])
-    settings = from_mapping({**shared, **bounds})
-    engines = [name.strip() for name in (options["engines"] or ENGINES).split(",") if name.strip()]
-    repeats = REPEATS if options["repeats"] is None else options["repeats"]
 
     def show_probe(layouts: Sequence[WorkerLayout]) -> None:
         if not quiet:
             click.echo(describe_probe(layouts), err=True)
 
     return make_comparison_plan(
-        settings, engines=engines, repeats=repeats, name=options["name"], on_probe_start=show_probe
+        from_mapping({**shared, **bounds}),
+        engines=[name.strip() for name in (options["engines"] or ENGINES).split(",") if name.strip()],
+        repeats=REPEATS if options["repeats"] is None else options["repeats"],
+        name=options["name"],
+        on_probe_start=show_probe,
     )
 
 
-def run_comparison(tournament: ComparisonPlan, *, quiet: bool) -> bool:
-    """Runs the tournament; returns whether it was interrupted."""
-    from search.cli.compare_display import StudyRunDisplay, describe_comparison
+def run_comparison(options: Mapping[str, Any], *, quiet: bool) -> tuple[Path, bool]:
+    """Runs what the options ask for; returns the comparison's folder and whether it was interrupted."""
+    from search.cli.compare_display import StudyDisplay, describe_comparison
     from search.compare.run import run_studies
     from search.session.callbacks import Callback
 
-    if quiet:
-        return run_studies(tournament, lambda _: Callback())
-    click.echo(describe_comparison(tournament), err=True)
-    return run_studies(tournament, StudyRunDisplay)
-
-
-def report_comparison(comparison: Comparison, *, form: str, reports_dir: Path, quiet: bool) -> None:
-    """Prints the comparison and writes its reports."""
-    from search.compare.files import write_reports
-    from search.compare.formats import FORMATS
-
-    paths = write_reports(comparison, reports_dir / comparison.spec.name)
-    click.echo(FORMATS[form](comparison), nl=False)
+    plan = plan_comparison(options, quiet=quiet)
     if not quiet:
-        click.echo(f"Written: {', '.join(map(str, paths))}", err=True)
+        click.echo(describe_comparison(plan), err=True)
+    return plan.folder, run_studies(plan, lambda key: Callback() if quiet else StudyDisplay(plan, key))
 
 
 def recorded_folder(options: Mapping[str, Any]) -> Path:
-    """Returns the folder of the tournament that is to be reported.
+    """Returns the folder of the recorded comparison to report.
 
     Raises:
-        UserError: It is not named.
+        UserError: Its name is not given.
     """
     from search.errors import UserError
 
     if options["name"] is None:
-        raise UserError("--report-only needs the tournament's name.", hint="Give it with --name NAME.")
+        raise UserError("--report-only needs the comparison's name.", hint="Give it with --name NAME.")
     return Path(options["studies_dir"] or "studies") / str(options["name"])
+
+
+def show(kind: ReportKind[T], result: T, *, form: str, folder: Path, quiet: bool) -> None:
+    """Writes the report files to the folder and prints the result."""
+    from search.compare.render import FORMATS, write_reports
+
+    paths = write_reports(kind, result, folder)
+    click.echo(FORMATS[form](kind, result), nl=False)
+    if not quiet:
+        click.echo(f"Written: {', '.join(map(str, paths))}", err=True)

@@ -1,4 +1,4 @@
-"""``compare --arena``: engines against each other on tables of finished trainings."""
+"""``compare --arena``: compares engines on tables of finished trainings."""
 
 from __future__ import annotations
 
@@ -14,45 +14,46 @@ from search.errors import UserError
 
 TRIALS, REPEATS = 100, 30
 OPTIONS = frozenset({"arena", "engines", "repeats", "trials", "name", "seed", "workers", "studies_dir", "reports_dir"})
-"""The options of ``compare`` that mean something here."""
+"""The options of ``compare`` that apply here."""
 SLOW_ENGINES = frozenset({"keras-tuner:bayesian"})
-"""Engines that must be named: it takes half a minute a game where others take half a second."""
+"""Engines that are run only if named: this one takes half a minute a run, others half a second."""
 PRINT_INTERVAL_SECONDS = 2.0
-"""Least time between two lines of progress that are not on a terminal."""
+"""Least time between two lines of progress outside a terminal."""
 
 
 def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
-    """Plays what is missing, prints what it shows, and writes the reports.
+    """Simulates the missing runs, prints the result, and writes the report files.
 
     Raises:
-        UserError: An option does not apply, or cannot be used as given.
+        UserError: An option does not apply or is invalid.
     """
-    from search.compare.tabular.files import write_reports
-    from search.compare.tabular.limits import run_tabular_comparison
-    from search.compare.tabular.render import FORMATS
-    from search.compare.tabular.run import TabularSpec
+    from search.cli.compare import show
+    from search.compare.tabular.report import KIND
+    from search.compare.tabular.run import run_simulations
+    from search.compare.tabular.simulate import TabularSpec
     from search.engines.registry import engine_names, parse_engine
+    from search.session.plan import command_line
     from search.training.runtime import usable_cores
 
     _check(options)
-    names = options["engines"] or ",".join(name for name in engine_names() if name not in SLOW_ENGINES)
-    tournament = TabularSpec(
+    engines = options["engines"] or ",".join(name for name in engine_names() if name not in SLOW_ENGINES)
+    spec = TabularSpec(
         benchmark=options["arena"],
-        engines=tuple(parse_engine(name.strip(), pruner="none") for name in names.split(",") if name.strip()),
+        engines=tuple(parse_engine(name.strip(), pruner="none") for name in engines.split(",") if name.strip()),
         trials=TRIALS if options["trials"] is None else options["trials"],
         repeats=REPEATS if options["repeats"] is None else options["repeats"],
         seed=options["seed"] or 0,
         workers=1 if options["workers"] is None else options["workers"],
     )
-    name = options["name"] or f"arena-{tournament.benchmark}"
-    folder = Path(options["studies_dir"] or "studies") / name
-    result = run_tabular_comparison(
-        tournament, folder, processes=usable_cores(), progress=None if quiet else ProgressPrinter()
+    name = options["name"] or f"arena-{spec.benchmark}"
+    result = run_simulations(
+        spec,
+        Path(options["studies_dir"] or "studies") / name,
+        processes=usable_cores(),
+        command=command_line(spec.seed),
+        **({} if quiet else {"progress": ProgressPrinter()}),
     )
-    paths = write_reports(result, Path(options["reports_dir"] or "reports") / name)
-    click.echo(FORMATS[form](result), nl=False)
-    if not quiet:
-        click.echo(f"Written: {', '.join(map(str, paths))}", err=True)
+    show(KIND, result, form=form, folder=Path(options["reports_dir"] or "reports") / name, quiet=quiet)
 
 
 def _check(options: Mapping[str, Any]) -> None:
@@ -60,23 +61,21 @@ def _check(options: Mapping[str, Any]) -> None:
     if unsupported:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in unsupported)
         supported = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(OPTIONS))
-        raise UserError(
-            f"Nothing is trained in an arena. Received: {flags}.", hint=f"Options with --arena: {supported}."
-        )
+        raise UserError(f"--arena trains nothing. Received: {flags}.", hint=f"Options with --arena: {supported}.")
 
 
 class ProgressPrinter:
-    """Tells how many games are done: one line that is written over on a terminal, now and then a line elsewhere."""
+    """Prints how many runs are done: on a terminal in one line that is overwritten, else a line now and then."""
 
     def __init__(self) -> None:
         self._started_at, self._last_printed_at = time.monotonic(), float("-inf")
 
     def __call__(self, done: int, total: int) -> None:
-        """Tells it, if the last time was long enough ago or it is the last."""
+        """Prints if the last time was long enough ago, or at the end."""
         now = time.monotonic()
         on_terminal = sys.stderr.isatty()
         if done < total and now - self._last_printed_at < (0.2 if on_terminal else PRINT_INTERVAL_SECONDS):
             return
         self._last_printed_at = now
         end = "\r" if on_terminal and done < total else "\n"
-        click.echo(f"{done} of {total} games, {now - self._started_at:.0f} s{end}", nl=False, err=True)
+        click.echo(f"{done} of {total} runs, {now - self._started_at:.0f} s{end}", nl=False, err=True)

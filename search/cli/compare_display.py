@@ -1,6 +1,6 @@
-"""The display of a running tournament: a header for each study, a line for each trial, and on a terminal a live line.
+"""The display of a running comparison: a header for each study, a line for each trial, and on a terminal a live line.
 
-All of it goes to standard error, so that standard output holds the comparison alone.
+All of it goes to standard error; standard output holds the result alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from rich.text import Text
 
 from search.cli.display import describe_trial_end
 from search.cli.progress_state import ProgressState, format_clock
-from search.compare.plan import ComparisonPlan, StudyRun
+from search.compare.plan import ComparisonPlan
+from search.compare.spec import RunKey
 from search.leaderboard.formatting import duration
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
@@ -24,15 +25,15 @@ from search.trial import EpochReport, Outcome, Phase, State, Trial
 REDRAW_SECONDS = 0.5
 
 
-def describe_comparison(tournament: ComparisonPlan) -> str:
-    """Returns what the tournament will do, in a few lines."""
-    spec, study_runs = tournament.spec, tournament.study_runs
-    plan = study_runs[0].plan
+def describe_comparison(comparison: ComparisonPlan) -> str:
+    """Returns what will be done, in a few lines."""
+    spec, studies = comparison.spec, comparison.studies
+    plan = next(iter(studies.values()))
     amount = f"{spec.epochs} epochs trained" if spec.epochs is not None else duration(spec.seconds or 0.0)
-    engines = list(dict.fromkeys(study_run.engine for study_run in study_runs))
+    engines = ", ".join(dict.fromkeys(key.engine for key in studies))
     return "\n".join(
         [
-            f"Tournament {spec.name}: {', '.join(engines)}; {study_runs[0].repeats} repeats, seed {spec.seed}",
+            f"Comparison {spec.name}: {engines}; {_repeats(comparison)} repeats, seed {spec.seed}",
             f"  space {plan.header.space.name}, data {plan.header.protocol.dataset}",
             f"  {plan.parallelism.describe()}",
             f"  each search: {amount}, full trials of {plan.header.protocol.epochs} epochs, from the baseline alone",
@@ -42,15 +43,22 @@ def describe_comparison(tournament: ComparisonPlan) -> str:
     )
 
 
-class StudyRunDisplay(Callback):
-    """Shows one study of a tournament.
+def _repeats(comparison: ComparisonPlan) -> int:
+    return 1 + max(key.repeat for key in comparison.studies)
+
+
+class StudyDisplay(Callback):
+    """Shows one study of a comparison.
 
     Args:
-        study_run: The study.
+        comparison: The comparison.
+        key: The study.
     """
 
-    def __init__(self, study_run: StudyRun) -> None:
-        self._study_run = study_run
+    def __init__(self, comparison: ComparisonPlan, key: RunKey) -> None:
+        self._settings = comparison.studies[key].settings
+        self._position = f"[{list(comparison.studies).index(key) + 1}/{len(comparison.studies)}]"
+        self._title = f"{self._position} {key.engine}, repeat {key.repeat + 1} of {_repeats(comparison)}"
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
         self._last_redraw_at, self._epochs = 0.0, 0
@@ -58,12 +66,9 @@ class StudyRunDisplay(Callback):
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Prints the header and starts the live line."""
         self._progress_state, self._budget = ProgressState(plan, record, budget), budget
-        done = [known.outcome for known in record.trials_in_phase(Phase.SEARCH) if known.outcome]
-        self._epochs = sum(outcome.epochs_trained for outcome in done)
-        bout = self._study_run
-        recorded = f"; {len(done)} trials are recorded already" if done else ""
-        where = f"[{bout.position}/{bout.total}] {bout.engine}, repeat {bout.repeat + 1} of {bout.repeats}"
-        self._print(f"{where}{recorded}", "bold")
+        recorded = [trial.outcome for trial in record.trials_in_phase(Phase.SEARCH) if trial.outcome]
+        self._epochs = sum(outcome.epochs_trained for outcome in recorded)
+        self._print(f"{self._title}; {len(recorded)} trials are recorded" if recorded else self._title, "bold")
         if self._console.is_terminal:
             self._live.start()
 
@@ -86,8 +91,8 @@ class StudyRunDisplay(Callback):
         )
 
     def on_space_exhausted(self) -> None:
-        """Says so."""
-        self._print("Nothing is left to try.")
+        """Prints it."""
+        self._print("The space is exhausted.")
 
     def on_replication_start(self, count: int) -> None:
         """Notes how many runs follow."""
@@ -102,21 +107,21 @@ class StudyRunDisplay(Callback):
 
     def line(self) -> str:
         """Returns the live line; with two workers it fits into 80 columns."""
-        tally, plan = self._progress_state, self._study_run.plan
+        state, settings = self._progress_state, self._settings
         if self._budget.is_interrupted:
             return "stopping in good order; once more to stop at once"
-        parts = [f"[{self._study_run.position}/{self._study_run.total}]"]
-        if tally.verification_runs is not None:
-            parts.append(f"{tally.verification_runs_ended}/{tally.verification_runs} test runs")
-        elif plan.settings.timeout is not None:
-            parts.append(f"{format_clock(self._budget.elapsed_seconds())} of {format_clock(plan.settings.timeout)}")
+        parts = [self._position]
+        if state.verification_runs is not None:
+            parts.append(f"{state.verification_runs_ended}/{state.verification_runs} test runs")
+        elif settings.timeout is not None:
+            parts.append(f"{format_clock(self._budget.elapsed_seconds())} of {format_clock(settings.timeout)}")
         else:
-            parts.append(f"{self._epochs}/{plan.settings.total_epochs} epochs")
-        if tally.running:
-            running = ", ".join(f"{epoch}/{trial.last_epoch}" for trial, epoch in tally.running.values())
+            parts.append(f"{self._epochs}/{settings.total_epochs} epochs")
+        if state.running:
+            running = ", ".join(f"{epoch}/{trial.last_epoch}" for trial, epoch in state.running.values())
             parts.append(f"epoch {running}")
-        if tally.best_error_percent is not None:
-            parts.append(f"best {tally.best_error_percent:.2f} %")
+        if state.best_error_percent is not None:
+            parts.append(f"best {state.best_error_percent:.2f} %")
         return "  ".join(parts)
 
     def close(self) -> None:

@@ -1,10 +1,11 @@
-"""Tournaments: engines set against each other on real training, under equal budgets and from equal seeds.
+"""Compares search engines under equal budgets and from equal seeds, on real training or on recorded tables.
 
-A tournament is a folder with one ordinary study for each engine and repeat, and ``tournament.json``, the terms that all
-of them share. The studies of one repeat have the same seed, and so the same baseline, trial and verification seeds.
-They take turns, repeat by repeat, on one executor, so that an interrupted tournament is balanced.
+A comparison is a folder of recorded runs. On real training, a run is an ordinary study of one engine, and
+``tournament.json`` holds what all studies share. On tables (``search.compare.tabular``), a run is a simulated search.
+An interrupted comparison continues where it stopped.
 
-    plan.make_tournament    checks everything; writes nothing but the data cache
-    run.run                 plays each bout that is not finished
-    store.compare           the comparison of what is recorded
+    plan, run, store    what is run, running what is missing, what is recorded
+    compute             from recorded studies to a result
+    results, paired_tests, summary, plot, render    the core: ranking and reports of both kinds
+    report              how a comparison of studies is described
 """

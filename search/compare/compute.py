@@ -1,175 +1,227 @@
-"""From a tournament's recorded studies to a comparison.
-
-Pure: reads ``ComparisonSpec`` and ``StudyRecord`` values and nothing else. Called by the command line; what it returns
-goes to a
-renderer.
-
-    compute         engines by rank, pairs, what they ran on
-      _run          one study: its winner, what it cost, its curve
-"""
+"""From recorded studies to the result of their comparison. Pure; called by ``store``, reported by ``report``."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from search.compare.paired_tests import group_ties, paired_tests, rank_engines
-from search.compare.results import Comparison, EnginePair, EngineResult, StudyResult
-from search.compare.terms import ComparisonSpec, RepeatRecord
+from search.compare.paired_tests import paired_t, rank
+from search.compare.results import Comparison, Metric, PairedTest
+from search.compare.spec import ComparisonSpec, RunKey
 from search.leaderboard.board import UNFINISHED
-from search.leaderboard.statistics import Difference, paired_difference, t_estimate
-from search.records.curves import best_error_curve, search_outcomes
-from search.records.record import COPIED_FROM_KEY, StudyRecord, TrialRecord
+from search.leaderboard.statistics import Difference, Estimate, paired_difference, t_estimate
+from search.records.curves import CurvePoint, best_error_curve, search_outcomes
+from search.records.record import COPIED_FROM_KEY, StudyHeader, StudyRecord, TrialRecord
+from search.records.redact import NODE_KEY, PRIVATE_KEYS
 from search.trial import BASELINE, Phase, State
 
-_PER_RUN_ENVIRONMENT_KEYS = frozenset({"host", "node", "pid", COPIED_FROM_KEY})
-"""What a report, made to be published, does not repeat of a run's environment, or what says nothing of the rest."""
+TEST_ERROR = Metric(
+    name="mean verified test error", unit=" %", difference_unit=" percentage points", digits=2, sample="repeat"
+)
+PAIRED_T = PairedTest(
+    name="paired t test over repeats, whose studies share all seeds",
+    units="repeats",
+    p_value=paired_t,
+    only_against_best=False,
+)
 
 
-def compute(spec: ComparisonSpec, entries: Iterable[RepeatRecord]) -> Comparison:
-    """Returns the comparison of the studies that have begun."""
-    entries = sorted(entries, key=lambda entry: entry.repeat)
-    studies = {
-        engine: tuple(_study_result(entry, spec.replicates) for entry in entries if entry.engine == engine)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyResult:
+    """One study of a comparison.
+
+    Args:
+        key: Its engine and repeat.
+        header: What the study is.
+        state_counts: Its search trials by how they ended.
+        epochs: Epochs that its search trained.
+        seconds: Seconds of the study's clock when its last search trial ended, before verification.
+        curve: Its best-so-far curve.
+        best: The complete search trial with the least validation error; None without a complete one.
+        test_runs: Verification runs of the best, failed ones included; empty until all have ended.
+        baseline_runs: Those of the baseline, likewise.
+    """
+
+    key: RunKey
+    header: StudyHeader
+    state_counts: Mapping[str, int]
+    epochs: int
+    seconds: float
+    curve: tuple[CurvePoint, ...]
+    best: TrialRecord | None
+    test_runs: tuple[TrialRecord, ...]
+    baseline_runs: tuple[TrialRecord, ...]
+
+    @property
+    def test_errors(self) -> dict[int, float]:
+        """Test errors of the best in percent, by seed, without runs that failed."""
+        return _errors_by_seed(self.test_runs)
+
+    @property
+    def test_error_percent(self) -> float | None:
+        """Mean verified test error of the best, in percent."""
+        return _mean(self.test_errors.values())
+
+    @property
+    def baseline_error_percent(self) -> float | None:
+        """Mean verified test error of the baseline, in percent."""
+        return _mean(_errors_by_seed(self.baseline_runs).values())
+
+    @property
+    def validation_error_percent(self) -> float | None:
+        """Validation error of the best, in percent."""
+        return _error_percent(self.best) if self.best else None
+
+    @property
+    def best_label(self) -> str:
+        """The best trial: "found #12", or "baseline"."""
+        if self.best is None:
+            return ""
+        trial = self.best.trial
+        return trial.origin if trial.origin == BASELINE else f"{trial.origin} #{trial.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedComparison:
+    """The result of a comparison on real training.
+
+    Args:
+        spec: What its studies share.
+        comparison: Engines by rank.
+        studies: By the engine's rank and the repeat.
+        baseline_test: Mean over repeats of the baseline's test error, in percent.
+        baseline_validation_percent: Mean over studies of its validation error, in percent.
+        test_openings: How often the test images were scored; copied runs count once.
+        environments: What the trials ran on, each combination of versions and hardware once.
+    """
+
+    spec: ComparisonSpec
+    comparison: Comparison
+    studies: tuple[StudyResult, ...]
+    baseline_test: Estimate | None
+    baseline_validation_percent: float | None
+    test_openings: int
+    environments: tuple[Mapping[str, Any], ...]
+
+    @property
+    def first_header(self) -> StudyHeader | None:
+        """Header of one of the studies, for what all share; None if none has begun."""
+        return self.studies[0].header if self.studies else None
+
+    def studies_of(self, engine: str) -> list[StudyResult]:
+        """Returns an engine's studies by repeat."""
+        return [study for study in self.studies if study.key.engine == engine]
+
+    def difference_to_baseline(self, engine: str) -> Difference | None:
+        """Returns the engine's test error minus the baseline's, repeat by repeat, in percentage points."""
+        differences = [
+            study.test_error_percent - study.baseline_error_percent
+            for study in self.studies_of(engine)
+            if study.test_error_percent is not None and study.baseline_error_percent is not None
+        ]
+        return paired_difference(differences) if differences else None
+
+    def validation_error_percent(self, engine: str) -> float | None:
+        """Returns the mean over repeats of the least validation error, in percent."""
+        return _mean(study.validation_error_percent for study in self.studies_of(engine))
+
+
+def compute(spec: ComparisonSpec, runs: Mapping[RunKey, StudyRecord]) -> TrainedComparison:
+    """Returns the result of the studies that have begun."""
+    keys = sorted(runs, key=lambda key: (key.repeat, spec.engines.index(key.engine)))
+    studies = [_study_result(key, runs[key], spec.replicates) for key in keys]
+    scores = {
+        engine: {
+            study.key.repeat: study.test_error_percent
+            for study in studies
+            if study.key.engine == engine and study.test_error_percent is not None
+        }
         for engine in spec.engines
     }
-    test_errors = {engine: _test_errors_by_repeat(of_engine) for engine, of_engine in studies.items()}
-    paired, ranked_engines = paired_tests(test_errors), rank_engines(test_errors)
-    tie_groups = group_ties(ranked_engines, paired)
-    unranked = [engine for engine in spec.engines if engine not in ranked_engines]
-    baselines = _baseline_errors_by_repeat(run for of_engine in studies.values() for run in of_engine)
-    return Comparison(
+    comparison = rank(scores, TEST_ERROR, PAIRED_T)
+    order = [result.engine for result in comparison.engines]
+    # The studies of a repeat verify the baseline with the same seeds.
+    baselines = {
+        study.key.repeat: study.baseline_error_percent for study in studies if study.baseline_error_percent is not None
+    }
+    return TrainedComparison(
         spec=spec,
-        engine_results=tuple(
-            _engine_result(engine, studies[engine], tie_groups, paired) for engine in (*ranked_engines, *unranked)
-        ),
-        pairs=paired,
+        comparison=comparison,
+        studies=tuple(sorted(studies, key=lambda study: order.index(study.key.engine))),
         baseline_test=t_estimate(list(baselines.values())) if baselines else None,
-        baseline_validation_percent=_mean_of_available(_baseline_validation(entry.record) for entry in entries),
-        test_openings=sum(entry.record.test_evaluations for entry in entries),
-        environments=tuple(_distinct_environments(entry.record for entry in entries)),
+        baseline_validation_percent=_mean(_baseline_validation(runs[key]) for key in keys),
+        test_openings=sum(record.test_evaluations for record in runs.values()),
+        environments=_distinct_environments(runs[key] for key in keys),
     )
 
 
-def _study_result(entry: RepeatRecord, replicates: int) -> StudyResult:
-    record = entry.record
+def _study_result(key: RunKey, record: StudyRecord, replicates: int) -> StudyResult:
     outcomes = search_outcomes(record)
-    completed = [
-        known
-        for known in record.trials_in_phase(Phase.SEARCH)
-        if known.outcome and known.outcome.state is State.COMPLETE and known.outcome.error_percent is not None
-    ]
-    verified = {
-        known.trial.source_trial for known in record.trials_in_phase(Phase.VERIFICATION)
-    }  # decides between equal errors
-    best = min(
-        completed, key=lambda known: (_validation_error(known), known.trial.number not in verified), default=None
+    trials = record.trials_in_phase(Phase.SEARCH)
+    verified = {run.trial.source_trial for run in record.trials_in_phase(Phase.VERIFICATION)}
+    best = min(  # of equal errors, the verified one
+        filter(_is_complete, trials),
+        key=lambda trial: (_error_percent(trial), trial.trial.number not in verified),
+        default=None,
     )
-    baseline = next((known for known in _search_trials(record, BASELINE) if known.is_finished), None)
-    best_runs, baseline_runs = (_test_runs(record, known, replicates) for known in (best, baseline))
+    baseline = next((trial for trial in trials if trial.trial.origin == BASELINE and trial.is_finished), None)
     return StudyResult(
-        repeat=entry.repeat,
+        key=key,
         header=record.header,
-        state_counts=Counter(
-            known.outcome.state.value if known.outcome else UNFINISHED for known in record.trials_in_phase(Phase.SEARCH)
-        ),
+        state_counts=Counter(trial.outcome.state.value if trial.outcome else UNFINISHED for trial in trials),
         epochs=sum(outcome.epochs_trained for outcome in outcomes),
         seconds=max((outcome.elapsed_seconds or 0.0 for outcome in outcomes), default=0.0),
         curve=best_error_curve(record),
-        best_trial=best.trial.number if best else None,
-        best_origin=best.trial.origin if best else "",
-        best_config=best.trial.config if best else {},
-        validation_error_percent=_validation_error(best) if best else None,
-        is_verified=bool(best_runs),
-        test_errors=_test_errors_by_seed(best_runs),
-        test_failures=len(best_runs) - len(_test_errors_by_seed(best_runs)),
-        baseline_errors=_test_errors_by_seed(baseline_runs),
+        best=best,
+        test_runs=_test_runs(record, best, replicates),
+        baseline_runs=_test_runs(record, baseline, replicates),
     )
 
 
-def _test_runs(record: StudyRecord, source: TrialRecord | None, replicates: int) -> list[TrialRecord]:
+def _test_runs(record: StudyRecord, source: TrialRecord | None, replicates: int) -> tuple[TrialRecord, ...]:
     """Returns the verification runs of a search trial; none before all of them have ended."""
-    if source is None:
-        return []
-    runs = [
-        known for known in record.trials_in_phase(Phase.VERIFICATION) if known.trial.source_trial == source.trial.number
+    ended = [
+        run
+        for run in record.trials_in_phase(Phase.VERIFICATION)
+        if source is not None and run.trial.source_trial == source.trial.number and run.is_finished
     ]
-    ended = [known for known in runs if known.is_finished]
-    return ended if len({known.trial.replicate for known in ended}) >= replicates else []
+    return tuple(ended) if len({run.trial.replicate for run in ended}) >= replicates else ()
 
 
-def _test_errors_by_seed(runs: Iterable[TrialRecord]) -> dict[int, float]:
-    return {
-        known.trial.seed: known.outcome.error_percent
-        for known in runs
-        if known.outcome and known.outcome.state is State.COMPLETE and known.outcome.error_percent is not None
-    }
+def _is_complete(record: TrialRecord) -> bool:
+    outcome = record.outcome
+    return outcome is not None and outcome.state is State.COMPLETE and outcome.error_percent is not None
 
 
-def _engine_result(
-    engine: str, studies: tuple[StudyResult, ...], tie_groups: Sequence[Sequence[str]], paired: Sequence[EnginePair]
-) -> EngineResult:
-    errors = _test_errors_by_repeat(studies)
-    tie_group = next((group for group in tie_groups if engine in group), None)
-    best = tie_groups[0][0] if tie_groups else None
-    return EngineResult(
-        engine=engine,
-        studies=studies,
-        test=t_estimate(list(errors.values())) if errors else None,
-        difference_to_baseline=_difference_to_baseline(studies),
-        rank=1 + sum(len(before) for before in tie_groups[: tie_groups.index(tie_group)])
-        if tie_group is not None
-        else None,
-        ties=len(tie_group) - 1 if tie_group is not None else 0,
-        pair_with_best=next((pair for pair in paired if pair.first == best and pair.second == engine), None),
-    )
-
-
-def _difference_to_baseline(studies: Iterable[StudyResult]) -> Difference | None:
-    differences = [
-        run.test_error_percent - run.baseline_error_percent
-        for run in studies
-        if run.test_error_percent is not None and run.baseline_error_percent is not None
-    ]
-    return paired_difference(differences) if differences else None
-
-
-def _test_errors_by_repeat(studies: Iterable[StudyResult]) -> dict[int, float]:
-    return {run.repeat: run.test_error_percent for run in studies if run.test_error_percent is not None}
-
-
-def _baseline_errors_by_repeat(studies: Iterable[StudyResult]) -> dict[int, float]:
-    """Returns the baseline's mean test error by repeat; the studies of a repeat give it the same seeds."""
-    return {run.repeat: run.baseline_error_percent for run in studies if run.baseline_error_percent is not None}
-
-
-def _search_trials(record: StudyRecord, origin: str) -> list[TrialRecord]:
-    return [known for known in record.trials_in_phase(Phase.SEARCH) if known.trial.origin == origin]
-
-
-def _baseline_validation(record: StudyRecord) -> float | None:
-    complete = (known.outcome for known in _search_trials(record, BASELINE) if known.outcome)
-    return next((outcome.error_percent for outcome in complete if outcome.state is State.COMPLETE), None)
-
-
-def _mean_of_available(values: Iterable[float | None]) -> float | None:
-    available = [value for value in values if value is not None]
-    return fmean(available) if available else None
-
-
-def _validation_error(record: TrialRecord) -> float:
+def _error_percent(record: TrialRecord) -> float:
     assert record.outcome is not None and record.outcome.error_percent is not None
     return record.outcome.error_percent
 
 
-def _distinct_environments(records: Iterable[StudyRecord]) -> Iterator[Mapping[str, Any]]:
-    seen: list[Mapping[str, Any]] = []
-    for record in records:
-        for known in record.trials:
-            whole = known.outcome.environment if known.outcome else {}
-            public = {name: value for name, value in whole.items() if name not in _PER_RUN_ENVIRONMENT_KEYS}
-            if public and public not in seen:
-                seen.append(public)
-                yield public
+def _errors_by_seed(runs: Iterable[TrialRecord]) -> dict[int, float]:
+    return {run.trial.seed: _error_percent(run) for run in runs if _is_complete(run)}
+
+
+def _baseline_validation(record: StudyRecord) -> float | None:
+    trials = record.trials_in_phase(Phase.SEARCH)
+    complete = (trial for trial in trials if trial.trial.origin == BASELINE and _is_complete(trial))
+    return next(map(_error_percent, complete), None)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    available = [value for value in values if value is not None]
+    return fmean(available) if available else None
+
+
+def _distinct_environments(records: Iterable[StudyRecord]) -> tuple[Mapping[str, Any], ...]:
+    """Returns each combination once, without what must not be published or differs in every run."""
+    hidden = {*PRIVATE_KEYS, NODE_KEY, COPIED_FROM_KEY}
+    distinct: list[Mapping[str, Any]] = []
+    for outcome in (trial.outcome for record in records for trial in record.trials if trial.outcome):
+        environment = {name: value for name, value in outcome.environment.items() if name not in hidden}
+        if environment and environment not in distinct:
+            distinct.append(environment)
+    return tuple(distinct)

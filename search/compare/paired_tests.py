@@ -1,7 +1,7 @@
-"""Paired tests between engines, over repeats, and the ranks that follow from them.
+"""Paired tests between engines, and the ranks that follow from them.
 
-Pure arithmetic on test errors by repeat. The studies of one repeat share the baseline's seed, the seeds of their trials
-and those of verification, so that they are compared repeat by repeat.
+Pure arithmetic on scores by engine and unit: a repeat, a table, or a table's repeat. Engines share the seeds of a unit,
+so they are compared unit by unit. Called by ``compute`` of both kinds of comparison.
 """
 
 from __future__ import annotations
@@ -10,63 +10,117 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
+from typing import Any
 
-from scipy.stats import false_discovery_control, ttest_rel
+from scipy.stats import false_discovery_control, ttest_1samp, wilcoxon
 
-from search.compare.results import EnginePair
-from search.leaderboard.statistics import paired_difference
+from search.compare.results import Comparison, EnginePair, EngineResult, Metric, PairedTest
+from search.leaderboard.statistics import Estimate, paired_difference, t_estimate
 
-ErrorsByEngine = Mapping[str, Mapping[int, float]]
-"""Test errors in percent by engine and repeat."""
+Scores = Mapping[str, Mapping[Any, float]]
+"""Scores by engine and unit; lower is better."""
 
 
-def paired_tests(errors: ErrorsByEngine) -> tuple[EnginePair, ...]:
-    """Returns every two engines with repeats in common, with p adjusted for the number of pairs.
+def rank(
+    scores: Scores, metric: Metric, test: PairedTest, estimates: Mapping[str, Estimate] | None = None
+) -> Comparison:
+    """Returns the engines by rank and the tested pairs.
+
+    Args:
+        scores: Of every engine; those without a score come last, in their order.
+        metric: What the scores are.
+        test: How engines are tested.
+        estimates: Means with intervals, where they are not over the units of the test.
+    """
+    order = rank_engines(scores)
+    pairs = paired_tests(scores, test)
+    groups = group_ties(order, pairs)
+    pairs_with_best = {pair.second: pair for pair in pairs if pair.first == order[0]}
+    results = []
+    for engine in (*order, *(engine for engine in scores if engine not in order)):
+        group = next((group for group in groups if engine in group), None)
+        values = list(scores[engine].values())
+        results.append(
+            EngineResult(
+                engine=engine,
+                scores=scores[engine],
+                score=estimates[engine] if estimates else t_estimate(values) if values else None,
+                rank=1 + sum(map(len, groups[: groups.index(group)])) if group else None,
+                ties=len(group) - 1 if group else 0,
+                pair_with_best=pairs_with_best.get(engine),
+            )
+        )
+    return Comparison(metric=metric, test=test, engines=tuple(results), pairs=pairs)
+
+
+def rank_engines(scores: Scores) -> list[str]:
+    """Returns the engines that have a score by their mean, best first.
+
+    The mean is over the units that all of them share, if any: an engine must not lead because its hard units are still
+    to come.
+    """
+    nonempty = {engine: by_unit for engine, by_unit in scores.items() if by_unit}
+    shared = set.intersection(*map(set, nonempty.values())) if nonempty else set()
+    return sorted(nonempty, key=lambda engine: fmean(nonempty[engine][unit] for unit in shared or nonempty[engine]))
+
+
+def paired_tests(scores: Scores, test: PairedTest) -> tuple[EnginePair, ...]:
+    """Returns the pairs that the test asks for, with p adjusted for their number; pairs need a unit in common.
 
     Source: Benjamini and Hochberg, "Controlling the False Discovery Rate", JRSS B 57 (1995).
     """
-    unadjusted = [
-        pair for two in combinations(rank_engines(errors), 2) if (pair := _paired_test(errors, *two)) is not None
-    ]
-    with_p = [pair for pair in unadjusted if pair.p is not None]
-    adjusted = false_discovery_control([pair.p for pair in with_p]) if with_p else ()
-    by_pair = {pair.engines: float(p) for pair, p in zip(with_p, adjusted, strict=True)}
-    return tuple(replace(pair, p_adjusted=by_pair.get(pair.engines)) for pair in unadjusted)
+    order = rank_engines(scores)
+    candidates = [(order[0], other) for other in order[1:]] if test.only_against_best else combinations(order, 2)
+    pairs = [pair for first, second in candidates if (pair := _test_pair(scores, first, second, test))]
+    p_values = [pair.p for pair in pairs if pair.p is not None]
+    adjusted = iter(false_discovery_control(p_values) if p_values else ())
+    return tuple(pair if pair.p is None else replace(pair, p_adjusted=float(next(adjusted))) for pair in pairs)
 
 
-def rank_engines(errors: ErrorsByEngine) -> list[str]:
-    """Returns the engines that have a figure by their mean, best first.
+def _test_pair(scores: Scores, first: str, second: str, test: PairedTest) -> EnginePair | None:
+    differences = [score - scores[second][unit] for unit, score in scores[first].items() if unit in scores[second]]
+    if not differences:
+        return None
+    return EnginePair(
+        first=first,
+        second=second,
+        n=len(differences),
+        difference=paired_difference(differences),
+        p=test.p_value(differences),
+    )
 
-    The mean is over the repeats that all of them have, where there are some: an engine is not to be first because its
-    hard repeats are still to come.
-    """
-    nonempty = {name: of_engine for name, of_engine in errors.items() if of_engine}
-    shared = set.intersection(*(set(of_engine) for of_engine in nonempty.values())) if nonempty else set()
-    return sorted(nonempty, key=lambda name: fmean(nonempty[name][repeat] for repeat in shared or nonempty[name]))
+
+def group_ties(order: Sequence[str], pairs: Sequence[EnginePair]) -> list[list[str]]:
+    """Splits engines, best first, into ranks: those not shown to be worse than the first, then likewise the rest."""
+    behind = {(pair.first, pair.second) for pair in pairs if not pair.is_tie}
+    groups: list[list[str]] = []
+    remaining = list(order)
+    while remaining:
+        groups.append([engine for engine in remaining if (remaining[0], engine) not in behind])
+        remaining = [engine for engine in remaining if (remaining[0], engine) in behind]
+    return groups
 
 
-def _paired_test(errors: ErrorsByEngine, first: str, second: str) -> EnginePair | None:
-    """Returns the test of one pair; None where they have no repeat in common.
+def paired_t(differences: Sequence[float]) -> float | None:
+    """Returns the p of the paired t test; None for fewer than two differences or differences without spread.
 
     Source: Student, "The Probable Error of a Mean", Biometrika 6 (1908).
     """
-    shared = sorted(errors[first].keys() & errors[second].keys())
-    if not shared:
+    if paired_difference(differences).interval is None:
         return None
-    first_errors, second_errors = ([errors[name][repeat] for repeat in shared] for name in (first, second))
-    difference = paired_difference([our - their for our, their in zip(first_errors, second_errors, strict=True)])
-    p = float(ttest_rel(first_errors, second_errors).pvalue) if difference.interval is not None else None
-    return EnginePair(first=first, second=second, repeats=len(shared), difference=difference, p=p)
+    return float(ttest_1samp(differences, 0.0).pvalue)
 
 
-def group_ties(order: Sequence[str], paired: Sequence[EnginePair]) -> list[list[str]]:
-    """Splits engines, best first: those not shown to be worse than the first of them, then in the same way the rest."""
-    by_engines = {pair.engines: pair for pair in paired}
-    tie_groups: list[list[str]] = []
-    remaining = list(order)
-    while remaining:
-        pairs_with_first = {engine: by_engines.get(frozenset((engine, remaining[0]))) for engine in remaining}
-        behind = [engine for engine, pair in pairs_with_first.items() if pair is not None and not pair.is_tie]
-        tie_groups.append([engine for engine in remaining if engine not in behind])
-        remaining = behind
-    return tie_groups
+def wilcoxon_p(differences: Sequence[float]) -> float:
+    """Returns the p of the signed-rank test of differences best minus other; 1 where the ranks favour the other.
+
+    Mean and ranks disagree where an engine is mostly a little worse and at times much better. That does not show the
+    other engine to be behind.
+
+    Source: Wilcoxon, Biometrics Bulletin 1 (1945).
+    """
+    if not any(differences):  # the statistic would be 0 / 0
+        return 1.0
+    if wilcoxon(differences, alternative="less").pvalue > 0.5:
+        return 1.0
+    return float(wilcoxon(differences).pvalue)

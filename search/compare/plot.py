@@ -1,20 +1,19 @@
-"""The plot of a comparison: best validation error so far, against epochs trained and against minutes.
+"""The plot of a comparison: for each engine a line, its mean over runs, and a band around it.
 
-A line an engine, the mean over its repeats, in a band from the least to the most of them; the baseline is dashed. The
-colours can be told apart by colour-blind readers, and each line has a dash pattern of its own besides.
+Colours are distinguishable for colour-blind readers, and line styles differ as well.
 
-Source: Okabe and Ito, "Color Universal Design" (2008), for the colours.
+Source: Okabe and Ito, "Color Universal Design" (2008), for the colours, without their yellow, which is faint on white.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from search.compare.results import Comparison, EngineResult
 from search.leaderboard import formatting
-from search.records.curves import CurveBand, CurvePoint, aggregate_curves
+from search.records.curves import CurveBand
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,85 +21,103 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
-PANELS: tuple[tuple[str, Callable[[CurvePoint], float]], ...] = (
-    ("Epochs trained", lambda point: float(point.epochs)),
-    ("Minutes of search", lambda point: point.seconds / 60),
-)
 
 
-def to_svg(comparison: Comparison) -> str:
-    """Returns the plot as SVG, the same text for the same comparison."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plot:
+    """What is drawn.
+
+    Args:
+        title: Above the legend.
+        engines: In the order of their colours.
+        panels: Label of the horizontal axis to the engines' curves.
+        y_label: Label of the vertical axis.
+        is_log: Whether that axis is logarithmic.
+        y_limits: Its ends; None for those of the data.
+        engines_with_band: Bands of other engines are left out.
+        baseline: Height of a dashed line; None for no line.
+        salt: Makes the SVG's ids reproducible.
+    """
+
+    title: str
+    engines: Sequence[str]
+    panels: Mapping[str, Mapping[str, CurveBand]]
+    y_label: str
+    is_log: bool = False
+    y_limits: tuple[float, float] | None = None
+    engines_with_band: Collection[str]
+    baseline: float | None = None
+    salt: str
+
+
+def to_svg(plot: Plot) -> str:
+    """Returns the plot as SVG, the same text for the same plot."""
     from matplotlib import rc_context
 
     text = io.StringIO()
-    with rc_context({"svg.hashsalt": comparison.spec.name}):
-        make_figure(comparison).savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    with rc_context({"svg.hashsalt": plot.salt}):
+        make_figure(plot).savefig(text, format="svg", metadata={"Date": None})
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
-def make_figure(comparison: Comparison) -> Figure:
-    """Returns the figure."""
+def make_figure(plot: Plot) -> Figure:
+    """Returns the figure, one panel beside the other."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, (label, cost) in zip(panels, PANELS, strict=True):
-        for index, engine_result in enumerate(_in_spec_order(comparison)):
-            _draw_engine(axes, engine_result, index, cost)
-        if comparison.baseline_validation_percent is not None:
-            axes.axhline(comparison.baseline_validation_percent, color="0.35", linewidth=1, linestyle="--", zorder=1)
-        axes.set_xlabel(label)
-        axes.set_ylim(_error_axis_limits(comparison))
-        axes.set_xlim(left=0)
-        axes.grid(color="0.9", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("Best validation error so far, %")
-    _legend(figure, panels[0], comparison)
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    all_axes = figure.subplots(1, len(plot.panels), sharey=True, squeeze=False)[0]
+    for axes, (x_label, curves) in zip(all_axes, plot.panels.items(), strict=True):
+        for engine, curve in curves.items():
+            _draw_curve(axes, curve, _style(plot, engine), has_band=engine in plot.engines_with_band)
+        if plot.baseline is not None:
+            axes.axhline(plot.baseline, color="0.35", linewidth=1, linestyle="--", zorder=1)
+        _format_axes(axes, plot)
+        axes.set_xlabel(x_label)
+    all_axes[0].set_ylabel(plot.y_label)
+    _add_legend(figure, plot)
     return figure
 
 
-def _in_spec_order(comparison: Comparison) -> list[EngineResult]:
-    """Returns the engines in the order of their turns, so that each keeps its colour whoever leads."""
-    return sorted(comparison.engine_results, key=lambda entrant: comparison.spec.engines.index(entrant.engine))
+def _style(plot: Plot, engine: str) -> dict[str, Any]:
+    index = plot.engines.index(engine)
+    return {"color": COLORS[index % len(COLORS)], "linestyle": LINE_STYLES[index % len(LINE_STYLES)], "linewidth": 1.8}
 
 
-def _error_axis_limits(comparison: Comparison) -> tuple[float, float] | None:
-    """Returns the ends of the error axis: not far above the baseline, for a bad first trial would flatten the rest."""
-    baseline = comparison.baseline_validation_percent
-    errors = [point.error_percent for _, run in comparison.studies for point in run.curve]
-    if baseline is None or max(errors) <= baseline:
-        return None
-    low = min(errors)
-    margin = 0.2 * max(baseline - low, 0.2 * baseline)
-    return low - margin / 2, baseline + margin
+def _draw_curve(axes: Axes, curve: CurveBand, style: dict[str, Any], *, has_band: bool) -> None:
+    if has_band:
+        axes.fill_between(
+            curve.costs, curve.low, curve.high, step="post", color=style["color"], alpha=0.12, linewidth=0
+        )
+    axes.step(curve.costs, curve.mean, where="post", **style)
+    axes.plot(curve.costs[-1], curve.mean[-1], "o", color=style["color"], markersize=4)
 
 
-def _draw_engine(axes: Axes, engine_result: EngineResult, index: int, cost: Callable[[CurvePoint], float]) -> None:
-    curve_band: CurveBand | None = aggregate_curves([run.curve for run in engine_result.studies], cost)
-    if curve_band is None:
-        return
-    color, dashes = COLORS[index % len(COLORS)], LINE_STYLES[index % len(LINE_STYLES)]
-    axes.fill_between(
-        curve_band.costs, curve_band.low, curve_band.high, step="post", color=color, alpha=0.12, linewidth=0
-    )
-    axes.step(curve_band.costs, curve_band.mean, where="post", color=color, linestyle=dashes, linewidth=1.8)
-    axes.plot(curve_band.costs[-1], curve_band.mean[-1], "o", color=color, markersize=4)
+def _format_axes(axes: Axes, plot: Plot) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    if plot.is_log:
+        axes.set_yscale("log", nonpositive="clip")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(plot.y_limits)
+    axes.set_xlim(left=0)
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: Figure, axes: Axes, comparison: Comparison) -> None:
+def _add_legend(figure: Figure, plot: Plot) -> None:
     from matplotlib.lines import Line2D
 
+    drawn = next(iter(plot.panels.values()))
     handles = [
-        Line2D(
-            [], [], color=COLORS[place % len(COLORS)], linestyle=LINE_STYLES[place % len(LINE_STYLES)], linewidth=1.8,
-               marker="o", markersize=4, label=formatting.one_line(entrant.engine))
-        for place, entrant in enumerate(_in_spec_order(comparison))
-        if any(run.curve for run in entrant.studies)
-    ]  # fmt: skip
-    if comparison.baseline_validation_percent is not None:
+        Line2D([], [], marker="o", markersize=4, label=formatting.one_line(engine), **_style(plot, engine))
+        for engine in plot.engines
+        if engine in drawn
+    ]
+    if plot.baseline is not None:
         handles.append(Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="baseline"))
     if handles:
-        repeats = comparison.spec.repeats
         figure.legend(
             handles=handles,
             loc="outside upper center",
@@ -108,6 +125,6 @@ def _legend(figure: Figure, axes: Axes, comparison: Comparison) -> None:
             frameon=False,
             fontsize="small",
             columnspacing=1.5,
-            title=f"Mean of {repeats} repeats, band from the least to the most" if repeats > 1 else "One repeat",
+            title=plot.title,
             title_fontsize="small",
         )

@@ -1,77 +1,223 @@
-"""The comparison as Markdown for a code host; everything that a user named is escaped."""
+"""Lays out the report of a comparison as text, Markdown, CSV and JSON, and writes the report files.
+
+A kind of comparison describes itself by a ``ReportKind``; everything that a user named is escaped here. Called by the
+command line.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
 from tabulate import tabulate
 
-from search.compare import tables
-from search.compare.results import Comparison
-from search.compare.summary import summary_sentences, term_sentences
+from search.compare.plot import Plot, to_svg
+from search.files import write_atomic
 from search.leaderboard import formatting
-from search.leaderboard.render_markdown import escape
-from search.records.record import flatten
+from search.leaderboard.render_markdown import escape, fence
+from search.leaderboard.statistics import Difference, Estimate
 
-PLOT_FILE = "comparison.svg"
+T = TypeVar("T")
 UNLIMITED_WIDTH = 1000
-"""Room in which every column fits."""
-
-_TABLE_NOTES = """\
-Engines that share a rank (`=`) are not shown to differ from the first of them: the paired t test over repeats gives a
-p, adjusted for the number of pairs, of 0.05 or more, or there are too few repeats for one. A study's figure is the test
-error of the complete search trial with the least validation error, retrained on all training images with fresh seeds.
-Intervals are Student's t over repeats; they leave out the choice of test images. Epochs and minutes are those of the
-search alone, trials that were paused, pruned, failed or cut off included."""
+"""Width in characters in which every column fits."""
 
 
-def to_markdown(comparison: Comparison) -> str:
-    """Returns the comparison as Markdown."""
-    return "\n\n".join(_markdown_blocks(comparison)) + "\n"
+@dataclass(frozen=True, slots=True)
+class ReportColumn(Generic[T]):
+    """One column of a table.
+
+    Args:
+        header: Its name with the unit; a line break where it may be broken.
+        cell: Returns the text for a row.
+        is_numeric: Whether it is aligned to the right.
+        min_width: Least width of the page in characters for the column to be shown.
+        max_width: Largest such width.
+    """
+
+    header: str
+    cell: Callable[[T], str]
+    is_numeric: bool = True
+    min_width: int = 0
+    max_width: int = UNLIMITED_WIDTH
 
 
-def _markdown_blocks(comparison: Comparison) -> Iterator[str]:
-    yield f"# Tournament {escape(comparison.spec.name)}"
-    yield from map(escape, summary_sentences(comparison))
-    first, *others = tables.comparison_tables(comparison, width=UNLIMITED_WIDTH)
-    yield from (f"## {first.title}", _markdown_table(first), _TABLE_NOTES)
-    if any(run.curve for _, run in comparison.studies):
-        yield f"![Best validation error so far against epochs and minutes]({PLOT_FILE})"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportTable(Generic[T]):
+    """A table of a report.
+
+    Args:
+        title: What it shows.
+        columns: Its columns.
+        rows: What the columns' cells are made from.
+        is_highlighted: Whether a row stands out.
+    """
+
+    title: str
+    columns: Sequence[ReportColumn[T]]
+    rows: Sequence[T]
+    is_highlighted: Callable[[T], bool] = lambda _: False
+
+    def columns_at(self, width: int) -> list[ReportColumn[T]]:
+        """Returns the columns for a page of this width in characters."""
+        return [column for column in self.columns if column.min_width <= width <= column.max_width]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a report for people holds.
+
+    Args:
+        title: Its heading.
+        summary: Sentences about the result.
+        tables: The engines first.
+        notes: Sentences that follow the summary in the text.
+        table_note: What the columns of the first table mean, for Markdown.
+        plot_title: Alternative text of the plot; empty without one.
+        sections: Further paragraphs for Markdown, by heading.
+        commands: The commands that ran it.
+    """
+
+    title: str
+    summary: Sequence[str]
+    tables: Sequence[ReportTable[Any]]
+    notes: Sequence[str] = ()
+    table_note: str = ""
+    plot_title: str = ""
+    sections: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    commands: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportKind(Generic[T]):
+    """How results of one kind are reported.
+
+    Args:
+        name: Stem of the files: "comparison" or "arena".
+        report: Returns the report for people.
+        csv_rows: Returns the CSV's rows, the header first.
+        document: Returns the JSON document.
+        plot: Returns the plot.
+    """
+
+    name: str
+    report: Callable[[T], Report]
+    csv_rows: Callable[[T], Iterable[Sequence[object]]]
+    document: Callable[[T], dict[str, Any]]
+    plot: Callable[[T], Plot]
+
+
+def to_text(kind: ReportKind[T], result: T) -> str:
+    """Returns the report as text that fits standard output."""
+    console = Console(highlight=False)
+    report = kind.report(result)
+    with console.capture() as capture:
+        console.print(Text(formatting.one_line(report.title), "bold"))
+        for table in report.tables:
+            console.print(Text(table.title, "bold"))
+            console.print(_text_table(table, console.width))
+        for sentence in (*report.summary, *report.notes):
+            console.print(Text(formatting.one_line(sentence)))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def _text_table(table: ReportTable[Any], width: int) -> Table:
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)  # four engines then fit 80 columns
+    columns = table.columns_at(width)
+    for column in columns:
+        justify: JustifyMethod = "right" if column.is_numeric else "left"
+        rich_table.add_column(column.header, justify=justify, no_wrap=column.is_numeric, overflow="fold")
+    for row in table.rows:
+        cells = [Text(formatting.one_line(column.cell(row))) for column in columns]
+        rich_table.add_row(*cells, style="bold" if table.is_highlighted(row) else "")
+    return rich_table
+
+
+def to_markdown(kind: ReportKind[T], result: T) -> str:
+    """Returns the report as Markdown for a code host; the plot is expected beside it."""
+    blocks = _markdown_blocks(kind.report(result), plot_file=f"{kind.name}.svg")
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _markdown_blocks(report: Report, *, plot_file: str) -> Iterator[str]:
+    yield f"# {escape(report.title)}"
+    yield from map(escape, report.summary)
+    first, *others = report.tables
+    yield from (f"## {escape(first.title)}", _markdown_table(first), escape(report.table_note))
+    if report.plot_title:
+        yield f"![{escape(report.plot_title)}]({plot_file})"
     for table in others:
-        yield from (f"## {table.title}", _markdown_table(table))
-    yield "## Terms"
-    yield from map(escape, term_sentences(comparison))
-    yield from _environment_sentences(comparison)
-    if comparison.spec.commands:
-        yield _fence("sh", map(formatting.one_line, comparison.spec.commands))
+        yield from (f"## {escape(table.title)}", _markdown_table(table))
+    for heading, paragraphs in report.sections.items():
+        yield from (f"## {escape(heading)}", *map(escape, paragraphs))
+    if report.commands:
+        yield fence("sh", map(formatting.one_line, report.commands))
 
 
-def _environment_sentences(comparison: Comparison) -> Iterator[str]:
-    """Yields what the trials ran on; several combinations are said to be several."""
-    shared = comparison.spec.terms
-    parts = [f"{name}: {shared[name]}" for name in ("workers", "threads") if name in shared]
-    if parts:
-        yield escape(f"{', '.join(parts)} each.".capitalize())
-    if len(comparison.environments) > 1:
-        yield "Caution: not all trials ran on the same versions and hardware, so their times cannot be compared."
-    for environment in comparison.environments:
-        values = [f"{name.rpartition('.')[2]} {value}" for name, value in flatten(environment).items()]
-        yield f"Trials ran on: {escape(', '.join(values))}."
-    if comparison.first_header and comparison.first_header.versions:
-        values = [f"{name} {version}" for name, version in comparison.first_header.versions.items()]
-        yield f"Searched with: {escape(', '.join(values))}."
+def _markdown_table(table: ReportTable[Any]) -> str:
+    columns = table.columns_at(UNLIMITED_WIDTH)
+    cells = [[escape(column.cell(row)) for column in columns] for row in table.rows]
+    aligned = ["right" if column.is_numeric else "left" for column in columns]
+    headers = [escape(column.header) for column in columns]
+    return tabulate(cells, headers, tablefmt="pipe", colalign=aligned, disable_numparse=True)
 
 
-def _markdown_table(table: tables.ComparisonTable) -> str:
-    escaped = [[escape(cell) for cell in line] for line in table.rows]
-    headers: Sequence[str] = [formatting.one_line(header) for header in table.headers]
-    aligned = ["right" if number else "left" for number in table.numeric_columns]
-    return tabulate(escaped, headers, tablefmt="pipe", colalign=aligned, disable_numparse=True)
+def to_csv(kind: ReportKind[T], result: T) -> str:
+    """Returns the result as CSV; lists are joined by blanks, maps are ``name=value`` pairs, None is empty."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(list(map(_csv_cell, row)) for row in kind.csv_rows(result))
+    return text.getvalue()
 
 
-def _fence(language: str, lines: Iterable[str]) -> str:
-    body = "\n".join(lines)
-    longest = max((len(ticks) for ticks in re.findall("`+", body)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{body}\n{fence}"
+def _csv_cell(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_csv_cell(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_csv_cell, value))
+    return "" if value is None else formatting.one_line(value)
+
+
+def to_json(kind: ReportKind[T], result: T) -> str:
+    """Returns the result as JSON."""
+    return json.dumps(kind.document(result), indent=2, allow_nan=False) + "\n"
+
+
+def interval_json(figure: Estimate | Difference | None) -> dict[str, Any] | None:
+    """Returns {mean, low, high}, and n for an estimate; low and high are null without an interval."""
+    if figure is None:
+        return None
+    low, high = (figure.interval.low, figure.interval.high) if figure.interval else (None, None)
+    bounds = {"mean": figure.mean, "low": low, "high": high}
+    return {**bounds, "n": figure.n} if isinstance(figure, Estimate) else bounds
+
+
+Renderer = Callable[[ReportKind[Any], Any], str]
+FORMATS: Mapping[str, Renderer] = MappingProxyType(
+    {"table": to_text, "markdown": to_markdown, "csv": to_csv, "json": to_json}
+)
+"""The formats by the name that ``--format`` takes."""
+FILES: Mapping[str, Renderer] = MappingProxyType(
+    {"md": to_markdown, "csv": to_csv, "json": to_json, "svg": lambda kind, result: to_svg(kind.plot(result))}
+)
+"""The report files by suffix."""
+
+
+def write_reports(kind: ReportKind[T], result: T, folder: Path) -> list[Path]:
+    """Writes the report files and returns their paths.
+
+    Raises:
+        UserError: The folder cannot be made or written to.
+    """
+    paths = [folder / f"{kind.name}.{suffix}" for suffix in FILES]
+    for path, render in zip(paths, FILES.values(), strict=True):
+        write_atomic(path, render(kind, result), what="report")
+    return paths

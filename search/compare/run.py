@@ -1,7 +1,6 @@
-"""Runs a tournament: each study is an ordinary one, searched and verified, on an executor that all of them share.
+"""Runs a comparison: each study is an ordinary one, searched and verified, on an executor that all of them share.
 
-run             warms the workers up, then plays each bout that is not finished
-  _play           search; take over what another study of the repeat verified; verify the rest
+Called by the command line with a ``ComparisonPlan``.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
-from search.compare.plan import ComparisonPlan, StudyRun
-from search.compare.store import comparison_lock, study_records, write_spec
+from search.compare.plan import ComparisonPlan
+from search.compare.spec import RunKey
+from search.compare.store import StudyStore, folder_lock, is_search_finished
 from search.execution.base import Executor
-from search.records.record import COPIED_FROM_KEY, StudyHeader, StudyRecord
+from search.records.record import COPIED_FROM_KEY, StudyHeader
 from search.session.callbacks import Callback
 from search.session.executors import make_executor
 from search.session.plan import Plan
@@ -25,55 +24,45 @@ from search.study.time_budget import InterruptHandler
 from search.study.verification import verification_trials
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, config_key
 
-CallbackFactory = Callable[[StudyRun], Callback]
-"""Returns who hears what happens in a bout."""
-
 
 def run_studies(
-    comparison_plan: ComparisonPlan, make_callback: CallbackFactory, *, executor: Executor | None = None
+    comparison_plan: ComparisonPlan,
+    make_callback: Callable[[RunKey], Callback],
+    *,
+    executor: Executor | None = None,
 ) -> bool:
-    """Plays every bout that is not finished; returns whether somebody asked to stop before the end.
+    """Runs every study that is not finished; returns whether it was interrupted.
 
     Args:
         comparison_plan: What is done.
-        make_callback: Called as a bout begins.
+        make_callback: Called as a study begins.
         executor: Runs the trials, and is closed at the end; None for workers on this machine.
 
     Raises:
-        FatalError: A study cannot go on; what was recorded is kept.
+        FatalError: A study cannot continue; what was recorded is kept.
     """
-    folder, spec = comparison_plan.folder, comparison_plan.spec
-    with comparison_lock(folder), InterruptHandler() as interrupt:
-        write_spec(spec, folder)
-        finished = {record.header.name for record in study_records(folder) if _is_finished(record, spec.replicates)}
-        pending = [bout for bout in comparison_plan.study_runs if bout.plan.header.name not in finished]
+    spec, store = comparison_plan.spec, StudyStore(comparison_plan.folder)
+    with folder_lock(store.folder), InterruptHandler() as interrupt:
+        store.write_spec(spec)
+        finished = store.finished()
+        pending = {key: plan for key, plan in comparison_plan.studies.items() if key not in finished}
         if not pending:
             return False
-        plan = pending[0].plan
+        first = next(iter(pending.values()))
         if executor is None:
             executor = make_executor(
-                plan, plan.parallelism, log_dir=folder / "logs", grace_seconds=interrupt.grace_seconds
+                first, first.parallelism, log_dir=store.folder / "logs", grace_seconds=interrupt.grace_seconds
             )
         with closing(executor):
-            _warm_up(executor, interrupt, plan)
-            for study_run in pending:
+            _warm_up(executor, interrupt, first)
+            for key, plan in pending.items():
                 if not interrupt.is_requested:
-                    _run_study(study_run, executor, interrupt, make_callback(study_run), spec.replicates)
+                    _run_study(plan, executor, interrupt, make_callback(key), store, spec.replicates)
         return interrupt.is_requested
 
 
-def _is_finished(record: StudyRecord, replicates: int) -> bool:
-    """Says whether a study is over: its verification, which begins after its search, has all ended."""
-    return _is_search_finished(record) and not verification_trials(record, count=1, replicates=replicates)
-
-
-def _is_search_finished(record: StudyRecord) -> bool:
-    """Says whether verification has begun."""
-    return bool(record.trials_in_phase(Phase.VERIFICATION))
-
-
 def _warm_up(executor: Executor, interrupt: InterruptHandler, plan: Plan) -> None:
-    """Has every worker train an epoch that nobody records, so that no engine pays for starting them."""
+    """Trains an unrecorded epoch on every worker, so that the first engine does not pay for starting them."""
     for number in range(executor.slots):
         executor.submit(Trial(number=number, config=plan.header.space.baseline, seed=number, epochs=1, origin=BASELINE))
     while executor.running:
@@ -84,26 +73,31 @@ def _warm_up(executor: Executor, interrupt: InterruptHandler, plan: Plan) -> Non
 
 
 def _run_study(
-    study_run: StudyRun, executor: Executor, interrupt: InterruptHandler, callback: Callback, replicates: int
+    plan: Plan,
+    executor: Executor,
+    interrupt: InterruptHandler,
+    callback: Callback,
+    store: StudyStore,
+    replicates: int,
 ) -> None:
-    """Searches and verifies; a study whose verification has begun is not searched on."""
-    with open_session(study_run.plan, callback, executor=executor, interrupt=interrupt) as session:
-        if not _is_search_finished(session.ledger.read()):
+    """Searches and verifies; a study whose verification has begun is not searched further."""
+    with open_session(plan, callback, executor=executor, interrupt=interrupt) as session:
+        if not is_search_finished(session.ledger.read()):
             session.search()
         if not interrupt.is_requested:
-            _copy_verification_runs(session, replicates)
+            _copy_verification_runs(session, store, replicates)
             session.run_trials(verification_trials(session.ledger.read(), count=1, replicates=replicates))
-            for subfolder in ("checkpoints", "predictions"):  # it is not searched on, and forms no ensembles
+            for subfolder in ("checkpoints", "predictions"):  # needed by a further search and by ensembles only
                 shutil.rmtree(session.ledger.folder / subfolder, ignore_errors=True)
 
 
-def _copy_verification_runs(session: Session, replicates: int) -> None:
-    """Records verification runs that another study of the same repeat has made, of the baseline mostly, as its own.
+def _copy_verification_runs(session: Session, store: StudyStore, replicates: int) -> None:
+    """Records verification runs of other studies, mostly of the baseline, as the study's own.
 
-    With the same configuration and seed it would be the same run; the record says whose it was.
+    Training the same configuration with the same seed would repeat the run. The record names the study that ran it.
     """
     ledger = session.ledger
-    completed = _completed_verification_outcomes(session.plan.location.studies_dir, ledger.header)
+    completed = _completed_verification_outcomes(store, ledger.header)
     pending = verification_trials(ledger.read(), count=1, replicates=replicates)
     copied = [trial for trial in pending if (config_key(trial.config), trial.seed) in completed]
     for offset, trial in enumerate(copied):
@@ -112,13 +106,10 @@ def _copy_verification_runs(session: Session, replicates: int) -> None:
         ledger.finish(numbered, completed[config_key(trial.config), trial.seed])
 
 
-def _completed_verification_outcomes(folder: Path, header: StudyHeader) -> dict[tuple[str, int], Outcome]:
-    """Returns the complete verification runs of studies with this one's seed and versions, by configuration and seed.
-
-    Their environment names the study that made them.
-    """
+def _completed_verification_outcomes(store: StudyStore, header: StudyHeader) -> dict[tuple[str, int], Outcome]:
+    """Returns the complete verification runs of studies with this seed and versions, by configuration and seed."""
     outcomes: dict[tuple[str, int], Outcome] = {}
-    for record in study_records(folder):
+    for record in store.studies():
         if (record.header.seed, record.header.versions) != (header.seed, header.versions):
             continue
         for run in record.trials_in_phase(Phase.VERIFICATION):

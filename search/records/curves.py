@@ -1,8 +1,8 @@
-"""Best-so-far curves: the least validation error that a search had reached, against what it had cost by then.
+"""Best-so-far curves: the least validation error that a search had reached, against its cost by then.
 
-The cost is counted twice: in epochs trained, whatever became of the trial, and in seconds of the study's own clock.
-Only a complete trial moves the curve: the error of one that was pruned or paused early is not that of a full training.
-A trial's cost is counted when it ends.
+The cost is epochs trained, whatever became of the trial, or seconds of the study's clock; a trial counts when it ends.
+Only complete trials lower the error: that of a pruned or paused trial is not the error of a full training. Called by
+the report and by ``search.compare``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class CurvePoint:
     """A step of a curve.
 
     Args:
-        epochs: Epochs trained by then, those of unfinished trials included; restored ones were another's work.
+        epochs: Epochs trained by then, those of unfinished trials included, without restored ones.
         seconds: Seconds of the study's clock by then, over all its sessions.
         error_percent: Least validation error of a complete trial by then, in percent.
     """
@@ -34,13 +34,13 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveBand:
-    """Several curves as one: at each cost their mean, and from the least to the most.
+    """Several curves as one: at each cost their mean and a band around it.
 
     Args:
-        costs: Where a curve steps, rising; from where all of them have begun.
-        mean: Mean of the curves from that cost on, in percent; a curve that has ended keeps its last value.
-        low: Least of them.
-        high: Most of them.
+        costs: Where the curves change, rising.
+        mean: Mean of the curves from that cost on; a curve that has ended keeps its last value.
+        low: Lower end of the band.
+        high: Upper end.
     """
 
     costs: tuple[float, ...]
@@ -50,7 +50,7 @@ class CurveBand:
 
 
 def best_error_curve(record: StudyRecord) -> tuple[CurvePoint, ...]:
-    """Returns a study's curve: a point at each improvement, and one where the search ended; none before the first."""
+    """Returns a study's curve: a point at each improvement, and one at the search's end; empty without a first."""
     points: list[CurvePoint] = []
     best, epochs, seconds = inf, 0, 0.0
     for outcome in search_outcomes(record):
@@ -65,31 +65,29 @@ def best_error_curve(record: StudyRecord) -> tuple[CurvePoint, ...]:
 
 
 def search_outcomes(record: StudyRecord) -> list[Outcome]:
-    """Returns how the search trials ended, in the order in which they did; one whose coordinator died has no time."""
-    outcomes = [known.outcome for known in record.trials_in_phase(Phase.SEARCH) if known.outcome is not None]
+    """Returns the outcomes of the search trials in the order in which they ended; those without a time come first."""
+    outcomes = [trial.outcome for trial in record.trials_in_phase(Phase.SEARCH) if trial.outcome is not None]
     return sorted(outcomes, key=lambda outcome: outcome.elapsed_seconds or 0.0)
 
 
 def aggregate_curves(curves: Sequence[Sequence[CurvePoint]], cost: Callable[[CurvePoint], float]) -> CurveBand | None:
-    """Returns the band of the curves that have a point; None where none has.
+    """Returns mean, least and greatest of the curves from where all have begun; None without a curve.
 
     Args:
-        curves: One a repeat.
-        cost: Takes the epochs or the seconds of a point.
+        curves: One per repeat; empty ones are left out.
+        cost: Returns the epochs or the seconds of a point.
     """
     nonempty = [curve for curve in curves if curve]
     if not nonempty:
         return None
     first = max(cost(curve[0]) for curve in nonempty)
     costs = sorted({first} | {cost(point) for curve in nonempty for point in curve if cost(point) > first})
-    errors = np.array([[_error_at(curve, cost, where) for where in costs] for curve in nonempty])
+    errors = np.array(
+        [[[point.error_percent for point in curve if cost(point) <= at][-1] for at in costs] for curve in nonempty]
+    )
     return CurveBand(
         costs=tuple(costs),
         mean=tuple(errors.mean(axis=0).tolist()),
         low=tuple(errors.min(axis=0).tolist()),
         high=tuple(errors.max(axis=0).tolist()),
     )
-
-
-def _error_at(curve: Sequence[CurvePoint], cost: Callable[[CurvePoint], float], at_cost: float) -> float:
-    return [point.error_percent for point in curve if cost(point) <= at_cost][-1]

@@ -180,9 +180,13 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def describe_differences(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
-    """Returns what keeps two mappings of one level from being equal, in words, by name."""
+    """Returns the differences between two mappings of one level, in words, by name; None counts as nothing."""
+
+    def show(value: object) -> str:
+        return "nothing" if value is None else str(value)
+
     return [
-        f"{name} (recorded {recorded.get(name, 'nothing')}, received {requested.get(name, 'nothing')})"
+        f"{name} (recorded {show(recorded.get(name))}, received {show(requested.get(name))})"
         for name in sorted(recorded.keys() | requested.keys())
         if recorded.get(name) != requested.get(name)
     ]

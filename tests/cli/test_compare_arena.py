@@ -17,19 +17,19 @@ def compare(folder: Path, *words: str, check: bool = True) -> subprocess.Complet
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=check, timeout=300)
 
 
-def test_an_arena_is_played_reported_and_not_played_again(tmp_path: Path) -> None:
+def test_runs_are_simulated_reported_and_not_repeated(tmp_path: Path) -> None:
     words = ("--arena", "nasbench201", "--engines", "optuna:random,optuna:qmc", "--trials", "5", "--repeats", "2")
     first = compare(tmp_path, *words)
-    assert "12 of 12 games" in first.stderr
+    assert "12 of 12 runs" in first.stderr
     assert "optuna:qmc" in first.stdout
     written = sorted(path.name for path in (tmp_path / "reports/arena-nasbench201").iterdir())
     assert written == ["arena.csv", "arena.json", "arena.md", "arena.svg"]
-    games = (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text()
+    recorded = (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text()
     again = compare(tmp_path, *words, "--quiet", "--format", "json")
     assert again.stderr == ""
     assert json.loads(again.stdout)["schema"].startswith("arena/")
-    assert (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text() == games
-    assert "games of another tournament" in compare(tmp_path, *words[:4], "--trials", "6", check=False).stderr
+    assert (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text() == recorded
+    assert "trials (recorded 5, received 6)" in compare(tmp_path, *words[:4], "--trials", "6", check=False).stderr
 
 
 BAD = {
@@ -51,7 +51,7 @@ def test_bad_input_is_refused_with_a_remedy(tmp_path: Path, case: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_arenas_offered_are_those_there_are() -> None:
+def test_the_benchmarks_offered_are_those_that_exist() -> None:
     from search.cli import compare
     from search.compare.tabular.benchmarks import BENCHMARKS
 

@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from search.cli.compare import command, complete_engines
+from search.cli.compare import complete_engines
 from search.engines.registry import engine_names
 
 SMALL = (
@@ -29,7 +28,7 @@ SMALL = (
     "--threads",
     "1",
 )
-TOURNAMENT = (
+COMPARISON = (
     "--engines", "optuna:random,keras-tuner:hyperband", "--repeats", "2", "--trials", "3", "--seed", "5",
     "--name", "small",
 )  # fmt: skip
@@ -60,7 +59,7 @@ BAD = {
     "parameter": (["--fix", "filter_1=8"], "filters_1"),
     "typed wrong": (["--trails", "3"], "--trials"),
     "grid": (["--engines", "optuna:grid"], "learning_rate"),
-    "another tournament": (["--name", "known", "--trials", "7"], "budget.epochs"),
+    "other terms": (["--name", "known", "--trials", "7"], "budget.epochs"),
     "a study": (["--name", "study"], "is a study"),
     "not there": (["--report-only", "--name", "nowhere"], "nowhere"),
     "nameless": (["--report-only"], "--name"),
@@ -95,16 +94,11 @@ def test_the_shell_completes_the_engine_that_is_being_typed() -> None:
     assert "optuna:tpe,optuna:tpe" not in complete_engines(None, None, "optuna:tpe,")
 
 
-def test_help_says_what_a_budget_is() -> None:
-    text = CliRunner().invoke(command, ["--help"]).output
-    assert "verification comes on top" in " ".join(text.split())
-
-
 @pytest.mark.slow
-def test_a_tournament_is_interrupted_goes_on_and_is_reported(
+def test_a_comparison_is_interrupted_continues_and_is_reported(
     tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:
-    words = [*TOURNAMENT, *SMALL, "--dataset", str(small_mnist), "--cache-dir", str(cache_dir)]
+    words = [*COMPARISON, *SMALL, "--dataset", str(small_mnist), "--cache-dir", str(cache_dir)]
     line = [sys.executable, "-m", "search", "compare", *words]
     with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for said in process.stderr:

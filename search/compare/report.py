@@ -1,0 +1,358 @@
+"""The report of a comparison on real training: its tables, sentences, plot, CSV and JSON document.
+
+The JSON document, schema "comparison/1"; the number rises when a key changes its name or meaning::
+
+    rules           name, seed, engines, repeats, epochs or seconds of each search, replicates, terms, commands, created
+    protocol        as recorded with the studies; null where none has begun
+    versions        of the libraries, as recorded with a study
+    environments    what the trials ran on, each combination once
+    verdict, terms  the sentences
+    baseline        test_error_percent over repeats, and validation_error_percent
+    engines         by rank: engine, rank, ties, test_error_percent, to_baseline_points, validation_error_percent
+    pairs           first (the lower mean), second, repeats, difference_points, p, p_adjusted, is_tie
+    studies         the columns of ``STUDY_FIELDS``, and under "curve" the steps of the best-so-far curve
+    test_openings   how often the test images were scored
+
+An estimate is {mean, low, high, n}, a difference {mean, low, high}, with the bounds of the 95 % interval over repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from statistics import fmean
+from types import MappingProxyType
+from typing import Any
+
+from search.compare.compute import StudyResult, TrainedComparison
+from search.compare.plot import Plot
+from search.compare.render import Report, ReportColumn, ReportKind, ReportTable, interval_json
+from search.compare.results import EnginePair, EngineResult
+from search.compare.summary import format_p, plural, summary_sentences
+from search.leaderboard import formatting
+from search.records.curves import CurvePoint, aggregate_curves
+from search.records.record import flatten
+from search.trial import State
+
+SCHEMA = "comparison/1"
+MIN_REPEATS = 10
+"""Below this, small differences between engines cannot be told from the spread between seeds.
+
+Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 34 (2021):
+conclusions from three to five runs often do not hold.
+"""
+BUDGET_TOLERANCE = 1.1
+"""A study that cost more than its budget by a larger factor is named."""
+_TABLE_NOTE = """\
+Engines that share a rank (=) are not shown to differ from the first of them: the paired t test over repeats gives a p,
+adjusted for the number of pairs, of 0.05 or more, or there are too few repeats for one. A study's figure is the test
+error of the complete search trial with the least validation error, retrained on all training images with fresh seeds.
+Intervals are Student's t over repeats; they leave out the choice of test images. Epochs and minutes are those of the
+search alone, including trials that were paused, pruned, failed or interrupted."""
+
+
+def make_report(result: TrainedComparison) -> Report:
+    """Returns the report for people."""
+    terms = list(term_sentences(result))
+    return Report(
+        title=f"Comparison {result.spec.name}",
+        summary=list(result_sentences(result)),
+        tables=list(_tables(result)),
+        notes=terms,
+        table_note=_TABLE_NOTE,
+        plot_title="Best validation error so far against epochs and minutes" if _has_curves(result) else "",
+        sections={"Terms": [*terms, *_environment_sentences(result)]},
+        commands=result.spec.commands,
+    )
+
+
+def result_sentences(result: TrainedComparison) -> Iterator[str]:
+    """Yields what the comparison shows and what limits it."""
+    if not any(place.score for place in result.comparison.engines):
+        yield "No study was verified on the test images yet, so nothing is ranked."
+    yield from summary_sentences(result.comparison)
+    yield from _precision_sentences(result)
+    yield from _caution_sentences(result)
+    times = "once" if result.test_openings == 1 else f"{result.test_openings:,} times"
+    yield f"The test images were scored {times}; they steered no search."
+
+
+def _precision_sentences(result: TrainedComparison) -> Iterator[str]:
+    pairs = result.comparison.pairs
+    repeats = max((pair.n for pair in pairs), default=MIN_REPEATS)
+    if repeats >= MIN_REPEATS:
+        return
+    widths = [pair.difference.interval.half_width for pair in pairs if pair.difference.interval]
+    values = f" (here ± {min(widths):.2f} to ± {max(widths):.2f} points)" if len(widths) > 1 else ""
+    what = f"a difference that is small beside its interval{values}" if widths else "a small difference"
+    yield f"{plural(repeats, 'repeat')} cannot establish {what}; a tie does not mean that two engines are equally good."
+
+
+def _caution_sentences(result: TrainedComparison) -> Iterator[str]:
+    """Yields what made the engines' conditions unequal: missing repeats, failed runs, exceeded budgets."""
+    spec = result.spec
+    for engine in (place.engine for place in result.comparison.engines):
+        studies = result.studies_of(engine)
+        if (verified := sum(bool(study.test_runs) for study in studies)) < spec.repeats:
+            yield f"Not finished: {engine} has {verified} of {spec.repeats} repeats verified."
+        if failed := sum(_failed_test_runs(study) for study in studies):
+            yield f"Caution: {plural(failed, 'run')} of {engine} on the test images failed; its mean leaves them out."
+    for study in result.studies:
+        if spec.epochs is not None and study.epochs > spec.epochs * BUDGET_TOLERANCE:
+            yield f"Caution: study {study.header.name} trained {study.epochs} epochs, beyond its {spec.epochs}."
+        if spec.seconds is not None and study.seconds > spec.seconds * BUDGET_TOLERANCE:
+            elapsed, limit = formatting.duration(study.seconds), formatting.duration(spec.seconds)
+            yield f"Caution: study {study.header.name} took {elapsed}, beyond its {limit}."
+
+
+def term_sentences(result: TrainedComparison) -> Iterator[str]:
+    """Yields what all studies share: budget, seeds, protocol, pruners."""
+    spec, header = result.spec, result.first_header
+    bounds = []
+    if spec.epochs is not None:
+        full, rest = divmod(spec.epochs, header.protocol.epochs) if header else (0, 1)
+        trials = "" if rest else f" ({plural(full, 'full trial')})"
+        bounds.append(f"{spec.epochs:,} epochs trained{trials}, which the last trial may exceed")
+    if spec.seconds is not None:
+        bounds.append(f"{formatting.duration(spec.seconds)} of wall-clock time")
+    yield f"Budget of each search: {' or '.join(bounds)}. Verification is not counted."
+    yield (
+        f"Every study starts from the baseline, without recipes. Seed {spec.seed}; the studies of one repeat share "
+        f"the seeds of trials and of verification ({spec.replicates} fresh seeds)."
+    )
+    if header is not None:
+        protocol = header.protocol
+        yield (
+            f"Space {header.space.name}, data {protocol.dataset} ({protocol.data_sha256[:12]}), "
+            f"protocol {protocol.name.value} {protocol.version}, split {protocol.split.value} {protocol.split_seed}, "
+            f"{protocol.epochs} epochs a full trial."
+        )
+        pruners = {study.key.engine: study.header.pruner for study in result.studies}
+        yield f"Pruners: {', '.join(f'{engine} {pruner}' for engine, pruner in pruners.items())}."
+
+
+def _environment_sentences(result: TrainedComparison) -> Iterator[str]:
+    shared = result.spec.terms
+    if {"workers", "threads"} <= shared.keys():
+        yield f"Workers: {shared['workers']}, threads: {shared['threads']} each."
+    if len(result.environments) > 1:
+        yield "Caution: not all trials ran on the same versions and hardware, so their times cannot be compared."
+    for environment in result.environments:
+        values = [f"{name.rpartition('.')[2]} {value}" for name, value in flatten(environment).items()]
+        yield f"Trials ran on: {', '.join(values)}."
+    if result.first_header and (versions := result.first_header.versions):
+        yield f"Searched with: {', '.join(f'{name} {version}' for name, version in versions.items())}."
+
+
+def _tables(result: TrainedComparison) -> Iterator[ReportTable[Any]]:
+    digits = result.comparison.metric.digits
+    engine_columns: tuple[ReportColumn[EngineResult], ...] = (
+        ReportColumn(
+            "Rank", lambda place: f"{place.rank}{'=' if place.ties else ''}" if place.rank else "", is_numeric=False
+        ),
+        ReportColumn("Engine", lambda place: place.engine, is_numeric=False),
+        ReportColumn("Test\nerror %", lambda place: formatting.estimate(place.score, digits)),
+        ReportColumn("p to\nbest", lambda place: format_p(place.pair_with_best)),
+        ReportColumn(
+            "To baseline,\n% points",
+            lambda place: formatting.difference(result.difference_to_baseline(place.engine)),
+            min_width=100,
+        ),
+        ReportColumn("Val.\nerror %", lambda place: formatting.percent(result.validation_error_percent(place.engine))),
+        ReportColumn("Epochs", lambda place: _mean(result, place, lambda study: study.epochs, ".0f")),
+        ReportColumn("Minutes", lambda place: _mean(result, place, lambda study: study.seconds / 60, ".1f")),
+        ReportColumn("Trials", lambda place: _mean(result, place, _trial_count, ".0f")),
+        ReportColumn("Repeats", lambda place: str(len(place.scores)), min_width=100),
+    )
+    yield ReportTable(
+        title="Engines, means over repeats",
+        columns=engine_columns,
+        rows=result.comparison.engines,
+        is_highlighted=lambda place: place.rank == 1,
+    )
+    if result.studies:
+        yield ReportTable(title="Studies", columns=_STUDY_COLUMNS, rows=result.studies)
+    if result.comparison.pairs:
+        yield ReportTable(title="Pairs", columns=_PAIR_COLUMNS, rows=result.comparison.pairs)
+
+
+def _mean(
+    result: TrainedComparison, place: EngineResult, value: Callable[[StudyResult], float], format_spec: str
+) -> str:
+    studies = result.studies_of(place.engine)
+    return format(fmean(map(value, studies)), format_spec) if studies else ""
+
+
+def _trial_count(study: StudyResult) -> int:
+    return sum(study.state_counts.values())
+
+
+def _failed_test_runs(study: StudyResult) -> int:
+    return len(study.test_runs) - len(study.test_errors)
+
+
+_STUDY_COLUMNS: tuple[ReportColumn[StudyResult], ...] = (
+    ReportColumn("Study", lambda study: study.header.name, is_numeric=False),
+    ReportColumn("Seed", lambda study: str(study.header.seed), min_width=100),
+    ReportColumn("Best", lambda study: study.best_label, is_numeric=False),
+    ReportColumn("Val.\nerror %", lambda study: formatting.percent(study.validation_error_percent)),
+    ReportColumn("Test\nerror %", lambda study: formatting.percent(study.test_error_percent)),
+    ReportColumn("Baseline's", lambda study: formatting.percent(study.baseline_error_percent), min_width=100),
+    ReportColumn("Epochs", lambda study: str(study.epochs)),
+    ReportColumn("Minutes", lambda study: f"{study.seconds / 60:.1f}"),
+    ReportColumn("Trials", lambda study: str(_trial_count(study))),
+    ReportColumn(
+        "How they ended",
+        lambda study: ", ".join(f"{count} {state}" for state, count in sorted(study.state_counts.items())),
+        is_numeric=False,
+        min_width=120,
+    ),
+)
+
+
+def _format_difference(pair: EnginePair) -> str:
+    interval = pair.difference.interval
+    figure = formatting.percentage_points(pair.difference.mean)
+    return f"{figure} {formatting.plus_minus(interval)}" if interval else figure
+
+
+_PAIR_COLUMNS: tuple[ReportColumn[EnginePair], ...] = (
+    ReportColumn("Lower mean", lambda pair: pair.first, is_numeric=False),
+    ReportColumn("Against", lambda pair: pair.second, is_numeric=False),
+    ReportColumn("Difference,\n% points", _format_difference),
+    ReportColumn("Repeats", lambda pair: str(pair.n), min_width=100),
+    ReportColumn("p", lambda pair: "" if pair.p is None else f"{pair.p:.3f}"),
+    ReportColumn("p adjusted", format_p),
+)
+
+STUDY_FIELDS: Mapping[str, Callable[[TrainedComparison, StudyResult], Any]] = MappingProxyType(
+    {
+        "engine": lambda _, study: study.key.engine,
+        "rank": lambda result, study: next(
+            place.rank for place in result.comparison.engines if place.engine == study.key.engine
+        ),
+        "repeat": lambda _, study: study.key.repeat,
+        "study": lambda _, study: study.header.name,
+        "seed": lambda _, study: study.header.seed,
+        "pruner": lambda _, study: study.header.pruner,
+        "best_trial": lambda _, study: study.best.trial.number if study.best else None,
+        "best_origin": lambda _, study: study.best.trial.origin if study.best else None,
+        "validation_error_percent": lambda _, study: study.validation_error_percent,
+        "test_error_percent": lambda _, study: study.test_error_percent,
+        "test_errors_percent": lambda _, study: list(study.test_errors.values()),
+        "test_seeds": lambda _, study: list(study.test_errors),
+        "test_runs_failed": lambda _, study: _failed_test_runs(study),
+        "baseline_test_error_percent": lambda _, study: study.baseline_error_percent,
+        "epochs": lambda _, study: study.epochs,
+        "seconds": lambda _, study: study.seconds,
+        "trials": lambda _, study: _trial_count(study),
+        **{
+            f"trials_{state.value}": lambda _, study, state=state: study.state_counts.get(state.value, 0)  # type: ignore[misc]
+            for state in State
+        },
+        "config": lambda _, study: dict(study.best.trial.config) if study.best else {},
+    }
+)
+"""The columns of the CSV, a line a study, and the keys of a study in JSON.
+
+Epochs and seconds are those of the search, without verification. A changed name or meaning needs a new ``SCHEMA``.
+"""
+
+
+def _study_fields(result: TrainedComparison, study: StudyResult) -> dict[str, Any]:
+    return {name: value(result, study) for name, value in STUDY_FIELDS.items()}
+
+
+def _csv_rows(result: TrainedComparison) -> Iterator[list[object]]:
+    yield list(STUDY_FIELDS)
+    yield from (list(_study_fields(result, study).values()) for study in result.studies)
+
+
+def _document(result: TrainedComparison) -> dict[str, Any]:
+    header, comparison = result.first_header, result.comparison
+    return {
+        "schema": SCHEMA,
+        "rules": result.spec.to_json(),
+        "protocol": header.protocol.to_json() if header else None,
+        "versions": dict(header.versions) if header else {},
+        "environments": [dict(environment) for environment in result.environments],
+        "verdict": list(result_sentences(result)),
+        "terms": list(term_sentences(result)),
+        "baseline": {
+            "test_error_percent": interval_json(result.baseline_test),
+            "validation_error_percent": result.baseline_validation_percent,
+        },
+        "engines": [
+            {
+                "engine": place.engine,
+                "rank": place.rank,
+                "ties": place.ties,
+                "test_error_percent": interval_json(place.score),
+                "to_baseline_points": interval_json(result.difference_to_baseline(place.engine)),
+                "validation_error_percent": result.validation_error_percent(place.engine),
+            }
+            for place in comparison.engines
+        ],
+        "pairs": [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "repeats": pair.n,
+                "difference_points": interval_json(pair.difference),
+                "p": pair.p,
+                "p_adjusted": pair.p_adjusted,
+                "is_tie": pair.is_tie,
+            }
+            for pair in comparison.pairs
+        ],
+        "studies": [
+            {**_study_fields(result, study), "curve": [asdict(point) for point in study.curve]}
+            for study in result.studies
+        ],
+        "test_openings": result.test_openings,
+    }
+
+
+def _has_curves(result: TrainedComparison) -> bool:
+    return any(study.curve for study in result.studies)
+
+
+def _make_plot(result: TrainedComparison) -> Plot:
+    """Returns the best validation error so far against epochs and minutes, the band from the least to the most."""
+    costs: Mapping[str, Callable[[CurvePoint], float]] = {
+        "Epochs trained": lambda point: float(point.epochs),
+        "Minutes of search": lambda point: point.seconds / 60,
+    }
+    spec = result.spec
+    panels = {
+        label: {
+            engine: band
+            for engine in spec.engines
+            if (band := aggregate_curves([study.curve for study in result.studies_of(engine)], cost))
+        }
+        for label, cost in costs.items()
+    }
+    return Plot(
+        title=f"Mean of {spec.repeats} repeats, band from the least to the most" if spec.repeats > 1 else "One repeat",
+        engines=spec.engines,
+        panels=panels,
+        y_label="Best validation error so far, %",
+        y_limits=_error_limits(result),
+        engines_with_band=spec.engines,
+        baseline=result.baseline_validation_percent,
+        salt=spec.name,
+    )
+
+
+def _error_limits(result: TrainedComparison) -> tuple[float, float] | None:
+    """Returns the ends of the error axis, little above the baseline: a bad first trial would flatten the rest."""
+    baseline = result.baseline_validation_percent
+    errors = [point.error_percent for study in result.studies for point in study.curve]
+    if baseline is None or max(errors) <= baseline:
+        return None
+    low = min(errors)
+    margin = 0.2 * max(baseline - low, 0.2 * baseline)
+    return low - margin / 2, baseline + margin
+
+
+KIND = ReportKind(name="comparison", report=make_report, csv_rows=_csv_rows, document=_document, plot=_make_plot)

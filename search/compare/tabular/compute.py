@@ -1,0 +1,152 @@
+"""From simulated runs to the result of their comparison. Pure; called by ``run``, reported by ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from search.compare.paired_tests import rank, wilcoxon_p
+from search.compare.results import Comparison, Metric, PairedTest
+from search.compare.spec import RunKey
+from search.compare.tabular.simulate import RegretTrace, TabularSpec
+from search.leaderboard.statistics import Estimate, t_estimate
+from search.records.curves import CurveBand
+
+REPORTED_TRIAL_COUNTS = (25, 50, 100)
+"""Trials after which regrets are reported, beside the last trial."""
+MIN_TABLES_FOR_TEST = 6
+"""Fewest tables for a test over tables: with five, the least p of Wilcoxon's test is 2 / 2**5, above 0.05."""
+BAND_PERCENTILES = (25, 75)
+"""Percentiles over seeds between which a curve's band lies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TabularComparison:
+    """The result of a comparison on tables. Mappings by engine are in the order of the ranks.
+
+    Args:
+        spec: What was run.
+        comparison: Engines by rank, by the mean regret after the last trial.
+        tables: Names of the tables.
+        trial_counts: Trials after which regrets are given, rising.
+        regrets: By engine and trial count, the mean normalised regret, with an interval over the tables' means.
+        mean_ranks: By engine, the mean over tables of its rank by mean regret; 1 is best, ties share.
+        seconds_per_trial: By engine, the median over runs of the wall-clock seconds that it took for a trial.
+        curves: By engine, regret after each trial: the mean over tables and seeds, and quartiles over seeds.
+        runs: The simulated runs.
+        excluded: Engines that cannot search the tables, and why.
+        versions: Of Python and the libraries.
+        command: The command that ran it; may be empty.
+    """
+
+    spec: TabularSpec
+    comparison: Comparison
+    tables: tuple[str, ...]
+    trial_counts: tuple[int, ...]
+    regrets: Mapping[str, Mapping[int, Estimate]]
+    mean_ranks: Mapping[str, float]
+    seconds_per_trial: Mapping[str, float]
+    curves: Mapping[str, CurveBand]
+    runs: Mapping[RunKey, RegretTrace]
+    excluded: Mapping[str, str]
+    versions: Mapping[str, str]
+    command: str
+
+
+def compute(
+    spec: TabularSpec,
+    runs: Mapping[RunKey, RegretTrace],
+    *,
+    excluded: Mapping[str, str],
+    versions: Mapping[str, str],
+    command: str = "",
+) -> TabularComparison:
+    """Returns the result of the runs: all engines that are not excluded, on all tables, in all repeats.
+
+    Source: Demsar, JMLR 7 (2006), section 3.1.3, for tables as the units of the test.
+    """
+    tables = tuple(dict.fromkeys(key.table for key in runs))
+    engines = [choice.name for choice in spec.engines if choice.name not in excluded]
+    regrets = {engine: _regrets(spec, runs, engine, tables) for engine in engines}
+    trial_counts = (*(count for count in REPORTED_TRIAL_COUNTS if count < spec.trials), spec.trials)
+    estimates = {
+        engine: {count: t_estimate(regrets[engine][:, :, count - 1].mean(axis=1).tolist()) for count in trial_counts}
+        for engine in engines
+    }
+    metric = Metric(name=f"mean normalised regret after {spec.trials} trials", digits=4, sample="table")
+    comparison = rank(
+        {engine: _scores(regrets[engine][:, :, -1], tables) for engine in engines},
+        metric,
+        _paired_test(len(tables), spec.repeats),
+        {engine: by_count[spec.trials] for engine, by_count in estimates.items()},
+    )
+    order = [result.engine for result in comparison.engines]
+    ranks = rankdata([regrets[engine][:, :, -1].mean(axis=1) for engine in order], axis=0).mean(axis=1)
+    return TabularComparison(
+        spec=spec,
+        comparison=comparison,
+        tables=tables,
+        trial_counts=trial_counts,
+        regrets={engine: estimates[engine] for engine in order},
+        mean_ranks=dict(zip(order, ranks.tolist(), strict=True)),
+        seconds_per_trial={engine: _seconds_per_trial(runs, engine) for engine in order},
+        curves={engine: _regret_curve(regrets[engine]) for engine in order},
+        runs=runs,
+        excluded=excluded,
+        versions=versions,
+        command=command,
+    )
+
+
+def _regrets(spec: TabularSpec, runs: Mapping[RunKey, RegretTrace], engine: str, tables: Sequence[str]) -> np.ndarray:
+    """Returns an engine's regrets as (tables, seeds, trials); a shorter run keeps its last regret."""
+    traces = [
+        [runs[RunKey(engine=engine, table=table, repeat=repeat)].regrets for repeat in range(spec.repeats)]
+        for table in tables
+    ]
+    return np.array([[[*trace, *[trace[-1]] * (spec.trials - len(trace))] for trace in row] for row in traces])
+
+
+def _scores(final_regrets: np.ndarray, tables: Sequence[str]) -> dict[object, float]:
+    """Returns the regrets of (tables, seeds) by unit of the test: the table, or table and repeat if tables are few."""
+    if len(tables) >= MIN_TABLES_FOR_TEST:
+        return dict(zip(tables, final_regrets.mean(axis=1).tolist(), strict=True))
+    return {
+        (table, repeat): regret
+        for table, by_repeat in zip(tables, final_regrets.tolist(), strict=True)
+        for repeat, regret in enumerate(by_repeat)
+    }
+
+
+def _paired_test(tables: int, repeats: int) -> PairedTest:
+    over_tables = tables >= MIN_TABLES_FOR_TEST
+    units = (
+        f"the mean regrets of {tables} tables"
+        if over_tables
+        else f"{tables * repeats} pairs of table and seed, because {tables} tables are too few"
+    )
+    return PairedTest(
+        name=f"Wilcoxon's signed-rank test against the lowest mean, over {units}",
+        units="tables" if over_tables else "pairs of table and seed",
+        p_value=wilcoxon_p,
+        only_against_best=True,
+    )
+
+
+def _seconds_per_trial(runs: Mapping[RunKey, RegretTrace], engine: str) -> float:
+    traces = [trace for key, trace in runs.items() if key.engine == engine]
+    return float(np.median([trace.engine_seconds / len(trace.regrets) for trace in traces]))
+
+
+def _regret_curve(regrets: np.ndarray) -> CurveBand:
+    by_seed = regrets.mean(axis=0)
+    low, high = np.percentile(by_seed, BAND_PERCENTILES, axis=0)
+    return CurveBand(
+        costs=tuple(float(trial) for trial in range(1, by_seed.shape[1] + 1)),
+        mean=tuple(by_seed.mean(axis=0).tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
+    )

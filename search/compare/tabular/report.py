@@ -1,0 +1,189 @@
+"""The report of a comparison on tables: its table, sentences, plot, CSV and JSON document.
+
+The JSON document, schema "arena/1"; the number rises when a key changes its name or meaning::
+
+    arena, trials, repeats, seed, workers    what was run
+    tables       name to the studies' seeds on it, repeat by repeat
+    verdict      the sentences
+    test         "tables" or "table and seed": what the p-values are over
+    rows         an engine each: regrets by trial count (mean, low, high, n), mean_rank, seconds_a_trial, p_value,
+                 standing ("lowest", "tie" with it, or "behind" it)
+    curves       by engine, regret after each trial: mean, low and high (quartiles over seeds)
+    left_out     engines that cannot search the tables, and why
+    versions, command
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from search.compare.plot import Plot
+from search.compare.render import Report, ReportColumn, ReportKind, ReportTable, interval_json
+from search.compare.results import EngineResult
+from search.compare.spec import study_seed
+from search.compare.summary import format_p, summary_sentences
+from search.compare.tabular.benchmarks import find_benchmark
+from search.compare.tabular.compute import BAND_PERCENTILES, TabularComparison
+from search.leaderboard import formatting
+
+SCHEMA = "arena/1"
+NARROW_WIDTH = 100
+"""Up to this width in characters, a table shows fewer trial counts."""
+REGRET_DEFINITION = """\
+Regret is the distance of the configuration that a search would choose from the best of its table: 0 is the table's best
+configuration, 1 its worst, by the mean over the table's training seeds. A search sees one training run of a
+configuration and chooses the lowest error it saw, so a lucky run can make its regret rise."""
+
+
+def make_report(result: TabularComparison) -> Report:
+    """Returns the report for people."""
+    spec, benchmark = result.spec, find_benchmark(result.spec.benchmark)
+    excluded = [f"{engine} is left out: {reason}" for engine, reason in result.excluded.items()]
+    places = result.comparison.engines
+    engines = ReportTable(
+        title="Engines", columns=_columns(result), rows=places, is_highlighted=lambda place: place.rank == 1
+    )
+    definitions = [
+        REGRET_DEFINITION,
+        f"Tables: {', '.join(result.tables)} ({benchmark.source}; {benchmark.unit}). They hold the last epoch of every "
+        f"training, so trials are not pruned. Baseline: {benchmark.baseline_source}. Concurrent trials: "
+        f"{spec.workers}. Intervals are Student's t over the tables' means.",
+    ]
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    return Report(
+        title=f"Arena {spec.benchmark}: {len(result.tables)} tables, {spec.repeats} seeds, {spec.trials} trials",
+        summary=list(result_sentences(result)),
+        tables=[engines],
+        notes=excluded,
+        table_note=(
+            f"In the plot, lines are means over tables and seeds. The band of {places[0].engine} lies between "
+            f"percentiles {BAND_PERCENTILES[0]} and {BAND_PERCENTILES[1]} over seeds; arena.json holds the others'."
+        ),
+        plot_title="Regret against trials",
+        sections={
+            "Definitions": definitions,
+            **({"Left out": excluded} if excluded else {}),
+            "Reproducing it": [
+                f"Versions: {versions}.",
+                f"Seed {spec.seed}. From it each table and repeat has a study's seed, the same for every engine; "
+                "arena.json lists them.",
+            ],
+        },
+        commands=[result.command] if result.command else [],
+    )
+
+
+def result_sentences(result: TabularComparison) -> Iterator[str]:
+    """Yields what the comparison shows."""
+    yield from summary_sentences(result.comparison)
+    if result.spec.workers == 1:  # with several the baseline need not be the first to end
+        baseline = next(iter(result.curves.values())).mean[0]
+        yield f"Every engine began with the baseline, regret {baseline:.4f}."
+
+
+def _columns(result: TabularComparison) -> list[ReportColumn[EngineResult]]:
+    """Returns the columns; a narrow page shows two earlier trial counts, without intervals."""
+
+    def mean(count: int) -> ReportColumn[EngineResult]:
+        return ReportColumn(
+            f"Regret\n@{count}",
+            lambda place: f"{result.regrets[place.engine][count].mean:.4f}",
+            max_width=NARROW_WIDTH,
+        )
+
+    def regret(count: int, min_width: int = 0) -> ReportColumn[EngineResult]:
+        return ReportColumn(
+            f"Regret\n@{count}",
+            lambda place: formatting.estimate(result.regrets[place.engine][count], digits),
+            min_width=min_width,
+        )
+
+    digits = result.comparison.metric.digits
+    *earlier, last = result.trial_counts
+    return [
+        ReportColumn("Engine", lambda place: place.engine, is_numeric=False),
+        *map(mean, earlier[-2:]),
+        *(regret(count, min_width=NARROW_WIDTH + 1) for count in earlier),
+        regret(last),
+        ReportColumn("Mean\nrank", lambda place: f"{result.mean_ranks[place.engine]:.2f}"),
+        ReportColumn("ms a\ntrial", lambda place: _format_milliseconds(result.seconds_per_trial[place.engine])),
+        ReportColumn("p to\nbest", lambda place: format_p(place.pair_with_best)),
+    ]
+
+
+def _format_milliseconds(seconds: float) -> str:
+    """Returns milliseconds with two digits, or rounded to a whole number."""
+    return f"{1000 * seconds:.2g}" if seconds < 0.01 else f"{1000 * seconds:,.0f}"
+
+
+def _standing(place: EngineResult) -> str:
+    if place.pair_with_best is None:
+        return "lowest"
+    return "tie" if place.pair_with_best.is_tie else "behind"
+
+
+def _p_value(place: EngineResult) -> float | None:
+    return place.pair_with_best.p_adjusted if place.pair_with_best else None
+
+
+def _csv_rows(result: TabularComparison) -> Iterator[list[object]]:
+    bounds = {"": "mean", "_low": "low", "_high": "high"}
+    regrets = [f"regret_{count}{suffix}" for count in result.trial_counts for suffix in bounds]
+    yield ["engine", *regrets, "mean_rank", "seconds_a_trial", "p_value", "standing"]
+    for place in result.comparison.engines:
+        estimates = [interval_json(estimate) or {} for estimate in result.regrets[place.engine].values()]
+        values = [estimate[part] for estimate in estimates for part in bounds.values()]
+        costs = [result.mean_ranks[place.engine], result.seconds_per_trial[place.engine]]
+        yield [place.engine, *values, *costs, _p_value(place), _standing(place)]
+
+
+def _document(result: TabularComparison) -> dict[str, Any]:
+    spec = result.spec
+    return {
+        "schema": SCHEMA,
+        "arena": spec.benchmark,
+        "trials": spec.trials,
+        "repeats": spec.repeats,
+        "seed": spec.seed,
+        "workers": spec.workers,
+        "tables": {
+            table: [study_seed(spec.seed, repeat, table) for repeat in range(spec.repeats)] for table in result.tables
+        },
+        "verdict": list(result_sentences(result)),
+        "test": "tables" if result.comparison.test.units == "tables" else "table and seed",
+        "rows": [
+            {
+                "engine": place.engine,
+                "regrets": {str(count): interval_json(value) for count, value in result.regrets[place.engine].items()},
+                "mean_rank": result.mean_ranks[place.engine],
+                "seconds_a_trial": result.seconds_per_trial[place.engine],
+                "p_value": _p_value(place),
+                "standing": _standing(place),
+            }
+            for place in result.comparison.engines
+        ],
+        "curves": {
+            engine: {"mean": curve.mean, "low": curve.low, "high": curve.high}
+            for engine, curve in result.curves.items()
+        },
+        "left_out": dict(result.excluded),
+        "versions": dict(result.versions),
+        "command": result.command,
+    }
+
+
+def _make_plot(result: TabularComparison) -> Plot:
+    spec, engines = result.spec, list(result.curves)
+    return Plot(
+        title=f"{spec.benchmark}: {len(result.tables)} tables, {spec.repeats} seeds",
+        engines=engines,
+        panels={"Trials": result.curves},
+        y_label="Mean normalised regret",
+        is_log=True,
+        engines_with_band=engines[:1],  # the bands of all would hide each other
+        salt="arena",
+    )
+
+
+KIND = ReportKind(name="arena", report=make_report, csv_rows=_csv_rows, document=_document, plot=_make_plot)
