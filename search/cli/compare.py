@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,10 +12,9 @@ from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.compare.plan import ComparisonPlan
-    from search.compare.render import ReportKind
+    from search.compare.render import Report
     from search.session.parallelism.policy import WorkerLayout
 
-T = TypeVar("T")
 TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")  # as in search.compare.tabular, which is slow to import
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
@@ -89,7 +88,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
         compare_arena.run({**options, "report_only": report_only or None}, form=form, quiet=quiet)
         return
     from search.cli.run import INTERRUPTED_EXIT_CODE
-    from search.compare.report import KIND
+    from search.compare.report import make_report
     from search.compare.store import StudyStore
 
     if report_only:
@@ -97,7 +96,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
     else:
         folder, is_interrupted = run_comparison(options, quiet=quiet)
     reports_dir = Path(options["reports_dir"] or "reports") / folder.name
-    show(KIND, StudyStore(folder).load(), form=form, folder=reports_dir, quiet=quiet)
+    show(make_report(StudyStore(folder).load()), form=form, folder=reports_dir, quiet=quiet)
     if is_interrupted:
         if not quiet:
             click.echo("Interrupted; run the same command again to go on.", err=True)
@@ -153,11 +152,11 @@ def recorded_folder(options: Mapping[str, Any]) -> Path:
     return Path(options["studies_dir"] or "studies") / str(options["name"])
 
 
-def show(kind: ReportKind[T], result: T, *, form: str, folder: Path, quiet: bool) -> None:
-    """Writes the report files to the folder and prints the result."""
+def show(report: Report, *, form: str, folder: Path, quiet: bool) -> None:
+    """Writes the report files to the folder and prints the report."""
     from search.compare.render import FORMATS, write_reports
 
-    paths = write_reports(kind, result, folder)
-    click.echo(FORMATS[form](kind, result), nl=False)
+    paths = write_reports(report, folder)
+    click.echo(FORMATS[form](report), nl=False)
     if not quiet:
         click.echo(f"Written: {', '.join(map(str, paths))}", err=True)

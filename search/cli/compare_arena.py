@@ -28,7 +28,7 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
         UserError: An option does not apply or is invalid.
     """
     from search.cli.compare import show
-    from search.compare.tabular.report import KIND
+    from search.compare.tabular.report import make_report
     from search.compare.tabular.run import run_simulations
     from search.compare.tabular.simulate import TabularSpec
     from search.engines.registry import engine_names, parse_engine
@@ -53,7 +53,7 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
         command=command_line(spec.seed),
         **({} if quiet else {"progress": ProgressPrinter()}),
     )
-    show(KIND, result, form=form, folder=Path(options["reports_dir"] or "reports") / name, quiet=quiet)
+    show(make_report(result), form=form, folder=Path(options["reports_dir"] or "reports") / name, quiet=quiet)
 
 
 def _check(options: Mapping[str, Any]) -> None:

@@ -61,6 +61,16 @@ class StudyResult:
         return _errors_by_seed(self.test_runs)
 
     @property
+    def failed_test_runs(self) -> int:
+        """How many runs of the best on the test images failed."""
+        return len(self.test_runs) - len(self.test_errors)
+
+    @property
+    def trial_count(self) -> int:
+        """Number of its search trials."""
+        return sum(self.state_counts.values())
+
+    @property
     def test_error_percent(self) -> float | None:
         """Mean verified test error of the best, in percent."""
         return _mean(self.test_errors.values())

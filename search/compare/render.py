@@ -1,7 +1,6 @@
 """Lays out the report of a comparison as text, Markdown, CSV and JSON, and writes the report files.
 
-A kind of comparison describes itself by a ``ReportKind``; everything that a user named is escaped here. Called by the
-command line.
+Escapes everything that a user named. Called by the command line with a ``Report``, which both kinds of comparison make.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -74,52 +73,40 @@ class ReportTable(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a report for people holds.
-
-    Args:
-        title: Its heading.
-        summary: Sentences about the result.
-        tables: The engines first.
-        notes: Sentences that follow the summary in the text.
-        table_note: What the columns of the first table mean, for Markdown.
-        plot_title: Alternative text of the plot; empty without one.
-        sections: Further paragraphs for Markdown, by heading.
-        commands: The commands that ran it.
-    """
-
-    title: str
-    summary: Sequence[str]
-    tables: Sequence[ReportTable[Any]]
-    notes: Sequence[str] = ()
-    table_note: str = ""
-    plot_title: str = ""
-    sections: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    commands: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportKind(Generic[T]):
-    """How results of one kind are reported.
+    """What the reports of a comparison hold.
 
     Args:
         name: Stem of the files: "comparison" or "arena".
-        report: Returns the report for people.
-        csv_rows: Returns the CSV's rows, the header first.
-        document: Returns the JSON document.
-        plot: Returns the plot.
+        title: The heading.
+        summary: Sentences about the result.
+        notes: Sentences that follow the summary in the text.
+        tables: The engines first.
+        table_note: What the columns of the first table mean, for Markdown.
+        plot: The plot.
+        plot_title: Its alternative text; empty where nothing is drawn.
+        sections: Further paragraphs for Markdown, by heading.
+        commands: The commands that ran it.
+        document: The JSON document.
+        csv_rows: The rows of the CSV, the header first.
     """
 
     name: str
-    report: Callable[[T], Report]
-    csv_rows: Callable[[T], Iterable[Sequence[object]]]
-    document: Callable[[T], dict[str, Any]]
-    plot: Callable[[T], Plot]
+    title: str
+    summary: Sequence[str]
+    notes: Sequence[str]
+    tables: Sequence[ReportTable[Any]]
+    table_note: str
+    plot: Plot
+    plot_title: str
+    sections: Mapping[str, Sequence[str]]
+    commands: Sequence[str]
+    document: Mapping[str, Any]
+    csv_rows: Sequence[Sequence[object]]
 
 
-def to_text(kind: ReportKind[T], result: T) -> str:
+def to_text(report: Report) -> str:
     """Returns the report as text that fits standard output."""
     console = Console(highlight=False)
-    report = kind.report(result)
     with console.capture() as capture:
         console.print(Text(formatting.one_line(report.title), "bold"))
         for table in report.tables:
@@ -142,19 +129,18 @@ def _text_table(table: ReportTable[Any], width: int) -> Table:
     return rich_table
 
 
-def to_markdown(kind: ReportKind[T], result: T) -> str:
+def to_markdown(report: Report) -> str:
     """Returns the report as Markdown for a code host; the plot is expected beside it."""
-    blocks = _markdown_blocks(kind.report(result), plot_file=f"{kind.name}.svg")
-    return "\n\n".join(filter(None, blocks)) + "\n"
+    return "\n\n".join(filter(None, _markdown_blocks(report))) + "\n"
 
 
-def _markdown_blocks(report: Report, *, plot_file: str) -> Iterator[str]:
+def _markdown_blocks(report: Report) -> Iterator[str]:
     yield f"# {escape(report.title)}"
     yield from map(escape, report.summary)
     first, *others = report.tables
     yield from (f"## {escape(first.title)}", _markdown_table(first), escape(report.table_note))
     if report.plot_title:
-        yield f"![{escape(report.plot_title)}]({plot_file})"
+        yield f"![{escape(report.plot_title)}]({report.name}.svg)"
     for table in others:
         yield from (f"## {escape(table.title)}", _markdown_table(table))
     for heading, paragraphs in report.sections.items():
@@ -171,10 +157,10 @@ def _markdown_table(table: ReportTable[Any]) -> str:
     return tabulate(cells, headers, tablefmt="pipe", colalign=aligned, disable_numparse=True)
 
 
-def to_csv(kind: ReportKind[T], result: T) -> str:
+def to_csv(report: Report) -> str:
     """Returns the result as CSV; lists are joined by blanks, maps are ``name=value`` pairs, None is empty."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(list(map(_csv_cell, row)) for row in kind.csv_rows(result))
+    csv.writer(text, lineterminator="\n").writerows(list(map(_csv_cell, row)) for row in report.csv_rows)
     return text.getvalue()
 
 
@@ -186,9 +172,9 @@ def _csv_cell(value: object) -> str:
     return "" if value is None else formatting.one_line(value)
 
 
-def to_json(kind: ReportKind[T], result: T) -> str:
+def to_json(report: Report) -> str:
     """Returns the result as JSON."""
-    return json.dumps(kind.document(result), indent=2, allow_nan=False) + "\n"
+    return json.dumps(report.document, indent=2, allow_nan=False) + "\n"
 
 
 def interval_json(figure: Estimate | Difference | None) -> dict[str, Any] | None:
@@ -200,24 +186,24 @@ def interval_json(figure: Estimate | Difference | None) -> dict[str, Any] | None
     return {**bounds, "n": figure.n} if isinstance(figure, Estimate) else bounds
 
 
-Renderer = Callable[[ReportKind[Any], Any], str]
+Renderer = Callable[[Report], str]
 FORMATS: Mapping[str, Renderer] = MappingProxyType(
     {"table": to_text, "markdown": to_markdown, "csv": to_csv, "json": to_json}
 )
 """The formats by the name that ``--format`` takes."""
 FILES: Mapping[str, Renderer] = MappingProxyType(
-    {"md": to_markdown, "csv": to_csv, "json": to_json, "svg": lambda kind, result: to_svg(kind.plot(result))}
+    {"md": to_markdown, "csv": to_csv, "json": to_json, "svg": lambda report: to_svg(report.plot)}
 )
 """The report files by suffix."""
 
 
-def write_reports(kind: ReportKind[T], result: T, folder: Path) -> list[Path]:
+def write_reports(report: Report, folder: Path) -> list[Path]:
     """Writes the report files and returns their paths.
 
     Raises:
         UserError: The folder cannot be made or written to.
     """
-    paths = [folder / f"{kind.name}.{suffix}" for suffix in FILES]
+    paths = [folder / f"{report.name}.{suffix}" for suffix in FILES]
     for path, render in zip(paths, FILES.values(), strict=True):
-        write_atomic(path, render(kind, result), what="report")
+        write_atomic(path, render(report), what="report")
     return paths

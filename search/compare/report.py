@@ -1,40 +1,21 @@
-"""The report of a comparison on real training: its tables, sentences, plot, CSV and JSON document.
-
-The JSON document, schema "comparison/1"; the number rises when a key changes its name or meaning::
-
-    rules           name, seed, engines, repeats, epochs or seconds of each search, replicates, terms, commands, created
-    protocol        as recorded with the studies; null where none has begun
-    versions        of the libraries, as recorded with a study
-    environments    what the trials ran on, each combination once
-    verdict, terms  the sentences
-    baseline        test_error_percent over repeats, and validation_error_percent
-    engines         by rank: engine, rank, ties, test_error_percent, to_baseline_points, validation_error_percent
-    pairs           first (the lower mean), second, repeats, difference_points, p, p_adjusted, is_tie
-    studies         the columns of ``STUDY_FIELDS``, and under "curve" the steps of the best-so-far curve
-    test_openings   how often the test images were scored
-
-An estimate is {mean, low, high, n}, a difference {mean, low, high}, with the bounds of the 95 % interval over repeats.
-"""
+"""The report of a comparison on real training: its sentences, tables and plot. Called by the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from statistics import fmean
-from types import MappingProxyType
 from typing import Any
 
 from search.compare.compute import StudyResult, TrainedComparison
+from search.compare.export import STUDY_FIELDS, study_fields, to_document
 from search.compare.plot import Plot
-from search.compare.render import Report, ReportColumn, ReportKind, ReportTable, interval_json
+from search.compare.render import Report, ReportColumn, ReportTable
 from search.compare.results import EnginePair, EngineResult
 from search.compare.summary import format_p, plural, summary_sentences
 from search.leaderboard import formatting
 from search.records.curves import CurvePoint, aggregate_curves
 from search.records.record import flatten
-from search.trial import State
 
-SCHEMA = "comparison/1"
 MIN_REPEATS = 10
 """Below this, small differences between engines cannot be told from the spread between seeds.
 
@@ -52,17 +33,23 @@ search alone, including trials that were paused, pruned, failed or interrupted."
 
 
 def make_report(result: TrainedComparison) -> Report:
-    """Returns the report for people."""
+    """Returns the report."""
     terms = list(term_sentences(result))
+    summary = list(result_sentences(result))
+    has_curves = any(study.curve for study in result.studies)
     return Report(
+        name="comparison",
         title=f"Comparison {result.spec.name}",
-        summary=list(result_sentences(result)),
-        tables=list(_tables(result)),
+        summary=summary,
         notes=terms,
+        tables=list(_tables(result)),
         table_note=_TABLE_NOTE,
-        plot_title="Best validation error so far against epochs and minutes" if _has_curves(result) else "",
+        plot=_make_plot(result),
+        plot_title="Best validation error so far against epochs and minutes" if has_curves else "",
         sections={"Terms": [*terms, *_environment_sentences(result)]},
         commands=result.spec.commands,
+        document=to_document(result, summary, terms),
+        csv_rows=[list(STUDY_FIELDS), *(list(study_fields(result, study).values()) for study in result.studies)],
     )
 
 
@@ -95,7 +82,7 @@ def _caution_sentences(result: TrainedComparison) -> Iterator[str]:
         studies = result.studies_of(engine)
         if (verified := sum(bool(study.test_runs) for study in studies)) < spec.repeats:
             yield f"Not finished: {engine} has {verified} of {spec.repeats} repeats verified."
-        if failed := sum(_failed_test_runs(study) for study in studies):
+        if failed := sum(study.failed_test_runs for study in studies):
             yield f"Caution: {plural(failed, 'run')} of {engine} on the test images failed; its mean leaves them out."
     for study in result.studies:
         if spec.epochs is not None and study.epochs > spec.epochs * BUDGET_TOLERANCE:
@@ -161,7 +148,7 @@ def _tables(result: TrainedComparison) -> Iterator[ReportTable[Any]]:
         ReportColumn("Val.\nerror %", lambda place: formatting.percent(result.validation_error_percent(place.engine))),
         ReportColumn("Epochs", lambda place: _mean(result, place, lambda study: study.epochs, ".0f")),
         ReportColumn("Minutes", lambda place: _mean(result, place, lambda study: study.seconds / 60, ".1f")),
-        ReportColumn("Trials", lambda place: _mean(result, place, _trial_count, ".0f")),
+        ReportColumn("Trials", lambda place: _mean(result, place, lambda study: study.trial_count, ".0f")),
         ReportColumn("Repeats", lambda place: str(len(place.scores)), min_width=100),
     )
     yield ReportTable(
@@ -183,14 +170,6 @@ def _mean(
     return format(fmean(map(value, studies)), format_spec) if studies else ""
 
 
-def _trial_count(study: StudyResult) -> int:
-    return sum(study.state_counts.values())
-
-
-def _failed_test_runs(study: StudyResult) -> int:
-    return len(study.test_runs) - len(study.test_errors)
-
-
 _STUDY_COLUMNS: tuple[ReportColumn[StudyResult], ...] = (
     ReportColumn("Study", lambda study: study.header.name, is_numeric=False),
     ReportColumn("Seed", lambda study: str(study.header.seed), min_width=100),
@@ -200,7 +179,7 @@ _STUDY_COLUMNS: tuple[ReportColumn[StudyResult], ...] = (
     ReportColumn("Baseline's", lambda study: formatting.percent(study.baseline_error_percent), min_width=100),
     ReportColumn("Epochs", lambda study: str(study.epochs)),
     ReportColumn("Minutes", lambda study: f"{study.seconds / 60:.1f}"),
-    ReportColumn("Trials", lambda study: str(_trial_count(study))),
+    ReportColumn("Trials", lambda study: str(study.trial_count)),
     ReportColumn(
         "How they ended",
         lambda study: ", ".join(f"{count} {state}" for state, count in sorted(study.state_counts.items())),
@@ -224,97 +203,6 @@ _PAIR_COLUMNS: tuple[ReportColumn[EnginePair], ...] = (
     ReportColumn("p", lambda pair: "" if pair.p is None else f"{pair.p:.3f}"),
     ReportColumn("p adjusted", format_p),
 )
-
-STUDY_FIELDS: Mapping[str, Callable[[TrainedComparison, StudyResult], Any]] = MappingProxyType(
-    {
-        "engine": lambda _, study: study.key.engine,
-        "rank": lambda result, study: next(
-            place.rank for place in result.comparison.engines if place.engine == study.key.engine
-        ),
-        "repeat": lambda _, study: study.key.repeat,
-        "study": lambda _, study: study.header.name,
-        "seed": lambda _, study: study.header.seed,
-        "pruner": lambda _, study: study.header.pruner,
-        "best_trial": lambda _, study: study.best.trial.number if study.best else None,
-        "best_origin": lambda _, study: study.best.trial.origin if study.best else None,
-        "validation_error_percent": lambda _, study: study.validation_error_percent,
-        "test_error_percent": lambda _, study: study.test_error_percent,
-        "test_errors_percent": lambda _, study: list(study.test_errors.values()),
-        "test_seeds": lambda _, study: list(study.test_errors),
-        "test_runs_failed": lambda _, study: _failed_test_runs(study),
-        "baseline_test_error_percent": lambda _, study: study.baseline_error_percent,
-        "epochs": lambda _, study: study.epochs,
-        "seconds": lambda _, study: study.seconds,
-        "trials": lambda _, study: _trial_count(study),
-        **{
-            f"trials_{state.value}": lambda _, study, state=state: study.state_counts.get(state.value, 0)  # type: ignore[misc]
-            for state in State
-        },
-        "config": lambda _, study: dict(study.best.trial.config) if study.best else {},
-    }
-)
-"""The columns of the CSV, a line a study, and the keys of a study in JSON.
-
-Epochs and seconds are those of the search, without verification. A changed name or meaning needs a new ``SCHEMA``.
-"""
-
-
-def _study_fields(result: TrainedComparison, study: StudyResult) -> dict[str, Any]:
-    return {name: value(result, study) for name, value in STUDY_FIELDS.items()}
-
-
-def _csv_rows(result: TrainedComparison) -> Iterator[list[object]]:
-    yield list(STUDY_FIELDS)
-    yield from (list(_study_fields(result, study).values()) for study in result.studies)
-
-
-def _document(result: TrainedComparison) -> dict[str, Any]:
-    header, comparison = result.first_header, result.comparison
-    return {
-        "schema": SCHEMA,
-        "rules": result.spec.to_json(),
-        "protocol": header.protocol.to_json() if header else None,
-        "versions": dict(header.versions) if header else {},
-        "environments": [dict(environment) for environment in result.environments],
-        "verdict": list(result_sentences(result)),
-        "terms": list(term_sentences(result)),
-        "baseline": {
-            "test_error_percent": interval_json(result.baseline_test),
-            "validation_error_percent": result.baseline_validation_percent,
-        },
-        "engines": [
-            {
-                "engine": place.engine,
-                "rank": place.rank,
-                "ties": place.ties,
-                "test_error_percent": interval_json(place.score),
-                "to_baseline_points": interval_json(result.difference_to_baseline(place.engine)),
-                "validation_error_percent": result.validation_error_percent(place.engine),
-            }
-            for place in comparison.engines
-        ],
-        "pairs": [
-            {
-                "first": pair.first,
-                "second": pair.second,
-                "repeats": pair.n,
-                "difference_points": interval_json(pair.difference),
-                "p": pair.p,
-                "p_adjusted": pair.p_adjusted,
-                "is_tie": pair.is_tie,
-            }
-            for pair in comparison.pairs
-        ],
-        "studies": [
-            {**_study_fields(result, study), "curve": [asdict(point) for point in study.curve]}
-            for study in result.studies
-        ],
-        "test_openings": result.test_openings,
-    }
-
-
-def _has_curves(result: TrainedComparison) -> bool:
-    return any(study.curve for study in result.studies)
 
 
 def _make_plot(result: TrainedComparison) -> Plot:
@@ -353,6 +241,3 @@ def _error_limits(result: TrainedComparison) -> tuple[float, float] | None:
     low = min(errors)
     margin = 0.2 * max(baseline - low, 0.2 * baseline)
     return low - margin / 2, baseline + margin
-
-
-KIND = ReportKind(name="comparison", report=make_report, csv_rows=_csv_rows, document=_document, plot=_make_plot)

@@ -16,9 +16,9 @@ from markdown_it import MarkdownIt
 from search.cli.compare import command
 from search.compare import report
 from search.compare.compute import TrainedComparison, compute
+from search.compare.export import STUDY_FIELDS
 from search.compare.plot import make_figure, to_svg
-from search.compare.render import FORMATS, ReportKind, write_reports
-from search.compare.report import STUDY_FIELDS
+from search.compare.render import FORMATS, Report, write_reports
 from search.compare.spec import study_seed
 from search.compare.tabular import report as tabular_report
 from search.engines.registry import engine_names
@@ -35,9 +35,12 @@ MANY_ENGINES = {name: FINALS[WORSE] for name in engine_names() if name != "keras
 WEIRD = ("<script>alert(1)</script>", "[bold]", "a|b", "``` \n# x", "名前 ✓ é", "\x1b[31mred", "*_~\\", "$x_1$")
 
 
+def make_report(result: Any) -> Report:
+    return (report if isinstance(result, TrainedComparison) else tabular_report).make_report(result)
+
+
 def show(form: str, result: Any) -> str:
-    kind = report.KIND if isinstance(result, TrainedComparison) else tabular_report.KIND
-    return FORMATS[form](kind, result)
+    return FORMATS[form](make_report(result))
 
 
 def named(name: str) -> TrainedComparison:
@@ -132,7 +135,7 @@ def test_a_comparison_without_studies_is_reported() -> None:
     assert "comparison.svg" not in text
     assert json.loads(show("json", EMPTY))["protocol"] is None
     assert show("csv", EMPTY).splitlines() == [",".join(STUDY_FIELDS)]
-    assert to_svg(report.KIND.plot(EMPTY)).startswith("<?xml")
+    assert to_svg(make_report(EMPTY).plot).startswith("<?xml")
 
 
 @pytest.mark.parametrize("name", WEIRD)
@@ -149,7 +152,7 @@ def test_names_are_shown_as_they_are(name: str, monkeypatch: pytest.MonkeyPatch)
     assert any(f"data {shown} (" in line for line in seen)
     assert "\x1b" not in show("table", result)
     assert shown in " ".join(show("table", result).split())
-    ET.fromstring(to_svg(report.KIND.plot(result)))
+    ET.fromstring(to_svg(make_report(result).plot))
 
 
 def test_csv_has_one_line_per_study() -> None:
@@ -203,7 +206,7 @@ def test_json_of_tables_has_its_schema_seeds_and_figures() -> None:
 
 
 def test_the_plot_has_a_line_an_engine_in_both_panels() -> None:
-    left, right = make_figure(report.KIND.plot(TRAINED)).axes
+    left, right = make_figure(make_report(TRAINED).plot).axes
     for axes in (left, right):
         lines = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
         assert len(lines) == 4
@@ -215,7 +218,7 @@ def test_the_plot_has_a_line_an_engine_in_both_panels() -> None:
 
 def test_lines_of_many_engines_can_be_told_apart() -> None:
     result = simulated(MANY_ENGINES)
-    (axes,) = make_figure(tabular_report.KIND.plot(result)).axes
+    (axes,) = make_figure(make_report(result).plot).axes
     lines = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
     assert len({(line.get_color(), str(line.get_linestyle())) for line in lines}) == len(result.curves) > 7
     assert len(axes.collections) == 1
@@ -223,23 +226,20 @@ def test_lines_of_many_engines_can_be_told_apart() -> None:
 
 def test_a_bad_first_trial_does_not_flatten_the_plot() -> None:
     runs = study(searched=[outcome(1.2, at=2.0), outcome(90.0, at=1.0), outcome(0.7, at=3.0)])
-    axes = make_figure(report.KIND.plot(compute(make_spec("optuna:tpe"), runs))).axes[0]
+    axes = make_figure(make_report(compute(make_spec("optuna:tpe"), runs)).plot).axes[0]
     assert axes.get_ylim()[1] == pytest.approx(1.3)
 
 
-@pytest.mark.parametrize(
-    ("kind", "result", "name"), [(report.KIND, TRAINED, "comparison"), (tabular_report.KIND, TABULAR, "arena")]
-)
-def test_all_reports_are_written_and_reproducible(
-    kind: ReportKind[Any], result: Any, name: str, tmp_path: Path
-) -> None:
-    paths = write_reports(kind, result, tmp_path / "new" / "compare")
+@pytest.mark.parametrize(("result", "name"), [(TRAINED, "comparison"), (TABULAR, "arena")])
+def test_all_reports_are_written_and_reproducible(result: Any, name: str, tmp_path: Path) -> None:
+    made = make_report(result)
+    paths = write_reports(made, tmp_path / "new" / "compare")
     assert [path.name for path in paths] == [f"{name}.{suffix}" for suffix in ("md", "csv", "json", "svg")]
     assert ET.parse(paths[3]).getroot().tag.endswith("svg")
-    assert paths[3].read_text() == to_svg(kind.plot(result))
+    assert paths[3].read_text() == to_svg(made.plot)
     (tmp_path / "file").touch()
     with pytest.raises(UserError):
-        write_reports(kind, result, tmp_path / "file")
+        write_reports(made, tmp_path / "file")
 
 
 def test_the_choice_of_formats_is_the_registry() -> None:

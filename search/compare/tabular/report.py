@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from search.compare.plot import Plot
-from search.compare.render import Report, ReportColumn, ReportKind, ReportTable, interval_json
+from search.compare.render import Report, ReportColumn, ReportTable, interval_json
 from search.compare.results import EngineResult
 from search.compare.spec import study_seed
 from search.compare.summary import format_p, summary_sentences
@@ -37,7 +37,7 @@ configuration and chooses the lowest error it saw, so a lucky run can make its r
 
 
 def make_report(result: TabularComparison) -> Report:
-    """Returns the report for people."""
+    """Returns the report."""
     spec, benchmark = result.spec, find_benchmark(result.spec.benchmark)
     excluded = [f"{engine} is left out: {reason}" for engine, reason in result.excluded.items()]
     places = result.comparison.engines
@@ -51,15 +51,18 @@ def make_report(result: TabularComparison) -> Report:
         f"{spec.workers}. Intervals are Student's t over the tables' means.",
     ]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    summary = list(result_sentences(result))
     return Report(
+        name="arena",
         title=f"Arena {spec.benchmark}: {len(result.tables)} tables, {spec.repeats} seeds, {spec.trials} trials",
-        summary=list(result_sentences(result)),
-        tables=[engines],
+        summary=summary,
         notes=excluded,
+        tables=[engines],
         table_note=(
             f"In the plot, lines are means over tables and seeds. The band of {places[0].engine} lies between "
             f"percentiles {BAND_PERCENTILES[0]} and {BAND_PERCENTILES[1]} over seeds; arena.json holds the others'."
         ),
+        plot=_make_plot(result),
         plot_title="Regret against trials",
         sections={
             "Definitions": definitions,
@@ -71,6 +74,8 @@ def make_report(result: TabularComparison) -> Report:
             ],
         },
         commands=[result.command] if result.command else [],
+        document=_document(result, summary),
+        csv_rows=list(_csv_rows(result)),
     )
 
 
@@ -138,7 +143,7 @@ def _csv_rows(result: TabularComparison) -> Iterator[list[object]]:
         yield [place.engine, *values, *costs, _p_value(place), _standing(place)]
 
 
-def _document(result: TabularComparison) -> dict[str, Any]:
+def _document(result: TabularComparison, summary: list[str]) -> dict[str, Any]:
     spec = result.spec
     return {
         "schema": SCHEMA,
@@ -150,7 +155,7 @@ def _document(result: TabularComparison) -> dict[str, Any]:
         "tables": {
             table: [study_seed(spec.seed, repeat, table) for repeat in range(spec.repeats)] for table in result.tables
         },
-        "verdict": list(result_sentences(result)),
+        "verdict": summary,
         "test": "tables" if result.comparison.test.units == "tables" else "table and seed",
         "rows": [
             {
@@ -184,6 +189,3 @@ def _make_plot(result: TabularComparison) -> Plot:
         engines_with_band=engines[:1],  # the bands of all would hide each other
         salt="arena",
     )
-
-
-KIND = ReportKind(name="arena", report=make_report, csv_rows=_csv_rows, document=_document, plot=_make_plot)
