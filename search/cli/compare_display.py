@@ -5,13 +5,7 @@ All of it goes to standard error; standard output holds the result alone.
 
 from __future__ import annotations
 
-import time
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
-from search.cli.display import describe_trial_end
+from search.cli.display import LiveLine, describe_trial_end
 from search.cli.progress_state import ProgressState, format_clock
 from search.compare.plan import ComparisonPlan
 from search.compare.spec import RunKey
@@ -21,8 +15,6 @@ from search.session.callbacks import Callback
 from search.session.plan import Plan
 from search.study.time_budget import TimeBudget
 from search.trial import EpochReport, Outcome, Phase, State, Trial
-
-REDRAW_SECONDS = 0.5
 
 
 def describe_comparison(comparison: ComparisonPlan) -> str:
@@ -59,25 +51,23 @@ class StudyDisplay(Callback):
         self._settings = comparison.studies[key].settings
         self._position = f"[{list(comparison.studies).index(key) + 1}/{len(comparison.studies)}]"
         self._title = f"{self._position} {key.engine}, repeat {key.repeat + 1} of {_repeats(comparison)}"
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
-        self._last_redraw_at, self._epochs = 0.0, 0
+        self._live = LiveLine()
+        self._epochs = 0
 
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Prints the header and starts the live line."""
         self._progress_state, self._budget = ProgressState(plan, record, budget), budget
         recorded = [trial.outcome for trial in record.trials_in_phase(Phase.SEARCH) if trial.outcome]
         self._epochs = sum(outcome.epochs_trained for outcome in recorded)
-        self._print(f"{self._title}; {len(recorded)} trials are recorded" if recorded else self._title, "bold")
-        if self._console.is_terminal:
-            self._live.start()
+        self._live.print(f"{self._title}; {len(recorded)} trials are recorded" if recorded else self._title, "bold")
+        self._live.start()
 
     def on_trial_start(self, trial: Trial) -> None:
-        """Counts."""
+        """Counts it."""
         self._progress_state.began(trial)
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
-        """Counts."""
+        """Counts it."""
         self._progress_state.reported(trial, report)
         self._epochs += trial.phase is Phase.SEARCH and not report.restored
 
@@ -85,25 +75,22 @@ class StudyDisplay(Callback):
         """Prints how it ended."""
         is_best = self._progress_state.finished(trial, outcome)
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
-        self._print(
+        self._live.print(
             f"{format_clock(self._budget.elapsed_seconds()):>6}  {describe_trial_end(trial, outcome, is_best=is_best)}",
             style,
         )
 
     def on_space_exhausted(self) -> None:
         """Prints it."""
-        self._print("The space is exhausted.")
+        self._live.print("The space is exhausted.")
 
     def on_replication_start(self, count: int) -> None:
         """Notes how many runs follow."""
         self._progress_state.replicating(count)
 
     def on_tick(self) -> None:
-        """Redraws the live line, twice a second at most."""
-        if self._live.is_started and time.monotonic() - self._last_redraw_at > REDRAW_SECONDS:
-            self._last_redraw_at = time.monotonic()
-            line = Text(self.line(), style="bold", no_wrap=True, overflow="ellipsis")
-            self._live.update(line, refresh=True)
+        """Redraws the live line."""
+        self._live.redraw(self.line)
 
     def line(self) -> str:
         """Returns the live line; with two workers it fits into 80 columns."""
@@ -125,8 +112,5 @@ class StudyDisplay(Callback):
         return "  ".join(parts)
 
     def close(self) -> None:
-        """Takes the live line away."""
+        """Removes the live line."""
         self._live.stop()
-
-    def _print(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=style))

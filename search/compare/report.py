@@ -9,12 +9,13 @@ from typing import Any
 from search.compare.compute import StudyResult, TrainedComparison
 from search.compare.export import STUDY_FIELDS, study_fields, to_document
 from search.compare.plot import Plot
-from search.compare.render import Report, ReportColumn, ReportTable
+from search.compare.render import Report
 from search.compare.results import EnginePair, EngineResult
 from search.compare.summary import format_p, plural, summary_sentences
 from search.leaderboard import formatting
+from search.leaderboard.columns import DisplayColumn
+from search.leaderboard.tables import Table
 from search.records.curves import CurvePoint, aggregate_curves
-from search.records.record import flatten
 
 MIN_REPEATS = 10
 """Below this, small differences between engines cannot be told from the spread between seeds.
@@ -36,13 +37,18 @@ def make_report(result: TrainedComparison) -> Report:
     """Returns the report."""
     terms = list(term_sentences(result))
     summary = list(result_sentences(result))
+    tables: dict[str, Table[Any]] = {"Engines, means over repeats": _engine_table(result)}
+    if result.studies:
+        tables["Studies"] = Table(_STUDY_COLUMNS, result.studies)
+    if result.comparison.pairs:
+        tables["Pairs"] = Table(_PAIR_COLUMNS, result.comparison.pairs)
     has_curves = any(study.curve for study in result.studies)
     return Report(
         name="comparison",
         title=f"Comparison {result.spec.name}",
         summary=summary,
         notes=terms,
-        tables=list(_tables(result)),
+        tables=tables,
         table_note=_TABLE_NOTE,
         plot=_make_plot(result),
         plot_title="Best validation error so far against epochs and minutes" if has_curves else "",
@@ -125,83 +131,70 @@ def _environment_sentences(result: TrainedComparison) -> Iterator[str]:
     if len(result.environments) > 1:
         yield "Caution: not all trials ran on the same versions and hardware, so their times cannot be compared."
     for environment in result.environments:
-        values = [f"{name.rpartition('.')[2]} {value}" for name, value in flatten(environment).items()]
-        yield f"Trials ran on: {', '.join(values)}."
+        yield f"Trials ran on: {formatting.environment_text(environment)}."
     if result.first_header and (versions := result.first_header.versions):
-        yield f"Searched with: {', '.join(f'{name} {version}' for name, version in versions.items())}."
+        yield f"Searched with: {formatting.environment_text(versions)}."
 
 
-def _tables(result: TrainedComparison) -> Iterator[ReportTable[Any]]:
-    digits = result.comparison.metric.digits
-    engine_columns: tuple[ReportColumn[EngineResult], ...] = (
-        ReportColumn(
-            "Rank", lambda place: f"{place.rank}{'=' if place.ties else ''}" if place.rank else "", is_numeric=False
-        ),
-        ReportColumn("Engine", lambda place: place.engine, is_numeric=False),
-        ReportColumn("Test\nerror %", lambda place: formatting.estimate(place.score, digits)),
-        ReportColumn("p to\nbest", lambda place: format_p(place.pair_with_best)),
-        ReportColumn(
+def _engine_table(result: TrainedComparison) -> Table[EngineResult]:
+    def mean(engine: str, value: Callable[[StudyResult], float], format_spec: str) -> str:
+        studies = result.studies_of(engine)
+        return format(fmean(map(value, studies)), format_spec) if studies else ""
+
+    columns: list[DisplayColumn[EngineResult]] = [
+        DisplayColumn("Rank", lambda place: f"{place.rank}{'=' if place.ties else ''}" if place.rank else ""),
+        DisplayColumn("Engine", lambda place: place.engine),
+        DisplayColumn("Test\nerror %", lambda place: formatting.estimate(place.score), "right"),
+        DisplayColumn("p to\nbest", lambda place: format_p(place.pair_with_best), "right"),
+        DisplayColumn(
             "To baseline,\n% points",
             lambda place: formatting.difference(result.difference_to_baseline(place.engine)),
+            "right",
             min_width=100,
         ),
-        ReportColumn("Val.\nerror %", lambda place: formatting.percent(result.validation_error_percent(place.engine))),
-        ReportColumn("Epochs", lambda place: _mean(result, place, lambda study: study.epochs, ".0f")),
-        ReportColumn("Minutes", lambda place: _mean(result, place, lambda study: study.seconds / 60, ".1f")),
-        ReportColumn("Trials", lambda place: _mean(result, place, lambda study: study.trial_count, ".0f")),
-        ReportColumn("Repeats", lambda place: str(len(place.scores)), min_width=100),
-    )
-    yield ReportTable(
-        title="Engines, means over repeats",
-        columns=engine_columns,
-        rows=result.comparison.engines,
-        is_highlighted=lambda place: place.rank == 1,
-    )
-    if result.studies:
-        yield ReportTable(title="Studies", columns=_STUDY_COLUMNS, rows=result.studies)
-    if result.comparison.pairs:
-        yield ReportTable(title="Pairs", columns=_PAIR_COLUMNS, rows=result.comparison.pairs)
+        DisplayColumn(
+            "Val.\nerror %", lambda place: formatting.percent(result.validation_error_percent(place.engine)), "right"
+        ),
+        DisplayColumn("Epochs", lambda place: mean(place.engine, lambda study: study.epochs, ".0f"), "right"),
+        DisplayColumn("Minutes", lambda place: mean(place.engine, lambda study: study.seconds / 60, ".1f"), "right"),
+        DisplayColumn(
+            "Trials", lambda place: mean(place.engine, lambda study: study.trial_count, ".0f"), "right", min_width=100
+        ),
+        DisplayColumn("Repeats", lambda place: str(len(place.scores)), "right", min_width=100),
+    ]
+    return Table(columns, result.comparison.engines)
 
 
-def _mean(
-    result: TrainedComparison, place: EngineResult, value: Callable[[StudyResult], float], format_spec: str
-) -> str:
-    studies = result.studies_of(place.engine)
-    return format(fmean(map(value, studies)), format_spec) if studies else ""
-
-
-_STUDY_COLUMNS: tuple[ReportColumn[StudyResult], ...] = (
-    ReportColumn("Study", lambda study: study.header.name, is_numeric=False),
-    ReportColumn("Seed", lambda study: str(study.header.seed), min_width=100),
-    ReportColumn("Best", lambda study: study.best_label, is_numeric=False),
-    ReportColumn("Val.\nerror %", lambda study: formatting.percent(study.validation_error_percent)),
-    ReportColumn("Test\nerror %", lambda study: formatting.percent(study.test_error_percent)),
-    ReportColumn("Baseline's", lambda study: formatting.percent(study.baseline_error_percent), min_width=100),
-    ReportColumn("Epochs", lambda study: str(study.epochs)),
-    ReportColumn("Minutes", lambda study: f"{study.seconds / 60:.1f}"),
-    ReportColumn("Trials", lambda study: str(study.trial_count)),
-    ReportColumn(
+_STUDY_COLUMNS: tuple[DisplayColumn[StudyResult], ...] = (
+    DisplayColumn("Study", lambda study: study.header.name),
+    DisplayColumn("Seed", lambda study: str(study.header.seed), "right", min_width=100),
+    DisplayColumn("Best", lambda study: study.best_label),
+    DisplayColumn("Val.\nerror %", lambda study: formatting.percent(study.validation_error_percent), "right"),
+    DisplayColumn("Test\nerror %", lambda study: formatting.percent(study.test_error_percent), "right"),
+    DisplayColumn("Baseline's", lambda study: formatting.percent(study.baseline_error_percent), "right", min_width=100),
+    DisplayColumn("Epochs", lambda study: str(study.epochs), "right"),
+    DisplayColumn("Minutes", lambda study: f"{study.seconds / 60:.1f}", "right"),
+    DisplayColumn("Trials", lambda study: str(study.trial_count), "right"),
+    DisplayColumn(
         "How they ended",
         lambda study: ", ".join(f"{count} {state}" for state, count in sorted(study.state_counts.items())),
-        is_numeric=False,
+        wraps=True,
         min_width=120,
     ),
 )
-
-
-def _format_difference(pair: EnginePair) -> str:
-    interval = pair.difference.interval
-    figure = formatting.percentage_points(pair.difference.mean)
-    return f"{figure} {formatting.plus_minus(interval)}" if interval else figure
-
-
-_PAIR_COLUMNS: tuple[ReportColumn[EnginePair], ...] = (
-    ReportColumn("Lower mean", lambda pair: pair.first, is_numeric=False),
-    ReportColumn("Against", lambda pair: pair.second, is_numeric=False),
-    ReportColumn("Difference,\n% points", _format_difference),
-    ReportColumn("Repeats", lambda pair: str(pair.n), min_width=100),
-    ReportColumn("p", lambda pair: "" if pair.p is None else f"{pair.p:.3f}"),
-    ReportColumn("p adjusted", format_p),
+_PAIR_COLUMNS: tuple[DisplayColumn[EnginePair], ...] = (
+    DisplayColumn("Lower mean", lambda pair: pair.first),
+    DisplayColumn("Against", lambda pair: pair.second),
+    DisplayColumn(
+        "Difference,\n% points",
+        lambda pair: formatting.with_interval(
+            formatting.percentage_points(pair.difference.mean), pair.difference.interval
+        ),
+        "right",
+    ),
+    DisplayColumn("Repeats", lambda pair: str(pair.n), "right", min_width=100),
+    DisplayColumn("p", lambda pair: "" if pair.p is None else f"{pair.p:.3f}", "right"),
+    DisplayColumn("p adjusted", format_p, "right"),
 )
 
 

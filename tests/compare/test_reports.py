@@ -80,14 +80,11 @@ def test_text_fits_its_width_with_all_engines(result: Any, width: int, monkeypat
 
 
 def test_a_wide_text_has_more_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    headers = {}
+    has_column = {}
     for width in (80, 140):
         monkeypatch.setenv("COLUMNS", str(width))
-        headers[width] = show("table", TRAINED) + show("table", simulated(FINALS, trials=200))
-    assert "Baseline's" in headers[140]
-    assert "Baseline's" not in headers[80]
-    assert "@25" in headers[140]
-    assert "@25" not in headers[80]
+        has_column[width] = "Baseline's" in show("table", TRAINED)
+    assert has_column == {80: False, 140: True}
 
 
 def test_ranks_and_studies_are_in_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +112,8 @@ def test_markdown_of_studies_holds_every_study_and_how_to_reproduce_it() -> None
 
 def test_markdown_of_tables_holds_every_engine_and_how_to_reproduce_it() -> None:
     text = show("markdown", TABULAR)
-    (engines,) = tables(text)
-    assert [row[0] for row in engines[1:]] == [place.engine for place in TABULAR.comparison.engines]
+    for engines in tables(text):
+        assert [row[0] for row in engines[1:]] == [place.engine for place in TABULAR.comparison.engines]
     for expected in (
         "# Arena hpobench-mlp: 8 tables, 3 seeds, 100 trials\n",
         "0.0450 ± 0.0205",

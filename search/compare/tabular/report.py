@@ -19,17 +19,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from search.compare.plot import Plot
-from search.compare.render import Report, ReportColumn, ReportTable, interval_json
+from search.compare.render import Report, interval_json
 from search.compare.results import EngineResult
 from search.compare.spec import study_seed
 from search.compare.summary import format_p, summary_sentences
 from search.compare.tabular.benchmarks import find_benchmark
 from search.compare.tabular.compute import BAND_PERCENTILES, TabularComparison
 from search.leaderboard import formatting
+from search.leaderboard.columns import DisplayColumn
+from search.leaderboard.tables import Table
 
 SCHEMA = "arena/1"
-NARROW_WIDTH = 100
-"""Up to this width in characters, a table shows fewer trial counts."""
 REGRET_DEFINITION = """\
 Regret is the distance of the configuration that a search would choose from the best of its table: 0 is the table's best
 configuration, 1 its worst, by the mean over the table's training seeds. A search sees one training run of a
@@ -41,9 +41,6 @@ def make_report(result: TabularComparison) -> Report:
     spec, benchmark = result.spec, find_benchmark(result.spec.benchmark)
     excluded = [f"{engine} is left out: {reason}" for engine, reason in result.excluded.items()]
     places = result.comparison.engines
-    engines = ReportTable(
-        title="Engines", columns=_columns(result), rows=places, is_highlighted=lambda place: place.rank == 1
-    )
     definitions = [
         REGRET_DEFINITION,
         f"Tables: {', '.join(result.tables)} ({benchmark.source}; {benchmark.unit}). They hold the last epoch of every "
@@ -57,7 +54,7 @@ def make_report(result: TabularComparison) -> Report:
         title=f"Arena {spec.benchmark}: {len(result.tables)} tables, {spec.repeats} seeds, {spec.trials} trials",
         summary=summary,
         notes=excluded,
-        tables=[engines],
+        tables=_tables(result),
         table_note=(
             f"In the plot, lines are means over tables and seeds. The band of {places[0].engine} lies between "
             f"percentiles {BAND_PERCENTILES[0]} and {BAND_PERCENTILES[1]} over seeds; arena.json holds the others'."
@@ -87,37 +84,31 @@ def result_sentences(result: TabularComparison) -> Iterator[str]:
         yield f"Every engine began with the baseline, regret {baseline:.4f}."
 
 
-def _columns(result: TabularComparison) -> list[ReportColumn[EngineResult]]:
-    """Returns the columns; a narrow page shows two earlier trial counts, without intervals."""
-
-    def mean(count: int) -> ReportColumn[EngineResult]:
-        return ReportColumn(
+def _tables(result: TabularComparison) -> dict[str, Table[EngineResult]]:
+    def regret(count: int) -> DisplayColumn[EngineResult]:
+        return DisplayColumn(
             f"Regret\n@{count}",
-            lambda place: f"{result.regrets[place.engine][count].mean:.4f}",
-            max_width=NARROW_WIDTH,
+            lambda place: formatting.estimate(result.regrets[place.engine][count], result.comparison.metric.digits),
+            "right",
         )
 
-    def regret(count: int, min_width: int = 0) -> ReportColumn[EngineResult]:
-        return ReportColumn(
-            f"Regret\n@{count}",
-            lambda place: formatting.estimate(result.regrets[place.engine][count], digits),
-            min_width=min_width,
-        )
-
-    digits = result.comparison.metric.digits
+    engine: DisplayColumn[EngineResult] = DisplayColumn("Engine", lambda place: place.engine)
     *earlier, last = result.trial_counts
-    return [
-        ReportColumn("Engine", lambda place: place.engine, is_numeric=False),
-        *map(mean, earlier[-2:]),
-        *(regret(count, min_width=NARROW_WIDTH + 1) for count in earlier),
+    columns = [
+        engine,
         regret(last),
-        ReportColumn("Mean\nrank", lambda place: f"{result.mean_ranks[place.engine]:.2f}"),
-        ReportColumn("ms a\ntrial", lambda place: _format_milliseconds(result.seconds_per_trial[place.engine])),
-        ReportColumn("p to\nbest", lambda place: format_p(place.pair_with_best)),
+        DisplayColumn("Mean\nrank", lambda place: f"{result.mean_ranks[place.engine]:.2f}", "right"),
+        DisplayColumn("ms a\ntrial", lambda place: _milliseconds(result.seconds_per_trial[place.engine]), "right"),
+        DisplayColumn("p to\nbest", lambda place: format_p(place.pair_with_best), "right"),
     ]
+    places = result.comparison.engines
+    tables = {f"Engines after {last} trials": Table(columns, places)}
+    if earlier:
+        tables["Engines after fewer trials"] = Table([engine, *map(regret, earlier)], places)
+    return tables
 
 
-def _format_milliseconds(seconds: float) -> str:
+def _milliseconds(seconds: float) -> str:
     """Returns milliseconds with two digits, or rounded to a whole number."""
     return f"{1000 * seconds:.2g}" if seconds < 0.01 else f"{1000 * seconds:,.0f}"
 
