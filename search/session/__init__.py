@@ -1,1 +1,1 @@
-"""A session: one run of a study from its settings: planned, packed onto the machine, run, shown and published."""
+"""A session, one run of a study: plans it, chooses workers and threads, runs its trials, and publishes it."""

@@ -157,7 +157,7 @@ def _check_vectorized(settings: Settings) -> None:
     received = f"Received: --executor {settings.executor}"
     if settings.keras_backend != Backend.JAX:
         raise UserError(
-            f"The vectorised executor trains on JAX. {received} --backend {settings.backend}.",
+            f"The vectorized executor trains on JAX. {received} --backend {settings.backend}.",
             hint="Leave --backend out, or use --executor local.",
         )
     if settings.ordered and settings.workers is None:

@@ -1,9 +1,6 @@
-"""Publishing: what is written into a folder that is made to be shown: reports, and beside them the studies themselves.
+"""Publishing: writes studies with their reports into a folder, without private data (``search.records.redact``).
 
-    report   one study, after a run: the board in every format, and ``study.json.gz``
-    joint    several studies: their board in every format, README.md with the best rows, each study in a folder below
-
-Nothing private goes there (``search.records.redact``). Called by the API and the command ``merge``.
+``publish_study`` follows every run; ``publish_combined`` is the command ``merge``.
 """
 
 from __future__ import annotations
@@ -25,11 +22,11 @@ from search.session.settings import to_study_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinedReport:
-    """What was written for several studies.
+    """The files written for several studies.
 
     Args:
-        paths: Of the files.
-        messages: What is to be told.
+        paths: Their paths.
+        messages: Messages for the user.
     """
 
     paths: tuple[Path, ...]
@@ -37,72 +34,68 @@ class CombinedReport:
 
 
 def publish_study(study: StudyRecord, folder: Path, cache_dir: Path | None = None) -> list[Path]:
-    """Writes a study's reports and the study itself; returns their paths.
+    """Writes a study's reports and its ``study.json.gz``; returns their paths.
 
     Args:
         study: The study.
-        folder: Where to.
-        cache_dir: Where data sets are kept, for pictures; None for the platform's folder.
+        folder: Folder to write into.
+        cache_dir: Folder of the data sets, for images in the report; None for the platform's.
 
     Raises:
         UserError: The folder cannot be written to.
         FatalError: The disk is full.
     """
-    shown = redact.redacted(study)
-    paths = write_reports(compute([shown]), [shown], folder, cache_dir)
-    write_atomic(folder / study_json.FILE_NAME, study_json.dumps(shown), what="study file")
+    redacted = redact.redacted(study)
+    paths = write_reports(compute([redacted]), [redacted], folder, cache_dir)
+    write_atomic(folder / study_json.FILE_NAME, study_json.dumps(redacted), what="study file")
     return [*paths, folder / study_json.FILE_NAME]
 
 
 def publish_combined(merged: MergedStudies, folder: Path, cache_dir: Path | None = None) -> CombinedReport:
-    """Writes the reports of several studies into a folder, and their files below it, unless they lie there already.
+    """Writes the board of several studies, README.md with its best rows, and each study's file in a subfolder.
 
     Args:
-        merged: The studies.
-        folder: Where to.
-        cache_dir: Where data sets are kept, for pictures; None for the platform's folder.
+        merged: The studies; one whose file is below the folder already is not written again.
+        folder: Folder to write into.
+        cache_dir: Folder of the data sets, for images in the report; None for the platform's.
 
     Raises:
         UserError: The folder cannot be written to.
         FatalError: The disk is full.
     """
-    shown = [redact.redacted(record) for record in merged.records]
-    board = compute(shown)
+    redacted = [redact.redacted(record) for record in merged.records]
+    board = compute(redacted)
     board = replace(board, notes=(*board.notes, *map(redact.redact_text, merged.notes)))
-    paths = write_reports(board, shown, folder, cache_dir)
-    files = [_write_study_file(found, folder) for found in merged.originals]
-    named = {record.header.name: file for record, file in zip(shown, files, strict=True)}
+    paths = write_reports(board, redacted, folder, cache_dir)
+    files = [_write_study_file(study, folder) for study in merged.originals]
+    files_by_name = {record.header.name: file for record, file in zip(redacted, files, strict=True)}
+    page_file = folder / index_page.PAGE_FILE
+    existing_page = page_file.read_text(encoding="utf-8") if page_file.is_file() else None
     page = index_page.render_index_page(
-        board, folder, files=named, board_files=paths, existing_page=_read_text(folder / index_page.PAGE_FILE)
+        board, folder, files=files_by_name, board_files=paths, existing_page=existing_page
     )
     if page is None:
         lines = f"{index_page.BEGIN_MARKER!r} and {index_page.END_MARKER!r}"
-        note = (
-            f"{folder / index_page.PAGE_FILE} was left as it is: it lacks the lines {lines}, between "
-            "which the board goes."
-        )
-        return CombinedReport(paths=(*paths, *files), messages=(note,))
-    write_atomic(folder / index_page.PAGE_FILE, page, what="report")
-    return CombinedReport(paths=(folder / index_page.PAGE_FILE, *paths, *files))
+        message = f"{page_file} was left as it is: it lacks the lines {lines}, between which the board goes."
+        return CombinedReport(paths=(*paths, *files), messages=(message,))
+    write_atomic(page_file, page, what="report")
+    return CombinedReport(paths=(page_file, *paths, *files))
 
 
-def _write_study_file(located: LocatedStudy, folder: Path) -> Path:
-    """Returns the study's file in the folder; writes it unless it lies there, beside that of another of its name."""
-    if located.file is not None and located.file.resolve().is_relative_to(folder.resolve()):
-        return folder / located.file.resolve().relative_to(folder.resolve())
-    name = to_study_name(
-        located.record.header.name
-    )  # a file from elsewhere may hold any, one that leads out of the folder too
+def _write_study_file(study: LocatedStudy, folder: Path) -> Path:
+    """Returns the path of a study's file below a folder, after writing it if it is new or longer than a copy there.
+
+    A different study of the same name gets a numbered subfolder.
+    """
+    if study.file is not None and study.file.resolve().is_relative_to(folder.resolve()):
+        return folder / study.file.resolve().relative_to(folder.resolve())
+    name = to_study_name(study.record.header.name)  # a received file may hold any name, also "../../outside"
     for number in count(1):
         file = folder / (name if number == 1 else f"{name}-{number}") / study_json.FILE_NAME
         existing = read_study_json(file) if file.is_file() else None
-        if existing is not None and is_copy(located.record, existing):
+        if existing is not None and is_copy(study.record, existing):
             return file
-        if existing is None or is_copy(existing, located.record):
-            write_atomic(file, study_json.dumps(located.record), what="study file")
+        if existing is None or is_copy(existing, study.record):
+            write_atomic(file, study_json.dumps(study.record), what="study file")
             return file
-    raise AssertionError("every number was taken")
-
-
-def _read_text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    raise AssertionError("count has no end")

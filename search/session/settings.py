@@ -1,6 +1,6 @@
-"""Every option of a run, once: its name, default, meaning and how it is read from text.
+"""Settings: the options of a run, with their defaults, help texts and parsers.
 
-The command line, a TOML file and the Python API all take these same names. Knows nothing of what is done with them.
+The command line, a TOML file and the Python API take the same names.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Settings:
 
     @property
     def keras_backend(self) -> str:
-        """The Keras backend that was asked for, or else the executor's own."""
+        """The backend option, or the executor's default."""
         return self.backend or ("jax" if self.executor == ExecutorName.VECTORIZED else "tensorflow")
 
     def __post_init__(self) -> None:
@@ -182,7 +182,7 @@ def flag(name: str) -> str:
 
 
 def to_study_name(text: str) -> str:
-    """Returns a name for a study or its folder that is as near to a text as may be."""
+    """Returns a text as a name for a study or its folder, with "-" for each character that a name cannot have."""
     return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in text).lstrip("._-") or "study"
 
 
@@ -190,7 +190,7 @@ def parse_duration(text: str) -> float:
     """Returns the seconds in a text such as ``90``, ``90s``, ``20m`` or ``1h30m``.
 
     Raises:
-        UserError: It is of another form.
+        UserError: The text has another form.
     """
     match = _DURATION.fullmatch(text.strip())
     if not match or not any(match.groups()):
@@ -203,7 +203,7 @@ def parse_size(text: str) -> float:
     """Returns the MiB in a text such as ``4GiB``, ``2.5G`` or ``3000MiB``; GB and MB are powers of ten.
 
     Raises:
-        UserError: It is of another form.
+        UserError: The text has another form.
     """
     match = _SIZE.fullmatch(text.strip())
     if not match:
@@ -215,7 +215,7 @@ def parse_pair(text: str, option: str) -> tuple[str, str]:
     """Splits ``name=value``.
 
     Raises:
-        UserError: There is no equals sign, or nothing before it.
+        UserError: There is no equals sign, or nothing before or after it.
     """
     name, sign, value = text.partition("=")
     if not sign or not name.strip() or not value.strip():
@@ -224,23 +224,23 @@ def parse_pair(text: str, option: str) -> tuple[str, str]:
 
 
 def from_mapping(options: Mapping[str, Any]) -> Settings:
-    """Returns settings from names and values, as a notebook or a file gives them.
+    """Returns settings from the names and values of a notebook or a file.
 
     Raises:
-        UserError: An unknown name (the nearest right one is named), or a value of the wrong type.
+        UserError: A name is unknown, or a value has the wrong type or is out of range.
     """
     fields = {setting.name: setting for setting in dataclasses.fields(Settings)}
-    read: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for option, value in options.items():
         name = option.replace("-", "_")
         if name not in fields:
             raise unknown_name("option", option, fields)
-        read[name] = _parse_value(fields[name], value)
-    return Settings(**read)
+        parsed[name] = _parse_value(fields[name], value)
+    return Settings(**parsed)
 
 
 def from_file(path: Path) -> dict[str, Any]:
-    """Returns the options in a TOML file, by name, unread.
+    """Returns the options in a TOML file by name, unparsed.
 
     Raises:
         UserError: The file cannot be read or is not TOML.
@@ -260,11 +260,11 @@ def _parse_value(setting: dataclasses.Field[Any], value: Any) -> Any:
         return None
     if isinstance(value, Path) and kind == "str":
         return str(value)
-    expected, description, read = _KINDS[kind]
+    expected, description, parse = _KINDS[kind]
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
         raise UserError(f"Option {setting.name!r} takes {description}. Received: {value!r}.")
     try:
-        return read(value)
+        return parse(value)
     except UserError as error:
         raise UserError(f"{flag(setting.name)}: {error.message}", hint=error.hint) from None
 
@@ -295,4 +295,4 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
     "pairs": ((Mapping,), "pairs", _parse_pairs),
     "goals": ((str, list, tuple), "goals such as 'error<0.6'", _parse_goals),
 }
-"""How each kind of option is given: the types, the same in words, and what is made of a value."""
+"""Kinds of options: the accepted types, the same in words, and the parser."""

@@ -1,12 +1,12 @@
-"""TensorBoard's logs of a search: a run a trial, with its curves and, in HParams, its configuration and final error.
+"""TensorBoard logs of a search: a run a trial, with its curves and, in HParams, its configuration and final error.
 
-Written by the coordinator with tensorboardX, beside the display; TensorFlow is not needed for it. A folder a trial::
+The coordinator writes them with tensorboardX, without TensorFlow; one folder a trial::
 
-    DIR/STUDY/trial-0007/events.out.tfevents.*           a figure an epoch, as it is reported
-                         events.out.tfevents.*.hparams   the configuration and how it ended; there once it has ended
+    DIR/STUDY/trial-0007/events.out.tfevents.*           the metrics of each epoch, as it is reported
+                         events.out.tfevents.*.hparams   configuration and outcome; exists once the trial has ended
 
-What stands in the ledger is not written twice: a trial whose end is in the folder is left as it is, and one of which a
-killed session left a part is written anew from the record. Called by ``search.api``.
+A trial of an earlier session is written from the record, unless its end is in the folder already. Called by
+``search.session.run``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TensorBoardCallback(Callback):
     """Writes the search trials of a session.
 
     Args:
-        folder: Of all studies' logs.
+        folder: Folder of all studies' logs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +49,7 @@ class TensorBoardCallback(Callback):
         self._writers: dict[int, EventsWriter] = {}
 
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
-        """Writes what earlier sessions found and is not in the folder."""
+        """Writes the trials of earlier sessions whose end is not in the folder."""
         self._root /= record.header.name
         for trial in record.trials_in_phase(Phase.SEARCH):
             if trial.outcome and not list(self._folder(trial.trial).glob(f"*{_ENDED_SUFFIX}")):
@@ -66,7 +66,7 @@ class TensorBoardCallback(Callback):
             self._write_end(trial, outcome, time.time())
 
     def close(self) -> None:
-        """Closes what is open still."""
+        """Closes the open files."""
         while self._writers:
             self._writers.popitem()[1].close()
 
@@ -74,7 +74,7 @@ class TensorBoardCallback(Callback):
         return self._root / f"trial-{trial.number:04d}"
 
     def _write_recorded(self, record: TrialRecord, outcome: Outcome) -> None:
-        """Writes a recorded trial, in place of what there may be of it, at the times at which it ran."""
+        """Writes a recorded trial at the times at which it ran, in place of an earlier part of it."""
         for part in self._folder(record.trial).glob("events.out.tfevents.*"):
             part.unlink()
         wall_time = datetime.fromisoformat(record.started).timestamp() if record.started else time.time()
@@ -96,7 +96,7 @@ class TensorBoardCallback(Callback):
         writer.flush()
 
     def _write_end(self, trial: Trial, outcome: Outcome, wall_time: float) -> None:
-        """Writes how a trial ended, in a file of its own, by which it is known to be whole."""
+        """Writes a trial's outcome into a file of its own, which marks the trial as complete."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
@@ -121,10 +121,9 @@ class TensorBoardCallback(Callback):
 
 
 def _hparams_summaries(trial: Trial, outcome: Outcome, wall_time: float) -> list[Any]:
-    """Returns what HParams reads of a run: its configuration, and that it ended.
+    """Returns the summaries that HParams reads of a run: its configuration, and its end.
 
-    No experiment is declared: TensorBoard would take the first one's parameters for all, and the parameters of trials
-    are not all the same.
+    Declares no experiment: TensorBoard would use the first one's parameters for all trials, which differ.
     """
     from tensorboardX.proto.api_pb2 import Status
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData, SessionEndInfo

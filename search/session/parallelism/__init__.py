@@ -1,1 +1,1 @@
-"""How many workers and threads a run gets."""
+"""How many workers and threads a run gets: measured, chosen, and described."""

@@ -1,4 +1,4 @@
-"""The meter counts the images that a run trains on, and those alone."""
+"""The meter counts only the images that a run trains on."""
 
 from __future__ import annotations
 
@@ -9,41 +9,37 @@ from search.trial import EpochReport
 
 
 class Run:
-    """A run's looks at the outside world, told by hand; no wait asks for any time, so each look is a reading."""
+    """Calls a meter as a trainer does; every request is for 0 seconds, so each check ends a measurement."""
 
     def __init__(self, count: int, chunk: int) -> None:
-        self.waits, self.readings = 0, list[float]()
-        self.meter = ThroughputMeter(
-            images_per_epoch=count,
-            images_per_check=chunk,
-            wait_for_request=self._wait,
-            report_result=lambda images, _: self.readings.append(images),
-        )
+        self.requests, self.measured = 0, list[float]()
+        self.meter = ThroughputMeter(images_per_epoch=count, images_per_check=chunk, next_request=self._next_request)
 
-    def _wait(self) -> float:
-        self.waits += 1
+    def _next_request(self, measured: tuple[float, float] | None) -> float:
+        self.requests += 1
+        self.measured += [] if measured is None else [measured[0]]
         return 0.0
 
-    def look(self, times: int = 1) -> None:
+    def check(self, times: int = 1) -> None:
         for _ in range(times):
             assert self.meter.should_stop() is None
 
 
-def test_it_waits_when_warm_and_counts_from_there() -> None:
+def test_it_waits_after_the_warm_up_and_counts_from_there() -> None:
     run = Run(count=1000, chunk=100)
-    run.look(WARM_UP_CHECKS - 1)
-    assert run.waits == 0
-    run.look()
-    assert (run.waits, run.readings) == (1, [])
-    run.look(2)
-    assert (run.waits, run.readings) == (3, [100, 100])
+    run.check(WARM_UP_CHECKS - 1)
+    assert run.requests == 0
+    run.check()
+    assert (run.requests, run.measured) == (1, [])
+    run.check(2)
+    assert (run.requests, run.measured) == (3, [100, 100])
 
 
-def test_scoring_is_not_counted_as_training_and_a_last_batch_as_far_as_it_goes() -> None:
+def test_scoring_is_not_counted_and_a_short_batch_is_counted_as_it_is() -> None:
     run = Run(count=250, chunk=100)
-    run.look(WARM_UP_CHECKS)  # the epoch's three chunks, of which the last is short
-    run.look(2)  # scoring
+    run.check(WARM_UP_CHECKS)  # the epoch's three chunks, of which the last is short
+    run.check(2)  # scoring
     run.meter.report(EpochReport(epoch=1, training_loss=1.0))
-    run.look(3)
-    assert run.readings == [0, 0, 100, 100, 50]
-    assert sum(run.readings) == pytest.approx(250)
+    run.check(3)
+    assert run.measured == [0, 0, 100, 100, 50]
+    assert sum(run.measured) == pytest.approx(250)
