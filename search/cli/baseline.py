@@ -52,7 +52,9 @@ def command(repeats: int, quiet: bool, as_json: bool, **options: Any) -> None:
 
 def describe_baseline(study: Study) -> str:
     """Returns the repeats, their mean and standard deviation, and the comparison with the tutorial."""
-    from search.leaderboard.baseline_check import BaselineCheck
+    from statistics import fmean, stdev
+
+    from search.leaderboard.reference import consistency_sentence
     from search.trial import Phase, State
 
     record = study.record
@@ -70,9 +72,9 @@ def describe_baseline(study: Study) -> str:
         lines.append(f"  repeat {trial.replicate}  seed {trial.seed:>10}  test error {result}")
     if not errors:
         return "\n".join([*lines, "  no repeat was completed"])
-    check = BaselineCheck(errors_percent=tuple(errors), published_error_percent=_reference_error_percent(header))
-    spread = f", s.d. {check.standard_deviation:.2f} points" if check.standard_deviation is not None else ""
-    return "\n".join([*lines, f"  mean {check.mean:.2f} % over {len(errors)} repeats{spread}", check.summary()])
+    spread = f", s.d. {stdev(errors):.2f} points" if len(errors) > 1 else ""
+    comparison = consistency_sentence(errors, _reference_error_percent(header))
+    return "\n".join([*lines, f"  mean {fmean(errors):.2f} % over {len(errors)} repeats{spread}", comparison])
 
 
 def _reference_error_percent(header: StudyHeader) -> float | None:

@@ -6,9 +6,12 @@ Machine Learning Mastery; the figures stand in its text and in the outputs it sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from types import MappingProxyType
+
+from search.leaderboard.statistics import prediction_interval
 
 DATASET = "mnist"
 """Data set of all figures here."""
@@ -73,3 +76,23 @@ def references(dataset: str) -> tuple[Reference, ...]:
 def tutorial_error_percent(dataset: str, space: str) -> float | None:
     """Returns the tutorial's test error in percent for a space on a data set; None where it has none."""
     return TUTORIAL_ERROR_PERCENT.get(space) if dataset == DATASET else None
+
+
+def consistency_sentence(errors_percent: Sequence[float], published_error_percent: float | None) -> str:
+    """Says whether a published figure, taken as one more run, is consistent with repeats.
+
+    Args:
+        errors_percent: Test error of each repeat, in percent; at least one.
+        published_error_percent: The published figure; None where there is none.
+    """
+    if published_error_percent is None:
+        return "There is no published figure to compare with."
+    interval = prediction_interval(errors_percent)
+    if interval is None:
+        return "One repeat says nothing about consistency; take at least three."
+    verdict = "consistent" if interval.contains(published_error_percent) else "NOT consistent"
+    return (
+        f"The tutorial's {published_error_percent:.2f} % is {verdict} with these repeats: one more run falls within "
+        f"{max(0.0, interval.low):.2f} to {interval.high:.2f} % with 95 % probability "
+        f"({fmean(errors_percent) - published_error_percent:+.2f} points from the figure to our mean)."
+    )

@@ -1,9 +1,7 @@
-"""What a few training runs say about a configuration: means, and 95 % intervals over seeds.
+"""Means, differences and 95 % intervals over the seeds of training runs.
 
-Pure arithmetic on error rates. Knows nothing of trials, studies or rows.
-
-The intervals here cover the randomness of training (weights, data order, dropout, augmentation) alone; those of
-``runs`` cover the choice of the test images as well.
+These intervals cover the randomness of training (weights, data order, dropout, augmentation) alone; those of
+``variance`` also cover the choice of the test images. Called by ``variance`` and the comparison of engines.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from statistics import fmean, variance
 
 CONFIDENCE = 0.95
 MIN_STANDARD_ERROR = 1e-9
-"""Standard errors below this are rounding noise: an error rate over n images moves in steps of 1 / n."""
+"""Smaller standard errors are rounding noise: an error rate over n images is a multiple of 1 / n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Interval:
         return (self.high - self.low) / 2
 
     def contains(self, value: float) -> bool:
-        """Says whether the value lies inside, ends included."""
+        """Returns whether the value lies inside, ends included."""
         return self.low <= value <= self.high
 
 
@@ -46,8 +44,8 @@ class Estimate:
 
     Args:
         mean: Mean of the values.
-        interval: Of the mean; None where it cannot be estimated: one value, or no spread among them.
-        n: How many values.
+        interval: Of the mean; None for one value, or for equal values.
+        n: Number of values.
     """
 
     mean: float
@@ -57,12 +55,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How far one configuration lies from another.
+    """The difference of two configurations.
 
     Args:
         mean: Ours minus theirs.
         interval: Of the difference; None where it cannot be estimated.
-        paired: Whether it was taken seed by seed.
+        paired: Whether the runs are paired by seed.
     """
 
     mean: float
@@ -71,7 +69,7 @@ class Difference:
 
     @property
     def is_tie(self) -> bool:
-        """Whether the runs do not show a difference: the interval holds 0, or there is none."""
+        """Whether the interval contains 0 or is missing."""
         return self.interval is None or self.interval.contains(0.0)
 
 
@@ -89,10 +87,9 @@ def t_estimate(values: Sequence[float]) -> Estimate:
 
 
 def seed_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference:
-    """Returns ours minus theirs, each a map from a run's seed to its figure.
+    """Returns ours minus theirs, each by seed.
 
-    Runs that share a seed are compared seed by seed when there are at least two such pairs; else the means are
-    compared as independent samples.
+    With at least two common seeds, the runs with these are paired; else the means are compared as independent samples.
     """
     shared = sorted(ours.keys() & theirs.keys())
     if len(shared) >= 2:
@@ -101,13 +98,13 @@ def seed_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> D
 
 
 def paired_difference(differences: Sequence[float]) -> Difference:
-    """Returns the mean of the differences between paired runs, with Student's t interval."""
+    """Returns the mean of the differences of paired runs, with Student's t interval."""
     paired = t_estimate(differences)
     return Difference(mean=paired.mean, interval=paired.interval, paired=True)
 
 
 def welch_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """Returns the difference of two independent means, with Welch's interval: the variances may differ.
+    """Returns the difference of two independent means, with Welch's interval for unequal variances.
 
     Source: Welch, "The Generalization of 'Student's' Problem", Biometrika 34 (1947); degrees of freedom after
     Satterthwaite, Biometrics Bulletin 2 (1946).
@@ -121,6 +118,17 @@ def welch_difference(ours: Sequence[float], theirs: Sequence[float]) -> Differen
     return Difference(mean=mean, interval=t_interval(mean, sqrt(a + b), degrees_of_freedom), paired=False)
 
 
+def prediction_interval(values: Sequence[float]) -> Interval | None:
+    """Returns the interval of one more value, with 95 % probability; None for one value.
+
+    Source: Student's prediction interval; Geisser, "Predictive Inference", 1993, section 2.
+    """
+    if len(values) < 2:
+        return None
+    half_width = _t_quantile(len(values) - 1) * sqrt(variance(values) * (1 + 1 / len(values)))
+    return Interval(fmean(values) - half_width, fmean(values) + half_width)
+
+
 def _squared_standard_error(values: Sequence[float]) -> float:
     """Returns the squared standard error of the mean."""
     return variance(values) / len(values)
@@ -130,7 +138,12 @@ def t_interval(mean: float, standard_error: float, degrees_of_freedom: float) ->
     """Returns Student's t interval of a mean from its standard error; None where that is rounding noise."""
     if standard_error < MIN_STANDARD_ERROR:
         return None
-    from scipy.special import stdtrit  # 0.2 s, which what only tells a study's state should not wait for
-
-    half_width = float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2)) * standard_error
+    half_width = _t_quantile(degrees_of_freedom) * standard_error
     return Interval(mean - half_width, mean + half_width)
+
+
+def _t_quantile(degrees_of_freedom: float) -> float:
+    """Returns the quantile of Student's distribution for two-sided intervals."""
+    from scipy.special import stdtrit  # its import takes 0.2 s, which ``status`` does not need
+
+    return float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2))

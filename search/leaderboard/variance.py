@@ -1,14 +1,13 @@
-"""What the test runs of a configuration say of its error, and of its difference to another's.
+"""Test errors and their differences, with intervals that cover the training seeds and the choice of the test images.
 
-An interval covers both what is random in it: the training seed, and which images happened to be in the test set. Every
-run answers for every image, so seeds and images are crossed, and the mean's variance is that of a two-way layout with
-both factors random. Where a record lacks the results image by image, the intervals cover the seeds alone.
+Every run classifies every image, so seeds and images are crossed, and the mean's variance is that of a two-way layout
+with both factors random. Without results by image, the intervals cover the seeds alone.
 
-    estimate     mean error of a configuration
-    difference   ours minus theirs, seed by seed and image by image where both have the same seeds
-    p_value      of a difference on these test images, for these very models
+    estimate_error     mean error of a configuration
+    error_difference   ours minus theirs, paired by seed and image where both have the same seeds
+    p_value            of a difference on these test images, for these trained models
 
-Pure arithmetic; called by ``rows`` and ``ranking``.
+Called by ``compute`` and ``ranking``.
 
 Source: Searle, Casella and McCulloch, "Variance Components" (1992), chapter 4, for the mean squares; Obuchowski and
 Rockette, Communications in Statistics 24 (1995), and Hillis, Statistics in Medicine 26 (2007), for their use where
@@ -27,7 +26,7 @@ from search.leaderboard import statistics
 from search.leaderboard.statistics import MIN_STANDARD_ERROR, Difference, Estimate, t_interval
 
 RESAMPLES = 9999
-"""Of the permutation test: the least p value it can give is 0.0002."""
+"""Of the permutation test; its smallest p value is 0.0002."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +35,8 @@ class RunErrors:
 
     Args:
         errors_percent: Test error in percent by seed.
-        wrong_indices: Indices of the images classified wrongly, by seed; empty where the record lacks them.
-        image_count: How many images were scored; None where the record lacks it.
+        wrong_indices: Indices of the misclassified images, by seed; empty where they were not recorded.
+        image_count: Number of test images; None where it was not recorded.
     """
 
     errors_percent: Mapping[int, float]
@@ -46,7 +45,7 @@ class RunErrors:
 
     @property
     def has_per_image_results(self) -> bool:
-        """Whether the results are known image by image."""
+        """Whether the results by image are known."""
         return self.image_count is not None and self.wrong_indices.keys() == self.errors_percent.keys()
 
 
@@ -57,7 +56,7 @@ class _MeanSquares:
     Args:
         seeds: Between seeds.
         images: Between images.
-        residual: What is left.
+        residual: Residual.
         shape: Number of seeds and of images.
     """
 
@@ -86,8 +85,8 @@ def estimate_error(runs: RunErrors) -> Estimate:
 def error_difference(ours: RunErrors, theirs: RunErrors) -> Difference:
     """Returns our mean error minus theirs, in percentage points.
 
-    Runs that share a seed are compared seed by seed when there are at least two such pairs; else the seeds of the two
-    count as drawn apart. The images are the same either way.
+    With at least two common seeds, the runs with these are paired; else the seeds count as independent. The images are
+    the same in both cases.
     """
     if not (ours.has_per_image_results and theirs.has_per_image_results and ours.image_count == theirs.image_count):
         return statistics.seed_difference(ours.errors_percent, theirs.errors_percent)
@@ -103,10 +102,10 @@ def error_difference(ours: RunErrors, theirs: RunErrors) -> Difference:
 
 
 def p_value(ours: RunErrors, theirs: RunErrors) -> float | None:
-    """Returns how often models that err alike would differ as much on these images; None without their results.
+    """Returns how often models of equal error would differ as much on these images; None without results by image.
 
-    One run each: McNemar's exact test. Several: the same idea for their mean error on each image, a permutation test
-    that exchanges the two sides image by image. Neither covers the training seeds.
+    With one run each, McNemar's exact test. With several, a permutation test that exchanges the two sides' mean error
+    on each image. Neither covers the training seeds.
 
     Source: McNemar, Psychometrika 12 (1947); Edgington, "Randomization Tests" (1980).
     """
@@ -126,17 +125,17 @@ def p_value(ours: RunErrors, theirs: RunErrors) -> float | None:
 
 
 def _misclassified_images(runs: RunErrors) -> np.ndarray:
-    """Returns the images that any run got wrong, sorted; on all others every value is 0."""
+    """Returns the images that any run misclassified, sorted."""
     return np.unique(np.concatenate([np.asarray(wrong, dtype=np.int64) for wrong in runs.wrong_indices.values()]))
 
 
 def _error_matrix(runs: RunErrors, seeds: Sequence[int], images: np.ndarray) -> np.ndarray:
-    """Returns 1 where a seed's run got an image wrong, else 0: (seeds, images)."""
+    """Returns 1 where a seed's run misclassified an image, else 0: (seeds, images)."""
     return np.array([np.isin(images, runs.wrong_indices[seed]) for seed in seeds], dtype=np.float64)
 
 
 def _analyze_variance(matrix: np.ndarray, image_count: int) -> tuple[float, _MeanSquares]:
-    """Returns the mean in percent, and the mean squares of the values in percent.
+    """Returns the mean and the mean squares of the values, in percent.
 
     Args:
         matrix: (seeds, images that are not all 0), values in [-1, 1].
@@ -156,7 +155,7 @@ def _analyze_variance(matrix: np.ndarray, image_count: int) -> tuple[float, _Mea
 
 
 def _crossed_interval(mean: float, mean_squares: _MeanSquares) -> statistics.Interval | None:
-    """Returns the interval of a mean over seeds and images; a negative variance of the seeds counts as none."""
+    """Returns the interval of a mean over seeds and images; a negative variance of the seeds counts as 0."""
     if mean_squares.seeds <= mean_squares.residual:
         terms: tuple[float, ...] = (mean_squares.images,)
         freedom: tuple[int, ...] = (mean_squares.degrees_of_freedom[1],)
@@ -171,7 +170,7 @@ def _crossed_interval(mean: float, mean_squares: _MeanSquares) -> statistics.Int
 
 
 def _unpaired_difference(ours: np.ndarray, theirs: np.ndarray, images: int) -> Difference:
-    """Returns the difference of two means over the same images and over seeds that were drawn apart."""
+    """Returns the difference of two means over the same images and independent seeds."""
     means, layouts = zip(*(_analyze_variance(table, images) for table in (ours, theirs)), strict=True)
     mean = means[0] - means[1]
     if min(len(ours), len(theirs)) < 2:

@@ -12,8 +12,7 @@ from statistics import stdev
 
 from scipy.special import ndtri, stdtrit
 
-from search.leaderboard.baseline_check import BaselineCheck
-from search.leaderboard.statistics import CONFIDENCE, Interval
+from search.leaderboard.statistics import CONFIDENCE, Interval, prediction_interval
 from search.records.record import StudyRecord, TrialRecord
 from search.trial import Outcome, Phase, State
 
@@ -46,7 +45,7 @@ def error_tolerance(record: StudyRecord, trial_record: TrialRecord, reproduced: 
         return None
     errors = _row_errors(record, trial_record)
     if len(errors) > 1 and trial_record.trial.phase is not Phase.SEARCH:
-        next_run = BaselineCheck(errors_percent=errors, published_error_percent=None).prediction_interval
+        next_run = prediction_interval(errors)
         assert next_run is not None, "there are several"
         return Tolerance(interval=next_run, basis=f"one more seed beside the row's {len(errors)}")
     if len(errors) > 1 and outcome.state is State.COMPLETE:
