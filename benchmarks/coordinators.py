@@ -31,9 +31,9 @@ from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExec
 from search.records.ledger import open_ledger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.search_source import SearchLimits, SearchSource
-from search.trial import Trial
+from search.study.loop import run_loop
+from search.study.search_source import SearchSource
+from search.trial import NO_FILES, Trial, TrialFiles
 
 TRIAL_SECONDS = (30, 300)
 FILLING = 4
@@ -62,9 +62,9 @@ class _Timing(VirtualExecutor):
             return self.most
         return super().slots
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         """Starts a trial."""
-        super().submit(trial)
+        super().submit(trial, files)
         self.most = max(self.most, len(self.running))
 
     def collect(self, timeout: float) -> list[Event]:
@@ -104,8 +104,8 @@ def rate(place: StudyLocation, *, workers: int, sampler: str, seconds: float) ->
     executor = _Timing(workers, seconds)
     with suppress(_OverError), open_ledger(place, study) as ledger:
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
-        source = SearchSource(engine, ledger, limits=SearchLimits(), recipes=True)
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
+        source = SearchSource(engine, ledger, recipes=True)
+        run_loop(source, executor=executor, ledger=ledger, callback=Callback())
     epoch, end = (fmean(executor.spent[kind] or [0.0]) for kind in (Reported, Finished))
     return executor.most, len(executor.spent[Finished]), 1000 * epoch, 1000 * end, 1 / (EPOCHS * epoch + end)
 

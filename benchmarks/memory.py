@@ -27,8 +27,8 @@ from search.records.ledger import open_ledger
 from search.records.record import StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.search_source import SearchLimits, SearchSource
+from search.study.loop import run_loop
+from search.study.search_source import SearchSource
 from search.trial import Outcome, Trial
 from spaces import registry
 
@@ -69,8 +69,8 @@ def ours(dataset: str, *, trials: int, workers: int) -> Meter:
         closing(local_executor(shared, workers=workers, log_dir=Path(folder) / "logs")) as executor,
     ):
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=1, epochs=1)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True)
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=meter, stop_cause=lambda: None))
+        source = SearchSource(engine, ledger, trials=trials, recipes=True)
+        run_loop(source, executor=executor, ledger=ledger, callback=meter)
     return meter
 
 

@@ -24,8 +24,8 @@ from search.records.ledger import open_ledger
 from search.records.record import StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.search_source import SearchLimits, SearchSource
+from search.study.loop import run_loop
+from search.study.search_source import SearchSource
 from search.trial import Outcome, Trial
 from spaces import registry
 
@@ -66,8 +66,8 @@ def main() -> None:
         closing(local_executor(shared, workers=1, log_dir=Path(folder))) as executor,
     ):
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=0, epochs=2)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=options.trials), recipes=True)
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=meter, stop_cause=lambda: None))
+        source = SearchSource(engine, ledger, trials=options.trials, recipes=True)
+        run_loop(source, executor=executor, ledger=ledger, callback=meter)
     ms = [1000 * seconds for seconds in meter.added]
     table(["added to a trial", "median, ms", "mean, ms", "most, ms"], [("loop", median(ms), fmean(ms), max(ms))])
     third = len(meter.memory) // 3

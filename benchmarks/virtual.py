@@ -36,9 +36,9 @@ from search.records.record import StudyHeader, utc_now
 from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.search_source import SearchLimits, SearchSource
-from search.trial import Cause, Trial
+from search.study.loop import run_loop
+from search.study.search_source import SearchSource
+from search.trial import NO_FILES, Cause, Trial, TrialFiles
 from spaces import registry
 
 EPOCHS, EPOCH_SECONDS, SPREAD = 10, 1.0, 0.1
@@ -88,12 +88,12 @@ class _Charging(Executor):
     def running(self) -> Mapping[TrialKey, Trial]:
         return self._inner.running
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         self._charge()
         begun = self._inner.now
         self.spans.append((begun, begun + sum(step.seconds for step in simulate_trial(trial).epochs)))
         self.last = (begun, self._load)
-        self._inner.submit(trial)
+        self._inner.submit(trial, files)
         self._leave()
 
     def collect(self, timeout: float) -> list[Event]:
@@ -127,13 +127,13 @@ def simulate(
         LEDGERS[ledger](StudyLocation(studies_dir=Path(folder)), study) as opened,
     ):
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
-        source = SearchSource(engine, opened, limits=SearchLimits(trials=trials), recipes=True)
+        source = SearchSource(engine, opened, trials=trials, recipes=True)
         executor, began = _Charging(workers, CLOCKS[clock]), time.monotonic()
 
         def stop() -> Cause | None:
             return Cause.TIMEOUT if time.monotonic() - began > patience else None
 
-        run_loop(source, LoopContext(executor=executor, ledger=opened, callback=Callback(), stop_cause=stop))
+        run_loop(source, executor=executor, ledger=opened, callback=Callback(), stop_cause=stop)
     until, load = executor.last
     busy = sum(max(0.0, min(end, until) - begun) for begun, end in executor.spans)
     return len(executor.spans), until, 100 * busy / (workers * until), load / until

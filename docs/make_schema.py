@@ -24,7 +24,6 @@ from search.protocol import EvaluationProtocol
 from search.records import study_json
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.records.redact import PATH_FIELDS
 from search.trial import JSON_KEYS, METRICS, EpochReport, Outcome, Proposal, Trial
 from spaces.domains import Choice, Condition, Float, Int, Value
 from spaces.space import Recipe, Space
@@ -128,7 +127,7 @@ STUDY: Mapping[str, list[Key]] = {
     "header.space.recipes.*": of_class(Recipe),
     "header.protocol": of_class(EvaluationProtocol),
     "trials[]": of_class(TrialRecord),
-    "trials[].trial": of_class(Trial, *PATH_FIELDS, words=arguments(Proposal)),
+    "trials[].trial": of_class(Trial, words=arguments(Proposal)),
     "trials[].outcome": [
         *of_class(Outcome, "metrics"),
         (

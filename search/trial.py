@@ -31,6 +31,8 @@ JSON_KEYS = {
     "predicted_classes": "predicted",
 }
 """Fields whose key in ledgers and ``study.json.gz`` differs: version 0.1.0 named them so."""
+LEGACY_TRIAL_KEYS = frozenset({"resume_from", "save_to", "model_to", "predictions_to"})
+"""Keys of a trial in ledgers of version 0.1.0 that are ignored: they held paths."""
 _FIELD_NAMES = {key: name for name, key in JSON_KEYS.items()}
 
 
@@ -126,6 +128,11 @@ class Proposal:
     parent: int | None = None
     engine_metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def key(self) -> tuple[str, int | None, int | None]:
+        """Identifies what is asked for: the configuration, and from where to where it is trained."""
+        return (config_key(self.config), self.target_epoch, self.parent)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -144,10 +151,6 @@ class Trial:
         phase: What it is run for.
         source_trial: In verification, the number of the search trial whose config this is.
         replicate: In verification and reproduction, which repeat this is, from 0.
-        resume_from: Path or URL of a checkpoint to go on from, or None.
-        save_to: Path or URL to leave its latest state at while it runs, and beside it those that are kept, or None.
-        model_to: Path to save the trained model at, a ``.keras`` file, or None.
-        predictions_to: Path to save its predictions of the scored images at when it is complete, or None.
     """
 
     number: int
@@ -162,10 +165,6 @@ class Trial:
     phase: Phase = Phase.SEARCH
     source_trial: int | None = None
     replicate: int | None = None
-    resume_from: str | None = None
-    save_to: str | None = None
-    model_to: str | None = None
-    predictions_to: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the trial as a plain dict."""
@@ -174,13 +173,23 @@ class Trial:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Trial:
         """Returns the trial that ``to_json`` described."""
-        fields = _fields_of(document)
+        fields = {key: value for key, value in _fields_of(document).items() if key not in LEGACY_TRIAL_KEYS}
         return cls(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))})
 
     @property
     def key(self) -> tuple[Phase, int]:
         """Identifies the trial within its study."""
         return (self.phase, self.number)
+
+    @property
+    def training_key(self) -> tuple[str, int]:
+        """Identifies the training: shared by a trial, its retries, and the trials that resume it."""
+        return (config_key(self.config), self.seed)
+
+    @property
+    def replicate_key(self) -> tuple[int | None, int | None]:
+        """Identifies a replicate within its phase: which repeat of which search trial."""
+        return (self.source_trial, self.replicate)
 
     @property
     def last_epoch(self) -> int:
@@ -193,6 +202,27 @@ class Trial:
         return Proposal(
             config=self.config, target_epoch=self.target_epoch, parent=self.parent, engine_metadata=self.engine_metadata
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialFiles:
+    """The files that a trial reads and writes while it runs; None for each that it does without.
+
+    Args:
+        resume_from: Path or URL of the checkpoint to resume from.
+        checkpoint: Path or URL of its latest checkpoint; checkpoints to keep are written beside it, see
+            ``epoch_checkpoint_path``.
+        model: Path of the trained model, a ``.keras`` file.
+        predictions: Path of its predictions of the scored images, written when it is complete.
+    """
+
+    resume_from: str | None = None
+    checkpoint: str | None = None
+    model: str | None = None
+    predictions: str | None = None
+
+
+NO_FILES = TrialFiles()
 
 
 def epoch_checkpoint_path(path: str, epoch: int) -> str:

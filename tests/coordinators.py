@@ -22,10 +22,10 @@ from search.execution.base import Event
 from search.records.ledger import open_ledger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.replicate_source import ReplicateSource
-from search.study.search_source import SearchLimits, SearchSource, interrupt_orphans
-from search.study.verification import verification_trials
+from search.study.loop import run_loop
+from search.study.peers import interrupt_orphans
+from search.study.search_source import SearchSource
+from search.study.verification import ReplicateSource, verification_trials
 from search.trial import Phase
 
 
@@ -44,14 +44,14 @@ def work(place: StudyLocation, *, trials: int, seconds: float, seed: int) -> lis
     executor = PacedExecutor(slots=2)
     executor.seconds = seconds
     with open_ledger(place, header(pruner="asha", seed=seed), accept_recorded_seed=True) as ledger:
-        crew = LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None)
+        loop = {"executor": executor, "ledger": ledger, "callback": Callback()}
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=ledger.header.seed, epochs=4)
-        run_loop(SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True), crew)
+        run_loop(SearchSource(engine, ledger, trials=trials, recipes=True), **loop)
         ran = [trial.number for trial in executor.ran]
         record = ledger.read()
         waiting = verification_trials(record, count=2, replicates=3)
-        run_loop(ReplicateSource(waiting, record.trials_in_phase(Phase.VERIFICATION), folder=ledger.folder), crew)
+        run_loop(ReplicateSource(waiting, record.trials_in_phase(Phase.VERIFICATION)), **loop)
     return ran
 
 

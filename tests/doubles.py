@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from search.execution.base import Event, Executor, Finished, Reported, TrialKey
-from search.trial import Cause, EpochReport, Outcome, State, Trial, epoch_checkpoint_path
+from search.trial import NO_FILES, Cause, EpochReport, Outcome, State, Trial, TrialFiles, epoch_checkpoint_path
 
 Curve = Callable[[Trial, int], float]
 
@@ -29,6 +29,7 @@ class InstantExecutor(Executor):
         self._saved: dict[str | None, list[EpochReport]] = {}
         self._restored: dict[TrialKey, list[EpochReport]] = {}
         self.ran: list[Trial] = []
+        self.files: dict[TrialKey, TrialFiles] = {}
         self.closed = False
 
     @property
@@ -39,11 +40,12 @@ class InstantExecutor(Executor):
     def running(self) -> Mapping[TrialKey, Trial]:
         return {key: trial for key, (trial, _) in self._running.items()}
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         assert len(self._running) < self._slots
         self._running[trial.key] = (trial, [])
-        self._restored[trial.key] = list(self._saved.get(trial.resume_from, ()))
+        self._restored[trial.key] = list(self._saved.get(files.resume_from, ()))
         self.ran.append(trial)
+        self.files[trial.key] = files
 
     def collect(self, timeout: float) -> list[Event]:
         if not self._running:
@@ -65,14 +67,15 @@ class InstantExecutor(Executor):
         history.append(
             EpochReport(epoch=len(history) + 1, training_loss=1.0, metrics={"loss": 1.0, "error_percent": error})
         )
-        if len(history) in (*trial.rungs, trial.last_epoch) and trial.save_to and len(history) < trial.epochs:
-            self._save(epoch_checkpoint_path(trial.save_to, len(history)), history)
+        checkpoint = self.files[key].checkpoint
+        if len(history) in (*trial.rungs, trial.last_epoch) and checkpoint and len(history) < trial.epochs:
+            self._save(epoch_checkpoint_path(checkpoint, len(history)), history)
         return [Reported(key, history[-1])]
 
     def _outcome(self, trial: Trial, history: list[EpochReport], cause: Cause | None) -> Outcome:
         is_whole, is_over = len(history) == trial.epochs, len(history) == trial.last_epoch
-        if trial.save_to is not None and not is_over:
-            self._save(trial.save_to, [*history, *self._restored[trial.key]])
+        if (checkpoint := self.files[trial.key].checkpoint) is not None and not is_over:
+            self._save(checkpoint, [*history, *self._restored[trial.key]])
         return Outcome(
             state=(State.COMPLETE if is_whole else State.PAUSED) if is_over else State.INTERRUPTED,
             cause=None if is_over else cause,

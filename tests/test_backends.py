@@ -18,7 +18,7 @@ from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
-from search.trial import Outcome, Phase, State, Trial, epoch_checkpoint_path
+from search.trial import Outcome, Phase, State, Trial, TrialFiles, epoch_checkpoint_path
 from spaces import registry
 
 pytestmark = [
@@ -65,9 +65,9 @@ def test_a_search_with_jax_is_searched_verified_and_gone_on_with(
     assert record.trials_in_phase(Phase.VERIFICATION)
 
 
-def run(executor: Executor, trial: Trial) -> Outcome:
+def run(executor: Executor, trial: Trial, **files: str) -> Outcome:
     """Runs a trial."""
-    executor.submit(trial)
+    executor.submit(trial, TrialFiles(**files))
     while executor.running:
         for event in executor.collect(1.0):
             if isinstance(event, Finished):
@@ -90,8 +90,8 @@ def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
     trial, path = {"number": 0, "config": RICH, "seed": 3, "epochs": 2}, str(tmp_path / "state.npz")
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         straight = run(executor, Trial(**trial))
-        run(executor, Trial(**trial, target_epoch=1, save_to=path))
-        resumed = run(executor, Trial(**trial, resume_from=epoch_checkpoint_path(path, 1)))
+        run(executor, Trial(**trial, target_epoch=1), checkpoint=path)
+        resumed = run(executor, Trial(**trial), resume_from=epoch_checkpoint_path(path, 1))
         other = run(executor, Trial(**{**trial, "seed": 4}))
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         again = run(executor, Trial(**trial))

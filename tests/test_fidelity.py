@@ -14,8 +14,10 @@ from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.search_source import SearchLimits, SearchSource, final_trials, interrupt_orphans
+from search.study.checkpoint_store import CheckpointStore
+from search.study.loop import run_loop
+from search.study.peers import interrupt_orphans
+from search.study.search_source import SearchSource, final_trials
 from search.trial import BASELINE, Cause, State, Trial
 
 EPOCHS = 4
@@ -28,19 +30,20 @@ def rising(trial: Trial, epoch: int) -> float:
 
 
 def asha(
-    folder: Path, executor: InstantExecutor, *, trials: int = 24, weights: float = 10, looks: int | None = None
+    folder: Path, executor: InstantExecutor, *, trials: int = 24, weights: int = 10, looks: int | None = None
 ) -> StudyRecord:
     """Runs a session of a study, stopped after so many looks, and returns the record."""
     left = iter(range(looks or 0))
     with open_ledger(StudyLocation(studies_dir=folder), header(pruner="asha")) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="asha", seed=5, epochs=EPOCHS)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials, checkpoints=weights), recipes=False)
+        checkpoints = CheckpointStore(ledger.folder / "checkpoints", max_kept=weights)
+        source = SearchSource(engine, ledger, trials=trials, checkpoints=checkpoints, recipes=False)
 
         def stop() -> Stop:
             return Cause.CANCELLED if looks is not None and next(left, None) is None else None
 
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop))
+        run_loop(source, executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop)
         return ledger.read()
 
 
@@ -88,7 +91,7 @@ def test_with_no_room_for_states_promoted_trials_begin_anew(tmp_path: Path) -> N
     children = [known for known in record.trials if known.trial.parent is not None]
     assert children
     assert not any(report.restored for known in children for report in known.outcome.history)
-    assert all(trial.resume_from is None for trial in running.ran)
+    assert all(files.resume_from is None for files in running.files.values())
     assert names(tmp_path) == set()
 
 

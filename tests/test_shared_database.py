@@ -32,7 +32,7 @@ from search.records.status import study_status
 from search.records.storage import database_ledger, heartbeat
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation
-from search.study.search_source import interrupt_orphans
+from search.study.peers import interrupt_orphans
 from search.study.verification import finalists
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from makers import complete
+from makers import complete, trial
 
-from search.trial import EpochReport, Outcome, State
+from search.trial import EpochReport, Outcome, State, Trial
 
 
 def test_each_metric_is_a_key_of_its_own() -> None:
@@ -33,3 +33,9 @@ def test_a_metric_that_this_version_does_not_name_is_kept() -> None:
 def test_an_outcome_survives_json() -> None:
     outcome = complete()
     assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+def test_paths_in_ledgers_of_version_0_1_0_are_ignored() -> None:
+    paths = {"resume_from": "/x/1.npz", "save_to": "/x/0.npz", "model_to": None, "predictions_to": "/x/p.npz"}
+    assert Trial.from_json({**trial(3).to_json(), **paths}) == trial(3)
+    assert not trial(3).to_json().keys() & paths.keys()

@@ -10,12 +10,12 @@ A small perceptron of a user's own on 1,200 images of MNIST, four epochs a full 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from search.data.dataset import prepare
-from search.execution.base import Finished
+from search.execution.base import Finished, TrialKey
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.records.ledger import open_ledger
@@ -23,7 +23,7 @@ from search.records.record import StudyHeader
 from search.records.storage.locations import StudyLocation
 from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
-from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, epoch_checkpoint_path
+from search.trial import BASELINE, NO_FILES, Cause, Outcome, Phase, State, Trial, TrialFiles, epoch_checkpoint_path
 from spaces import registry
 
 SOURCE = str(Path(__file__).with_name("own_space.py"))
@@ -64,8 +64,8 @@ def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision
     state = str(folder / "state.npz")
     searched = [
         Trial(number=0, config=SPACE.baseline, seed=10, epochs=EPOCHS, origin=BASELINE),
-        Trial(number=1, config=FOUND, seed=11, epochs=EPOCHS, target_epoch=2, rungs=(2,), save_to=state),
-        Trial(number=2, config=FOUND, seed=11, epochs=EPOCHS, parent=1, resume_from=epoch_checkpoint_path(state, 2)),
+        Trial(number=1, config=FOUND, seed=11, epochs=EPOCHS, target_epoch=2, rungs=(2,)),
+        Trial(number=2, config=FOUND, seed=11, epochs=EPOCHS, parent=1),
         Trial(number=3, config=DIVERGING, seed=12, epochs=EPOCHS),
         Trial(number=4, config=FOUND, seed=13, epochs=EPOCHS),
         Trial(number=5, config=FOUND, seed=14, epochs=EPOCHS),
@@ -85,19 +85,23 @@ def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision
         )
     ]
     trials = [*searched, *verified]
+    files = {
+        searched[1].key: TrialFiles(checkpoint=state),
+        searched[2].key: TrialFiles(resume_from=epoch_checkpoint_path(state, 2)),
+    }
     with open_ledger(place, study) as ledger:
-        for trial, outcome in zip(trials, _train(task, trials, folder / "logs"), strict=True):
+        for trial, outcome in zip(trials, _train(task, trials, files, folder / "logs"), strict=True):
             ledger.begin(trial)
             ledger.finish(trial, _ended(trial, outcome))
     return place
 
 
-def _train(task: Task, trials: Sequence[Trial], log_dir: Path) -> list[Outcome]:
+def _train(task: Task, trials: Sequence[Trial], files: Mapping[TrialKey, TrialFiles], log_dir: Path) -> list[Outcome]:
     """Trains one after the other, since the third goes on from the second."""
     outcomes: list[Outcome] = []
     with closing(local_executor(task, workers=1, log_dir=log_dir)) as executor:
         for trial in trials:
-            executor.submit(trial)
+            executor.submit(trial, files.get(trial.key, NO_FILES))
             while executor.running:
                 outcomes += [event.outcome for event in executor.collect(1.0) if isinstance(event, Finished)]
     return outcomes

@@ -15,7 +15,7 @@ from typing import Any
 from search.execution.vectorized import PROBE_POPULATION_SIZE
 from search.training.keras_import import import_keras
 from search.training.task import Task
-from search.trial import Outcome, Trial
+from search.trial import NO_FILES, Outcome, Trial, TrialFiles
 
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0"
 """Halves the time of tests that compile more than they train."""
@@ -29,6 +29,7 @@ class Job:
         task: What the trials share.
         together: Rounds of trials; a round is taken in when the one before has trained an epoch.
         alone: Trained by the trainer, one after the other, after the others.
+        files: Files of trials, by number.
         most: Trials at a time in one program.
         memory: Bytes that a program may take.
     """
@@ -36,6 +37,7 @@ class Job:
     task: Task
     together: Sequence[Sequence[Trial]]
     alone: Sequence[Trial] = field(default=())
+    files: Mapping[int, TrialFiles] = field(default_factory=dict)
     most: int = 3
     memory: int | None = None
 
@@ -77,11 +79,14 @@ def train(job: Job) -> list[dict[int, dict[str, Any]]]:
     rounds = list(job.together)
     while rounds or len(pool):
         for trial in rounds.pop(0) if rounds else ():
-            if (outcome := pool.add(trial, Hooks())) is not None:
+            if (outcome := pool.add(trial, Hooks(), job.files.get(trial.number, NO_FILES))) is not None:
                 together[trial.number] = outcome
         together |= {trial.number: outcome for trial, outcome in (pool.train_epoch() if len(pool) else ())}
     trainer = Trainer(job.task) if job.alone else None
-    parts = together, {trial.number: trainer.run(trial) for trial in job.alone}
+    parts = (
+        together,
+        {trial.number: trainer.run(trial, files=job.files.get(trial.number, NO_FILES)) for trial in job.alone},
+    )
     return [{key: one.to_json() for key, one in part.items()} for part in parts]
 
 

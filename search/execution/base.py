@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search.trial import Cause, EpochReport, Outcome, Phase, Trial
+from search.trial import NO_FILES, Cause, EpochReport, Outcome, Phase, Trial, TrialFiles
 
 TrialKey = tuple[Phase, int]
 """Identifies a trial within its study: phase and number."""
@@ -50,8 +50,8 @@ class Executor(ABC):
         """The trials that were submitted and have not finished."""
 
     @abstractmethod
-    def submit(self, trial: Trial) -> None:
-        """Starts a trial; allowed while fewer than ``slots`` run."""
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
+        """Starts a trial, which reads and writes these files; allowed while fewer than ``slots`` run."""
 
     @abstractmethod
     def collect(self, timeout: float) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from search.execution.base import Finished, Reported, TrialKey
-from search.trial import Cause, Config, Phase, Trial
+from search.trial import NO_FILES, Cause, Config, Phase, Trial, TrialFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,14 @@ Message = Ready | TrialStarted | WorkerHeartbeat | Reported | Finished
 
 
 @dataclass(frozen=True, slots=True)
+class RunTrial:
+    """Coordinator to worker: run this trial, with these files."""
+
+    trial: Trial
+    files: TrialFiles = NO_FILES
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Coordinator to worker: stop this trial."""
 
@@ -76,7 +84,7 @@ class Capacity:
     probe_size: int = 1
 
 
-Request = Trial | Cancel | Capacity
+Request = RunTrial | Cancel | Capacity
 """What a worker receives."""
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from search.execution.base import Event, Executor, Finished, TrialKey
-from search.trial import Cause, Trial
+from search.trial import NO_FILES, Cause, Trial, TrialFiles
 
 
 @dataclass(slots=True)
@@ -60,11 +60,11 @@ class OrderedExecutor(Executor):
         """The trials whose Finished event was not yet delivered."""
         return {key: events.trial for key, events in self._events_by_trial.items()}
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         """Starts a trial at the present tick."""
         self._events_by_trial[trial.key] = _TrialEvents(trial, self._current_tick + 1, self._submission_count)
         self._submission_count += 1
-        self._inner.submit(trial)
+        self._inner.submit(trial, files)
 
     def collect(self, timeout: float) -> list[Event]:
         """Returns the one event that is next in logical time, or nothing while it is not known."""

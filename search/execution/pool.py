@@ -20,7 +20,7 @@ from search.execution.messages import Message, Ready, TrialStarted, WorkerHeartb
 from search.execution.worker_backend import WorkerBackend, WorkerExit, reap_all
 from search.execution.worker_state import KillReason, RunningTrial, WorkerLimits, WorkerState
 from search.training.task import Task
-from search.trial import Cause, Outcome, Trial
+from search.trial import NO_FILES, Cause, Outcome, Trial, TrialFiles
 
 
 @dataclass(slots=True)
@@ -72,10 +72,10 @@ class PoolExecutor(Executor):
         """The trials that were submitted and have not finished."""
         return {slot.running.trial.key: slot.running.trial for slot in self._slots.values() if slot.running is not None}
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         """Gives a trial to a free worker, and starts the worker's successor before its last trial."""
         slot = self._free_slot()
-        slot.running, state = RunningTrial(trial), slot.current
+        slot.running, state = RunningTrial(trial, files), slot.current
         state.last_heartbeat = time.monotonic()
         reaches_trial_limit = state.trials_run + 1 >= self._limits.max_trials
         if reaches_trial_limit or state.worker.memory_mib() > self._limits.recycle_threshold_mib(state.initial_mib):

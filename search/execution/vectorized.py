@@ -22,7 +22,7 @@ from search.execution.messages import Capacity, Message, Ready
 from search.execution.worker_backend import WorkerExit, reap_all
 from search.execution.worker_state import KillReason, RunningTrial, WorkerLimits, WorkerState
 from search.training.task import Task
-from search.trial import Cause, Config, Trial
+from search.trial import NO_FILES, Cause, Config, Trial, TrialFiles
 
 PROBE_POPULATION_SIZE = 8
 """Trials with which a device measures how many its memory holds; until then it runs as many."""
@@ -102,11 +102,11 @@ class VectorizedExecutor(Executor):
         """The trials that were submitted and have not finished."""
         return {key: running.trial for device in self._devices for key, running in device.trials.items()}
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         """Gives a trial to the device with the most free capacity."""
         device = max(self._devices, key=lambda device: device.free_capacity)
         is_idle = not device.trials
-        device.trials[trial.key] = running = RunningTrial(trial)
+        device.trials[trial.key] = running = RunningTrial(trial, files)
         if device.process is None:
             self._start_process(device)
             return

@@ -32,11 +32,14 @@ def main(connection: Connection) -> None:
         concurrent_trials = scheduler.measure_capacity(capacity.probe_config, capacity.probe_phase, capacity.probe_size)
     connection.send(Ready(concurrent_trials))
     while True:
-        for trial in inbox.pop_arrived(wait=not len(scheduler)):
-            channel = channels[trial.key] = TrialChannel(trial, without_time_limit, connection.send, inbox)
-            outcome = scheduler.add(trial, Hooks(report=channel.report, should_stop=channel.should_stop))
-            if outcome is not None:
-                channels.pop(trial.key).finish(outcome)
+        for request in inbox.pop_arrived(wait=not len(scheduler)):
+            channel = TrialChannel(request.trial, without_time_limit, connection.send, inbox)
+            hooks = Hooks(report=channel.report, should_stop=channel.should_stop)
+            outcome = scheduler.add(request.trial, hooks, request.files)
+            if outcome is None:
+                channels[request.trial.key] = channel
+            else:
+                channel.finish(outcome)
         for trial, outcome in scheduler.train_epoch() if len(scheduler) else ():
             channels.pop(trial.key).finish(outcome)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from search.execution.base import Event, Executor, Finished, Reported, TrialKey
-from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial, final_metrics
+from search.trial import NO_FILES, Cause, EpochReport, Outcome, Phase, State, Trial, TrialFiles, final_metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class VirtualExecutor(Executor):
         """The trials that were submitted and have not finished."""
         return MappingProxyType(self._trials)
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         """Starts a trial now; a child resumes from its parent if the parent paused here, and otherwise starts over."""
         assert not self._is_closed, "submitted to a closed executor"
         assert len(self._runs) < self._slots, f"all {self._slots} slots are taken"

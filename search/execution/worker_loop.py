@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
 from search.execution.base import Finished, Reported, TrialKey
-from search.execution.messages import Cancel, Message, Ready, TrialStarted, WorkerHeartbeat
+from search.execution.messages import Cancel, Message, Ready, RunTrial, TrialStarted, WorkerHeartbeat
 from search.training.keras_import import import_keras
 from search.training.task import Task
 from search.trial import Cause, EpochReport, Outcome, State, Trial
@@ -37,27 +37,27 @@ class Inbox:
     """Received trials and cancellations; filled by one thread and read by another, which trains meanwhile."""
 
     def __init__(self) -> None:
-        self._trials: queue.SimpleQueue[Trial] = queue.SimpleQueue()
+        self._trials: queue.SimpleQueue[RunTrial] = queue.SimpleQueue()
         self._cancel_causes: dict[TrialKey, Cause] = {}
 
-    def put(self, message: Trial | Cancel) -> None:
+    def put(self, message: RunTrial | Cancel) -> None:
         """Adds a message."""
         if isinstance(message, Cancel):
             self._cancel_causes[message.key] = message.cause
         else:
-            self._cancel_causes.pop(message.key, None)
+            self._cancel_causes.pop(message.trial.key, None)
             self._trials.put(message)
 
     def read_from(self, connection: Connection) -> None:
         """Adds messages of a pipe in a thread of its own; ends the process when the pipe closes."""
         threading.Thread(target=self._read, args=(connection,), daemon=True).start()
 
-    def iter_trials(self) -> Iterator[Trial]:
+    def iter_trials(self) -> Iterator[RunTrial]:
         """Yields trials as they come."""
         while True:
             yield self._trials.get()
 
-    def pop_arrived(self, *, wait: bool) -> Iterator[Trial]:
+    def pop_arrived(self, *, wait: bool) -> Iterator[RunTrial]:
         """Yields the trials that have come so far.
 
         Args:
@@ -133,9 +133,10 @@ def run_worker_loop(task: Task, inbox: Inbox, send: SendMessage) -> None:
 
     trainer = Trainer(task)
     send(Ready())
-    for trial in inbox.iter_trials():
-        channel = TrialChannel(trial, task, send, inbox)
-        channel.finish(trainer.run(trial, Hooks(report=channel.report, should_stop=channel.should_stop)))
+    for request in inbox.iter_trials():
+        channel = TrialChannel(request.trial, task, send, inbox)
+        hooks = Hooks(report=channel.report, should_stop=channel.should_stop)
+        channel.finish(trainer.run(request.trial, hooks, request.files))
         trainer.free_memory()  # while the coordinator records the outcome and asks the engine
 
 

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from search.errors import FatalError
-from search.execution.messages import Cancel
+from search.execution.messages import Cancel, RunTrial
 from search.execution.worker_backend import Worker, WorkerExit
-from search.trial import Cause, Outcome, State, Trial
+from search.trial import NO_FILES, Cause, Outcome, State, Trial, TrialFiles
 
 MAX_START_ATTEMPTS = 3
 """How often a worker that ends before it is ready is started."""
@@ -76,12 +76,14 @@ class RunningTrial:
 
     Args:
         trial: The trial.
+        files: Its files.
         started_at: When a worker began it, by the monotonic clock; None while it waits for one.
         cancel_cause: Why it must stop; None if it was not cancelled.
         cancelled_at: When it was cancelled, by the monotonic clock.
     """
 
     trial: Trial
+    files: TrialFiles = NO_FILES
     started_at: float | None = None
     cancel_cause: Cause | None = None
     cancelled_at: float = 0.0
@@ -95,7 +97,7 @@ class RunningTrial:
 
     def send_to(self, worker: Worker) -> None:
         """Sends the trial to a worker, and its cancellation if there is one."""
-        worker.send(self.trial)
+        worker.send(RunTrial(self.trial, self.files))
         if self.cancel_cause is not None:
             worker.send(Cancel(self.trial.key, self.cancel_cause))
 

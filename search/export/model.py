@@ -24,7 +24,7 @@ from search.files import draft_of, write_errors
 from search.leaderboard import formatting
 from search.reproduction.restore import restore_task
 from search.reproduction.retrain import EpochCallback, retrain
-from search.trial import Outcome, Phase, State, Trial
+from search.trial import Outcome, Phase, State, Trial, TrialFiles
 
 SUFFIX = ".keras"
 KERAS_MODULES = frozenset({"keras", "builtins"})
@@ -71,7 +71,7 @@ def export_model(
         restore_task(target.record, target.trial_record, target.reproduction_options), is_scored=is_scored
     )
     with write_errors(out, "model"), draft_of(out, suffix=SUFFIX) as draft:
-        (outcome,) = retrain(task, [_trial(target, draft)], on_epoch)
+        (outcome,) = retrain(task, [_trial(target)], on_epoch, files=TrialFiles(model=os.fspath(draft.absolute())))
         if outcome.state is not State.COMPLETE:
             raise FatalError(f"The training failed: {outcome.message}\n{outcome.traceback}".rstrip())
         model_metadata.write(draft, _make_metadata(target, task.dataset))
@@ -81,7 +81,7 @@ def export_model(
     )
 
 
-def _trial(target: ExportTarget, file: Path) -> Trial:
+def _trial(target: ExportTarget) -> Trial:
     return Trial(
         number=0,
         config=target.row.config,
@@ -89,7 +89,6 @@ def _trial(target: ExportTarget, file: Path) -> Trial:
         epochs=target.record.header.protocol.epochs,
         origin=target.trial_record.trial.origin,
         phase=Phase.VERIFICATION,
-        model_to=os.fspath(file.absolute()),
     )
 
 

@@ -18,14 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import Outcome, Trial
+from search.trial import Outcome
 
 PRIVATE_KEYS = frozenset({"host", "pid"})
 """Keys of a run's environment that are left out."""
 NODE_KEY = "node"
 """Key of the node of a cluster that a trial ran on."""
-PATH_FIELDS = ("resume_from", "save_to", "model_to", "predictions_to")
-"""Fields of a trial that hold paths of the machine that it ran on."""
 _URL = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s'\"]+")
 _PASSWORD = re.compile(r"\b([A-Za-z][\w+.-]*://)([^:/@]*):.*@")
 _QUERY = re.compile(r"([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE)
@@ -89,13 +87,8 @@ def _node_aliases(study: StudyRecord) -> Mapping[str, str]:
 def _redact_record(record: TrialRecord, node_aliases: Mapping[str, str]) -> TrialRecord:
     return replace(
         record,
-        trial=_redact_trial(record.trial),
         outcome=record.outcome and _redact_outcome(record.outcome, node_aliases),
     )
-
-
-def _redact_trial(trial: Trial) -> Trial:
-    return replace(trial, resume_from=None, save_to=None, model_to=None, predictions_to=None)
 
 
 def _redact_outcome(outcome: Outcome, node_aliases: Mapping[str, str]) -> Outcome:

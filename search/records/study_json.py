@@ -26,7 +26,7 @@ from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type
 
 from search.errors import UserError
 from search.records.record import ENSEMBLE_WEIGHTS_KEY, StudyHeader, StudyRecord, TrialRecord
-from search.records.redact import PATH_FIELDS, redacted
+from search.records.redact import redacted
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 T = TypeVar("T")
@@ -169,13 +169,12 @@ def _damaged_file_error(source: str, reason: str) -> UserError:
 
 
 def _trial_to_json(record: TrialRecord) -> dict[str, Any]:
-    trial = {name: value for name, value in record.trial.to_json().items() if name not in PATH_FIELDS}
     outcome = None
     if record.outcome is not None:
         history = [_encode_nonfinite(report.to_json()) for report in record.outcome.history]
         outcome = {**_encode_nonfinite(record.outcome.to_json()), "history": history}
     reports = [_encode_nonfinite(report.to_json()) for report in record.reports]
-    return {"trial": trial, "started": record.started, "outcome": outcome, "reports": reports}
+    return {"trial": record.trial.to_json(), "started": record.started, "outcome": outcome, "reports": reports}
 
 
 def _header_from_json(document: dict[str, Any]) -> StudyHeader:

@@ -15,19 +15,26 @@ from search.execution.base import Finished, TrialKey
 from search.execution.local import local_executor
 from search.training.runtime import Device, memory_worker_limit, usable_cores
 from search.training.task import Task
-from search.trial import EpochReport, Outcome, Trial
+from search.trial import NO_FILES, EpochReport, Outcome, Trial, TrialFiles
 
 EpochCallback = Callable[[Trial, EpochReport], None]
 """Takes each epoch of each trial as it ends."""
 
 
-def retrain(task: Task, trials: Sequence[Trial], on_epoch: EpochCallback = lambda trial, report: None) -> list[Outcome]:
+def retrain(
+    task: Task,
+    trials: Sequence[Trial],
+    on_epoch: EpochCallback = lambda trial, report: None,
+    *,
+    files: TrialFiles = NO_FILES,
+) -> list[Outcome]:
     """Runs trials from their first epoch, as many at a time as there are cores for, and returns how each ended.
 
     Args:
         task: What they share.
         trials: No two of one phase and number.
         on_epoch: Hears of each epoch.
+        files: Files of the trial, where there is a single one.
 
     Raises:
         FatalError: No worker can be started.
@@ -42,7 +49,7 @@ def retrain(task: Task, trials: Sequence[Trial], on_epoch: EpochCallback = lambd
     ):
         while waiting or executor.running:
             while waiting and len(executor.running) < executor.slots:
-                executor.submit(waiting.pop())
+                executor.submit(waiting.pop(), files)
             for event in executor.collect(1.0):
                 if isinstance(event, Finished):
                     outcomes[event.key] = event.outcome
@@ -52,11 +59,11 @@ def retrain(task: Task, trials: Sequence[Trial], on_epoch: EpochCallback = lambd
 
 
 def from_scratch(trial: Trial) -> Trial:
-    """Returns the same training from its first epoch, which reads and leaves no state.
+    """Returns the same training from its first epoch, which reads and writes no checkpoint.
 
     What a trial that went on from another restored, the same seed trains again.
     """
-    return dataclasses.replace(trial, parent=None, rungs=(), resume_from=None, save_to=None, predictions_to=None)
+    return dataclasses.replace(trial, parent=None, rungs=())
 
 
 def _worker_count(task: Task, trials: int) -> int:

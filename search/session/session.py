@@ -18,11 +18,12 @@ from search.session.executors import make_executor
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan, checkpoint_folder, engine_for
 from search.study.checkpoint_store import CheckpointStore
-from search.study.loop import LoopContext, run_loop
-from search.study.replicate_source import ReplicateSource
-from search.study.search_source import SearchLimits, SearchSource, interrupt_orphans
+from search.study.interfaces import TrialSource
+from search.study.loop import run_loop
+from search.study.peers import interrupt_orphans
+from search.study.search_source import SearchSource
 from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
-from search.study.verification import estimate_verification_seconds
+from search.study.verification import ReplicateSource, estimate_verification_seconds
 from search.trial import Cause, Trial
 
 
@@ -49,18 +50,13 @@ class Session:
     def search(self) -> str | None:
         """Searches until a limit or a goal is reached or no configuration is left; returns the goal, in words."""
         settings = self.plan.settings
-        limits_by_name = {
-            "trials": settings.trials,
-            "epochs": settings.total_epochs,
-            "checkpoints": settings.keep_weights,
-        }
-        limits = SearchLimits(**{name: bound for name, bound in limits_by_name.items() if bound is not None})
-        checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=limits.checkpoints)
+        checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=settings.keep_weights)
         source = SearchSource(
             engine_for(self.ledger.header),
             self.ledger,
-            limits=limits,
             recipes=settings.recipes,
+            trials=settings.trials,
+            epochs=settings.total_epochs,
             checkpoints=checkpoints,
         )
         stopping = StoppingCallback(settings.stop_when, self.ledger.read())
@@ -79,21 +75,17 @@ class Session:
         """Runs a fixed list of trials: verification, or the baseline's repeats."""
         self.callback.on_replication_start(len(trials))
         recorded = self.ledger.read().trials_in_phase(trials[0].phase) if trials else ()
-        source = ReplicateSource(trials, recorded, folder=self.ledger.folder)
+        source = ReplicateSource(trials, recorded)
         self._run_loop(source, self.callback, self.budget.verification_stop_cause)
 
-    def _run_loop(
-        self, source: SearchSource | ReplicateSource, callback: Callback, stop_cause: Callable[[], Cause | None]
-    ) -> None:
+    def _run_loop(self, source: TrialSource, callback: Callback, stop_cause: Callable[[], Cause | None]) -> None:
         run_loop(
             source,
-            LoopContext(
-                executor=self.executor,
-                ledger=self.ledger,
-                callback=callback,
-                stop_cause=stop_cause,
-                elapsed_seconds=self.budget.elapsed_seconds,
-            ),
+            executor=self.executor,
+            ledger=self.ledger,
+            callback=callback,
+            stop_cause=stop_cause,
+            elapsed_seconds=self.budget.elapsed_seconds,
         )
 
 

@@ -1,43 +1,42 @@
-"""Company: other coordinators may work on the same study, and its source hears what they do.
+"""Synchronises a trial source with other coordinators of the same study.
 
-    next    decides on a trial and records it, in a turn; what the others have begun is heard first
-    hear    takes in how their trials go on and end, and what dead ones left
+    next    chooses a trial and records it while other coordinators are excluded
+    sync    observes other coordinators' trials, and interrupts the trials of dead coordinators
 
-Where a coordinator is alone, nobody is heard, and a turn costs nothing. Called by ``search.study.loop``.
+With a ledger that is not shared there is nothing to observe, and ``next`` costs nothing. Called by
+``search.study.loop``.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from search.records.ledger import Ledger, TransactionLostError
-from search.study.search_source import interrupt_orphans
-from search.trial import Trial
-
-if TYPE_CHECKING:
-    from search.study.loop import LoopCallback, TrialSource
+from search.study.interfaces import LoopCallback, TrialSource
+from search.study.retries import RetryPolicy
+from search.trial import Cause, Outcome, State, Trial, final_metrics
 
 SYNC_SECONDS, RECLAIM_SECONDS = 1.0, 5.0
-"""Time between two looks at what others do, and at whether they live."""
+"""Least time between two reads of other coordinators' trials, and between two searches for dead coordinators."""
 
 
 class PeerSync:
-    """Stands between a source and those that work on the same study.
+    """Keeps a source up to date with other coordinators.
 
     Args:
-        source: Says which trial comes next, and hears of the others'.
+        source: Chooses the trials, and observes those of others.
+        retries: Observes them too.
         ledger: Records them.
-        callback: Hears how the others' end.
+        callback: Notified of the ends of others' trials.
     """
 
-    def __init__(self, source: TrialSource, ledger: Ledger, callback: LoopCallback) -> None:
-        self._source, self._ledger, self._callback = source, ledger, callback
+    def __init__(self, source: TrialSource, retries: RetryPolicy, ledger: Ledger, callback: LoopCallback) -> None:
+        self._source, self._retries, self._ledger, self._callback = source, retries, ledger, callback
         self._synced_at = self._reclaimed_at = float("-inf")
         self._is_waiting = False
 
     def next(self) -> Trial | None:
-        """Returns the next trial, recorded as begun, or None when there is none now."""
+        """Returns the next trial, recorded as begun; None if there is none now."""
         while True:
             trial = None
             try:
@@ -53,7 +52,7 @@ class PeerSync:
                     self._source.undo_next(trial)
 
     def sync(self) -> bool:
-        """Takes in what the others do, now and then; returns whether the source may answer otherwise for it."""
+        """Observes other coordinators if it is time to; returns whether the source may have a next trial for it."""
         now = time.monotonic()
         if not self._ledger.is_shared or now - self._synced_at < SYNC_SECONDS:
             return False
@@ -64,7 +63,7 @@ class PeerSync:
         return self._apply_changes()
 
     def wait_for_peers(self) -> bool:
-        """Says whether trials of others are to be waited for; pauses for a moment, and tells it once."""
+        """Returns whether other coordinators still run trials; if so, sleeps for a moment and notifies once."""
         if not (count := self._source.running_elsewhere):
             return False
         if not self._is_waiting:
@@ -76,9 +75,29 @@ class PeerSync:
     def _apply_changes(self) -> bool:
         has_changed = False
         for record in self._ledger.changes(self._source.phase):
-            if not self._source.observe(record):
-                continue
-            has_changed = True
-            if record.outcome is not None:
-                self._callback.on_trial_end_elsewhere(record.trial, record.outcome)
+            if self._source.observe(record):
+                has_changed = True
+                if record.outcome is not None:
+                    self._retries.observe(record.trial, record.outcome)
+                    self._callback.on_trial_end_elsewhere(record.trial, record.outcome)
         return has_changed
+
+
+def interrupt_orphans(ledger: Ledger) -> int:
+    """Records the unfinished trials of dead coordinators as interrupted; returns how many there were.
+
+    The epochs that they reported count for every budget.
+    """
+    orphans, cause = ledger.orphans(), Cause.COORDINATOR_DIED
+    spent_seconds = ledger.read().spent_seconds if orphans else 0.0
+    for record in orphans:
+        outcome = Outcome(
+            state=State.INTERRUPTED,
+            metrics=final_metrics(record.reports),
+            history=record.reports,
+            elapsed_seconds=spent_seconds,
+            cause=cause,
+            message=cause.value,
+        )
+        ledger.finish(record.trial, outcome)
+    return len(orphans)

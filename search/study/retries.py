@@ -1,116 +1,112 @@
-"""What a failure means for the study: the trial is tried again, is over, or the study cannot go on.
+"""What a failure means for the study: the trial is retried, has failed, or the study cannot go on.
 
-A fault of the machine (a worker killed, crashed or hung, a node lost) is tried again on a fresh worker, within a bound,
-from the trial's last checkpoint; a fault of the configuration is not, since it would fail again. A full disk or damaged
-data would fail every trial: the study stops, and the trial is taken up again when the study is.
+A fault of the machine (a worker killed, crashed or hung, a node lost) is retried on a fresh worker from the trial's
+last checkpoint, a few times. A fault of the configuration is not, since it would recur. A full disk or damaged data
+would fail every trial: the study stops, and the trial runs again when the study is resumed.
 
-Called by ``search.study.search_source``.
+Called by ``search.study.loop``, ``search.study.peers`` and the trial sources.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from search.errors import FatalError
 from search.records.record import TrialRecord
-from search.trial import Cause, Outcome, State, Trial, config_key
+from search.trial import Cause, Outcome, State, Trial
 
 MAX_RETRIES = 2
-"""How often a trial is tried again after faults of the machine, over all sessions."""
+"""How often a trial is retried after faults of the machine, over all sessions."""
 FIRST_TRIALS = 3
-"""If the first trials, so many of them, fail of one cause, the study ends: the configurations are not at fault."""
+"""If the first trials, this many, fail of one cause, the study ends: their configurations are not the reason."""
 TRANSIENT = frozenset({Cause.KILLED, Cause.CRASHED, Cause.HUNG, Cause.NODE_LOST})
 FATAL: Mapping[Cause, str] = {
     Cause.DISK_FULL: "Free some space and run the same command again; what was recorded is kept.",
-    Cause.DATA: "Run the same command again: the cache mends itself when a study starts. What was recorded is kept.",
+    Cause.DATA: "Run the same command again: the cache is repaired when a study starts. What was recorded is kept.",
 }
-"""Causes that stop the study, and what is to be done about them."""
-HINTS = defaultdict(
-    lambda: "Mend the cause.",
-    {
-        Cause.TRIAL_TIMEOUT: "Give a trial more time with --trial-timeout.",
-        Cause.OUT_OF_MEMORY: "Give a trial more memory with --trial-memory, or run fewer at a time with --workers.",
-        Cause.KILLED: "If it was the kernel, for want of memory, run fewer trials at a time with --workers.",
-    },
-)
-
-
-RetryKey = tuple[str, int]
+"""Hints by the causes that stop the study."""
+HINTS: Mapping[Cause, str] = {
+    Cause.TRIAL_TIMEOUT: "Give a trial more time with --trial-timeout.",
+    Cause.OUT_OF_MEMORY: "Give a trial more memory with --trial-memory, or run fewer at a time with --workers.",
+    Cause.KILLED: "If the kernel killed it for lack of memory, run fewer trials at a time with --workers.",
+}
+"""Hints by the causes for which the first trials may fail."""
 
 
 class RetryPolicy:
-    """Judges how trials ended.
+    """Classifies the outcomes of one phase.
 
     Args:
-        recorded: What earlier sessions recorded of the same phase.
+        recorded: The records of the phase.
     """
 
     def __init__(self, recorded: Iterable[TrialRecord]) -> None:
-        ended = [(known.trial, known.outcome) for known in recorded if known.outcome is not None]
-        self._attempts = Counter(_retry_key(trial) for trial, outcome in ended if is_retried(outcome))
-        self._ended = {trial.number: (_retry_key(trial), _failure_cause(outcome)) for trial, outcome in ended}
+        self._retries: Counter[tuple[str, int]] = Counter()  # by training
+        self._ended: dict[int, tuple[tuple[str, int], Cause | None]] = {}  # by number: training, cause of the failure
+        for record in recorded:
+            if record.outcome is not None:
+                self.observe(record.trial, record.outcome)
 
     def classify(self, trial: Trial, outcome: Outcome) -> Outcome:
-        """Returns the outcome as it counts: a failure that will be tried again is an interruption."""
+        """Returns the outcome to record: a failure that will be retried is an interruption."""
         if outcome.state is not State.FAILED:
             return outcome
         is_requeued = outcome.cause in FATAL
         if outcome.cause in TRANSIENT:
-            is_requeued = self._attempts[_retry_key(trial)] < MAX_RETRIES
-            self._attempts[_retry_key(trial)] += 1
+            is_requeued = self._retries[trial.training_key] < MAX_RETRIES
+            self._retries[trial.training_key] += 1
         return dataclasses.replace(outcome, state=State.INTERRUPTED) if is_requeued else outcome
 
     def observe(self, trial: Trial, outcome: Outcome) -> None:
-        """Notes how a trial ended that another coordinator has run and judged."""
-        self._attempts[_retry_key(trial)] += is_retried(outcome)
-        self._ended[trial.number] = (_retry_key(trial), _failure_cause(outcome))
+        """Takes in an outcome that an earlier session or another coordinator has classified."""
+        if trial.number not in self._ended:
+            self._retries[trial.training_key] += is_retried(outcome)
+        self._ended[trial.number] = (trial.training_key, _failure_cause(outcome))
 
     def raise_if_fatal(self, trial: Trial, outcome: Outcome) -> None:
-        """Looks at an outcome that was settled and recorded.
+        """Takes in an outcome that ``classify`` returned.
 
         Raises:
-            FatalError: The study cannot go on, or there is no sense in it.
+            FatalError: The study cannot go on, or its first trials have all failed of one cause.
         """
         if outcome.cause is not None and outcome.cause in FATAL:
             raise FatalError(outcome.message or outcome.cause.value, hint=FATAL[outcome.cause])
-        key, fault = _retry_key(trial), _failure_cause(outcome)
-        self._ended[trial.number] = (key, fault)
+        cause = _failure_cause(outcome)
+        self._ended[trial.number] = (trial.training_key, cause)
         first = self._first_causes()
-        if fault is not None and key in first and len(first) == FIRST_TRIALS and set(first.values()) == {fault}:
+        if cause is not None and trial.training_key in first and list(first.values()) == [cause] * FIRST_TRIALS:
             raise FatalError(
-                f"The first {FIRST_TRIALS} trials ended alike: {fault}. "
+                f"The first {FIRST_TRIALS} trials ended alike: {cause}. "
                 f"The last said: {outcome.message}\n{outcome.traceback}".rstrip(),
-                hint=f"{HINTS[fault]} Then run the study anew under another name with --study.",
+                hint=f"{HINTS.get(cause, 'Remove the cause.')} Then run a new study, with another name for --study.",
             )
 
-    def _first_causes(self) -> dict[RetryKey, Cause | None]:
-        """Returns the causes for which the first trials failed last, of as many as have ended one after the other."""
-        causes: dict[RetryKey, Cause | None] = {}
+    def _first_causes(self) -> dict[tuple[str, int], Cause | None]:
+        """Returns the last failure cause of each of the first trainings, up to the first trial that still runs."""
+        causes: dict[tuple[str, int], Cause | None] = {}
         for number in range(len(self._ended)):
             if number not in self._ended or (len(causes) == FIRST_TRIALS and self._ended[number][0] not in causes):
                 break
-            key, cause = self._ended[number]
-            causes[key] = cause
+            training_key, cause = self._ended[number]
+            causes[training_key] = cause
         return causes
 
 
 def is_retried(outcome: Outcome) -> bool:
-    """Says whether a trial was interrupted by a fault of the machine, and is tried again for it."""
+    """Returns whether a fault of the machine interrupted a trial, which is then retried."""
     return outcome.state is State.INTERRUPTED and outcome.cause in TRANSIENT
 
 
 def should_requeue(outcome: Outcome) -> bool:
-    """Says whether whoever ran a trial is to run it again at once: after a fault, or when others took him for dead."""
+    """Returns whether to run a trial again in this session.
+
+    That is so after a fault of the machine, and if other coordinators took this one for dead.
+    """
     return is_retried(outcome) or outcome.cause is Cause.COORDINATOR_DIED
 
 
 def _failure_cause(outcome: Outcome) -> Cause | None:
-    """Returns why a trial failed, whether or not it is tried again; None where it did not."""
+    """Returns why a trial failed, retried or not; None if it did not fail."""
     return outcome.cause if outcome.state is State.FAILED or is_retried(outcome) else None
-
-
-def _retry_key(trial: Trial) -> RetryKey:
-    """Returns what the tries of one trial share."""
-    return (config_key(trial.config), trial.seed)

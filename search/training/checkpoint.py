@@ -21,7 +21,7 @@ from search.errors import TrialError
 from search.files import draft_of
 from search.training import storage_paths
 from search.training.run_state import RunState
-from search.trial import EpochReport, Trial, epoch_checkpoint_path
+from search.trial import EpochReport, Trial, TrialFiles, epoch_checkpoint_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +39,20 @@ class Checkpoint:
     seconds: dict[str, float]
 
 
-def due_checkpoint_path(trial: Trial, epoch: int, *, is_interval_over: bool) -> Path | None:
+def due_checkpoint_path(trial: Trial, files: TrialFiles, epoch: int, *, is_interval_over: bool) -> Path | None:
     """Returns where to leave the state after an epoch: beside the latest where another trial may go on from it.
 
     Args:
         trial: The trial.
+        files: Its files.
         epoch: Epochs finished.
         is_interval_over: Whether the latest state was left long enough ago.
     """
-    if trial.save_to is None or epoch == trial.epochs:
+    if files.checkpoint is None or epoch == trial.epochs:
         return None
     if epoch in trial.rungs or epoch == trial.last_epoch:
-        return storage_paths.as_path(epoch_checkpoint_path(trial.save_to, epoch))
-    return storage_paths.as_path(trial.save_to) if is_interval_over else None
+        return storage_paths.as_path(epoch_checkpoint_path(files.checkpoint, epoch))
+    return storage_paths.as_path(files.checkpoint) if is_interval_over else None
 
 
 def save(arrays: Iterable[Any], run_state: RunState, path: Path) -> None:

@@ -28,7 +28,7 @@ from search.training.optimizer import make_loss, make_optimizer
 from search.training.phase_images import PhaseImages, open_phase_images
 from search.training.run_state import RunState
 from search.training.task import Task
-from search.trial import EpochReport, Outcome, Phase, State, Trial
+from search.trial import NO_FILES, EpochReport, Outcome, Phase, State, Trial, TrialFiles
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 
@@ -53,11 +53,11 @@ class Trainer:
         self._phases: dict[Phase, PhaseImages] = {}
         self.free_memory()
 
-    def run(self, trial: Trial, hooks: Hooks | None = None) -> Outcome:
+    def run(self, trial: Trial, hooks: Hooks | None = None, files: TrialFiles = NO_FILES) -> Outcome:
         """Trains and scores one trial; never raises: a failure is an outcome with its cause and traceback."""
         run_state = RunState()
         try:
-            self._train(trial, hooks or Hooks(), run_state)
+            self._train(trial, files, hooks or Hooks(), run_state)
         except TrialStopped as stopped:
             message = run_state.save_error or stopped.cause.value
             return run_state.to_outcome(State.INTERRUPTED, self._environment, cause=stopped.cause, message=message)
@@ -76,10 +76,10 @@ class Trainer:
         gc.collect()
         gc.freeze()
 
-    def _train(self, trial: Trial, hooks: Hooks, run_state: RunState) -> None:
+    def _train(self, trial: Trial, files: TrialFiles, hooks: Hooks, run_state: RunState) -> None:
         config = {**TUTORIAL_TRAINING, **trial.config}
         images = self._phase_images(trial.phase)
-        model = self._compiled_model(config, trial, images.training_images, run_state)
+        model = self._compiled_model(config, trial, files, images.training_images, run_state)
         for report in run_state.history:
             hooks.report(report)
         targets = np.eye(self._task.dataset.classes, dtype=np.float32)
@@ -101,18 +101,18 @@ class Trainer:
             run_state.history.append(report)
             is_interval_over = time.perf_counter() - checkpoint_saved_at >= self._checkpoint_seconds
             if (
-                path := checkpoint.due_checkpoint_path(trial, epoch + 1, is_interval_over=is_interval_over)
+                path := checkpoint.due_checkpoint_path(trial, files, epoch + 1, is_interval_over=is_interval_over)
             ) is not None:
                 checkpoint.save(checkpoint.state_variables(model), run_state, path)
                 checkpoint_saved_at = time.perf_counter()
             hooks.report(report)
-        if trial.model_to is not None:
+        if files.model is not None:
             inference_model = make_inference_network(
                 self._build, config, images.training_images, trained_model=model, precision=self._task.runtime.precision
             )
-            inference_model.save(trial.model_to)
-        if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
-            run_state.save_predictions(Path(trial.predictions_to))
+            inference_model.save(files.model)
+        if files.predictions is not None and trial.last_epoch == trial.epochs:
+            run_state.save_predictions(Path(files.predictions))
 
     def _phase_images(self, phase: Phase) -> PhaseImages:
         """Returns the images of a phase, opened when the phase first comes, and verified each time."""
@@ -122,7 +122,12 @@ class Trainer:
         return self._phases[phase]
 
     def _compiled_model(
-        self, config: Mapping[str, Any], trial: Trial, training_images: np.ndarray, run_state: RunState
+        self,
+        config: Mapping[str, Any],
+        trial: Trial,
+        files: TrialFiles,
+        training_images: np.ndarray,
+        run_state: RunState,
     ) -> Any:
         """Returns the compiled model, brought to where a checkpoint left it; an unusable one means from the start."""
         started = time.perf_counter()
@@ -149,9 +154,9 @@ class Trainer:
         # only training calls are made there all the same, before the optimizer's.
         if all(layer.built for layer in model._flatten_layers()):
             model.optimizer.build(model.trainable_variables)
-        if trial.resume_from is not None:
+        if files.resume_from is not None:
             with contextlib.suppress(TrialError):
-                loaded = checkpoint.restore(model, storage_paths.as_path(trial.resume_from))
+                loaded = checkpoint.restore(model, storage_paths.as_path(files.resume_from))
                 run_state.restore(loaded.history, loaded.seconds)
         run_state.seconds["build"] += time.perf_counter() - started
         return model

@@ -21,7 +21,7 @@ from search.records.record import COPIED_FROM_KEY, StudyRecord
 from search.session.callbacks import Callback
 from search.session.settings import from_mapping
 from search.study.search_source import final_trials
-from search.trial import BASELINE, Phase, State, Trial, config_key
+from search.trial import BASELINE, NO_FILES, Phase, State, Trial, TrialFiles, config_key
 
 EPOCHS = 4
 TWO = ("optuna:tpe", "optuna:random")
@@ -177,8 +177,8 @@ def test_an_interrupted_comparison_continues(workplace: Workplace, at: int) -> N
 
 def test_a_study_whose_verification_began_is_not_searched_on(workplace: Workplace) -> None:
     class StopsVerification(Interrupting):
-        def submit(self, trial: Trial) -> None:
-            super().submit(trial)
+        def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
+            super().submit(trial, files)
             if trial.phase is Phase.VERIFICATION and self._at == 0:
                 self._at = len(self.ran)
 

@@ -17,7 +17,7 @@ from search.session.executors import EXECUTORS, make_executor
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import make_plan
 from search.session.settings import ExecutorName, from_mapping
-from search.trial import Cause, Outcome, State, Trial
+from search.trial import NO_FILES, Cause, Outcome, State, Trial, TrialFiles
 
 NEEDED_MODULES = {ExecutorName.RAY: "ray", ExecutorName.VECTORIZED: "jax"}
 REGISTERED = [pytest.param(name, marks=[pytest.mark.slow] if name in NEEDED_MODULES else []) for name in EXECUTORS]
@@ -83,9 +83,9 @@ class WrongCauseExecutor(InstantExecutor):
 class EarlyFinishExecutor(InstantExecutor):
     """Ends a trial as it begins."""
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         self._waiting = Finished(trial.key, Outcome(state=State.COMPLETE))
-        super().submit(trial)
+        super().submit(trial, files)
 
     def collect(self, timeout: float) -> list[Event]:
         self._running.clear()
@@ -95,9 +95,9 @@ class EarlyFinishExecutor(InstantExecutor):
 class LeakingExecutor(InstantExecutor):
     """Never frees a slot."""
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: Trial, files: TrialFiles = NO_FILES) -> None:
         assert len(self.ran) < self._slots
-        super().submit(trial)
+        super().submit(trial, files)
 
 
 class InventingExecutor(InstantExecutor):

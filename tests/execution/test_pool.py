@@ -8,7 +8,7 @@ import pytest
 
 from search.data.dataset import DatasetInfo
 from search.execution.base import Finished
-from search.execution.messages import Cancel, Message, Ready
+from search.execution.messages import Cancel, Message, Ready, RunTrial
 from search.execution.pool import PoolExecutor
 from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
 from search.protocol import EvaluationProtocol, Split
@@ -26,9 +26,9 @@ class ScriptedWorker(Worker):
         self.slot, self.is_alive = slot, True
         self.sent: list[int] = []
 
-    def send(self, message: Trial | Cancel) -> None:
-        if isinstance(message, Trial):
-            self.sent.append(message.number)
+    def send(self, message: RunTrial | Cancel) -> None:
+        if isinstance(message, RunTrial):
+            self.sent.append(message.trial.number)
 
     def has_message(self) -> bool:
         return False

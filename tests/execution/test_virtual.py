@@ -10,8 +10,8 @@ from search.execution.base import Event, Executor, Finished, Reported
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
-from search.study.loop import LoopContext, run_loop
-from search.study.replicate_source import ReplicateSource
+from search.study.loop import run_loop
+from search.study.verification import ReplicateSource
 from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
 from spaces import registry
 
@@ -80,14 +80,13 @@ def test_the_loop_and_a_ledger_in_memory_stand_a_thousand_slots(tmp_path) -> Non
     executor = VirtualExecutor(paced, slots=1000)
     trials = [small(number, phase=Phase.VERIFICATION) for number in range(2000)]
     with FileLedger.in_memory(StudyLocation(studies_dir=tmp_path), header()) as ledger:
-        crew = LoopContext(
+        run_loop(
+            ReplicateSource(trials),
             executor=executor,
             ledger=ledger,
             callback=Listener(),
-            stop_cause=lambda: None,
             elapsed_seconds=lambda: executor.now,
         )
-        run_loop(ReplicateSource(trials, folder=tmp_path), crew)
         recorded = ledger.read().trials_in_phase(Phase.VERIFICATION)
     assert len(recorded) == len(ended) == 2000
     assert [outcome.elapsed_seconds for outcome in ended] == sorted(outcome.elapsed_seconds for outcome in ended)

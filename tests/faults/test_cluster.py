@@ -33,11 +33,11 @@ from search.records.reader import read_study
 from search.records.record import StudyHeader, StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.search_source import SearchLimits, SearchSource
+from search.study.loop import run_loop
+from search.study.search_source import SearchSource
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
-from search.trial import Cause, Phase, State
+from search.trial import Cause, Phase, State, TrialFiles
 from spaces import registry
 from spaces.restrict import restrict
 
@@ -136,7 +136,7 @@ class TestRay:
 
     def test_files_come_back_from_a_node(self, executor: Executor, tmp_path: Path) -> None:
         kept = tmp_path / "study" / "predictions" / "search-0.npz"
-        executor.submit(dataclasses.replace(trial(0, epochs=1), predictions_to=str(kept)))
+        executor.submit(trial(0, epochs=1), TrialFiles(predictions=str(kept)))
         drain(executor)
         assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
@@ -166,7 +166,7 @@ class TestRay:
         shared = f"file://{tmp_path}/states"
         for number in range(2):
             one = trial(number, epochs=LONG)
-            executor.submit(dataclasses.replace(one, rungs=(1,), save_to=f"{shared}/{number}.npz"))
+            executor.submit(dataclasses.replace(one, rungs=(1,)), TrialFiles(checkpoint=f"{shared}/{number}.npz"))
         reporting(executor, 2)
         machines.remove("127.0.0.3")
         (lost,) = next(ended for _ in range(99) if (ended := finished(executor.collect(1.0))))
@@ -176,7 +176,7 @@ class TestRay:
         executor.cancel((Phase.SEARCH, 1 - lost.key[1]), Cause.TIMEOUT)
         drain(executor)
         again = dataclasses.replace(trial(lost.key[1], epochs=LONG), target_epoch=2)
-        executor.submit(dataclasses.replace(again, resume_from=f"{shared}/{lost.key[1]}-1.npz"))
+        executor.submit(again, TrialFiles(resume_from=f"{shared}/{lost.key[1]}-1.npz"))
         (ended,) = finished(drain(executor))
         assert [report.restored for report in ended.outcome.history] == [True, False]
         assert ended.outcome.environment["node"] == "127.0.0.2"
@@ -196,8 +196,8 @@ def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float
     )  # fmt: skip
     with open_ledger(StudyLocation(studies_dir=folder), header) as ledger:
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=3, epochs=1)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=5), recipes=False)
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
+        source = SearchSource(engine, ledger, trials=5, recipes=False)
+        run_loop(source, executor=executor, ledger=ledger, callback=Callback())
         trials = ledger.read().trials
     return [(json.dumps(dict(one.trial.config)), one.outcome.error_percent) for one in trials if one.outcome]
 

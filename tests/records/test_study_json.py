@@ -27,7 +27,7 @@ NOT_A_NUMBER = EpochReport(
 WHOLE = StudyRecord(
     header=header(command="python -m search run --space /home/me/tiny.py"),
     trials=(
-        TrialRecord(trial=trial(0, save_to="/x/0.npz"), outcome=complete(), started="2026-01-01T00:00:00+00:00"),
+        TrialRecord(trial=trial(0), outcome=complete(), started="2026-01-01T00:00:00+00:00"),
         TrialRecord(
             trial=trial(1, parent=0, rungs=(1, 2), target_epoch=2, engine_metadata={"bracket": 1}), outcome=None
         ),

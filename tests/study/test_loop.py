@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from doubles import InstantExecutor, bowl
@@ -22,10 +21,16 @@ from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.replicate_source import ReplicateSource
-from search.study.search_source import SearchLimits, SearchSource, final_trials, interrupt_orphans
-from search.study.verification import baseline_trials, estimate_verification_seconds, finalists, verification_trials
+from search.study.loop import run_loop
+from search.study.peers import interrupt_orphans
+from search.study.search_source import SearchSource, final_trials
+from search.study.verification import (
+    ReplicateSource,
+    baseline_trials,
+    estimate_verification_seconds,
+    finalists,
+    verification_trials,
+)
 from search.trial import BASELINE, PROPOSED, Cause, EpochReport, Outcome, Phase, State, Trial
 
 
@@ -43,8 +48,8 @@ def search(
     with open_ledger(StudyLocation(studies_dir=folder), header(pruner=pruner)) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner=pruner, seed=5, epochs=4)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials, epochs=epochs), recipes=recipes)
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop))
+        source = SearchSource(engine, ledger, trials=trials, epochs=epochs, recipes=recipes)
+        run_loop(source, executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop)
         return ledger.read()
 
 
@@ -171,19 +176,17 @@ def test_a_worker_that_died_leaves_the_epochs_it_reported(tmp_path: Path) -> Non
     assert all(known.outcome.error_percent is not None for known in record.trials)
 
 
-def hyperband(folder: Path, executor: Executor, **more: Any) -> StudyRecord:
+def hyperband(
+    folder: Path, executor: Executor, *, stop: Callable[[], Cause | None] = lambda: None, **limits: int
+) -> StudyRecord:
     """Runs a session of a Hyperband study of nine epochs and returns the record."""
     protocol = dataclasses.replace(header().protocol, epochs=9)
     with open_ledger(StudyLocation(studies_dir=folder), header(engine="keras-tuner", protocol=protocol)) as ledger:
         interrupt_orphans(ledger)
         engine = KerasTunerEngine(TINY, sampler="hyperband", seed=5, epochs=9)
-        source = SearchSource(engine, ledger, limits=more.get("limits", SearchLimits(trials=24)), recipes=False)
-        stop = more.get("stop", lambda: None)
+        source = SearchSource(engine, ledger, recipes=False, **(limits or {"trials": 24}))
         run_loop(
-            source,
-            LoopContext(
-                executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop, elapsed_seconds=lambda: 7.0
-            ),
+            source, executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop, elapsed_seconds=lambda: 7.0
         )
         return ledger.read()
 
@@ -203,7 +206,7 @@ def test_hyperband_trains_the_epochs_of_its_brackets_and_no_more(tmp_path: Path)
 
 def test_states_are_kept_while_hyperband_may_go_on_from_them(tmp_path: Path) -> None:
     kept = tmp_path / "study" / "checkpoints"
-    half = hyperband(tmp_path, InstantExecutor(), limits=SearchLimits(trials=8))
+    half = hyperband(tmp_path, InstantExecutor(), trials=8)
     assert len(list(kept.iterdir())) == len(half.trials) - 1 == 7
     hyperband(tmp_path, InstantExecutor())
     assert list(kept.iterdir()) == []
@@ -214,7 +217,7 @@ def test_an_interrupted_hyperband_ends_with_the_same_brackets(tmp_path: Path, lo
     executor = InstantExecutor(slots=3)
     hyperband(tmp_path, executor, stop=after(looks))
     hyperband(tmp_path, executor, stop=after(looks))
-    record = hyperband(tmp_path, executor, limits=SearchLimits(trials=30))
+    record = hyperband(tmp_path, executor, trials=30)
     trials = [known for known in final_trials(record) if known.trial.engine_metadata.get("iteration") == 0]
     rounds = Counter((known.trial.engine_metadata["bracket"], known.trial.engine_metadata["round"]) for known in trials)
     assert rounds == {(2, 0): 9, (2, 1): 3, (2, 2): 1, (1, 0): 5, (1, 1): 2, (0, 0): 3}
@@ -226,13 +229,11 @@ def test_an_interrupted_hyperband_ends_with_the_same_brackets(tmp_path: Path, lo
 
 
 def test_the_finalists_of_hyperband_went_furthest(tmp_path: Path) -> None:
-    half = finalists(hyperband(tmp_path / "half", InstantExecutor(), limits=SearchLimits(trials=12)), 2)
+    half = finalists(hyperband(tmp_path / "half", InstantExecutor(), trials=12), 2)
     assert [known.trial.target_epoch for known in half] == [None, 3, 3], "none was trained to the end"
     whole = finalists(hyperband(tmp_path / "whole", InstantExecutor()), 2)
     assert [known.trial.target_epoch for known in whole] == [None, None, None]
-    waiting = verification_trials(
-        hyperband(tmp_path / "half", InstantExecutor(), limits=SearchLimits(trials=12)), count=2, replicates=1
-    )
+    waiting = verification_trials(hyperband(tmp_path / "half", InstantExecutor(), trials=12), count=2, replicates=1)
     assert {trial.last_epoch for trial in waiting} == {9}, "verification trains to the end"
 
 
@@ -240,10 +241,10 @@ def test_a_budget_of_epochs_is_kept_by_every_engine(tmp_path: Path) -> None:
     for pruner in ("none", "asha"):
         record = search(tmp_path / pruner, InstantExecutor(slots=2), trials=1000, epochs=50, pruner=pruner)
         assert 50 <= sum(known.outcome.epochs_trained for known in record.trials) < 50 + 4
-    record = hyperband(tmp_path / "hyperband", InstantExecutor(), limits=SearchLimits(epochs=50))
+    record = hyperband(tmp_path / "hyperband", InstantExecutor(), epochs=50)
     assert 50 <= sum(known.outcome.epochs_trained for known in record.trials) < 50 + 9
     again = InstantExecutor()
-    hyperband(tmp_path / "hyperband", again, limits=SearchLimits(epochs=50))
+    hyperband(tmp_path / "hyperband", again, epochs=50)
     assert again.ran == []
 
 
@@ -273,11 +274,11 @@ def test_a_search_whose_proposals_all_fail_uses_its_budget_up(tmp_path: Path) ->
 
 
 def test_states_that_nothing_goes_on_from_are_swept_away(tmp_path: Path) -> None:
-    hyperband(tmp_path, InstantExecutor(), limits=SearchLimits(trials=8))
+    hyperband(tmp_path, InstantExecutor(), trials=8)
     kept = tmp_path / "study" / "checkpoints"
     before = {path.name for path in kept.iterdir()}
     (kept / "4711.npz").touch()  # of a trial that a kill came upon after its end
-    hyperband(tmp_path, InstantExecutor(), limits=SearchLimits(trials=8))
+    hyperband(tmp_path, InstantExecutor(), trials=8)
     assert {path.name for path in kept.iterdir()} == before
 
 
@@ -287,11 +288,8 @@ def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
     space = Space(name="few", parameters={"width": Int(1, 4, 2)})
     with open_ledger(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=100), recipes=True)
-        crew = LoopContext(
-            executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback(), stop_cause=lambda: None
-        )
-        run_loop(source, crew)
+        source = SearchSource(engine, ledger, trials=100, recipes=True)
+        run_loop(source, executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback())
         assert source.is_exhausted
         assert sorted(known.trial.config["width"] for known in ledger.read().trials) == [1, 2, 3, 4]
 
@@ -331,8 +329,8 @@ def test_verification_is_resumed_and_not_repeated(tmp_path: Path) -> None:
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         for stop in (after(12), lambda: None):
             waiting = verification_trials(ledger.read(), count=2, replicates=3)
-            crew = LoopContext(executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback(), stop_cause=stop)
-            run_loop(ReplicateSource(waiting, folder=tmp_path), crew)
+            source, executor = ReplicateSource(waiting), InstantExecutor(slots=2)
+            run_loop(source, executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop)
         record = ledger.read()
         assert verification_trials(record, count=2, replicates=3) == []
         assert len(verification_trials(record, count=2, replicates=4)) == 3

@@ -15,9 +15,8 @@ from search.records.ledger import open_ledger
 from search.records.record import TrialRecord
 from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
-from search.study.replicate_source import ReplicateSource
-from search.study.search_source import SearchLimits, SearchSource
-from search.study.verification import verification_trials
+from search.study.search_source import SearchSource
+from search.study.verification import ReplicateSource, verification_trials
 from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial
 
 ENGINES = {
@@ -34,7 +33,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def source(folder: Path, engine: Engine, *, trials: int = 4) -> SearchSource:
     """A fresh search of a study in memory."""
     ledger = FileLedger.in_memory(StudyLocation(studies_dir=folder), header(pruner="asha"))
-    return SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=True)
+    return SearchSource(engine, ledger, trials=trials, recipes=True)
 
 
 def elsewhere(number: int, config: dict, outcome: Outcome | None = None, **more: object) -> TrialRecord:
@@ -87,7 +86,7 @@ def test_repeats_that_others_run_are_left_to_them(tmp_path: Path) -> None:
         ledger.begin(trial)
         ledger.finish(trial, complete())
         waiting = verification_trials(ledger.read(), count=0, replicates=3)
-    fixed = ReplicateSource(waiting, folder=tmp_path)
+    fixed = ReplicateSource(waiting)
     theirs = dataclasses.replace(waiting[1], number=0)
     assert fixed.observe(TrialRecord(trial=theirs, outcome=None))
     assert [(one.number, one.replicate) for one in (fixed.next(), fixed.next())] == [(1, 0), (2, 2)]

@@ -17,10 +17,10 @@ from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.replicate_source import ReplicateSource
-from search.study.search_source import SearchLimits, SearchSource, final_trials, interrupt_orphans
-from search.study.verification import verification_trials
+from search.study.loop import run_loop
+from search.study.peers import interrupt_orphans
+from search.study.search_source import SearchSource, final_trials
+from search.study.verification import ReplicateSource, verification_trials
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
 from spaces import Int, Space
 
@@ -51,8 +51,8 @@ def search(folder: Path, executor: InstantExecutor, *, trials: int = 6) -> Study
     with open_ledger(StudyLocation(studies_dir=folder), header()) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=trials), recipes=False)
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
+        source = SearchSource(engine, ledger, trials=trials, recipes=False)
+        run_loop(source, executor=executor, ledger=ledger, callback=Callback())
         return ledger.read()
 
 
@@ -83,7 +83,7 @@ def test_it_is_tried_again_within_a_bound_over_all_sessions(tmp_path: Path) -> N
     seeds = [search(tmp_path, InstantExecutor(), trials=1).trials[0].trial.seed]
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
-        trial = SearchSource(engine, ledger, limits=SearchLimits(trials=2), recipes=False).next()
+        trial = SearchSource(engine, ledger, trials=2, recipes=False).next()
         assert trial is not None
         seeds.append(trial.seed)
     record = search(tmp_path, Failing(unlucky), trials=4)
@@ -142,9 +142,9 @@ def test_a_trial_killed_after_the_last_configuration_was_given_is_tried_again(tm
     space = Space(name="few", parameters={"width": Int(1, 3, 2)})
     with open_ledger(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, limits=SearchLimits(trials=9), recipes=False)
+        source = SearchSource(engine, ledger, trials=9, recipes=False)
         executor = Failing(only(1, Cause.KILLED), slots=4)
-        run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=Callback(), stop_cause=lambda: None))
+        run_loop(source, executor=executor, ledger=ledger, callback=Callback())
         assert sorted(known.trial.config["width"] for known in final_trials(ledger.read())) == [1, 2, 3]
 
 
@@ -169,10 +169,8 @@ def test_a_verification_run_that_a_fault_of_the_machine_ended_is_tried_again(tmp
     search(tmp_path, InstantExecutor())
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         waiting = verification_trials(ledger.read(), count=1, replicates=2)
-        crew = LoopContext(
-            executor=Failing(only(1, Cause.KILLED)), ledger=ledger, callback=Callback(), stop_cause=lambda: None
-        )
-        run_loop(ReplicateSource(waiting, folder=tmp_path), crew)
+        executor = Failing(only(1, Cause.KILLED))
+        run_loop(ReplicateSource(waiting), executor=executor, ledger=ledger, callback=Callback())
         record = ledger.read()
     assert verification_trials(record, count=1, replicates=2) == []
     runs = record.trials_in_phase(Phase.VERIFICATION)

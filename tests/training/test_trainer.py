@@ -19,7 +19,7 @@ from search.training.epochs import Hooks
 from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
 from search.training.trainer import Trainer
-from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial
+from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial, TrialFiles
 from spaces import registry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -125,20 +125,20 @@ def test_a_paused_trial_goes_on_bit_for_bit(
     path = tmp_path / "state.npz"
     done: list[EpochReport] = []
     hooks = Hooks(report=done.append, should_stop=lambda: Cause.CANCELLED if len(done) == paused_after else None)
-    paused = trainer.run(trial(RICH, save_to=str(path)), hooks)
+    paused = trainer.run(trial(RICH), hooks, TrialFiles(checkpoint=str(path)))
     assert paused.state is not State.FAILED, paused.traceback
     assert (paused.state, paused.cause, len(paused.history)) == (State.INTERRUPTED, Cause.CANCELLED, paused_after)
-    resumed = trainer.run(trial(RICH, resume_from=str(path)))
+    resumed = trainer.run(trial(RICH), files=TrialFiles(resume_from=str(path)))
     assert resumed.state is State.COMPLETE, resumed.traceback
     assert numbers(resumed) == numbers(straight)
 
 
 def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
-    first = trainer.run(trial(epochs=3, target_epoch=2, save_to=str(path)))
+    first = trainer.run(trial(epochs=3, target_epoch=2), files=TrialFiles(checkpoint=str(path)))
     path = tmp_path / "state-2.npz"
     reports: list[EpochReport] = []
-    resumed = trainer.run(trial(epochs=3, resume_from=str(path)), Hooks(report=reports.append))
+    resumed = trainer.run(trial(epochs=3), Hooks(report=reports.append), TrialFiles(resume_from=str(path)))
     assert [report.epoch for report in reports] == [1, 2, 3]
     assert reports[:2] == [dataclasses.replace(report, restored=True) for report in first.history]
     assert not reports[2].restored
@@ -149,12 +149,14 @@ def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_
 def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, straight: Outcome, tmp_path: Path) -> None:
     """As Hyperband trains it: each part a trial of its own, the schedule and the clean epochs those of the whole."""
     path = str(tmp_path / "state.npz")
-    first = trainer.run(trial(RICH, target_epoch=1, save_to=path))
+    first = trainer.run(trial(RICH, target_epoch=1), files=TrialFiles(checkpoint=path))
     assert (first.state, first.epochs_trained) == (State.PAUSED, 1)
     one, two = (str(tmp_path / f"state-{epoch}.npz") for epoch in (1, 2))
-    second = trainer.run(trial(RICH, number=5, target_epoch=2, parent=0, save_to=path, resume_from=one))
+    second = trainer.run(
+        trial(RICH, number=5, target_epoch=2, parent=0), files=TrialFiles(checkpoint=path, resume_from=one)
+    )
     assert (second.state, second.epochs_trained) == (State.PAUSED, 1)
-    last = trainer.run(trial(RICH, number=9, parent=5, save_to=path, resume_from=two))
+    last = trainer.run(trial(RICH, number=9, parent=5), files=TrialFiles(checkpoint=path, resume_from=two))
     assert (last.state, last.epochs_trained) == (State.COMPLETE, 1)
     assert numbers(last) == numbers(straight)
     assert numbers(second) == numbers(straight)[:2]
@@ -162,21 +164,23 @@ def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, straigh
 
 def test_a_pause_is_saved_however_short_it_was(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
-    Trainer(task, checkpoint_seconds=1000.0).run(trial(target_epoch=1, save_to=str(path)))
+    Trainer(task, checkpoint_seconds=1000.0).run(trial(target_epoch=1), files=TrialFiles(checkpoint=str(path)))
     assert {one.name for one in tmp_path.iterdir()} == {"state-1.npz"}
 
 
 def test_a_trial_leaves_its_state_at_each_rung_and_another_goes_on_from_one(trainer: Trainer, tmp_path: Path) -> None:
-    whole = trainer.run(trial(RICH, rungs=(1, 2), save_to=str(tmp_path / "state.npz")))
+    whole = trainer.run(trial(RICH, rungs=(1, 2)), files=TrialFiles(checkpoint=str(tmp_path / "state.npz")))
     assert {one.name for one in tmp_path.iterdir()} >= {"state-1.npz", "state-2.npz"}
     for epoch in (1, 2):
-        later = trainer.run(trial(RICH, number=5, parent=0, resume_from=str(tmp_path / f"state-{epoch}.npz")))
+        later = trainer.run(
+            trial(RICH, number=5, parent=0), files=TrialFiles(resume_from=str(tmp_path / f"state-{epoch}.npz"))
+        )
         assert (later.state, later.epochs_trained) == (State.COMPLETE, 3 - epoch)
         assert numbers(later) == numbers(whole)
 
 
 def test_a_trial_whose_state_cannot_be_kept_ends_all_the_same_and_says_so(trainer: Trainer) -> None:
-    outcome = trainer.run(trial(epochs=2, rungs=(1,), save_to="/dev/full/state.npz"))
+    outcome = trainer.run(trial(epochs=2, rungs=(1,)), files=TrialFiles(checkpoint="/dev/full/state.npz"))
     assert outcome.state is State.COMPLETE, outcome.traceback
     assert "checkpoint cannot be written" in outcome.message
 
@@ -192,8 +196,8 @@ def test_bfloat16_is_recorded_moves_little_and_goes_on_bit_for_bit(
     first = whole.history[0].training_loss
     assert first == pytest.approx(straight.history[0].training_loss, rel=0.02)
     assert first != straight.history[0].training_loss
-    coarse.run(trial(RICH, target_epoch=1, save_to=str(tmp_path / "state.npz")))
-    resumed = coarse.run(trial(RICH, resume_from=str(tmp_path / "state-1.npz")))
+    coarse.run(trial(RICH, target_epoch=1), files=TrialFiles(checkpoint=str(tmp_path / "state.npz")))
+    resumed = coarse.run(trial(RICH), files=TrialFiles(resume_from=str(tmp_path / "state-1.npz")))
     assert resumed.epochs_trained == 2
     assert numbers(resumed) == numbers(whole)
 
@@ -209,13 +213,15 @@ def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path:
     if damage == "garbage":
         path.write_bytes(b"not a checkpoint")
     elif damage == "of another configuration":
-        trainer.run(trial(RICH, target_epoch=1, save_to=str(path)))
+        trainer.run(trial(RICH, target_epoch=1), files=TrialFiles(checkpoint=str(path)))
         (tmp_path / "state-1.npz").rename(path)
     elif damage == "history":
-        trainer.run(trial(epochs=2, target_epoch=1, save_to=str(path)))
+        trainer.run(trial(epochs=2, target_epoch=1), files=TrialFiles(checkpoint=str(path)))
         with np.load(tmp_path / "state-1.npz") as saved:
             np.savez(path, **{**saved, "reached": '{"history": [{"epoch": 1}], "seconds": {}}'})
-    assert numbers(trainer.run(trial(epochs=1, resume_from=str(path)))) == numbers(trainer.run(trial(epochs=1)))
+    assert numbers(trainer.run(trial(epochs=1), files=TrialFiles(resume_from=str(path)))) == numbers(
+        trainer.run(trial(epochs=1))
+    )
 
 
 LOAD_WITH_KERAS_ALONE = """
@@ -228,7 +234,7 @@ print(model.predict(images, verbose=0).argmax(axis=1).tolist())
 
 def test_the_trained_model_is_saved_for_keras_alone(trainer: Trainer, tmp_path: Path) -> None:
     model, pixels = tmp_path / "model.keras", tmp_path / "pixels.npy"
-    outcome = trainer.run(trial(RICH, epochs=2, phase=Phase.VERIFICATION, model_to=str(model)))
+    outcome = trainer.run(trial(RICH, epochs=2, phase=Phase.VERIFICATION), files=TrialFiles(model=str(model)))
     images = trainer._phase_images(Phase.VERIFICATION)
     np.save(pixels, images.evaluation_images)
     command = [sys.executable, "-I", "-c", LOAD_WITH_KERAS_ALONE, str(model), str(pixels)]

@@ -25,8 +25,8 @@ from search.records.record import StudyHeader, utc_now
 from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.loop import LoopContext, run_loop
-from search.study.search_source import SearchLimits, SearchSource
+from search.study.loop import run_loop
+from search.study.search_source import SearchSource
 from search.trial import EpochReport, Outcome, Proposal, State, Trial
 
 EPOCHS = 1
@@ -107,8 +107,8 @@ def simulate(spec: TabularSpec, key: RunKey) -> RegretTrace:
         location = StudyLocation(studies_dir=Path(folder))
         with FileLedger.in_memory(location, _header(spec.benchmark, choice, table, seed)) as ledger:
             executor = VirtualExecutor(simulated_trial, slots=spec.workers)
-            source = SearchSource(engine, ledger, limits=SearchLimits(trials=spec.trials), recipes=False)
-            run_loop(source, LoopContext(executor=executor, ledger=ledger, callback=recorder, stop_cause=lambda: None))
+            source = SearchSource(engine, ledger, trials=spec.trials, recipes=False)
+            run_loop(source, executor=executor, ledger=ledger, callback=recorder)
     return _regret_trace(recorder.ended, table, engine.seconds)
 
 

@@ -23,9 +23,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-FILE_FIELDS = ("predictions_to", "model_to")
-"""Fields of a trial that name files which it leaves for the coordinator."""
-
 
 class Actor:
     """One worker.
@@ -50,12 +47,16 @@ class Actor:
 
     def put(self, message: Any) -> None:
         """Takes a message; the paths of a trial's files are replaced by paths of this node."""
-        changes: dict[str, str] = {}
-        for field in FILE_FIELDS:
-            if (path := getattr(message, field, None)) is not None:
-                changes[field] = str(self._scratch / f"{message.number}-{Path(path).name}")
-                self._files.setdefault(message.key, []).append((Path(changes[field]), path))
-        self._inbox.put(dataclasses.replace(message, **changes) if changes else message)
+        from search.execution.messages import RunTrial
+
+        if isinstance(message, RunTrial):
+            files = dataclasses.replace(
+                message.files,
+                model=self._scratch_path(message.trial, message.files.model),
+                predictions=self._scratch_path(message.trial, message.files.predictions),
+            )
+            message = dataclasses.replace(message, files=files)
+        self._inbox.put(message)
 
     def poll(self, seconds: float) -> tuple[str, str, float, list[Any]]:
         """Returns the node's id, its version mismatch, the memory in MiB, and the messages since the last call.
@@ -75,6 +76,14 @@ class Actor:
             pass
         memory_mib = psutil.Process().memory_info().rss / 2**20
         return ray.get_runtime_context().get_node_id(), self._version_mismatch, memory_mib, messages
+
+    def _scratch_path(self, trial: Any, path: str | None) -> str | None:
+        """Returns where a trial writes a file on this node; the file is sent when the trial has ended."""
+        if path is None:
+            return None
+        scratch_path = self._scratch / f"{trial.number}-{Path(path).name}"
+        self._files.setdefault(trial.key, []).append((scratch_path, path))
+        return str(scratch_path)
 
     def _run(self, pickled: bytes, arrays: Any) -> None:
         """Runs trials for ever; any error is sent as a message."""

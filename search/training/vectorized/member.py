@@ -27,7 +27,7 @@ from search.training.run_state import RunState
 from search.training.task import Task
 from search.training.vectorized.program import Program, ProgramState
 from search.training.vectorized.program_key import program_key, traced_values_of
-from search.trial import Cause, Trial
+from search.trial import Cause, Trial, TrialFiles
 from spaces.space import Builder
 from spaces.training import TUTORIAL_TRAINING
 
@@ -38,6 +38,7 @@ class Member:
 
     Args:
         trial: The trial.
+        files: Its files.
         hooks: Receive its reports and say whether it must stop.
         config: Its complete configuration.
         key: Phase and program key; equal for all members of a population.
@@ -53,6 +54,7 @@ class Member:
     """
 
     trial: Trial
+    files: TrialFiles
     hooks: Hooks
     config: Mapping[str, Any]
     key: str
@@ -89,11 +91,11 @@ class Member:
     def initialize(self, program: Program) -> None:
         """Takes the initial state from the trial's checkpoint, or from the network if there is no usable one."""
         self.state, self.model = program.initial_state(self.model), None
-        if self.trial.resume_from is None:
+        if self.files.resume_from is None:
             return
         with contextlib.suppress(TrialError):
             shapes = [np.shape(array) for array in self.checkpoint_arrays(program, self.state)]
-            saved = checkpoint.load(storage_paths.as_path(self.trial.resume_from), shapes)
+            saved = checkpoint.load(storage_paths.as_path(self.files.resume_from), shapes)
             self.state = program.from_arrays(saved.arrays, has_rate=self._has_constant_rate)
             self.run_state.restore(saved.history, saved.seconds)
             for report in saved.history:
@@ -104,11 +106,14 @@ class Member:
         return program.to_arrays(state, has_rate=self._has_constant_rate)
 
 
-def make_member(trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages, *, task: Task) -> Member:
+def make_member(
+    trial: Trial, files: TrialFiles, hooks: Hooks, build: Builder, images: PhaseImages, *, task: Task
+) -> Member:
     """Returns the member for a trial.
 
     Args:
         trial: The trial.
+        files: Its files.
         hooks: Receive its reports and say whether it must stop.
         build: The space's model builder.
         images: The images of its phase.
@@ -125,6 +130,7 @@ def make_member(trial: Trial, hooks: Hooks, build: Builder, images: PhaseImages,
     steps = math.ceil(len(images.training_images) / config["batch_size"]) * trial.epochs
     member = Member(
         trial=trial,
+        files=files,
         hooks=hooks,
         config=config,
         key=f"{trial.phase} {program_key(model, config)}",

@@ -26,7 +26,7 @@ from search.training.vectorized.convolution import ConvolutionMethod, fastest_co
 from search.training.vectorized.member import Member, make_member
 from search.training.vectorized.population import Population, copy_to_device
 from search.training.vectorized.program import DeviceImages, Program, free_bytes
-from search.trial import Config, Outcome, Phase, State, Trial
+from search.trial import NO_FILES, Config, Outcome, Phase, State, Trial, TrialFiles
 from spaces import registry
 
 MAX_IDLE_PROGRAMS = 8
@@ -76,11 +76,11 @@ class PopulationScheduler:
         """The programs that are kept, oldest first."""
         return tuple(population.program for population in self._populations.values())
 
-    def add(self, trial: Trial, hooks: Hooks) -> Outcome | None:
+    def add(self, trial: Trial, hooks: Hooks, files: TrialFiles = NO_FILES) -> Outcome | None:
         """Adds a trial; returns its outcome if it cannot be built, else None."""
         try:
             images, _ = self._images_of(trial.phase)
-            member = make_member(trial, hooks, self._build, images, task=self._task)
+            member = make_member(trial, files, hooks, self._build, images, task=self._task)
             member.initialize(self._population_of(member).program)
         except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
             return RunState().to_failed_outcome(error, self._environment)
@@ -140,17 +140,19 @@ class PopulationScheduler:
         """Saves and reports a member's last epoch."""
         trial, run_state, index = member.trial, member.run_state, members.index(member)
         is_due = time.perf_counter() - member.last_saved_at >= self._checkpoint_seconds * len(members)
-        if (path := checkpoint.due_checkpoint_path(trial, member.epoch, is_interval_over=is_due)) is not None:
+        if (
+            path := checkpoint.due_checkpoint_path(trial, member.files, member.epoch, is_interval_over=is_due)
+        ) is not None:
             arrays = member.checkpoint_arrays(population.program, population.state_of(index))
             checkpoint.save(arrays, run_state, path)
             member.last_saved_at = time.perf_counter()
         member.hooks.report(run_state.history[-1])
         if member.epoch < trial.last_epoch:
             return
-        if trial.model_to is not None:
-            self._save_model(member, population, index, trial.model_to)
-        if trial.predictions_to is not None and trial.last_epoch == trial.epochs:
-            run_state.save_predictions(Path(trial.predictions_to))
+        if member.files.model is not None:
+            self._save_model(member, population, index, member.files.model)
+        if member.files.predictions is not None and trial.last_epoch == trial.epochs:
+            run_state.save_predictions(Path(member.files.predictions))
 
     def _save_model(self, member: Member, population: Population, index: int, path: str) -> None:
         """Writes a member's network as the trainer does."""

@@ -21,7 +21,7 @@ from search.records.reader import read_studies, read_study
 from search.records.record import StudyRecord
 from search.records.storage import journal
 from search.records.storage.locations import StudyLocation
-from search.study.search_source import interrupt_orphans
+from search.study.peers import interrupt_orphans
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 

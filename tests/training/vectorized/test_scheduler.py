@@ -17,7 +17,7 @@ from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
 from search.training.runtime import Backend, Device, Precision, Runtime
 from search.training.task import Task
-from search.trial import Cause, Outcome, Phase, State, Trial
+from search.trial import Cause, Outcome, Phase, State, Trial, TrialFiles
 from spaces import registry
 
 pytest.importorskip("jax", reason="JAX is not installed: pip install '.[jax]'")
@@ -95,13 +95,18 @@ def outcomes(data: Path, cache_dir: Path, folder: Path) -> tuple[dict[int, Outco
         Trial(number=number, config=one, seed=number, epochs=2) for number, one in enumerate([*sgd, *rich("mlp", 60)])
     ]
     late = dataclasses.replace(trials[1], number=10, target_epoch=1)
-    half = dataclasses.replace(trials[3], number=11, target_epoch=1, save_to=str(folder / "state.npz"))
-    rest = dataclasses.replace(trials[3], number=12, resume_from=str(folder / "state-1.npz"))
+    half = dataclasses.replace(trials[3], number=11, target_epoch=1)
+    rest = dataclasses.replace(trials[3], number=12)
     tested = dataclasses.replace(trials[1], number=13, epochs=1, phase=Phase.VERIFICATION)
-    saved = dataclasses.replace(tested, model_to=str(folder / "model.keras"), predictions_to=str(folder / "said.npz"))
+    files = {
+        11: TrialFiles(checkpoint=str(folder / "state.npz")),
+        12: TrialFiles(resume_from=str(folder / "state-1.npz")),
+        13: TrialFiles(model=str(folder / "model.keras"), predictions=str(folder / "said.npz")),
+    }
     broken = Trial(number=14, config=config("mlp", activation="no such thing"), seed=0, epochs=1)
-    together = [[*trials, half, broken], [late], [], [], [rest, saved]]
-    return run(Job(task=task_of("mlp", data, cache_dir), together=together, alone=[trials[1], *trials[3:], rest]))
+    together = [[*trials, half, broken], [late], [], [], [rest, tested]]
+    alone = [trials[1], *trials[3:], rest]
+    return run(Job(task=task_of("mlp", data, cache_dir), together=together, alone=alone, files=files))
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
@@ -205,13 +210,16 @@ def test_members_in_bfloat16_are_the_trials_alone_but_for_rounding(
     """Alone, the first also goes on from the state that it left as a member."""
     state, saved = str(tmp_path / "state.npz"), tmp_path / "model.keras"
     first, second = (
-        Trial(number=number, config=one, seed=number, epochs=2, save_to=state if number == 0 else None, rungs=(1,))
+        Trial(number=number, config=one, seed=number, epochs=2, rungs=(1,))
         for number, one in enumerate(rich(space, batch_size))
     )
-    first = dataclasses.replace(first, model_to=str(saved))
-    rest = dataclasses.replace(first, number=2, save_to=None, model_to=None, resume_from=str(tmp_path / "state-1.npz"))
+    rest = dataclasses.replace(first, number=2)
+    files = {
+        0: TrialFiles(checkpoint=state, model=str(saved)),
+        2: TrialFiles(resume_from=str(tmp_path / "state-1.npz")),
+    }
     task = task_of(space, data, cache_dir, precision=Precision.BFLOAT16)
-    together, alone = run(Job(task=task, together=[[first, second]], alone=[first, rest]))
+    together, alone = run(Job(task=task, together=[[first, second]], alone=[first, rest], files=files))
     assert together[0].environment["precision"] == alone[0].environment["precision"] == "bfloat16"
     assert [len(alone[number].history) for number in (0, 2)] == [2, 2]
     for one in (alone[0], alone[2]):
