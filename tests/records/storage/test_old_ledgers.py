@@ -19,7 +19,7 @@ from search.records.reader import read_study
 from search.records.redact import redacted
 from search.records.storage.locations import StudyLocation
 from search.records.storage.optuna_codec import LEDGER_SCHEMA
-from search.study.search_source import interrupt_orphans
+from search.study.peers import interrupt_orphans
 from search.trial import Cause
 
 DATA = Path(__file__).parents[1] / "data"
