@@ -1,4 +1,4 @@
-"""Completion in a real bash: what it would put in place of the word under the cursor."""
+"""Tests completion in a real bash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The displays: the live line on a real terminal (a pseudo-terminal), and what the lines say."""
+"""Tests the live line on a pseudo-terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``doctor`` as it is typed: what it prints, its exit code, and that it leaves nothing behind."""
+"""Tests the output and exit code of ``doctor``, and that it leaves no files behind."""
 
 from __future__ import annotations
 

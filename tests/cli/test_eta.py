@@ -1,4 +1,4 @@
-"""The time that is shown as left, against what happened: whole studies on a virtual clock."""
+"""Tests the estimated remaining time against whole studies on a virtual clock."""
 
 from __future__ import annotations
 

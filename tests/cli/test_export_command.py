@@ -1,4 +1,4 @@
-"""``export``: texts to standard output or a file, and what is refused."""
+"""Tests ``export``: texts to standard output or a file, and refused options."""
 
 from __future__ import annotations
 

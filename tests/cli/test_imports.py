@@ -1,4 +1,4 @@
-"""What the paths that do not train may import: an allow-list, since one import of Keras costs seconds."""
+"""Tests what commands that do not train may import: an allow-list, since importing Keras takes seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``merge`` and ``leaderboard`` over studies from anywhere, from the outside."""
+"""Tests ``merge`` and ``leaderboard`` over studies from several places, in real processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``predict``: tables, JSON and CSV for what can be read, and a name and exit code 2 for what cannot."""
+"""Tests ``predict``: table, JSON and CSV for readable images, exit code 2 for unreadable ones."""
 
 from __future__ import annotations
 

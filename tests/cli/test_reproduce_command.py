@@ -1,4 +1,4 @@
-"""What ``reproduce`` prints, and how it leaves: 0 where a run agrees, 1 where not, 2 for bad input."""
+"""Tests the output of ``reproduce`` and its exit code: 0 if runs agree, 1 if not, 2 for invalid input."""
 
 from __future__ import annotations
 

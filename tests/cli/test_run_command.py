@@ -1,4 +1,4 @@
-"""``run`` from the outside: a real process, real files, real training on a small piece of MNIST."""
+"""Tests ``run`` in real processes, with real training on a small part of MNIST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``status`` and ``ls`` on studies that a ledger wrote: what they say, and that they touch nothing."""
+"""Tests ``status`` and ``ls`` on recorded studies: their output, and that they write nothing."""
 
 from __future__ import annotations
 

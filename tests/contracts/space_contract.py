@@ -1,4 +1,4 @@
-"""What every space must keep; inherited by a test class that gives the space as a fixture."""
+"""The contract of spaces; a test class inherits it and gives the space as a fixture."""
 
 from __future__ import annotations
 

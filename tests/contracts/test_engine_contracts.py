@@ -1,4 +1,4 @@
-"""Every engine and sampler passes the contract; engines broken on purpose do not."""
+"""Tests that every engine and sampler passes the contract, and that broken ones fail it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ for _name in sorted(set(engine_names()) - NEEDS_FIVE_GIGABYTES):
 
 
 @pytest.mark.parametrize("pruner", OPTUNA_PRUNERS)
-def test_every_pruner_stops_what_is_worse_and_none_stops_nothing(pruner: str) -> None:
+def test_every_pruner_prunes_worse_trials_and_none_prunes_nothing(pruner: str) -> None:
     engine = make_engine(parse_engine("optuna:random", pruner=pruner), SMALL, seed=0, epochs=EPOCHS)
     pruned = False
     for number in range(20):
@@ -79,14 +79,14 @@ class BrokenEngine(Engine):
 
 
 class StuckEngine(BrokenEngine):
-    """Proposes the baseline for ever."""
+    """Always proposes the baseline."""
 
     def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
         return Proposal(config=SMALL.baseline)
 
 
 class FragileEngine(BrokenEngine):
-    """Cannot bear a figure that is no number, nor a failure."""
+    """Fails on an error that is not finite, and on a failed trial."""
 
     def tell(self, number: int, outcome: Outcome) -> None:
         assert outcome.error_percent is not None
@@ -97,19 +97,19 @@ class FragileEngine(BrokenEngine):
     ("broken", "test"),
     [
         (BrokenEngine, "test_every_proposal_lies_inside"),
-        (BrokenEngine, "test_another_seed_proposes_otherwise"),
-        (BrokenEngine, "test_pruning_happens_only_where_it_is_claimed"),
-        (BrokenEngine, "test_parts_of_trials_are_asked_for_only_where_it_is_claimed"),
-        (BrokenEngine, "test_an_exhausted_space_waits_for_running_trials_that_others_may_go_on_from"),
-        (FragileEngine, "test_nothing_but_failures_is_survived"),
-        (FragileEngine, "test_figures_that_are_no_numbers_are_survived"),
-        (FragileEngine, "test_failures_and_interruptions_are_survived"),
-        (StuckEngine, "test_a_given_proposal_is_returned_as_it_is"),
-        (StuckEngine, "test_resumed_anywhere_nothing_is_proposed_twice"),
-        (StuckEngine, "test_an_interrupted_trial_can_be_given_again"),
+        (BrokenEngine, "test_another_seed_gives_other_proposals"),
+        (BrokenEngine, "test_pruning_happens_only_as_capabilities_state"),
+        (BrokenEngine, "test_parts_of_trials_are_proposed_only_as_capabilities_state"),
+        (BrokenEngine, "test_an_exhausted_space_waits_for_running_trials_that_may_be_continued"),
+        (FragileEngine, "test_handles_only_failures"),
+        (FragileEngine, "test_handles_nan_and_infinite_errors"),
+        (FragileEngine, "test_handles_failures_and_interruptions"),
+        (StuckEngine, "test_a_fixed_proposal_is_returned_unchanged"),
+        (StuckEngine, "test_nothing_is_proposed_twice_wherever_it_resumes"),
+        (StuckEngine, "test_an_interrupted_trial_can_be_proposed_again"),
         (StuckEngine, "test_nothing_is_proposed_twice"),
-        (StuckEngine, "test_several_can_run_at_once"),
-        (StuckEngine, "test_another_seed_proposes_otherwise"),
+        (StuckEngine, "test_several_trials_run_at_once"),
+        (StuckEngine, "test_another_seed_gives_other_proposals"),
         (StuckEngine, "test_an_exhausted_space_ends_the_search"),
     ],
 )
@@ -119,14 +119,14 @@ def test_the_contract_catches_a_broken_engine(broken: type[BrokenEngine], test: 
         def make(space: Space, seed: int) -> Engine:
             return broken()
 
-    if (broken, test) == (BrokenEngine, "test_another_seed_proposes_otherwise"):
+    if (broken, test) == (BrokenEngine, "test_another_seed_gives_other_proposals"):
         Suite.make = staticmethod(lambda space, seed: _Seedless())  # type: ignore[method-assign]
     with warnings.catch_warnings(), pytest.raises((AssertionError, pytest.fail.Exception)):
         getattr(Suite(), test)()
 
 
 class _Seedless(BrokenEngine):
-    """Draws from one fixed seed whatever it is given."""
+    """Draws from one fixed seed, whatever the study's seed."""
 
     def __init__(self) -> None:
         self._random = random.Random(1)

@@ -1,4 +1,4 @@
-"""Every registered space, and the example in the docs, keeps the contract; spaces broken on purpose do not."""
+"""Tests that every registered space and the documented example pass the contract, and that broken ones fail it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which stopped trial goes on: asynchronous successive halving's own rule, on figures small enough to check by hand."""
+"""Tests of asynchronous successive halving: which stopped trial continues, on small examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Keras Tuner does to its users, and that it does not do it to ours; see also the engine's contract."""
+"""Tests that Keras Tuner's faults do not reach users of its engine; see also the engine contract."""
 
 from __future__ import annotations
 

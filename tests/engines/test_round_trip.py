@@ -1,4 +1,4 @@
-"""A space means the same configurations to both engines: every shipped space, and any that Hypothesis draws."""
+"""Tests that both engines search the same configurations of a space: every shipped space and random ones."""
 
 from __future__ import annotations
 

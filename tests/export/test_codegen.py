@@ -1,4 +1,4 @@
-"""Networks written as Python make the same networks again."""
+"""Tests that the Python generated for a network makes the same network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures made ready for a model, checked on real digits drawn larger, elsewhere, inverted and on poor paper."""
+"""Tests loading of images: real digits enlarged, shifted, inverted and on poor paper."""
 
 from __future__ import annotations
 

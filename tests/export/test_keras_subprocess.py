@@ -1,4 +1,4 @@
-"""Questions to processes of their own: their answers, their errors, and their deaths."""
+"""Tests calls of subprocesses: answers, errors and crashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A row exported for real: the script runs without this project, the model loads without it, both are the row."""
+"""Tests real exports: the script runs without this project, the model loads without it, and both match the row."""
 
 from __future__ import annotations
 

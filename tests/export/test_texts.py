@@ -1,4 +1,4 @@
-"""What an exported row says: the card, the configuration file, and the frame of the script."""
+"""Tests the text exports: the card, the configuration file, and the frame of the script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The baselines are the tutorial's models, layer by layer; what surrounds them does what its name says."""
+"""Tests the baselines against the tutorial's models, layer by layer, and the effect of each parameter."""
 
 from __future__ import annotations
 
