@@ -37,7 +37,7 @@ def test_a_notebook_gets_a_data_frame(tmp_path: Path, small_mnist: Path, cache_d
     assert study.record.header.command == ""
 
 
-def test_wrong_options_are_errors_with_a_remedy(tmp_path: Path) -> None:
+def test_wrong_options_raise_errors_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Unknown option"):
         search.run(spaces="cnn")
     with pytest.raises(AttributeError):
@@ -45,7 +45,7 @@ def test_wrong_options_are_errors_with_a_remedy(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_baseline_command_repeats_and_judges(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
+def test_the_baseline_command_repeats_and_compares(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
     command = [sys.executable, "-m", "search", "baseline", "--space", "cnn", "--repeats", "3", "--epochs", "1"]
     command += ["--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--seed", "0", "--threads", "1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""A study in bfloat16 from its command to its script: recorded, gone on with, reproduced and exported as it was."""
+"""A study in bfloat16 from its command to its script: recorded, resumed, reproduced and exported in that precision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> StudyLocation:
-    """A study of a user's own space, which says nothing of types."""
+    """A study of a user's own space, which names no types."""
     folder = tmp_path_factory.mktemp("bfloat16")
     return trained.record_study(folder, small_mnist, cache_dir, Precision.BFLOAT16)
 

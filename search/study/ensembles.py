@@ -2,7 +2,7 @@
 
 Two are formed, both without a look at a test label: of every finalist's models, and of those that a greedy selection on
 the validation images takes, with the weights that it gives them. The figures are recorded in the ledger like any other
-trial's. Called by ``search.api`` after verification.
+trial's. Called by ``search.session.run`` after verification.
 """
 
 from __future__ import annotations

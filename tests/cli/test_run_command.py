@@ -66,7 +66,7 @@ def test_the_reports_agree_with_the_record(finished: Path) -> None:
     assert "python -m search run" in (folder / "leaderboard.md").read_text()
 
 
-def test_running_it_again_does_nothing_and_says_so(finished: Path) -> None:
+def test_running_it_again_trains_nothing(finished: Path) -> None:
     before = read_study(StudyLocation(studies_dir=finished / "studies"), "whole").trials
     done = again(finished, "--trials", "4")
     assert read_study(StudyLocation(studies_dir=finished / "studies"), "whole").trials == before
@@ -74,7 +74,7 @@ def test_running_it_again_does_nothing_and_says_so(finished: Path) -> None:
     assert "baseline" in done.stdout
 
 
-def test_more_trials_go_on(finished: Path) -> None:
+def test_more_trials_continue_the_study(finished: Path) -> None:
     events = [json.loads(line) for line in again(finished, "--trials", "5", "--json").stdout.splitlines()[:-1]]
     began = [event["trial"] for event in events if event["event"] == "began" and event["trial"]["phase"] == "search"]
     assert [trial["number"] for trial in began] == [4]
@@ -89,7 +89,7 @@ def test_json_lines_end_with_the_board(finished: Path) -> None:
     assert (packed["event"], packed["threads"], packed["basis"]) == ("packed", 1, "as given")
 
 
-def test_quiet_says_nothing_but_the_board(finished: Path) -> None:
+def test_quiet_prints_only_the_board(finished: Path) -> None:
     done = again(finished, "--trials", "5", "--quiet")
     assert done.stderr == ""
     assert "baseline" in done.stdout
@@ -167,7 +167,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused_with_a_remedy_and_nothing_written(tmp_path: Path, cache_dir: Path, case: str) -> None:
+def test_bad_input_is_refused_and_nothing_is_written(tmp_path: Path, cache_dir: Path, case: str) -> None:
     words, named = BAD[case]
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "wrong.toml").write_text("trails = 3\n")

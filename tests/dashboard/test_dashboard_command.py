@@ -1,4 +1,4 @@
-"""``dashboard`` from the outside: a real server in a process of its own, asked over HTTP."""
+"""``dashboard`` from the outside: a real server in its own process, queried over HTTP."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def refused(*words: str) -> str:
     return done.stderr
 
 
-def test_a_port_that_is_taken_is_told_with_the_remedy(studies_dir: Path) -> None:
+def test_a_port_in_use_is_refused_with_a_fix(studies_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         text = refused("study", "--studies-dir", str(studies_dir), "--port", str(port))
@@ -158,10 +158,10 @@ def test_an_unknown_study_and_one_that_was_published_are_refused(studies_dir: Pa
     assert "There is no study" in refused("--studies-dir", str(tmp_path))
 
 
-def test_without_the_extra_the_command_that_installs_it_is_told(studies_dir: Path) -> None:
+def test_a_missing_extra_is_named(studies_dir: Path) -> None:
     code = (
         "import sys\n"
-        "sys.modules['optuna_dashboard'] = None\n"  # as Python marks a module that cannot be had
+        "sys.modules['optuna_dashboard'] = None\n"  # as Python marks a module that cannot be imported
         "sys.argv = ['search', 'dashboard', 'study', '--studies-dir', sys.argv[1]]\n"
         "from search.cli import main\nmain()\n"
     )
@@ -173,7 +173,7 @@ def test_without_the_extra_the_command_that_installs_it_is_told(studies_dir: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("storage", ["journal", "database"])
-def test_trials_come_while_a_search_runs_and_it_is_not_disturbed(
+def test_trials_appear_while_a_search_runs_undisturbed(
     storage: str, tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:
     where = [] if storage == "journal" else ["--storage", f"sqlite:///{tmp_path}/studies.db"]

@@ -59,12 +59,12 @@ def trials(storage: BaseStorage) -> list[tuple[int, TrialState, dict[int, float]
     return [(one.number, one.state, one.intermediate_values) for one in found]
 
 
-def test_one_study_is_shown_with_the_phases_in_which_something_ran(ledger: Ledger, place: StudyLocation) -> None:
+def test_one_study_is_shown_with_its_phases_that_hold_trials(ledger: Ledger, place: StudyLocation) -> None:
     storage = shown(place)
     assert [study.study_name for study in storage.get_all_studies()] == ["study/search", "study/verification"]
 
 
-def test_what_is_added_is_shown(ledger: Ledger, place: StudyLocation) -> None:
+def test_new_trials_are_shown(ledger: Ledger, place: StudyLocation) -> None:
     storage = shown(place)
     assert [(number, state) for number, state, _ in trials(storage)] == [
         (0, TrialState.COMPLETE),
@@ -81,7 +81,7 @@ def test_what_is_added_is_shown(ledger: Ledger, place: StudyLocation) -> None:
     assert (study.best_value, study.metric_names) == (0.5, ["validation error %"])
 
 
-def test_attributes_are_figures_and_words(ledger: Ledger, place: StudyLocation) -> None:
+def test_attributes_are_numbers_and_words(ledger: Ledger, place: StudyLocation) -> None:
     storage = shown(place)
     for study in storage.get_all_studies():
         for one in (study, *storage.get_all_trials(study._study_id)):
@@ -106,7 +106,7 @@ def test_every_change_is_refused(ledger: Ledger, place: StudyLocation, name: str
     assert trials(storage) == before
 
 
-def test_many_threads_look_while_one_writes(ledger: Ledger, place: StudyLocation) -> None:
+def test_many_threads_read_while_one_writes(ledger: Ledger, place: StudyLocation) -> None:
     storage, faults, done = shown(place), list[Exception](), threading.Event()
 
     def look() -> None:
@@ -141,7 +141,7 @@ def journal(tmp_path: Path) -> tuple[StudyLocation, Path]:
     return place, place.journal("study")
 
 
-def test_a_line_that_is_being_written_is_waited_for(journal: tuple[StudyLocation, Path]) -> None:
+def test_an_incomplete_last_line_is_read_once_complete(journal: tuple[StudyLocation, Path]) -> None:
     place, path = journal
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
@@ -154,7 +154,7 @@ def test_a_line_that_is_being_written_is_waited_for(journal: tuple[StudyLocation
 
 
 @pytest.mark.parametrize("garbage", [b"junk\n", b'{"op_code": 99, "worker_id": "x"}\n', bytes(64)])
-def test_a_damaged_end_is_read_past_and_told(journal: tuple[StudyLocation, Path], garbage: bytes) -> None:
+def test_a_damaged_end_is_skipped_and_reported(journal: tuple[StudyLocation, Path], garbage: bytes) -> None:
     place, path = journal
     path.write_bytes(path.read_bytes() + garbage)
     storage, note = open_storage(place, "study")
@@ -163,7 +163,7 @@ def test_a_damaged_end_is_read_past_and_told(journal: tuple[StudyLocation, Path]
     assert len(trials(storage)) == 2
 
 
-def test_garbage_that_comes_later_is_not_shown(journal: tuple[StudyLocation, Path]) -> None:
+def test_later_garbage_is_not_shown(journal: tuple[StudyLocation, Path]) -> None:
     place, path = journal
     storage, sound = shown(place), path.read_bytes()
     path.write_bytes(sound + b"junk\n")

@@ -37,7 +37,7 @@ def test_a_file_in_place_of_a_folder_fails(tmp_path: Path) -> None:
         assert result.fix == "Name another folder with --studies-dir."
 
 
-def test_a_folder_is_tried_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_folder_is_tested_and_nothing_stays(tmp_path: Path) -> None:
     there, later = check_folder(tmp_path, "--studies-dir"), check_folder(tmp_path / "a" / "b", "--studies-dir")
     assert there.details["locks"]
     assert there.message.startswith("writable, file locks work, ")

@@ -27,7 +27,7 @@ def test_every_executor_name_has_an_executor() -> None:
     assert set(EXECUTORS) == set(ExecutorName)
 
 
-def test_a_population_runs_on_jax_in_one_process_and_as_large_as_asked(small_mnist: Path, tmp_path: Path) -> None:
+def test_the_vectorized_executor_runs_on_jax_with_the_requested_size(small_mnist: Path, tmp_path: Path) -> None:
     measured, specified = (plan(small_mnist, tmp_path, devices="cpu", **more) for more in ({}, {"workers": 5}))
     assert measured.task.runtime.backend is Backend.JAX
     for made, slots, chosen_by in (
@@ -51,7 +51,7 @@ def test_a_population_runs_on_jax_in_one_process_and_as_large_as_asked(small_mni
         ({"trial_memory": "4GiB"}, r"--executor vectorized --trial-memory"),
     ],
 )
-def test_what_it_cannot_have_is_refused(
+def test_unsupported_options_are_refused(
     small_mnist: Path, tmp_path: Path, option: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""What a run and ``merge`` leave in a folder that is made to be shown."""
+"""Files that a run and ``merge`` publish."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_a_report_carries_its_own_evidence(tmp_path: Path) -> None:
+def test_a_report_includes_its_study(tmp_path: Path) -> None:
     paths = publish_study(records.tpe(), tmp_path / "board")
     assert {path.name for path in paths} == {*WHOLE_SET, study_json.FILE_NAME}
     (found,) = find_studies([str(tmp_path / "board")], NOWHERE)
@@ -85,14 +85,14 @@ def test_a_folder_of_reports_gets_a_board_with_links_to_them(published: Path) ->
     assert [len(section["studies"]) for section in document["sections"]] == [2, 1]
 
 
-def test_the_command_run_again_changes_nothing(published: Path) -> None:
+def test_merging_again_changes_nothing(published: Path) -> None:
     publish(published)
     once = tree(published)
     publish(published)
     assert tree(published) == once
 
 
-def test_what_people_wrote_around_the_board_is_kept(published: Path) -> None:
+def test_text_around_the_board_is_kept(published: Path) -> None:
     page = published / "README.md"
     page.write_text(
         f"# Ours \\1\n\nWords.\n\n{index_page.BEGIN_MARKER}\nold board\n{index_page.END_MARKER}\n\nMore words.\n",
@@ -105,7 +105,7 @@ def test_what_people_wrote_around_the_board_is_kept(published: Path) -> None:
     assert "old board" not in text
 
 
-def test_somebody_elses_page_is_left_alone_and_told(published: Path) -> None:
+def test_a_page_without_the_marker_lines_is_left_as_it_is(published: Path) -> None:
     (published / "README.md").write_text("# Mine\n", encoding="utf-8")
     (note,) = publish(published)
     assert "README.md was left as it is" in note
@@ -114,7 +114,7 @@ def test_somebody_elses_page_is_left_alone_and_told(published: Path) -> None:
     assert (published / "leaderboard.md").is_file()
 
 
-def test_studies_from_elsewhere_come_with_their_files(tmp_path: Path) -> None:
+def test_studies_of_other_folders_are_copied(tmp_path: Path) -> None:
     one = records.tpe()
     two = replace(one, header=replace(one.header, created="2026-11-22T10:00:00+00:00", seed=8))
     publish_combined(merge_studies([LocatedStudy(one, "one"), LocatedStudy(two, "two")]), tmp_path / "board")
@@ -127,7 +127,7 @@ def test_studies_from_elsewhere_come_with_their_files(tmp_path: Path) -> None:
     assert {name: ours[name] for name in files} == {name: theirs[name] for name in files}
 
 
-def test_a_study_that_went_on_replaces_its_file_and_an_earlier_copy_does_not(tmp_path: Path) -> None:
+def test_a_longer_study_replaces_its_file_and_an_earlier_copy_does_not(tmp_path: Path) -> None:
     study = records.tpe()
     early = replace(study, trials=study.trials[:3])
     for given, kept in ((early, early), (study, study), (early, study)):
@@ -137,7 +137,7 @@ def test_a_study_that_went_on_replaces_its_file_and_an_earlier_copy_does_not(tmp
         assert len(list(tmp_path.glob(f"*/{study_json.FILE_NAME}"))) == 1
 
 
-def test_notes_of_a_merge_stand_on_its_board_without_folders(tmp_path: Path) -> None:
+def test_notes_of_a_merge_are_on_its_board_without_folders(tmp_path: Path) -> None:
     study = records.tpe()
     merged = merge_studies(
         [LocatedStudy(study, "/home/me/one"), LocatedStudy(replace(study, trials=study.trials[:3]), "/home/me/copy")]
@@ -148,7 +148,7 @@ def test_notes_of_a_merge_stand_on_its_board_without_folders(tmp_path: Path) -> 
     assert "/home/me" in merged.notes[0]
 
 
-def test_a_hostile_name_stays_text(tmp_path: Path) -> None:
+def test_a_hostile_name_is_escaped(tmp_path: Path) -> None:
     study = records.tpe()
     hostile = replace(study, header=replace(study.header, name="<script>|[x](y)", command="`$(rm)` | x"))
     publish_combined(merge_studies([LocatedStudy(study, "a"), LocatedStudy(hostile, "b")]), tmp_path)
@@ -159,7 +159,7 @@ def test_a_hostile_name_stays_text(tmp_path: Path) -> None:
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
-def test_a_name_that_leads_out_of_the_folder_stays_inside(tmp_path: Path) -> None:
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
     study = records.tpe()
     hostile = replace(study, header=replace(study.header, name="../../outside"))
     publish_combined(merge_studies([LocatedStudy(hostile, "b")]), tmp_path / "a" / "b" / "board")

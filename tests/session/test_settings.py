@@ -17,7 +17,7 @@ from search.session.settings import Settings, from_file, from_mapping, parse_dur
     ("text", "seconds"),
     [("90", 90), ("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1h", 3600), ("1.5h", 5400), ("2m30s", 150)],
 )
-def test_durations_are_read(text: str, seconds: float) -> None:
+def test_durations_are_parsed(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
@@ -31,7 +31,7 @@ def test_other_durations_are_refused(text: str) -> None:
     ("text", "mebibytes"),
     [("4GiB", 4096), ("2.5GiB", 2560), ("3000MiB", 3000), ("4G", 4096), ("4 gib", 4096), ("1.073741824GB", 1024)],
 )
-def test_sizes_are_read(text: str, mebibytes: float) -> None:
+def test_sizes_are_parsed(text: str, mebibytes: float) -> None:
     assert parse_size(text) == pytest.approx(mebibytes)
 
 
@@ -91,7 +91,7 @@ def test_wrong_options_are_refused_by_name(options: dict, named: str) -> None:
     assert named in str(refusal.value)
 
 
-def test_limits_of_a_trial_and_goals_are_read() -> None:
+def test_limits_of_a_trial_and_goals_are_parsed() -> None:
     settings = from_mapping({"trial-timeout": "5m", "trial_memory": "4GiB", "stop_when": "error<0.6, plateau:20"})
     assert (settings.trial_timeout, settings.trial_memory) == (300.0, 4096.0)
     assert settings.stop_when == ("error<0.6", "plateau:20")

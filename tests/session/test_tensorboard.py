@@ -1,4 +1,4 @@
-"""TensorBoard's logs, read back from the files: every epoch once, each trial's configuration and how it ended."""
+"""TensorBoard logs, read back from the files: every epoch once, each trial's configuration and outcome."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def sessions(folder: Path) -> tuple[dict[str, Any], list[int]]:
-    """The configuration of a run in HParams, and how it ended."""
+    """The configuration of a run in HParams, and its status."""
     values: dict[str, Any] = {}
     ends: list[int] = []
     for event in events(folder):
@@ -80,7 +80,7 @@ def report(epoch: int, error: float | None = 2.0, **changes: Any) -> EpochReport
 
 
 def ran(logs: TensorBoardCallback, ledger: Ledger, number: int, outcome: Outcome) -> None:
-    """Runs a trial as the loop does: the ledger first, then who listens."""
+    """Runs a trial as the loop does: the ledger first, then the callback."""
     one = trial(number)
     ledger.begin(one)
     logs.on_trial_start(one)
@@ -119,7 +119,7 @@ def test_curves_and_the_final_error(tmp_path: Path, ledger: Ledger) -> None:
     assert ends == [SUCCESS]
 
 
-def test_epochs_can_be_seen_while_a_trial_runs(tmp_path: Path, ledger: Ledger) -> None:
+def test_epochs_are_visible_while_a_trial_runs(tmp_path: Path, ledger: Ledger) -> None:
     logs = opened(tmp_path, ledger)
     logs.on_epoch_end(trial(0), report(1))
     logs.on_epoch_end(trial(1), report(1))
@@ -132,7 +132,7 @@ def test_epochs_can_be_seen_while_a_trial_runs(tmp_path: Path, ledger: Ledger) -
     logs.close()
 
 
-def test_a_trial_that_failed_has_no_figure_and_says_so(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_failed_trial_has_no_final_error(tmp_path: Path, ledger: Ledger) -> None:
     logs = opened(tmp_path, ledger)
     ran(logs, ledger, 0, Outcome(state=State.FAILED, cause=Cause.NOT_FINITE))
     folder = tmp_path / "logs" / "study" / "trial-0000"
@@ -152,7 +152,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_session_that_goes_on_writes_nothing_twice(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_resumed_session_writes_nothing_twice(tmp_path: Path, ledger: Ledger) -> None:
     logs = opened(tmp_path, ledger)
     ran(logs, ledger, 0, complete(1.5))
     logs.close()
@@ -165,7 +165,7 @@ def test_a_session_that_goes_on_writes_nothing_twice(tmp_path: Path, ledger: Led
     assert {Path(name).parts[1] for name in after} == {"trial-0000", "trial-0001"}
 
 
-def test_what_earlier_sessions_found_is_written_with_its_own_times(tmp_path: Path, ledger: Ledger) -> None:
+def test_recorded_trials_are_written_with_their_times(tmp_path: Path, ledger: Ledger) -> None:
     for number in range(2):
         ledger.begin(trial(number))
         ledger.finish(trial(number), complete(1.0 + number))
@@ -176,7 +176,7 @@ def test_what_earlier_sessions_found_is_written_with_its_own_times(tmp_path: Pat
     assert [round(late - early, 2) for early, late in pairwise(times)] == [1.0, 1.0, 1.0]
 
 
-def test_what_a_killed_session_left_of_a_trial_is_written_anew(tmp_path: Path, ledger: Ledger) -> None:
+def test_an_incomplete_log_of_a_killed_session_is_rewritten(tmp_path: Path, ledger: Ledger) -> None:
     logs = opened(tmp_path, ledger)
     ledger.begin(trial(0))
     for known in (report(1), report(2)):
@@ -191,7 +191,7 @@ def test_what_a_killed_session_left_of_a_trial_is_written_anew(tmp_path: Path, l
     assert sessions(folder)[1] == [FAILURE]
 
 
-def test_without_the_extra_what_installs_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)  # as Python marks a module that cannot be had
     with pytest.raises(UserError, match="--tensorboard") as refusal:
         make_plan(Settings(tensorboard=str(tmp_path / "logs")))
@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_run(tmp_p
 
 
 @pytest.mark.slow
-def test_a_real_search_that_was_killed_and_went_on(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
+def test_a_real_search_that_was_killed_and_resumed(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
     words = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "s", "--seed", "0")
     small = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "3", "--threads", "1", "--workers", "1")
     command = [sys.executable, "-m", "search", "run", *words, *small, "--trials", "5", "--finalists", "0", "--quiet"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,9 @@ from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout, candidate_layouts, fastest_layout
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
-from search.training.runtime import usable_cores
+from search.training.runtime import Device, usable_cores
+from search.training.task import Task
+from search.trial import Config
 
 pytestmark = pytest.mark.skipif(usable_cores() < 2, reason="one core leaves nothing to choose")
 
@@ -106,6 +108,25 @@ def test_a_backend_that_is_not_installed_names_its_extra(options: dict, monkeypa
     with pytest.raises(UserError, match=re.escape("pip install '.[jax]'")) as refusal:
         plan(options, backend="jax")
     assert "--backend jax" in str(refusal.value)
+
+
+def test_gpu_memory_is_measured_once_and_decides_the_workers(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, asked = plan(options), list[int]()
+    runtime = dataclasses.replace(made.task.runtime, device=Device.GPU, gpus=("0", "1"))
+    made = dataclasses.replace(made, task=dataclasses.replace(made.task, runtime=runtime))
+
+    def measure(task: Task, config: Config, should_stop: Callable[[], bool]) -> tuple[tuple[float, ...], float]:
+        asked.append(task.runtime.threads)
+        return (8000.0, 9000.0), 4000.0
+
+    monkeypatch.setattr("search.session.parallelism.choose.measure_gpu_memory", measure)
+    assert choose_parallelism(made, may_measure=False).chosen_by is ChosenBy.PENDING
+    first, second = choose_parallelism(made), choose_parallelism(made)
+    assert (first.layout, first.chosen_by) == (WorkerLayout(2, 1), ChosenBy.MEASURED)
+    assert second == dataclasses.replace(first, chosen_by=ChosenBy.CACHED)
+    assert asked == [1]
+    recorded = choose_parallelism(made, record(made, 3))
+    assert recorded.layout == WorkerLayout(2, 3), "the threads of the recorded trials"
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""How trials are packed: decisions over numbers that somebody measured."""
+"""Workers and threads as decided from measured numbers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_workers_on_gpus_by_memory_and_cores(free: tuple[float, ...], peak: floa
     assert gpu_worker_count(free_mib=free, peak_mib=peak, cores=cores) == workers
 
 
-def test_a_packing_says_both_figures() -> None:
+def test_a_description_names_both_throughputs() -> None:
     packing = Parallelism(layout=TWO, chosen_by=ChosenBy.MEASURED, images_per_second={TWO: 10101.8, ONE: 6678.8})
     line = packing.describe()
     assert line == "2 workers of 1 thread: 10,102 images/s; 6,679 with 1 worker of 2 threads (measured now)"
@@ -67,7 +67,7 @@ def test_a_packing_says_both_figures() -> None:
     assert [one["images_per_second"] for one in document["measured"]] == [10101.8, 6678.8]
 
 
-def test_a_packing_that_was_given_says_no_more() -> None:
+def test_the_description_of_specified_workers_has_no_reason() -> None:
     assert Parallelism(layout=ONE, chosen_by=ChosenBy.SPECIFIED).describe() == "1 worker of 2 threads"
     reason = Parallelism(layout=TWO, chosen_by=ChosenBy.UNMEASURED, note="a short study").describe()
     assert reason == "2 workers of 1 thread (not measured: a short study)"

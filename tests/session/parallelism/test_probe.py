@@ -28,7 +28,7 @@ def task(small_mnist: Path, cache_dir: Path) -> Task:
     return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
 
 
-def left() -> list[psutil.Process]:
+def probe_processes() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "probe_worker" in " ".join(child.cmdline())]
 
 
@@ -36,24 +36,24 @@ def test_every_layout_is_measured_and_no_process_stays(task: Task) -> None:
     speeds = measure_throughput(task, BASELINE, LAYOUTS, lambda: False)
     assert tuple(speeds) == LAYOUTS
     assert all(speed > 50 for speed in speeds.values())
-    assert not left()
+    assert not probe_processes()
 
 
-def test_a_baseline_that_cannot_be_trained_is_said(task: Task) -> None:
+def test_a_baseline_that_cannot_be_trained_is_reported(task: Task) -> None:
     with pytest.raises(ProbeError, match="no such thing"):
         measure_throughput(task, {**BASELINE, "activation": "no such thing"}, LAYOUTS[1:], lambda: False)
-    assert not left()
+    assert not probe_processes()
 
 
-def test_a_process_that_cannot_start_is_said(task: Task) -> None:
+def test_a_process_that_cannot_start_is_reported(task: Task) -> None:
     with pytest.raises(ProbeError, match="nowhere"):
         measure_throughput(dataclasses.replace(task, space_source="nowhere"), BASELINE, LAYOUTS[1:], lambda: False)
 
 
-def test_whoever_asks_to_stop_is_heard_at_once(task: Task) -> None:
+def test_a_measurement_stops_at_once(task: Task) -> None:
     with pytest.raises(ProbeError, match="stopped"):
         measure_throughput(task, BASELINE, LAYOUTS, lambda: True)
-    assert not left()
+    assert not probe_processes()
 
 
 def test_gpu_memory_needs_a_driver(task: Task) -> None:
