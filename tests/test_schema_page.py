@@ -1,4 +1,4 @@
-"""docs/schema.md says what the code says, and names every key of real documents and no other."""
+"""docs/schema.md agrees with the code, and has exactly the keys of real documents."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_page_is_what_the_script_writes() -> None:
     assert (DOCS / "schema.md").read_text(encoding="utf-8") == MAKE.page(), "run: python docs/make_schema.py"
 
 
-def test_every_key_of_a_study_stands_on_the_page_and_the_reverse() -> None:
+def test_the_page_has_the_keys_of_a_study() -> None:
     running = TrialRecord(trial=trial(9), outcome=None, reports=(EpochReport(epoch=1, training_loss=0.5),))
     small = StudyRecord(header=header(), trials=(TrialRecord(trial=trial(0), outcome=complete()), running))
     shipped = dataclasses.replace(small, header=header(space=registry.load("cnn")))
@@ -71,7 +71,7 @@ def test_every_key_of_a_study_stands_on_the_page_and_the_reverse() -> None:
     assert all_keys(documents) == MAKE.paths(MAKE.STUDY)
 
 
-def test_every_key_of_a_board_stands_on_the_page_and_the_reverse() -> None:
+def test_the_page_has_the_keys_of_a_board() -> None:
     boards = [compute([records.tpe(), records.other()]), compute([records.reproduction()])]
     assert all_keys(json.loads(FORMATS["json"](board)) for board in boards) == MAKE.paths(MAKE.BOARD)
 

@@ -1,4 +1,4 @@
-"""The report's page in a real browser: what it draws, what can be done with it, and that it asks for nothing."""
+"""The report's page in a real browser: charts, interaction, and no network requests."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ def press(browser: Browser, name: str, key: str = Keys.ENTER) -> str:
 
 
 @pytest.mark.parametrize("name", studies.boards())
-def test_every_page_draws_all_its_charts_without_a_complaint_or_a_request(
-    name: str, browser: Browser, report: Write
-) -> None:
+def test_every_page_draws_all_its_charts_without_errors_or_requests(name: str, browser: Browser, report: Write) -> None:
     page = report(name)
     browser.show(page)
     drawn = (
@@ -78,7 +76,7 @@ def test_text_and_tables_stand_before_the_charts(browser: Browser, report: Write
     assert painted < library
 
 
-def test_columns_sort_by_click_and_by_key_and_say_so(browser: Browser, report: Write) -> None:
+def test_columns_sort_by_click_and_by_key(browser: Browser, report: Write) -> None:
     browser.show(report("usual"))
     before = browser.texts(NAMES)
     assert press(browser, "Parameters") == "ascending"
@@ -249,7 +247,7 @@ def test_no_button_sends_a_chart_anywhere(browser: Browser, report: Write) -> No
     assert set(titles) == {"Download plot", "Zoom", "Reset axes"}
 
 
-def test_a_page_without_its_plot_library_says_so_and_keeps_its_tables(
+def test_a_page_without_its_plot_library_shows_the_reason_and_its_tables(
     browser: Browser, report: Write, tmp_path: Path
 ) -> None:
     whole = report("usual").read_text(encoding="utf-8")

@@ -65,7 +65,7 @@ def test_one_seed_never_beats_another_row() -> None:
     assert found["found #1"].test_error.interval is None
 
 
-def test_a_row_without_company_shares_with_nobody() -> None:
+def test_a_single_row_has_rank_one_alone() -> None:
     assert [row.rank_range for row in compute([records.reproduction()]).sections[0].rows] == [(1, 1)]
 
 
@@ -173,7 +173,7 @@ def test_a_reproduction_without_a_complete_repeat_is_not_ranked() -> None:
     assert (row.rank, row.state, row.cause) == (None, State.FAILED, Cause.HUNG)
 
 
-def test_a_search_steered_by_the_test_images_says_so_on_every_row() -> None:
+def test_every_row_of_the_tutorial_protocol_has_its_caveat() -> None:
     steered = study(
         searched(0, outcome(1.0)), searched(1, outcome(0.6)), of=header(judged=records.protocol(ProtocolName.TUTORIAL))
     )
@@ -197,7 +197,7 @@ def test_the_test_images_openings_and_seconds_are_added_up() -> None:
         ([study(searched(0, None), searched(1, None))], "begun 2 and finished none"),
     ],
 )
-def test_an_empty_board_says_why(studies: list[StudyRecord], reason: str) -> None:
+def test_an_empty_board_notes_the_reason(studies: list[StudyRecord], reason: str) -> None:
     board = compute(studies)
     assert board.sections == ()
     assert reason in board.notes[0]

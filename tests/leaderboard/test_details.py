@@ -1,4 +1,4 @@
-"""Every search trial on a line: parts of trainings, what they went on from, what the engine noted."""
+"""The table of search trials: parts of trainings, their parents, the engine's notes."""
 
 from __future__ import annotations
 

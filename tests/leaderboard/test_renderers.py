@@ -97,7 +97,7 @@ def test_no_format_ever_raises(name: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "json"])
-def test_an_empty_board_says_why_in_every_format(form: str) -> None:
+def test_every_format_shows_why_a_board_is_empty(form: str) -> None:
     assert "has no finished trial" in FORMATS[form](compute([study()]))
 
 
@@ -141,7 +141,7 @@ def test_published_figures_stand_at_their_place(monkeypatch: pytest.MonkeyPatch)
     assert [re.search(r"\d\.\d\d", line).group() for line in order[:5]] == ["0.65", "0.83", "0.95", "1.03", "1.74"]
 
 
-def test_the_footer_says_who_won_and_what_it_rests_on() -> None:
+def test_the_summary_names_winner_runs_and_differences() -> None:
     text = " ".join(FORMATS["table"](compute([records.tpe()])).split())
     assert "found #6 of study cnn-tpe, test error 0.52 ± 0.06 % (95 % interval; 3 seeds: 100, 101, 102)" in text
     assert "it may have any rank from 1 to 3" in text
@@ -152,7 +152,7 @@ def test_the_footer_says_who_won_and_what_it_rests_on() -> None:
     assert "The test images were scored 17 times" in text
 
 
-def test_the_footer_calls_a_tie_a_tie() -> None:
+def test_the_summary_names_a_tie() -> None:
     board = compute(
         [
             study(
@@ -166,18 +166,18 @@ def test_the_footer_calls_a_tie_a_tie() -> None:
     assert "percentage points (95 % interval, paired by seed): a tie" in " ".join(FORMATS["table"](board).split())
 
 
-def test_one_seed_is_said_to_have_no_interval() -> None:
+def test_the_summary_of_one_seed_has_no_interval() -> None:
     text = " ".join(FORMATS["table"](compute([study(searched(1, outcome(0.9)), verified(1, (0.5,)))])).split())
     assert "0.50 % from one seed, 100, so without an interval" in text
 
 
-def test_nothing_verified_is_said() -> None:
+def test_the_summary_without_verified_rows() -> None:
     text = FORMATS["table"](compute([study(searched(1, outcome(0.9)))]))
     assert "Nothing here was verified" in text
     assert "filters_1=64" in text
 
 
-def test_cautions_stand_on_every_row_and_in_the_footer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cautions_are_shown_on_every_row_and_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     judged = header("steered", judged=records.protocol(ProtocolName.TUTORIAL))
     steered = study(searched(0, outcome(1.0)), searched(1, outcome(0.6)), of=judged)

@@ -17,12 +17,12 @@ UNVERIFIED = records.study(
 @pytest.mark.parametrize(
     ("text", "trial"), [("winner", 6), ("rank:1", 6), ("rank:2", 1), ("baseline", 0), ("4", 4), ("0", 0)]
 )
-def test_a_row_is_picked_by_its_name_its_rank_or_its_trial(text: str, trial: int) -> None:
+def test_a_row_is_selected_by_name_rank_or_trial(text: str, trial: int) -> None:
     picked = select_row(VERIFIED, text)
     assert (picked.row.trial, picked.note) == (trial, "")
 
 
-def test_without_a_verified_row_the_winner_is_the_best_by_validation_error_and_it_is_said() -> None:
+def test_without_a_verified_row_the_winner_is_the_best_by_validation_error_with_a_note() -> None:
     picked = select_row(UNVERIFIED, "winner")
     assert picked.row.trial == 1
     assert "validation error" in picked.note
@@ -48,6 +48,6 @@ def test_a_reproductions_row_is_its_winner_and_its_baseline() -> None:
         (records.study(records.searched(0, records.outcome(1.0))), "baseline", "no such row"),
     ],
 )
-def test_what_is_not_there_is_refused(record: StudyRecord, text: str, words: str) -> None:
+def test_missing_rows_are_user_errors(record: StudyRecord, text: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         select_row(record, text)

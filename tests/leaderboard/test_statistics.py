@@ -102,7 +102,7 @@ def test_intervals_cover_the_true_mean_as_often_as_they_say(n: int) -> None:
     assert abs(coverage - CONFIDENCE) < 4 * sigma
 
 
-def test_two_alike_configurations_tie_as_often_as_they_should() -> None:
+def test_equal_configurations_tie_at_the_nominal_rate() -> None:
     """Paired runs with a shared part by seed; coverage of a zero difference within 4 sigma of 95 %."""
     draws, generator = 4_000, np.random.default_rng(0)
     shared = generator.normal(0.5, 0.1, (draws, 3))

@@ -70,7 +70,7 @@ def test_a_paired_difference_is_that_of_the_textbook() -> None:
     assert found.interval.half_width == pytest.approx(textbook_half_width(gap))
 
 
-def test_the_interval_holds_the_true_error_about_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     """500 drawings: an interval that holds it 95 times in 100 lies outside 0.92..0.98 once in 500 (3.1 sigma)."""
     rng = np.random.default_rng(5)
     hardness = rng.normal(-5.0, 2.0, 400_000)
@@ -80,7 +80,7 @@ def test_the_interval_holds_the_true_error_about_as_often_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("first_seed", [0, 100], ids=["paired", "unpaired"])
-def test_equal_configurations_are_rarely_told_apart(first_seed: int) -> None:
+def test_equal_configurations_rarely_differ(first_seed: int) -> None:
     """300 pairs at a level of 0.05: more than 0.09 of them is a 3 sigma event.
 
     Twice the spread over seeds (0.3, more than MNIST's networks show) gives 0.09 of false alarms where seeds differ.
@@ -93,15 +93,15 @@ def test_equal_configurations_are_rarely_told_apart(first_seed: int) -> None:
     assert alarms / 300 <= 0.09
 
 
-def test_seeds_alone_are_told_too_sure_of_themselves() -> None:
-    """What the interval is for: another test set would have moved equal runs, and seeds cannot tell."""
+def test_intervals_over_seeds_alone_cover_too_little() -> None:
+    """Another test set would change equal runs; the spread over seeds does not show it."""
     line = np.arange(IMAGES) < 20
     found = estimate_error(runs(np.array([line, line, line])))
     assert statistics.t_estimate([1.0, 1.0, 1.0]).interval is None
     assert found.interval.half_width == pytest.approx(1.96 * np.sqrt(0.01 * 0.99 / IMAGES) * 100, rel=0.01)
 
 
-def test_one_run_has_no_interval_and_is_told_apart_from_nothing() -> None:
+def test_one_run_has_no_interval_and_ties() -> None:
     table = drawn(np.random.default_rng(1), 3)
     assert estimate_error(runs(table[:1])).interval is None
     assert error_difference(runs(table[:1]), runs(table[1:])).is_tie

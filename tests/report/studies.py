@@ -1,4 +1,4 @@
-"""Studies for the report's tests: what says which images were missed, two engines, names that try to be markup."""
+"""Studies for the report's tests: with misclassified images, of two engines, with markup in names."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ EVIL = (
 
 
 def hostile() -> StudyRecord:
-    """A study in which everything that somebody can name tries to be markup."""
+    """A study with markup in every name."""
     space = Space(
         name=EVIL[0],
         parameters={"kind": Choice(EVIL, EVIL[0]), "width": Int(8, 512, 32, log=True)},
@@ -125,7 +125,7 @@ def hostile() -> StudyRecord:
 
 
 def boards() -> dict[str, list[StudyRecord]]:
-    """Studies of every sort that a report is made of."""
+    """Studies of all kinds, by name."""
     from tests.leaderboard import records
 
     failed = outcome(None, State.FAILED, Cause.OUT_OF_MEMORY, epochs=0)

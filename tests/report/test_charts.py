@@ -1,4 +1,4 @@
-"""The charts: Plotly takes every figure, and what is drawn is what was recorded."""
+"""The charts: Plotly accepts every figure, and the figures show the recorded values."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_plotly_takes_every_figure(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_every_colour_of_a_figure_has_its_like_in_the_dark(name: str) -> None:
+def test_every_colour_of_a_figure_has_a_dark_counterpart(name: str) -> None:
     for chart in charts(name):
         for figure in chart.figures.values():
             assert {value for value in strings(figure) if value.startswith("#")} <= colors.DARK_SCHEME.keys()
@@ -96,7 +96,7 @@ def test_a_trial_s_cost_is_what_the_study_had_trained_when_it_ended() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
-def test_the_front_holds_what_nothing_beats(pairs: list[tuple[float, float]]) -> None:
+def test_the_front_holds_the_pairs_that_no_other_dominates(pairs: list[tuple[float, float]]) -> None:
     beaten = {one for one in pairs for other in pairs if other != one and other[0] <= one[0] and other[1] <= one[1]}
     assert pareto.pareto_front(pairs) == sorted(set(pairs) - beaten)
 
@@ -124,7 +124,7 @@ def test_importances_of_few_or_equal_trials_are_refused_with_the_reason() -> Non
     assert importance.chart(ParameterImportances(trials=0, missing_reason="why"), "#0072b2").missing_reason == "why"
 
 
-def test_a_line_passes_below_the_axis_of_what_does_not_count() -> None:
+def test_a_line_passes_below_the_axis_of_an_inactive_parameter() -> None:
     (one,) = drawn("two engines")[:1]
     (figure,) = parallel.chart(one, one.points, {"depth": 0.9, "stages": 0.1}).figures.values()
     assert figure["layout"]["xaxis"]["ticktext"][:2] == ["depth", "stages"]
@@ -140,7 +140,7 @@ def test_a_line_passes_below_the_axis_of_what_does_not_count() -> None:
             assert trace["y"][place + size - 1] is None
 
 
-def test_a_slice_holds_the_trials_in_which_the_parameter_counts() -> None:
+def test_a_slice_holds_the_trials_with_an_active_parameter() -> None:
     (one,) = drawn("two engines")[:1]
     by_name = {chart.title: chart.figures["trials"] for chart in slices.charts(one, one.points, {}, "#0072b2")}
     assert list(by_name) == [*(name for name in studies.WIDE.parameters if name != "depth"), "depth"]
@@ -150,7 +150,7 @@ def test_a_slice_holds_the_trials_in_which_the_parameter_counts() -> None:
     assert by_name["schedule"]["layout"]["xaxis"]["ticktext"] == ["constant", "cosine", "one<br>cycle", "exponent…"]
 
 
-def test_options_that_are_cut_alike_stay_apart() -> None:
+def test_options_with_equal_cut_names_have_different_positions() -> None:
     axis = ParameterAxis(name="kind", domain=Choice(("a" * 30 + "1", "a" * 30 + "2"), "a" * 30 + "1"))
     assert [axis.position(option) for option in axis.discrete_values] == [0, 1]
 
@@ -166,7 +166,7 @@ def test_options_that_are_cut_alike_stay_apart() -> None:
         (Choice(("only",), "only"), "only", 0.5),
     ],
 )
-def test_a_value_lies_where_its_scale_says(domain: Int | Float | Choice, value: object, place: float) -> None:
+def test_a_value_has_the_position_of_its_scale(domain: Int | Float | Choice, value: object, place: float) -> None:
     assert ParameterAxis(name="x", domain=domain).position(value) == pytest.approx(place)
 
 
@@ -226,7 +226,7 @@ def test_an_engine_has_one_colour_on_the_whole_board() -> None:
     assert colors.engine_colors(studies.board([known[0], moved])) == colors.engine_colors(studies.board(known))
 
 
-def test_colours_can_be_told_apart_on_their_ground() -> None:
+def test_colours_contrast_with_the_background() -> None:
     def luminance(colour: str) -> float:
         parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]

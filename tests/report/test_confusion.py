@@ -1,4 +1,4 @@
-"""Mistakes: which images, by how many seeds, with the pixels and classes of the real data set."""
+"""Misclassified images and the confusion matrix, with pixels and classes of the real data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.report.studies import curve, missed
 
 
 def winner(*runs: tuple[list[int], list[int]], images: int = 10_000) -> Row:
-    """A row whose runs got some images wrong."""
+    """A row with misclassified images."""
     ended = [missed(wrong, predicted, images) for wrong, predicted in runs]
     record = study(searched(3, curve(0.5)), verified(3, ended))
     return studies.board([record]).sections[0].ranked[0]
@@ -97,7 +97,7 @@ def test_a_row_without_a_record_of_its_mistakes_has_none(mnist: LabeledImages) -
     assert find_misclassifications(studies.board([record]).sections[0].ranked[0], mnist) is None
 
 
-def test_a_row_that_gets_nothing_wrong_says_so(mnist: LabeledImages) -> None:
+def test_a_row_without_misclassified_images(mnist: LabeledImages) -> None:
     found = find_misclassifications(winner(([], []), ([], [])), mnist)
     assert (found.missed_by_any_seed, found.shown, found.confusion.pairs) == (0, (), ())
 

@@ -1,4 +1,4 @@
-"""The page as text: what stands on it, for studies of every sort, and that it is well-formed and needs nothing else."""
+"""The page as text: its contents for studies of all kinds; it is well-formed and self-contained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOARDS = studies.boards()
 
 
 class Reader(HTMLParser):
-    """Reads a page: its visible text, its tags, what its attributes name; raises where tags do not match."""
+    """Reads a page's visible text, tags and attributes; raises where tags do not match."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ def test_only_the_page_s_own_scripts_may_run(name: str, pages: dict[str, Reader]
     assert not [key for _, known in reader.tags for key in known if key.startswith("on")]
 
 
-def test_the_plot_library_is_there_once_whole_and_packed(pages: dict[str, Reader]) -> None:
+def test_the_page_holds_the_plot_library_once(pages: dict[str, Reader]) -> None:
     packed = base64.b64decode(pages["usual"].data["library"])
     assert gzip.decompress(packed).decode() == get_plotlyjs()
     assert "library" not in pages["none finished"].data
@@ -112,7 +112,7 @@ def test_a_page_is_small() -> None:
     assert len(text.encode()) < 2_600_000
 
 
-def test_the_headline_says_error_interval_and_distances(pages: dict[str, Reader]) -> None:
+def test_the_headline_shows_error_interval_and_differences(pages: dict[str, Reader]) -> None:
     text = pages["usual"].text
     winner = studies.board(BOARDS["usual"]).sections[0].ranked[0]
     assert (
@@ -132,7 +132,7 @@ def test_the_headline_says_error_interval_and_distances(pages: dict[str, Reader]
 
 
 def lines(reader: Reader) -> list[dict[str, str | None]]:
-    """What the lines of the leaderboard are filtered by."""
+    """The filter attributes of the leaderboard's rows."""
     return [known for tag, known in reader.tags if tag == "tbody" and "data-state" in known]
 
 
@@ -151,7 +151,7 @@ def test_the_leaderboard_holds_rows_ensembles_and_published_figures_by_error(pag
     assert errors == sorted(errors)
 
 
-def test_what_there_are_several_of_can_be_filtered_by(pages: dict[str, Reader]) -> None:
+def test_fields_with_several_values_can_be_filtered_by(pages: dict[str, Reader]) -> None:
     def filters(name: str) -> set[str | None]:
         return {known["name"] for tag, known in pages[name].tags if tag == "select"}
 
@@ -159,14 +159,14 @@ def test_what_there_are_several_of_can_be_filtered_by(pages: dict[str, Reader]) 
     assert filters("usual") == {"state"}
 
 
-def test_each_row_has_the_command_that_makes_it_again(pages: dict[str, Reader]) -> None:
+def test_each_row_has_the_command_that_reproduces_it(pages: dict[str, Reader]) -> None:
     for row in studies.board(BOARDS["usual"]).sections[0].rows:
         command = f"python -m search reproduce cnn-tpe {row.trial}{' --test' if row.test_error else ''} "
         assert command in pages["usual"].text
     assert "python -m search reproduce tutorial-cnn baseline " in pages["reproduction"].text
 
 
-def test_failures_spending_openings_and_machine_are_told(pages: dict[str, Reader]) -> None:
+def test_the_page_shows_failures_time_test_scorings_and_machine(pages: dict[str, Reader]) -> None:
     text = pages["usual"].text
     assert "out of memory failed 1 #5" in text
     assert "coordinator died" not in text
@@ -194,7 +194,7 @@ def test_failures_spending_openings_and_machine_are_told(pages: dict[str, Reader
         ("several sections", "mnist, protocol tutorial 1.0"),
     ],
 )
-def test_what_is_missing_is_said(name: str, told: str, pages: dict[str, Reader]) -> None:
+def test_the_page_shows_what_is_missing(name: str, told: str, pages: dict[str, Reader]) -> None:
     assert told in pages[name].text
 
 

@@ -1,4 +1,4 @@
-"""The report as files: what a run leaves, what the command writes, and that the plot is always the same text."""
+"""The report's files; the plot is the same text for the same records."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_for_the_user(tmp_path: Path
         write_reports(studies.board(known), known, tmp_path / "file")
 
 
-def test_spending_adds_up() -> None:
+def test_time_spent_adds_up() -> None:
     record = records.tpe()
     parts = {part.kind: part for part in time_spent([record])}
     assert list(parts) == ["complete", "pruned", "failed", "interrupted", "unfinished", "verification"]

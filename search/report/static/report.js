@@ -1,5 +1,5 @@
 "use strict";
-// The page works without this script: it adds the charts, sorting, filtering, copying and the choice of a scheme.
+// Adds charts, sorting, filtering, copying and the choice of a colour scheme. The page can be read without it.
 (() => {
   const root = document.documentElement;
   const find = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -7,11 +7,11 @@
     try {
       return value === undefined ? localStorage.getItem(key) : localStorage.setItem(key, value);
     } catch {
-      return null; // a browser may keep nothing for files
+      return null; // some browsers have no storage for files
     }
   };
 
-  // The scheme: that of the system until the reader chooses one.
+  // The colour scheme: the system's until the reader chooses one.
   const system = matchMedia("(prefers-color-scheme: dark)");
   let printing = false;
   const isDark = () => !printing && (root.dataset.scheme ? root.dataset.scheme === "dark" : system.matches);
@@ -57,7 +57,7 @@
       const isNumber = head.classList.contains("number");
       const compare = (a, b) => {
         const [left, right] = [key(a), key(b)];
-        if (!left || !right) return !left - !right || order.get(a) - order.get(b); // what is empty stays last
+        if (!left || !right) return !left - !right || order.get(a) - order.get(b); // empty cells come last
         const gap = isNumber ? left - right : left.localeCompare(right, undefined, { numeric: true });
         return (direction === "ascending" ? gap : -gap) || order.get(a) - order.get(b);
       };
@@ -89,20 +89,20 @@
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
     } catch {
-      getSelection().selectAllChildren(code); // no clipboard for this page: one key press is left
+      getSelection().selectAllChildren(code); // without a clipboard, the text is selected for Ctrl-C
       button.textContent = "Selected";
     }
     setTimeout(() => (button.textContent = "Copy"), 1500);
   }
 
-  // The charts. The library comes packed at the end of the page and is unpacked when the page stands.
+  // The charts. The library lies compressed at the end of the page and is unpacked after the page has loaded.
   const drawn = new Map();
   let figures = {};
   let texts = [];
-  let palette = {};
+  let darkColors = {};
 
   const tint = (value) => {
-    if (typeof value === "string") return palette[value] ?? value;
+    if (typeof value === "string") return darkColors[value] ?? value;
     if (Array.isArray(value)) return value.map(tint);
     if (value && typeof value === "object")
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, tint(inner)]));
@@ -146,7 +146,7 @@
   const OPTIONS = {
     displaylogo: false,
     responsive: true,
-    modeBarButtons: [["toImage", "zoom2d", "resetScale2d"]], // by default one would send the chart to a server
+    modeBarButtons: [["toImage", "zoom2d", "resetScale2d"]], // without the default button that sends a chart to a server
     plotlyServerURL: "",
     toImageButtonOptions: { format: "svg" },
   };
@@ -164,7 +164,7 @@
     drawn.set(chart, view);
     Plotly.react(plot, figure.data, layout, { ...OPTIONS, displayModeBar: small || !canHover.matches ? false : "hover" });
   }
-  // On paper a chart is as wide as its column, which only the printer knows: it is scaled like a picture.
+  // In print, the width of a column is not known here, so that charts are scaled like images.
   const PAGE = 900;
   function scale(plot) {
     const shape = plot.querySelector(".svg-container");
@@ -177,15 +177,15 @@
   const isVisible = (chart) => !chart.closest("details:not([open])");
   const redraw = () => [...drawn.keys()].filter(isVisible).forEach(draw);
 
-  function complain(why) {
+  function showError(reason) {
     find(".chart .pending").forEach((note) => {
-      note.textContent = `This chart cannot be drawn: ${why}. The tables hold its figures.`;
+      note.textContent = `This chart cannot be drawn: ${reason}. The tables hold its figures.`;
     });
   }
 
   async function unpack() {
     const packed = document.getElementById("library");
-    if (!packed?.textContent.trim()) throw new Error("the page has lost its plot library");
+    if (!packed?.textContent.trim()) throw new Error("the page lacks its plot library");
     if (!window.DecompressionStream) throw new Error("this browser cannot unpack the plot library");
     const bytes = Uint8Array.from(atob(packed.textContent.trim()), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -215,10 +215,10 @@
       return;
     }
     try {
-      ({ figures, texts, dark: palette } = JSON.parse(document.getElementById("drawn").textContent));
+      ({ figures, texts, dark: darkColors } = JSON.parse(document.getElementById("drawn").textContent));
       await unpack();
     } catch (error) {
-      complain(error instanceof DOMException || error instanceof TypeError ? "its plot library is damaged" : error.message);
+      showError(error instanceof DOMException || error instanceof TypeError ? "its plot library is damaged" : error.message);
       root.dataset.charts = "missing";
       return;
     }
@@ -264,7 +264,7 @@
       button.addEventListener("click", () => copy(button));
       code.after(button);
     }
-    // First the text is painted, then the charts are drawn.
+    // The text is painted before the charts are drawn.
     requestAnimationFrame(() => setTimeout(drawCharts));
   });
 })();
