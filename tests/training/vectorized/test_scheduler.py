@@ -145,7 +145,7 @@ def test_a_network_that_cannot_be_built_fails_alone(outcomes: tuple) -> None:
 
 def test_a_verified_member_leaves_its_model_and_predictions(outcomes: tuple, folder: Path) -> None:
     together, _ = outcomes
-    assert len(together[13].wrong) == round(together[13].error_percent)
+    assert len(together[13].misclassified) == round(together[13].error_percent)
     assert zipfile.is_zipfile(folder / "model.keras")
     assert (folder / "said.npz").is_file()
 
