@@ -24,7 +24,7 @@ from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
 
 REPEATS, TRIALS = 7, 100
-LEAN = "from search.training.keras_import import import_keras; import_keras()"
+LEAN = "from search.training.runtime import import_keras; import_keras()"
 
 
 def fill(studies_dir: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from spaces.errors import SpaceError, name_hint
-from spaces.space import Space
+from spaces.space import Builder, Space
 
-__all__ = ["SPACES", "SpaceError", "load"]
+__all__ = ["SPACES", "SpaceError", "load", "load_builder"]
 
 SPACES: Mapping[str, str] = MappingProxyType(
     {"mlp": "spaces.mlp:SPACE", "cnn": "spaces.cnn:SPACE", "cnn-large": "spaces.cnn:LARGE"}
@@ -41,6 +41,20 @@ def load(source: str) -> Space:
         hint = name_hint(source, list(SPACES))
         raise SpaceError(f"A space is a known name or the path of a .py file. Received: {source!r}. {hint}")
     return _validated_space(_run_space_file(Path(source).resolve()))
+
+
+def load_builder(source: str) -> Builder:
+    """Returns the model builder of a space.
+
+    Args:
+        source: As ``load`` takes it.
+
+    Raises:
+        SpaceError: As ``load``.
+    """
+    build = load(source).build
+    assert build is not None, "a loaded space has a builder"
+    return build
 
 
 def _run_space_file(path: Path) -> ModuleType:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from spaces.domains import Choice, Condition, Domain, Float, Int, Value
 
@@ -121,3 +122,8 @@ TRAINING: Mapping[str, Domain] = MappingProxyType(
 
 TUTORIAL_TRAINING: Mapping[str, Value] = MappingProxyType({name: domain.baseline for name, domain in TRAINING.items()})
 """The tutorial's value of every training parameter, inactive ones included."""
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration with every training parameter; the tutorial's values for those that it leaves out."""
+    return {**TUTORIAL_TRAINING, **config}

@@ -13,7 +13,7 @@ from importlib.abc import MetaPathFinder
 from typing import Any
 
 from search.execution.vectorized import PROBE_POPULATION_SIZE
-from search.training.keras_import import import_keras
+from search.training.runtime import import_keras
 from search.training.task import Task
 from search.trial import NO_FILES, Outcome, Trial, TrialFiles
 

@@ -23,7 +23,7 @@ import psutil
 from search.data.dataset import open_training, prepare
 from search.data.split import default_split, make_split_indices
 from search.training.augmentation import RandomAffine
-from search.training.optimizer import make_loss, make_optimizer
+from search.training.network import make_loss, make_optimizer
 from spaces import registry
 
 SPACE = registry.load("cnn")

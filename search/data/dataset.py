@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -57,6 +58,11 @@ class DatasetInfo:
     folder: str
     files: Mapping[str, str]
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> DatasetInfo:
+        """Returns the data set that ``dataclasses.asdict`` described."""
+        return cls(**{**document, "image_shape": tuple(document["image_shape"])})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabeledImages:
@@ -92,6 +98,11 @@ def default_cache_dir() -> Path:
     return platformdirs.user_cache_path("keras-image-search", appauthor=False)
 
 
+def datasets_folder(cache_dir: Path | None) -> Path:
+    """Returns the folder of the cached data sets; None for ``default_cache_dir``."""
+    return (cache_dir or default_cache_dir()).absolute() / "datasets"
+
+
 def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
     """Finds a data set, checks it, and decompresses it into the cache unless it stands there undamaged.
 
@@ -105,7 +116,7 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
         FatalError: The embedded MNIST is missing or damaged.
     """
     source = find_source(dataset)
-    folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / _folder_name(source.name, source.fingerprint)
+    folder = datasets_folder(cache_dir) / _folder_name(source.name, source.fingerprint)
     files = cache.ensure_cached(folder, lambda: validate_arrays(source.read()))
     arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
     height, width, channels = arrays["x_train"].shape[1:]
@@ -146,7 +157,7 @@ def import_prepared(
         UserError: The cache cannot be written.
         FatalError: What was read is not what was prepared.
     """
-    folder = (cache_dir or default_cache_dir()).absolute() / "datasets" / Path(info.folder).name
+    folder = datasets_folder(cache_dir) / Path(info.folder).name
     files = cache.ensure_cached(folder, read_shared_arrays)
     if files != info.files:
         raise FatalError(
@@ -184,7 +195,7 @@ def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> L
         sha256: Hash over its arrays, 64 hexadecimal digits.
         cache_dir: Where data sets are kept; None for ``default_cache_dir``.
     """
-    datasets = (cache_dir or default_cache_dir()).absolute() / "datasets"
+    datasets = datasets_folder(cache_dir)
     for folder in sorted(datasets.glob(_folder_name(name, "*"))):
         with contextlib.suppress(OSError, EOFError, ValueError):
             arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}

@@ -19,7 +19,7 @@ from spaces.space import Space
 
 if TYPE_CHECKING:
     from search.data.dataset import DatasetInfo
-    from search.training.device_query import BackendInfo
+    from search.training.backends import BackendInfo
     from search.trial import Outcome
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -43,7 +43,7 @@ class BackendProbe:
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "search.training.device_query", backend],
+            [sys.executable, "-m", "search.training.backends", backend],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -67,7 +67,7 @@ class BackendProbe:
         Raises:
             FatalError: The backend cannot be imported; the message ends with the last lines of the process's log.
         """
-        from search.training.device_query import BackendInfo
+        from search.training.backends import BackendInfo
 
         try:
             stdout, stderr = self._process.communicate(timeout=BACKEND_TIMEOUT_SECONDS)

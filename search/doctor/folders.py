@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from search.data.dataset import DatasetInfo, default_cache_dir, open_training, prepare
+from search.data.dataset import DatasetInfo, datasets_folder, default_cache_dir, open_training, prepare
 from search.data.split import default_split, make_split_indices
 from search.doctor.check_context import CheckContext
 from search.doctor.checks import CheckResult, CheckStatus, format_gib
@@ -21,7 +21,7 @@ def check_data(context: CheckContext) -> CheckResult:
     """Checks that the data set can be found, read, split and cached; repairs a damaged cache."""
     settings = context.settings
     cache = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
-    inodes = {path: path.stat().st_ino for path in (cache.absolute() / "datasets").glob("*") if path.is_dir()}
+    inodes = {path: path.stat().st_ino for path in datasets_folder(cache).glob("*") if path.is_dir()}
     info = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
     make_split_indices(open_training(info), split=default_split(info), seed=settings.split_seed)
     context.dataset = info

@@ -30,7 +30,7 @@ from search.training.cgroup import available_memory
 from search.training.task import Task
 from search.trial import BASELINE, Outcome, Phase, Proposal, State, Trial
 from spaces.registry import SPACES
-from spaces.training import TUTORIAL_TRAINING
+from spaces.training import complete
 
 STEPS = 2
 SMOKE_TEST_SECONDS = 180.0
@@ -83,7 +83,7 @@ def check_training(context: CheckContext) -> CheckResult:
 def _make_task(context: CheckContext, folder: Path) -> Task:
     """Returns the task of a search on the first training images, copied into a folder."""
     assert context.dataset is not None, "this check needs the data"
-    settings, batch = context.settings, {**TUTORIAL_TRAINING, **context.space.baseline}["batch_size"]
+    settings, batch = context.settings, complete(context.space.baseline)["batch_size"]
     dataset = _copy(context.dataset, STEPS * int(batch), folder)
     protocol = EvaluationProtocol(
         name=ProtocolName.TUTORIAL,  # it has no split, for which the images may be too few

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from search.execution.base import TrialKey
 from search.execution.messages import Ready
 from search.execution.worker_loop import Inbox, TrialChannel
-from search.training.keras_import import import_keras
+from search.training.runtime import import_keras
 
 
 def main(connection: Connection) -> None:

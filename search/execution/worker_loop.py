@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 
 from search.execution.base import Finished, Reported, TrialKey
 from search.execution.messages import Cancel, Message, Ready, RunTrial, TrialStarted, WorkerHeartbeat
-from search.training.keras_import import import_keras
+from search.training.runtime import import_keras
 from search.training.task import Task
 from search.trial import Cause, EpochReport, Outcome, State, Trial
 

@@ -17,8 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from search.errors import FatalError, SearchError, UserError
-from search.training.keras_import import import_keras
-from search.training.runtime import Runtime
+from search.training.runtime import Runtime, import_keras
 
 _ERROR_CLASSES: Mapping[str, type[SearchError]] = {"UserError": UserError, "FatalError": FatalError}
 

@@ -16,7 +16,7 @@ from search.export.script_parts import ScriptParts, make_script_parts
 from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
 from search.leaderboard import formatting
 from search.reproduction.restore import restore_dataset, restore_precision, restore_space_source, trial_environment
-from spaces.training import AUGMENTATION_PARAMETERS, TUTORIAL_TRAINING
+from spaces.training import AUGMENTATION_PARAMETERS, complete
 
 KERAS_DATASETS = ("fashion_mnist", "cifar10")
 """Data sets that Keras downloads, beside MNIST."""
@@ -42,7 +42,7 @@ def render_script(target: ExportTarget, file: str) -> str:
 
 def fill_template(target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts, file: str) -> str:
     """Returns the script from its parts; names given by a user stay text."""
-    config, epochs = {**TUTORIAL_TRAINING, **target.row.config}, target.record.header.protocol.epochs
+    config, epochs = complete(target.row.config), target.record.header.protocol.epochs
     augmentation = {name: config[name] for name in AUGMENTATION_PARAMETERS}
     jinja_environment = Environment(
         loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True

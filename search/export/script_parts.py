@@ -5,7 +5,6 @@ Needs Keras, so it also runs as a subprocess; see ``search.export.keras_subproce
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -63,18 +62,17 @@ def make_script_parts(
 def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     from search.export.codegen import network_statements, object_expression
     from search.training.augmentation import RandomAffine
-    from search.training.network import make_network, trainable_parameters
-    from search.training.optimizer import make_loss, make_optimizer
+    from search.training.epochs import steps_per_epoch
+    from search.training.network import make_loss, make_network, make_optimizer, trainable_parameters
     from spaces import registry
-    from spaces.training import TUTORIAL_TRAINING
+    from spaces.training import complete
 
-    dataset = DatasetInfo(**{**request["dataset"], "image_shape": tuple(request["dataset"]["image_shape"])})
-    config = {**TUTORIAL_TRAINING, **request["config"]}
-    build = registry.load(request["space_source"]).build
-    assert build is not None, "a loaded space has a builder"
+    dataset = DatasetInfo.from_json(request["dataset"])
+    config = complete(request["config"])
+    build = registry.load_builder(request["space_source"])
     pixels, precision = open_training(dataset).images, Precision(request["precision"])
     model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
-    steps = math.ceil(dataset.training_count / config["batch_size"]) * request["epochs"]
+    steps = steps_per_epoch(dataset.training_count, config["batch_size"]) * request["epochs"]
     parts = ScriptParts(
         network=network_statements(model, custom_layers={RandomAffine: AUGMENT_VARIABLE}),
         optimizer=object_expression(make_optimizer(config, steps)),

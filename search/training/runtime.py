@@ -1,7 +1,7 @@
-"""What a worker process runs on: backend, device, threads, determinism, precision.
+"""What a worker process runs on: backend, device, threads, determinism, precision; and what this machine has.
 
-``Runtime`` is a value that travels to the worker; ``variables`` must be in the worker's environment before Keras is
-imported, ``configure`` runs right after. Called by the worker, and by anyone who trains in his own process.
+``Runtime`` is a value that is sent to the worker. Its environment variables must be set before Keras is imported;
+``configure`` is called right after. Called by the worker, and by callers that train in their own process.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -21,15 +25,20 @@ from search.errors import FatalError
 from search.training.cgroup import available_memory, cpu_quota
 
 WORKER_MEMORY_BYTES = 2**30
-"""What one worker takes, a little rounded up."""
+"""Memory of one worker, rounded up."""
 VECTOR_INSTRUCTIONS = frozenset(
     {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "asimd", "sve", "bf16"}
 )
-"""Instructions, of x86 and of ARM, by which Eigen and oneDNN choose their kernels."""
+"""Instructions of x86 and ARM by which Eigen and oneDNN choose their kernels."""
+
+
+UNUSED_MODULES = frozenset({"jax", "matplotlib", "pandas", "sklearn"})
+"""Modules that Keras 3.15 and TensorFlow 2.21 (JAX) import for features that no training here uses, such as wrappers for
+scikit-learn. Both work without them and import in half the time. Delete this when they import them lazily."""
 
 
 class Device(StrEnum):
-    """Where to compute; auto takes the GPUs where there are some that the backend can use."""
+    """Where to compute; auto takes the GPUs that the backend can use, else the CPU."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -45,13 +54,13 @@ class Backend(StrEnum):
 
 
 class Precision(StrEnum):
-    """In what matrix products and convolutions are computed; variables and what they are updated with are float32.
+    """Precision of matrix products and convolutions; variables, gradients and optimizer are float32.
 
-    float32   in full
-    tf32      10 bits of each factor's fraction, added up in float32, where the device can; a CPU computes in full
-    bfloat16  as Keras's policy "mixed_bfloat16": 7 bits, and activations kept in them; see ``search.training.network``
+    float32   full precision
+    tf32      factors with 10 bits of fraction, sums in float32, if the device has it; full precision on a CPU
+    bfloat16  as Keras's policy "mixed_bfloat16": 7 bits, also for activations; see ``search.training.network``
 
-    On NVIDIA GPUs of 2020 and later tf32 is what TensorFlow and JAX do by themselves.
+    tf32 is the default of TensorFlow and JAX on NVIDIA GPUs of 2020 and later.
     """
 
     FLOAT32 = "float32"
@@ -66,10 +75,10 @@ class Runtime:
     Args:
         backend: Keras's backend.
         device: Where to compute.
-        gpus: What CUDA calls the GPUs that workers take in turn, one each; empty on a CPU.
+        gpus: CUDA's names of the GPUs; worker number i takes GPU number i modulo their count. Empty on a CPU.
         threads: Threads an operation may use. Errors are reproducible bit for bit only at an equal thread count.
-        deterministic: Whether operations must give the same bits each time; free on a CPU, dear on a GPU.
-        precision: In what products and convolutions are computed.
+        deterministic: Whether operations must give the same bits each time; free on a CPU, expensive on a GPU.
+        precision: Precision of matrix products and convolutions.
     """
 
     backend: Backend = Backend.TENSORFLOW
@@ -81,14 +90,14 @@ class Runtime:
 
     @property
     def allows_tf32(self) -> bool:
-        """Whether float32 factors, with bfloat16 those of the last layer alone, may be rounded to TF32."""
+        """Whether float32 factors may be rounded to TF32; with bfloat16 only those of the last layer are float32."""
         return self.precision is not Precision.FLOAT32
 
     def environment_variables(self, worker_slot: int = 0) -> dict[str, str]:
         """Returns the environment variables that must be set before Keras is imported.
 
         Args:
-            worker_slot: Which of several workers it is; they take the GPUs in turn.
+            worker_slot: The worker's number.
         """
         variables = {
             "KERAS_BACKEND": self.backend.value,
@@ -96,12 +105,12 @@ class Runtime:
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "OMP_NUM_THREADS": str(self.threads),
-            "PJRT_NPROC": str(self.threads),  # JAX has no other way to say how many threads a CPU is to it
+            "PJRT_NPROC": str(self.threads),  # JAX has no other setting for a CPU's threads
         }
         if self.device is Device.CPU:
             return variables | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
         if self.gpus:
-            # In the order of the bus, as nvidia-smi and NVML count them.
+            # As nvidia-smi and NVML number them.
             variables |= {
                 "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
                 "CUDA_VISIBLE_DEVICES": self.gpus[worker_slot % len(self.gpus)],
@@ -113,12 +122,14 @@ class Runtime:
         return variables
 
     def configure(self) -> dict[str, Any]:
-        """Sets threads, determinism and precision in this process and returns what it runs on, for the record.
+        """Sets threads, determinism and precision in this process; returns the environment, for the record.
 
         Raises:
-            FatalError: The backend finds no GPU where one was chosen; on the CPU, other figures would come of it.
+            FatalError: A GPU was chosen and the backend finds none; on the CPU the results would differ.
         """
-        backend_facts = _CONFIGURE_BACKEND[self.backend](self)
+        from search.training.backends import BACKEND_ADAPTERS
+
+        backend_facts = BACKEND_ADAPTERS[self.backend].configure(self)
         if self.device is Device.GPU and backend_facts["device"] == "CPU":
             raise FatalError(
                 f"{self.backend} finds no GPU. Received: CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}.",
@@ -136,63 +147,46 @@ class Runtime:
         }
 
 
-def _configure_tensorflow(runtime: Runtime) -> dict[str, Any]:
-    import tensorflow as tf
+def import_keras() -> ModuleType:
+    """Imports Keras without ``UNUSED_MODULES``, and returns it.
 
-    tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
-    if runtime.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    tf.config.experimental.enable_tensor_float_32_execution(runtime.allows_tf32)
-    gpus = tf.config.list_physical_devices("GPU")
-    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {"device_name": "CPU"}
-    is_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"  # other kernels, other bits
-    return {"device": str(details.get("device_name", "GPU")), "onednn": is_onednn}
+    For our own processes only, before their first ``import keras``: user code in the same process, such as a notebook,
+    may need the modules. Model builders can still import them afterwards.
+    """
+    with _hide_modules(UNUSED_MODULES - {os.environ.get("KERAS_BACKEND")}):
+        import keras
 
-
-def _configure_jax(runtime: Runtime) -> dict[str, Any]:
-    import jax
-
-    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if runtime.allows_tf32 else "highest")
-    device = jax.devices()[0]  # threads and determinism were set by variables
-    return {"device": "CPU" if device.platform == "cpu" else str(device.device_kind)}
+    assert isinstance(keras, ModuleType)
+    return keras
 
 
-def _configure_torch(runtime: Runtime) -> dict[str, Any]:
-    import torch
-
-    torch.set_num_threads(runtime.threads)
-    torch.use_deterministic_algorithms(runtime.deterministic)
-    if not torch.cuda.is_available():
-        return {"device": "CPU"}
-    torch.set_float32_matmul_precision(
-        "high" if runtime.allows_tf32 else "highest"
-    )  # "high" may move a CPU's bits, too
-    torch.backends.cudnn.allow_tf32 = runtime.allows_tf32
-    return {"device": torch.cuda.get_device_name()}
-
-
-_CONFIGURE_BACKEND = {
-    Backend.TENSORFLOW: _configure_tensorflow,
-    Backend.JAX: _configure_jax,
-    Backend.TORCH: _configure_torch,
-}
+@contextmanager
+def _hide_modules(names: Collection[str]) -> Iterator[None]:
+    """Hides modules from the import system, unless they are already imported."""
+    hidden = [name for name in names if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # makes their import fail
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
 
 
 def usable_cores() -> int:
-    """Returns how many cores this process may use: those it is bound to, or as many as its container is granted."""
+    """Returns how many cores this process may use, by its CPU affinity and its container's quota."""
     affinity = getattr(psutil.Process(), "cpu_affinity", None)  # macOS has none
     bound = len(affinity()) if affinity else psutil.cpu_count() or 1
     return max(1, min(bound, int(cpu_quota() or bound)))
 
 
 def memory_worker_limit() -> int:
-    """Returns how many workers the memory that is free now holds, at least one."""
+    """Returns how many workers fit into the memory that is free now, at least one."""
     return max(1, available_memory() // WORKER_MEMORY_BYTES)
 
 
 def machine_info() -> dict[str, Any]:
-    """Returns the machine: host, processor, its exact kind, cores and memory in GiB."""
+    """Returns the machine: host, processor, its exact model, cores, memory in GiB and system."""
     return {
         "host": platform.node(),
         "processor": _processor(),
@@ -208,9 +202,9 @@ def _processor() -> str:
 
 
 def _processor_kind() -> str:
-    """Returns what decides which kernels a processor is given: its model by number, and its vector instructions.
+    """Returns the processor's model numbers and vector instructions, by which libraries choose their kernels.
 
-    A virtual machine may call every model by one name; sums taken in another order have other last bits.
+    Other kernels sum in another order, which changes the last bits. A virtual machine may hide the model's name.
     """
     cpu_info = _read_cpu_info()
     model = [
@@ -222,7 +216,7 @@ def _processor_kind() -> str:
 
 
 def _read_cpu_info() -> dict[str, str]:
-    """Returns what Linux says of the first core; nothing elsewhere."""
+    """Returns Linux's description of the first core; empty on other systems."""
     try:
         first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
     except OSError:

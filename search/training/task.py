@@ -1,11 +1,19 @@
-"""Task: what all trials of a study share. Plain values, so that a coordinator can make one without importing Keras."""
+"""What all trials of a study share, and the images of each phase; the only module that opens the test images.
+
+``Task`` holds plain values, so that a coordinator can make one without importing Keras. Called by coordinators, the
+trainer and vectorized training.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from search.data.dataset import DatasetInfo
-from search.protocol import EvaluationProtocol
+import numpy as np
+
+from search.data.dataset import DatasetInfo, LabeledImages, open_test, open_training
+from search.data.split import make_split_indices
+from search.protocol import EvaluationProtocol, ProtocolName
 from search.training.runtime import Runtime
 from search.trial import Phase
 
@@ -41,3 +49,97 @@ class Task:
     def with_threads(self, threads: int) -> Task:
         """Returns the same task for workers with a number of threads."""
         return replace(self, runtime=replace(self.runtime, threads=threads))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subset:
+    """Some images of an array, not copied: all workers share the pages of its memory map.
+
+    Args:
+        images: (count, height, width, channels).
+        indices: Sorted indices of the images that belong to the subset.
+    """
+
+    images: np.ndarray
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self.indices)
+
+    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+        """Returns a copy of the images at some positions of the subset."""
+        chosen: np.ndarray = self.images[self.indices[positions]]
+        return chosen
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+        return (len(self.indices), *self.images.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As an array's."""
+        return self.images.dtype
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseImages:
+    """The images of one phase.
+
+    Args:
+        training_images: An array (count, height, width, channels) or a ``Subset``; indexed by arrays of positions.
+        training_labels: (count,).
+        evaluation_images: (count, height, width, channels); empty if the task is not scored.
+        evaluation_labels: (count,).
+        evaluate_every_epoch: Whether they are evaluated every epoch, or only after the last.
+        verified_images: The data sets' images that these were taken from.
+    """
+
+    training_images: Any
+    training_labels: np.ndarray
+    evaluation_images: np.ndarray
+    evaluation_labels: np.ndarray
+    evaluate_every_epoch: bool
+    verified_images: tuple[LabeledImages, ...]
+
+    def verify(self) -> None:
+        """Checks that the images are those that were prepared; takes microseconds unless files were touched.
+
+        Raises:
+            FatalError: A file of the cache is damaged.
+        """
+        for source in self.verified_images:
+            source.verify()
+
+
+def open_phase_images(phase: Phase, task: Task) -> PhaseImages:
+    """Opens and verifies the images of a phase; under the holdout protocol the search never sees a test image.
+
+    Raises:
+        FatalError: They are missing or damaged in the cache.
+    """
+    training = open_training(task.dataset)
+    training.verify()
+    if not task.is_scored:
+        no_images = (training.images[:0], training.labels[:0])
+        return PhaseImages(
+            training.images, training.labels, *no_images, evaluate_every_epoch=False, verified_images=(training,)
+        )
+    every_epoch = phase is not Phase.VERIFICATION
+    if phase is not Phase.SEARCH or task.protocol.name is not ProtocolName.HOLDOUT:
+        test = open_test(task.dataset)
+        test.verify()
+        return PhaseImages(training.images, training.labels, test.images, test.labels, every_epoch, (training, test))
+    indices = make_split_indices(training, split=task.protocol.split, seed=task.protocol.split_seed)
+    fit, score = _select_images(training.images, indices.training), _select_images(training.images, indices.validation)
+    scored = score[np.arange(len(score))] if isinstance(score, Subset) else score
+    fit_labels, score_labels = training.labels[indices.training], training.labels[indices.validation]
+    return PhaseImages(fit, fit_labels, scored, score_labels, every_epoch, (training,))
+
+
+def _select_images(images: np.ndarray, indices: np.ndarray) -> np.ndarray | Subset:
+    """Returns the images at sorted indices; consecutive ones as a view on the memory map."""
+    if len(indices) == indices[-1] - indices[0] + 1:
+        return images[int(indices[0]) : int(indices[-1]) + 1]
+    return Subset(images, indices)

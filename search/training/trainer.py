@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,15 +21,20 @@ import numpy as np
 
 from search.errors import TrialError
 from search.training import checkpoint, storage_paths
-from search.training.epochs import EpochContext, Hooks, TrialStopped, evaluate, fit_epoch, steps_per_execution
-from search.training.network import make_inference_network, make_network, set_augmentation, trainable_parameters
-from search.training.optimizer import make_loss, make_optimizer
-from search.training.phase_images import PhaseImages, open_phase_images
+from search.training.epochs import Hooks, TrialStopped, evaluate, fit_epoch, steps_per_epoch, steps_per_execution
+from search.training.network import (
+    make_inference_network,
+    make_loss,
+    make_network,
+    make_optimizer,
+    set_augmentation,
+    trainable_parameters,
+)
 from search.training.run_state import RunState
-from search.training.task import Task
+from search.training.task import PhaseImages, Task, open_phase_images
 from search.trial import NO_FILES, EpochReport, Outcome, Phase, State, Trial, TrialFiles
 from spaces import registry
-from spaces.training import TUTORIAL_TRAINING
+from spaces.training import complete
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between two checkpoints of a trial: what a killed one loses at most, beside its unfinished epoch."""
@@ -47,9 +51,7 @@ class Trainer:
     def __init__(self, task: Task, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
         self._task, self._checkpoint_seconds = task, checkpoint_seconds
         self._environment = task.runtime.configure()
-        build = registry.load(task.space_source).build
-        assert build is not None, "a space that was loaded from its source has a builder"
-        self._build = build
+        self._build = registry.load_builder(task.space_source)
         self._phases: dict[Phase, PhaseImages] = {}
         self.free_memory()
 
@@ -77,7 +79,7 @@ class Trainer:
         gc.freeze()
 
     def _train(self, trial: Trial, files: TrialFiles, hooks: Hooks, run_state: RunState) -> None:
-        config = {**TUTORIAL_TRAINING, **trial.config}
+        config = complete(trial.config)
         images = self._phase_images(trial.phase)
         model = self._compiled_model(config, trial, files, images.training_images, run_state)
         for report in run_state.history:
@@ -87,11 +89,19 @@ class Trainer:
         for epoch in range(len(run_state.history), trial.last_epoch):
             epoch_started = time.perf_counter()
             set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
-            context = EpochContext(trial.seed, epoch, config["batch_size"], hooks)
-            training_loss = fit_epoch(model, images, targets, context, run_state.seconds)
+            training_loss = fit_epoch(
+                model,
+                images,
+                targets,
+                seed=trial.seed,
+                epoch=epoch,
+                batch_size=config["batch_size"],
+                should_stop=hooks.should_stop,
+                seconds=run_state.seconds,
+            )
             metrics: dict[str, float] = {}
             if len(images.evaluation_images) and (images.evaluate_every_epoch or epoch == trial.epochs - 1):
-                loss, probabilities = evaluate(model, images, hooks, run_state.seconds)
+                loss, probabilities = evaluate(model, images, hooks.should_stop, run_state.seconds)
                 metrics = run_state.record_evaluation(
                     loss, probabilities, images.evaluation_labels, keep_misclassified=trial.phase is not Phase.SEARCH
                 )
@@ -140,7 +150,7 @@ class Trainer:
             seed=trial.seed,
             precision=self._task.runtime.precision,
         )
-        steps = math.ceil(len(training_images) / config["batch_size"])
+        steps = steps_per_epoch(len(training_images), config["batch_size"])
         on_cpu = self._environment["device"] == "CPU"
         model.compile(
             optimizer=make_optimizer(config, steps * trial.epochs),

@@ -12,8 +12,7 @@ import pytest
 from search.errors import UserError
 from search.export.codegen import network_statements, object_expression
 from search.training.augmentation import RandomAffine
-from search.training.network import make_network, trainable_parameters
-from search.training.optimizer import make_loss, make_optimizer
+from search.training.network import make_loss, make_network, make_optimizer, trainable_parameters
 from spaces import registry
 from spaces.training import TUTORIAL_TRAINING
 

@@ -16,15 +16,14 @@ from search.data.dataset import prepare
 from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
-from search.training.keras_import import UNUSED_MODULES
-from search.training.runtime import Device, Runtime
+from search.training.runtime import UNUSED_MODULES, Device, Runtime
 from search.training.task import Task
 from search.trial import State, Trial
 
 LOOK = """
 import json, sys
 import {before}
-from search.training.keras_import import import_keras
+from search.training.runtime import import_keras
 keras = import_keras()
 there = sorted(name for name in {unused} if name in sys.modules)
 import {after}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.training.optimizer import make_loss, make_optimizer, make_schedule
+from search.training.network import make_loss, make_optimizer, make_schedule
 from spaces.training import TUTORIAL_TRAINING
 
 pytestmark = pytest.mark.usefixtures("one_thread")

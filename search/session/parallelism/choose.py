@@ -203,8 +203,7 @@ def _cache_path(plan: Plan) -> Path:
 
 def _builder_sha256(space_source: str) -> str:
     """Returns the hash of the file that holds a space's model builder."""
-    build = registry.load(space_source).build
-    assert build is not None, "a space that was loaded from its source has a builder"
+    build = registry.load_builder(space_source)
     try:
         file = inspect.getsourcefile(inspect.unwrap(build)) or space_source
     except TypeError:  # a partial or an object that can be called

@@ -10,21 +10,19 @@ environment of a worker.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
 
 from search.execution.messages import ProbeReady, ProbeResult, WorkerUnusable
-from search.training.epochs import Hooks, steps_per_execution
-from search.training.keras_import import import_keras
-from search.training.phase_images import open_phase_images
-from search.training.runtime import Backend
+from search.training.epochs import Hooks, steps_per_epoch, steps_per_execution
+from search.training.backends import BACKEND_ADAPTERS
+from search.training.runtime import import_keras
+from search.training.task import open_phase_images
 from search.training.trainer import Trainer
 from search.trial import BASELINE, Cause, EpochReport, Phase, Trial
-from spaces.training import TUTORIAL_TRAINING
+from spaces.training import complete
 
 ENDLESS_EPOCHS = 10_000
 """Epochs of the trial; more than any measurement takes."""
@@ -82,8 +80,8 @@ def main(connection: Connection) -> None:
     import_keras()
     trainer = Trainer(task)
     images_per_epoch = len(open_phase_images(Phase.SEARCH, task).training_images)
-    batch_size = {**TUTORIAL_TRAINING, **config}["batch_size"]
-    peak_memory_mib = _PEAK_DEVICE_MEMORY_MIB[task.runtime.backend]
+    batch_size = complete(config)["batch_size"]
+    peak_memory_mib = BACKEND_ADAPTERS[task.runtime.backend].peak_memory_mib
 
     def next_request(measured: tuple[float, float] | None) -> float:
         if measured is None:
@@ -97,40 +95,12 @@ def main(connection: Connection) -> None:
 
     meter = ThroughputMeter(
         images_per_epoch=images_per_epoch,
-        images_per_check=batch_size * steps_per_execution(batch_size, math.ceil(images_per_epoch / batch_size)),
+        images_per_check=batch_size * steps_per_execution(batch_size, steps_per_epoch(images_per_epoch, batch_size)),
         next_request=next_request,
     )
     trial = Trial(number=0, config=config, seed=0, epochs=ENDLESS_EPOCHS, origin=BASELINE)
     outcome = trainer.run(trial, Hooks(report=meter.report, should_stop=meter.should_stop))
     connection.send(WorkerUnusable(outcome.message or outcome.state.value))
-
-
-def _tensorflow_peak_memory_mib() -> float:
-    import tensorflow as tf
-
-    if not tf.config.list_physical_devices("GPU"):
-        return 0.0
-    return float(tf.config.experimental.get_memory_info("GPU:0")["peak"]) / 2**20
-
-
-def _jax_peak_memory_mib() -> float:
-    import jax
-
-    statistics: dict[str, Any] = jax.devices()[0].memory_stats() or {}  # a CPU keeps none
-    return float(statistics.get("peak_bytes_in_use", 0)) / 2**20
-
-
-def _torch_peak_memory_mib() -> float:
-    import torch
-
-    return float(torch.cuda.max_memory_reserved()) / 2**20 if torch.cuda.is_available() else 0.0
-
-
-_PEAK_DEVICE_MEMORY_MIB: dict[Backend, Callable[[], float]] = {
-    Backend.TENSORFLOW: _tensorflow_peak_memory_mib,
-    Backend.JAX: _jax_peak_memory_mib,
-    Backend.TORCH: _torch_peak_memory_mib,
-}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Called by the scheduler and populations.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,17 +18,15 @@ import numpy as np
 
 from search.errors import TrialError
 from search.training import checkpoint, storage_paths
-from search.training.epochs import Hooks
-from search.training.network import make_network, trainable_parameters
-from search.training.optimizer import make_schedule
-from search.training.phase_images import PhaseImages
+from search.training.epochs import Hooks, steps_per_epoch
+from search.training.network import make_network, make_schedule, trainable_parameters
 from search.training.run_state import RunState
-from search.training.task import Task
+from search.training.task import PhaseImages, Task
 from search.training.vectorized.program import Program, ProgramState
 from search.training.vectorized.program_key import program_key, traced_values_of
 from search.trial import Cause, Trial, TrialFiles
 from spaces.space import Builder
-from spaces.training import TUTORIAL_TRAINING
+from spaces.training import complete
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -123,11 +120,11 @@ def make_member(
         Exception: The builder failed.
     """
     started = time.perf_counter()
-    config = {**TUTORIAL_TRAINING, **trial.config}
+    config = complete(trial.config)
     keras.utils.set_random_seed(trial.seed)
     classes, precision = task.dataset.classes, task.runtime.precision
     model = make_network(build, config, images.training_images, classes=classes, seed=trial.seed, precision=precision)
-    steps = math.ceil(len(images.training_images) / config["batch_size"]) * trial.epochs
+    steps = steps_per_epoch(len(images.training_images), config["batch_size"]) * trial.epochs
     member = Member(
         trial=trial,
         files=files,

@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from search.training.epochs import cross_entropy
-from search.training.phase_images import PhaseImages
+from search.training.epochs import cross_entropy, steps_per_epoch
 from search.training.run_state import NonFiniteLoss, is_out_of_memory
+from search.training.task import PhaseImages
 from search.training.vectorized.member import Member
 from search.training.vectorized.program import DeviceImages, Program, ProgramState
 from search.trial import EpochReport, Phase
@@ -238,7 +238,7 @@ def epoch_plans(members: Sequence[Member], images: int, *, pads_last_batch: bool
         pads_last_batch: Whether a smaller last batch is filled up and masked.
     """
     batch_size = members[0].config["batch_size"]
-    steps, rest = math.ceil(images / batch_size), images % batch_size
+    steps, rest = steps_per_epoch(images, batch_size), images % batch_size
     orders = [np.random.default_rng((one.trial.seed, one.epoch)).permutation(images) for one in members]
     padded = np.pad(np.array(orders, np.int32), ((0, 0), (0, steps * batch_size - images)))
     count = np.full(steps, batch_size, np.int32)

@@ -17,7 +17,7 @@ import numpy as np
 
 from search.training.augmentation import RandomAffine
 from search.training.cgroup import available_memory
-from search.training.optimizer import make_optimizer
+from search.training.network import make_optimizer
 from search.training.run_state import ExceedsFreeMemory
 from search.training.vectorized.convolution import ConvolutionMethod
 from search.training.vectorized.program_key import ADAM_FAMILY, is_samplewise, make_template, traced_values_set

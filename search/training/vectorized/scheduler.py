@@ -18,9 +18,8 @@ import jax
 from search.training import checkpoint
 from search.training.epochs import Hooks
 from search.training.network import make_inference_network, make_network
-from search.training.phase_images import PhaseImages, open_phase_images
 from search.training.run_state import RunState, is_out_of_memory
-from search.training.task import Task
+from search.training.task import PhaseImages, Task, open_phase_images
 from search.training.trainer import CHECKPOINT_SECONDS
 from search.training.vectorized.convolution import ConvolutionMethod, fastest_convolution, is_supported_convolution
 from search.training.vectorized.member import Member, make_member
@@ -58,9 +57,7 @@ class PopulationScheduler:
         jax.config.update("jax_compilation_cache_dir", str(self._program_cache))
         jax.config.update("jax_compilation_cache_max_size", 2 * 2**30)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-        build = registry.load(task.space_source).build
-        assert build is not None, "a space that was loaded from its source has a builder"
-        self._build = build
+        self._build = registry.load_builder(task.space_source)
         self._images: dict[Phase, tuple[PhaseImages, DeviceImages]] = {}
         self._members: list[Member] = []
         self._populations: dict[str, Population] = {}
