@@ -33,8 +33,8 @@ VECTOR_INSTRUCTIONS = frozenset(
 
 
 UNUSED_MODULES = frozenset({"jax", "matplotlib", "pandas", "sklearn"})
-"""Modules that Keras 3.15 and TensorFlow 2.21 (JAX) import for features that no training here uses, such as wrappers for
-scikit-learn. Both work without them and import in half the time. Delete this when they import them lazily."""
+"""Modules that Keras 3.15 and TensorFlow 2.21 (JAX) import for features that no training here uses, such as
+scikit-learn wrappers. Both work without them and import in half the time. Delete this when they import them lazily."""
 
 
 class Device(StrEnum):
