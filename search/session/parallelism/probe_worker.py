@@ -16,8 +16,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from search.execution.messages import ProbeReady, ProbeResult, WorkerUnusable
-from search.training.epochs import Hooks, steps_per_epoch, steps_per_execution
 from search.training.backends import BACKEND_ADAPTERS
+from search.training.epochs import Hooks, steps_per_epoch, steps_per_execution
 from search.training.runtime import import_keras
 from search.training.task import open_phase_images
 from search.training.trainer import Trainer
