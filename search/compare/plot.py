@@ -1,25 +1,24 @@
 """The plot of a comparison: for each engine a line, its mean over runs, and a band around it.
 
-Colours are distinguishable for colour-blind readers, and line styles differ as well.
-
-Source: Okabe and Ito, "Color Universal Design" (2008), for the colours, without their yellow, which is faint on white.
+Engines have the colours of the report, and line styles differ as well.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from search.leaderboard import formatting
 from search.records.curves import CurveBand
+from search.report.colors import ENGINE_COLORS
+from search.report.plot import svg_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = tuple(ENGINE_COLORS)
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 
 
@@ -52,12 +51,7 @@ class Plot:
 
 def to_svg(plot: Plot) -> str:
     """Returns the plot as SVG, the same text for the same plot."""
-    from matplotlib import rc_context
-
-    text = io.StringIO()
-    with rc_context({"svg.hashsalt": plot.salt}):
-        make_figure(plot).savefig(text, format="svg", metadata={"Date": None})
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    return svg_text(make_figure(plot), salt=plot.salt)
 
 
 def make_figure(plot: Plot) -> Figure:
