@@ -66,20 +66,31 @@ def _of_row(cell: Callable[[Row], str]) -> Callable[[BoardEntry], str]:
     return lambda entry: cell(entry) if isinstance(entry, Row) else ""
 
 
-def _mean(value: Estimate | Difference | None) -> float | None:
-    return value.mean if value else None
+def _with_interval(
+    key: str,
+    doc: str,
+    value: Callable[[Row], Estimate | Difference | None],
+    display: DisplayColumn[BoardEntry] | None = None,
+) -> dict[str, Column]:
+    """Returns the columns of a mean and of the ends of its interval."""
 
+    def low(row: Row) -> float | None:
+        found = value(row)
+        return found.interval.low if found and found.interval else None
 
-def _low(value: Estimate | Difference | None) -> float | None:
-    return value.interval.low if value and value.interval else None
+    def high(row: Row) -> float | None:
+        found = value(row)
+        return found.interval.high if found and found.interval else None
 
+    def mean(row: Row) -> float | None:
+        found = value(row)
+        return found.mean if found else None
 
-def _high(value: Estimate | Difference | None) -> float | None:
-    return value.interval.high if value and value.interval else None
-
-
-def _to_next(row: Row) -> Difference | None:
-    return row.next_rank.difference if row.next_rank else None
+    return {
+        key: Column(doc, mean, display),
+        f"{key}_low": Column("Lower end of its 95 % interval; empty where there is none.", low),
+        f"{key}_high": Column("Upper end.", high),
+    }
 
 
 def _next_p(row: Row) -> float | None:
@@ -132,16 +143,12 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
                 "Val.\nerror %", _of_row(lambda row: formatting.percent(row.validation_error_percent)), "right"
             ),
         ),
-        "test_error_percent": Column(
-            "Mean test error over the complete test runs.",
-            lambda row: row.error_percent,
+        **_with_interval(
+            "test_error_percent",
+            "Mean test error over the complete test runs; its interval covers seeds and test images.",
+            lambda row: row.test_error,
             DisplayColumn("Test\nerror %", formatting.test_error, "right"),
         ),
-        "test_error_percent_low": Column(
-            "Lower end of its 95 % interval over seeds and test images; empty where there is none.",
-            lambda row: _low(row.test_error),
-        ),
-        "test_error_percent_high": Column("Upper end.", lambda row: _high(row.test_error)),
         "test_errors_percent": Column(
             "Test error of each complete test run.",
             lambda row: [run.error_percent for run in row.completed_replicates],
@@ -159,17 +166,14 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Test runs that failed, were interrupted or are unfinished.",
             lambda row: len(row.replicates) - len(row.completed_replicates),
         ),
-        "baseline_difference_points": Column(
+        **_with_interval(
+            "baseline_difference_points",
             "Test error minus the verified baseline's, in percentage points.",
-            lambda row: _mean(row.baseline_difference),
+            lambda row: row.baseline_difference,
             DisplayColumn(
                 "To baseline,\n% points", _of_row(lambda row: formatting.difference(row.baseline_difference)), "right"
             ),
         ),
-        "baseline_difference_points_low": Column(
-            "Lower end of its 95 % interval.", lambda row: _low(row.baseline_difference)
-        ),
-        "baseline_difference_points_high": Column("Upper end.", lambda row: _high(row.baseline_difference)),
         "baseline_difference_paired": Column(
             "Whether it is paired by seed.",
             lambda row: row.baseline_difference.paired if row.baseline_difference else None,
@@ -184,11 +188,11 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
                 min_width=100,
             ),
         ),
-        "next_difference_points": Column(
-            "Test error minus that of the next rank, in percentage points.", lambda row: _mean(_to_next(row))
+        **_with_interval(
+            "next_difference_points",
+            "Test error minus that of the next rank, in percentage points.",
+            lambda row: row.next_rank.difference if row.next_rank else None,
         ),
-        "next_difference_points_low": Column("Lower end of its 95 % interval.", lambda row: _low(_to_next(row))),
-        "next_difference_points_high": Column("Upper end.", lambda row: _high(_to_next(row))),
         "next_p": Column(
             "p value against the next rank: how often models of equal error would differ as much on these images.",
             _next_p,

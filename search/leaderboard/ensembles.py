@@ -1,7 +1,6 @@
-"""The board's ensembles: their error with the interval that the test images give it.
+"""Computes the board's ensembles from a study's record.
 
-Pure, from a study's record; called by ``rows``. An ensemble is one thing made once, so there is no spread over seeds;
-its interval covers the choice of the test images alone.
+An ensemble exists once, so its interval covers the choice of the test images alone. Called by ``compute``.
 """
 
 from __future__ import annotations
