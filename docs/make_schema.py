@@ -118,8 +118,12 @@ def of_schema(schema: str) -> Key:
     return ("schema", "text", f"`{schema}`.")
 
 
+TRIALS = (
+    "Every recorded trial, by phase, in the order of their starts; then every ensemble, as a trial of the phase "
+    "`ensemble` with the weights of its models in `notes`, by the number of the verification run."
+)
 STUDY: Mapping[str, list[Key]] = {
-    "": [of_schema(study_json.SCHEMA), *of_class(StudyRecord)],
+    "": [of_schema(study_json.SCHEMA), *of_class(StudyRecord, "ensembles", words={"trials": TRIALS})],
     "header": of_class(StudyHeader),
     "header.space": of_class(Space, "build"),
     "header.space.parameters.*": of_domains(),

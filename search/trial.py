@@ -67,14 +67,12 @@ class Phase(StrEnum):
 
     SEARCH trains on the training share and scores every epoch on validation images. VERIFICATION trains on all
     training images with a fresh seed and scores once, at the end, on the test images. REPRODUCTION is the tutorial
-    protocol: all training images, scored every epoch on the test images. ENSEMBLE trains nothing: it averages what the
-    models of verification runs said of the test images.
+    protocol: all training images, scored every epoch on the test images.
     """
 
     SEARCH = "search"
     VERIFICATION = "verification"
     REPRODUCTION = "reproduction"
-    ENSEMBLE = "ensemble"
 
 
 class State(StrEnum):

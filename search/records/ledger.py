@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from search.errors import FatalError
-from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ class Ledger(ABC):
         Returns:
             The recorded outcome; that of another coordinator if it ended the trial before.
         """
+
+    @abstractmethod
+    def record_ensemble(self, ensemble: EnsembleRecord) -> None:
+        """Records an ensemble; the time is the present."""
 
     @abstractmethod
     def changes(self, phase: Phase) -> Sequence[TrialRecord]:

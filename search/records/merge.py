@@ -18,7 +18,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.records.record import COPIED_FROM_KEY, StudyHeader, StudyRecord, TrialRecord
+from search.records.record import COPIED_FROM_KEY, EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.records.redact import redacted
 from search.trial import config_key
 
@@ -71,8 +71,10 @@ def is_copy(shorter: StudyRecord, longer: StudyRecord) -> bool:
     """Says whether one is the same study as the other, no further than that one: all that it holds stands there too."""
     if shorter.header.name != longer.header.name or _study_key(shorter.header) != _study_key(longer.header):
         return False
-    records = {one.trial.key: one for one in redacted(longer).trials}
-    return all(_is_same_trial(one, records.get(one.trial.key)) for one in redacted(shorter).trials)
+    records = {record.trial.key: record for record in redacted(longer).trials}
+    return shorter.ensembles == longer.ensembles[: len(shorter.ensembles)] and all(
+        _is_same_trial(record, records.get(record.trial.key)) for record in redacted(shorter).trials
+    )
 
 
 def _is_same_trial(earlier: TrialRecord, later: TrialRecord | None) -> bool:
@@ -152,33 +154,27 @@ def _mark_duplicate_runs(records: Sequence[StudyRecord]) -> tuple[list[StudyReco
     owners: dict[Hashable, str] = {}
     for are_copied in (False, True):
         for record in ordered:
-            for trial_record in record.trials:
-                if trial_record.outcome is not None and bool(trial_record.copied_from) is are_copied:
-                    owners.setdefault(_run_key(record, trial_record), record.header.name)
+            for run in record.runs:
+                if bool(run.copied_from) is are_copied:
+                    owners.setdefault(_run_key(record.header, run), record.header.name)
     names = {record.header.name for record in records}
     marked = [_mark_copies(record, owners, names) for record in records]
     return marked, [note for record in marked for note in _copied_run_notes(record, names)]
 
 
-def _run_key(record: StudyRecord, trial_record: TrialRecord) -> Hashable:
-    """Returns what tells a run from every other: what was trained, and how long each epoch took.
+def _run_key(header: StudyHeader, run: TrialRecord | EnsembleRecord) -> Hashable:
+    """Returns a key that only the copies of a run share: what was trained, and how long each epoch took.
 
-    One that trained nothing is told by its place in its study alone.
+    The key of a run without trained epochs is its place in its study.
     """
-    outcome = trial_record.outcome
+    if isinstance(run, EnsembleRecord):
+        return (_study_key(header), repr(replace(run, copied_from="")))
+    trial, outcome = run.trial, run.outcome
     if outcome is None or not outcome.epochs_trained:
-        ended = (
-            None if outcome is None else (outcome.state, outcome.cause, outcome.error_percent, outcome.misclassified)
-        )
-        return (_study_key(record.header), trial_record.trial.key, trial_record.started, ended)
+        ended = outcome and (outcome.state, outcome.cause, outcome.error_percent, outcome.misclassified)
+        return (_study_key(header), trial.key, run.started, ended)
     epochs = tuple((repr(report.training_loss), report.seconds) for report in outcome.history)
-    return (
-        trial_record.trial.phase,
-        config_key(trial_record.trial.config),
-        trial_record.trial.seed,
-        epochs,
-        outcome.error_percent,
-    )
+    return (trial.phase, config_key(trial.config), trial.seed, epochs, outcome.error_percent)
 
 
 def _outcome_key(record: TrialRecord) -> str:
@@ -188,28 +184,37 @@ def _outcome_key(record: TrialRecord) -> str:
 
 def _mark_copies(record: StudyRecord, owners: Mapping[Hashable, str], names: Set[str]) -> StudyRecord:
     """Returns the record with its copied runs marked, and without the time until it parted from their study."""
-    name = record.header.name
-    trials = [
-        _with_copied_from(known, owners.get(_run_key(record, known), name), name, names) for known in record.trials
-    ]
+
+    def copied_from(run: TrialRecord | EnsembleRecord) -> str:
+        owner = owners.get(_run_key(record.header, run), record.header.name)
+        if owner != record.header.name:
+            return owner
+        return f"{run.copied_from} (another one)" if run.copied_from in names else run.copied_from
+
+    trials = [_with_copied_from(trial_record, copied_from(trial_record)) for trial_record in record.trials]
     copied_seconds = [
-        known.outcome.elapsed_seconds or 0.0 for known in trials if known.outcome and known.copied_from in names
+        trial_record.outcome.elapsed_seconds or 0.0
+        for trial_record in trials
+        if trial_record.outcome and trial_record.copied_from in names
     ]
-    return replace(record, trials=tuple(trials), spent_seconds=record.spent_seconds - max(copied_seconds, default=0.0))
+    return replace(
+        record,
+        trials=tuple(trials),
+        ensembles=tuple(replace(ensemble, copied_from=copied_from(ensemble)) for ensemble in record.ensembles),
+        spent_seconds=record.spent_seconds - max(copied_seconds, default=0.0),
+    )
 
 
-def _with_copied_from(record: TrialRecord, owner: str, name: str, names: Set[str]) -> TrialRecord:
-    """Returns the run with the name of the study at hand that it is a copy from, if there is one."""
-    if record.outcome is None or (owner == name and record.copied_from not in names):
+def _with_copied_from(record: TrialRecord, copied_from: str) -> TrialRecord:
+    if record.outcome is None or record.copied_from == copied_from:
         return record
-    copied_from = owner if owner != name else f"{record.copied_from} (another one)"
     environment = {**record.outcome.environment, COPIED_FROM_KEY: copied_from}
     return replace(record, outcome=replace(record.outcome, environment=environment))
 
 
 def _copied_run_notes(record: StudyRecord, names: Set[str]) -> list[str]:
     """Returns how many runs of a study count in which other."""
-    counts = Counter(known.copied_from for known in record.trials if known.copied_from in names)
+    counts = Counter(run.copied_from for run in record.runs if run.copied_from in names)
     return [
         f"Runs of study {record.header.name} that are those of study {owner}, where they count: {count}."
         for owner, count in sorted(counts.items())

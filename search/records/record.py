@@ -26,9 +26,6 @@ COPIED_FROM_KEY = "copied_from"
 LEGACY_DEFAULTS = {"precision": "tf32"}
 """What an environment means that does not say it: what was so before there was a choice."""
 
-ENSEMBLE_WEIGHTS_KEY = "weights"
-"""In an ensemble's notes: the weight of each of its models, by the number of the verification run that trained it."""
-
 MAX_DIFFERENCES = 4
 """Differences between two studies that an error lists."""
 
@@ -134,20 +131,54 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleRecord:
+    """An ensemble of verification runs: the weighted mean of their models' predictions of the test images.
+
+    Args:
+        origin: "mean" of all finalists' models, or "greedy" of a selection.
+        weights: Weight of each model, by the number of its verification run; their sum is 1.
+        error_percent: Test error, in percent.
+        scored_images: Number of test images.
+        parameter_count: Trainable parameters of all its models together.
+        misclassified: Indices of the test images classified wrongly.
+        predicted_classes: The class predicted for each of them.
+        started: ISO 8601 time, UTC.
+        copied_from: Name of the study that the ensemble was copied from and counts in; empty if it is the study's own.
+    """
+
+    origin: str
+    weights: Mapping[int, float]
+    error_percent: float
+    scored_images: int
+    parameter_count: int
+    misclassified: tuple[int, ...] = ()
+    predicted_classes: tuple[int, ...] = ()
+    started: str = ""
+    copied_from: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRecord:
     """A whole study as recorded.
 
     Args:
         header: What the study is.
-        trials: Every recorded trial, by phase, in the order they were begun.
+        trials: Every recorded trial, by phase, in the order of their starts.
+        ensembles: Every recorded ensemble, in order.
         spent_seconds: Wall-clock seconds of all its sessions together.
         exhausted_seconds: The largest time budget that was used as far as it goes; 0 where none was.
     """
 
     header: StudyHeader
     trials: tuple[TrialRecord, ...]
+    ensembles: tuple[EnsembleRecord, ...] = ()
     spent_seconds: float = 0.0
     exhausted_seconds: float = 0.0
+
+    @property
+    def runs(self) -> tuple[TrialRecord | EnsembleRecord, ...]:
+        """The trials and the ensembles."""
+        return (*self.trials, *self.ensembles)
 
     def trials_in_phase(self, phase: Phase) -> tuple[TrialRecord, ...]:
         """Returns the trials of one phase."""
@@ -155,20 +186,18 @@ class StudyRecord:
 
     @property
     def test_evaluations(self) -> int:
-        """How often the test images were scored.
+        """Number of evaluations on the test images.
 
-        Once a verification run or an ensemble, once an epoch under the tutorial protocol.
-
-        A verification run counts from its beginning, since its end may not have been recorded; one that was taken over
-        from another study counts there.
+        One per verification run and ensemble, and one per epoch under the tutorial protocol. A verification run counts
+        from its start, since its end may not be recorded; a run copied from another study counts there.
         """
         per_epoch = self.trials_in_phase(Phase.REPRODUCTION)
         if self.header.protocol.name is ProtocolName.TUTORIAL:
             per_epoch += self.trials_in_phase(Phase.SEARCH)
         per_epoch = tuple(record for record in per_epoch if not record.copied_from)
         epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in per_epoch)
-        once_each = (*self.trials_in_phase(Phase.VERIFICATION), *self.trials_in_phase(Phase.ENSEMBLE))
-        return sum(not record.copied_from for record in once_each) + epochs
+        verified = sum(not record.copied_from for record in self.trials_in_phase(Phase.VERIFICATION))
+        return verified + sum(not ensemble.copied_from for ensemble in self.ensembles) + epochs
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -25,9 +25,10 @@ from functools import cache
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from search.errors import UserError
-from search.records.record import ENSEMBLE_WEIGHTS_KEY, StudyHeader, StudyRecord, TrialRecord
+from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.records.redact import redacted
-from search.trial import EpochReport, Outcome, Phase, Trial
+from search.records.storage.optuna_codec import ENSEMBLE_PHASE, ensemble_from_json, ensemble_to_json
+from search.trial import EpochReport, Outcome, Trial
 
 T = TypeVar("T")
 TypeCheck = Callable[[Any], bool]
@@ -93,7 +94,10 @@ def dumps(study: StudyRecord) -> bytes:
         "header": redacted_study.header.to_json(),
         "spent_seconds": redacted_study.spent_seconds,
         "exhausted_seconds": redacted_study.exhausted_seconds,
-        "trials": [_trial_to_json(known) for known in redacted_study.trials],
+        "trials": [
+            *map(_trial_to_json, redacted_study.trials),
+            *(_ensemble_to_json(number, ensemble) for number, ensemble in enumerate(redacted_study.ensembles)),
+        ],
     }
     content = json.dumps(document, separators=(",", ":"), allow_nan=False)
     return gzip.compress(content.encode(), mtime=0)
@@ -112,10 +116,12 @@ def loads(content: bytes, source: str) -> StudyRecord:
     document = _parse_document(content, source)
     _check_schema(document.get("schema"), source)
     try:
+        records = [_record_from_json(record) for record in document["trials"]]
         return validate(
             StudyRecord(
                 header=_header_from_json(document["header"]),
-                trials=tuple(map(_trial_from_json, document["trials"])),
+                trials=tuple(record for record in records if isinstance(record, TrialRecord)),
+                ensembles=tuple(record for record in records if isinstance(record, EnsembleRecord)),
                 spent_seconds=document["spent_seconds"],
                 exhausted_seconds=document["exhausted_seconds"],
             )
@@ -177,6 +183,11 @@ def _trial_to_json(record: TrialRecord) -> dict[str, Any]:
     return {"trial": record.trial.to_json(), "started": record.started, "outcome": outcome, "reports": reports}
 
 
+def _ensemble_to_json(number: int, ensemble: EnsembleRecord) -> dict[str, Any]:
+    trial, outcome = ensemble_to_json(ensemble, number)
+    return {"trial": trial, "started": ensemble.started, "outcome": outcome, "reports": []}
+
+
 def _header_from_json(document: dict[str, Any]) -> StudyHeader:
     header = validate(StudyHeader.from_json(document))
     for part in (header.protocol, header.space, *header.space.parameters.values(), *header.space.recipes.values()):
@@ -184,14 +195,14 @@ def _header_from_json(document: dict[str, Any]) -> StudyHeader:
     return header
 
 
-def _trial_from_json(document: Mapping[str, Any]) -> TrialRecord:
-    fields, outcome = dict(document["trial"]), document["outcome"]
-    trial = Trial.from_json(fields)
-    if trial.phase is Phase.ENSEMBLE and not isinstance(trial.engine_metadata.get(ENSEMBLE_WEIGHTS_KEY), dict):
-        raise ValueError("an ensemble without weights")
+def _record_from_json(document: Mapping[str, Any]) -> TrialRecord | EnsembleRecord | None:
+    outcome = None if document["outcome"] is None else _outcome_from_json(document["outcome"])
+    if document["trial"]["phase"] == ENSEMBLE_PHASE:
+        ensemble = ensemble_from_json(document["trial"], outcome, document["started"])
+        return None if ensemble is None else validate(ensemble)
     record = TrialRecord(
-        trial=validate(trial),
-        outcome=None if outcome is None else _outcome_from_json(outcome),
+        trial=validate(Trial.from_json(document["trial"])),
+        outcome=outcome,
         started=document["started"],
         reports=tuple(map(_report_from_json, document["reports"])),
     )

@@ -130,7 +130,7 @@ def summarize(study: StudyRecord) -> StudySummary:
         spent_seconds=study.spent_seconds,
         exhausted_seconds=study.exhausted_seconds,
         seconds_by_part=_seconds_by_part(study),
-        last_started=max([study.header.created, *(known.started for known in study.trials)]),
+        last_started=max([study.header.created, *(run.started for run in study.runs)]),
     )
 
 

@@ -38,8 +38,7 @@ def time_spent(records: Sequence[StudyRecord]) -> tuple[TimeSpent, ...]:
     groups: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for record in records:
         for trial_record in record.trials:
-            if trial_record.trial.phase is not Phase.ENSEMBLE:
-                groups[_kind(trial_record)].append(_cost(trial_record))
+            groups[_kind(trial_record)].append(_cost(trial_record))
     total = sum(seconds for costs in groups.values() for _, seconds in costs) or 1.0
     by_kind = {
         kind: TimeSpent(

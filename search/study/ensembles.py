@@ -1,8 +1,7 @@
-"""Ensembles of the finalists: the mean of what their verification models said of the test images. Nothing is trained.
+"""Ensembles of the finalists: the mean of their verification models' predictions of the test images.
 
-Two are formed, both without a look at a test label: of every finalist's models, and of those that a greedy selection on
-the validation images takes, with the weights that it gives them. The figures are recorded in the ledger like any other
-trial's. Called by ``search.session.run`` after verification.
+Two are formed, without training and without test labels: one of every finalist's models, and one of the models and
+weights that a greedy selection on the validation images chooses. Called by ``search.session.run`` after verification.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from search.records.ledger import Ledger
-from search.records.record import ENSEMBLE_WEIGHTS_KEY, StudyRecord, TrialRecord
+from search.records.record import EnsembleRecord, StudyRecord, TrialRecord
 from search.study.verification import finalists
 from search.training import predictions
 from search.training.predictions import SavedPredictions
-from search.trial import BASELINE, Outcome, Phase, State, Trial
+from search.trial import BASELINE, Phase, State
 
 MEAN, GREEDY = "mean", "greedy"
 """Of all finalists' models, and of those that the greedy selection takes."""
@@ -42,17 +41,10 @@ def record_ensembles(ledger: Ledger, *, count: int) -> None:
     }
     if ledger.is_shared and len(models) < len(runs):
         return
-    done = {
-        (known.trial.origin, _weights_key(known.trial.engine_metadata.get(ENSEMBLE_WEIGHTS_KEY, {})))
-        for known in record.trials_in_phase(Phase.ENSEMBLE)
-    }
-    number = len(
-        record.trials_in_phase(Phase.ENSEMBLE)
-    )  # counted here: what a turn has begun is not read before its end
+    recorded = [(ensemble.origin, ensemble.weights) for ensemble in record.ensembles]
     for origin, weights in _ensemble_weights(ledger, {number: runs[number] for number in models}).items():
-        if len(weights) > 1 and (origin, _weights_key(weights)) not in done:
-            _record_ensemble(ledger, number, origin, weights, {run: models[run] for run in weights}, runs)
-            number += 1
+        if len(weights) > 1 and (origin, weights) not in recorded:
+            ledger.record_ensemble(_ensemble(origin, weights, models, runs))
     _delete_other_predictions(ledger, keep=finalist_numbers)
 
 
@@ -124,50 +116,31 @@ def _error_and_loss(total: np.ndarray, labels: np.ndarray) -> tuple[float, float
     return wrong, float(-np.log(np.clip(true_class, 1e-7, 1.0)).mean())
 
 
-def _record_ensemble(
-    ledger: Ledger,
-    number: int,
+def _ensemble(
     origin: str,
     weights: Mapping[int, float],
     models: Mapping[int, SavedPredictions],
     runs: Mapping[int, TrialRecord],
-) -> None:
-    labels = next(iter(models.values())).labels
+) -> EnsembleRecord:
+    """Returns the ensemble of models by their weights, scored on the test images."""
+    labels = models[next(iter(weights))].labels
     mean = sum(weight * models[run].probabilities.astype(np.float32) for run, weight in weights.items())
     predicted = np.asarray(mean).argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    parameter_counts = [
-        outcome.parameter_count for run in weights if (outcome := runs[run].outcome) and outcome.parameter_count
-    ]
-    trial = Trial(
-        number=number,
-        config={},
-        seed=0,
-        epochs=0,
+    misclassified = np.flatnonzero(predicted != labels)
+    outcomes = [outcome for run in weights if (outcome := runs[run].outcome) is not None]
+    return EnsembleRecord(
         origin=origin,
-        phase=Phase.ENSEMBLE,
-        engine_metadata={ENSEMBLE_WEIGHTS_KEY: {str(number): weight for number, weight in weights.items()}},
-    )
-    ledger.begin(trial)
-    ledger.finish(
-        trial,
-        Outcome(
-            state=State.COMPLETE,
-            metrics={"error_percent": 100.0 * len(wrong) / len(labels)},
-            parameter_count=sum(parameter_counts),
-            scored_images=len(labels),
-            misclassified=tuple(wrong.tolist()),
-            predicted_classes=tuple(predicted[wrong].tolist()),
-        ),
+        weights=weights,
+        error_percent=100.0 * len(misclassified) / len(labels),
+        scored_images=len(labels),
+        parameter_count=sum(outcome.parameter_count or 0 for outcome in outcomes),
+        misclassified=tuple(misclassified.tolist()),
+        predicted_classes=tuple(predicted[misclassified].tolist()),
     )
 
 
 def _load_predictions(ledger: Ledger, phase: Phase, number: int) -> SavedPredictions | None:
     return predictions.load(predictions.file_path(ledger.folder, phase, number))
-
-
-def _weights_key(weights: Mapping[int, float] | Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted((str(number), weight) for number, weight in weights.items()))
 
 
 def _delete_other_predictions(ledger: Ledger, *, keep: Sequence[int]) -> None:

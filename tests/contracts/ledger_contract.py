@@ -1,8 +1,9 @@
-"""What a ledger must keep on every storage; inherited by a test class for each, which gives a place."""
+"""What a ledger must keep on every storage; inherited by a test class for each, which gives its class and a place."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 
@@ -11,15 +12,18 @@ from makers import TINY, complete, header, trial
 
 from search.errors import UserError
 from search.protocol import Split
-from search.records.ledger import open_ledger
+from search.records.ledger import Ledger, open_ledger
 from search.records.reader import read_study
+from search.records.record import EnsembleRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import Cause, Outcome, Phase, State
 from spaces import Int
 
 
 class LedgerContract:
-    """Inherit, and define ``place(tmp_path)``."""
+    """Inherit, and define ``kind`` and ``place(tmp_path)``."""
+
+    kind: type[Ledger]
 
     @staticmethod
     def place(tmp_path: Path) -> StudyLocation:
@@ -29,6 +33,7 @@ class LedgerContract:
         place = self.place(tmp_path)
         searched, verified = trial(0), trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=0)
         with open_ledger(place, header()) as ledger:
+            assert type(ledger) is self.kind
             for one, error in ((searched, 1.5), (verified, 1.25)):
                 ledger.begin(one)
                 outcome = complete(error)
@@ -56,6 +61,29 @@ class LedgerContract:
                 ledger.begin(trial(number))
                 ledger.finish(trial(number), outcome)
         assert [known.outcome for known in read_study(place, "study").trials] == outcomes
+
+    def test_an_ensemble_is_no_trial(self, tmp_path: Path) -> None:
+        place = self.place(tmp_path)
+        ensembles = [
+            EnsembleRecord(
+                origin=origin,
+                weights={0: 0.75, 12: 0.25},
+                error_percent=1.0,
+                scored_images=200,
+                parameter_count=300,
+                misclassified=(3, 7),
+                predicted_classes=(1, 0),
+            )
+            for origin in ("mean", "greedy")
+        ]
+        with open_ledger(place, header()) as ledger:
+            for ensemble in ensembles:
+                ledger.run_exclusive(functools.partial(ledger.record_ensemble, ensemble))
+        record = read_study(place, "study")
+        assert all(ensemble.started for ensemble in record.ensembles)
+        assert [dataclasses.replace(ensemble, started="") for ensemble in record.ensembles] == ensembles
+        assert record.trials == ()
+        assert record.test_evaluations == 2
 
     def test_a_running_trial_has_no_outcome(self, tmp_path: Path) -> None:
         place = self.place(tmp_path)

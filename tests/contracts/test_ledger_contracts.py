@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -10,26 +12,34 @@ from ledger_contract import LedgerContract
 from makers import complete, header, trial
 from postgres import Server
 
+import search.records
 from search.errors import FatalError, UserError
-from search.records.ledger import open_ledger
+from search.records.ledger import Ledger, open_ledger
 from search.records.reader import read_study
+from search.records.storage.database_ledger import DatabaseLedger
+from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation
 from search.records.storage.optuna_codec import LEDGER_SCHEMA
 
 
 class TestJournal(LedgerContract):
+    kind = FileLedger
+
     @staticmethod
     def place(tmp_path: Path) -> StudyLocation:
         return StudyLocation(studies_dir=tmp_path / "studies")
 
 
 class TestSqlite(LedgerContract):
+    kind = FileLedger
+
     @staticmethod
     def place(tmp_path: Path) -> StudyLocation:
         return StudyLocation(studies_dir=tmp_path / "studies", storage=f"sqlite:///{tmp_path}/studies.db")
 
 
 class TestPostgres(LedgerContract):
+    kind = DatabaseLedger
     server: Server
 
     @pytest.fixture(autouse=True)
@@ -41,9 +51,15 @@ class TestPostgres(LedgerContract):
         return StudyLocation(studies_dir=tmp_path / "studies", storage=TestPostgres.server.database())
 
 
-@pytest.mark.parametrize("kind", [TestJournal, TestSqlite])
-def test_only_one_process_writes_a_file(tmp_path: Path, kind: type[LedgerContract]) -> None:
-    place = kind.place(tmp_path)
+def test_every_ledger_has_a_contract() -> None:
+    for module in pkgutil.walk_packages(search.records.__path__, "search.records."):
+        importlib.import_module(module.name)
+    assert {suite.kind for suite in LedgerContract.__subclasses__()} == set(Ledger.__subclasses__())
+
+
+@pytest.mark.parametrize("suite", [TestJournal, TestSqlite])
+def test_only_one_process_writes_a_file(tmp_path: Path, suite: type[LedgerContract]) -> None:
+    place = suite.place(tmp_path)
     with open_ledger(place, header()), pytest.raises(UserError, match="another process"):
         open_ledger(place, header())
     with open_ledger(place, header()):
@@ -113,7 +129,7 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 def test_a_trial_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
     place, path = _journal(tmp_path)
     path.write_text(path.read_text().replace('"replicate":', '"newer":'))
-    with pytest.raises(FatalError, match=r"cannot read: number 0 .*newer") as refusal:
+    with pytest.raises(FatalError, match=r"cannot read: trial 0 .*newer") as refusal:
         read_study(place, "study")
     assert "--study" in refusal.value.hint
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from search.protocol import EvaluationProtocol, ProtocolName, Split
-from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, PROPOSED, Cause, Config, EpochReport, Outcome, Phase, State, Trial
 from spaces import Choice, Float, Int, Space
 
@@ -64,9 +64,16 @@ def header(name: str = "cnn-tpe", *, judged: EvaluationProtocol | None = None, s
     )
 
 
-def study(*groups: Iterable[TrialRecord], of: StudyHeader | None = None, spent_seconds: float = 600.0) -> StudyRecord:
-    trials = tuple(record for group in groups for record in group)
-    return StudyRecord(header=of or header(), trials=trials, spent_seconds=spent_seconds)
+def study(
+    *groups: Iterable[TrialRecord | EnsembleRecord], of: StudyHeader | None = None, spent_seconds: float = 600.0
+) -> StudyRecord:
+    runs = [run for group in groups for run in group]
+    return StudyRecord(
+        header=of or header(),
+        trials=tuple(run for run in runs if isinstance(run, TrialRecord)),
+        ensembles=tuple(run for run in runs if isinstance(run, EnsembleRecord)),
+        spent_seconds=spent_seconds,
+    )
 
 
 def outcome(
@@ -155,27 +162,18 @@ def tpe() -> StudyRecord:
     )
 
 
-def joined(origin: str, *, wrong: Sequence[int], members: Sequence[int], number: int = 0) -> tuple[TrialRecord, ...]:
+def joined(origin: str, *, wrong: Sequence[int], members: Sequence[int]) -> tuple[EnsembleRecord, ...]:
     """An ensemble of verification runs, by their numbers, on 10,000 test images."""
-    weights = {str(member): 1 / len(members) for member in members}
-    trial = Trial(
-        number=number,
-        config={},
-        seed=0,
-        epochs=0,
+    ensemble = EnsembleRecord(
         origin=origin,
-        phase=Phase.ENSEMBLE,
-        engine_metadata={"weights": weights},
-    )
-    ended = Outcome(
-        state=State.COMPLETE,
-        metrics={"error_percent": len(wrong) / 100},
+        weights={member: 1 / len(members) for member in members},
+        error_percent=len(wrong) / 100,
         parameter_count=226_110 * len(members),
         scored_images=10_000,
         misclassified=tuple(wrong),
         predicted_classes=tuple(0 for _ in wrong),
     )
-    return (TrialRecord(trial=trial, outcome=ended),)
+    return (ensemble,)
 
 
 def other() -> StudyRecord:

@@ -14,7 +14,7 @@ from search.records import study_json
 from search.records.merge import LocatedStudy, is_copy, merge_studies
 from search.records.record import COPIED_FROM_KEY, StudyRecord, TrialRecord
 from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
-from tests.leaderboard.records import BETTER, SPACE, header
+from tests.leaderboard.records import BETTER, SPACE, header, joined
 
 
 def run(number: int, error: float, *, clock: random.Random, **changes: object) -> TrialRecord:
@@ -225,3 +225,15 @@ def test_a_failed_run_of_a_copy_counts_once() -> None:
     seen, _ = board(one, gone_on(one, machine=3))
     (failure,) = seen.sections[0].failures
     assert len(failure.trials) == 1
+
+
+def test_an_ensemble_of_a_copy_counts_once() -> None:
+    one = replace(ONE, ensembles=joined("mean", wrong=range(44), members=(0, 1)))
+    assert is_copy(ONE, one)
+    assert not is_copy(one, ONE)
+    assert len(board(ONE, one)[1].records) == 1
+    fork = gone_on(one, machine=3)
+    seen, merged = board(one, fork)
+    assert [ensemble.copied_from for record in merged.records for ensemble in record.ensembles] == ["", "cnn-tpe"]
+    assert len(seen.sections[0].ensembles) == 1
+    assert seen.sections[0].test_openings == one.test_evaluations

@@ -39,8 +39,8 @@ WHOLE = StudyRecord(
             trial=trial(0, phase=Phase.VERIFICATION, source_trial=0, replicate=1),
             outcome=dataclasses.replace(complete(), scored_images=300, misclassified=(3, 7), predicted_classes=(1, 2)),
         ),
-        *records.joined("mean", wrong=(3, 9), members=(0,)),
     ),
+    ensembles=records.joined("mean", wrong=(3, 9), members=(0,)),
     spent_seconds=12.5,
     exhausted_seconds=10.0,
 )

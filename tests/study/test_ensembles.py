@@ -9,7 +9,6 @@ from postgres import Server
 
 from search.leaderboard.compute import compute
 from search.records.ledger import Ledger, open_ledger
-from search.records.record import ENSEMBLE_WEIGHTS_KEY
 from search.records.storage.locations import StudyLocation
 from search.study.ensembles import GREEDY, MEAN, greedy_weights, record_ensembles
 from search.training import predictions
@@ -101,19 +100,14 @@ def test_ensembles_of_a_study(tmp_path: Path) -> None:
         record_ensembles(ledger, count=2)  # nothing new
         record = ledger.read()
         left = sorted(path.name for path in (ledger.folder / "predictions").glob("search-*"))
-    mean, picked = (known for known in record.trials_in_phase(Phase.ENSEMBLE))
-    assert (mean.trial.origin, picked.trial.origin) == (MEAN, GREEDY)
-    assert mean.trial.engine_metadata[ENSEMBLE_WEIGHTS_KEY] == {
-        "1": 0.25,
-        "2": 0.25,
-        "4": 0.25,
-        "5": 0.25,
-    }  # of 1 and 2, not the baseline
-    assert sum(picked.trial.engine_metadata[ENSEMBLE_WEIGHTS_KEY].values()) == pytest.approx(1.0)
-    assert mean.outcome.misclassified == (90,)  # where all err
-    assert mean.outcome.predicted_classes == (int(LABELS[91]),)
-    assert mean.outcome.error_percent == 0.5
-    assert mean.outcome.parameter_count == 4000
+    mean, greedy = record.ensembles
+    assert (mean.origin, greedy.origin) == (MEAN, GREEDY)
+    assert mean.weights == {1: 0.25, 2: 0.25, 4: 0.25, 5: 0.25}  # of 1 and 2, not the baseline
+    assert sum(greedy.weights.values()) == pytest.approx(1.0)
+    assert mean.misclassified == (90,)  # where all err
+    assert mean.predicted_classes == (int(LABELS[91]),)
+    assert mean.error_percent == 0.5
+    assert mean.parameter_count == 4000
     assert left == ["search-0.npz", "search-1.npz", "search-2.npz"]
     assert record.test_evaluations == 6 + 2
 
@@ -130,9 +124,8 @@ def test_in_a_database_they_are_formed_in_a_turn(tmp_path: Path, postgres: Serve
         record_study(ledger, replicates=2)
         for _ in range(2):
             ledger.run_exclusive(lambda: record_ensembles(ledger, count=2))
-        formed = ledger.read().trials_in_phase(Phase.ENSEMBLE)
-    assert [(known.trial.number, known.trial.origin) for known in formed] == [(0, MEAN), (1, GREEDY)]
-    assert [known.outcome.error_percent for known in formed] == [0.5, 0.5]
+        ensembles = ledger.read().ensembles
+    assert [(ensemble.origin, ensemble.error_percent) for ensemble in ensembles] == [(MEAN, 0.5), (GREEDY, 0.5)]
 
 
 def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: Path) -> None:
@@ -142,14 +135,7 @@ def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: 
         predictions.save(predictions.file_path(ledger.folder, Phase.VERIFICATION, 1), said([90]))
         record_ensembles(ledger, count=2)
         record = ledger.read()
-    assert [
-        len(known.trial.engine_metadata[ENSEMBLE_WEIGHTS_KEY])
-        for known in record.trials_in_phase(Phase.ENSEMBLE)
-        if known.trial.origin == MEAN
-    ] == [
-        3,
-        4,
-    ]
+    assert [len(ensemble.weights) for ensemble in record.ensembles if ensemble.origin == MEAN] == [3, 4]
     shown = [one for one in compute([record]).sections[0].ensembles if MEAN in one.label]
     assert [sum(one.members.values()) for one in shown] == [4]
 
@@ -158,4 +144,4 @@ def test_without_predictions_nothing_is_formed(tmp_path: Path) -> None:
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         record_study(ledger, replicates=1, without=(0, 1, 2))
         record_ensembles(ledger, count=2)
-        assert ledger.read().trials_in_phase(Phase.ENSEMBLE) == ()
+        assert ledger.read().ensembles == ()

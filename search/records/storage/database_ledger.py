@@ -26,12 +26,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from search.records.ledger import Ledger, TransactionLostError, concurrent_writer_error
-from search.records.record import StudyHeader, StudyRecord, TrialRecord, require_same_study
+from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord, require_same_study
 from search.records.storage import process_identity
 from search.records.storage.heartbeat import LEASE_KEY_PREFIX, Heartbeat
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation, make_folder, open_server
 from search.records.storage.optuna_codec import (
+    ENSEMBLE_PHASE,
     EXHAUSTED_KEY,
     HEADER_KEY,
     OPTUNA_STATES,
@@ -43,6 +44,7 @@ from search.records.storage.optuna_codec import (
     decode_outcome,
     decode_study,
     decode_trial,
+    encode_ensemble,
     encode_outcome,
     encode_running_trial,
     objective_values,
@@ -76,7 +78,7 @@ class DatabaseLedger(Ledger):
     is_shared = True
 
     def __init__(
-        self, location: StudyLocation, header: StudyHeader, server: RDBStorage, study_ids: Mapping[Phase, int]
+        self, location: StudyLocation, header: StudyHeader, server: RDBStorage, study_ids: Mapping[str, int]
     ) -> None:
         self.header, self.folder = header, location.folder(header.name)
         process = process_identity.current_process()
@@ -89,10 +91,8 @@ class DatabaseLedger(Ledger):
         self._pending: list[tuple[int, EpochReport]] = []
         self._committed = time.monotonic()
         with Session(server.engine) as session:
-            self._next_numbers = {phase: _count_trials(session, study_id) for phase, study_id in study_ids.items()}
-            self._unfinished_elsewhere = {
-                phase: _unfinished_trial_ids(session, study_id) for phase, study_id in study_ids.items()
-            }
+            self._next_numbers = {phase: _count_trials(session, study_ids[phase]) for phase in Phase}
+            self._unfinished_elsewhere = {phase: _unfinished_trial_ids(session, study_ids[phase]) for phase in Phase}
         self._heartbeat = Heartbeat(server, study_ids[Phase.SEARCH])  # last, because it starts a thread
 
     @classmethod
@@ -147,7 +147,7 @@ class DatabaseLedger(Ledger):
         with self.exclusive():
             frozen_trial = encode_running_trial(self.header, trial)
             frozen_trial.set_user_attr(COORDINATOR_KEY, self._heartbeat.name)
-            trial_id = self._add_trial(trial.phase, trial.number, frozen_trial)
+            trial_id = self._add_trial(trial.phase, frozen_trial, trial.number)
             self._running_ids[trial.key] = trial_id
             self._own_ids.add(trial_id)
 
@@ -189,9 +189,7 @@ class DatabaseLedger(Ledger):
                 _write_epochs(session, [(trial_id, report) for report in outcome.history])
                 document = json.dumps(encode_outcome(outcome))
                 session.add(_Attribute(trial_id=trial_id, key=OUTCOME_KEY, value_json=document))
-                for value in objective_values(outcome) or ():
-                    kind = models.TrialValueModel.TrialValueType.FINITE
-                    session.add(models.TrialValueModel(trial_id=trial_id, objective=0, value=value, value_type=kind))
+                session.add_all(_objective_row(value, trial_id=trial_id) for value in objective_values(outcome) or ())
                 row.state, row.datetime_complete = OPTUNA_STATES[outcome.state], datetime.now()
             return outcome
 
@@ -200,6 +198,13 @@ class DatabaseLedger(Ledger):
         self._running_ids.pop(trial.key, None)
         self._reassigned_ids.discard(trial_id)
         return recorded
+
+    def record_ensemble(self, ensemble: EnsembleRecord) -> None:
+        """Records an ensemble."""
+        with self.exclusive():
+            assert self._exclusive_session is not None
+            number = _count_trials(self._exclusive_session, self._study_ids[ENSEMBLE_PHASE])
+            self._add_trial(ENSEMBLE_PHASE, encode_ensemble(ensemble, number), number)
 
     def changes(self, phase: Phase) -> Sequence[TrialRecord]:
         """Returns the changes: all of them in ``exclusive``, otherwise those committed so far."""
@@ -261,7 +266,7 @@ class DatabaseLedger(Ledger):
         self._pending, self._committed = [], time.monotonic()
 
     def _find_orphans(self) -> Collection[tuple[Phase, int]]:
-        phases = {study_id: phase for phase, study_id in self._study_ids.items()}
+        phases = {self._study_ids[phase]: phase for phase in Phase}
         query = (
             select(_Trial.study_id, _Trial.number, _Attribute.value_json)
             .join(_Attribute, (_Attribute.trial_id == _Trial.trial_id) & (_Attribute.key == COORDINATOR_KEY))
@@ -303,7 +308,7 @@ class DatabaseLedger(Ledger):
             raise
         return session
 
-    def _add_trial(self, phase: Phase, number: int, frozen_trial: FrozenTrial) -> int:
+    def _add_trial(self, phase: str, frozen_trial: FrozenTrial, number: int) -> int:
         """Adds a trial in the session of ``exclusive`` and returns its storage id."""
         session = self._exclusive_session
         assert session is not None
@@ -315,7 +320,9 @@ class DatabaseLedger(Ledger):
             study_id=self._study_ids[phase],
             number=number,
             state=frozen_trial.state,
-            datetime_start=datetime.now(),
+            datetime_start=frozen_trial.datetime_start,
+            datetime_complete=frozen_trial.datetime_complete,
+            values=[_objective_row(value) for value in frozen_trial.values or ()],
             params=[
                 models.TrialParamModel(
                     param_name=name,
@@ -363,6 +370,11 @@ def _write_epochs(session: Session, epochs: Sequence[tuple[int, EpochReport]]) -
             values = {"intermediate_value": value, "intermediate_value_type": kind}
             session.add(model(trial_id=trial_id, step=report.epoch, **values))
     return trial_ids - unfinished
+
+
+def _objective_row(value: float, **fields: int) -> models.TrialValueModel:
+    model = models.TrialValueModel
+    return model(objective=0, value=value, value_type=model.TrialValueType.FINITE, **fields)
 
 
 def _count_trials(session: Session, study_id: int) -> int:

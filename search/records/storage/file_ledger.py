@@ -11,13 +11,15 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import FrozenTrial
 
 from search.records.ledger import Ledger, concurrent_writer_error
 from search.records.reader import read_recorded_header
-from search.records.record import StudyHeader, StudyRecord, TrialRecord, require_same_study
+from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord, require_same_study
 from search.records.storage import journal, process_identity
 from search.records.storage.locations import Commit, StudyLocation, lock_study, open_storage
 from search.records.storage.optuna_codec import (
+    ENSEMBLE_PHASE,
     EXHAUSTED_KEY,
     OPTUNA_STATES,
     OUTCOME_KEY,
@@ -25,6 +27,7 @@ from search.records.storage.optuna_codec import (
     SPENT_KEY,
     create_optuna_studies,
     decode_study,
+    encode_ensemble,
     encode_outcome,
     encode_running_trial,
     objective_values,
@@ -99,11 +102,7 @@ class FileLedger(Ledger):
         """Records that a trial starts; see ``Ledger.begin``."""
         expected = self._next_numbers[trial.phase]
         assert trial.number == expected, f"trial {trial.number} is not the next, {expected}"
-        frozen_trial = encode_running_trial(self.header, trial)
-        trial_id = self._storage.create_new_trial(self._study_ids[trial.phase], template_trial=frozen_trial)
-        if self._storage.get_trial_number_from_id(trial_id) != trial.number:
-            raise concurrent_writer_error(self.header.name)
-        self._next_numbers[trial.phase] += 1
+        self._add_trial(trial.phase, encode_running_trial(self.header, trial))
 
     def has_begun(self, trial: Trial) -> bool:
         """Returns True: no transaction is ever lost."""
@@ -128,6 +127,11 @@ class FileLedger(Ledger):
         self._storage.set_trial_state_values(trial_id, OPTUNA_STATES[outcome.state], objective_values(outcome))
         self._commit(True)
         return outcome
+
+    def record_ensemble(self, ensemble: EnsembleRecord) -> None:
+        """Records an ensemble; it is on the disk when this returns."""
+        self._add_trial(ENSEMBLE_PHASE, encode_ensemble(ensemble, self._next_numbers[ENSEMBLE_PHASE]))
+        self._commit(True)
 
     def changes(self, phase: Phase) -> Sequence[TrialRecord]:
         """Returns nothing: there are no other coordinators."""
@@ -156,6 +160,12 @@ class FileLedger(Ledger):
     def read(self) -> StudyRecord:
         """Returns the study as recorded so far."""
         return decode_study(self._storage, self.header)
+
+    def _add_trial(self, phase: str, frozen_trial: FrozenTrial) -> None:
+        trial_id = self._storage.create_new_trial(self._study_ids[phase], template_trial=frozen_trial)
+        if self._storage.get_trial_number_from_id(trial_id) != self._next_numbers[phase]:
+            raise concurrent_writer_error(self.header.name)
+        self._next_numbers[phase] += 1
 
     def _trial_id(self, trial: Trial) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_ids[trial.phase], trial.number)

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.errors import FatalError, UserError
 from search.optuna_domains import to_optuna_distributions
-from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.records.record import COPIED_FROM_KEY, EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 LEDGER_SCHEMA = 5
@@ -31,8 +31,13 @@ HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_se
 """Attributes of the search phase's Optuna study."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
+ENSEMBLE_PHASE = "ensemble"
+"""Name that an ensemble's stored form has in place of a phase."""
+_WEIGHTS_KEY = "weights"
+"""Key of an ensemble's weights in the engine metadata of its stored form."""
 EPOCHS_KEY = "epochs"
 """Key of the length of the history in the outcome attribute."""
+_DECODE_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 OPTUNA_STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PAUSED: TrialState.PRUNED,
@@ -54,13 +59,13 @@ def study_names(storage: BaseStorage) -> list[str]:
     return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
 
 
-def create_optuna_studies(storage: BaseStorage, name: str) -> dict[Phase, int]:
-    """Creates the Optuna studies of a study where they are missing; returns their storage ids."""
+def create_optuna_studies(storage: BaseStorage, name: str) -> dict[str, int]:
+    """Creates the Optuna studies of a study where they are missing; returns their storage ids by phase."""
     return {
         phase: optuna.create_study(
             storage=storage, study_name=optuna_study_name(name, phase), direction="minimize", load_if_exists=True
         )._study_id
-        for phase in Phase
+        for phase in (*Phase, ENSEMBLE_PHASE)
     }
 
 
@@ -99,6 +104,11 @@ def decode_study(storage: BaseStorage, header: StudyHeader) -> StudyRecord:
             decode_trial(trial.number, trial.user_attrs, trial.datetime_start)
             for phase in Phase
             for trial in _frozen_trials(storage, optuna_study_name(header.name, phase))
+        ),
+        ensembles=tuple(
+            ensemble
+            for trial in _frozen_trials(storage, optuna_study_name(header.name, ENSEMBLE_PHASE))
+            if (ensemble := _decode_ensemble(trial)) is not None
         ),
         spent_seconds=attributes.get(SPENT_KEY, 0.0),
         exhausted_seconds=attributes.get(EXHAUSTED_KEY, 0.0),
@@ -155,15 +165,22 @@ def decode_trial(number: int, attributes: Mapping[str, Any], started: datetime |
         return TrialRecord(
             trial=Trial.from_json(attributes[TRIAL_KEY]),
             outcome=outcome,
-            started=started.astimezone(UTC).isoformat(timespec="seconds") if started else "",
+            started=_to_iso_time(started),
             reports=() if outcome else _decode_reports(attributes),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FatalError(
-            f"The ledger holds a trial that this version cannot read: number {number} of its phase "
-            f"({type(error).__name__}: {error}).",
-            hint="Read it with the version that wrote it, or start another study with --study NAME.",
-        ) from error
+    except _DECODE_ERRORS as error:
+        raise _unreadable_error(f"trial {number} of its phase", error) from error
+
+
+def _unreadable_error(what: str, error: Exception) -> FatalError:
+    return FatalError(
+        f"The ledger holds a record that this version cannot read: {what} ({type(error).__name__}: {error}).",
+        hint="Read it with the version that wrote it, or start another study with --study NAME.",
+    )
+
+
+def _to_iso_time(time: datetime | None) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds") if time else ""
 
 
 def decode_outcome(attributes: Mapping[str, Any]) -> Outcome | None:
@@ -180,3 +197,65 @@ def decode_outcome(attributes: Mapping[str, Any]) -> Outcome | None:
 def _decode_reports(attributes: Mapping[str, Any]) -> tuple[EpochReport, ...]:
     reports = [EpochReport.from_json(value) for name, value in attributes.items() if name.startswith(REPORT_KEY_PREFIX)]
     return tuple(sorted(reports, key=lambda report: report.epoch))
+
+
+def encode_ensemble(ensemble: EnsembleRecord, number: int) -> FrozenTrial:
+    """Returns an ensemble for Optuna.
+
+    Args:
+        ensemble: What to record.
+        number: Its position among the study's ensembles, from 0.
+    """
+    trial, outcome = ensemble_to_json(ensemble, number)
+    user_attrs = {TRIAL_KEY: trial, OUTCOME_KEY: outcome}
+    return create_trial(state=TrialState.COMPLETE, value=ensemble.error_percent, user_attrs=user_attrs)
+
+
+def _decode_ensemble(trial: FrozenTrial) -> EnsembleRecord | None:
+    attributes, started = trial.user_attrs, _to_iso_time(trial.datetime_start)
+    try:
+        return ensemble_from_json(attributes[TRIAL_KEY], decode_outcome(attributes), started)
+    except _DECODE_ERRORS as error:
+        raise _unreadable_error(f"ensemble {trial.number}", error) from error
+
+
+def ensemble_to_json(ensemble: EnsembleRecord, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the stored form of an ensemble, which is that of a trial without configuration, and of its outcome."""
+    weights = {str(run): weight for run, weight in ensemble.weights.items()}
+    trial = Trial(
+        number=number, config={}, seed=0, epochs=0, origin=ensemble.origin, engine_metadata={_WEIGHTS_KEY: weights}
+    )
+    outcome = Outcome(
+        state=State.COMPLETE,
+        metrics={"error_percent": ensemble.error_percent},
+        parameter_count=ensemble.parameter_count,
+        environment={COPIED_FROM_KEY: ensemble.copied_from} if ensemble.copied_from else {},
+        scored_images=ensemble.scored_images,
+        misclassified=ensemble.misclassified,
+        predicted_classes=ensemble.predicted_classes,
+    )
+    return {**trial.to_json(), "phase": ENSEMBLE_PHASE}, outcome.to_json()
+
+
+def ensemble_from_json(trial: Mapping[str, Any], outcome: Outcome | None, started: str) -> EnsembleRecord | None:
+    """Returns an ensemble from its stored form; None if version 0.1.0 was interrupted while it recorded the ensemble.
+
+    Args:
+        trial: The trial part.
+        outcome: The outcome part.
+        started: ISO 8601 time, UTC.
+    """
+    if outcome is None or outcome.error_percent is None:
+        return None
+    weights = Trial.from_json({**trial, "phase": Phase.VERIFICATION}).engine_metadata[_WEIGHTS_KEY]
+    return EnsembleRecord(
+        origin=trial["origin"],
+        weights={int(run): weight for run, weight in weights.items()},
+        error_percent=outcome.error_percent,
+        scored_images=outcome.scored_images or 0,
+        parameter_count=outcome.parameter_count or 0,
+        misclassified=outcome.misclassified,
+        predicted_classes=outcome.predicted_classes,
+        started=started,
+        copied_from=str(outcome.environment.get(COPIED_FROM_KEY, "")),
+    )

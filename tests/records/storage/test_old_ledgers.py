@@ -65,3 +65,17 @@ def test_each_epoch_is_stored_once(place: StudyLocation) -> None:
         ledger.finish(trial(5), complete())
     new = place.journal("study").read_text().removeprefix((DATA / "version-0.1.0.journal").read_text())
     assert new.count('"training_loss"') == 4
+
+
+def test_an_ensemble_whose_recording_was_interrupted_is_left_out(place: StudyLocation) -> None:
+    (ensemble,) = read_study(place, "study").ensembles
+    assert (ensemble.origin, ensemble.weights, ensemble.misclassified) == ("mean", {0: 0.5, 1: 0.5}, (1, 5))
+    path = place.journal("study")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if '"trial_id":6' not in line))
+    before = read_study(place, "study")
+    assert before.ensembles == ()
+    with open_ledger(place, before.header) as ledger:
+        assert len(ledger.orphans()) == 1
+        ledger.record_ensemble(ensemble)
+    assert len(read_study(place, "study").ensembles) == 1
