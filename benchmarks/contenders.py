@@ -1,7 +1,7 @@
-"""The contenders of the race: how each is run, and what is read from what it leaves. Called by ``race.py``.
+"""The contenders of the race: how each is run and how its results are read. Called by ``race.py``.
 
-Our figures are read from the ledger. An epoch's time is its trial's end less the seconds of the epochs after it; where
-a trial was stopped in the middle of an epoch, its earlier epochs so count as later than they were, never as earlier.
+Our results are read from the ledger. The time of an epoch is the end of its trial minus the seconds of the later
+epochs. If a trial was stopped in the middle of an epoch, its earlier epochs count as later than they were.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import task
-from runs import Run, keep, load, path_of
+from common import run_trials, task
+from runs import Run, load, path_of, save
 
 from search import seeds
-from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.records.reader import read_studies
 from search.records.record import StudyRecord
@@ -37,25 +36,25 @@ from search.trial import Phase, Trial
 ROOT = Path(__file__).parents[1]
 EPOCHS, REPLICATES, WORKERS = 10, 3, 2
 START_SECONDS = 1.0
-"""What passes at most between the start of our process and of its study's clock, which its first line starts."""
+"""Upper bound on the time between the start of our process and of its study's clock."""
 GRACE_SECONDS = 900.0
-"""How much longer than told a contender may take before it is killed: the peers look at the clock once an epoch."""
+"""Time after its limit at which a contender is killed; the peers check the clock once a batch."""
 
 
 def perform(name: str, *, seed: int, seconds: float, results: Path) -> None:
-    """Runs a contender, has its winner verified and keeps both, as far as they are not there.
+    """Runs a contender, retrains its winner, and saves both, unless they are saved already.
 
     Raises:
-        RuntimeError: It failed; its output stands in a file beside the results.
+        RuntimeError: It failed; its output is in a file beside the results.
     """
     run = load(results, name, seed=seed, seconds=seconds)
     if run is None:
         print(f"{datetime.now():%H:%M:%S} {name}, seed {seed}: {seconds:g} s", file=sys.stderr, flush=True)
         run = CONTENDERS[name](name, seed, seconds, results)
-        keep(run, results)
+        save(run, results)
     if not run.test_errors_percent and run.config is not None:
         print(f"{datetime.now():%H:%M:%S} {name}, seed {seed}: retraining its winner", file=sys.stderr, flush=True)
-        keep(dataclasses.replace(run, test_errors_percent=_verified(run)), results)
+        save(dataclasses.replace(run, test_errors_percent=_verified(run)), results)
 
 
 def _peer(script: str, name: str, seed: int, seconds: float, results: Path) -> Run:
@@ -76,7 +75,7 @@ def _peer(script: str, name: str, seed: int, seconds: float, results: Path) -> R
         wall_seconds=wall,
         config=best.get("config"),
         validation_error_percent=best.get("error_percent"),
-        made=_made(" ".join(["python", f"benchmarks/peers/{script}", *command[1:]]), "keras-tuner", "optuna"),
+        made=_environment(" ".join(["python", f"benchmarks/peers/{script}", *command[1:]]), "keras-tuner", "optuna"),
     )
 
 
@@ -84,7 +83,7 @@ def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, result
     """Runs our command and reads its ledger."""
     path = path_of(results, name, seed, seconds)
     folder = path.with_suffix("")
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off; it would be gone on with
+    shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run, which would be resumed
     command = ["-m", "search", "run", "--space", "cnn", "--timeout", f"{seconds:g}s", "--seed", str(seed), *options]
     places = ["--studies-dir", str(folder / "studies"), "--reports-dir", str(folder / "reports")]
     wall = _run([*command, *places], seconds, path)
@@ -94,7 +93,7 @@ def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, result
         contender=name,
         seed=seed,
         wall_seconds=wall,
-        made=_made(" ".join(["python", *command]), "optuna"),
+        made=_environment(" ".join(["python", *command]), "optuna"),
     )
 
 
@@ -140,10 +139,10 @@ def _run(command: list[str], seconds: float, path: Path) -> float:
 
 
 def _recorded(record: StudyRecord, seconds: float) -> Run:
-    """Returns what a study's record says of its search and of its finalist."""
-    known = [known for known in record.trials_in_phase(Phase.SEARCH) if known.outcome is not None]
+    """Returns the run of a recorded study: its search and its finalist."""
+    finished = [trial for trial in record.trials_in_phase(Phase.SEARCH) if trial.outcome is not None]
     curve: list[tuple[float, int, int, float]] = []
-    for each in known:
+    for each in finished:
         assert each.outcome is not None and each.outcome.elapsed_seconds is not None
         at = START_SECONDS + each.outcome.elapsed_seconds
         for report in reversed(each.outcome.history):
@@ -151,7 +150,7 @@ def _recorded(record: StudyRecord, seconds: float) -> Run:
                 assert report.error_percent is not None
                 curve.append((round(at, 3), each.trial.number, report.epoch, report.error_percent))
             at -= report.seconds
-    best = next(reversed(finalists(record, 1)), None)  # none, where the time was too short for a single trial
+    best = next(reversed(finalists(record, 1)), None)  # None if the time was too short for a single trial
     verified = [
         run
         for run in record.trials_in_phase(Phase.VERIFICATION)
@@ -163,7 +162,7 @@ def _recorded(record: StudyRecord, seconds: float) -> Run:
         seed=record.header.seed,
         seconds=seconds,
         curve=tuple(sorted(curve)),
-        search_seconds=max(START_SECONDS + (each.outcome.elapsed_seconds or 0.0) for each in known if each.outcome),
+        search_seconds=max(START_SECONDS + (each.outcome.elapsed_seconds or 0.0) for each in finished if each.outcome),
         wall_seconds=0.0,
         config=dict(best.trial.config) if best else None,
         validation_error_percent=best.outcome.error_percent if best and best.outcome else None,
@@ -172,7 +171,7 @@ def _recorded(record: StudyRecord, seconds: float) -> Run:
 
 
 def _verified(run: Run) -> tuple[float, ...]:
-    """Retrains a winner on all training images with the seeds that our own verification takes, and tests each once."""
+    """Returns test errors of a winner, retrained on all training images with the seeds of our own verification."""
     assert run.config is not None
     trials = [
         Trial(
@@ -186,24 +185,18 @@ def _verified(run: Run) -> tuple[float, ...]:
         )
         for number in range(REPLICATES)
     ]
-    errors: dict[int, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(local_executor(task(), workers=WORKERS, log_dir=Path(folder))) as executor,
     ):
-        waiting = list(trials)
-        while waiting or executor.running:
-            while waiting and len(executor.running) < executor.slots:
-                executor.submit(waiting.pop(0))
-            for event in executor.collect(1.0):
-                if isinstance(event, Finished):
-                    if event.outcome.error_percent is None:
-                        raise RuntimeError(f"retraining failed: {event.outcome.message}")
-                    errors[event.key[1]] = event.outcome.error_percent
-    return tuple(errors[trial.number] for trial in trials)
+        outcomes = run_trials(executor, trials)
+    failures = [outcome.message for outcome in outcomes if outcome.error_percent is None]
+    if failures:
+        raise RuntimeError(f"retraining failed: {failures[0]}")
+    return tuple(outcome.error_percent for outcome in outcomes if outcome.error_percent is not None)
 
 
-def _made(command: str, *packages: str) -> dict[str, Any]:
+def _environment(command: str, *packages: str) -> dict[str, Any]:
     return {
         "command": command,
         **machine_info(),

@@ -1,14 +1,14 @@
-"""How many trials a second one coordinator hands out and records, with 10 to 10,000 virtual workers, by ledger.
+"""How many trials a second one coordinator submits and records, with 10 to 10,000 virtual workers, by ledger.
 
     python benchmarks/coordinators.py [--workers 10 100 1000 10000] [--samplers random tpe] [--seconds 20]
     python benchmarks/coordinators.py --ledgers journal postgres --url postgresql+psycopg://me@127.0.0.1/bench
 
-Engine, source, loop and ledger are those of a study; the workers are virtual, and take no real time. Trials of the
-space cnn report ten epochs, without pruning, and are of very different lengths, so that some end soon. First every
-worker gets a trial; then, for ``--seconds``, what the coordinator does between two events is timed, apart for an epoch
-and for an end, behind which another trial is proposed and begun. A trial costs an end and ten epochs; the rate is the
-inverse. Where not all workers were served after ``FILLING`` times ``--seconds``, the row is of those that were. The
-bound that a rate sets on a cluster is how many workers it keeps busy: the rate times the seconds of a trial.
+Engine, source, loop and ledger are those of a study; the workers are virtual and take no real time. Trials of the space
+cnn report ten epochs, without pruning, and have very different lengths, so that some end soon. First every worker gets
+a trial. Then, for ``--seconds``, the coordinator's time between two events is measured: after an epoch, and after an
+end, when it also proposes and begins another trial. A trial costs one end and ten epochs; the rate is the inverse. If
+not all workers have a trial after ``FILLING`` times ``--seconds``, the row counts those that have one. A rate keeps as
+many workers busy as the rate times the seconds of a trial.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from search.trial import NO_FILES, Trial, TrialFiles
 
 TRIAL_SECONDS = (30, 300)
 FILLING = 4
-"""Times ``--seconds`` that it may take to give every worker a trial."""
+"""Multiple of ``--seconds`` in which every worker should get a trial."""
 
 
 class _Timing(VirtualExecutor):
-    """A virtual executor that times what its driver does with each event, once every place is taken.
+    """A virtual executor that measures its caller's time for each event, once every slot is taken.
 
     Args:
         slots: Trials at a time.
-        seconds: How long to time.
+        seconds: How long to measure.
     """
 
     def __init__(self, slots: int, seconds: float) -> None:
@@ -57,7 +57,7 @@ class _Timing(VirtualExecutor):
 
     @property
     def slots(self) -> int:
-        """How many trials may run at once: as many as were begun in the time for that."""
+        """How many trials may run at once: as many as were submitted in the time for it."""
         if self._event is not None or time.perf_counter() - self._began > FILLING * self._seconds:
             return self.most
         return super().slots
@@ -68,10 +68,10 @@ class _Timing(VirtualExecutor):
         self.most = max(self.most, len(self.running))
 
     def collect(self, timeout: float) -> list[Event]:
-        """Returns the next event, from which on time is taken.
+        """Returns the next event, at which the measurement of the caller's time starts.
 
         Raises:
-            _OverError: The time is over. To end what runs in good order would take longer than all else.
+            _OverError: The time is over. Ending the running trials would take longer than the benchmark.
         """
         now = time.perf_counter()
         if self._event is None:
@@ -98,7 +98,7 @@ def _course(trial: Trial) -> SimulatedTrial:
 
 
 def rate(place: StudyLocation, *, workers: int, sampler: str, seconds: float) -> tuple[object, ...]:
-    """Returns how many workers were served, milliseconds an epoch and an end took, and trials a second."""
+    """Returns workers with a trial, ended trials, milliseconds an epoch and an end, and trials a second."""
     study = header(f"bench-{secrets.token_hex(4)}", sampler)
     choice = EngineChoice(engine=study.engine, sampler=study.sampler, pruner=study.pruner)
     executor = _Timing(workers, seconds)
@@ -127,9 +127,9 @@ def main() -> None:
                     place = StudyLocation(
                         studies_dir=Path(folder), storage=options.url if ledger == "postgres" else None
                     )
-                    found = rate(place, workers=workers, sampler=sampler, seconds=options.seconds)
-                bounds = [float(str(found[-1])) * each for each in TRIAL_SECONDS]
-                rows.append((sampler, ledger, workers, *found, *bounds))
+                    row = rate(place, workers=workers, sampler=sampler, seconds=options.seconds)
+                bounds = [float(str(row[-1])) * each for each in TRIAL_SECONDS]
+                rows.append((sampler, ledger, workers, *row, *bounds))
                 print(*rows[-1], flush=True)
     busy = [f"busy at {seconds} s" for seconds in TRIAL_SECONDS]
     heads = ["sampler", "ledger", "workers", "served", "ended", "epoch, ms", "end and begin, ms", "trials a second"]

@@ -2,10 +2,10 @@
 
     python benchmarks/engines.py [--trials 100 1000 5000] [--engines optuna:tpe,...] [--asks 10] [--patience 20]
 
-Both sides are given the same finished trials of the space cnn and are then asked and told in turn; the figure is the
-median. Plain Optuna is ``study.ask``, ``suggest_*`` and ``tell`` on a study in memory, with the same sampler; plain
-Keras Tuner is ``create_trial``, ``update_trial``, ``end_trial`` and ``save``, as its tuner calls them, in a folder.
-What takes longer than ``--patience`` seconds an ask is not asked at larger numbers.
+Both sides get the same finished trials of the space cnn; then ask + tell is timed on both in turn, and the median
+taken. Plain Optuna is ``study.ask``, ``suggest_*`` and ``tell`` on a study in memory, with the same sampler. Plain
+Keras Tuner is ``create_trial``, ``update_trial``, ``end_trial`` and ``save``, as its tuner calls them, in a folder. An
+engine that takes longer than ``--patience`` seconds an ask is not measured at larger numbers.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from spaces import Space, load
 SPACE = load("cnn")
 EPOCHS = 10
 Turn = Callable[[int], None]
-"""Asks for trial ``number`` and tells how it ended."""
+"""Asks for trial ``number`` and tells its outcome."""
 
 
 def history(count: int) -> list[TrialRecord]:
-    """Returns finished trials at random points, the same for everyone."""
-    chance, records, seen = random.Random(0), [], set()
+    """Returns finished trials at random points, the same at every call."""
+    generator, records, seen = random.Random(0), [], set()
     while len(records) < count:
-        config = SPACE.sample(chance) if records else SPACE.baseline
+        config = SPACE.sample(generator) if records else SPACE.baseline
         key = json.dumps(config, sort_keys=True)
         if key not in seen:
             seen.add(key)
             trial = Trial(number=len(records), config=config, seed=0, epochs=EPOCHS)
-            records.append(TrialRecord(trial=trial, outcome=ended(chance.uniform(0.5, 3.0))))
+            records.append(TrialRecord(trial=trial, outcome=ended(generator.uniform(0.5, 3.0))))
     return records
 
 
 def ended(error: float) -> Outcome:
-    """Returns the outcome of a whole trial."""
+    """Returns the outcome of a complete trial."""
     report = EpochReport(epoch=EPOCHS, training_loss=0.1, metrics={"error_percent": error})
     return Outcome(state=State.COMPLETE, metrics={"error_percent": error}, history=(report,))
 
@@ -102,9 +102,7 @@ def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
         trial.report(error, EPOCHS)
         study.tell(trial, error)
 
-    if OPTUNA_SAMPLERS[
-        sampler
-    ].stateful:  # it notes with each trial that it proposed how it did; given ones tell it nothing
+    if OPTUNA_SAMPLERS[sampler].stateful:  # it learns only from trials that it proposed itself
         for number in range(len(records)):
             turn(number)
     return turn
@@ -143,7 +141,7 @@ def plain_keras_tuner(sampler: str, records: Sequence[TrialRecord]) -> Turn:
         oracle.end_trial(trial)
         oracle.save()
 
-    if sampler == "grid":  # it cannot be given trials, only asked for them
+    if sampler == "grid":  # it accepts no trials that it did not propose
         for number in range(len(records)):
             turn(number)
     return turn

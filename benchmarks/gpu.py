@@ -1,10 +1,10 @@
-"""Trials an hour on one device: a fit a trial, several processes, and populations; with what the device could do.
+"""Trials an hour on one device: one fit a trial, several processes, and populations, beside the device's ceilings.
 
     python benchmarks/gpu.py --out gpu.json           on a GPU; needs JAX, Keras and a few small packages, no TensorFlow
-    python benchmarks/gpu.py --quick --out cpu.json   a tiny version that proves on any machine that it runs
+    python benchmarks/gpu.py --quick --out cpu.json   a tiny version for any machine
 
-Each way trains the same configurations of the tutorial's CNN, which differ in their learning rate, for equally many
-epochs; compilation is told apart. All figures are of one run; the table comes last.
+All ways train the same configurations of the tutorial's CNN, which differ in their learning rate, for the same number
+of epochs. Compilation is timed separately. All figures come from one run; the table is printed last.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from statistics import fmean
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the processes beside this one need memory, too
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # other processes share its memory
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.common import small_mnist
+from benchmarks.common import run_trials, small_mnist
 from search.data.dataset import prepare
-from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
 from search.training.runtime import Backend, Device, Precision, Runtime
@@ -37,22 +36,22 @@ from search.trial import Outcome, Trial
 from spaces import registry
 
 CEILING_SIDE, CEILING_ROUNDS = 8192, 10
-"""Size of the square matrices that ceilings are measured with, and how often."""
+"""Side of the square matrices by which the ceilings are measured, and repetitions."""
 
 
 def main() -> None:
-    """Measures, and prints the table last."""
+    """Measures and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tiny version, for any machine")
     parser.add_argument("--populations", type=int, nargs="*", default=None)
     parser.add_argument("--processes", type=int, nargs="*", default=None)
     parser.add_argument("--spaces", nargs="*", default=None)
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
-    given = parser.parse_args()
-    quick = given.quick
-    spaces = given.spaces or (["mlp"] if quick else ["mlp", "cnn", "cnn-large"])
-    populations = given.populations or ([2, 4] if quick else [8, 32, 128, 512])
-    processes = given.processes or ([2] if quick else [2, 4, 8])
+    options = parser.parse_args()
+    quick = options.quick
+    spaces = options.spaces or (["mlp"] if quick else ["mlp", "cnn", "cnn-large"])
+    populations = options.populations or ([2, 4] if quick else [8, 32, 128, 512])
+    processes = options.processes or ([2] if quick else [2, 4, 8])
     epochs, repeats = (1, 3) if quick else (10, 30)
     compared = "mlp" if quick else "cnn"
 
@@ -61,7 +60,7 @@ def main() -> None:
     device = jax.devices()[0]
     found: dict[str, Any] = {"device": device.device_kind, "jax": jax.__version__, "quick": quick, "rows": []}
     found["ceilings"] = ceilings(512 if quick else CEILING_SIDE)
-    keep = keeper(found, given.out)
+    keep = keeper(found, options.out)
     for space in spaces:
         keep(f"{space}: one baseline, warm", population(task(space, epochs, quick), 1, seeds_only=True))
         keep(f"{space}: {repeats} seeds of it, warm", population(task(space, epochs, quick), repeats, seeds_only=True))
@@ -82,7 +81,7 @@ def main() -> None:
 
 
 def keeper(found: dict[str, Any], out: Path) -> Callable[[str, Mapping[str, Any]], None]:
-    """Returns what notes a row, and writes all rows so far; what a machine gave before it was lost is kept."""
+    """Returns a function that adds a row and writes all rows so far, so that a lost machine loses only later rows."""
 
     def keep(name: str, row: Mapping[str, Any]) -> None:
         found["rows"].append({"name": name, **row})
@@ -110,7 +109,7 @@ def task(space: str, epochs: int, quick: bool) -> Task:
 
 
 def trials(of: Task, count: int, *, seeds_only: bool = False, epochs: int | None = None) -> list[Trial]:
-    """Returns baselines of so many seeds, or of so many learning rates, spread from 3e-4 to 3e-3."""
+    """Returns ``count`` baselines, which differ in their seed, or in their learning rate from 3e-4 to 3e-3."""
     config = registry.load(of.space_source).baseline
     rates = [config["learning_rate"] if seeds_only else 3e-4 * 10 ** (n / max(1, count - 1)) for n in range(count)]
     full = epochs or of.protocol.epochs
@@ -120,19 +119,19 @@ def trials(of: Task, count: int, *, seeds_only: bool = False, epochs: int | None
 
 
 def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, Any]:
-    """Trains trials together: once for an epoch, which compiles, then in full against the clock."""
+    """Trains trials together: first one epoch, which compiles, then all epochs, which are timed."""
     from search.training.vectorized.scheduler import PopulationScheduler
 
     with cold_cache(of) as cold:
-        pool = PopulationScheduler(cold, max_members=count)
+        scheduler = PopulationScheduler(cold, max_members=count)
         began = time.perf_counter()
-        train(pool, trials(of, count, epochs=1))
+        train(scheduler, trials(of, count, epochs=1))
         cold_seconds = time.perf_counter() - began
-        compiled = [one for program in pool.programs for key, one in program.compiled.items() if key[0] == "train"]
+        compiled = [one for program in scheduler.programs for key, one in program.compiled.items() if key[0] == "train"]
         costs = compiled[0].cost_analysis() if compiled else {}
-        building = sum(program.compile_seconds for program in pool.programs)
+        building = sum(program.compile_seconds for program in scheduler.programs)
         began = time.perf_counter()
-        outcomes = train(pool, trials(of, count, seeds_only=seeds_only))
+        outcomes = train(scheduler, trials(of, count, seeds_only=seeds_only))
         seconds = time.perf_counter() - began
     steps = of.protocol.epochs * -(-of.dataset.training_count * 5 // 6 // 200)
     return {
@@ -146,18 +145,18 @@ def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, A
     }
 
 
-def train(pool: Any, wanted: Sequence[Trial]) -> list[Outcome]:
-    """Trains trials together, to the end of the last."""
+def train(scheduler: Any, together: Sequence[Trial]) -> list[Outcome]:
+    """Trains trials together until the last has ended."""
     from search.training.epochs import Hooks
 
-    outcomes = [outcome for trial in wanted if (outcome := pool.add(trial, Hooks())) is not None]
-    while len(pool):
-        outcomes += [outcome for _, outcome in pool.train_epoch()]
+    outcomes = [outcome for trial in together if (outcome := scheduler.add(trial, Hooks())) is not None]
+    while len(scheduler):
+        outcomes += [outcome for _, outcome in scheduler.train_epoch()]
     return outcomes
 
 
 def one_by_one(of: Task, count: int) -> dict[str, Any]:
-    """Trains trials one after the other in this process, each by Keras's fit; the first, which warms it, apart."""
+    """Trains trials one after the other in this process, each by Keras's fit, after a first one that is not timed."""
     from search.training.trainer import Trainer
 
     trainer = Trainer(of)
@@ -171,28 +170,19 @@ def one_by_one(of: Task, count: int) -> dict[str, Any]:
 
 
 def in_processes(of: Task, processes: int, count: int) -> dict[str, Any]:
-    """Trains trials in several processes on the one device; their start, an epoch each, apart."""
+    """Trains trials in several processes on one device, after a first epoch in each that is not timed."""
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(local_executor(of, workers=processes, log_dir=Path(folder))) as executor,
     ):
-
-        def run(wanted: Sequence[Trial]) -> list[Outcome]:
-            waiting, outcomes = list(wanted), list[Outcome]()
-            while waiting or executor.running:
-                while waiting and len(executor.running) < executor.slots:
-                    executor.submit(waiting.pop(0))
-                outcomes += [event.outcome for event in executor.collect(1.0) if isinstance(event, Finished)]
-            return outcomes
-
-        run(trials(of, processes, epochs=1))
+        run_trials(executor, trials(of, processes, epochs=1))
         began = time.perf_counter()
-        outcomes = run(trials(of, count))
+        outcomes = run_trials(executor, trials(of, count))
         return summary(outcomes, time.perf_counter() - began)
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
-    """Returns what a way of training gave; a failure is told, not averaged away."""
+    """Returns the figures of one way of training, and the message of the first failure."""
     errors = [outcome.error_percent for outcome in outcomes if outcome.error_percent is not None]
     failed = [f"{outcome.cause}: {outcome.message}" for outcome in outcomes if outcome.traceback]
     return {
@@ -206,7 +196,7 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def cold_cache(of: Task) -> Iterator[Task]:
-    """Gives the task with its data in a cache that holds no compiled program."""
+    """Yields the task with its data in a cache without compiled programs."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "datasets" / "data"
         place.parent.mkdir()
@@ -215,7 +205,7 @@ def cold_cache(of: Task) -> Iterator[Task]:
 
 
 def ceilings(side: int) -> dict[str, float]:
-    """Measures products of square matrices, TFLOP/s by type, and a copy, GB/s read and written."""
+    """Returns TFLOP/s of products of square matrices by type, and GB/s read and written by a copy."""
     import jax
     import jax.numpy as jnp
 
@@ -240,7 +230,7 @@ def ceilings(side: int) -> dict[str, float]:
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Returns the rows side by side, with the device's ceilings above."""
+    """Returns the rows as a table, below the device's ceilings."""
     ceilings = ", ".join(f"{name} {value:,.1f}" for name, value in found["ceilings"].items())
     lines = [f"{found['device']}, JAX {found['jax']}; ceilings: {ceilings}", ""]
     head = ("", "trials/h", "seconds", "compile s", "TFLOP/s", "GB/s", "error %")

@@ -2,18 +2,19 @@
 
     python benchmarks/race.py --seconds 900 --seeds 1 2 3 [--only ours keras-tuner optuna] [--figure race.png]
 
-Runs one contender after the other for each seed, and keeps each run as a JSON file in ``--results``. A run that is
-there is not run again, so the same command goes on after it was stopped. Tables and figure show all runs of these seeds
-that are there, whatever ``--only`` says; with no name after it, nothing is run.
+Runs the contenders one after the other for each seed and saves each run as a JSON file in ``--results``. A saved run is
+not repeated, so the same command resumes after it was stopped. Tables and figure show all saved runs of these seeds,
+whatever ``--only`` says; ``--only`` without a name runs nothing. The figure shows the best validation error over time:
+a thin line a seed, and the median of each contender.
 
-Full trials an hour are the epochs of the search, divided by ten and by the search's own time. Which configurations a
-contender trains weighs on it; ``throughput.py`` compares equal ones.
+Full trials an hour are the epochs of the search, divided by ten and by the search's time. They depend on which
+configurations a contender trains; ``throughput.py`` compares equal ones.
 
-What is the same: a clock that starts with the process, imports included; every epoch's validation error counts for
-the curves; every contender's best configuration by validation error is retrained on all training images with the same
-three seeds by the same code, and scored once on the test images. What is not: our seconds include this retraining, and
-that of the baseline; the peers', who do none, do not. Ours also begins with the space's baseline and recipes, which
-neither peer has; ``ours-no-recipes`` leaves the recipes out.
+The same for all: the clock starts with the process, imports included; every epoch's validation error counts for the
+curves; each contender's best configuration by validation error is retrained on all training images with the same three
+seeds by the same code, and scored once on the test images. Different: our time includes this retraining and that of the
+baseline, the peers' does not. Ours also begins with the space's baseline and recipes, which neither peer has;
+``ours-no-recipes`` leaves the recipes out.
 """
 
 from __future__ import annotations
@@ -25,20 +26,23 @@ import sys
 from pathlib import Path
 from statistics import fmean, median
 
+import numpy as np
 from common import table
 from contenders import CONTENDERS, EPOCHS, perform
 from runs import Run, load
 
 PEERS = ("keras-tuner", "optuna")
+COLOURS = dict(zip(CONTENDERS, ("tab:blue", "tab:orange", "tab:green", "tab:gray"), strict=True))
+POINTS = 2000
 
 
 def target(runs: dict[str, Run]) -> float | None:
-    """Returns the validation error that the better peer reaches, of one seed's runs."""
+    """Returns the least validation error of both peers, of one seed's runs."""
     return min((runs[peer].best for peer in PEERS if peer in runs), default=None)
 
 
 def minutes(seconds: float) -> str:
-    """Returns a time in minutes, or that it was never reached."""
+    """Returns a time in minutes; "never" if it is infinite."""
     return f"{seconds / 60:.1f} min" if math.isfinite(seconds) else "never"
 
 
@@ -78,8 +82,53 @@ def summary(known: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]:
     return rows
 
 
+def draw(known: dict[int, dict[str, Run]], seconds: float, path: Path) -> None:
+    """Draws the runs and saves the figure.
+
+    Args:
+        known: Runs by seed and contender.
+        seconds: Time limit of each.
+        path: A PNG file.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import FuncFormatter
+
+    times = np.linspace(0, seconds, POINTS)
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for name in CONTENDERS:
+        runs = [runs[name] for runs in known.values() if name in runs]
+        curves = np.array([[run.best_until(time) for time in times] for run in runs])
+        for curve in curves:
+            axes.step(times / 60, _drawn(curve), where="post", color=COLOURS[name], linewidth=0.8, alpha=0.45)
+        if runs:
+            label = f"{name}, median of {len(runs)}"
+            middle = _drawn(np.median(curves, axis=0))
+            axes.step(times / 60, middle, where="post", color=COLOURS[name], linewidth=2.2, label=label)
+    axes.set(xlabel="minutes since the process started", ylabel="best validation error so far, %", yscale="log")
+    ends = [run.best for runs in known.values() for run in runs.values() if run.curve]
+    axes.set_ylim(min(ends, default=1.0) * 0.85, 8.0)
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.grid(which="both", alpha=0.25)
+    axes.set_xlim(0, seconds / 60)
+    cores = {run.made.get("cores") for runs in known.values() for run in runs.values()}
+    axes.set_title(f"Space cnn on MNIST, {'/'.join(map(str, cores))} cores: the same space, data, split and time")
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _drawn(curve: np.ndarray) -> np.ndarray:
+    """Returns a curve without the time before its first epoch."""
+    return np.where(np.isfinite(curve), curve, np.nan)
+
+
 def main() -> None:
-    """Runs what is missing, then prints the tables and draws the figure."""
+    """Runs the missing runs, prints the tables and draws the figure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=900.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -88,13 +137,13 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="a PNG file; by default figure.png among the results")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the contender that runs is stopped as well
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the running contender as well
     known: dict[int, dict[str, Run]] = {}
     for seed in options.seeds:
         for name in options.only:
             try:
                 perform(name, seed=seed, seconds=options.seconds, results=options.results.absolute())
-            except Exception as error:  # noqa: BLE001 - hours of other runs must not be lost with one
+            except Exception as error:  # noqa: BLE001 - one failure must not end hours of other runs
                 print(f"{name}, seed {seed}, failed: {error}", file=sys.stderr, flush=True)
         runs = {name: load(options.results, name, seed=seed, seconds=options.seconds) for name in CONTENDERS}
         known[seed] = {name: run for name, run in runs.items() if run is not None}
@@ -111,8 +160,6 @@ def main() -> None:
     ]
     table(heads, summary(known))
     if any(known.values()):
-        from race_figure import draw
-
         draw(known, options.seconds, options.figure or options.results / "figure.png")
 
 

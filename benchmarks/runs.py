@@ -10,21 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from search.files import write_atomic
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is kept of a contender's run.
+    """A contender's run.
 
     Args:
         contender: Its name.
-        seed: Of its search.
-        seconds: The time that it had.
-        curve: An entry an epoch: seconds since its process started, trial, epoch, validation error in percent.
-        search_seconds: When its search ended, since its process started.
-        wall_seconds: When the process ended.
-        config: The best configuration by validation error, as the contender itself sees it; None where it has none.
-        validation_error_percent: Its error, as the contender itself sees it.
-        test_errors_percent: Of this configuration, retrained; one a seed.
+        seed: Seed of its search.
+        seconds: Its time limit.
+        curve: One entry an epoch: seconds since its process started, trial, epoch, validation error in percent.
+        search_seconds: Seconds from the start of its process to the end of its search.
+        wall_seconds: Seconds of its process.
+        config: The configuration it names as its best by validation error, or None.
+        validation_error_percent: The error it names for this configuration.
+        test_errors_percent: Test errors of this configuration, retrained, one a seed.
         made: Machine, versions and command.
     """
 
@@ -55,32 +57,30 @@ class Run:
         return 3600 * len(self.curve) / self.search_seconds
 
     def best_until(self, seconds: float) -> float:
-        """Returns the least error of the epochs finished by then; infinite before the first."""
+        """Returns the least error of the epochs finished in this time; infinite if there are none."""
         return min((error for at, _, _, error in self.curve if at <= seconds), default=math.inf)
 
     def first(self, error_percent: float) -> float:
-        """Returns when an epoch first had at most this error; infinity where none had."""
+        """Returns the seconds until an epoch first had at most this error; infinite if none had."""
         return min((at for at, _, _, error in self.curve if error <= error_percent), default=math.inf)
 
 
 def load(results: Path, name: str, *, seed: int, seconds: float) -> Run | None:
-    """Returns a kept run, or None."""
+    """Returns a saved run, or None."""
     path = path_of(results, name, seed, seconds)
     if not path.exists():
         return None
-    known = json.loads(path.read_text(encoding="utf-8"))
-    known["curve"] = tuple(tuple(entry) for entry in known["curve"])
-    return Run(**{**known, "test_errors_percent": tuple(known["test_errors_percent"])})
+    document = json.loads(path.read_text(encoding="utf-8"))
+    curve, errors = tuple(map(tuple, document["curve"])), tuple(document["test_errors_percent"])
+    return Run(**{**document, "curve": curve, "test_errors_percent": errors})
 
 
 def path_of(results: Path, name: str, seed: int, seconds: float) -> Path:
-    """Returns where a run is kept."""
+    """Returns the path of a saved run."""
     return results / f"{name}-{seconds:g}s-seed{seed}.json"
 
 
-def keep(run: Run, results: Path) -> None:
-    """Keeps a run, whole or not at all."""
+def save(run: Run, results: Path) -> None:
+    """Saves a run atomically."""
     path = path_of(results, run.contender, run.seed, run.seconds)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(dataclasses.asdict(run), indent=1), encoding="utf-8")
-    unfinished.replace(path)
+    write_atomic(path, json.dumps(dataclasses.asdict(run), indent=1), what="run")

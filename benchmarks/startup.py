@@ -1,8 +1,8 @@
-"""Seconds until the commands that do not train answer, beside an empty interpreter and Optuna's own import.
+"""Seconds of the commands that do not train, beside an empty interpreter and Optuna's own import.
 
-And what a worker takes to import Keras, beside Keras's own import.
+    python benchmarks/startup.py
 
-python benchmarks/startup.py
+Also the seconds in which a worker imports Keras, beside Keras's own import.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from search.trial import EpochReport, Outcome, State, Trial
 from spaces import registry
 
 REPEATS, TRIALS = 7, 100
-LEAN = "from search.training.runtime import import_keras; import_keras()"
+IMPORT_KERAS = "from search.training.runtime import import_keras; import_keras()"
 
 
 def fill(studies_dir: Path) -> None:
@@ -60,7 +60,7 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> None:
-    """Times the commands in turn, several times over, and prints medians and ratios to the empty interpreter."""
+    """Times the commands in turn, several times, and prints medians and ratios to the empty interpreter."""
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder))
         search = [sys.executable, "-m", "search"]
@@ -72,14 +72,14 @@ def main() -> None:
             "search spaces": [*search, "spaces"],
             "search leaderboard, 100 trials": [*search, "leaderboard", "--studies-dir", folder],
             'python -c "import keras"': [sys.executable, "-c", "import keras"],
-            "a worker's import of Keras": [sys.executable, "-c", LEAN],
+            "a worker's import of Keras": [sys.executable, "-c", IMPORT_KERAS],
         }
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(REPEATS):
             for name, command in commands.items():
                 times[name].append(seconds(command))
     empty = median(times["python -c pass"])
-    rows = [(name, min(found), median(found), median(found) / empty) for name, found in times.items()]
+    rows = [(name, min(measured), median(measured), median(measured) / empty) for name, measured in times.items()]
     table(["command", "least, s", "median, s", "to an empty interpreter"], rows)
 
 

@@ -1,11 +1,10 @@
-"""Trials an hour: the local executor's two workers, beside the loop of both peers, over the same configurations.
+"""Trials an hour: the local executor with two workers, beside the loop of both peers, on the same configurations.
 
     python benchmarks/throughput.py [--trials 8] [--epochs 4]
 
-The loop is what plain Optuna and plain Keras Tuner run inside (``peers/job.py``): one process, all cores, TensorFlow's
-default threads, a ``model.fit`` a trial, scored each epoch; whatever they do around it would come on top. Models,
-augmentation, optimizer, data, batch sizes and epochs are the same. Both are timed once TensorFlow is imported;
-compiling counts.
+The loop is the inside of plain Optuna and plain Keras Tuner (``peers/job.py``): one process, all cores, TensorFlow's
+default threads, one ``model.fit`` a trial, scored each epoch. Models, augmentation, optimizer, data, batch sizes and
+epochs are the same. The clock starts after TensorFlow's import and includes compiling.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from common import table, task
+from common import run_trials, table, task
 
-from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.trial import State, Trial
 from spaces import registry
@@ -31,7 +29,7 @@ def trials(count: int, epochs: int) -> list[Trial]:
     """Returns the baseline and random configurations, the same at every call."""
     space, draw = registry.load("cnn"), random.Random(1)
     drawn = [space.baseline, *(space.sample(draw) for _ in range(count - 1))]
-    configs = [{**config, "clean_epochs": 0} for config in drawn]  # the peers count these from the tenth epoch
+    configs = [{**config, "clean_epochs": 0} for config in drawn]  # the peers apply these in the last of ten epochs
     return [Trial(number=n, config=config, seed=n, epochs=epochs) for n, config in enumerate(configs)]
 
 
@@ -41,16 +39,11 @@ def ours(work: list[Trial], epochs: int) -> float:
         tempfile.TemporaryDirectory() as folder,
         closing(local_executor(task(epochs=epochs), workers=2, log_dir=Path(folder))) as executor,
     ):
-        for number in range(2):  # warms the workers up
-            executor.submit(Trial(number=-1 - number, config=work[0].config, seed=0, epochs=1))
-        while executor.running:
-            executor.collect(1.0)
-        started, waiting = time.perf_counter(), list(work)
-        while waiting or executor.running:
-            while waiting and len(executor.running) < executor.slots:
-                executor.submit(waiting.pop(0))
-            ended = [event for event in executor.collect(1.0) if isinstance(event, Finished)]
-            assert all(event.outcome.state is State.COMPLETE for event in ended)
+        warm_up = [Trial(number=1000 + number, config=work[0].config, seed=0, epochs=1) for number in range(2)]
+        run_trials(executor, warm_up)
+        started = time.perf_counter()
+        outcomes = run_trials(executor, work)
+        assert all(outcome.state is State.COMPLETE for outcome in outcomes)
         return time.perf_counter() - started
 
 
@@ -68,7 +61,7 @@ def plain_loop(work: list[Trial]) -> float:
 
     (x_train, y_train), validation = images()
 
-    def one(trial: Trial, epochs: int) -> None:
+    def fit(trial: Trial, epochs: int) -> None:
         keras.backend.clear_session()
         compiled(trial.config, len(x_train)).fit(
             x_train,
@@ -80,10 +73,10 @@ def plain_loop(work: list[Trial]) -> float:
             verbose=0,
         )
 
-    one(work[0], 1)
+    fit(work[0], 1)
     started = time.perf_counter()
     for trial in work:
-        one(trial, trial.epochs)
+        fit(trial, trial.epochs)
     return time.perf_counter() - started
 
 

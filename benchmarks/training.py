@@ -2,9 +2,8 @@
 
     python benchmarks/training.py [--epochs 3] [--rounds 3] [--threads 1]
 
-Both train on all 60,000 images and score the 10,000 test images each epoch. Fit seconds exclude building, and the
-tool's exclude its first steps, in which TensorFlow traces; the plain script's first epoch is left out for the same
-reason, and so is the tool's.
+Both train on all 60,000 images and score the 10,000 test images each epoch. The seconds exclude building, and the first
+epoch of each, in which TensorFlow traces.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""How busy the coordinator keeps 1 to 1,000 virtual workers, and what load that is to it.
+"""How busy one coordinator keeps 1 to 1,000 virtual workers, and the load on the coordinator.
 
     python benchmarks/virtual.py [--workers 1 10 100 1000] [--samplers random tpe] [--ledgers memory journal]
     python benchmarks/virtual.py --workers 1000 --samplers random --ledgers journal --profile
 
-Trials of the space cnn take ten virtual seconds, give or take a tenth, and report ten epochs. Engine, source, loop and
-ledger are those of a study, and the real time that they take is charged to the virtual clock: a worker whose trial has
-ended stands idle until the coordinator has heard of it and handed out another. What a real executor adds (reading
-pipes) is not part of it. On a machine that is busy with other things ``--clock processor`` charges processor time
-instead, without the time that the disk takes. A row ends after ``--rounds`` trials a worker, or after ``--patience``
-real seconds, when it tells of what happened until then. Busy is the share of all workers' time, from the start to the
-last trial handed out, in which they had a trial to run; load is the coordinator's processor time over the same virtual
+Trials of the space cnn take ten virtual seconds, plus or minus a tenth, and report ten epochs. Engine, source, loop and
+ledger are those of a study. The real time they take is charged to the virtual clock, so that a worker whose trial has
+ended is idle until the coordinator submits another. The overhead of a real executor (reading pipes) is not included. On
+a busy machine, ``--clock processor`` charges processor time instead, without waiting for the disk. A row ends after
+``--rounds`` trials a worker, or after ``--patience`` real seconds. Busy is the share of all workers' time, from the
+start to the last submission, in which they had a trial. Load is the coordinator's processor time over the same virtual
 time.
 """
 
@@ -66,11 +65,11 @@ def header(name: str, sampler: str) -> StudyHeader:
 
 
 class _Charging(Executor):
-    """A virtual executor whose clock also moves by the time that its driver takes between two calls.
+    """A virtual executor whose clock also moves by its caller's time between two calls.
 
     Args:
         slots: Trials at a time.
-        clock: Tells that time.
+        clock: Measures the caller's time, in seconds.
     """
 
     def __init__(self, slots: int, clock: Callable[[], float]) -> None:
@@ -119,7 +118,7 @@ class _Charging(Executor):
 def simulate(
     *, workers: int, sampler: str, ledger: str, clock: str, trials: int, patience: float
 ) -> tuple[object, ...]:
-    """Returns trials handed out, virtual seconds, the share of worker time that was busy, and the load in cores."""
+    """Returns submitted trials, virtual seconds, busy worker time in percent, and the load in cores."""
     study = header("virtual", sampler)
     choice = EngineChoice(engine=study.engine, sampler=study.sampler, pruner=study.pruner)
     with (

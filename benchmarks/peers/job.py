@@ -1,7 +1,7 @@
-"""The job that both peers do: the space cnn on MNIST, with our split, and a log of every epoch.
+"""The job of both peers: the space cnn on MNIST, with our split, and a log of every epoch.
 
-What a user of either tool would have as well: arrays in memory, a function from values to a compiled model, callbacks.
-The images are scaled once and kept as floats; threads are TensorFlow's default, and determinism is off.
+A user of either tool has the same: arrays in memory, a function from values to a compiled model, callbacks. The images
+are scaled once and stay floats in memory. Threads are TensorFlow's default, and determinism is off.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _STARTED = psutil.Process().create_time()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a peer is told.
+    """A peer's options.
 
     Args:
-        seconds: When its search ends, from the start of the process.
-        seed: Of its sampler, the models and the order of the images.
-        log: The JSON lines that it writes.
+        seconds: Time limit of its search, from the start of the process.
+        seed: Seed of its sampler, the models and the order of the images.
+        log: File for its JSON lines.
     """
 
     seconds: float
@@ -59,21 +59,21 @@ def options() -> Options:
 
 
 def images() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Returns images (count, 28, 28, 1) in [0, 1] and one-hot labels (count, 10): to train on, and to validate by."""
+    """Returns images (count, 28, 28, 1) in [0, 1] and one-hot labels (count, 10), for training and for validation."""
     info = prepare("mnist")
-    known = open_training(info)
-    roles = make_split_indices(known, split=default_split(info), seed=0)
-    pixels = np.asarray(known.images, np.float32) / 255
-    labels = keras.utils.to_categorical(known.labels)
-    return (pixels[roles.training], labels[roles.training]), (pixels[roles.validation], labels[roles.validation])
+    training = open_training(info)
+    split = make_split_indices(training, split=default_split(info), seed=0)
+    pixels = np.asarray(training.images, np.float32) / 255
+    labels = keras.utils.to_categorical(training.labels)
+    return (pixels[split.training], labels[split.training]), (pixels[split.validation], labels[split.validation])
 
 
 def compiled(config: Mapping[str, Any], count: int) -> keras.Model:
-    """Returns the model that a configuration of the space describes.
+    """Returns the compiled model of a configuration.
 
     Args:
         config: Active parameters and their values.
-        count: Images of an epoch; learning-rate schedules run over ten epochs.
+        count: Images an epoch; learning-rate schedules run over ten epochs.
     """
     inputs = keras.Input((28, 28, 1))
     magnitudes = {name: config[name] for name in ("shift", "rotation", "zoom", "shear")}
@@ -87,7 +87,7 @@ def compiled(config: Mapping[str, Any], count: int) -> keras.Model:
 
 
 class Clean(keras.callbacks.Callback):
-    """Switches the augmentation off in the last epochs, as the parameter clean_epochs asks for."""
+    """Switches the augmentation off in the last ``clean_epochs`` epochs."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Called by Keras."""
@@ -97,11 +97,11 @@ class Clean(keras.callbacks.Callback):
 
 
 class Log(keras.callbacks.Callback):
-    """Writes a line an epoch, and ends the search when its time is over.
+    """Writes a line an epoch, and ends the search after its time limit.
 
     Args:
         given: The options.
-        end: Raised in the first batch after that.
+        end: Raised in the first batch after the time limit.
     """
 
     def __init__(self, given: Options, end: type[Exception]) -> None:
@@ -139,7 +139,7 @@ def write(log: Path, **what: Any) -> None:
 
 
 def winner(log: Path, config: Mapping[str, Any], error_percent: float) -> None:
-    """Writes which configuration the peer names as its best, and by what validation error."""
+    """Writes the configuration that the peer names as its best, and its validation error."""
     write(log, state="winner", config=SPACE.active(config), error_percent=error_percent)
 
 

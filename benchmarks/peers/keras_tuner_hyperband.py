@@ -48,7 +48,7 @@ class Network(kt.HyperModel):
 
 
 def choose(hp: kt.HyperParameters) -> dict[str, Any]:
-    """Returns a configuration of the space, asked for in Keras Tuner's words."""
+    """Returns a configuration of the space, drawn by Keras Tuner."""
     config: dict[str, Any] = {}
     for name, domain in SPACE.parameters.items():
         when = domain.when

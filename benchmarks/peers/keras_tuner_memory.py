@@ -20,7 +20,7 @@ from keras_tuner_hyperband import Network
 
 
 class Tuner(kt.RandomSearch):
-    """A random search that tells the memory after each trial."""
+    """A random search that prints the memory after each trial."""
 
     def on_trial_end(self, trial: Any) -> None:
         """Called by Keras Tuner."""

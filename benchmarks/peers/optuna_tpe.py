@@ -25,11 +25,11 @@ class TimeIsUp(Exception):  # noqa: N818 - the end of the search, not an error
 
 
 class Pruning(keras.callbacks.Callback):
-    """Reports each epoch, and leaves a trial that is to be pruned.
+    """Reports each epoch to Optuna and stops a pruned trial.
 
     Args:
-        trial: Of the study.
-        log: Is told.
+        trial: The study's trial.
+        log: Records that the trial was pruned.
     """
 
     def __init__(self, trial: optuna.Trial, log: Log) -> None:
@@ -45,7 +45,7 @@ class Pruning(keras.callbacks.Callback):
 
 
 def choose(trial: optuna.Trial) -> dict[str, Any]:
-    """Returns a configuration of the space, asked for in Optuna's words."""
+    """Returns a configuration of the space, drawn by Optuna."""
     config: dict[str, Any] = {}
     for name, domain in SPACE.parameters.items():
         if domain.when is not None and not domain.when.holds(config):
