@@ -21,7 +21,6 @@ from search.compare.plot import Plot, to_svg
 from search.compare.results import EngineResult
 from search.files import write_atomic
 from search.leaderboard import formatting
-from search.leaderboard.render_data import csv_cell
 from search.leaderboard.render_markdown import escape, fence, markdown_table
 from search.leaderboard.render_text import printed, rich_table
 from search.leaderboard.statistics import Difference, Estimate
@@ -97,8 +96,17 @@ def _markdown_blocks(report: Report) -> Iterator[str]:
 def to_csv(report: Report) -> str:
     """Returns the result as CSV; lists are joined by blanks, maps are ``name=value`` pairs, None is empty."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(list(map(csv_cell, row)) for row in report.csv_rows)
+    csv.writer(text, lineterminator="\n").writerows(list(map(_csv_cell, row)) for row in report.csv_rows)
     return text.getvalue()
+
+
+def _csv_cell(value: object) -> str:
+    """Returns the text of a cell; True and False stand as in Python, other than in the leaderboard's CSV."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={_csv_cell(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_csv_cell, value))
+    return "" if value is None else formatting.one_line(value)
 
 
 def to_json(report: Report) -> str:

@@ -162,6 +162,12 @@ def test_csv_has_one_line_per_study() -> None:
     )
 
 
+def test_csv_cells_keep_their_form() -> None:
+    rows = [["a", "b"], [{"x": True, "y": 0.5}, None], [[1, 2], "c\nd"]]
+    made = dataclasses.replace(make_report(TRAINED), csv_rows=rows)
+    assert FORMATS["csv"](made) == "a,b\nx=True y=0.5,\n1 2,c d\n"
+
+
 def test_csv_has_one_line_per_engine_on_tables() -> None:
     lines = list(csv.DictReader(io.StringIO(show("csv", TABULAR))))
     assert [line["engine"] for line in lines] == [place.engine for place in TABULAR.comparison.engines]
