@@ -65,7 +65,7 @@ def make_comparison_plan(
         raise UserError(f"--repeats must be at least 1. Received: --repeats {repeats}.")
     if name is not None and not NAME.fullmatch(name):
         raise UserError(f"A name is made of letters, digits, '.', '_' and '-'. Received: --name {name!r}.")
-    shared = replace(_with_budget(settings), recipes=False, finalists=0, study="tournament", seed=settings.seed or 0)
+    shared = replace(_with_budget(settings), recipes=False, finalists=0, study="comparison", seed=settings.seed or 0)
     choices = choose_engines(engines, settings.pruner)
     # Making a plan imports the engine's library, so that no search's clock counts that.
     plans = {

@@ -86,26 +86,28 @@ def workplace(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Workplace:
 
 
 def seeds_of(record: StudyRecord, phase: Phase) -> list[int]:
-    return [known.trial.seed for known in record.trials_in_phase(phase)]
+    return [run.trial.seed for run in record.trials_in_phase(phase)]
 
 
 def test_the_studies_of_a_repeat_share_every_seed(workplace: Workplace) -> None:
     workplace.run()
-    known = workplace.records
-    assert sorted(known) == ["optuna-random-0", "optuna-random-1", "optuna-tpe-0", "optuna-tpe-1"]
+    records = workplace.records
+    assert sorted(records) == ["optuna-random-0", "optuna-random-1", "optuna-tpe-0", "optuna-tpe-1"]
     for repeat in (0, 1):
-        tpe, random = known[f"optuna-tpe-{repeat}"], known[f"optuna-random-{repeat}"]
+        tpe, random = records[f"optuna-tpe-{repeat}"], records[f"optuna-random-{repeat}"]
         assert tpe.header.seed == random.header.seed == study_seed(3, repeat)
         for phase in (Phase.SEARCH, Phase.VERIFICATION):
             assert seeds_of(tpe, phase) == seeds_of(random, phase)
-    assert not set(seeds_of(known["optuna-tpe-0"], Phase.SEARCH)) & set(seeds_of(known["optuna-tpe-1"], Phase.SEARCH))
+    assert not set(seeds_of(records["optuna-tpe-0"], Phase.SEARCH)) & set(
+        seeds_of(records["optuna-tpe-1"], Phase.SEARCH)
+    )
 
 
 def test_every_search_starts_from_the_baseline_alone_and_costs_the_same(workplace: Workplace) -> None:
     workplace.run()
     for record in workplace.records.values():
-        assert [known.trial.origin for known in record.trials_in_phase(Phase.SEARCH)] == [BASELINE, "found", "found"]
-        assert sum(known.outcome.epochs_trained for known in record.trials_in_phase(Phase.SEARCH)) == 3 * EPOCHS
+        assert [run.trial.origin for run in record.trials_in_phase(Phase.SEARCH)] == [BASELINE, "found", "found"]
+        assert sum(run.outcome.epochs_trained for run in record.trials_in_phase(Phase.SEARCH)) == 3 * EPOCHS
 
 
 def test_engines_take_turns_repeat_by_repeat(workplace: Workplace) -> None:
@@ -118,8 +120,8 @@ def test_engines_take_turns_repeat_by_repeat(workplace: Workplace) -> None:
 def test_an_engine_that_divides_its_epochs_gets_as_many(workplace: Workplace) -> None:
     workplace.run(engines=("optuna:tpe", "keras-tuner:hyperband"), repeats=1, trials=6)
     found = workplace.records["keras-tuner-hyperband-0"].trials_in_phase(Phase.SEARCH)
-    assert any(known.outcome.state is State.PAUSED for known in found)
-    trained = sum(known.outcome.epochs_trained for known in found)
+    assert any(run.outcome.state is State.PAUSED for run in found)
+    trained = sum(run.outcome.epochs_trained for run in found)
     assert 6 * EPOCHS <= trained < 6 * EPOCHS + 2 * EPOCHS
 
 
@@ -143,9 +145,9 @@ def test_the_baseline_is_verified_once_a_repeat(workplace: Workplace) -> None:
     ):
         if ours.trial.origin == BASELINE:
             (copy,) = [
-                known
-                for known in second.trials_in_phase(Phase.VERIFICATION)
-                if known.trial.origin == BASELINE and known.trial.seed == ours.trial.seed
+                run
+                for run in second.trials_in_phase(Phase.VERIFICATION)
+                if run.trial.origin == BASELINE and run.trial.seed == ours.trial.seed
             ]
             assert copy.outcome.error_percent == ours.outcome.error_percent
             assert copy.outcome.environment[COPIED_FROM_KEY] == "optuna-tpe-0"
@@ -167,9 +169,9 @@ def test_an_interrupted_comparison_continues(workplace: Workplace, at: int) -> N
     assert sum(before.values()) < 4 * 3
     workplace.run()
     assert not workplace.interrupted
-    known = workplace.records
-    assert [len(final_trials(record)) for record in known.values()] == [3] * 4
-    for record in known.values():
+    records = workplace.records
+    assert [len(final_trials(record)) for record in records.values()] == [3] * 4
+    for record in records.values():
         complete = [run for run in record.trials_in_phase(Phase.VERIFICATION) if run.outcome.state is State.COMPLETE]
         assert len({(run.trial.source_trial, run.trial.replicate) for run in complete}) == len(complete) == 4
     assert all(len(place.scores) == 2 for place in workplace.store.load().comparison.engines)
@@ -193,7 +195,7 @@ def test_a_study_whose_verification_began_is_not_searched_on(workplace: Workplac
 def test_a_time_budget_is_the_searchs_alone(workplace: Workplace) -> None:
     workplace.run(timeout=0.4, repeats=1)
     for record in workplace.records.values():
-        ends = [known.outcome.elapsed_seconds for known in record.trials_in_phase(Phase.SEARCH)]
+        ends = [run.outcome.elapsed_seconds for run in record.trials_in_phase(Phase.SEARCH)]
         assert 0.4 <= max(ends) < 0.4 + 2.0
         assert len(record.trials_in_phase(Phase.VERIFICATION)) == 4
         assert record.spent_seconds > max(ends)
