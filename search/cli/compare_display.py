@@ -64,16 +64,16 @@ class StudyDisplay(Callback):
 
     def on_trial_start(self, trial: Trial) -> None:
         """Counts it."""
-        self._progress_state.began(trial)
+        self._progress_state.record_start(trial)
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Counts it."""
-        self._progress_state.reported(trial, report)
+        self._progress_state.record_epoch(trial, report)
         self._epochs += trial.phase is Phase.SEARCH and not report.restored
 
     def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
-        is_best = self._progress_state.finished(trial, outcome)
+        is_best = self._progress_state.record_end(trial, outcome)
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
         self._live.print(
             f"{format_clock(self._budget.elapsed_seconds()):>6}  {describe_trial_end(trial, outcome, is_best=is_best)}",
@@ -86,7 +86,7 @@ class StudyDisplay(Callback):
 
     def on_replication_start(self, count: int) -> None:
         """Notes how many runs follow."""
-        self._progress_state.replicating(count)
+        self._progress_state.start_replication(count)
 
     def on_tick(self) -> None:
         """Redraws the live line."""
@@ -96,7 +96,7 @@ class StudyDisplay(Callback):
         """Returns the live line; with two workers it fits into 80 columns."""
         state, settings = self._progress_state, self._settings
         if self._budget.is_interrupted:
-            return "stopping in good order; once more to stop at once"
+            return "stopping gracefully; press Ctrl-C again to stop at once"
         parts = [self._position]
         if state.verification_runs is not None:
             parts.append(f"{state.verification_runs_ended}/{state.verification_runs} test runs")

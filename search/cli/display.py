@@ -159,21 +159,21 @@ class TerminalDisplay(Callback):
 
     def on_trial_start(self, trial: Trial) -> None:
         """Counts the trial."""
-        self._state.began(trial)
+        self._state.record_start(trial)
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Counts the epoch."""
-        self._state.reported(trial, report)
+        self._state.record_epoch(trial, report)
 
     def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
-        is_best = self._state.finished(trial, outcome)
+        is_best = self._state.record_end(trial, outcome)
         style = "green" if is_best else "red" if outcome.state is State.FAILED else ""
         self._live.print(self._trial_end_line(trial, outcome, is_best=is_best), style)
 
     def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
         """Prints how it ended."""
-        is_best = self._state.trial_ended_elsewhere(trial, outcome)
+        is_best = self._state.record_end_elsewhere(trial, outcome)
         line = f"{self._trial_end_line(trial, outcome, is_best=is_best)}  elsewhere"
         self._live.print(line, "green" if is_best else "")
 
@@ -196,7 +196,7 @@ class TerminalDisplay(Callback):
 
     def on_replication_start(self, count: int) -> None:
         """Prints how many runs follow."""
-        self._state.replicating(count)
+        self._state.start_replication(count)
         if count:
             self._live.print(f"{count} runs scored on the test images follow")
 

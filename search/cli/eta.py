@@ -56,18 +56,18 @@ class DurationEstimator:
         ]
         self._timings: dict[int, _TrialTiming] = {}
 
-    def began(self, trial: Trial, now: float, *, is_exempt_from_pruning: bool) -> None:
+    def record_start(self, trial: Trial, now: float, *, is_exempt_from_pruning: bool) -> None:
         """Records the start of a trial at a second of the study's clock."""
         self._timings[trial.number] = _TrialTiming(trial, now, is_exempt_from_pruning)
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def record_epoch(self, trial: Trial, report: EpochReport) -> None:
         """Records an epoch; a restored epoch took no time."""
         timing = self._timings[trial.number]
         timing.epoch = report.epoch
         if not report.restored:
             timing.epoch_seconds.append(report.seconds)
 
-    def finished(self, trial: Trial, outcome: Outcome, now: float) -> None:
+    def record_end(self, trial: Trial, outcome: Outcome, now: float) -> None:
         """Records a trial's duration, without the wait for its worker's start; a trial that never trained has none."""
         timing = self._timings.pop(trial.number)
         if cost := min(now - timing.started_at, _seconds_without_queue(outcome) or now - timing.started_at):

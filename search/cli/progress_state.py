@@ -40,25 +40,25 @@ class ProgressState:
                 self.epochs_trained += known.outcome.epochs_trained
                 self._update_best(known.trial, known.outcome)
 
-    def began(self, trial: Trial) -> None:
+    def record_start(self, trial: Trial) -> None:
         """Counts a trial as running."""
         self.trials_started += 1
         self.running[trial.key] = (trial, 0)
         may_be_pruned = trial.phase is Phase.SEARCH and trial.origin == PROPOSED and self.plan.header.pruner != "none"
-        self._estimator.began(trial, self.budget.elapsed_seconds(), is_exempt_from_pruning=not may_be_pruned)
+        self._estimator.record_start(trial, self.budget.elapsed_seconds(), is_exempt_from_pruning=not may_be_pruned)
 
-    def reported(self, trial: Trial, report: EpochReport) -> None:
+    def record_epoch(self, trial: Trial, report: EpochReport) -> None:
         """Records an epoch."""
         self.running[trial.key] = (trial, report.epoch)
-        self._estimator.reported(trial, report)
+        self._estimator.record_epoch(trial, report)
 
-    def finished(self, trial: Trial, outcome: Outcome) -> bool:
+    def record_end(self, trial: Trial, outcome: Outcome) -> bool:
         """Counts a trial as ended; returns whether it is the best so far."""
         self.running.pop(trial.key, None)
-        self._estimator.finished(trial, outcome, self.budget.elapsed_seconds())
-        return self.trial_ended_elsewhere(trial, outcome)
+        self._estimator.record_end(trial, outcome, self.budget.elapsed_seconds())
+        return self.record_end_elsewhere(trial, outcome)
 
-    def trial_ended_elsewhere(self, trial: Trial, outcome: Outcome) -> bool:
+    def record_end_elsewhere(self, trial: Trial, outcome: Outcome) -> bool:
         """Counts a trial that another coordinator ran; it does not change the estimated durations."""
         if trial.phase is not Phase.SEARCH:
             self.verification_runs_ended += outcome.is_final
@@ -67,7 +67,7 @@ class ProgressState:
         self.trials_ended += outcome.is_final
         return self._update_best(trial, outcome)
 
-    def replicating(self, count: int) -> None:
+    def start_replication(self, count: int) -> None:
         """Starts counting a fixed number of runs; the budget's estimate prices them until the first has ended."""
         self.verification_runs, estimate = count, self.budget.verification_seconds()
         trial_seconds = estimate * min(count, self.plan.concurrent_trials) / count if count and estimate else None

@@ -59,16 +59,16 @@ class Watched(Callback):
         self.tally = ProgressState(plan, record, budget)
 
     def on_trial_start(self, trial: Trial) -> None:
-        self.tally.began(trial)
+        self.tally.record_start(trial)
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
-        self.tally.reported(trial, report)
+        self.tally.record_epoch(trial, report)
 
     def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
-        self.tally.finished(trial, outcome)
+        self.tally.record_end(trial, outcome)
 
     def on_replication_start(self, count: int) -> None:
-        self.tally.replicating(count)
+        self.tally.start_replication(count)
 
     def on_tick(self) -> None:
         self.shown.append((self._executor.now, self.tally.eta_seconds()))
@@ -158,36 +158,36 @@ def test_a_first_trial_is_priced_without_the_warming_up_of_its_worker() -> None:
     pace = DurationEstimator(1)
     assert pace.mean_trial_seconds() is None
     assert pace.remaining_seconds(3, 0.0) is None
-    pace.began(trial(0), 0.0, is_exempt_from_pruning=True)
-    pace.finished(trial(0), outcome(2.0, 2.0, build=1.0), 15.0)
+    pace.record_start(trial(0), 0.0, is_exempt_from_pruning=True)
+    pace.record_end(trial(0), outcome(2.0, 2.0, build=1.0), 15.0)
     assert pace.mean_trial_seconds() == 5.0
     assert pace.remaining_seconds(3, 15.0) == 15.0
 
 
 def test_pruned_trials_make_the_mean_cheaper_and_a_killed_one_is_priced_by_the_clock() -> None:
     pace = DurationEstimator(1, recorded_outcomes=[outcome(2.0, 2.0, 2.0, 2.0)])
-    pace.began(trial(1), 0.0, is_exempt_from_pruning=False)
-    pace.finished(trial(1), outcome(2.0, state=State.PRUNED), 2.0)
+    pace.record_start(trial(1), 0.0, is_exempt_from_pruning=False)
+    pace.record_end(trial(1), outcome(2.0, state=State.PRUNED), 2.0)
     assert pace.mean_trial_seconds() == 5.0
-    pace.began(trial(2), 2.0, is_exempt_from_pruning=False)
-    pace.finished(trial(2), Outcome(state=State.FAILED, cause=Cause.KILLED), 7.0)
+    pace.record_start(trial(2), 2.0, is_exempt_from_pruning=False)
+    pace.record_end(trial(2), Outcome(state=State.FAILED, cause=Cause.KILLED), 7.0)
     assert pace.mean_trial_seconds() == 5.0
 
 
 def test_a_running_trial_takes_the_rest_of_a_mean_one_and_then_goes_to_its_end() -> None:
     pace = DurationEstimator(1, recorded_outcomes=[outcome(2.0, 2.0), outcome(2.0)])  # 3 s
     running = trial(5, origin="found")
-    pace.began(running, 0.0, is_exempt_from_pruning=False)
+    pace.record_start(running, 0.0, is_exempt_from_pruning=False)
     assert pace.remaining_seconds(0, 1.0) == 2.0
-    pace.reported(running, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
+    pace.record_epoch(running, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
     assert pace.remaining_seconds(0, 2.0) == 1.0
-    pace.reported(running, EpochReport(epoch=2, training_loss=1.0, seconds=2.0))
+    pace.record_epoch(running, EpochReport(epoch=2, training_loss=1.0, seconds=2.0))
     assert pace.remaining_seconds(0, 4.0) == 4.0
     assert pace.remaining_seconds(1, 4.0) == 7.0
     baseline = trial(6, origin=BASELINE)
     sure = DurationEstimator(1, recorded_outcomes=[outcome(1.0)])
-    sure.began(baseline, 0.0, is_exempt_from_pruning=True)
-    sure.reported(baseline, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
+    sure.record_start(baseline, 0.0, is_exempt_from_pruning=True)
+    sure.record_epoch(baseline, EpochReport(epoch=1, training_loss=1.0, seconds=2.0))
     assert sure.remaining_seconds(0, 2.0) == 6.0
 
 
