@@ -73,23 +73,15 @@ def _with_interval(
     display: DisplayColumn[BoardEntry] | None = None,
 ) -> dict[str, Column]:
     """Returns the columns of a mean and of the ends of its interval."""
-
-    def low(row: Row) -> float | None:
-        found = value(row)
-        return found.interval.low if found and found.interval else None
-
-    def high(row: Row) -> float | None:
-        found = value(row)
-        return found.interval.high if found and found.interval else None
-
-    def mean(row: Row) -> float | None:
-        found = value(row)
-        return found.mean if found else None
-
     return {
-        key: Column(doc, mean, display),
-        f"{key}_low": Column("Lower end of its 95 % interval; empty where there is none.", low),
-        f"{key}_high": Column("Upper end.", high),
+        key: Column(doc, lambda row: found.mean if (found := value(row)) else None, display),
+        f"{key}_low": Column(
+            "Lower end of its 95 % interval; empty where there is none.",
+            lambda row: found.interval.low if (found := value(row)) and found.interval else None,
+        ),
+        f"{key}_high": Column(
+            "Upper end.", lambda row: found.interval.high if (found := value(row)) and found.interval else None
+        ),
     }
 
 
