@@ -1,4 +1,4 @@
-"""Populations in real processes: who leaves one, and what a death costs; then a whole study of them."""
+"""The vectorized executor on real processes: trials that leave a population, deaths, and a whole study."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def trial(number: int, epochs: int) -> Trial:
 
 
 def task_of(small_mnist: Path, cache_dir: Path, gpus: tuple[str, ...] = ()) -> Task:
-    """On the CPU, also where there are "GPUs": then as many processes share it."""
+    """A task on the CPU; each of the given "GPUs" is a process on it."""
     dataset = prepare(str(small_mnist), cache_dir)
     protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED)
     runtime = Runtime(backend=Backend.JAX, device=Device.CPU, gpus=gpus)
@@ -52,13 +52,14 @@ def task_of(small_mnist: Path, cache_dir: Path, gpus: tuple[str, ...] = ()) -> T
 
 
 def processes() -> list[psutil.Process]:
-    """Those that train, oldest first."""
-    ours = [one for one in psutil.Process().children() if "search.execution.vectorized_worker" in one.cmdline()]
-    return sorted(ours, key=lambda one: one.create_time())
+    """The worker processes, oldest first."""
+    children = psutil.Process().children()
+    workers = [child for child in children if "search.execution.vectorized_worker" in child.cmdline()]
+    return sorted(workers, key=lambda worker: worker.create_time())
 
 
 def until(executor: VectorizedExecutor, kind: type[Event], count: int = 1) -> list[Event]:
-    """What is collected until so many trials have said something of a kind."""
+    """Collects until ``count`` trials have an event of a kind, and returns all events."""
     events: list[Event] = []
     while len({event.key for event in events if isinstance(event, kind)}) < count:
         events += executor.collect(60)
@@ -140,7 +141,7 @@ def test_a_process_that_has_grown_is_replaced_when_its_last_trial_has_ended(
 def test_a_device_finds_out_how_many_it_holds(
     small_mnist: Path, cache_dir: Path, tmp_path: Path, *, is_killed: bool
 ) -> None:
-    """One that is killed as it measures is started again, and measures with fewer."""
+    """A process that is killed while it measures is restarted and measures with fewer trials."""
     said: list[str] = []
     task = task_of(small_mnist, cache_dir)
     probed = VectorizedExecutor(task, workers=64, log_dir=tmp_path, probe_config=trial(0, 1).config, notify=said.append)
