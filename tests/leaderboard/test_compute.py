@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -212,7 +213,7 @@ def test_top_keeps_the_baseline_and_counts_what_it_hides() -> None:
 def shuffled(record: StudyRecord, seed: int) -> StudyRecord:
     trials = list(record.trials)
     random.Random(seed).shuffle(trials)
-    return StudyRecord(header=record.header, trials=tuple(trials), spent_seconds=record.spent_seconds)
+    return replace(record, trials=tuple(trials))
 
 
 @given(st.permutations([records.tpe(), records.other(), records.reproduction()]), st.integers(0, 2**32))
