@@ -90,18 +90,17 @@ def task(small_mnist: Path, cache_dir: Path) -> Task:
     return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
 
 
-class Told(list[str]):
-    """What the executor told."""
+@pytest.fixture(scope="class")
+def told() -> list[str]:
+    """Sentences for the user."""
+    return []
 
 
 @pytest.fixture(scope="class")
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture(scope="class")
-def ray(machines: Machines, task: Task, told: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
-    """Workers on all nodes that will have them, warm; each node's data lie in a cache of its own."""
+def ray(
+    machines: Machines, task: Task, told: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Executor]:
+    """Warm workers on all nodes with the right versions; each node has a data cache of its own."""
     from search.execution.ray.executor import ray_executor
 
     nodes = tmp_path_factory.mktemp("nodes")
@@ -115,12 +114,12 @@ def ray(machines: Machines, task: Task, told: Told, tmp_path_factory: pytest.Tem
 
 
 def reporting(executor: Executor, count: int) -> None:
-    """Returns once so many trials have finished an epoch."""
-    heard: set[int] = set()
-    while len(heard) < count:
+    """Returns once ``count`` trials have finished an epoch."""
+    reported: set[int] = set()
+    while len(reported) < count:
         events = executor.collect(1.0)
         assert not finished(events), events
-        heard |= {event.key[1] for event in events if isinstance(event, Reported)}
+        reported |= {event.key[1] for event in events if isinstance(event, Reported)}
 
 
 class TestRay:
@@ -128,7 +127,7 @@ class TestRay:
     def executor(self, ray: Executor) -> Executor:
         return ray
 
-    def test_a_node_of_other_versions_is_left_out_and_named(self, executor: Executor, told: Told) -> None:
+    def test_a_node_of_other_versions_is_left_out_and_named(self, executor: Executor, told: list[str]) -> None:
         assert executor.slots == 2
         (line,) = told
         assert line.startswith("Node 127.0.0.4 is left out")
@@ -183,12 +182,12 @@ class TestRay:
 
 
 def finished(events: list[Any]) -> list[Finished]:
-    """The ends among events."""
+    """Returns the Finished events."""
     return [event for event in events if isinstance(event, Finished)]
 
 
 def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float]]:
-    """The configurations that a study proposes, and their errors."""
+    """Returns the configurations that a study proposes, and their errors."""
     space = restrict(registry.load("cnn"), fix={"conv_stages": 1, "filters_1": 8, "dense_1": 32}, ranges={})
     header = StudyHeader(
         name="same", space=space, space_source="cnn", protocol=task.protocol, engine="optuna", sampler="tpe",
@@ -202,14 +201,14 @@ def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float
     return [(json.dumps(dict(one.trial.config)), one.outcome.error_percent) for one in trials if one.outcome]
 
 
-def test_a_cluster_without_room_is_said_and_not_waited_for(
+def test_a_cluster_without_room_is_an_error_after_a_while(
     machines: Machines, task: Task, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from search.execution.ray import worker_backend
     from search.execution.ray.executor import ray_executor
 
     monkeypatch.setattr(worker_backend, "PLACEMENT_TIMEOUT_SECONDS", 1.0)
-    told = Told()
+    told: list[str] = []
     on_gpus = dataclasses.replace(task, runtime=Runtime(device=Device.GPU))
     joined = ray_executor(on_gpus, address=machines.address, cache_dir=str(cache_dir), notify=told.append)
     with closing(joined) as executor:
@@ -227,17 +226,17 @@ def recorded(folder: Path) -> StudyRecord:
 
 
 def ended(folder: Path) -> int:
-    """How many trials came to their own end."""
+    """Returns how many trials finished by themselves."""
     record = so_far(StudyLocation(studies_dir=folder / "studies"), "far")
     return sum(known.is_finished for known in record.trials) if record is not None else 0
 
 
 def actors() -> list[psutil.Process]:
-    """The workers of the cluster."""
+    """Returns the worker processes of the cluster."""
     return [one for one in psutil.process_iter(["cmdline"]) if "ray::Actor" in " ".join(one.info["cmdline"] or ())]
 
 
-def test_a_search_outlives_its_coordinator_and_a_node_and_tells_of_a_lost_cluster(
+def test_a_search_survives_a_killed_coordinator_and_a_lost_node_and_reports_a_lost_cluster(
     machines: Machines, small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
     machines.add("127.0.0.5")

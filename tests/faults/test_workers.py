@@ -27,7 +27,7 @@ from search.trial import Cause, Phase, State, Trial
 
 pytestmark = pytest.mark.slow
 LONG = 10_000
-"""Epochs of a trial that a test means to stop."""
+"""Epochs of a trial that the test stops."""
 HUNGRY = """
 import numpy as np
 from spaces import TRAINING, Int, Space
@@ -40,7 +40,7 @@ def build(images, config, classes):
 
 SPACE = Space(name="hungry", parameters={"mebibytes": Int(1, 4000, 1), **TRAINING}, build=build)
 """
-"""A space whose parameter says how much memory its model's builder takes."""
+"""A space whose parameter is the memory that its builder takes."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def task(small_mnist: Path, cache_dir: Path) -> Task:
 def executor(
     task: Task, folder: Path, grace_seconds: Callable[[], float] | None = None, **limits: float
 ) -> Iterator[PoolExecutor]:
-    """One worker with these limits; afterwards no process of it is left."""
+    """An executor of one worker with these limits; checks that no process is left at the end."""
     running = local_executor(
         task, workers=1, log_dir=folder, limits=WorkerLimits(**limits), grace_seconds=grace_seconds
     )
@@ -112,7 +112,7 @@ def test_a_hung_worker_is_killed_and_named(task: Task, tmp_path: Path) -> None:
         assert outcomes(drain(running)) == {1: State.COMPLETE}
 
 
-def test_a_worker_that_does_not_heed_a_cancellation_is_killed(task: Task, tmp_path: Path) -> None:
+def test_a_worker_that_ignores_a_cancellation_is_killed(task: Task, tmp_path: Path) -> None:
     with executor(task, tmp_path, cancel_grace_seconds=1.0) as running:
         before = pids(running)
         running.submit(trial(0, epochs=LONG))
@@ -138,7 +138,7 @@ def test_a_trial_that_takes_too_long_has_failed_with_its_curve(task: Task, tmp_p
         assert ending(drain(running)).outcome.environment["pid"] == pid, "it stopped by itself and serves on"
 
 
-def test_the_wait_for_a_worker_is_not_a_trial_s_time(task: Task, tmp_path: Path) -> None:
+def test_waiting_for_a_worker_does_not_count_as_a_trial_s_time(task: Task, tmp_path: Path) -> None:
     slow = tmp_path / "space.py"
     source = Path("spaces/cnn.py").resolve()
     slow.write_text(
@@ -160,7 +160,7 @@ def test_verification_is_not_bound_by_a_trial_s_time(task: Task, tmp_path: Path)
         assert outcomes(drain(running)) == {0: State.COMPLETE}
 
 
-def test_a_worker_that_does_not_heed_its_trial_s_time_is_killed(task: Task, tmp_path: Path) -> None:
+def test_a_worker_that_ignores_its_trial_s_time_limit_is_killed(task: Task, tmp_path: Path) -> None:
     limited = dataclasses.replace(task, trial_seconds=15.0)
     with executor(limited, tmp_path, cancel_grace_seconds=1.0) as running:
         before = pids(running)
@@ -250,7 +250,7 @@ def test_a_worker_killed_while_it_warms_up_costs_nothing(task: Task, tmp_path: P
         assert outcomes(drain(running)) == {0: State.COMPLETE}
 
 
-def test_workers_that_can_never_start_end_the_study_with_their_words(task: Task, tmp_path: Path) -> None:
+def test_workers_that_never_start_end_the_study_with_their_error(task: Task, tmp_path: Path) -> None:
     broken = tmp_path / "space.py"
     broken.write_text("raise RuntimeError('nothing to build here')\n")
     with executor(dataclasses.replace(task, space_source=str(broken)), tmp_path) as running:
@@ -259,7 +259,7 @@ def test_workers_that_can_never_start_end_the_study_with_their_words(task: Task,
             drain(running)
 
 
-def test_workers_leave_when_their_coordinator_is_killed(task: Task, tmp_path: Path) -> None:
+def test_workers_end_when_their_coordinator_is_killed(task: Task, tmp_path: Path) -> None:
     import pickle
     import subprocess
     import sys
