@@ -19,6 +19,14 @@ Config = Mapping[str, Any]
 BASELINE = "baseline"
 PROPOSED = "found"
 
+NODE_KEY = "node"
+"""Key of ``Outcome.environment``: the node of a cluster that the trial ran on; absent on this machine."""
+PRIVATE_KEYS = frozenset({"host", "pid"})
+"""Keys of ``Outcome.environment`` that are left out of what is published."""
+COPIED_FROM_KEY = "copied_from"
+"""Key of ``Outcome.environment``: the study from which a verification run was copied."""
+RUN_KEYS = PRIVATE_KEYS | {NODE_KEY, COPIED_FROM_KEY}
+"""Keys of ``Outcome.environment`` that say where a trial ran, and so may differ between comparable trials."""
 
 JSON_KEYS = {
     "target_epoch": "until",

@@ -14,9 +14,8 @@ from search.compare.spec import ComparisonSpec, RunKey
 from search.leaderboard.board import UNFINISHED
 from search.leaderboard.statistics import Difference, Estimate, paired_difference, t_estimate
 from search.records.curves import CurvePoint, best_error_curve, search_outcomes
-from search.records.record import COPIED_FROM_KEY, StudyHeader, StudyRecord, TrialRecord
-from search.records.redact import NODE_KEY, PRIVATE_KEYS
-from search.trial import BASELINE, Phase, State
+from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.trial import BASELINE, RUN_KEYS, Phase, State
 
 TEST_ERROR = Metric(
     name="mean verified test error", unit=" %", difference_unit=" percentage points", digits=2, sample="repeat"
@@ -228,7 +227,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def _distinct_environments(records: Iterable[StudyRecord]) -> tuple[Mapping[str, Any], ...]:
     """Returns each combination once, without what must not be published or differs in every run."""
-    hidden = {*PRIVATE_KEYS, NODE_KEY, COPIED_FROM_KEY}
+    hidden = RUN_KEYS
     distinct: list[Mapping[str, Any]] = []
     for outcome in (trial.outcome for record in records for trial in record.trials if trial.outcome):
         environment = {name: value for name, value in outcome.environment.items() if name not in hidden}

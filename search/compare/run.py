@@ -14,7 +14,7 @@ from search.compare.plan import ComparisonPlan
 from search.compare.spec import RunKey
 from search.compare.store import StudyStore, folder_lock, is_search_finished
 from search.execution.base import Executor
-from search.records.record import COPIED_FROM_KEY, StudyHeader
+from search.records.record import StudyHeader
 from search.session.callbacks import Callback
 from search.session.executors import make_executor
 from search.session.plan import Plan
@@ -22,7 +22,7 @@ from search.session.session import Session, open_session
 from search.study.loop import TICK_SECONDS
 from search.study.time_budget import InterruptHandler
 from search.study.verification import verification_trials
-from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial, config_key
+from search.trial import BASELINE, COPIED_FROM_KEY, Cause, Outcome, Phase, State, Trial
 
 
 def run_studies(
@@ -99,11 +99,11 @@ def _copy_verification_runs(session: Session, store: StudyStore, replicates: int
     ledger = session.ledger
     completed = _completed_verification_outcomes(store, ledger.header)
     pending = verification_trials(ledger.read(), count=1, replicates=replicates)
-    copied = [trial for trial in pending if (config_key(trial.config), trial.seed) in completed]
+    copied = [trial for trial in pending if trial.training_key in completed]
     for offset, trial in enumerate(copied):
         numbered = replace(trial, number=pending[0].number + offset)
         ledger.begin(numbered)
-        ledger.finish(numbered, completed[config_key(trial.config), trial.seed])
+        ledger.finish(numbered, completed[trial.training_key])
 
 
 def _completed_verification_outcomes(store: StudyStore, header: StudyHeader) -> dict[tuple[str, int], Outcome]:
@@ -116,5 +116,5 @@ def _completed_verification_outcomes(store: StudyStore, header: StudyHeader) -> 
             if run.outcome and run.outcome.state is State.COMPLETE:
                 environment = {COPIED_FROM_KEY: record.header.name, **run.outcome.environment}
                 outcome = replace(run.outcome, elapsed_seconds=None, environment=environment)
-                outcomes[config_key(run.trial.config), run.trial.seed] = outcome
+                outcomes[run.trial.training_key] = outcome
     return outcomes

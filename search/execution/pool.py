@@ -20,7 +20,7 @@ from search.execution.messages import Message, Ready, TrialStarted, WorkerHeartb
 from search.execution.worker_backend import WorkerBackend, WorkerExit, reap_all
 from search.execution.worker_state import KillReason, RunningTrial, WorkerLimits, WorkerState
 from search.training.task import Task
-from search.trial import NO_FILES, Cause, Outcome, Trial, TrialFiles
+from search.trial import NO_FILES, NODE_KEY, Cause, Outcome, Trial, TrialFiles
 
 
 @dataclass(slots=True)
@@ -209,4 +209,4 @@ class PoolExecutor(Executor):
 
 def _with_node(node: str, outcome: Outcome) -> Outcome:
     """Returns the outcome with the name of its node; this machine has none."""
-    return dataclasses.replace(outcome, environment={**outcome.environment, "node": node}) if node else outcome
+    return dataclasses.replace(outcome, environment={**outcome.environment, NODE_KEY: node}) if node else outcome

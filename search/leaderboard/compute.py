@@ -27,8 +27,7 @@ from search.leaderboard.variance import error_difference, estimate_error
 from search.protocol import ProtocolName
 from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.records.redact import NODE_KEY, PRIVATE_KEYS
-from search.trial import Outcome, Phase, State, config_key
+from search.trial import NODE_KEY, PRIVATE_KEYS, Outcome, Phase, State
 
 REPRODUCTION_LABEL = "baseline (tutorial protocol)"
 TUTORIAL_CAVEAT = "the test images steered the search"
@@ -91,9 +90,9 @@ def _search_rows(study: StudyRecord) -> list[Row]:
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.VERIFICATION):
         runs[record.trial.source_trial].append(record)
-    segments: dict[tuple[int, str], list[TrialSegment]] = defaultdict(list)
+    segments: dict[tuple[str, int], list[TrialSegment]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.SEARCH):
-        segments[_training_key(record)].append(_segment(record))
+        segments[record.trial.training_key].append(_segment(record))
     caveat = TUTORIAL_CAVEAT if study.header.protocol.name is ProtocolName.TUTORIAL else ""
     rows = [
         _row(
@@ -103,7 +102,7 @@ def _search_rows(study: StudyRecord) -> list[Row]:
             label=record.trial.origin,
             trial=record.trial.number,
             validation_error_percent=record.error_percent,
-            segments=tuple(segments[_training_key(record)]),
+            segments=tuple(segments[record.trial.training_key]),
             seconds=_seconds(record),
             caveat=caveat,
         )
@@ -125,17 +124,12 @@ def _reproduction_rows(study: StudyRecord) -> list[Row]:
 
 def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
     """Returns one search trial of each training: the last finished one, or the last where none finished."""
-    representatives: dict[tuple[int, str], TrialRecord] = {}
+    representatives: dict[tuple[str, int], TrialRecord] = {}
     for record in study.trials_in_phase(Phase.SEARCH):
-        current = representatives.get(_training_key(record))
+        current = representatives.get(record.trial.training_key)
         if current is None or record.is_finished or not current.is_finished:
-            representatives[_training_key(record)] = record
+            representatives[record.trial.training_key] = record
     return sorted(representatives.values(), key=lambda record: record.trial.number)
-
-
-def _training_key(record: TrialRecord) -> tuple[int, str]:
-    """Returns a key that the parts of one training share."""
-    return (record.trial.seed, config_key(record.trial.config))
 
 
 def _segment(record: TrialRecord) -> TrialSegment:

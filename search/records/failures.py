@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from search.records.record import StudyRecord, TrialRecord
-from search.trial import Cause, Phase, State, Trial, config_key
+from search.trial import Cause, Phase, State, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,8 @@ def continuations(study: StudyRecord) -> dict[tuple[Phase, int], int]:
     latest: dict[tuple[Phase, Hashable], Trial] = {}
     continued_by: dict[tuple[Phase, int], int] = {}
     for record in _sorted_trials(study):
-        key = (record.trial.phase, _training_key(record.trial))
+        trial = record.trial
+        key = (trial.phase, trial.training_key if trial.phase is Phase.SEARCH else trial.replicate_key)
         if key in latest:
             continued_by[latest[key].key] = record.trial.number
         if record.trial.parent is not None:
@@ -102,13 +103,6 @@ def _sorted_trials(study: StudyRecord) -> list[TrialRecord]:
     return [
         known for phase in Phase for known in sorted(study.trials_in_phase(phase), key=lambda known: known.trial.number)
     ]
-
-
-def _training_key(trial: Trial) -> Hashable:
-    """Returns what the trials of one training share."""
-    if trial.phase is Phase.SEARCH:
-        return (trial.seed, config_key(trial.config))
-    return (trial.source_trial, trial.replicate)
 
 
 def _first_line(record: TrialRecord) -> str:

@@ -18,9 +18,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.records.record import COPIED_FROM_KEY, EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
+from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.records.redact import redacted
-from search.trial import config_key
+from search.trial import COPIED_FROM_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _run_key(header: StudyHeader, run: TrialRecord | EnsembleRecord) -> Hashable
         ended = outcome and (outcome.state, outcome.cause, outcome.error_percent, outcome.misclassified)
         return (_study_key(header), trial.key, run.started, ended)
     epochs = tuple((repr(report.training_loss), report.seconds) for report in outcome.history)
-    return (trial.phase, config_key(trial.config), trial.seed, epochs, outcome.error_percent)
+    return (trial.phase, trial.training_key, epochs, outcome.error_percent)
 
 
 def _outcome_key(record: TrialRecord) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.errors import UserError
 from search.protocol import EvaluationProtocol, ProtocolName
-from search.trial import EpochReport, Outcome, Phase, State, Trial
+from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State, Trial
 from spaces.space import Space
 
 JOURNAL_NAME = "ledger.journal"
@@ -20,8 +20,6 @@ JOURNAL_NAME = "ledger.journal"
 
 NO_ENGINE = "none"
 """Engine, sampler and pruner of a study that proposes nothing: the baseline's repeats."""
-COPIED_FROM_KEY = "copied_from"
-"""In the environment of a verification run that one study took over from another: whose run it was."""
 
 LEGACY_DEFAULTS = {"precision": "tf32"}
 """What an environment means that does not say it: what was so before there was a choice."""

@@ -18,12 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import Outcome
+from search.trial import NODE_KEY, PRIVATE_KEYS, Outcome
 
-PRIVATE_KEYS = frozenset({"host", "pid"})
-"""Keys of a run's environment that are left out."""
-NODE_KEY = "node"
-"""Key of the node of a cluster that a trial ran on."""
 _URL = re.compile(r"\b([A-Za-z][\w+.-]*://)[^\s'\"]+")
 _PASSWORD = re.compile(r"\b([A-Za-z][\w+.-]*://)([^:/@]*):.*@")
 _QUERY = re.compile(r"([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE)

@@ -13,7 +13,7 @@ from statistics import fmean
 
 from search.records.failures import FailureGroup, continuations, group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import BASELINE, EpochReport, Phase, State, Trial, config_key
+from search.trial import BASELINE, EpochReport, Phase, State, Trial
 
 FIT = "fit"
 """The part of a trial's seconds that a killed worker's epochs are counted under: nobody recorded theirs apart."""
@@ -204,12 +204,12 @@ def _summarize_runs(group: list[TrialRecord]) -> VerifiedRuns:
 
 def _seconds_by_part(study: StudyRecord) -> dict[str, float]:
     """Returns the seconds by part; what a trial came with from the one that it went on from is counted once."""
-    previous_seconds: dict[tuple[Phase, int, str], Mapping[str, float]] = {}
+    previous_seconds: dict[tuple[Phase, tuple[str, int]], Mapping[str, float]] = {}
     total: dict[str, float] = defaultdict(float)
     for record in study.trials:
         if record.outcome is None:
             continue
-        training_key = (record.trial.phase, record.trial.seed, config_key(record.trial.config))
+        training_key = (record.trial.phase, record.trial.training_key)
         restored_seconds = (
             previous_seconds.get(training_key, {}) if _has_restored_epochs(record.outcome.history) else {}
         )

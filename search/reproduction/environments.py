@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from search.records.record import COPIED_FROM_KEY, LEGACY_DEFAULTS, flatten
+from search.records.record import LEGACY_DEFAULTS, flatten
+from search.trial import RUN_KEYS
 
-_IGNORED_KEYS = frozenset({"pid", "host", "node", "cores", "memory_gib", "deterministic", COPIED_FROM_KEY})
+_IGNORED_KEYS = RUN_KEYS | {"cores", "memory_gib", "deterministic"}
 """What may be another without moving a bit, or has no other value to be compared with."""
 
 

@@ -5,8 +5,7 @@ from scipy.stats import ttest_rel
 
 from search.compare.compute import TrainedComparison, compute
 from search.compare.report import result_sentences
-from search.records.record import COPIED_FROM_KEY
-from search.trial import BASELINE, State
+from search.trial import BASELINE, COPIED_FROM_KEY, State
 from tests.compare.recorded import ENVIRONMENT, finished, make_spec, outcome, simple, study
 
 A, B, C = "optuna:tpe", "optuna:random", "keras-tuner:bayesian"

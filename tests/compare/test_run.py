@@ -17,11 +17,11 @@ from search.compare.spec import RunKey, study_seed
 from search.compare.store import SPEC_FILE, StudyStore
 from search.errors import UserError
 from search.execution.base import Event
-from search.records.record import COPIED_FROM_KEY, StudyRecord
+from search.records.record import StudyRecord
 from search.session.callbacks import Callback
 from search.session.settings import from_mapping
 from search.study.search_source import final_trials
-from search.trial import BASELINE, NO_FILES, Phase, State, Trial, TrialFiles, config_key
+from search.trial import BASELINE, COPIED_FROM_KEY, NO_FILES, Phase, State, Trial, TrialFiles, config_key
 
 EPOCHS = 4
 TWO = ("optuna:tpe", "optuna:random")

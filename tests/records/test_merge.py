@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from search.leaderboard.compute import compute
 from search.records import study_json
 from search.records.merge import LocatedStudy, is_copy, merge_studies
-from search.records.record import COPIED_FROM_KEY, StudyRecord, TrialRecord
-from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
+from search.records.record import StudyRecord, TrialRecord
+from search.trial import BASELINE, COPIED_FROM_KEY, PROPOSED, EpochReport, Outcome, Phase, State, Trial
 from tests.leaderboard.records import BETTER, SPACE, header, joined
 
 

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.errors import FatalError, UserError
 from search.optuna_domains import to_optuna_distributions
-from search.records.record import COPIED_FROM_KEY, EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
-from search.trial import EpochReport, Outcome, Phase, State, Trial
+from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
+from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State, Trial
 
 LEDGER_SCHEMA = 5
 """Version of the attributes; a newer ledger is refused.
