@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -19,7 +20,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # How long an example takes on a busy machine is no finding.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+MATRIX_SEED = int(os.environ.get("MATRIX_SEED", "4"))
 EMBEDDED = Path(__file__).parents[1] / "search" / "data" / "embedded" / "mnist.npz"
+
+
+def pytest_report_header() -> str:
+    """Names the seed of the random moments."""
+    return f"MATRIX_SEED={MATRIX_SEED}"
+
+
+@pytest.fixture
+def moments() -> Random:
+    """The random moments of a matrix test, from the environment's MATRIX_SEED."""
+    return Random(MATRIX_SEED)
 
 
 @pytest.fixture(scope="session")

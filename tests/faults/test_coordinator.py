@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import psutil
 import pytest
@@ -102,8 +102,8 @@ def test_sigkill_of_the_coordinator_loses_nothing(command: list[str], tmp_path: 
             assert {known.trial.seed for known in again if known.trial.phase is Phase.SEARCH} == {trial.seed}
 
 
-def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path: Path) -> None:
-    moments = random.Random(4)
+@pytest.mark.matrix
+def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path: Path, moments: Random) -> None:
     before: list[TrialRecord] = []
     for number in [signal.SIGKILL, signal.SIGTERM] * 3:
         session = start(command, tmp_path)

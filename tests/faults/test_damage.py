@@ -78,7 +78,13 @@ def cache(small_mnist: Path, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "cache"
 
 
-@pytest.mark.parametrize(("damage", "protocol"), [(flip, "holdout"), (cut, "holdout"), (cut, "tutorial")])
+@pytest.mark.parametrize(
+    ("damage", "protocol"),
+    [
+        (flip, "holdout"),
+        *(pytest.param(cut, protocol, marks=pytest.mark.matrix) for protocol in ("holdout", "tutorial")),
+    ],
+)
 def test_no_trial_that_saw_a_damaged_cache_counts_and_the_next_run_mends_it(
     small_mnist: Path, cache: Path, tmp_path: Path, damage: Callable[[Path], None], protocol: str
 ) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
 from waiting import wait_for_record
@@ -77,9 +77,11 @@ def check_whole(record: StudyRecord) -> None:
     assert max(trained.values()) == 1, "nothing is trained twice"
 
 
-@pytest.mark.slow
-def test_sigkill_in_the_middle_of_hyperband_changes_nothing(command: list[str], tmp_path: Path) -> None:
-    moments, place = random.Random(7), StudyLocation(studies_dir=tmp_path / "studies")
+@pytest.mark.matrix
+def test_sigkill_in_the_middle_of_hyperband_changes_nothing(
+    command: list[str], tmp_path: Path, moments: Random
+) -> None:
+    place = StudyLocation(studies_dir=tmp_path / "studies")
     for ended in (6, 14, 20):  # in the first round, between rounds, in the second bracket
         session = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for_record(place, "bands", lambda record, ended=ended: len(settled(record)) >= ended, session)

@@ -149,7 +149,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["Ctrl-C", "killed", "a process killed"])
+@pytest.mark.parametrize(
+    "end", ["Ctrl-C", *(pytest.param(end, marks=pytest.mark.matrix) for end in ("killed", "a process killed"))]
+)
 def test_finished_runs_stay_and_no_process_does(end: str, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
