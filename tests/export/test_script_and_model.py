@@ -164,5 +164,5 @@ def test_a_place_that_cannot_take_a_model_is_refused(
     order = make_target(
         read_study(place, trained.NAME), "2", reproduction_options=ReproductionOptions(cache_dir=str(cache_dir))
     )
-    with pytest.raises(UserError, match=r"--out"):
+    with pytest.raises(UserError, match=out):
         export_model(order, tmp_path / out, is_scored=False)
