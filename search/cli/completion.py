@@ -14,6 +14,7 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 
 from search.engines.registry import ENGINES, engine_names
 from search.protocol import ProtocolName, Split
+from search.records.record import JOURNAL_NAME
 from search.training.runtime import Backend, Device, Precision
 from spaces.registry import SPACES
 
@@ -50,7 +51,7 @@ def option_values(option: str, preceding_options: Mapping[str, Any]) -> Sequence
 
 def _studies(folder: Path) -> list[str]:
     """Returns the names of the studies in a folder; listing those in a database would import a library."""
-    return sorted(path.parent.name for path in folder.glob("*/ledger.journal"))
+    return sorted(path.parent.name for path in folder.glob(f"*/{JOURNAL_NAME}"))
 
 
 def complete_list_item(candidates: Sequence[str], incomplete: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from search.leaderboard import formatting
-from search.reproduction.environments import EnvironmentChange
+from search.reproduction.comparison import EnvironmentChange
 from search.reproduction.reproduce import Agreement, ReproducedRun, ReproductionTarget
 from search.trial import Outcome, Phase, State
 

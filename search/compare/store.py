@@ -19,7 +19,7 @@ from search.compare.spec import ComparisonSpec, RunKey, schedule, study_name
 from search.errors import UserError
 from search.files import write_atomic
 from search.records.reader import read_studies
-from search.records.record import StudyRecord, describe_differences
+from search.records.record import JOURNAL_NAME, StudyRecord, describe_differences
 from search.study.verification import verification_trials
 from search.trial import Phase
 
@@ -56,7 +56,7 @@ class StudyStore(RunStore[StudyRecord]):
             UserError: The folder is a study's, or the file cannot be read.
         """
         path = self.folder / SPEC_FILE
-        if (self.folder / "ledger.journal").exists():
+        if (self.folder / JOURNAL_NAME).exists():
             raise UserError(f"{self.folder} is a study, not a comparison.", hint="Choose another name with --name.")
         try:
             return ComparisonSpec.from_json(json.loads(path.read_text(encoding="utf-8")))

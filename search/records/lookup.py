@@ -18,10 +18,9 @@ from search.errors import UserError
 from search.records import study_json
 from search.records.merge import LocatedStudy
 from search.records.reader import read_studies
-from search.records.record import StudyRecord
+from search.records.record import JOURNAL_NAME, StudyRecord
 from search.records.storage.locations import StudyLocation
 
-JOURNAL_NAME = "ledger.journal"
 STUDY_FILE_NAMES = (JOURNAL_NAME, study_json.FILE_NAME)
 """The files by which a folder is known to hold a study; the first is the one that may have gone on."""
 MAX_LISTED_NAMES = 12

@@ -1,8 +1,6 @@
-"""Inspection: a study looked at from outside, while it runs or after: takes no lock, writes nothing, disturbs nobody.
+"""Status of a study: summary, coordinators, disk usage and time of the last write. Takes no lock and writes nothing.
 
-Called by the commands ``status`` and ``ls``.
-
-What a study takes of the disk, and when it was last written. Only looks; files may vanish while it does.
+Called by the commands ``status`` and ``ls``. Files may vanish while they are counted.
 """
 
 from __future__ import annotations
@@ -16,18 +14,19 @@ from pathlib import Path
 
 from search.errors import SearchError, UserError
 from search.records.reader import StudyNotStartedError, read_study
+from search.records.record import JOURNAL_NAME
 from search.records.storage import process_identity
 from search.records.storage.locations import StudyLocation, open_server
 from search.records.storage.process_identity import Coordinator
 from search.records.summary import StudySummary, summarize
 
 _CATEGORIES: Mapping[str, str] = {
-    "ledger.journal": "ledger",
+    JOURNAL_NAME: "ledger",
     "checkpoints": "checkpoints",
     "predictions": "predictions",
     "logs": "logs",
 }
-"""What stands in a study's folder, by what it is called; see ``search.records.ledger`` for the layout."""
+"""Category of each entry of a study's folder; see ``search.records.ledger`` for the layout."""
 OTHER = "other"
 
 
@@ -46,7 +45,7 @@ class FileTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUsage:
-    """What a study takes.
+    """Disk usage of a study.
 
     Args:
         parts: "ledger", "checkpoints", "predictions" and "logs", empty ones too, and "other" where there is any.
@@ -63,7 +62,7 @@ class DiskUsage:
 
 
 def disk_usage(folder: Path) -> DiskUsage:
-    """Returns what a study's folder takes; a folder that does not exist takes nothing."""
+    """Returns the disk usage of a study's folder, which may not exist."""
     parts = {name: FileTotals() for name in _CATEGORIES.values()}
     for directory, _, names in os.walk(folder):
         for path in (Path(directory, name) for name in names):
@@ -76,9 +75,9 @@ def disk_usage(folder: Path) -> DiskUsage:
 
 
 def last_write_time(folder: Path) -> datetime | None:
-    """Returns when a study's journal was last written; None where it is kept in a database."""
+    """Returns when a study's journal was last written; None if the study is in a database."""
     try:
-        return datetime.fromtimestamp((folder / "ledger.journal").stat().st_mtime, UTC)
+        return datetime.fromtimestamp((folder / JOURNAL_NAME).stat().st_mtime, UTC)
     except OSError:
         return None
 
@@ -95,15 +94,15 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyStatus:
-    """What was seen of a study.
+    """Status of a study.
 
     Args:
         name: Its name.
-        summary: What its ledger holds; None where nothing is written yet, or it cannot be read.
-        coordinators: Who runs it; on a database server perhaps several.
-        usage: What it takes of the disk.
-        last_written: When its ledger was last written; None where there is neither a journal nor a trial.
-        problem: Why its ledger cannot be read; empty where it can.
+        summary: Summary of its ledger; None if nothing is written yet, or it cannot be read.
+        coordinators: The processes that run it; on a database server there may be several.
+        usage: Its disk usage.
+        last_written: When its ledger was last written; None if there is neither a journal nor a trial.
+        problem: Why its ledger cannot be read; empty if it can.
     """
 
     name: str
@@ -115,21 +114,20 @@ class StudyStatus:
 
     @property
     def coordinator(self) -> Coordinator | None:
-        """Who runs it, or the first of those; None where nobody does."""
+        """The first of the processes that run it; None if it does not run."""
         return next(iter(self.coordinators), None)
 
 
 def study_status(location: StudyLocation, name: str) -> StudyStatus:
-    """Looks at one study.
+    """Returns the status of one study.
 
     Raises:
         UserError: There is no such study, or it was stopped before it began, or its ledger is of a newer version.
         FatalError: Its ledger is damaged.
     """
     folder = location.folder(name)
-    coordinators = _active_coordinators(
-        location, name
-    )  # before the record: a trial that ends in between is not called left behind
+    # Before the record is read: otherwise a trial that ends in between would look abandoned.
+    coordinators = _active_coordinators(location, name)
     try:
         summary = summarize(read_study(location, name))
     except StudyNotStartedError:
@@ -145,11 +143,11 @@ def study_status(location: StudyLocation, name: str) -> StudyStatus:
 
 
 def _active_coordinators(location: StudyLocation, name: str) -> tuple[Coordinator, ...]:
-    """Returns who runs a study: its folder's sign says so, or on a database server those who gave a sign of life."""
+    """Returns the processes that run a study, from its folder or from the leases in its database."""
     if not location.is_shared:
         coordinator_process = process_identity.read_coordinator(location.folder(name))
         return () if coordinator_process is None else (coordinator_process,)
-    from search.records.storage import heartbeat  # imports SQLAlchemy, which takes longer than all the rest
+    from search.records.storage import heartbeat  # slow: imports SQLAlchemy
 
     server = open_server(location)
     try:
@@ -159,7 +157,7 @@ def _active_coordinators(location: StudyLocation, name: str) -> tuple[Coordinato
 
 
 def all_statuses(location: StudyLocation) -> list[StudyStatus]:
-    """Looks at every study, the one written last first; of one that cannot be read it says why."""
+    """Returns the status of every study, the last written first; an unreadable ledger is a ``problem``."""
     statuses = [_status_or_problem(location, name) for name in location.study_names()]
     return sorted(statuses, key=lambda status: status.last_written or _NEVER, reverse=True)
 
@@ -182,7 +180,7 @@ START_HINT = "Start one with: python -m search run --space cnn"
 
 
 def describe_location(location: StudyLocation) -> str:
-    """Returns what a place is called; a storage URL may hold a password, and is not repeated."""
+    """Returns the name of a location; a storage URL is not repeated, since it may hold a password."""
     return f"folder {location.studies_dir}" if location.storage is None else "the storage"
 
 

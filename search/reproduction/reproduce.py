@@ -18,10 +18,15 @@ from search.errors import UserError
 from search.leaderboard.row_selector import select_row
 from search.protocol import PROTOCOL_VERSION
 from search.records.record import StudyRecord, TrialRecord
-from search.reproduction.environments import EnvironmentChange, are_deterministic, environment_changes
+from search.reproduction.comparison import (
+    EnvironmentChange,
+    Tolerance,
+    are_deterministic,
+    environment_changes,
+    error_tolerance,
+)
 from search.reproduction.restore import ReproductionOptions, restore_task, trial_environment
 from search.reproduction.retrain import EpochCallback, retrain
-from search.reproduction.tolerance import Tolerance, error_tolerance
 from search.trial import Cause, Outcome, Phase, State, Trial
 
 REPRODUCIBLE_FAILURES = frozenset({Cause.NOT_FINITE, Cause.INVALID, Cause.ERROR})

@@ -21,9 +21,8 @@ from search.records.ledger import open_ledger
 from search.records.reader import read_study
 from search.records.record import TrialRecord
 from search.records.storage.locations import StudyLocation
-from search.reproduction.environments import EnvironmentChange
+from search.reproduction.comparison import EnvironmentChange, Tolerance
 from search.reproduction.reproduce import ReproducedRun, ReproductionTarget
-from search.reproduction.tolerance import Tolerance
 from search.trial import Outcome, State
 
 HERE = {"deterministic": True}

@@ -15,10 +15,9 @@ from search.leaderboard.statistics import Interval
 from search.records.reader import read_study
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.locations import StudyLocation
-from search.reproduction.environments import EnvironmentChange
+from search.reproduction.comparison import EnvironmentChange, Tolerance
 from search.reproduction.reproduce import Agreement, ReproducedRun, find_target, reproduce
 from search.reproduction.restore import ReproductionOptions
-from search.reproduction.tolerance import Tolerance
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 HERE = {"backend": "tensorflow", "device": "CPU", "threads": 1, "deterministic": True, "versions": {"keras": "3"}}

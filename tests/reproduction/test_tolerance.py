@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from search.reproduction.tolerance import error_tolerance
+from search.reproduction.comparison import error_tolerance
 from search.trial import Outcome, State
 from tests.leaderboard import records
 

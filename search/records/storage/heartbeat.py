@@ -1,9 +1,8 @@
-"""Which coordinators work on a study in a database: each leaves a sign of life there, by the database's own clock.
+"""Heartbeats of the coordinators of a study in a database, by the database's clock.
 
-A sign is an attribute of the study, renewed by a thread, whatever the coordinator itself is busy with. One that was not
-renewed for too long is that of a dead one, whose trials others take up; so is, sooner, that of a process of this
-machine that is gone. Called by ``search.records.storage.database_writer``, and by who only wants to know who runs a
-study.
+A coordinator's lease is an attribute of the study that a thread renews. A coordinator is dead if its lease has expired,
+or earlier if its process on this machine is gone; other coordinators then take over its trials. Called by
+``search.records.storage.database_ledger`` and ``search.records.status``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Patience with a database server that cannot be reached for a while: it is restarted, or the network is down.
+"""Retries database operations while the server cannot be reached: it restarts, or the network is down.
 
-Whatever is asked of it then is asked again until it answers, within a bound. Called by
-``search.records.storage.database_writer``, whose
-operations may be asked twice.
+Called by ``search.records.storage.database_ledger``, whose operations can be repeated.
 """
 
 from __future__ import annotations

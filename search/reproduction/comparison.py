@@ -1,31 +1,35 @@
-"""How far the error of a run may lie from a recorded one when nothing but chance differs.
+"""Comparison of a recorded run with its reproduction: whether equal bits are expected, and else how near its error is.
 
-By what the study's own test runs show of seeds; where it has too few, by what so many images allow. Pure; called by
-``search.reproduction.reproduce``.
+Equal bits are expected of deterministic runs in equal environments. Otherwise the error is expected in an interval,
+from the study's own test runs or from the number of test images. Pure; called by ``search.reproduction.reproduce``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 from statistics import stdev
+from typing import Any
 
 from scipy.special import ndtri, stdtrit
 
 from search.leaderboard.statistics import CONFIDENCE, Interval, prediction_interval
-from search.records.record import StudyRecord, TrialRecord
-from search.trial import Outcome, Phase, State
+from search.records.record import LEGACY_DEFAULTS, StudyRecord, TrialRecord, flatten
+from search.trial import RUN_KEYS, Outcome, Phase, State
 
 TWO_SIDED_QUANTILE = (1 + CONFIDENCE) / 2
+_IGNORED_KEYS = RUN_KEYS | {"cores", "memory_gib", "deterministic"}
+"""Keys of an environment that are not compared, since a difference changes no result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """Where the error of such a run lies with 95 % probability.
+    """Interval that contains the error of another seed with 95 % probability.
 
     Args:
         interval: In percent.
-        basis: What it rests on, in words.
+        basis: What the interval is computed from, for messages.
     """
 
     interval: Interval
@@ -33,12 +37,12 @@ class Tolerance:
 
 
 def error_tolerance(record: StudyRecord, trial_record: TrialRecord, reproduced: Outcome) -> Tolerance | None:
-    """Returns where the error lies of a run that shares no random numbers with a recorded one; None without an error.
+    """Returns the interval for the error of a run with other random numbers than a recorded one; None without an error.
 
     Args:
         record: The study.
         trial_record: The recorded run.
-        reproduced: The run that was made again, for how many images it was scored on.
+        reproduced: Its reproduction, for the number of scored images.
     """
     outcome = trial_record.outcome
     if outcome is None or outcome.error_percent is None:
@@ -49,7 +53,7 @@ def error_tolerance(record: StudyRecord, trial_record: TrialRecord, reproduced: 
         assert next_run is not None, "there are several"
         return Tolerance(interval=next_run, basis=f"one more seed beside the row's {len(errors)}")
     if len(errors) > 1 and outcome.state is State.COMPLETE:
-        # Two runs, each of them off by what the row's test runs show of seeds.
+        # The difference of two runs, each with the standard deviation of the row's test runs.
         half_width = float(stdtrit(len(errors) - 1, TWO_SIDED_QUANTILE)) * stdev(errors) * sqrt(2)
         return _centered_tolerance(
             outcome.error_percent, half_width, f"two seeds that spread as the row's {len(errors)} test runs do"
@@ -81,3 +85,33 @@ def _row_errors(record: StudyRecord, trial_record: TrialRecord) -> tuple[float, 
     phase = Phase.VERIFICATION if trial_record.trial.phase is Phase.SEARCH else trial_record.trial.phase
     runs = [one.outcome for one in record.trials_in_phase(phase) if one.trial.source_trial == row and one.outcome]
     return tuple(run.error_percent for run in runs if run.state is State.COMPLETE and run.error_percent is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentChange:
+    """A part of the environment that differs from the recorded one.
+
+    Args:
+        name: What it is, such as "versions.keras".
+        recorded: Its value then; None where the record does not say.
+        here: Its value here; None where it has none.
+    """
+
+    name: str
+    recorded: Any
+    here: Any
+
+
+def environment_changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
+    """Returns everything that differs and may move a bit, by name."""
+    recorded_values, current_values = flatten({**LEGACY_DEFAULTS, **recorded}), flatten({**LEGACY_DEFAULTS, **here})
+    return tuple(
+        EnvironmentChange(name=name, recorded=recorded_values.get(name), here=current_values.get(name))
+        for name in sorted(recorded_values.keys() | current_values.keys())
+        if name not in _IGNORED_KEYS and recorded_values.get(name) != current_values.get(name)
+    )
+
+
+def are_deterministic(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Says whether each of two runs gives the same bits whenever it is repeated where it ran."""
+    return bool(recorded.get("deterministic")) and bool(here.get("deterministic"))

@@ -1,4 +1,4 @@
-from search.reproduction.environments import EnvironmentChange, are_deterministic, environment_changes
+from search.reproduction.comparison import EnvironmentChange, are_deterministic, environment_changes
 from search.training.runtime import Backend, machine_info, package_versions
 
 HERE = {
