@@ -1,6 +1,6 @@
-"""What a run has reached, and the outcome that becomes of it, however it ends.
+"""The progress of a run, and the outcome that it becomes, however it ends.
 
-Knows no model and no data. Called by the trainer, and by the population for each of its members.
+Knows no model and no data. Called by the trainer, and by vectorized training for each member.
 """
 
 from __future__ import annotations
@@ -18,20 +18,31 @@ import numpy as np
 
 from search.errors import SearchError
 from search.training.predictions import SavedPredictions, save
-from search.trial import Cause, EpochReport, Outcome, State, final_metrics
+from search.trial import Cause, EpochReport, Outcome, State, Trial, final_metrics
 
 
 class NonFiniteLoss(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
     """A loss became NaN or infinite."""
 
 
-class ExceedsFreeMemory(Exception):  # noqa: N818 - a signal to make do with less, where that can be
-    """What is to be trained would not fit into the memory that is free."""
+class ExceedsFreeMemory(Exception):  # noqa: N818 - a signal to train with fewer members, if possible
+    """A program would need more memory than is free."""
 
 
 @dataclass(slots=True)
 class RunState:
-    """What a run has reached; becomes its Outcome however it ends."""
+    """The progress of a run; ``finish`` makes its Outcome.
+
+    Args:
+        history: The reports of the epochs, restored ones included.
+        seconds: Seconds by part: "build", "fit", "evaluate".
+        parameters: Trainable parameters.
+        scored: How many images were evaluated last.
+        wrong: Indices of the misclassified images, if they are kept.
+        predicted: Their predicted classes.
+        predictions: The last predictions.
+        save_error: Why a checkpoint or the predictions could not be written.
+    """
 
     history: list[EpochReport] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"build": 0.0, "fit": 0.0, "evaluate": 0.0})
@@ -43,7 +54,7 @@ class RunState:
     save_error: str = ""
 
     def restore(self, history: Iterable[EpochReport], seconds: dict[str, float]) -> None:
-        """Goes on from where an earlier run has come to."""
+        """Takes over the progress of the run whose checkpoint was loaded."""
         self.history.extend(history)
         self.seconds = dict(seconds)
 
@@ -59,23 +70,38 @@ class RunState:
         return {"loss": loss, "error_percent": 100.0 * len(wrong) / len(labels)}
 
     def save_predictions(self, path: Path) -> None:
-        """Leaves the last predictions at a path; a trial that cannot is no worse for it, but joins no ensemble."""
+        """Writes the last predictions. A failed write is noted and ignored; the trial then joins no ensemble."""
         try:
             if self.predictions is not None:
                 save(path, self.predictions)
         except OSError as error:
             self.save_error = f"The predictions cannot be written: {error}."
 
-    def to_outcome(
+    def finish(
         self,
-        state: State,
+        trial: Trial,
         environment: Mapping[str, Any],
         *,
+        error: Exception | None = None,
         cause: Cause | None = None,
-        message: str = "",
-        traceback: str = "",
     ) -> Outcome:
-        """Returns how it ended, on what it ran."""
+        """Returns the outcome of a run.
+
+        Args:
+            trial: The trial.
+            environment: What it ran on.
+            error: The error that it failed with, or None.
+            cause: Why it was interrupted, or None.
+        """
+        traceback = ""
+        if error is not None:
+            state, cause = State.FAILED, _classify_error(error, on_cpu=environment["device"] == "CPU")
+            message, traceback = _error_message(error), "".join(tracebacks.format_exception(error))
+        elif cause is not None:
+            state, message = State.INTERRUPTED, self.save_error or cause.value
+        else:
+            state = State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE
+            message = self.save_error
         return Outcome(
             state=state,
             metrics=final_metrics(self.history),
@@ -92,19 +118,9 @@ class RunState:
             predicted_classes=self.predicted,
         )
 
-    def to_failed_outcome(self, error: Exception, environment: Mapping[str, Any]) -> Outcome:
-        """Returns how it ended by an error, which was caught or was raised before."""
-        return self.to_outcome(
-            State.FAILED,
-            environment,
-            cause=_classify_error(error, on_cpu=environment["device"] == "CPU"),
-            message=_error_message(error),
-            traceback="".join(tracebacks.format_exception(error)),
-        )
-
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Says whether a backend has no memory left, or would have none."""
+    """Returns whether an error means that a backend has, or would have, too little memory."""
     is_memory_error = isinstance(error, ExceedsFreeMemory) or type(error).__name__ in (
         "ResourceExhaustedError",
         "OutOfMemoryError",

@@ -2,9 +2,9 @@
 
 Order of a run::
 
-    open data (once a worker) -> seed -> build -> compile -> [restore] -> each epoch: order, fit, score, save, report
+    open data (once a worker) -> seed -> build -> compile -> [restore] -> each epoch: order, fit, evaluate, save, report
 
-Knows Keras, the data and the space's model builder; knows no engine, executor or ledger. Called by the worker.
+Knows Keras, the data and the space's model builder; knows no engine, executor or ledger. Called by workers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,13 @@ from search.training.network import (
 )
 from search.training.run_state import RunState
 from search.training.task import PhaseImages, Task, open_phase_images
-from search.trial import NO_FILES, EpochReport, Outcome, Phase, State, Trial, TrialFiles
+from search.trial import NO_FILES, EpochReport, Outcome, Phase, Trial, TrialFiles
 from spaces import registry
+from spaces.space import Builder
 from spaces.training import complete
 
 CHECKPOINT_SECONDS = 10.0
-"""Least time between two checkpoints of a trial: what a killed one loses at most, beside its unfinished epoch."""
+"""Least seconds between two checkpoints of a trial: what a killed one loses at most, beside its unfinished epoch."""
 
 
 class Trainer:
@@ -45,7 +46,7 @@ class Trainer:
 
     Args:
         task: What the trials share.
-        checkpoint_seconds: Least time between two checkpoints of a trial.
+        checkpoint_seconds: Least seconds between two checkpoints of a trial.
     """
 
     def __init__(self, task: Task, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
@@ -56,23 +57,21 @@ class Trainer:
         self.free_memory()
 
     def run(self, trial: Trial, hooks: Hooks | None = None, files: TrialFiles = NO_FILES) -> Outcome:
-        """Trains and scores one trial; never raises: a failure is an outcome with its cause and traceback."""
+        """Trains and evaluates one trial; never raises: a failure is an outcome with its cause and traceback."""
         run_state = RunState()
         try:
             self._train(trial, files, hooks or Hooks(), run_state)
         except TrialStopped as stopped:
-            message = run_state.save_error or stopped.cause.value
-            return run_state.to_outcome(State.INTERRUPTED, self._environment, cause=stopped.cause, message=message)
-        except Exception as error:  # noqa: BLE001 - the one broad except: a trial's failure must not end the search
-            return run_state.to_failed_outcome(error, self._environment)
-        state = State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE
-        return run_state.to_outcome(state, self._environment, message=run_state.save_error)
+            return run_state.finish(trial, self._environment, cause=stopped.cause)
+        except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
+            return run_state.finish(trial, self._environment, error=error)
+        return run_state.finish(trial, self._environment)
 
     def free_memory(self) -> None:
-        """Gives back what the last trial left in memory; to be called between trials.
+        """Frees the memory of the last trial; to be called between trials.
 
-        What survives a collection (TensorFlow itself, mostly) is taken out of the next ones: to look through it again
-        would take 0.2 to 0.3 seconds after every trial.
+        Objects that survive the collection (mostly TensorFlow's) are excluded from later ones, which saves 0.2 to 0.3
+        seconds after every trial.
         """
         keras.utils.clear_session(free_memory=False)
         gc.collect()
@@ -105,7 +104,7 @@ class Trainer:
                 metrics = run_state.record_evaluation(
                     loss, probabilities, images.evaluation_labels, keep_misclassified=trial.phase is not Phase.SEARCH
                 )
-            images.verify()  # before anybody hears of the epoch
+            images.verify()  # before the epoch is reported
             seconds = round(time.perf_counter() - epoch_started, 4)
             report = EpochReport(epoch=epoch + 1, training_loss=training_loss, metrics=metrics, seconds=seconds)
             run_state.history.append(report)
@@ -116,16 +115,10 @@ class Trainer:
                 checkpoint.save(checkpoint.state_variables(model), run_state, path)
                 checkpoint_saved_at = time.perf_counter()
             hooks.report(report)
-        if files.model is not None:
-            inference_model = make_inference_network(
-                self._build, config, images.training_images, trained_model=model, precision=self._task.runtime.precision
-            )
-            inference_model.save(files.model)
-        if files.predictions is not None and trial.last_epoch == trial.epochs:
-            run_state.save_predictions(Path(files.predictions))
+        save_results(trial, files, run_state, self._task, self._build, images.training_images, lambda: model)
 
     def _phase_images(self, phase: Phase) -> PhaseImages:
-        """Returns the images of a phase, opened when the phase first comes, and verified each time."""
+        """Returns the images of a phase, opened the first time and verified each time."""
         if phase not in self._phases:
             self._phases[phase] = open_phase_images(phase, self._task)
         self._phases[phase].verify()
@@ -139,7 +132,7 @@ class Trainer:
         training_images: np.ndarray,
         run_state: RunState,
     ) -> Any:
-        """Returns the compiled model, brought to where a checkpoint left it; an unusable one means from the start."""
+        """Returns the compiled model, in the state of the trial's checkpoint if there is a usable one."""
         started = time.perf_counter()
         keras.utils.set_random_seed(trial.seed)
         model = make_network(
@@ -160,8 +153,8 @@ class Trainer:
             jit_compile=False if on_cpu and keras.backend.backend() == "tensorflow" else "auto",
         )
         run_state.parameters = trainable_parameters(model)
-        # Variables that are made while TensorFlow traces the first step have it traced once more; those of a layer that
-        # only training calls are made there all the same, before the optimizer's.
+        # Variables made while TensorFlow traces the first step cause a second tracing. Layers that only training calls
+        # are built in that step, and the optimizer must be built after them.
         if all(layer.built for layer in model._flatten_layers()):
             model.optimizer.build(model.trainable_variables)
         if files.resume_from is not None:
@@ -170,3 +163,35 @@ class Trainer:
                 run_state.restore(loaded.history, loaded.seconds)
         run_state.seconds["build"] += time.perf_counter() - started
         return model
+
+
+def save_results(
+    trial: Trial,
+    files: TrialFiles,
+    run_state: RunState,
+    task: Task,
+    build: Builder,
+    training_images: Any,
+    trained_model: Callable[[], Any],
+) -> None:
+    """Writes the model and the predictions of a trial that reached its last epoch, where they are asked for.
+
+    Args:
+        trial: The trial.
+        files: Where to.
+        run_state: Its progress.
+        task: What the trials share.
+        build: The space's model builder.
+        training_images: For their shape and type.
+        trained_model: Returns the trained model.
+    """
+    if files.model is not None:
+        make_inference_network(
+            build,
+            complete(trial.config),
+            training_images,
+            trained_model=trained_model(),
+            precision=task.runtime.precision,
+        ).save(files.model)
+    if files.predictions is not None and trial.last_epoch == trial.epochs:
+        run_state.save_predictions(Path(files.predictions))

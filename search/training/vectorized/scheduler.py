@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from search.training import checkpoint
 from search.training.epochs import Hooks
-from search.training.network import make_inference_network, make_network
+from search.training.network import make_network
 from search.training.run_state import RunState, is_out_of_memory
 from search.training.task import PhaseImages, Task, open_phase_images
-from search.training.trainer import CHECKPOINT_SECONDS
+from search.training.trainer import CHECKPOINT_SECONDS, save_results
 from search.training.vectorized.convolution import ConvolutionMethod, fastest_convolution, is_supported_convolution
 from search.training.vectorized.member import Member, make_member
 from search.training.vectorized.population import Population, copy_to_device
 from search.training.vectorized.program import DeviceImages, Program, free_bytes
-from search.trial import NO_FILES, Config, Outcome, Phase, State, Trial, TrialFiles
+from search.trial import NO_FILES, Config, Outcome, Phase, Trial, TrialFiles
 from spaces import registry
 
 MAX_IDLE_PROGRAMS = 8
@@ -80,7 +81,7 @@ class PopulationScheduler:
             member = make_member(trial, files, hooks, self._build, images, task=self._task)
             member.initialize(self._population_of(member).program)
         except Exception as error:  # noqa: BLE001 - a trial's failure must not end the search
-            return RunState().to_failed_outcome(error, self._environment)
+            return RunState().finish(trial, self._environment, error=error)
         self._members.append(member)
         return None
 
@@ -122,7 +123,10 @@ class PopulationScheduler:
         for member in members:
             if member.epoch > before[member]:
                 member.largest_population = max(member.largest_population, len(members))
-                self._save_and_report(member, population, members)
+                try:
+                    self._save_and_report(member, population, members)
+                except Exception as error:  # noqa: BLE001 - as above
+                    member.error = error
         return self._pop_ended()
 
     def _handle_failure(self, members: list[Member], error: Exception) -> None:
@@ -144,48 +148,35 @@ class PopulationScheduler:
             checkpoint.save(arrays, run_state, path)
             member.last_saved_at = time.perf_counter()
         member.hooks.report(run_state.history[-1])
-        if member.epoch < trial.last_epoch:
-            return
-        if member.files.model is not None:
-            self._save_model(member, population, index, member.files.model)
-        if member.files.predictions is not None and trial.last_epoch == trial.epochs:
-            run_state.save_predictions(Path(member.files.predictions))
+        if member.epoch == trial.last_epoch:
+            pixels = self._images_of(trial.phase)[0].training_images
 
-    def _save_model(self, member: Member, population: Population, index: int, path: str) -> None:
-        """Writes a member's network as the trainer does."""
-        pixels = self._images_of(member.trial.phase)[0].training_images
-        classes, precision = self._task.dataset.classes, self._task.runtime.precision
-        model = make_network(self._build, member.config, pixels, classes=classes, seed=0, precision=precision)
-        arrays = member.checkpoint_arrays(population.program, population.state_of(index))
-        for variable, array in zip(model.variables, arrays, strict=False):
-            variable.assign(array)
-        make_inference_network(self._build, member.config, pixels, trained_model=model, precision=precision).save(path)
+            def trained_model() -> Any:
+                classes, precision = self._task.dataset.classes, self._task.runtime.precision
+                model = make_network(self._build, member.config, pixels, classes=classes, seed=0, precision=precision)
+                arrays = member.checkpoint_arrays(population.program, population.state_of(index))
+                for variable, array in zip(model.variables, arrays, strict=False):
+                    variable.assign(array)
+                return model
+
+            save_results(trial, member.files, run_state, self._task, self._build, pixels, trained_model)
 
     def _pop_ended(self) -> list[tuple[Trial, Outcome]]:
-        """Removes and returns the trials that need no further epoch."""
-        ended = [(member, outcome) for member in self._members if (outcome := self._outcome(member)) is not None]
-        for member, _ in ended:
-            self._members.remove(member)
+        """Removes the members that need no further epoch; returns their trials and outcomes."""
+        ended = [member for member in self._members if member.is_finished]
+        self._members = [member for member in self._members if not member.is_finished]
         active_keys = {member.key for member in self._members}
         idle = [key for key in self._populations if key not in active_keys]
         for key in idle:
             self._populations[key].release()
         for key in idle[:-MAX_IDLE_PROGRAMS]:
             del self._populations[key]
-        return [(member.trial, outcome) for member, outcome in ended]
+        return [(member.trial, self._outcome(member)) for member in ended]
 
-    def _outcome(self, member: Member) -> Outcome | None:
-        trial, run_state = member.trial, member.run_state
+    def _outcome(self, member: Member) -> Outcome:
         environment = {**self._environment, "deterministic": False, "population": member.largest_population}
-        if member.error is not None:
-            return run_state.to_failed_outcome(member.error, environment)
-        if member.epoch >= trial.last_epoch:
-            state = State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE
-            return run_state.to_outcome(state, environment, message=run_state.save_error)
-        if member.cause is not None:
-            message = run_state.save_error or member.cause.value
-            return run_state.to_outcome(State.INTERRUPTED, environment, cause=member.cause, message=message)
-        return None
+        cause = member.cause if member.epoch < member.trial.last_epoch else None
+        return member.run_state.finish(member.trial, environment, error=member.error, cause=cause)
 
     def _images_of(self, phase: Phase) -> tuple[PhaseImages, DeviceImages]:
         """Returns the images of a phase, opened the first time and verified each time."""
