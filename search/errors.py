@@ -1,7 +1,7 @@
-"""The errors a person can act on.
+"""Errors for the user.
 
-Each says what happened, what was expected, ``Received: name=value``, and how to mend it. The command line turns them
-into one message and an exit code; nothing else in the package prints an error.
+Each message says what happened, what was expected, and ``Received: name=value``; the hint says what to do. The command
+line prints it and exits with the error's exit code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from spaces.errors import name_hint
 
 
 class SearchError(Exception):
-    """An error with a remedy.
+    """An error with a hint.
 
     Args:
         message: What happened, what was expected and what was received.
@@ -31,7 +31,7 @@ class SearchError(Exception):
 
 
 class UserError(SearchError):
-    """The input cannot be used as given; nothing was written (exit code 2)."""
+    """The input is invalid; nothing was written (exit code 2)."""
 
     exit_code = 2
 
@@ -41,11 +41,11 @@ class TrialError(SearchError):
 
 
 class FatalError(SearchError):
-    """The study cannot go on; what was found so far is kept (exit code 1)."""
+    """The study cannot go on; its record is kept (exit code 1)."""
 
 
 def unknown_name(kind: str, received: str, choices: Iterable[str]) -> UserError:
-    """Returns the error for a name that is not in a registry, naming the nearest one that is."""
+    """Returns the error for a name that is not in a registry, with the nearest name that is."""
     return UserError(f"Unknown {kind}. Received: {received!r}.", hint=name_hint(received, sorted(choices)))
 
 

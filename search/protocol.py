@@ -1,7 +1,7 @@
-"""How a configuration is judged: which images train, which steer, which are kept for the end.
+"""The evaluation protocol: which images train, which validate, and which test.
 
-A protocol is recorded with every study. Results are ranked together only when their protocol's name and version and
-the data's hash agree (the rule of the AlgoPerf benchmark).
+It is recorded with every study. Results are ranked together only if name and version of their protocols and the hashes
+of the data agree, as in the AlgoPerf benchmark.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ PROTOCOL_VERSION = "1.0"
 class Split(StrEnum):
     """How the validation images are drawn from the training images.
 
-    With a random draw every validation writer of MNIST also wrote training images, and the test set shares no writer
-    with the training set, so a random draw flatters a model that knows the writer's hand. Whole groups
-    (writers, patients) are the honest choice where the data carry them. The embedded MNIST does not; a writer's
-    images lie near each other in it, so the last block shares fewer writers with the rest (41 % of the last 10,000
-    images are by writers who also wrote earlier ones) than a random draw (every one of them).
+    MNIST's test set shares no writer with its training set. In a random draw every writer of a validation image also
+    wrote training images, so validation error underestimates test error. Whole groups (writers, patients) avoid this
+    if the data have them. The embedded MNIST has none, but the images of a writer are near each other: 41 % of the
+    last 10,000 training images are by writers of earlier ones, so a block overlaps less than a random draw.
     """
 
     GROUP = "group"
@@ -29,11 +28,11 @@ class Split(StrEnum):
 
 
 class ProtocolName(StrEnum):
-    """The two ways of judging.
+    """The two protocols.
 
-    ``holdout`` steers by validation images and opens the test images only for verification. ``tutorial`` trains on all
-    training images and watches the test images each epoch, exactly as the tutorial does: fit for reproducing its
-    figures, unfit for searching, because the search would then choose by the test set.
+    ``holdout`` selects by validation images and opens the test images only for verification. ``tutorial`` trains on all
+    training images and scores the test images each epoch, as the tutorial does. It reproduces the tutorial's results;
+    a search under it would select by the test set.
     """
 
     HOLDOUT = "holdout"
@@ -42,16 +41,16 @@ class ProtocolName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationProtocol:
-    """One way of judging configurations on one data set.
+    """A protocol on one data set.
 
     Args:
         name: holdout or tutorial.
-        version: Major.Minor; a change that moves results raises it.
+        version: Major.Minor; raised by a change that changes results.
         dataset: The data set's name as the user gave it, or the file's name.
         data_sha256: Hash over the decoded arrays, 64 hexadecimal digits.
         split: How validation images are drawn; ignored by the tutorial protocol.
         split_seed: Seed of that draw.
-        epochs: Passes over the training images that a trial is given.
+        epochs: Passes over the training images of a full trial.
     """
 
     name: ProtocolName = ProtocolName.HOLDOUT
@@ -64,7 +63,7 @@ class EvaluationProtocol:
 
     @property
     def ranking_key(self) -> tuple[str, str, str]:
-        """What two results must share to stand in one ranking."""
+        """Equal for results that may be ranked together."""
         return (self.name.value, self.version, self.data_sha256)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Seeds derived from the study's seed, so that no two uses share one and every one can be made again."""
+"""Seeds derived from the study's seed: unique per use, and reproducible."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def trial_seed(study_seed: int, phase: Phase, number: int) -> int:
 
 
 def random_seed() -> int:
-    """Returns a fresh seed, for a study that was given none."""
+    """Returns a random seed, for a study without a given seed."""
     return secrets.randbelow(2**31)
 
 
 def proposal_seed(study_seed: int, number: int, attempt: int) -> int:
-    """Returns the seed with which an engine draws the configuration of a trial, in [0, 2**32)."""
+    """Returns the seed of an engine's proposal for a trial, in [0, 2**32)."""
     return int(np.random.SeedSequence([study_seed, number, attempt]).generate_state(1)[0])

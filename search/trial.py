@@ -1,7 +1,6 @@
-"""Proposal, Trial and Outcome: what is asked for, what is run, and how it ended.
+"""Proposal, Trial and Outcome: frozen values that all rooms exchange.
 
-Frozen values without behaviour. An engine's proposal becomes a Trial; an executor turns it into an Outcome; the ledger
-records both.
+An engine's proposal becomes a trial, an executor runs the trial and returns its outcome, the ledger records both.
 """
 
 from __future__ import annotations
@@ -84,9 +83,9 @@ class Phase(StrEnum):
 
 
 class State(StrEnum):
-    """How a trial ended. Failure is a state, never a magic cost.
+    """How a trial ended. A failure is a state, not a cost.
 
-    PAUSED means that it reached the epoch it was asked for, short of a full trial; another trial may go on from it.
+    PAUSED means that it reached its target epoch before the last epoch of a full trial; a later trial may resume it.
     """
 
     COMPLETE = "complete"
@@ -119,14 +118,13 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What an engine asks for.
+    """A request of an engine.
 
     Args:
         config: Active parameters and their values.
-        target_epoch: Epoch after which to pause, fewer than a full trial has; None for a full trial.
-        parent: Number of the search trial, of the same config, from whose weights and optimizer state to go on; None to
-            begin anew.
-        engine_metadata: What the engine wants to be known of it, as JSON, such as a bracket and a round.
+        target_epoch: Epoch after which to pause, before the last epoch of a full trial; None for a full trial.
+        parent: Number of the search trial, of the same configuration, to resume; None to start from scratch.
+        engine_metadata: Values that the engine records with the trial, as JSON, such as a bracket and a round.
     """
 
     config: Config
@@ -149,13 +147,13 @@ class Trial:
         config: Active parameters and their values.
         seed: Seeds weights, dropout, data order and augmentation.
         epochs: Passes over the training images of a full trial; schedules run over these.
-        target_epoch: Epoch after which it pauses, if before the last; see ``Proposal``.
-        parent: Number of the search trial that it goes on from; see ``Proposal``.
-        engine_metadata: The engine's; see ``Proposal``.
-        rungs: Epochs after which it may be stopped and another may go on from it, so that its state is kept.
+        target_epoch: Epoch after which it pauses; see ``Proposal``.
+        parent: Number of the search trial that it resumes; see ``Proposal``.
+        engine_metadata: See ``Proposal``.
+        rungs: Epochs after which it may be pruned and resumed by a later trial, so that its checkpoint is kept.
         origin: "baseline", "recipe: NAME" or "found".
-        phase: What it is run for.
-        source_trial: In verification, the number of the search trial whose config this is.
+        phase: Its purpose.
+        source_trial: In verification, the number of the search trial with this configuration.
         replicate: In verification and reproduction, which repeat this is, from 0.
     """
 
@@ -199,12 +197,12 @@ class Trial:
 
     @property
     def last_epoch(self) -> int:
-        """The epoch that it ends with, unless something stops it."""
+        """The epoch after which it ends, unless it is stopped."""
         return self.epochs if self.target_epoch is None else min(self.target_epoch, self.epochs)
 
     @property
     def proposal(self) -> Proposal:
-        """What the engine asked for."""
+        """The proposal that it was made from."""
         return Proposal(
             config=self.config, target_epoch=self.target_epoch, parent=self.parent, engine_metadata=self.engine_metadata
         )
@@ -232,13 +230,13 @@ NO_FILES = TrialFiles()
 
 
 def epoch_checkpoint_path(path: str, epoch: int) -> str:
-    """Returns where the state after an epoch is kept, beside the latest state at a path."""
+    """Returns the path of the checkpoint after an epoch, beside the latest checkpoint at a path."""
     stem, dot, suffix = path.rpartition(".")
     return f"{stem}-{epoch}{dot}{suffix}"
 
 
 def config_key(config: Config) -> str:
-    """Returns a text that two configurations share when they are the same one."""
+    """Returns a text that is equal for equal configurations, whatever the order of their parameters."""
     return json.dumps(dict(config), sort_keys=True)
 
 
@@ -299,16 +297,16 @@ class Outcome:
         history: One report an epoch.
         seconds: Wall-clock seconds by part: "build" (model, and tracing until the first batch ends), "fit", "evaluate";
             those of restored epochs included.
-        elapsed_seconds: The study's own clock when it ended, in seconds over all sessions; None where nobody kept one.
+        elapsed_seconds: Seconds of all sessions of the study when it ended; None if they were not measured.
         parameter_count: Trainable parameters.
         peak_memory_mib: The worker process's peak resident memory so far, in MiB.
         cause: Why it failed or was interrupted.
         message: The cause in words.
-        traceback: Of a failure inside the trial.
+        traceback: Traceback of an error in the trial.
         environment: Versions, backend, device, threads, determinism and process that ran it.
-        scored_images: How many images its last error was taken over; None where nothing was scored.
+        scored_images: Number of images of the last scored epoch; None if none was scored.
         misclassified: Indices of the test images classified wrongly at the end; empty in the search phase.
-        predicted_classes: The class that each of these was given.
+        predicted_classes: Predicted class of each misclassified image.
     """
 
     state: State
@@ -333,12 +331,12 @@ class Outcome:
 
     @property
     def is_final(self) -> bool:
-        """Whether the trial came to its own end; one that was interrupted is taken up again."""
+        """Whether the trial is over; an interrupted trial will run again."""
         return self.state is not State.INTERRUPTED
 
     @property
     def epochs_trained(self) -> int:
-        """Epochs that this trial trained itself; restored ones are another's work."""
+        """Epochs that this trial trained itself, without restored epochs."""
         return sum(not report.restored for report in self.history)
 
     @property

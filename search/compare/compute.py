@@ -227,10 +227,9 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def _distinct_environments(records: Iterable[StudyRecord]) -> tuple[Mapping[str, Any], ...]:
     """Returns each combination once, without what must not be published or differs in every run."""
-    hidden = RUN_KEYS
     distinct: list[Mapping[str, Any]] = []
     for outcome in (trial.outcome for record in records for trial in record.trials if trial.outcome):
-        environment = {name: value for name, value in outcome.environment.items() if name not in hidden}
+        environment = {name: value for name, value in outcome.environment.items() if name not in RUN_KEYS}
         if environment and environment not in distinct:
             distinct.append(environment)
     return tuple(distinct)

@@ -1,1 +1,1 @@
-"""The study: the loop, where trials come from, when they are tried again, what is verified, how long it may take."""
+"""The study: the loop, trial sources, retries, checkpoints, stopping, the time budget, verification, ensembles."""

@@ -98,7 +98,7 @@ class SearchSource:
         return len(self._epochs_elsewhere)
 
     def next(self) -> Trial | None:
-        """Returns the next trial, or None when the budget is spent, or nothing is left to try or can be tried yet."""
+        """Returns the next trial; None if the budget is spent, or if the engine has no proposal, at all or yet."""
         if self._trials_left <= 0 or self._epochs_left <= 0 or (self.is_exhausted and not self._queue):
             return None
         try:

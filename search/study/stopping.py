@@ -1,7 +1,7 @@
-"""Goals: when a search has found enough, or finds nothing better any more (``--stop-when``).
+"""Goals: conditions that end a search (``--stop-when``).
 
-Pure: computed from how the search's trials ended, in that order, so that a study taken up again knows whether its goal
-is reached. Knows nothing of time budgets.
+They are computed from the errors of the search's trials in the order of their ends, so that a resumed study knows
+whether its goal is reached. Called by ``search.session``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from search.records.record import StudyRecord
 from search.trial import Outcome, Phase, State
 
 Errors = Sequence[float | None]
-"""The validation error of each search trial that came to its own end, in percent; None unless it was complete."""
+"""The validation error of each search trial that was not interrupted, in percent; None unless it is complete."""
 
 _ERROR = re.compile(r"error\s*<\s*(\d+(?:\.\d*)?|\.\d+)\s*%?")
 _PLATEAU = re.compile(r"plateau\s*:\s*(\d+)")
@@ -26,7 +26,7 @@ class ErrorBelow:
     """The best complete trial's validation error is below a value.
 
     Args:
-        percent: That value, more than 0.
+        percent: The value, positive.
     """
 
     percent: float
@@ -44,13 +44,13 @@ class Plateau:
     """The last trials did not improve the best validation error.
 
     Args:
-        trials: How many trials, at least 1; those that were pruned, paused or failed count too.
+        trials: How many trials, at least 1; pruned, paused and failed trials included.
     """
 
     trials: int
 
     def reason(self, errors: Errors) -> str | None:
-        """Returns why the search may end, or None; a search without a complete trial has no best to improve."""
+        """Returns why the search may end, or None; also None without a complete trial."""
         best = min(_present(errors[: -self.trials]), default=None)
         if best is None or min(_present(errors[-self.trials :]), default=best) < best:
             return None
@@ -64,7 +64,7 @@ def parse(text: str) -> Goal:
     """Returns the goal that a text such as ``error<0.6`` or ``plateau:20`` names.
 
     Raises:
-        UserError: It names none.
+        UserError: The text is no goal.
     """
     if (match := _ERROR.fullmatch(text.strip())) and float(match[1]) > 0:
         return ErrorBelow(percent=float(match[1]))
@@ -77,19 +77,19 @@ def parse(text: str) -> Goal:
 
 
 def reason(goals: Iterable[Goal], errors: Errors) -> str | None:
-    """Returns why the first goal that is reached is so, in words; None while none is."""
+    """Returns the reason of the first goal that is reached, or None."""
     return next((found for goal in goals if (found := goal.reason(errors)) is not None), None)
 
 
 def final_errors(record: StudyRecord) -> list[float | None]:
-    """Returns how the recorded search trials ended, in the order of their ends."""
+    """Returns the errors of the recorded search trials in the order of their ends."""
     ended = [known for known in record.trials_in_phase(Phase.SEARCH) if known.is_finished]
     ended.sort(key=lambda known: (known.outcome.elapsed_seconds or 0.0) if known.outcome else 0.0)
     return [complete_error(known.outcome) for known in ended if known.outcome]
 
 
 def complete_error(outcome: Outcome) -> float | None:
-    """Returns a complete trial's error in percent, and None of any other."""
+    """Returns the error of a complete trial in percent; None for any other."""
     return outcome.error_percent if outcome.state is State.COMPLETE else None
 
 

@@ -1,7 +1,7 @@
-"""How much time a study may still take, over all its sessions, and whether somebody asked it to stop.
+"""The time budget of a study over all its sessions, and the handler of Ctrl-C.
 
-A time budget has two moments. At the first, when what is left is what verification will take, the search ends. At the
-second, the deadline, everything does, verification included.
+The search ends when the time left is the estimated time of verification. At the deadline everything ends, verification
+included. Called by ``search.session``.
 """
 
 from __future__ import annotations
@@ -17,33 +17,28 @@ from search.records.ledger import Ledger
 from search.trial import Cause
 
 REFRESH_SECONDS = 5.0
-"""Time between two looks at the ledger; what a killed session loses of its time account at most."""
+"""Time between two updates of the ledger; a killed session loses at most this much of its recorded time."""
 RESERVE_MARGIN = 1.25
-"""What is reserved for verification, in parts of its estimate. Two runs of the same large network at once slow each
-other down: they took 175 s where its search trial, beside a smaller one, had taken 108. With 1.1 a default run was cut
-before its last run."""
+"""Time reserved for verification, as a multiple of its estimate. Two runs of a large network slow each other down: they
+took 175 s each, its search trial beside a smaller network 108 s. With 1.1 the deadline cut a default run's last run."""
 WARM_UP_SECONDS = 15.0
-"""Time that workers take to import Keras, at most; verification that begins with a session waits for it."""
+"""Upper bound of the time in which workers import Keras; verification at the start of a session waits for it."""
 GRACE_SECONDS = 20.0
-"""Time a trial is given to stop at a step boundary; to start a new worker costs half of it."""
+"""Time that a cancelled trial has to stop at a step boundary; starting a new worker takes half of it."""
 FINAL_GRACE_SECONDS = 1.5
-"""The same once the time is over or somebody waits for the end, so that a deadline is kept to within 5 s; the reports
-take two of them."""
+"""The same after the deadline or after Ctrl-C, so that a deadline is exceeded by at most 5 s; the reports take 2 s."""
 
 
 def stopwatch(started_at: float | None = None) -> Callable[[], float]:
-    """Returns a function that returns the seconds since a moment of the monotonic clock; since now where none is given.
-
-    The wall clock may be set back; this one is not.
-    """
+    """Returns a function that returns the seconds since a time of the monotonic clock; None for now."""
     start = time.monotonic() if started_at is None else started_at
     return lambda: time.monotonic() - start
 
 
 class InterruptHandler:
-    """Turns Ctrl-C into a wish: the first stops the study in good order, the second at once.
+    """Handles Ctrl-C and SIGTERM: the first stops the study gracefully, the second at once.
 
-    SIGTERM counts as Ctrl-C. Outside the main thread, where Python allows no handlers, nothing is changed.
+    Outside the main thread, where Python allows no handlers, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -58,12 +53,12 @@ class InterruptHandler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Puts the former handlers back."""
+        """Restores the previous handlers."""
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def grace_seconds(self) -> float:
-        """Returns the seconds that a cancelled trial is given to stop by itself."""
+        """Returns the seconds that a cancelled trial has to stop by itself."""
         return FINAL_GRACE_SECONDS if self.is_requested else GRACE_SECONDS
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -73,16 +68,14 @@ class InterruptHandler:
 
 
 class TimeBudget:
-    """Says when the search must end, so that verification still fits into the time, and when everything must.
+    """Says when the search must end, so that verification fits into the time, and when everything must.
 
     Args:
-        ledger: Keeps the account.
-        timeout: Seconds of all sessions together; None for no bound.
-        estimate_verification: Returns the seconds that verification would take now, as estimated; None where the time
-            does not
-            include it, and so does not cut it.
-        interrupt: Somebody's wish to stop.
-        session_seconds: Returns the seconds of this session; a stopwatch where not given.
+        ledger: Records the seconds.
+        timeout: Seconds of all sessions together; None for no limit.
+        estimate_verification: Returns the estimated seconds of verification; None if the time does not include it.
+        interrupt: Whether the user asked to stop.
+        session_seconds: Returns the seconds of this session; None for a stopwatch that starts now.
     """
 
     def __init__(
@@ -106,7 +99,7 @@ class TimeBudget:
         self._was_exhausted = timeout is not None and timeout <= record.exhausted_seconds
         self._estimate, self._refreshed_at = 0.0, float("-inf")
         self.has_cut_session = False
-        """Whether the time has ended search or verification in this session."""
+        """Whether the time budget ended the search or the verification of this session."""
 
     def elapsed_seconds(self) -> float:
         """Returns the seconds of all sessions so far."""
@@ -114,31 +107,31 @@ class TimeBudget:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether the user asked to stop."""
         return self._interrupt.is_requested
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the deadline has passed, or the same budget was used up before."""
+        """Whether the deadline has passed, or an earlier session has used up the same budget."""
         return self._was_exhausted or (self._timeout is not None and self.elapsed_seconds() >= self._timeout)
 
     @property
     def includes_verification(self) -> bool:
-        """Whether verification belongs to what is timed."""
+        """Whether the time includes verification."""
         return self._estimate_verification is not None
 
     def verification_seconds(self) -> float:
-        """Returns what verification would take as estimated lately; 0 while nothing could be verified."""
+        """Returns the latest estimate of verification; 0 while nothing can be verified."""
         return self._estimate
 
     def reserved_seconds(self) -> float:
-        """Returns the seconds that are kept for verification."""
+        """Returns the seconds that are reserved for verification."""
         if not self._estimate:
             return 0.0
         return RESERVE_MARGIN * self._estimate + max(0.0, WARM_UP_SECONDS - self._session_seconds())
 
     def grace_seconds(self) -> float:
-        """Returns the seconds that a cancelled trial is given to stop by itself; few once the deadline has passed."""
+        """Returns the seconds that a cancelled trial has to stop by itself; few after the deadline."""
         return FINAL_GRACE_SECONDS if self.is_exhausted else self._interrupt.grace_seconds()
 
     def search_stop_cause(self) -> Cause | None:
@@ -160,13 +153,13 @@ class TimeBudget:
         return Cause.CANCELLED if self._interrupt.is_requested else None
 
     def sufficient_timeout(self) -> int:
-        """Returns a time budget, in whole seconds, with which another session finishes the verification alone."""
+        """Returns a time budget, in whole seconds, with which another session finishes the verification."""
         self._refresh(force=True)
         seconds = self.elapsed_seconds() + RESERVE_MARGIN * self._estimate + WARM_UP_SECONDS
         return max(math.floor(seconds), math.floor(self._ledger.read().exhausted_seconds) + 1)
 
     def _refresh(self, *, force: bool = False) -> None:
-        """Writes the account and asks for the estimate, once in a while."""
+        """Records the seconds and updates the estimate, if it is time to."""
         if force or self._session_seconds() - self._refreshed_at > REFRESH_SECONDS:
             self._ledger.record_spent_seconds(self.elapsed_seconds())
             self._refreshed_at = self._session_seconds()
