@@ -1,4 +1,4 @@
-"""Atomic writing: a reader or a crash never leaves half a file at the final path.
+"""Files at paths and URLs, and atomic writing: a reader or a crash never finds half a file at the final path.
 
 Called wherever a file is written that another process may read or that a crash must not damage.
 """
@@ -6,13 +6,15 @@ Called wherever a file is written that another process may read or that a crash 
 from __future__ import annotations
 
 import errno
+import importlib.util
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-from search.errors import FatalError, UserError
+from search.errors import FatalError, UserError, missing_extra
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -79,3 +81,40 @@ def write_errors(path: Path, what: str) -> Iterator[None]:
             hint = "Free some space, or name another place, and run the same command again; the record is kept."
             raise FatalError(message, hint=hint) from error
         raise UserError(message, hint="Name a file in a folder that you may write to.") from error
+
+
+def as_path(location: str) -> Path:
+    """Returns the path of a location: a path of this machine, or a URL that fsspec can read and write."""
+    if "://" not in location:
+        return Path(location)
+    from upath import UPath
+
+    return cast(Path, UPath(location))
+
+
+def check_location(location: str, option: str) -> None:
+    """Checks a path or URL before anything is written.
+
+    Args:
+        location: A path or a URL.
+        option: The option that it was given by.
+
+    Raises:
+        UserError: It is a URL that cannot be used.
+    """
+    if "://" not in location:
+        return
+    url = urlsplit(location)
+    if url.password is not None:
+        raise UserError(
+            f"A URL in {option} must not hold a password, which would be recorded with every trial.",
+            hint=f"Give it by the environment or the configuration of {url.scheme}'s own client.",
+        )
+    if importlib.util.find_spec("upath") is None:
+        raise missing_extra(f"A URL in {option}", "ray")
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(url.scheme)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"{error}. Received: {option} {url.scheme}://...") from error

@@ -22,6 +22,7 @@ from search.data.split import default_split, make_split_indices
 from search.engines.base import Engine
 from search.engines.registry import ENGINES, EngineChoice, make_engine, parse_engine
 from search.errors import UserError, missing_extra, unknown_name
+from search.files import as_path, check_location
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import redact
 from search.records.reader import StudyNotStartedError, read_study
@@ -29,7 +30,7 @@ from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import Parallelism
 from search.session.settings import ExecutorName, Settings, flag, to_study_name
-from search.training import devices, storage_paths
+from search.training import devices
 from search.training.runtime import Backend, Device, Precision, Runtime, package_versions
 from search.training.task import Task
 from spaces import registry
@@ -181,7 +182,7 @@ def _check_outputs(settings: Settings) -> None:
         raise missing_extra("--tensorboard", "tensorboard")
     folders = ["studies_dir", "reports_dir", "tensorboard"]
     if settings.checkpoint_dir is not None:
-        storage_paths.check_location(settings.checkpoint_dir, "--checkpoint-dir")
+        check_location(settings.checkpoint_dir, "--checkpoint-dir")
         folders += ["checkpoint_dir"] if "://" not in settings.checkpoint_dir else []
     for name in folders:
         if getattr(settings, name) is None:
@@ -297,7 +298,7 @@ def checkpoint_folder(plan: Plan, study_folder: Path) -> Path | None:
     settings, header = plan.settings, plan.header
     if settings.checkpoint_dir is not None:
         folder = settings.checkpoint_dir
-        root = storage_paths.as_path(folder) if "://" in folder else Path(folder).absolute()
+        root = as_path(folder) if "://" in folder else Path(folder).absolute()
         return root / f"{header.name}-{header.seed}"  # two studies of one name may share the folder
     return study_folder / "checkpoints" if settings.address is None else None
 

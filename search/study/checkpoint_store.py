@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.training import predictions, storage_paths
+from search.files import as_path
+from search.training import predictions
 from search.trial import Trial, TrialFiles, epoch_checkpoint_path
 
 
@@ -40,7 +41,7 @@ class CheckpointStore:
     """The checkpoints of one study.
 
     Args:
-        folder: Their folder or URL (``search.training.storage_paths``), which need not exist; None to keep none.
+        folder: Their folder or URL (``search.files.as_path``), which need not exist; None to keep none.
         max_kept: How many resumable trials keep theirs: the best at each epoch in turn. None for all of them.
     """
 
@@ -77,7 +78,7 @@ class CheckpointStore:
             rank_at_epoch[trial.epoch] += 1
         for rank, (_, _, trial) in enumerate(sorted(ranked, key=lambda entry: entry[:2])):
             if rank >= self._max_kept and self._folder is not None:
-                storage_paths.as_path(self._resumable_path(trial)).unlink(missing_ok=True)
+                as_path(self._resumable_path(trial)).unlink(missing_ok=True)
 
     def delete_orphans(self, resumable: Iterable[ResumableTrial], requeued_seeds: Iterable[int]) -> None:
         """Deletes the checkpoints that no trial will resume, such as those of a killed session.

@@ -1,4 +1,4 @@
-"""Pause and resume, bit for bit: every variable of the model and its optimizer, in order, in one file.
+"""Checkpoints: every variable of the model and its optimizer in one file, so that a trial resumes bit for bit.
 
 Keras's own formats leave out the states of seed generators (keras#19796) and, for a model not yet trained, the
 optimizer's slots; a trial resumed from them diverges. Here the variables are saved flat and assigned back to a model
@@ -18,8 +18,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.files import draft_of
-from search.training import storage_paths
+from search.files import as_path, draft_of
 from search.training.run_state import RunState
 from search.trial import EpochReport, Trial, TrialFiles, epoch_checkpoint_path
 
@@ -40,19 +39,19 @@ class Checkpoint:
 
 
 def due_checkpoint_path(trial: Trial, files: TrialFiles, epoch: int, *, is_interval_over: bool) -> Path | None:
-    """Returns where to leave the state after an epoch: beside the latest where another trial may go on from it.
+    """Returns where to save the state after an epoch: at rungs and pauses a file of its own, else the latest; or None.
 
     Args:
         trial: The trial.
         files: Its files.
         epoch: Epochs finished.
-        is_interval_over: Whether the latest state was left long enough ago.
+        is_interval_over: Whether the latest state was saved long enough ago.
     """
     if files.checkpoint is None or epoch == trial.epochs:
         return None
     if epoch in trial.rungs or epoch == trial.last_epoch:
-        return storage_paths.as_path(epoch_checkpoint_path(files.checkpoint, epoch))
-    return storage_paths.as_path(files.checkpoint) if is_interval_over else None
+        return as_path(epoch_checkpoint_path(files.checkpoint, epoch))
+    return as_path(files.checkpoint) if is_interval_over else None
 
 
 def save(arrays: Iterable[Any], run_state: RunState, path: Path) -> None:
@@ -73,11 +72,11 @@ def save(arrays: Iterable[Any], run_state: RunState, path: Path) -> None:
 
 
 def load(path: Path, shapes: Sequence[tuple[int, ...]]) -> Checkpoint:
-    """Returns what was left at a path.
+    """Returns the checkpoint at a path.
 
     Args:
         path: The file.
-        shapes: Of the arrays it must hold.
+        shapes: The expected shapes of the arrays.
 
     Raises:
         TrialError: The file is missing, damaged, or belongs to another configuration.

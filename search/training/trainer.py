@@ -20,7 +20,8 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.training import checkpoint, storage_paths
+from search.files import as_path
+from search.training import checkpoint
 from search.training.epochs import Hooks, TrialStopped, evaluate, fit_epoch, steps_per_epoch, steps_per_execution
 from search.training.network import (
     make_inference_network,
@@ -159,7 +160,7 @@ class Trainer:
             model.optimizer.build(model.trainable_variables)
         if files.resume_from is not None:
             with contextlib.suppress(TrialError):
-                loaded = checkpoint.restore(model, storage_paths.as_path(files.resume_from))
+                loaded = checkpoint.restore(model, as_path(files.resume_from))
                 run_state.restore(loaded.history, loaded.seconds)
         run_state.seconds["build"] += time.perf_counter() - started
         return model

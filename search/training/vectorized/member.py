@@ -17,7 +17,8 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
-from search.training import checkpoint, storage_paths
+from search.files import as_path
+from search.training import checkpoint
 from search.training.epochs import Hooks, steps_per_epoch
 from search.training.network import make_network, make_schedule, trainable_parameters
 from search.training.run_state import RunState
@@ -92,7 +93,7 @@ class Member:
             return
         with contextlib.suppress(TrialError):
             shapes = [np.shape(array) for array in self.checkpoint_arrays(program, self.state)]
-            saved = checkpoint.load(storage_paths.as_path(self.files.resume_from), shapes)
+            saved = checkpoint.load(as_path(self.files.resume_from), shapes)
             self.state = program.from_arrays(saved.arrays, has_rate=self._has_constant_rate)
             self.run_state.restore(saved.history, saved.seconds)
             for report in saved.history:

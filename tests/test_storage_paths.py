@@ -7,24 +7,23 @@ from pathlib import Path
 import pytest
 
 from search.errors import UserError
-from search.files import draft_of
+from search.files import as_path, check_location, draft_of
 from search.study.checkpoint_store import CheckpointStore
-from search.training import storage_paths
 
 pytest.importorskip("upath", reason="the extra ray is not installed")
 
 
 @pytest.mark.parametrize("root", ["{tmp_path}", "file://{tmp_path}", "memory://states"])
 def test_states_are_found_replaced_and_deleted_wherever_they_are(root: str, tmp_path: Path) -> None:
-    folder = storage_paths.as_path(root.format(tmp_path=tmp_path))
+    folder = as_path(root.format(tmp_path=tmp_path))
     kept = CheckpointStore(folder / "study", max_kept=1)
     assert kept.resume_path(7) is None
-    path = storage_paths.as_path(kept.latest_path(7) or "")
+    path = as_path(kept.latest_path(7) or "")
     for content in (b"first", b"second"):
         with draft_of(path) as draft:
             draft.write_bytes(content)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert storage_paths.as_path(kept.resume_path(7) or "").read_bytes() == b"second"
+    assert as_path(kept.resume_path(7) or "").read_bytes() == b"second"
     kept.delete_orphans((), requeued_seeds=(7,))
     assert kept.resume_path(7) == kept.latest_path(7)
     kept.delete(7)
@@ -45,5 +44,5 @@ def test_without_a_folder_nothing_is_kept() -> None:
 )
 def test_a_url_that_cannot_be_used_is_refused(url: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as refused:
-        storage_paths.check_location(url, "--checkpoint-dir")
+        check_location(url, "--checkpoint-dir")
     assert "secret" not in str(refused.value)
