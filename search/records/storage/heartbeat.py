@@ -28,24 +28,24 @@ from search.trial import Phase
 LEASE_KEY_PREFIX = "coordinator "
 HEARTBEAT_SECONDS = 3.0
 LEASE_SECONDS = 60.0
-"""How long a coordinator may not be heard of before its trials are others'; a restart of the server takes less."""
+"""Age at which a lease expires; a restart of the server takes less."""
 DEAD_PROCESS_SECONDS = 3 * HEARTBEAT_SECONDS
-"""The same of one whose process this machine no longer knows; not at once, since it may run in another container."""
+"""The same for a process that this machine does not know; not 0, since it may run in another container."""
 CLOCK_QUERIES: Mapping[str, str] = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp())",
     "mysql": "SELECT UNIX_TIMESTAMP(NOW(6))",
     "mariadb": "SELECT UNIX_TIMESTAMP(NOW(6))",
 }
-"""How each kind of server is asked for the seconds since 1970 by its clock."""
+"""Query for the seconds since 1970 by the server's clock, by kind of server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A coordinator's sign of life.
+    """A coordinator's lease on a study.
 
     Args:
-        process: Which process it is.
-        age_seconds: Seconds that it was not renewed, by the database's clock, while it could have been.
+        process: The coordinator's process.
+        age_seconds: Seconds since its last renewal, or since the end of an outage, by the database's clock.
     """
 
     process: Coordinator
@@ -53,7 +53,7 @@ class Lease:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the coordinator is taken to live."""
+        """Whether the coordinator counts as alive."""
         if self.age_seconds > LEASE_SECONDS:
             return False
         return (
@@ -64,11 +64,11 @@ class Lease:
 
 
 class Heartbeat:
-    """This coordinator's sign of life, until it is closed.
+    """Renews this coordinator's lease in a thread, until it is closed.
 
     Args:
         storage: The database.
-        study: Its number for the study's search.
+        study: Storage id of the search phase's Optuna study.
     """
 
     def __init__(self, storage: RDBStorage, study: int) -> None:
@@ -82,9 +82,9 @@ class Heartbeat:
         self._thread.start()
 
     def alive_by_name(self) -> dict[str, bool]:
-        """Returns for each coordinator by its name whether it is taken to live.
+        """Returns for each coordinator, by name, whether it counts as alive.
 
-        Where this one was cut off as well, others are given the time to be heard of again.
+        After an outage that this coordinator noticed, the others get time to renew their leases.
         """
         with self._storage.engine.connect() as connection:
             is_cut_off = (
@@ -94,13 +94,13 @@ class Heartbeat:
         return {name: name == self.name or sign.is_alive for name, sign in leases.items()}
 
     def remove(self, name: str) -> None:
-        """Takes away the sign of a dead coordinator, or one's own."""
+        """Deletes the lease of a dead coordinator, or this coordinator's own."""
         attribute = StudyUserAttributeModel
         with self._storage.engine.begin() as connection:
             connection.execute(delete(attribute).where(attribute.study_id == self._study, attribute.key == name))
 
     def close(self) -> None:
-        """Ends the sign of life; one that cannot be taken away any more ends by itself."""
+        """Deletes the lease; a lease that cannot be deleted expires."""
         self._closing.set()
         self._thread.join()
         with suppress(SQLAlchemyError):
@@ -118,12 +118,12 @@ class Heartbeat:
 
     def _renew_periodically(self) -> None:
         while not self._closing.wait(HEARTBEAT_SECONDS):
-            with suppress(SQLAlchemyError, StorageInternalError):  # the coordinator itself meets the same, and says so
+            with suppress(SQLAlchemyError, StorageInternalError):  # the coordinator's own queries report the outage
                 self._renew()
 
 
 def live_coordinators(storage: RDBStorage, name: str) -> tuple[Coordinator, ...]:
-    """Returns the processes that run a study now, for who only looks; the first of them came first."""
+    """Returns the processes that run a study, by their start; called by readers."""
     try:
         study = storage.get_study_id_from_name(f"{name}/{Phase.SEARCH.value}")
     except KeyError:
@@ -134,12 +134,12 @@ def live_coordinators(storage: RDBStorage, name: str) -> tuple[Coordinator, ...]
 
 
 def read_leases(connection: Connection, study: int, *, outage_at: float = float("-inf")) -> dict[str, Lease]:
-    """Returns the signs of a study's coordinators by their names, the dead among them.
+    """Returns the leases of a study's coordinators by name, expired ones included.
 
     Args:
         connection: To the database.
-        study: Its number for the study's search.
-        outage_at: When whoever asks was last cut off, by the database's clock; nobody is older than that.
+        study: Storage id of the search phase's Optuna study.
+        outage_at: When the caller last lost the connection, by the database's clock; no lease is older than that.
     """
     attribute = StudyUserAttributeModel
     query = select(attribute.key, attribute.value_json)

@@ -1,13 +1,13 @@
 """A study's journal file, which a kill, a full disk, a power cut or another program may have damaged.
 
-    load      whoever reads    what is sound, as one of Optuna's storages; never writes, never locks
-    Follower  whoever watches  Optuna's backend: what is sound, and what is added while one looks; nor does this
-    mend      the one writer   moves a damaged end aside, before it goes on
-    Journal   the one writer   Optuna's backend: appends, and reads on from where it was
+    load_journal     for readers: the records before the first damaged line, without writing or locking
+    JournalFollower  for watchers: Optuna's backend for these records and those added later
+    repair           for the writer: moves a damaged end aside before the study continues
+    JournalBackend   for the writer: Optuna's backend that appends records
 
-A journal holds one operation a line, as JSON, and each builds on those before it. What precedes the first damaged line
-is therefore as sound as if the writer had been killed there. Damage that sound lines follow is refused: without the
-lost line they would mean something else. Knows lines and Optuna's backends, not what is recorded.
+A journal holds one operation per line, as JSON, and each builds on the lines before it. The lines before the first
+damaged one are therefore valid, as if the writer had been killed there. Damage in the middle is refused, since the
+lines after it would have another meaning. Called by ``search.records.storage.locations`` and the file ledger.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from search.errors import FatalError
 
 JournalEntry = dict[str, Any]
 ENTRY_PREFIX = b'{"op_code":'
-"""How each of Optuna's lines begins."""
+"""Beginning of each of Optuna's lines."""
 CREATE_OP_CODES = (0, 4)
-"""Optuna's codes for a line that makes a study or a trial, which are numbered by their order."""
+"""Optuna's codes of lines that create a study or a trial, which are numbered by their order."""
 COMMIT_INTERVAL_SECONDS = 0.2
-"""How long a record may wait for the disk: what a killed coordinator loses at most, beside what it did not know yet."""
+"""Longest time that a record is buffered, and thus what a killed coordinator loses at most."""
 _REPLAY_ERRORS = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What Optuna raises when it is to apply a record that is none."""
+"""Errors of Optuna for an invalid record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """Where a journal stops being sound; nothing sound follows.
+    """Damage at the end of a journal.
 
     Args:
-        line: The first damaged line, from 1.
-        start: Where it starts, in bytes.
-        is_incomplete_line: Whether it is but the line that a writer did not live to finish, or is writing just now.
+        line: Number of the first damaged line, from 1.
+        start: Its offset, in bytes.
+        is_incomplete_line: Whether it is only the last line, which a writer is writing or did not finish.
     """
 
     line: int
@@ -53,35 +53,35 @@ class Damage:
 
 
 class JournalSnapshot(BaseJournalBackend):
-    """The records of a file as they were when it was read.
+    """The records of a file at the time of reading.
 
     Args:
-        entries: In the order of their lines.
+        entries: The records, in the order of their lines.
     """
 
     def __init__(self, entries: Sequence[JournalEntry]) -> None:
         self._entries = entries
-        self.last_line = 0  # of the record that was handed out last, from 1
+        self.last_line = 0  # number of the last record that was read, from 1
 
     def read_logs(self, log_number_from: int) -> Iterator[JournalEntry]:
-        """Yields the records from that number on, from 0."""
+        """Yields the records from that number on, counted from 0."""
         for number in range(log_number_from, len(self._entries)):
             self.last_line = number + 1
             yield self._entries[number]
 
     def append_logs(self, logs: list[JournalEntry]) -> NoReturn:
-        """Refuses: who reads does not write."""
+        """Raises: a snapshot is read-only."""
         raise AssertionError("a snapshot cannot be written")
 
 
 class JournalFollower(BaseJournalBackend):
-    """The records of a file that another process writes, as far as it has come.
+    """The records of a file while another process writes it.
 
-    Stops before a line that is not whole or no record, until that one is another; and where damage was found already.
+    Stops at an incomplete or invalid line until that line is complete, and at known damage.
 
     Args:
-        path: Of the file.
-        damage_start: Where known damage starts, in bytes.
+        path: The file.
+        damage_start: Offset of known damage, in bytes.
     """
 
     def __init__(self, path: Path, *, damage_start: int | None = None) -> None:
@@ -89,7 +89,7 @@ class JournalFollower(BaseJournalBackend):
         self._next_entry = self._offset = 0
 
     def read_logs(self, log_number_from: int) -> Iterator[JournalEntry]:
-        """Yields the records from that number on, from 0; each once, since Optuna keeps what it has read."""
+        """Yields the records from that number on, counted from 0; each once, since Optuna keeps them."""
         assert log_number_from == self._next_entry, f"{log_number_from} was asked for, {self._next_entry} comes next"
         with self._path.open("rb") as file:
             file.seek(self._offset)
@@ -101,18 +101,18 @@ class JournalFollower(BaseJournalBackend):
                 yield entry
 
     def append_logs(self, logs: list[JournalEntry]) -> NoReturn:
-        """Refuses: who watches does not write."""
+        """Raises: a followed journal is read-only."""
         raise AssertionError("a journal that is watched cannot be written")
 
 
 class JournalBackend(BaseJournalBackend):
-    """Writes a journal that was mended, and notices when another program damages it meanwhile.
+    """Writes a repaired journal, and detects damage by other programs while it is open.
 
-    Records are handed to the disk together, a few times a second and whenever it matters: to have the disk take each by
-    itself took the coordinator of a thousand workers longer than all else.
+    Records are written to the disk together, a few times a second and when a trial ends: one write per record dominated
+    the time of a coordinator with a thousand workers.
 
     Args:
-        path: Of the file; made if it does not exist.
+        path: The file; created if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,7 +123,7 @@ class JournalBackend(BaseJournalBackend):
         self._committed = time.monotonic()
 
     def read_logs(self, log_number_from: int) -> Iterator[JournalEntry]:
-        """Yields the records from that number on, from 0; each once, since Optuna keeps what it has read."""
+        """Yields the records from that number on, counted from 0; each once, since Optuna keeps them."""
         assert log_number_from == self._next_entry, f"{log_number_from} was asked for, {self._next_entry} comes next"
         if not self._pending:
             self._unread += self._read_external()
@@ -132,25 +132,25 @@ class JournalBackend(BaseJournalBackend):
             yield self._unread.popleft()
 
     def append_logs(self, logs: list[JournalEntry]) -> None:
-        """Appends records; the disk has taken them when ``commit`` returns, which is called when they have waited.
+        """Buffers records; they are on the disk after the next ``commit``.
 
         Raises:
             FatalError: Another program damaged the file; nothing was written.
-            OSError: The disk is full, say.
+            OSError: The file cannot be written, for example because the disk is full.
         """
         self._pending += logs
         self._unread += [json.loads(json.dumps(log)) for log in logs]  # as they will be read
         self.commit(force=False)
 
     def commit(self, *, force: bool) -> None:
-        """Has the disk take what was appended; never behind damage, which must stay the end.
+        """Writes buffered records to the disk, but never after damage, which must stay at the end.
 
         Args:
-            force: Whether to do so also where it has not waited long.
+            force: Whether to write also records that have not waited long.
 
         Raises:
             FatalError: Another program damaged the file; nothing was written.
-            OSError: The disk is full, say.
+            OSError: The file cannot be written, for example because the disk is full.
         """
         is_due = force or time.monotonic() - self._committed >= COMMIT_INTERVAL_SECONDS
         if not self._pending or not is_due:
@@ -164,7 +164,7 @@ class JournalBackend(BaseJournalBackend):
         self._offset, self._committed = self._path.stat().st_size, time.monotonic()
 
     def _read_external(self, *, require_complete: bool = False) -> list[JournalEntry]:
-        """Returns what one of Optuna's own tools has appended, but a line that it is writing, unless it has to end."""
+        """Returns records that one of Optuna's tools has appended; an incomplete last line is left unless required."""
         size = self._path.stat().st_size if self._path.exists() else -1
         if size < self._offset:
             raise self._external_change_error("it was removed or cut short")
@@ -189,10 +189,10 @@ class JournalBackend(BaseJournalBackend):
 
 
 def load_journal(path: Path) -> tuple[BaseStorage, Damage | None]:
-    """Returns what a journal holds up to its first damaged line, and where that is.
+    """Returns the records before the first damaged line, and the damage.
 
     Raises:
-        FatalError: Sound lines follow the damaged one.
+        FatalError: Valid lines follow the damaged one.
         OSError: The file cannot be read.
     """
     lines = list(io.BytesIO(path.read_bytes()))
@@ -204,14 +204,14 @@ def load_journal(path: Path) -> tuple[BaseStorage, Damage | None]:
     snapshot = JournalSnapshot(entries)
     try:
         storage = JournalStorage(snapshot)
-    except _REPLAY_ERRORS:  # JSON, and the last record handed out is none that could follow those before it
+    except _REPLAY_ERRORS:  # the last record read is valid JSON but cannot follow those before it
         del entries[snapshot.last_line - 1 :]
         storage = JournalStorage(JournalSnapshot(entries))
     return storage, _find_damage(path, lines, sound_lines=len(entries))
 
 
 def _find_damage(path: Path, lines: Sequence[bytes], *, sound_lines: int) -> Damage | None:
-    """Returns the damage that follows so many sound lines, if there is any."""
+    """Returns the damage after this many valid lines, if there is any."""
     if sound_lines == len(lines):
         return None
     if any(_parse_entry(line) is not None for line in lines[sound_lines + 1 :]):
@@ -232,7 +232,7 @@ def _find_damage(path: Path, lines: Sequence[bytes], *, sound_lines: int) -> Dam
 
 
 def _parse_entry(line: bytes) -> JournalEntry | None:
-    """Returns the record in a line, with or without its line end; None if it is none."""
+    """Returns the record in a line; None if it is invalid."""
     try:
         entry = json.loads(line.decode())
     except (ValueError, RecursionError):
@@ -242,10 +242,10 @@ def _parse_entry(line: bytes) -> JournalEntry | None:
 
 
 def repair(path: Path) -> str:
-    """Makes a journal ready to be gone on with, and returns what is to be told about it; mostly nothing.
+    """Repairs a journal for writing, and returns a note about damage; usually empty.
 
-    Clears away the lock of a killed writer. A damaged end is moved to a file beside it; a line that was merely not
-    finished is dropped, since whoever wrote it never took it for recorded. To be called with the study's folder locked.
+    Deletes the lock of a killed writer. Moves a damaged end to a file beside it; drops an incomplete last line,
+    which its writer never considered recorded. Call it with the study's folder locked.
 
     Raises:
         FatalError: The journal is damaged in the middle; nothing was changed.
@@ -266,7 +266,7 @@ def repair(path: Path) -> str:
 
 
 def _move_damaged_end(path: Path, damaged_end: bytes, damage: Damage) -> str:
-    """Writes a damaged end to a file of its own and returns what is to be told about it."""
+    """Moves a damaged end to a file of its own and returns a note about it."""
     number = 1 + len(list(path.parent.glob(f"{path.name}.damaged-*")))
     destination = path.with_name(f"{path.name}.damaged-{number}")
     destination.write_bytes(damaged_end)

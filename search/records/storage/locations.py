@@ -1,7 +1,6 @@
-"""Where studies are kept: folders, journal files and databases, opened and locked.
+"""Opens and locks the places of studies: folders, journal files and databases.
 
-Knows Optuna's storages and nothing of what is written into them; the ledger does. A password stays in the URL, which
-nothing here shows.
+Called by the ledgers and the readers. Messages never show the password of a storage URL.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Commit = Callable[[bool], None]
 T = TypeVar("T")
 SQLITE_PREFIX = "sqlite:///"
 SERVER_EXTRAS: Mapping[str, str] = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
-"""The kinds of server that several coordinators may share, each with the extra that installs its driver."""
+"""Servers that several coordinators may share, with the extra that installs the driver."""
 CONNECTION_TIMEOUTS: Mapping[str, Mapping[str, int]] = {
     "psycopg": {
         "connect_timeout": 10,
@@ -38,9 +37,9 @@ CONNECTION_TIMEOUTS: Mapping[str, Mapping[str, int]] = {
     },
     "pymysql": {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60},
 }
-"""How each driver is told to give up a connection on which nothing comes: a network that is down says nothing."""
+"""Timeouts by driver, after which a silent connection is given up, as when the network is down."""
 TABLE_CREATION_ATTEMPTS = 5
-"""How often a server's tables are asked for: of several coordinators that make them at once, one does."""
+"""Attempts to create a server's tables; of coordinators that create them at once, one succeeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class StudyLocation:
     """Where studies are kept.
 
     Args:
-        studies_dir: Folder with one folder a study.
+        studies_dir: Folder with one folder per study.
         storage: An Optuna storage URL, or None for a journal file in the study's folder.
     """
 
@@ -57,7 +56,7 @@ class StudyLocation:
 
     @property
     def is_shared(self) -> bool:
-        """Whether several coordinators may work on one study here: on a database server they may."""
+        """Whether several coordinators may work on one study: on a database server they may."""
         return self.storage is not None and _url_scheme(self.storage) in SERVER_EXTRAS
 
     def folder(self, name: str) -> Path:
@@ -65,7 +64,7 @@ class StudyLocation:
         return self.studies_dir / name
 
     def journal(self, name: str) -> Path:
-        """Returns a study's journal file, which there is unless a storage URL is given."""
+        """Returns the path of a study's journal file, which exists unless a storage URL is given."""
         return self.folder(name) / JOURNAL_NAME
 
     def study_names(self) -> list[str]:
@@ -79,11 +78,11 @@ class StudyLocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedStorage:
-    """What a reader gets.
+    """A storage opened for reading.
 
     Args:
-        storage: What was recorded when it was read; a database, or one that follows, shows what was added since.
-        note: What is to be told of damage; mostly nothing.
+        storage: The records at the time of reading; a database, or a followed journal, shows later ones too.
+        note: A note about damage; usually empty.
     """
 
     storage: BaseStorage
@@ -91,11 +90,11 @@ class OpenedStorage:
 
 
 def open_storage(location: StudyLocation, name: str) -> tuple[BaseStorage, Commit]:
-    """Opens a study's journal for writing, mended, or the database that holds all studies.
+    """Opens a study's repaired journal for writing, or the database that holds all studies.
 
     Returns:
-        The storage, and what has the disk take what was written to it: all of it where it is called with True, else
-        what has waited for long enough.
+        The storage, and a function that writes buffered records to the disk: all of them if called with True, otherwise
+        those that have waited long enough.
 
     Raises:
         UserError: The database cannot be reached; its password is not shown.
@@ -103,21 +102,21 @@ def open_storage(location: StudyLocation, name: str) -> tuple[BaseStorage, Commi
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if location.storage is not None:
-        return _open_url(location.storage), lambda at_once: None
+        return _open_url(location.storage), lambda force: None
     backend = journal.JournalBackend(location.journal(name))
-    return JournalStorage(backend), lambda at_once: backend.commit(force=at_once)
+    return JournalStorage(backend), lambda force: backend.commit(force=force)
 
 
 def read_storage(location: StudyLocation, name: str, *, follow: bool = False) -> OpenedStorage:
-    """Opens a study's journal as far as it is sound, without writing or locking, or the database.
+    """Opens a study's journal up to the first damaged record, without writing or locking, or the database.
 
     Args:
         location: Where the study is kept.
         name: The study's name.
-        follow: Whether the storage of a journal is to show also what is added to it from now on.
+        follow: Whether the storage of a journal also shows records that are added later.
 
     Raises:
-        UserError: The database cannot be reached, or the journal not be read.
+        UserError: The database cannot be reached, or the journal cannot be read.
         FatalError: The journal is damaged in the middle.
     """
     if location.storage is not None:
@@ -138,7 +137,7 @@ def read_storage(location: StudyLocation, name: str, *, follow: bool = False) ->
 
 
 def _is_missing_sqlite_file(url: str) -> bool:
-    """Says whether a URL names a database file that does not exist, which Optuna would make, only to read from it."""
+    """Returns whether a URL names an SQLite file that does not exist, which Optuna would create when it reads."""
     _, is_sqlite, path = url.partition(SQLITE_PREFIX)
     return bool(is_sqlite) and Path(path).parent.is_dir() and not Path(path).exists()
 
@@ -148,7 +147,7 @@ def _url_scheme(url: str) -> str:
 
 
 def open_server(location: StudyLocation) -> RDBStorage:
-    """Opens the database server that holds all studies; its tables are made where they are missing.
+    """Opens the database server that holds all studies, and creates missing tables.
 
     Raises:
         UserError: It cannot be reached; its password is not shown.
@@ -158,7 +157,7 @@ def open_server(location: StudyLocation) -> RDBStorage:
 
 
 def _open_url(url: str) -> BaseStorage:
-    from sqlalchemy.pool import NullPool  # who only reads a little leaves no connection behind
+    from sqlalchemy.pool import NullPool  # a reader leaves no connection open
 
     engine_options = {"poolclass": NullPool}
     return _open_or_explain(
@@ -173,9 +172,9 @@ def _open_or_explain(url: str, open_url: Callable[[str], T]) -> T:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         host = make_url(url).host
-    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         host = "@"
-    if "@" in (host or ""):  # the end of a password, which no message may show
+    if "@" in (host or ""):  # the host holds the end of a password, which no message may show
         raise UserError(
             "The storage URL cannot be read. Expected: such as sqlite:///studies.db or "
             "postgresql+psycopg://user@host/database. Received: another form.",
@@ -195,12 +194,11 @@ def _open_or_explain(url: str, open_url: Callable[[str], T]) -> T:
 
 
 def _server_storage(url: str, options: dict[str, Any]) -> RDBStorage:
-    """Returns a server's storage, its tables made.
+    """Returns a server's storage, with its tables created.
 
     Args:
-        url: Of the server.
-        options: Of SQLAlchemy's engine; with ``pool_pre_ping`` a connection that a restart has cut is noticed before
-            it is used.
+        url: URL of the server.
+        options: Options of SQLAlchemy's engine; ``pool_pre_ping`` replaces connections that a restart has closed.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
@@ -217,10 +215,13 @@ def _server_storage(url: str, options: dict[str, Any]) -> RDBStorage:
 
 
 def lock_study(location: StudyLocation, name: str) -> ExitStack:
-    """Returns what keeps other processes from a study whose ledger is a file, to be closed.
+    """Locks a study whose ledger is a file; closing the result releases the lock.
 
-    A lock beside SQLite's file does for every process of this machine, which alone should open it, since locks on
-    network file systems are not to be relied on.
+    A lock beside an SQLite file excludes the processes of this machine only, since locks on network file systems are
+    unreliable.
+
+    Raises:
+        UserError: Another process holds the lock, or the folder cannot be written.
     """
     folder, locks = location.folder(name), ExitStack()
     make_folder(folder)
@@ -244,10 +245,10 @@ def lock_study(location: StudyLocation, name: str) -> ExitStack:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a study's folder.
+    """Creates a study's folder.
 
     Raises:
-        UserError: It cannot be made.
+        UserError: It cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""The coordinator's sign: which process runs a study, left in the study's folder beside the lock.
+"""Identity of the process that runs a study, in a file beside the study's lock.
 
-Whoever only wants to know whether a study runs must not try its lock: a run that starts at that moment would be
-refused. The sign can be read by anyone at any time. One that a killed coordinator left is told by its process, which is
-gone, or is another one that was given the same number.
+Readers must not try the lock: a run that starts at that moment would be refused. A file that a killed coordinator left
+behind is recognized by its process, which is gone or was started at another time. Called by the ledgers and by
+``search.records.status``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from search.files import draft_of
 
 COORDINATOR_FILE = "coordinator.json"
 START_TIME_TOLERANCE_SECONDS = 2.0
-"""How far two accounts of when a process started may lie apart; the time of booting is known to a second."""
+"""Largest difference between two start times of the same process; the boot time has a resolution of a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,10 @@ class Coordinator:
     """A process that runs a study.
 
     Args:
-        pid: Its number.
-        host: The machine it runs on.
-        after_boot: Seconds between the machine's start and its own, which no change of the clock moves.
-        since: When it took the study up, ISO 8601, UTC.
+        pid: Process id.
+        host: Host name.
+        after_boot: Seconds from the machine's boot to the start of the process, independent of clock changes.
+        since: When it opened the study, ISO 8601, UTC.
     """
 
     pid: int
@@ -41,12 +41,12 @@ class Coordinator:
 
     @property
     def is_on_this_host(self) -> bool:
-        """Whether it runs, or ran, on this machine; of others it cannot be said whether they live."""
+        """Whether it runs, or ran, on this machine; processes of other machines cannot be checked."""
         return self.host == socket.gethostname()
 
 
 def current_process() -> Coordinator:
-    """Returns the sign of this process."""
+    """Returns the identity of this process."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Coordinator(
         pid=os.getpid(), host=socket.gethostname(), after_boot=_seconds_after_boot(psutil.Process()), since=now
@@ -54,20 +54,20 @@ def current_process() -> Coordinator:
 
 
 def write_coordinator(folder: Path) -> None:
-    """Leaves the sign of this process in a study's folder, which it has locked."""
+    """Writes the identity of this process into a study's folder, which it has locked."""
     with draft_of(folder / COORDINATOR_FILE) as draft:
         draft.write_text(json.dumps(asdict(current_process())) + "\n", encoding="utf-8")
 
 
 def remove_coordinator(folder: Path) -> None:
-    """Takes the sign away; to be called before the lock is released."""
+    """Deletes the file; call it before the lock is released."""
     (folder / COORDINATOR_FILE).unlink(missing_ok=True)
 
 
 def read_coordinator(folder: Path) -> Coordinator | None:
-    """Returns who runs a study, or None where nobody does.
+    """Returns the process that runs a study, or None if none does.
 
-    One on another machine is returned as long as its sign stands; see ``is_near``.
+    A process of another machine is returned as long as its file exists.
     """
     try:
         coordinator = Coordinator(**json.loads((folder / COORDINATOR_FILE).read_text(encoding="utf-8")))
@@ -77,7 +77,7 @@ def read_coordinator(folder: Path) -> Coordinator | None:
 
 
 def is_alive(coordinator: Coordinator) -> bool:
-    """Says whether a process of this machine still runs."""
+    """Returns whether a process of this machine still runs."""
     try:
         process = psutil.Process(coordinator.pid)
         is_same = abs(_seconds_after_boot(process) - coordinator.after_boot) < START_TIME_TOLERANCE_SECONDS

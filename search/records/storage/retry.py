@@ -16,19 +16,18 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from search.errors import FatalError
 
 RETRY_SECONDS = 180.0
-"""How long a server may be away. Its own failover takes a minute or two; workers that nobody listens to count as hung
-after five."""
+"""Longest outage of a server. A failover takes one to two minutes; workers count as hung after five."""
 BACKOFF_SECONDS = (0.2, 5.0)
-"""Between two tries, at first and at most."""
+"""Shortest and longest wait between two attempts."""
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 
 def call_with_retry(operation: Callable[[], T], *, seconds: float = RETRY_SECONDS) -> T:
-    """Returns what an operation returns, which is tried again while the server cannot be reached.
+    """Returns the result of an operation, which is repeated while the server cannot be reached.
 
     Raises:
-        FatalError: It could not be reached for too long.
+        FatalError: The server could not be reached for ``seconds``.
     """
     began, backoff, reason = time.monotonic(), BACKOFF_SECONDS[0], ""
     while True:
@@ -53,13 +52,13 @@ def call_with_retry(operation: Callable[[], T], *, seconds: float = RETRY_SECOND
 
 
 def is_outage(error: BaseException) -> bool:
-    """Says whether an error may be gone when the same is tried again: of the connection, not of what was asked."""
+    """Returns whether an error is one of the connection, so that a retry may succeed."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     return isinstance(cause, OperationalError | InterfaceError) or getattr(cause, "connection_invalidated", False)
 
 
 def driver_message(error: BaseException) -> str:
-    """Returns the driver's own first line about it; it holds neither statement nor values, nor a password."""
+    """Returns the first line of the driver's message, which holds neither the statement nor a password."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     return (str(getattr(cause, "orig", None) or cause).strip() or type(cause).__name__).splitlines()[0]
 
