@@ -1,7 +1,4 @@
-"""Failures: the trials that failed or were interrupted, by study and cause.
-
-Pure, from recorded trials alone. Called by the leaderboard and the overview.
-"""
+"""Groups failed and interrupted trials by study and cause. Pure; called by the leaderboard and the summary."""
 
 from __future__ import annotations
 
@@ -18,9 +15,9 @@ class FailedTrial:
     """One trial that failed or was interrupted.
 
     Args:
-        phase: What it was run for.
-        number: Its number in that phase.
-        continued_by: Number of the trial that took it up again; None where none did so far.
+        phase: Its phase.
+        number: Its number in the phase.
+        continued_by: Number of the trial that continued or repeated it; None if none did.
     """
 
     phase: Phase
@@ -30,15 +27,15 @@ class FailedTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureGroup:
-    """The trials of one study that ended in the same way for the same cause.
+    """Failed or interrupted trials of one study with the same cause.
 
     Args:
         study: The study's name.
         state: Failed or interrupted.
-        cause: Why; None where it was not recorded.
+        cause: The cause; None if it was not recorded.
         trials: The trials, search first, by number; at least one.
-        message: What the last of them said, its first line.
-        traceback: The last one's; empty where it left none.
+        message: First line of the last trial's message.
+        traceback: Traceback of the last trial; empty if it has none.
     """
 
     study: str
@@ -50,7 +47,7 @@ class FailureGroup:
 
 
 def group_failures(studies: Iterable[StudyRecord]) -> tuple[FailureGroup, ...]:
-    """Returns what failed and what was interrupted, by study: failures first, frequent causes first."""
+    """Returns the groups by study: failures before interruptions, frequent causes first."""
     groups = [failure for study in studies for failure in _study_failures(study)]
     return tuple(sorted(groups, key=_sort_key))
 
@@ -85,7 +82,7 @@ def _study_failures(study: StudyRecord) -> list[FailureGroup]:
 
 
 def continuations(study: StudyRecord) -> dict[tuple[Phase, int], int]:
-    """Returns, of trials whose training a later trial took up again or went on with, that trial's number."""
+    """Returns the number of the trial that continued or repeated each trial, by the key of the latter."""
     latest: dict[tuple[Phase, Hashable], Trial] = {}
     continued_by: dict[tuple[Phase, int], int] = {}
     for record in _sorted_trials(study):

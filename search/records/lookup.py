@@ -1,11 +1,10 @@
-"""The catalog: what a STUDY on the command line means, wherever a study is only read.
+"""Finds the studies that a STUDY argument of the command line refers to.
 
     a name          of a study in --studies-dir or --storage
     a folder        of a study, wherever it was copied to; of a report, which holds ``study.json.gz``; or of either kind
     a file          ``study.json.gz`` or ``ledger.journal``
 
-A name goes before a path. Reads only. Called by the commands; what it finds goes to ``search.records.merge`` or a
-board.
+A name takes precedence over a path. Called by the commands that read studies.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from search.records.record import JOURNAL_NAME, StudyRecord
 from search.records.storage.locations import StudyLocation
 
 STUDY_FILE_NAMES = (JOURNAL_NAME, study_json.FILE_NAME)
-"""The files by which a folder is known to hold a study; the first is the one that may have gone on."""
+"""Files that mark a folder as a study's; the first takes precedence, since it may be newer."""
 MAX_LISTED_NAMES = 12
-"""Known names that an error lists."""
+"""Study names that an error lists."""
 
 
 def find_studies(references: Sequence[str], location: StudyLocation) -> list[LocatedStudy]:
-    """Returns the studies that texts mean, in their order; all that have begun at the place where there is no text.
+    """Returns the studies of the references, in order, or all started studies of the location if there are none.
 
     Raises:
-        UserError: A text means none, or a study cannot be read.
+        UserError: A reference matches no study, or a study cannot be read.
         FatalError: A ledger is damaged in the middle.
     """
     if not references:
@@ -41,10 +40,10 @@ def find_studies(references: Sequence[str], location: StudyLocation) -> list[Loc
 
 
 def find_study(reference: str, location: StudyLocation) -> StudyRecord:
-    """Returns the study that a text means.
+    """Returns the study of a reference.
 
     Raises:
-        UserError: As ``find``; or it is a folder of several.
+        UserError: As ``find_studies``; or the reference is a folder of several studies.
     """
     found = find_studies([reference], location)
     if len(found) > 1:
@@ -56,10 +55,10 @@ def find_study(reference: str, location: StudyLocation) -> StudyRecord:
 
 
 def locate_ledger(reference: str, location: StudyLocation) -> tuple[StudyLocation, str]:
-    """Returns where the ledger is that a text means, and its name there; for those who watch it while it is written.
+    """Returns the location and the name of the study of a reference; for readers that follow its ledger.
 
     Raises:
-        UserError: It means none, or something that is no ledger.
+        UserError: The reference matches no study, or one without a ledger.
     """
     if reference in (names := location.study_names()):
         return location, reference
@@ -94,7 +93,7 @@ def _resolve_reference(reference: str, location: StudyLocation, names: Sequence[
 
 
 def _study_files(folder: Path) -> Iterator[Path]:
-    """Yields a file for each study of a folder: in itself, or else in the folders up to two levels below."""
+    """Yields a file for each study of a folder: in the folder itself, or else up to two levels below."""
     for depth in ("", "*", "*/*"):
         holders = sorted(
             {path.parent for name in STUDY_FILE_NAMES for path in folder.glob(f"{depth}/{name}".lstrip("/"))}
@@ -105,7 +104,7 @@ def _study_files(folder: Path) -> Iterator[Path]:
 
 
 def _load_study(file: Path, argument: Path) -> LocatedStudy:
-    """Reads a file of either kind; it is called by its folder, unless the file itself was given."""
+    """Reads a study from a file of either kind; its source is the folder, unless the file itself was given."""
     source = str(file if file == argument else file.parent)
     if file.name == JOURNAL_NAME:
         folder = file.resolve().parent
@@ -118,7 +117,7 @@ def read_study_json(file: Path) -> StudyRecord:
     """Reads a ``study.json.gz``.
 
     Raises:
-        UserError: It cannot be read, is none, is damaged, or was written by a newer version.
+        UserError: The file cannot be read, is damaged or no study, or was written by a newer version.
     """
     try:
         content = file.read_bytes()
@@ -132,7 +131,7 @@ def _read_at(location: StudyLocation, *names: str) -> list[StudyRecord]:
 
 
 def _unknown_study_error(reference: str, location: StudyLocation, names: Sequence[str]) -> UserError:
-    """Returns the error for a text that means nothing, with the names that it may have meant."""
+    """Returns the error for an unknown reference, with similar names."""
     close_matches = difflib.get_close_matches(reference, names, n=3)
     suggestion = f"Did you mean {' or '.join(map(repr, close_matches))}? " if close_matches else ""
     where = location.studies_dir if location.storage is None else "the storage"

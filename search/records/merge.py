@@ -1,13 +1,8 @@
-"""Merging: studies from several machines and folders, made fit for one board, where each run counts once.
+"""Merges studies from several machines and folders for one board, so that each run counts once.
 
-Pure, on ``StudyRecord`` values. Called by the commands that rank several studies, before ``leaderboard.rows.compute``.
-
-    merge
-      _longest       the same study given twice, or an earlier copy of it: the longer one stays
-      _told_apart    different studies of one name: those begun later are called "NAME (2)", "NAME (3)"
-      _counted_once  runs that two studies hold: marked in the later study as copied from the other
-
-Whatever was left out or renamed is told by a note.
+Of copies of a study the longest is kept. Different studies of one name are renamed to "NAME (2)", "NAME (3)" by their
+start. Runs that two studies hold are marked in the later study as copied. Notes name what was left out or renamed.
+Pure; called by the commands that rank several studies.
 """
 
 from __future__ import annotations
@@ -25,12 +20,12 @@ from search.trial import COPIED_FROM_KEY
 
 @dataclass(frozen=True, slots=True)
 class LocatedStudy:
-    """A study, and where it was found.
+    """A study and its source.
 
     Args:
-        record: As it was read.
-        source: A name or a path, for people.
-        file: The study's file that it was read from; None where it was read from a ledger.
+        record: The study as read.
+        source: A name or a path, for messages.
+        file: The ``study.json.gz`` that it was read from; None if it was read from a ledger.
     """
 
     record: StudyRecord
@@ -40,12 +35,12 @@ class LocatedStudy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergedStudies:
-    """Studies that may stand on one board.
+    """Studies for one board.
 
     Args:
-        records: By name, each name once, with runs of other studies marked as such.
-        originals: The same studies as they were found, in the same order.
-        notes: What was left out or renamed.
+        records: The studies, with unique names and copied runs marked, sorted by name.
+        originals: The same studies as found, in the same order.
+        notes: Studies and runs that were left out or renamed.
     """
 
     records: tuple[StudyRecord, ...]
@@ -54,7 +49,7 @@ class MergedStudies:
 
 
 def merge_studies(studies: Sequence[LocatedStudy]) -> MergedStudies:
-    """Returns the studies with each run counted once."""
+    """Returns the studies prepared for one board, in which each run counts once."""
     longest, left_out = _drop_earlier_copies(studies)
     originals = sorted(longest, key=_sort_key)
     named, renamed = _with_unique_names(originals)
@@ -68,7 +63,7 @@ def _sort_key(study: LocatedStudy) -> tuple[str, str, int, str]:
 
 
 def is_copy(shorter: StudyRecord, longer: StudyRecord) -> bool:
-    """Says whether one is the same study as the other, no further than that one: all that it holds stands there too."""
+    """Returns whether one study is a copy of the other that holds the same trials or fewer."""
     if shorter.header.name != longer.header.name or _study_key(shorter.header) != _study_key(longer.header):
         return False
     records = {record.trial.key: record for record in redacted(longer).trials}
@@ -84,7 +79,7 @@ def _is_same_trial(earlier: TrialRecord, later: TrialRecord | None) -> bool:
 
 
 def _study_key(header: StudyHeader) -> str:
-    """Returns a text that the copies of a study share, also where they were renamed or made ready to be published."""
+    """Returns a key that copies of a study share, even if renamed or redacted."""
     ignored = ("name", "command", "space_source")
     document = {key: value for key, value in header.to_json().items() if key not in ignored}
     return json.dumps(document, sort_keys=True)
@@ -128,7 +123,7 @@ def _ended_count(record: StudyRecord) -> int:
 
 
 def _with_unique_names(studies: Sequence[LocatedStudy]) -> tuple[list[StudyRecord], list[str]]:
-    """Returns the records under names of their own; the study begun first keeps its name."""
+    """Returns the records with unique names; the study that started first keeps its name."""
     taken: set[str] = set()
     records: list[StudyRecord] = []
     notes: list[str] = []
@@ -146,9 +141,9 @@ def _with_unique_names(studies: Sequence[LocatedStudy]) -> tuple[list[StudyRecor
 
 
 def _mark_duplicate_runs(records: Sequence[StudyRecord]) -> tuple[list[StudyRecord], list[str]]:
-    """Returns the records with the runs marked that are another's.
+    """Returns the records with copied runs marked, and notes about them.
 
-    A run belongs to the study that is not said to have copied it; of several, to the one begun first.
+    A run belongs to the study that has it without a mark; of several, to the one that started first.
     """
     ordered = sorted(records, key=lambda record: (record.header.created, record.header.name))
     owners: dict[Hashable, str] = {}
@@ -178,12 +173,12 @@ def _run_key(header: StudyHeader, run: TrialRecord | EnsembleRecord) -> Hashable
 
 
 def _outcome_key(record: TrialRecord) -> str:
-    """Returns a text that equal outcomes share; a loss that is not a number does not equal itself."""
+    """Returns a key that equal outcomes share; outcomes themselves may hold NaN, which does not equal itself."""
     return repr(record.outcome)
 
 
 def _mark_copies(record: StudyRecord, owners: Mapping[Hashable, str], names: Set[str]) -> StudyRecord:
-    """Returns the record with its copied runs marked, and without the time until it parted from their study."""
+    """Returns the record with its copied runs marked, and without the time that the copied runs took."""
 
     def copied_from(run: TrialRecord | EnsembleRecord) -> str:
         owner = owners.get(_run_key(record.header, run), record.header.name)
@@ -213,7 +208,7 @@ def _with_copied_from(record: TrialRecord, copied_from: str) -> TrialRecord:
 
 
 def _copied_run_notes(record: StudyRecord, names: Set[str]) -> list[str]:
-    """Returns how many runs of a study count in which other."""
+    """Returns notes with the number of copied runs by the study that they count in."""
     counts = Counter(run.copied_from for run in record.runs if run.copied_from in names)
     return [
         f"Runs of study {record.header.name} that are those of study {owner}, where they count: {count}."

@@ -1,6 +1,6 @@
-"""What a ledger gives back: a study's header and its recorded trials, as values.
+"""Recorded studies as values: header, trials and ensembles.
 
-The leaderboard computes from these alone, so a board can be made on a machine that could not train.
+The leaderboard computes from these alone, so it needs no Keras.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NO_ENGINE = "none"
 """Engine, sampler and pruner of a study that proposes nothing: the baseline's repeats."""
 
 LEGACY_DEFAULTS = {"precision": "tf32"}
-"""What an environment means that does not say it: what was so before there was a choice."""
+"""Values of environment keys that records of older versions lack."""
 
 MAX_DIFFERENCES = 4
 """Differences between two studies that an error lists."""
@@ -30,12 +30,12 @@ MAX_DIFFERENCES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyHeader:
-    """What a study is; it does not change once written.
+    """The settings of a study, which do not change once written.
 
     Args:
         name: The study's name, ``[A-Za-z0-9._-]+``.
-        space: The space as searched, narrowed by --fix and --range.
-        space_source: Registered name or path of the space's file, by which a worker finds the model builder.
+        space: The space as searched, restricted by --fix and --range.
+        space_source: Registered name of the space, or path of its file; workers load the model builder from it.
         protocol: How configurations are judged.
         engine: Such as "optuna".
         sampler: Such as "tpe".
@@ -87,9 +87,9 @@ class TrialRecord:
 
     Args:
         trial: What was run.
-        outcome: How it ended; None while it runs, or when its coordinator died.
+        outcome: How it ended; None while it runs, or if its coordinator died.
         started: ISO 8601 time, UTC.
-        reports: The epochs it has reported while it has no outcome; afterwards they stand in the outcome's history.
+        reports: Its epochs while it has no outcome; afterwards they are the outcome's history.
     """
 
     trial: Trial
@@ -119,12 +119,12 @@ class TrialRecord:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it came to its own end, and neither runs nor is to be taken up again."""
+        """Whether it has ended and will not be continued."""
         return self.outcome is not None and self.outcome.is_final
 
     @property
     def copied_from(self) -> str:
-        """Name of the study whose run it is, where it counts; empty where it is the study's own."""
+        """Name of the study that it was copied from and counts in; empty if it is the study's own."""
         return str(self.environment.get(COPIED_FROM_KEY, ""))
 
 
@@ -164,7 +164,7 @@ class StudyRecord:
         trials: Every recorded trial, by phase, in the order of their starts.
         ensembles: Every recorded ensemble, in order.
         spent_seconds: Wall-clock seconds of all its sessions together.
-        exhausted_seconds: The largest time budget that was used as far as it goes; 0 where none was.
+        exhausted_seconds: The largest time budget that was used up; 0 if none was.
     """
 
     header: StudyHeader

@@ -1,12 +1,12 @@
-"""What of a study is nobody else's business, and is left out where it is published: where it ran, and whose it was.
+"""Redacts hosts, paths and URLs of a study before it is published.
 
-Pure, on ``StudyRecord`` values. Called before a study or a board goes into a folder that is made to be shown.
+    hosts, process ids        removed
+    nodes of a cluster        numbered in order of appearance: "node 1"
+    paths of this machine     removed, or cut to their last part
+    URLs                      cut to their scheme, since they hold hosts, users and passwords
+    tracebacks                removed; cause and message are kept
 
-    hosts, process numbers    left out
-    nodes of a cluster        numbered, as they first come: "node 1"
-    paths of this machine     left out, or cut to their last part, by which the file is still known
-    URLs                      cut to their scheme: they hold hosts, users and passwords
-    tracebacks                left out; the cause and the message stay
+Pure; called before a study or a board is published.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PATH = re.compile(r"(?<![\w.:/~-])(?:~\w*/|/)(?:[^\s'\"/,;:()]+/|/)*([^\s'\"/,;
 
 
 def redacted(study: StudyRecord) -> StudyRecord:
-    """Returns the study as it may be shown to anybody; the same where nothing of it is private."""
+    """Returns the study without private data."""
     node_aliases = _node_aliases(study)
     return replace(
         study,
@@ -37,17 +37,17 @@ def redacted(study: StudyRecord) -> StudyRecord:
 
 
 def redact_text(content: str) -> str:
-    """Returns a text without URLs, and with paths that begin at the root cut to their last part."""
+    """Returns a text with URLs cut to their scheme and absolute paths cut to their last part."""
     return _PATH.sub(r"\1", _URL.sub(r"\1...", content))
 
 
 def without_password(value: str) -> str:
-    """Returns a word of a command, a URL perhaps, without the password in it."""
+    """Returns a word of a command, such as a URL, without its password."""
     return _QUERY.sub(r"\1...", _PASSWORD.sub(r"\1\2@", value))
 
 
 def redact_command(command_line: str) -> str:
-    """Returns a command that can still be typed: where its files lie, and how a database is reached, is left out."""
+    """Returns a command with its paths and database URLs cut; it remains a valid command line."""
     try:
         words = shlex.split(command_line)
     except ValueError:
@@ -71,7 +71,7 @@ def _redact_header(header: StudyHeader) -> StudyHeader:
 
 
 def _node_aliases(study: StudyRecord) -> Mapping[str, str]:
-    """Returns what each node is called where it is published: mostly, its name is an address."""
+    """Returns the published name of each node, since node names are mostly addresses."""
     nodes = (
         known.outcome.environment[NODE_KEY]
         for known in study.trials
