@@ -13,11 +13,12 @@ from search.records.record import StudyRecord
 from search.session.parallelism.policy import WorkerLayout
 from search.session.plan import Plan
 from search.study import stopping
+from search.study.interfaces import LoopCallback
 from search.study.time_budget import TimeBudget
-from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, Trial
+from search.trial import BASELINE, Cause, Outcome, Phase, Trial
 
 
-class Callback:
+class Callback(LoopCallback):
     """Receives the events of a session; override any of the methods.
 
     Order of calls::
@@ -35,24 +36,6 @@ class Callback:
 
     def on_message(self, text: str) -> None:
         """A message for the user; may precede ``on_session_start``."""
-
-    def on_trial_start(self, trial: Trial) -> None:
-        """A trial was submitted to the executor."""
-
-    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
-        """A trial finished an epoch."""
-
-    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
-        """A trial ended."""
-
-    def on_trial_end_elsewhere(self, trial: Trial, outcome: Outcome) -> None:
-        """A trial of another coordinator ended."""
-
-    def on_waiting_for_peers(self, count: int) -> None:
-        """No trial is left to start; the loop waits for this many trials of other coordinators."""
-
-    def on_tick(self) -> None:
-        """Some time passed."""
 
     def on_space_exhausted(self) -> None:
         """Every configuration of the space was tried."""
@@ -100,7 +83,7 @@ def _add_forwarding_method(name: str) -> None:
     setattr(CallbackList, name, forward)
 
 
-for _name in vars(Callback):
+for _name in dir(Callback):
     if _name.startswith("on_"):
         _add_forwarding_method(_name)
 

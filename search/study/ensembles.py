@@ -19,15 +19,15 @@ from search.training.predictions import SavedPredictions
 from search.trial import BASELINE, Phase, State
 
 MEAN, GREEDY = "mean", "greedy"
-"""Of all finalists' models, and of those that the greedy selection takes."""
+"""Origins of the ensembles: all finalists' models, and those of the greedy selection."""
 GREEDY_ROUNDS = 25
-"""Models that the greedy selection may add; it stays with the best set on the way."""
+"""Models that the greedy selection adds; its result is the best set on the way."""
 
 
 def record_ensembles(ledger: Ledger, *, count: int) -> None:
-    """Forms the ensembles that the recorded verification runs allow, records them, and drops predictions of no use.
+    """Forms and records the ensembles of the recorded verification runs; deletes predictions that are not needed.
 
-    Where another coordinator has run some of them, and keeps their predictions in a folder of its own, none is formed.
+    Forms none if another coordinator ran some of them and keeps their predictions in a folder of its own.
 
     Args:
         ledger: The study's, open for writing.
@@ -63,9 +63,9 @@ def _ensemble_weights(ledger: Ledger, runs: Mapping[int, TrialRecord]) -> dict[s
     }
     proposed = {number for number, known in runs.items() if known.trial.origin != BASELINE}
     validation = {
-        trial: said
+        trial: saved
         for trial in sorted(set(source_trials.values()))
-        if (said := _load_predictions(ledger, Phase.SEARCH, trial))
+        if (saved := _load_predictions(ledger, Phase.SEARCH, trial))
     }
     greedy_counts = greedy_weights(validation)
     replicate_counts = Counter(source_trials.values())
@@ -82,24 +82,24 @@ def _ensemble_weights(ledger: Ledger, runs: Mapping[int, TrialRecord]) -> dict[s
 def greedy_weights(validation: Mapping[int, SavedPredictions]) -> dict[int, float]:
     """Returns the weights, 1 in all, of the trials whose mean prediction has the least validation error.
 
-    Adds the model that lowers the error of the mean most, again and again, the same one more than once if it helps;
-    of equal errors the one with the least cross-entropy.
+    In each round it adds the model with which the mean's error is least, and of equal errors the cross-entropy. A model
+    may be added several times.
 
     Args:
-        validation: What each trial's model said of the same validation images, by trial.
+        validation: Predictions of the same validation images by trial number.
 
     Source: Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004, sections 2.1 and 2.2.
     """
     if not validation:
         return {}
     labels = next(iter(validation.values())).labels
-    probabilities = {trial: one.probabilities.astype(np.float32) for trial, one in validation.items()}
+    probabilities = {trial: saved.probabilities.astype(np.float32) for trial, saved in validation.items()}
     total = np.zeros_like(next(iter(probabilities.values())))
     selected: list[int] = []
     best: tuple[tuple[float, float], int] | None = None
     for _ in range(GREEDY_ROUNDS):
-        merits = {trial: _error_and_loss(total + one, labels) for trial, one in probabilities.items()}
-        trial = min(merits, key=lambda one: (merits[one], one))
+        merits = {trial: _error_and_loss(total + array, labels) for trial, array in probabilities.items()}
+        trial = min(merits, key=lambda trial: (merits[trial], trial))
         selected.append(trial)
         total += probabilities[trial]
         if best is None or merits[trial] < best[0]:

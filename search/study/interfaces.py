@@ -1,7 +1,7 @@
 """What the loop works with: a source of trials, and a callback.
 
-``search.study.search_source`` and ``search.study.verification`` implement the source, ``search.session.callbacks`` the
-callback. Called by ``search.study.loop`` and ``search.study.peers``.
+``search.study.search_source`` and ``search.study.verification`` implement the source; ``search.session.callbacks``
+extends the callback. Called by ``search.study.loop`` and ``search.study.peers``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from search.study.checkpoint_store import CheckpointStore
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 
-class LoopCallback(Protocol):
-    """Observes a loop; mostly a progress display."""
+class LoopCallback:
+    """Receives the events of a loop; ignores those whose methods are not overridden."""
 
     def on_trial_start(self, trial: Trial) -> None:
-        """A trial was handed to the executor."""
+        """A trial was submitted to the executor."""
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """A trial finished an epoch."""
@@ -29,10 +29,10 @@ class LoopCallback(Protocol):
         """A trial of another coordinator ended."""
 
     def on_waiting_for_peers(self, count: int) -> None:
-        """No trial is left to start; this many trials of other coordinators still run."""
+        """No trial is left to start; the loop waits for this many trials of other coordinators."""
 
     def on_tick(self) -> None:
-        """Some time has passed."""
+        """Some time passed."""
 
 
 class TrialSource(Protocol):
