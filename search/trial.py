@@ -1,4 +1,4 @@
-"""Proposal, Trial and Outcome: frozen values that all rooms exchange.
+"""Proposal, Trial and Outcome: frozen values that all packages exchange.
 
 An engine's proposal becomes a trial, an executor runs the trial and returns its outcome, the ledger records both.
 """
@@ -96,7 +96,7 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a trial failed or was interrupted."""
+    """Why a trial failed or was interrupted; ``docs/development.md`` names the files that set each cause."""
 
     OUT_OF_MEMORY = "out of memory"
     DEVICE_MEMORY = "out of device memory"
