@@ -1,12 +1,8 @@
-"""The cache of decompressed data sets: one folder each, so that every worker maps the same pages into memory.
+"""The cache of decompressed data sets: one folder each, so that all workers map the same pages into memory.
 
-A folder appears whole or not at all, by a rename under a lock, and one that was damaged since is made again. A
-``Watch`` notices damage while the files are in use. Knows arrays and files, not what they mean.
-
-Hashes: of a file's bytes, and of a data set's arrays.
-
-Knows nothing of where either comes from. The cache finds damage by the first; the second is the data set's identity,
-recorded with every study.
+A folder is replaced atomically under a lock, and made again if it was damaged. ``FileVerifier`` detects damage while
+the files are in use. Damage is found by the hash of a file's bytes; the hash of the arrays identifies a data set and is
+recorded with every study. Called by ``dataset`` and ``sources``.
 """
 
 from __future__ import annotations
@@ -54,14 +50,14 @@ MANIFEST = "manifest.json"
 
 
 class FileVerifier:
-    """Tells whether a file is still what its hash says, for the price of a look at its size and times.
+    """Checks whether a file still has its hash, mostly by its size and times alone.
 
-    The hash is taken anew whenever these changed, and the first time. It is the file itself that is watched, not its
-    name: one that was removed or replaced stays what it was for whoever has mapped it.
+    The file is hashed the first time and whenever these changed. It is kept open: a file that was removed or replaced
+    stays intact for the processes that have mapped it.
 
     Args:
         path: The file.
-        sha256: Of its bytes, as they should be.
+        sha256: The expected hash of its bytes.
 
     Raises:
         OSError: There is no such file.
@@ -74,7 +70,7 @@ class FileVerifier:
         weakref.finalize(self, os.close, self._descriptor)
 
     def is_intact(self) -> bool:
-        """Returns whether it is; reads the file, not a map of it, which a file cut short would turn into a SIGBUS."""
+        """Returns whether the hash is right; reads the file itself, since a map of a shortened file raises SIGBUS."""
         status = os.fstat(self._descriptor)
         current_status = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if current_status != self._verified_status:
@@ -92,7 +88,7 @@ def ensure_cached(folder: Path, read_arrays: Callable[[], Mapping[str, np.ndarra
     Returns the SHA-256 of each array's file, by the file's name.
 
     Args:
-        folder: Where they belong, one ``NAME.npy`` each.
+        folder: Their folder, one ``NAME.npy`` each.
         read_arrays: Returns the C-contiguous arrays by name.
 
     Raises:
@@ -122,7 +118,7 @@ def open_array(folder: Path, name: str) -> np.ndarray:
 
 
 def _read_valid_manifest(folder: Path) -> Mapping[str, str]:
-    """Returns the manifest of a folder that holds what it says; nothing where it does not."""
+    """Returns the manifest of an undamaged folder, else an empty mapping."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         hashes = _hash_files(folder)
@@ -138,7 +134,7 @@ def _hash_files(folder: Path) -> dict[str, str]:
 def _replace_folder(folder: Path, arrays: Mapping[str, np.ndarray]) -> Mapping[str, str]:
     """Replaces the folder in one step, and returns its manifest.
 
-    The lock is held, so a ``.partial`` found here was left by a killed process.
+    The lock is held, so an existing ``.partial`` folder was left by a killed process.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -156,7 +152,7 @@ def _replace_folder(folder: Path, arrays: Mapping[str, np.ndarray]) -> Mapping[s
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
-    """Writes one array as ``numpy.save`` would, which on a full disk does not say so (its error has no errno)."""
+    """Writes one array as ``numpy.save`` does, whose error on a full disk has no errno."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data)

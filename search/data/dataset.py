@@ -1,10 +1,10 @@
-"""Data sets as the rest of the project sees them: prepared once by the coordinator, opened by every worker.
+"""Data sets: prepared once by the coordinator, opened by every worker.
 
-    prepare         coordinator, once        finds, checks and caches a data set; returns plain values
-    adopt           another machine          the same for a data set that was prepared elsewhere
-    open_training   every worker             maps the training images, their labels and groups
-    open_test       verification alone       maps the test images and their labels
-    find_test       reports                  the same for pictures, of recorded data where they are at hand
+    prepare            coordinator, once    finds, checks and caches a data set; returns plain values
+    import_prepared    another machine      caches a data set that was prepared elsewhere
+    open_training      every worker         maps the training images, their labels and groups
+    open_test          verification only    maps the test images and their labels
+    find_test_images   reports              maps the test images of recorded data, if they are on this machine
 
 Knows nothing of splits, batches or Keras.
 """
@@ -34,11 +34,11 @@ CACHE_REPAIR_HINT = "Run the command again: the cache mends itself when a study 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetInfo:
-    """A prepared data set, in plain values that can be sent to another process.
+    """A prepared data set, in plain values that are sent to other processes.
 
     Args:
         name: The name as given, or the name of the file or folder.
-        sha256: Hash over the decoded arrays, 64 hexadecimal digits; the same data have it whatever file they came in.
+        sha256: Hash of the decoded arrays, 64 hexadecimal digits; does not depend on the file format.
         image_shape: (height, width, channels).
         classes: Number of classes; labels are 0 to classes - 1.
         training_count: Number of training images, before any split.
@@ -72,7 +72,7 @@ class LabeledImages:
         images: (count, height, width, channels), uint8 in 0..255 or float32 in [0, 1].
         labels: (count,) int64, 0 to classes - 1.
         groups: (count,) integers or strings that name where each image came from, or None.
-        verifiers: On the files that are mapped.
+        verifiers: Of the mapped files.
     """
 
     images: np.ndarray
@@ -81,20 +81,20 @@ class LabeledImages:
     verifiers: tuple[cache.FileVerifier, ...] = ()
 
     def verify(self) -> None:
-        """Makes sure that the maps show what was prepared: hashes the files at first, and again if they were touched.
+        """Checks the mapped files: hashes them the first time, and again if they were touched.
 
         Raises:
-            FatalError: A file was damaged.
+            FatalError: A file is damaged.
         """
-        for watch in self.verifiers:
-            if not watch.is_intact():
+        for verifier in self.verifiers:
+            if not verifier.is_intact():
                 raise FatalError(
-                    f"The cached data were damaged while in use. Received: {watch.path}.", hint=CACHE_REPAIR_HINT
+                    f"The cached data were damaged while in use. Received: {verifier.path}.", hint=CACHE_REPAIR_HINT
                 )
 
 
 def default_cache_dir() -> Path:
-    """Returns the folder in which the operating system wants this user's caches."""
+    """Returns this user's cache folder by the conventions of the operating system."""
     return platformdirs.user_cache_path("keras-image-search", appauthor=False)
 
 
@@ -104,12 +104,12 @@ def datasets_folder(cache_dir: Path | None) -> Path:
 
 
 def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
-    """Finds a data set, checks it, and decompresses it into the cache unless it stands there undamaged.
+    """Finds a data set, checks it, and decompresses it into the cache unless it is there undamaged.
 
     Args:
         dataset: "mnist" (embedded), "fashion_mnist" or "cifar10" (downloaded by Keras), or the path of a .npz file or
             of a folder of IDX files.
-        cache_dir: Where to keep it; None for ``default_cache_dir``.
+        cache_dir: The cache folder; None for ``default_cache_dir``.
 
     Raises:
         UserError: There is no such data set, it cannot be used, or the cache cannot be written.
@@ -146,16 +146,16 @@ def read_arrays(info: DatasetInfo) -> Mapping[str, np.ndarray]:
 def import_prepared(
     info: DatasetInfo, read_shared_arrays: Callable[[], Mapping[str, np.ndarray]], cache_dir: Path | None = None
 ) -> DatasetInfo:
-    """Returns a data set that was prepared on another machine as it lies in this machine's cache.
+    """Returns a data set that was prepared on another machine, cached on this one.
 
     Args:
-        info: As it was prepared.
-        read_shared_arrays: Returns its arrays by name; called only if they are not here, undamaged.
-        cache_dir: Where to keep it; None for ``default_cache_dir``.
+        info: The data set as it was prepared.
+        read_shared_arrays: Returns its arrays by name; called only if the cache does not hold them undamaged.
+        cache_dir: The cache folder; None for ``default_cache_dir``.
 
     Raises:
         UserError: The cache cannot be written.
-        FatalError: What was read is not what was prepared.
+        FatalError: The arrays are not those that were prepared.
     """
     folder = datasets_folder(cache_dir) / Path(info.folder).name
     files = cache.ensure_cached(folder, read_shared_arrays)
@@ -167,33 +167,33 @@ def import_prepared(
 
 
 def open_training(info: DatasetInfo) -> LabeledImages:
-    """Returns the training images, their labels and, where the data carry them, their groups; not yet verified.
+    """Returns the training images, their labels and their groups, if the data have some; not yet verified.
 
     Raises:
-        FatalError: The cache has lost or damaged them since they were prepared.
+        FatalError: They are missing or damaged in the cache.
     """
     groups = ("groups_train",) if info.has_groups else ()
     return _open_arrays(info, ("x_train", "y_train", *groups), info.training_count)
 
 
 def open_test(info: DatasetInfo) -> LabeledImages:
-    """Returns the test images and their labels, on which nothing may be chosen: for verification alone.
+    """Returns the test images and their labels. For verification only: nothing may be chosen by them.
 
     Raises:
-        FatalError: The cache has lost or damaged them since they were prepared.
+        FatalError: They are missing or damaged in the cache.
     """
     return _open_arrays(info, ("x_test", "y_test"), info.test_count)
 
 
 def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:
-    """Returns the test images of recorded data, to show what a model got wrong; None where they are not at hand.
+    """Returns the test images of recorded data, to show misclassified ones; None if they are not on this machine.
 
-    Prepares nothing: looks among the cached data sets of that name, and at the embedded MNIST.
+    Prepares nothing: searches the cached data sets of that name, hashing each, and the embedded MNIST.
 
     Args:
         name: The data set's name as it was recorded.
-        sha256: Hash over its arrays, 64 hexadecimal digits.
-        cache_dir: Where data sets are kept; None for ``default_cache_dir``.
+        sha256: Hash of its arrays, 64 hexadecimal digits.
+        cache_dir: The cache folder; None for ``default_cache_dir``.
     """
     datasets = datasets_folder(cache_dir)
     for folder in sorted(datasets.glob(_folder_name(name, "*"))):

@@ -1,11 +1,7 @@
-"""NPZ: a data set as one NumPy archive, whether a user's or the embedded MNIST.
+"""The file formats of data sets: one NPZ archive, or a folder of four IDX files. Called by ``sources``.
 
-Reads every member whole, so that the archive's own checksums are verified, and never unpickles. Knows nothing of what
-the arrays hold.
-
-IDX: the format of the four files that MNIST and the data sets in its image are published as.
-
-Reads a folder of them, gzipped or not. Knows nothing of what the numbers mean.
+NPZ archives are read completely, which verifies their checksums, and never unpickled. IDX is the format in which MNIST
+and similar data sets are published; its files may be gzipped.
 
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database, section "File formats".
 """
@@ -67,7 +63,7 @@ def read_idx_files(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """Returns the arrays of four files: images (count, height, width) and labels (count,), uint8.
 
     Raises:
-        UserError: A file cannot be read, is damaged, or is not the IDX file that its name says.
+        UserError: A file cannot be read, is damaged, or is not an IDX file.
     """
     return {array: read_idx(path, dimensions=3 if array.startswith("x_") else 1) for array, path in files.items()}
 
@@ -95,7 +91,7 @@ def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
 
 
 def _read_decompressed(path: Path) -> bytes:
-    """Returns a file's bytes, decompressed if they are gzipped, whatever the file's name says."""
+    """Returns a file's bytes, decompressed if they are gzipped, whatever its name."""
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
@@ -129,10 +125,10 @@ ARCHIVE_READ_ERRORS = (
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Returns the archive's arrays by name; arrays that are no part of a data set are left alone.
+    """Returns the archive's arrays by name; ignores arrays that are not part of a data set.
 
     Raises:
-        UserError: The file is no archive, is damaged, lacks an array, or holds Python objects.
+        UserError: The file is not an archive, is damaged, lacks an array, or holds Python objects.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -158,7 +154,7 @@ def _check_required_arrays(present: list[str], path: Path) -> None:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """Returns one array, read to its end: only there does ``zipfile`` compare the checksum."""
+    """Returns one array; reads it to its end, where ``zipfile`` compares the checksum."""
     content = archive.read(f"{name}.npy")
     try:
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)

@@ -1,6 +1,6 @@
-"""Sources: what a data set's name stands for - the embedded MNIST, one that Keras downloads, a file or a folder.
+"""The sources of data sets: the embedded MNIST, Keras's downloads, files and folders. Called by ``dataset``.
 
-Finds and reads; does not judge what it read (``validate``) and does not keep it (``cache``).
+Finds and reads them; ``validate`` checks the arrays, and ``cache`` keeps them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ EMBEDDED_MNIST = Path(__file__).with_name("embedded") / "mnist.npz"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSource:
-    """A data set that was found, not yet read.
+    """A data set that was found but not read yet.
 
     Args:
         name: The name as given, or the name of the file or folder.
-        fingerprint: Differs when the content does; cheaper to come by than the content.
-        read: Returns the arrays by name; raises UserError where they cannot be read.
+        fingerprint: Changes with the content, and is cheaper to compute.
+        read: Returns the arrays by name; raises UserError if they cannot be read.
     """
 
     name: str
@@ -74,7 +74,7 @@ def _fingerprint(paths: Iterable[Path]) -> str:
 
 
 def _read_embedded_mnist() -> dict[str, np.ndarray]:
-    """Returns the MNIST that comes with the package, proven to be the published one."""
+    """Returns the MNIST of this package, verified by its hash."""
     hint = "Reinstall this package; its MNIST file is missing or damaged."
     try:
         arrays = validate_arrays(read_npz(EMBEDDED_MNIST))
@@ -110,4 +110,4 @@ NAMED_SOURCES: Mapping[str, DatasetSource] = {
     ),
     "cifar10": DatasetSource(name="cifar10", fingerprint="keras", read=partial(_load_from_keras, "cifar10")),
 }
-"""Data sets that have a name."""
+"""The data sets that are known by name."""

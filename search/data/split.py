@@ -1,6 +1,6 @@
-"""The split: which training images train a trial and which judge it. ``protocol.Split`` says why there are three.
+"""The split of the training images into training and validation images; ``protocol.Split`` explains the three ways.
 
-Knows labels and groups, never the images; sees no test data.
+Uses labels and groups only, and no test data. Called when a study is planned and when a phase's images are opened.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ MAX_CLASS_IMBALANCE = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitIndices:
-    """Which images have which role.
+    """The indices of the training and validation images.
 
     Args:
         training: Ascending indices, (count,) int64.
-        validation: Ascending indices of all the others, (count,) int64.
+        validation: Ascending indices of all others, (count,) int64.
     """
 
     training: np.ndarray
@@ -36,17 +36,17 @@ class SplitIndices:
 
 
 def default_split(info: DatasetInfo) -> Split:
-    """Returns the most honest split that the data allow."""
+    """Returns the split with the least leakage that the data allow: by groups, by block for MNIST, else stratified."""
     if info.has_groups:
         return Split.GROUP
     return Split.BLOCK if info.sha256 == MNIST_SHA256 else Split.STRATIFIED
 
 
 def make_split_indices(images: LabeledImages, *, split: Split, seed: int) -> SplitIndices:
-    """Returns a role for every training image; the same seed gives the same roles.
+    """Returns the split of the training images; the same seed gives the same split.
 
     Raises:
-        UserError: There are too few images, no groups where groups were asked for, or the classes come out badly.
+        UserError: There are too few images, the data have no groups, or a class is missing or lopsided.
     """
     count = len(images.labels)
     if count < VALIDATION_DIVISOR:
@@ -59,7 +59,7 @@ def make_split_indices(images: LabeledImages, *, split: Split, seed: int) -> Spl
 
 
 def _select_groups(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
-    """Goes through the groups in a drawn order and takes each that brings the count nearer to a sixth."""
+    """Goes through the groups in random order and takes each that brings the count nearer to a sixth."""
     if images.groups is None:
         raise UserError(
             "A split by groups needs groups_train in the data set. Received: none.",
@@ -77,7 +77,7 @@ def _select_groups(images: LabeledImages, rng: np.random.Generator) -> np.ndarra
 
 
 def _select_last_block(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
-    """Takes the last sixth; nothing is drawn."""
+    """Takes the last sixth; not random."""
     count = len(images.labels)
     block = np.arange(count - count // VALIDATION_DIVISOR, count)
     _check_block_classes(images.labels, block)
@@ -85,7 +85,7 @@ def _select_last_block(images: LabeledImages, rng: np.random.Generator) -> np.nd
 
 
 def _select_stratified(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
-    """Takes every sixth image of a drawn order sorted by class, so a class's share is met to within one image."""
+    """Takes every sixth image of a random order sorted by class, which meets the share of each class to one image."""
     order = rng.permutation(len(images.labels))
     by_class = order[np.argsort(images.labels[order], kind="stable")]
     return by_class[VALIDATION_DIVISOR - 1 :: VALIDATION_DIVISOR]
@@ -96,7 +96,7 @@ VALIDATION_SELECTORS: Mapping[Split, Callable[[LabeledImages, np.random.Generato
     Split.BLOCK: _select_last_block,
     Split.STRATIFIED: _select_stratified,
 }
-"""Splits to the functions that return the validation images' indices."""
+"""The functions that return the indices of the validation images, by split."""
 
 
 def _check_block_classes(labels: np.ndarray, block: np.ndarray) -> None:

@@ -1,6 +1,6 @@
-"""Validation: what a data set must be, whatever source it came from, and the one form that all of them take.
+"""Validation: checks the arrays of a data set from any source, and converts them to one form.
 
-Called once, before a data set enters the cache; everything behind the cache relies on it.
+Called once, before a data set enters the cache; all other modules rely on it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ CLASS_COUNTS = range(2, 1001)
 
 
 def validate_arrays(source_arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the arrays in the one form that the rest of the project knows.
+    """Returns the arrays in the form that all other modules use.
 
     Args:
         source_arrays: ``x_train`` and ``x_test``, images (count, height, width) or (count, height, width, 1 or 3),
-            uint8 or
-            floats in [0, 1]; ``y_train`` and ``y_test``, integer labels (count,) or (count, 1); and perhaps
+            uint8 or floats in [0, 1]; ``y_train`` and ``y_test``, integer labels (count,) or (count, 1); and perhaps
             ``groups_train``, integers or strings (count,).
 
     Returns:
         The same names. Images are (count, height, width, channels), uint8 or float32; labels are (count,) int64.
 
     Raises:
-        UserError: An array is none of that, or two of them disagree.
+        UserError: An array has another form, or two of them disagree.
     """
     arrays: dict[str, np.ndarray] = {}
     for part in ("train", "test"):
@@ -56,7 +55,7 @@ def _validate_images(name: str, images: np.ndarray) -> np.ndarray:
 
 
 def _check_pixels(name: str, images: np.ndarray) -> type[np.uint8 | np.float32]:
-    """Returns the type in which to keep images whose values are fit to be used."""
+    """Returns the type in which to keep images; raises if their values cannot be used."""
     if images.dtype == np.uint8:
         return np.uint8
     expected = f"{name} must hold uint8 values, 0 to 255, or floats in [0, 1]"

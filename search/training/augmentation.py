@@ -1,7 +1,7 @@
-"""One random affine map an image: shift, rotation, zoom and shear in a single resampling.
+"""Augmentation by one random affine map an image: shift, rotation, zoom and shear in a single resampling.
 
-Keras has a layer for each of the four; stacked, they resample (and blur) the image four times and take half as long
-as the training step of a small network on a CPU. Composed into one matrix they cost one resampling.
+Stacked, Keras's four layers resample and blur the image four times, and take half as long as the training step of a
+small network on a CPU. Called when a network is built.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("keras_image_search")
 class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
-    """Moves, turns, zooms and shears each image of a batch at random while training; identity otherwise.
+    """Shifts, rotates, zooms and shears each image of a batch at random in training; the identity otherwise.
 
     Pixels that come from outside the image are 0. Shifts are whole pixels, so that a shift alone does not blur.
 
@@ -24,7 +24,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         rotation: Largest angle in degrees, either way.
         zoom: Largest relative change of size, in [0, 1), either way.
         shear: Largest shear as a slope, either way.
-        seed: Of the layer's own random numbers.
+        seed: Of the layer's random numbers.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any) -> None:
-        """Adds the strength, 1 by default; 0 switches the layer off without another trace."""
+        """Adds the weight ``strength``, 1 by default; 0 switches the layer off without a new trace."""
         self.strength = self.add_weight(name="strength", shape=(), initializer="ones", trainable=False)
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -55,7 +55,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns the shape of the images; without it, Keras would trace the layer whenever a network is built."""
+        """Returns the shape of the images; otherwise Keras traces the layer whenever a network is built."""
         return input_shape
 
     def _uniform_samples(self, batch_size: Any, bound: float) -> Any:
@@ -66,7 +66,7 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         angle = self._uniform_samples(batch_size, self.rotation * math.pi / 180.0)
         scale = 1.0 + self._uniform_samples(batch_size, self.zoom)
         slope = self._uniform_samples(batch_size, self.shear)
-        max_shift = ops.where(self.shift > 0, self.shift + 0.5, 0.0)  # a population's magnitudes are arrays
+        max_shift = ops.where(self.shift > 0, self.shift + 0.5, 0.0)  # arrays in vectorized training
         right, down = (
             ops.round(self._uniform_samples(batch_size, max_shift)),
             ops.round(self._uniform_samples(batch_size, max_shift)),

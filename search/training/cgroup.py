@@ -1,6 +1,7 @@
-"""What control groups grant this process: the limits of a container, of both versions of the interface.
+"""The limits of this process's control groups, such as a container's, for both versions of the interface.
 
-psutil and the standard library count the cores and the memory of the whole machine. Source: kernel documentation,
+psutil and the standard library report the cores and memory of the whole machine. Called by ``runtime``, vectorized
+training and the doctor. Source: kernel documentation,
 admin-guide/cgroup-v2 (``cpu.max``, ``memory.max``, ``memory.current``, ``memory.stat``) and cgroup-v1
 (``cpu.cfs_quota_us``, ``memory.limit_in_bytes``, ``memory.usage_in_bytes``, ``memory.stat``).
 """
@@ -15,21 +16,21 @@ import psutil
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 PROC_CGROUP = Path("/proc/self/cgroup")
 NO_LIMIT = 2**60
-"""Bytes above which version 1 means that there is no limit."""
+"""Bytes from which on version 1 means no limit."""
 
 
 def cpu_quota(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> float | None:
-    """Returns how many cores' worth of time this process may use; None where nothing limits it."""
+    """Returns the limit of this process in cores; None without a limit."""
     return min(filter(None, map(_core_quota, _cgroup_folders("cpu", root, proc_cgroup))), default=None)
 
 
 def memory_limit(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> int | None:
-    """Returns how many bytes of memory this process and those around it may use; None where nothing limits them."""
+    """Returns the memory limit of this process's groups in bytes; None without a limit."""
     return min(filter(None, map(_limit_bytes, _cgroup_folders("memory", root, proc_cgroup))), default=None)
 
 
 def available_memory(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> int:
-    """Returns how many bytes can be taken now: of the machine's, what the container's limit leaves beside its use."""
+    """Returns the bytes of memory that are available now, by the machine and the container's limit."""
     remaining = [
         bytes_
         for folder in _cgroup_folders("memory", root, proc_cgroup)
@@ -39,7 +40,7 @@ def available_memory(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) 
 
 
 def _cgroup_folders(controller: str, root: Path, proc_cgroup: Path) -> Iterator[Path]:
-    """Yields this process's groups and those above them, each of which limits it."""
+    """Yields this process's groups and their ancestors, each of which limits it."""
     for line in _read(proc_cgroup).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -64,19 +65,19 @@ def _limit_bytes(folder: Path) -> int | None:
 
 
 def _available_bytes(folder: Path) -> int | None:
-    """Returns the bytes that a group may still take; None without a limit. Cached files give way and do not count."""
+    """Returns the bytes that a group may still allocate, cached files included; None without a limit."""
     if (limit := _limit_bytes(folder)) is None:
         return None
     used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes") or "0"
     statistics = dict(line.split(maxsplit=1) for line in _read(folder / "memory.stat").splitlines())
     cached = statistics.get(
         "total_inactive_file", statistics.get("inactive_file", "0")
-    )  # version 1 sums up those below apart
+    )  # version 1 has the sum over descendants under another name
     return max(0, limit - int(used) + int(cached))
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii").strip()
-    except OSError:  # another version, another system, or a group that this process cannot see
+    except OSError:  # another version or system, or a group that this process cannot see
         return ""

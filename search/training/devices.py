@@ -1,7 +1,7 @@
-"""Which GPUs there are, which of them were asked for, and how much memory they have; imports no backend.
+"""The GPUs of this machine, which of them a run uses, and their free memory; imports no backend.
 
-Called while a run is planned. The facts come from the driver (``nvidia-ml-py``, of the extra ``cuda``), as
-``nvidia-smi`` shows them.
+Called while a run is planned, and by the doctor. Free memory is the driver's figure (``nvidia-ml-py``, of the extra
+``cuda``), as in ``nvidia-smi``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from search.errors import UserError, install_command
 from search.training.runtime import Backend, Device
 
 CUDA_MARKER_MODULE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
-"""A module that only an installation with CUDA has (for PyTorch: its own word is asked in the worker)."""
+"""A module that only an installation with CUDA has; PyTorch is asked in the worker."""
 CUDA_EXTRA = {Backend.TENSORFLOW: "cuda", Backend.JAX: "gpu-jax", Backend.TORCH: "torch"}
 """The extra that makes a backend use NVIDIA GPUs."""
 _GPU_PATTERN = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
@@ -24,14 +24,14 @@ DEVICE_SYNTAX = "auto, cpu, gpu, or GPUs by number, such as gpu:0,1"
 
 
 def select_devices(devices: str, backend: Backend) -> tuple[Device, tuple[str, ...]]:
-    """Returns where to compute, and on a GPU what CUDA calls those that were asked for.
+    """Returns the device to compute on, and CUDA's names of the requested GPUs.
 
     Args:
-        devices: One of ``FORMS``. Numbers count from 0 among the GPUs that can be seen.
-        backend: What is to use them.
+        devices: As ``DEVICE_SYNTAX`` describes. Numbers count from 0 among the visible GPUs.
+        backend: The backend that uses them.
 
     Raises:
-        UserError: It is of another form, or there is no such GPU that the backend can use.
+        UserError: The syntax is wrong, or the backend can use no such GPU.
     """
     if devices not in (Device.AUTO, Device.CPU) and not _GPU_PATTERN.fullmatch(devices):
         raise UserError(f"Unknown device. Received: --devices {devices}.", hint=f"Known: {DEVICE_SYNTAX}.")
@@ -58,29 +58,29 @@ def select_devices(devices: str, backend: Backend) -> tuple[Device, tuple[str, .
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """Returns what CUDA calls the NVIDIA devices of this machine, those alone that the environment lets be seen."""
+    """Returns CUDA's names of the NVIDIA GPUs of this machine that the environment makes visible."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        # CUDA counts what it sees from 0, whatever number a container's only device has on its host.
+        # CUDA numbers the visible devices from 0, also in a container.
         return tuple(str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*")))
     names = [name.strip() for name in visible.split(",")]
-    # CUDA stops reading at the first name that means nothing, such as -1.
+    # CUDA ignores everything from the first invalid name, such as -1.
     end = next((place for place, name in enumerate(names) if not name or name.startswith("-")), len(names))
     return tuple(names[:end])
 
 
 def usable_gpus(backend: Backend) -> tuple[str, ...]:
-    """Returns the GPUs that the backend, as it is installed here, can use; does not import it."""
+    """Returns the GPUs that the installed backend can use, without importing it."""
     package = CUDA_MARKER_MODULE[backend]
     parent = package.partition(".")[0]
     return visible_gpus() if importlib.util.find_spec(parent) and importlib.util.find_spec(package) else ()
 
 
 def free_gpu_memory_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
-    """Returns the free memory of GPUs in MiB, as the driver counts it; None where it cannot be asked.
+    """Returns the free memory of GPUs in MiB by the driver; None if it cannot be queried.
 
     Args:
-        gpus: As CUDA calls them: numbers in the order of the bus, or UUIDs.
+        gpus: CUDA's names: numbers in the order of the bus, or UUIDs.
     """
     try:
         import pynvml

@@ -40,11 +40,11 @@ def make_network(
 
     Args:
         build: The space's model builder.
-        config: Every training parameter, and what the builder reads.
+        config: The complete configuration.
         pixels: Images (count, height, width, channels), uint8 or float32 in [0, 1], for their shape and type.
         classes: Number of classes.
         seed: Of the augmentation.
-        precision: In what the space's layers compute; what comes before them, pixels and positions, is float32.
+        precision: Of the space's layers; pixels and augmentation are float32.
     """
     scale = 1.0 / 255.0 if pixels.dtype == np.uint8 else 1.0
     inputs = keras.Input(pixels.shape[1:], name="pixels")
@@ -59,36 +59,36 @@ def make_network(
 def _bfloat16_builder(build: Builder) -> Builder:
     """Returns a builder of the same network, whose layers compute in bfloat16, and the last one in float32.
 
-    What follows needs more than bfloat16's 8 bits: probabilities near 1 would lie 0.004 apart, and many be equal. A
-    layer that its builder gave a type of its own keeps it.
+    In bfloat16, with 8 bits, probabilities near 1 would lie 0.004 apart, and many be equal. A layer with a type of its
+    own keeps it.
     """
 
     def build_in_bfloat16(images: Any, config: Mapping[str, Any], classes: int) -> Any:
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy("mixed_bfloat16")
         try:
-            said = build(images, config, classes)
+            outputs = build(images, config, classes)
         finally:
             keras.config.set_dtype_policy(policy)
-        last = _last_operation(said)
+        last = _last_operation(outputs)
         if not isinstance(last, keras.layers.Layer):  # a function, such as keras.ops.softmax
-            return keras.ops.cast(said, "float32")
-        for layer in last._flatten_layers():  # itself, and what it is made of
+            return keras.ops.cast(outputs, "float32")
+        for layer in last._flatten_layers():  # itself and its nested layers
             layer.dtype_policy = "float32"
-        return said
+        return outputs
 
     return build_in_bfloat16
 
 
 def _last_operation(tensor: Any) -> Any:
-    """Returns the layer or function that a tensor comes from; of a graph of layers within the network its last one."""
+    """Returns the layer or function that made a tensor; for a nested model, its last one."""
     operation = tensor._keras_history.operation
     is_graph = isinstance(operation, keras.Model) and hasattr(operation, "outputs")
     return _last_operation(operation.outputs[0]) if is_graph else operation
 
 
 def without_augmentation(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the configuration of the same network, whose images stay as they are."""
+    """Returns the configuration of the same network without augmentation."""
     return {**config, **dict.fromkeys(AUGMENTATION_PARAMETERS, 0)}
 
 
@@ -100,17 +100,17 @@ def make_inference_network(
     trained_model: Any,
     precision: Precision,
 ) -> Any:
-    """Returns a trained network by itself, from raw pixels to probabilities, of Keras's own layers.
+    """Returns a trained network without augmentation, from raw pixels to probabilities, of Keras's own layers.
 
     Args:
         build: The space's model builder.
-        config: What the trained network was made from.
+        config: The complete configuration of the trained network.
         pixels: As ``make_network`` takes them.
-        trained_model: The network, with whatever augments its images.
+        trained_model: The trained network.
         precision: As it was trained.
     """
     weights = [layer.get_weights() for layer in trained_model.layers if not isinstance(layer, RandomAffine)]
-    keras.utils.clear_session(free_memory=False)  # else its layers were numbered after those of the other
+    keras.utils.clear_session(free_memory=False)  # else Keras continues to number its layers
     classes = trained_model.output_shape[-1]
     inference_model = make_network(
         build, without_augmentation(config), pixels, classes=classes, seed=0, precision=precision
@@ -121,14 +121,14 @@ def make_inference_network(
 
 
 def set_augmentation(model: Any, *, on: bool) -> None:
-    """Switches a network's augmentation on or off, where it has one."""
+    """Switches a network's augmentation, if it has one, on or off."""
     for layer in model.layers:
         if isinstance(layer, RandomAffine):
             layer.strength.assign(1.0 if on else 0.0)
 
 
 def trainable_parameters(model: Any) -> int:
-    """Returns how many numbers are trained."""
+    """Returns the number of trainable parameters."""
     return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 

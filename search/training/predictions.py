@@ -1,6 +1,6 @@
-"""Predictions: what a trained model said of every scored image, kept as a small file beside the ledger.
+"""The predictions of a trained model for all evaluated images, a small file beside the ledger.
 
-Written by the trainer, read where ensembles are formed. About 30 kB a model of MNIST's test images.
+Written by the trainer, read by ensembles. About 30 kB a model of MNIST's test images.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def save(file: Path, predictions: SavedPredictions) -> None:
 
 
 def load(file: Path) -> SavedPredictions | None:
-    """Returns what ``save`` wrote; None where there is nothing that can be read."""
+    """Returns what ``save`` wrote; None if it cannot be read."""
     try:
         with file.open("rb") as stream, np.load(stream) as arrays:
             return SavedPredictions(arrays["probabilities"], arrays["labels"])
