@@ -70,9 +70,11 @@ def _study_failures(study: StudyRecord) -> list[FailureGroup]:
             cause=cause,
             trials=tuple(
                 FailedTrial(
-                    phase=known.trial.phase, number=known.trial.number, continued_by=continued_by.get(known.trial.key)
+                    phase=record.trial.phase,
+                    number=record.trial.number,
+                    continued_by=continued_by.get(record.trial.key),
                 )
-                for known in group
+                for record in group
             ),
             message=_first_line(group[-1]),
             traceback=group[-1].outcome.traceback if group[-1].outcome else "",
@@ -98,7 +100,9 @@ def continuations(study: StudyRecord) -> dict[tuple[Phase, int], int]:
 
 def _sorted_trials(study: StudyRecord) -> list[TrialRecord]:
     return [
-        known for phase in Phase for known in sorted(study.trials_in_phase(phase), key=lambda known: known.trial.number)
+        record
+        for phase in Phase
+        for record in sorted(study.trials_in_phase(phase), key=lambda record: record.trial.number)
     ]
 
 

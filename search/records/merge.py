@@ -119,7 +119,7 @@ def _copy_note(shorter: LocatedStudy, longer: LocatedStudy) -> str:
 
 
 def _ended_count(record: StudyRecord) -> int:
-    return sum(known.outcome is not None for known in record.trials)
+    return sum(trial_record.outcome is not None for trial_record in record.trials)
 
 
 def _with_unique_names(studies: Sequence[LocatedStudy]) -> tuple[list[StudyRecord], list[str]]:

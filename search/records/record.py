@@ -123,6 +123,16 @@ class TrialRecord:
         return self.outcome is not None and self.outcome.is_final
 
     @property
+    def epochs_so_far(self) -> tuple[EpochReport, ...]:
+        """The history of its outcome, or its reports while it has none."""
+        return self.outcome.history if self.outcome else self.reports
+
+    @property
+    def complete_error_percent(self) -> float | None:
+        """Error of a complete trial, in percent; None if it is not complete."""
+        return self.error_percent if self.state is State.COMPLETE else None
+
+    @property
     def copied_from(self) -> str:
         """Name of the study that it was copied from and counts in; empty if it is the study's own."""
         return str(self.environment.get(COPIED_FROM_KEY, ""))

@@ -32,7 +32,7 @@ def redacted(study: StudyRecord) -> StudyRecord:
     return replace(
         study,
         header=_redact_header(study.header),
-        trials=tuple(_redact_record(known, node_aliases) for known in study.trials),
+        trials=tuple(_redact_record(record, node_aliases) for record in study.trials),
     )
 
 
@@ -73,9 +73,9 @@ def _redact_header(header: StudyHeader) -> StudyHeader:
 def _node_aliases(study: StudyRecord) -> Mapping[str, str]:
     """Returns the published name of each node, since node names are mostly addresses."""
     nodes = (
-        known.outcome.environment[NODE_KEY]
-        for known in study.trials
-        if known.outcome and NODE_KEY in known.outcome.environment
+        record.outcome.environment[NODE_KEY]
+        for record in study.trials
+        if record.outcome and NODE_KEY in record.outcome.environment
     )
     return {node: f"{NODE_KEY} {number}" for number, node in enumerate(dict.fromkeys(nodes), start=1)}
 

@@ -1,7 +1,7 @@
-"""Overview: where a study stands, as values: what runs, what ended and how, the best so far, and what it cost.
+"""Summary of a study: running and ended trials, the best so far, and the cost.
 
-Pure, from a ``StudyRecord`` alone; whether anybody runs the study now is not in it
-(``search.records.storage.process_identity`` says so). Called by the commands ``status`` and ``ls``.
+Pure, from a ``StudyRecord``; ``search.records.status`` adds which processes run the study. Called by the commands
+``status`` and ``ls``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from statistics import fmean
 
 from search.records.failures import FailureGroup, continuations, group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import BASELINE, EpochReport, Phase, State, Trial
+from search.trial import BASELINE, Phase, State, Trial
 
 FIT = "fit"
-"""The part of a trial's seconds that a killed worker's epochs are counted under: nobody recorded theirs apart."""
+"""Part of a trial's seconds that the epochs of a killed worker count as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +24,9 @@ class RunningTrial:
     """A trial without an outcome: it runs, or its coordinator died.
 
     Args:
-        trial: What is run.
-        epoch: Epochs finished, those that it came with included.
-        error_percent: After the last scored epoch, in percent; None before the first.
+        trial: The trial.
+        epoch: Epochs finished, restored ones included.
+        error_percent: Error of the last scored epoch, in percent; None before the first.
         started: ISO 8601, UTC.
     """
 
@@ -38,10 +38,10 @@ class RunningTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestTrial:
-    """The complete search trial with the lowest validation error, the first of several.
+    """The complete search trial with the lowest validation error; the first if several have it.
 
     Args:
-        trial: Which one.
+        trial: The trial.
         error_percent: Its validation error, in percent.
         baseline_difference: Its difference to the baseline's, in percentage points; None before the baseline is
             complete.
@@ -54,14 +54,14 @@ class BestTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedRuns:
-    """The runs of one configuration on the test images.
+    """The verification or reproduction runs of one configuration.
 
     Args:
-        source_trial: Number of the search trial whose configuration it is; None in a reproduction.
-        origin: Where that one came from.
-        started: Runs, each repeat counted once.
-        complete: Those that gave a figure.
-        error_percent: Their mean test error, in percent; None where there is none yet.
+        source_trial: Number of the search trial with its configuration; None in a reproduction.
+        origin: Origin of that trial.
+        started: Number of runs; repeated attempts count once.
+        complete: Number of complete runs.
+        error_percent: Their mean test error, in percent; None if none is complete.
     """
 
     source_trial: int | None
@@ -73,22 +73,22 @@ class VerifiedRuns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySummary:
-    """Where a study stands.
+    """Summary of a study.
 
     Args:
         header: What the study is.
         running: Trials without an outcome.
         states: Search trials by how they ended.
-        continued_by: Of paused and pruned search trials, the number of the one that went on from it.
-        failures: What failed or was interrupted, by cause.
-        best: None before a search trial is complete.
+        continued_by: For paused and pruned search trials, the number of the trial that continued it.
+        failures: Failed and interrupted trials, by cause.
+        best: Best trial; None before a search trial is complete.
         baseline_error_percent: The baseline's validation error; None before it is complete.
-        verified_runs: Verification or reproduction so far, in the order it was begun.
+        verified_runs: Verification and reproduction runs by configuration, in the order of their starts.
         epochs: Epochs trained by all trials, of every phase.
         spent_seconds: Wall-clock seconds of all sessions.
-        exhausted_seconds: The largest time budget that was used as far as it goes; 0 where none was.
+        exhausted_seconds: The largest time budget that was used up; 0 if none was.
         seconds_by_part: Seconds of the ended trials by part, such as "build", "fit" and "evaluate", over all workers.
-        last_started: When the last trial was begun, or the study; ISO 8601, UTC.
+        last_started: Start of the last trial, or of the study; ISO 8601, UTC.
     """
 
     header: StudyHeader
@@ -107,26 +107,25 @@ class StudySummary:
 
     @property
     def finished(self) -> int:
-        """Search trials that came to their own end."""
+        """Number of search trials that have ended and will not be continued."""
         return sum(count for state, count in self.states.items() if state is not State.INTERRUPTED)
 
 
 def summarize(study: StudyRecord) -> StudySummary:
-    """Returns where a study stands."""
+    """Returns the summary of a study."""
     search_records = study.trials_in_phase(Phase.SEARCH)
-    outcomes = [known.outcome for known in study.trials if known.outcome]
-    running_records = [known for known in study.trials if known.outcome is None]
-    baseline_error = _baseline_error(study)
+    baseline_errors = [record.complete_error_percent for record in search_records if record.trial.origin == BASELINE]
+    baseline_error = next((error for error in baseline_errors if error is not None), None)
     return StudySummary(
         header=study.header,
-        running=tuple(map(_running_trial, running_records)),
-        states=Counter(known.outcome.state for known in search_records if known.outcome),
+        running=tuple(_running_trial(record) for record in study.trials if record.outcome is None),
+        states=Counter(record.outcome.state for record in search_records if record.outcome),
         continued_by=_continued_by(study),
         failures=group_failures([study]),
         best=_best_trial(study, baseline_error),
         baseline_error_percent=baseline_error,
         verified_runs=_verified_runs(study),
-        epochs=sum(outcome.epochs_trained for outcome in outcomes) + sum(map(_trained_epochs, running_records)),
+        epochs=sum(not report.restored for record in study.trials for report in record.epochs_so_far),
         spent_seconds=study.spent_seconds,
         exhausted_seconds=study.exhausted_seconds,
         seconds_by_part=_seconds_by_part(study),
@@ -144,36 +143,24 @@ def _running_trial(record: TrialRecord) -> RunningTrial:
     )
 
 
-def _trained_epochs(record: TrialRecord) -> int:
-    return sum(not report.restored for report in record.reports)
-
-
 def _continued_by(study: StudyRecord) -> dict[int, int]:
     continued_by = continuations(study)
     return {
-        known.trial.number: continued_by[known.trial.key]
-        for known in study.trials_in_phase(Phase.SEARCH)
-        if known.outcome and known.outcome.state in (State.PAUSED, State.PRUNED) and known.trial.key in continued_by
+        record.trial.number: continued_by[record.trial.key]
+        for record in study.trials_in_phase(Phase.SEARCH)
+        if record.outcome and record.outcome.state in (State.PAUSED, State.PRUNED) and record.trial.key in continued_by
     }
 
 
-def _complete_trials(study: StudyRecord) -> list[tuple[float, Trial]]:
-    return [
-        (known.outcome.error_percent, known.trial)
-        for known in study.trials_in_phase(Phase.SEARCH)
-        if known.outcome and known.outcome.state is State.COMPLETE and known.outcome.error_percent is not None
-    ]
-
-
-def _baseline_error(study: StudyRecord) -> float | None:
-    return next((error for error, trial in _complete_trials(study) if trial.origin == BASELINE), None)
-
-
 def _best_trial(study: StudyRecord, baseline_error: float | None) -> BestTrial | None:
-    complete = _complete_trials(study)
+    complete = [
+        (error, record.trial)
+        for record in study.trials_in_phase(Phase.SEARCH)
+        if (error := record.complete_error_percent) is not None
+    ]
     if not complete:
         return None
-    error, trial = min(complete, key=lambda one: one[0])
+    error, trial = min(complete, key=lambda pair: pair[0])
     return BestTrial(
         trial=trial, error_percent=error, baseline_difference=None if baseline_error is None else error - baseline_error
     )
@@ -187,40 +174,30 @@ def _verified_runs(study: StudyRecord) -> tuple[VerifiedRuns, ...]:
 
 
 def _summarize_runs(group: list[TrialRecord]) -> VerifiedRuns:
-    errors = {
-        known.trial.replicate: known.outcome.error_percent
-        for known in group
-        if known.outcome and known.outcome.state is State.COMPLETE
-    }
-    known_errors = [error for error in errors.values() if error is not None]
+    errors = {record.trial.replicate: error for record in group if (error := record.complete_error_percent) is not None}
     return VerifiedRuns(
         source_trial=group[0].trial.source_trial,
         origin=group[0].trial.origin,
-        started=len({known.trial.replicate for known in group}),
-        complete=len(known_errors),
-        error_percent=fmean(known_errors) if known_errors else None,
+        started=len({record.trial.replicate for record in group}),
+        complete=len(errors),
+        error_percent=fmean(errors.values()) if errors else None,
     )
 
 
 def _seconds_by_part(study: StudyRecord) -> dict[str, float]:
-    """Returns the seconds by part; what a trial came with from the one that it went on from is counted once."""
+    """Returns the seconds by part; the seconds of restored epochs count once."""
     previous_seconds: dict[tuple[Phase, tuple[str, int]], Mapping[str, float]] = {}
     total: dict[str, float] = defaultdict(float)
     for record in study.trials:
         if record.outcome is None:
             continue
         training_key = (record.trial.phase, record.trial.training_key)
-        restored_seconds = (
-            previous_seconds.get(training_key, {}) if _has_restored_epochs(record.outcome.history) else {}
-        )
-        # A killed worker takes its account along; its epochs are known, and they were its own.
+        is_continued = any(report.restored for report in record.epochs_so_far)
+        restored_seconds = previous_seconds.get(training_key, {}) if is_continued else {}
+        # A killed worker reports no seconds by part, but its epochs are recorded.
         trained = restored_seconds.get(FIT, 0.0) + record.outcome.seconds_trained
         seconds = record.outcome.seconds or {**restored_seconds, FIT: trained}
         for part, value in seconds.items():
             total[part] += max(0.0, value - restored_seconds.get(part, 0.0))
         previous_seconds[training_key] = seconds
     return dict(total)
-
-
-def _has_restored_epochs(history: tuple[EpochReport, ...]) -> bool:
-    return any(report.restored for report in history)

@@ -60,6 +60,5 @@ def _kind(trial_record: TrialRecord) -> str:
 
 
 def _cost(trial_record: TrialRecord) -> tuple[int, float]:
-    reports = trial_record.history if trial_record.outcome else trial_record.reports
-    trained = [report for report in reports if not report.restored]
+    trained = [report for report in trial_record.epochs_so_far if not report.restored]
     return len(trained), sum(report.seconds for report in trained)

@@ -83,8 +83,8 @@ def _row_errors(record: StudyRecord, trial_record: TrialRecord) -> tuple[float, 
     """Returns the test errors of the row that a run belongs to, in percent."""
     row = trial_record.trial.number if trial_record.trial.phase is Phase.SEARCH else trial_record.trial.source_trial
     phase = Phase.VERIFICATION if trial_record.trial.phase is Phase.SEARCH else trial_record.trial.phase
-    runs = [one.outcome for one in record.trials_in_phase(phase) if one.trial.source_trial == row and one.outcome]
-    return tuple(run.error_percent for run in runs if run.state is State.COMPLETE and run.error_percent is not None)
+    runs = [run for run in record.trials_in_phase(phase) if run.trial.source_trial == row]
+    return tuple(error for run in runs if (error := run.complete_error_percent) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

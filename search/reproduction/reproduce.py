@@ -1,10 +1,10 @@
-"""Reproduction: recorded runs once more from the ledger alone, and whether they come out the same.
+"""Reproduces recorded runs from the ledger alone, and compares the results.
 
-find       which runs a person means: a search trial, or the test runs of a row
-reproduce  trains them here and compares each with what was recorded
+    find_target  the runs of a selector: a search trial, or the test runs of a row
+    reproduce    trains them here and compares each with the recorded run
 
-Bit for bit where both runs are deterministic and nothing they ran on differs; else by the interval that a run of
-another seed falls into. Writes nothing into the study. Called by the command line.
+The results must be equal bit for bit if both runs are deterministic and their environments are equal; otherwise the
+error must be in the interval for another seed. Writes nothing into the study. Called by the command line.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from search.reproduction.retrain import EpochCallback, retrain
 from search.trial import Cause, Outcome, Phase, State, Trial
 
 REPRODUCIBLE_FAILURES = frozenset({Cause.NOT_FINITE, Cause.INVALID, Cause.ERROR})
-"""Failures that lie in the configuration, so that the same training ends in them again."""
+"""Failures caused by the configuration, in which the same training ends again."""
 
 
 class Agreement(StrEnum):
-    """How a run came out when it was made again."""
+    """Result of the comparison of a run with its reproduction."""
 
     EXACT = "bit for bit"
     WITHIN = "within the interval"
@@ -43,13 +43,13 @@ class Agreement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReproductionTarget:
-    """Recorded runs to be made again.
+    """Recorded runs to reproduce.
 
     Args:
-        label: What they are, such as "baseline #0".
-        runs: At least one, of one phase.
-        recorded_count: How many such runs are recorded.
-        note: What is to be said of the choice; mostly nothing.
+        label: Name of the runs, such as "baseline #0".
+        runs: At least one run, all of one phase.
+        recorded_count: Number of such runs that are recorded.
+        note: A note about the selection; usually empty.
     """
 
     label: str
@@ -60,14 +60,14 @@ class ReproductionTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReproducedRun:
-    """A recorded run beside the same run made again.
+    """A recorded run and its reproduction.
 
     Args:
-        trial: What was run again.
-        recorded: How it ended.
-        reproduced: How it ended here.
-        changes: What it ran on that is another here.
-        tolerance: Where the error of another seed would lie; None where there is no error to compare.
+        trial: The trial that was repeated.
+        recorded: The recorded outcome.
+        reproduced: The outcome here.
+        changes: Differences of the environments.
+        tolerance: Interval for the error of another seed; None if no error is recorded.
     """
 
     trial: Trial
@@ -78,18 +78,18 @@ class ReproducedRun:
 
     @property
     def equal_epochs(self) -> int:
-        """From the first on, how many epochs have the same losses and errors to the last bit."""
+        """Number of epochs, from the first, whose losses and errors are equal bit for bit."""
         pairs = zip(_epoch_metrics(self.recorded), _epoch_metrics(self.reproduced), strict=False)
-        return next((place for place, (one, other) in enumerate(pairs) if one != other), min(self._epoch_counts))
+        return next((place for place, (first, second) in enumerate(pairs) if first != second), min(self._epoch_counts))
 
     @property
     def is_exact_expected(self) -> bool:
-        """Whether the same bits must come out: nothing differs, and both runs are deterministic."""
+        """Whether equal bits are expected: equal environments, and both runs deterministic."""
         return not self.changes and are_deterministic(self.recorded.environment, self.reproduced.environment)
 
     @property
     def agreement(self) -> Agreement:
-        """How it came out."""
+        """Result of the comparison."""
         if not self._has_same_end:
             return Agreement.DIFFERENT
         if self._is_exact:
@@ -105,7 +105,7 @@ class ReproducedRun:
 
     @property
     def _has_same_end(self) -> bool:
-        """Whether it failed for the same cause, or was trained as far."""
+        """Whether both failed for the same cause, or were trained for the same epochs."""
         if _is_reproducible_failure(self.recorded):
             return (self.recorded.state, self.recorded.cause) == (self.reproduced.state, self.reproduced.cause)
         return (
@@ -129,28 +129,31 @@ class ReproducedRun:
 
 
 def find_target(record: StudyRecord, selector: str, *, is_test: bool = False, seeds: int = 1) -> ReproductionTarget:
-    """Returns the runs that a person means.
+    """Returns the runs of a selector.
 
     Args:
         record: The study.
-        selector: A search trial's number, or a row as ``search.leaderboard.row_selector`` knows them.
-        is_test: Whether a number stands for the test runs of its row.
-        seeds: How many of a row's test runs.
+        selector: A search trial's number, or a row selector of ``search.leaderboard.row_selector``.
+        is_test: Whether a number selects the test runs of its row.
+        seeds: Number of a row's test runs to select.
 
     Raises:
-        UserError: There is no such trial or row, or it holds nothing that could be compared.
+        UserError: There is no such trial or row, or it has no result to compare.
     """
     search_records = {trial_record.trial.number: trial_record for trial_record in record.trials_in_phase(Phase.SEARCH)}
     if selector.isdecimal() and int(selector) in search_records and not is_test:
-        known = search_records[int(selector)]
+        trial_record = search_records[int(selector)]
         return ReproductionTarget(
-            label=f"search trial {known.trial.number}, {known.trial.origin}", runs=(_require_comparable(known),)
+            label=f"search trial {trial_record.trial.number}, {trial_record.trial.origin}",
+            runs=(_require_comparable(trial_record),),
         )
     selected = select_row(record, selector)
     phase = Phase.REPRODUCTION if selected.row.trial is None else Phase.VERIFICATION
     numbers = {selected.row.trial, *(step.trial for step in selected.row.segments)} if selected.row.segments else {None}
     runs = [
-        known for known in record.trials_in_phase(phase) if known.trial.source_trial in numbers and _is_complete(known)
+        run
+        for run in record.trials_in_phase(phase)
+        if run.trial.source_trial in numbers and run.state is State.COMPLETE
     ]
     if not runs:
         if is_test or selected.row.trial is None:
@@ -171,20 +174,20 @@ def reproduce(
     options: ReproductionOptions,
     on_epoch: EpochCallback = lambda trial, report: None,
 ) -> list[ReproducedRun]:
-    """Trains the runs again and returns each beside what was recorded of it.
+    """Trains the runs again and compares each with its record.
 
     Args:
         record: The study.
         target: What to run again.
-        options: What the user says of this machine.
-        on_epoch: Hears of each epoch.
+        options: Settings of this machine.
+        on_epoch: Called after each epoch.
 
     Raises:
-        UserError: The data set or the space is gone or another one.
+        UserError: The data set or the space is missing or has changed.
         FatalError: No worker can be started.
     """
     task = restore_task(record, target.runs[0], options)
-    trials = [_trial_to_repeat(known) for known in target.runs]
+    trials = [_trial_to_repeat(run) for run in target.runs]
     outcomes = retrain(task, trials, on_epoch)
     return [_compare_run(record, *each) for each in zip(target.runs, trials, outcomes, strict=True)]
 
@@ -202,9 +205,9 @@ def _compare_run(record: StudyRecord, trial_record: TrialRecord, trial: Trial, r
 
 
 def _run_changes(record: StudyRecord, recorded: Outcome, reproduced: Outcome) -> tuple[EnvironmentChange, ...]:
-    """Returns what the run ran on that is another here: machine and versions, rules, and the network's size."""
+    """Returns the differences of environment, protocol version and number of parameters."""
     if not reproduced.environment:
-        return ()  # its worker died without telling
+        return ()  # its worker died without reporting its environment
     recorded_values = {
         **recorded.environment,
         "protocol": record.header.protocol.version,
@@ -215,10 +218,10 @@ def _run_changes(record: StudyRecord, recorded: Outcome, reproduced: Outcome) ->
 
 
 def _require_comparable(trial_record: TrialRecord) -> TrialRecord:
-    """Returns a trial that has something to be compared with.
+    """Returns the trial.
 
     Raises:
-        UserError: It has not ended, or ended before its first epoch for a reason outside it.
+        UserError: It has not ended, or ended before its first epoch for a reason outside the configuration.
     """
     number, outcome = trial_record.trial.number, trial_record.outcome
     if outcome is None:
@@ -230,7 +233,7 @@ def _require_comparable(trial_record: TrialRecord) -> TrialRecord:
 
 
 def _trial_to_repeat(trial_record: TrialRecord) -> Trial:
-    """Returns the trial, to be trained as far as it was; one that failed by itself goes on until it fails again."""
+    """Returns the trial with the recorded number of epochs; one with a reproducible failure keeps its target."""
     assert trial_record.outcome is not None, "only what ended is compared"
     if _is_reproducible_failure(trial_record.outcome):
         return trial_record.trial
@@ -239,10 +242,6 @@ def _trial_to_repeat(trial_record: TrialRecord) -> Trial:
 
 def _is_reproducible_failure(outcome: Outcome) -> bool:
     return outcome.state is State.FAILED and outcome.cause in REPRODUCIBLE_FAILURES
-
-
-def _is_complete(trial_record: TrialRecord) -> bool:
-    return trial_record.outcome is not None and trial_record.outcome.state is State.COMPLETE
 
 
 def _epoch_metrics(outcome: Outcome) -> Sequence[tuple[float | None, ...]]:

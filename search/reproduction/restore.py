@@ -1,7 +1,7 @@
-"""Restoring: from what a ledger records back to what can be trained here: data set, space and runtime.
+"""Restores data set, space and runtime of a recorded trial, so that it can be trained here.
 
-Whatever is not what was recorded is either refused (the data, the space) or for the caller to name (the machine).
-Called by ``search.reproduction.reproduce`` and ``search.export``.
+Another data set or space is refused; another machine is for the caller to report. Called by
+``search.reproduction.reproduce`` and ``search.export``.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from spaces import registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReproductionOptions:
-    """What the user says of this machine; the record says the rest.
+    """Settings of this machine that replace recorded ones; None keeps the recorded setting.
 
     Args:
-        dataset: Where the data set is, if not where it was.
-        space: The space's file, if it is not where it was.
-        cache_dir: Folder of decompressed data; the platform's if None.
-        backend: Keras's backend, if not the recorded one.
-        devices: Where to compute, if not where it was.
-        precision: In what to compute, if not in the recorded one.
-        threads: Threads, if not as many as there were.
+        dataset: Name or path of the data set.
+        space: Path of the space's file.
+        cache_dir: Folder of decompressed data; None for the platform's.
+        backend: Keras's backend.
+        devices: Devices to compute on.
+        precision: Precision to compute in.
+        threads: Number of threads.
     """
 
     dataset: str | None = None
@@ -48,15 +48,15 @@ class ReproductionOptions:
 
 
 def restore_task(record: StudyRecord, trial_record: TrialRecord, options: ReproductionOptions) -> Task:
-    """Returns a task under which a recorded trial can be run again.
+    """Returns the task with which a recorded trial can be run again.
 
     Args:
         record: The study.
-        trial_record: The trial, for what it ran on.
-        options: What the user says of this machine.
+        trial_record: The trial, for its environment.
+        options: Settings of this machine.
 
     Raises:
-        UserError: The data set or the space is gone or another one, or the backend is not installed.
+        UserError: The data set or the space is missing or has changed, or the backend is not installed.
     """
     source = restore_space_source(record.header, trial_record.trial.config, options)
     return Task(
@@ -68,17 +68,16 @@ def restore_task(record: StudyRecord, trial_record: TrialRecord, options: Reprod
 
 
 def trial_environment(record: StudyRecord, trial_record: TrialRecord) -> Mapping[str, Any]:
-    """Returns what a trial ran on; where its worker died without telling, what the study's latest trial did."""
-    own = trial_record.outcome.environment if trial_record.outcome else {}
-    others = [one.outcome.environment for one in record.trials if one.outcome and one.outcome.environment]
-    return own or (others[-1] if others else {})
+    """Returns the environment of a trial; that of the study's last trial if the trial has none."""
+    environments = [other.environment for other in record.trials if other.environment]
+    return trial_record.environment or (environments[-1] if environments else {})
 
 
 def restore_dataset(header: StudyHeader, options: ReproductionOptions) -> DatasetInfo:
-    """Returns the study's data set, prepared; looks where the user says, else where the study's command did.
+    """Returns the study's data set, prepared, from the options or else from the study's command.
 
     Raises:
-        UserError: It is not there, or holds other data.
+        UserError: It is missing, or its data differ.
     """
     protocol, source = header.protocol, options.dataset or recorded_dataset(header)
     hint = "Say where it is with --dataset PATH."
@@ -97,7 +96,7 @@ def restore_dataset(header: StudyHeader, options: ReproductionOptions) -> Datase
 
 
 def recorded_dataset(header: StudyHeader) -> str:
-    """Returns the data set as the study's command named it, else the protocol's name of it, which is but a file's."""
+    """Returns the data set as named in the study's command, or else the protocol's name of it."""
     try:
         words = shlex.split(header.command)
     except ValueError:
@@ -108,10 +107,10 @@ def recorded_dataset(header: StudyHeader) -> str:
 
 
 def restore_space_source(header: StudyHeader, config: Config, options: ReproductionOptions) -> str:
-    """Returns the source of the study's space, in which the configuration still means what it meant.
+    """Returns the source of the study's space, in which the configuration is valid.
 
     Raises:
-        UserError: Its file is gone or cannot be used, or it has changed.
+        UserError: Its file is missing or invalid, or the space has changed.
     """
     source = options.space or header.space_source
     try:
@@ -130,7 +129,11 @@ def restore_space_source(header: StudyHeader, config: Config, options: Reproduct
 
 
 def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -> Runtime:
-    """Returns the recorded runtime, as far as this machine has it."""
+    """Returns the recorded runtime, adapted to this machine.
+
+    Raises:
+        UserError: The backend is unknown or not installed.
+    """
     name = options.backend or recorded.get("backend", Backend.TENSORFLOW.value)
     if name not in list(Backend):
         raise unknown_name("backend", name, [backend.value for backend in Backend])
@@ -149,14 +152,14 @@ def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -
 
 
 def restore_precision(recorded: Mapping[str, Any], options: ReproductionOptions) -> Precision:
-    """Returns in what to compute; runs of before there was a choice had the default's.
+    """Returns the precision of the options, or else the recorded one.
 
     Args:
-        recorded: What a trial ran on.
-        options: What the user says of this machine.
+        recorded: Environment of a trial.
+        options: Settings of this machine.
 
     Raises:
-        UserError: It is none that is known.
+        UserError: It is unknown.
     """
     name = options.precision or {**LEGACY_DEFAULTS, **recorded}["precision"]
     if name not in list(Precision):
@@ -167,7 +170,7 @@ def restore_precision(recorded: Mapping[str, Any], options: ReproductionOptions)
 def _choose_devices(
     recorded: Mapping[str, Any], options: ReproductionOptions, backend: Backend
 ) -> tuple[Device, tuple[str, ...]]:
-    """Returns where to compute: where the user says, else a GPU where it was one and there is one."""
+    """Returns the devices of the options, or else a GPU if the run had one and this machine has one."""
     if options.devices is not None:
         return devices.select_devices(options.devices, backend)
     was_gpu = recorded.get("device", "CPU") != "CPU"

@@ -1,4 +1,4 @@
-"""Retraining: a few recorded trials once more, in worker processes, with nothing written anywhere but where they say.
+"""Trains recorded trials again in worker processes, without a ledger.
 
 Called by ``search.reproduction.reproduce`` and ``search.export``.
 """
@@ -18,7 +18,7 @@ from search.training.task import Task
 from search.trial import NO_FILES, EpochReport, Outcome, Trial, TrialFiles
 
 EpochCallback = Callable[[Trial, EpochReport], None]
-"""Takes each epoch of each trial as it ends."""
+"""Called after each epoch of each trial."""
 
 
 def retrain(
@@ -28,13 +28,13 @@ def retrain(
     *,
     files: TrialFiles = NO_FILES,
 ) -> list[Outcome]:
-    """Runs trials from their first epoch, as many at a time as there are cores for, and returns how each ended.
+    """Runs trials from their first epoch, as many in parallel as there are cores for, and returns their outcomes.
 
     Args:
-        task: What they share.
-        trials: No two of one phase and number.
-        on_epoch: Hears of each epoch.
-        files: Files of the trial, where there is a single one.
+        task: The task that they share.
+        trials: Trials with different keys.
+        on_epoch: Called after each epoch.
+        files: Files of the trial, if there is only one.
 
     Raises:
         FatalError: No worker can be started.
