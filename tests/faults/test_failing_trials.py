@@ -85,3 +85,44 @@ def test_a_disk_too_full_for_states_costs_the_states_alone(small_mnist: Path, ca
     assert unsaved
     left = list((tmp_path / "studies/s/checkpoints").glob("*"))
     assert all(path.suffix == ".npz" and path.stat().st_size < 4000 * 1024 for path in left), "no half a state"
+
+
+WIDE = """
+from spaces import TRAINING, Int, Recipe, Space
+
+def build(images, config, classes):
+    import keras
+    features = keras.layers.Flatten()(images)
+    for _ in range(2):
+        features = keras.layers.Dense(config["width"] * 8, activation="relu")(features)
+    return keras.layers.Dense(classes, activation="softmax")(features)
+
+SPACE = Space(
+    name="wide",
+    parameters={"width": Int(1, 2048, 1), **TRAINING},
+    recipes={"wide": Recipe(values={"width": 2048}, doc="Wide", source="this test")},
+    build=build,
+)
+"""
+"""A space whose recipe has 281 million parameters, 1.1 GB of weights, and as much again twice for Adam's moments."""
+
+
+def test_a_configuration_too_large_for_a_trial_s_memory_fails_alone(
+    small_mnist: Path, cache_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "wide.py").write_text(WIDE)
+    done = run(
+        tmp_path,
+        *("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--space", "wide.py", "--pruner", "none"),
+        *("--epochs", "1", "--finalists", "1", "--replicates", "1", "--workers", "1"),
+        *("--trials", "2", "--trial-memory", "1600MiB"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    record = recorded(tmp_path)
+    baseline, wide = record.trials_in_phase(Phase.SEARCH)
+    assert (baseline.trial.origin, baseline.outcome.state) == (BASELINE, State.COMPLETE)
+    assert wide.trial.origin == "recipe: wide"
+    assert (wide.outcome.state, wide.outcome.cause) == (State.FAILED, Cause.OUT_OF_MEMORY)
+    assert "1.56 GiB" in wide.outcome.message
+    assert [known.outcome.state for known in record.trials_in_phase(Phase.VERIFICATION)] == [State.COMPLETE]

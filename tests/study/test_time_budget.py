@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from search.cli.progress_state import ProgressState
 from search.errors import UserError
-from search.execution.base import Executor
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
+from search.leaderboard.compute import compute
 from search.records.ledger import open_ledger
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan, make_plan
-from search.session.session import Session, open_session
+from search.session.run import run_plan
+from search.session.session import open_session
 from search.session.settings import from_mapping
 from search.study.time_budget import (
     FINAL_GRACE_SECONDS,
@@ -26,7 +29,7 @@ from search.study.time_budget import (
     InterruptHandler,
     TimeBudget,
 )
-from search.study.verification import estimate_verification_seconds, verification_trials
+from search.study.verification import verification_trials
 from search.trial import BASELINE, Cause, Outcome, Phase, State, Trial
 
 EPOCHS, EPOCH_SECONDS = 5, 4.0
@@ -47,50 +50,44 @@ def plan(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Callable[..., Pl
     def make(**options: object) -> Plan:
         where = {"dataset": small_mnist, "cache_dir": cache_dir, "studies_dir": tmp_path / "studies"}
         fixed = {"study": "timed", "seed": 1, "epochs": EPOCHS, "pruner": "none", "sampler": "random", "workers": 2}
-        plan = make_plan(from_mapping({**where, **fixed, **options}))
-        return replace(plan, chosen_parallelism=choose_parallelism(plan))
+        return make_plan(from_mapping({**where, **fixed, **options}))
 
     return make
 
 
-def play(plan: Plan, executor: Executor | None = None, progress: Callback | None = None) -> tuple[StudyRecord, Session]:
-    """Runs a session of a plan on the virtual clock as ``execute`` does."""
-    executor = executor or VirtualExecutor(course, slots=plan.workers)
-    assert isinstance(executor, VirtualExecutor)
-    settings, interrupt = plan.settings, InterruptHandler()
-    with open_ledger(plan.location, plan.header) as ledger:
+class Listener(Callback):
+    """Keeps the budget, the goal and the closing message of a session."""
 
-        def verification() -> float:
-            count, replicates = settings.finalists, settings.replicates
-            return estimate_verification_seconds(
-                ledger.read(), count=count, replicates=replicates, slots=executor.slots
-            )
+    reason = ""
 
-        budget = TimeBudget(
-            ledger,
-            timeout=settings.timeout,
-            estimate_verification=verification if settings.finalists else None,
-            interrupt=interrupt,
-            session_seconds=lambda: executor.now,
-        )
-        session = Session(
-            plan=plan,
-            ledger=ledger,
-            executor=executor,
-            budget=budget,
-            interrupt=interrupt,
-            callback=progress or Callback(),
-        )
-        session.callback.on_session_start(plan, ledger.read(), budget)
-        session.search()
-        if settings.finalists:
-            session.run_trials(
-                verification_trials(ledger.read(), count=settings.finalists, replicates=settings.replicates)
-            )
-        if budget.has_cut_session:
-            ledger.record_exhausted_seconds(settings.timeout)
-        ledger.record_spent_seconds(budget.elapsed_seconds())
-        return ledger.read(), session
+    def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
+        self.budget, self.state = budget, ProgressState(plan, record, budget)
+
+    def on_trial_start(self, trial: Trial) -> None:
+        self.state.record_start(trial)
+
+    def on_goal_reached(self, reason: str) -> None:
+        self.reason = self.state.goal_reason = reason
+
+    def on_verification_incomplete(self, missing: int, sufficient_timeout: int) -> None:
+        self.state.incomplete_verification = (missing, sufficient_timeout)
+
+    def close(self) -> None:
+        self.closing_message = self.state.closing_message()
+
+
+def play(plan: Plan, executor: VirtualExecutor | None = None) -> tuple[StudyRecord, Listener]:
+    """Runs a plan on the virtual clock; writes no reports."""
+    executor, listener = executor or VirtualExecutor(course, slots=plan.settings.workers), Listener()
+    with ExitStack() as stack:
+        for name, value in (
+            ("session.stopwatch", lambda started_at: lambda: executor.now),
+            ("session.choose_parallelism", lambda plan, *_, **__: choose_parallelism(plan)),
+            ("session.make_executor", lambda *_, **__: executor),
+            ("publish.publish_study", lambda *_: []),
+        ):
+            stack.enter_context(patch(f"search.session.{name}", value))
+        return run_plan(plan, listener).record, listener
 
 
 def states(record: StudyRecord, phase: Phase) -> list[State]:
@@ -132,8 +129,12 @@ def test_verification_is_cut_at_the_deadline_and_goes_on_with_a_larger_budget(pl
     verified = states(record, Phase.VERIFICATION)
     assert State.COMPLETE in verified
     assert verified.count(State.INTERRUPTED) == 2
-    enough = session.budget.sufficient_timeout()
+    missing, enough = session.state.incomplete_verification
+    assert missing == 6 - verified.count(State.COMPLETE)
     assert enough > 400.0
+    assert f"{missing} of its runs" in session.closing_message
+    assert f"--timeout {enough}s" in session.closing_message
+    assert any(row.test_error is not None for row in compute([record]).sections[0].rows)
     again, _ = play(plan(timeout=400.0))
     assert again.trials == record.trials, "the same budget again runs nothing"
     searched = len(record.trials_in_phase(Phase.SEARCH))
@@ -141,6 +142,26 @@ def test_verification_is_cut_at_the_deadline_and_goes_on_with_a_larger_budget(pl
     assert len(record.trials_in_phase(Phase.SEARCH)) == searched, "what was added is for verification alone"
     assert states(record, Phase.VERIFICATION).count(State.COMPLETE) == 6
     assert verification_trials(record, count=1, replicates=3) == []
+
+
+def test_a_search_of_long_trials_ends_at_its_time_and_keeps_their_curves(plan: Callable[..., Plan]) -> None:
+    options = {"timeout": 50.0, "epochs": 1000}
+    record, session = play(plan(**options))
+    assert 50.0 <= session.budget.elapsed_seconds() <= 50.0 + EPOCH_SECONDS
+    assert {known.outcome.cause for known in record.trials} == {Cause.TIMEOUT}
+    assert {known.outcome.state for known in record.trials} == {State.INTERRUPTED}
+    assert [len(known.outcome.history) >= 50.0 // EPOCH_SECONDS for known in record.trials] == [True, True]
+    again, session = play(plan(**options))
+    assert again.trials == record.trials
+    assert "--timeout" in session.closing_message
+
+
+def test_a_larger_time_continues_a_search_whose_time_was_used_up(plan: Callable[..., Plan]) -> None:
+    first, session = play(plan(timeout=300.0))
+    assert session.budget.has_cut_session
+    assert first.exhausted_seconds == 300.0
+    more, _ = play(plan(timeout=600.0))
+    assert len(more.trials_in_phase(Phase.SEARCH)) > len(first.trials_in_phase(Phase.SEARCH))
 
 
 def test_more_trials_go_on_under_the_same_time_where_the_time_was_not_used_up(plan: Callable[..., Plan]) -> None:
@@ -157,11 +178,13 @@ def test_a_budget_without_verification_does_not_cut_it(plan: Callable[..., Plan]
     assert session.budget.verification_stop_cause() is None
 
 
-def test_patience_ends_with_the_time_or_with_a_wish(plan: Callable[..., Plan]) -> None:
+def test_the_grace_period_is_short_after_an_interrupt_and_after_the_deadline(plan: Callable[..., Plan]) -> None:
+    interrupt = InterruptHandler()
+    assert interrupt.grace_seconds() == GRACE_SECONDS
+    interrupt.is_requested = True
+    assert interrupt.grace_seconds() == FINAL_GRACE_SECONDS
     _, before = play(plan(trials=1, timeout=3600.0))
     assert before.budget.grace_seconds() == GRACE_SECONDS
-    before.interrupt.is_requested = True
-    assert before.budget.grace_seconds() == FINAL_GRACE_SECONDS
     _, after = play(plan(timeout=60.0, study="over"))
     assert after.budget.is_exhausted
     assert after.budget.grace_seconds() == FINAL_GRACE_SECONDS
@@ -177,25 +200,16 @@ def test_verification_that_begins_a_session_waits_for_its_workers(plan: Callable
     assert session.budget.reserved_seconds() == RESERVE_MARGIN * estimate + WARM_UP_SECONDS
 
 
-class Heard(Callback):
-    """Keeps which goal was reached."""
-
-    reason = ""
-
-    def on_goal_reached(self, reason: str) -> None:
-        self.reason = reason
-
-
 def test_a_search_ends_at_its_goal_and_is_verified_and_does_not_go_on(plan: Callable[..., Plan]) -> None:
-    heard = Heard()
-    record, _ = play(plan(trials=50, stop_when="error<5.5"), progress=heard)
+    record, heard = play(plan(trials=50, stop_when="error<5.5"))
     assert "5.00 %, is below 5.5 %" in heard.reason
+    assert heard.reason in heard.closing_message
     searched = record.trials_in_phase(Phase.SEARCH)
     assert [known.trial.number for known in searched if known.outcome.state is State.COMPLETE] == [0, 1, 2, 3, 4, 5]
     (interrupted,) = (known.outcome for known in searched if known.outcome.state is State.INTERRUPTED)
     assert interrupted.cause is Cause.GOAL
     assert states(record, Phase.VERIFICATION) == [State.COMPLETE] * 6
-    again, _ = play(plan(trials=50, stop_when="error<5.5"), progress=(heard_again := Heard()))
+    again, heard_again = play(plan(trials=50, stop_when="error<5.5"))
     assert again.trials == record.trials
     assert heard_again.reason == heard.reason
     further, _ = play(plan(trials=8))
@@ -203,8 +217,7 @@ def test_a_search_ends_at_its_goal_and_is_verified_and_does_not_go_on(plan: Call
 
 
 def test_a_search_ends_on_a_plateau(plan: Callable[..., Plan]) -> None:
-    heard = Heard()
-    record, _ = play(plan(trials=100, workers=1, stop_when=["error<0.1", "plateau:6"]), progress=heard)
+    record, heard = play(plan(trials=100, workers=1, stop_when=["error<0.1", "plateau:6"]))
     assert "last 6 trials" in heard.reason
     assert len(record.trials_in_phase(Phase.SEARCH)) == 8 + 1 + 6  # trial 8 is the best
 
