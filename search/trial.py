@@ -18,14 +18,14 @@ Config = Mapping[str, Any]
 BASELINE = "baseline"
 PROPOSED = "found"
 
-NODE_KEY = "node"
-"""Key of ``Outcome.environment``: the node of a cluster that the trial ran on; absent on this machine."""
-PRIVATE_KEYS = frozenset({"host", "pid"})
-"""Keys of ``Outcome.environment`` that are left out of what is published."""
-COPIED_FROM_KEY = "copied_from"
-"""Key of ``Outcome.environment``: the study from which a verification run was copied."""
+HOST_KEY, PID_KEY, NODE_KEY, COPIED_FROM_KEY = "host", "pid", "node", "copied_from"
+THREADS_KEY, DETERMINISTIC_KEY, POPULATION_KEY = "threads", "deterministic", "population"
+"""Keys of ``Outcome.environment`` that the code reads: where a trial ran (``node`` is the node of a cluster), the study
+that a verification run was copied from, the worker's threads, and how many trials were trained with it at most."""
+PRIVATE_KEYS = frozenset({HOST_KEY, PID_KEY})
+"""Those that are left out of what is published."""
 RUN_KEYS = PRIVATE_KEYS | {NODE_KEY, COPIED_FROM_KEY}
-"""Keys of ``Outcome.environment`` that say where a trial ran, and so may differ between comparable trials."""
+"""Those that may differ between comparable trials."""
 
 JSON_KEYS = {
     "target_epoch": "until",
@@ -43,25 +43,22 @@ LEGACY_TRIAL_KEYS = frozenset({"resume_from", "save_to", "model_to", "prediction
 _FIELD_NAMES = {key: name for name, key in JSON_KEYS.items()}
 
 
-def _to_json(value: Any) -> dict[str, Any]:
-    return {JSON_KEYS.get(name, name): field_value for name, field_value in asdict(value).items()}
+def _to_json(value: Any, *metrics: str) -> dict[str, Any]:
+    """Returns the fields of a dataclass by their keys in JSON.
+
+    Each of its metrics is a key of its own; the named ones are null if absent.
+    """
+    fields = {JSON_KEYS.get(name, name): field_value for name, field_value in asdict(value).items()}
+    values = fields.pop("metrics", {})
+    return {**fields, **dict.fromkeys(metrics), **values}
 
 
-def _fields_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {_FIELD_NAMES.get(key, key): value for key, value in document.items()}
-
-
-def _with_flat_metrics(document: dict[str, Any], *always: str) -> dict[str, Any]:
-    """Returns a document with its metrics as keys of their own; those that are always a key are null if absent."""
-    metrics = document.pop("metrics")
-    return {**document, **dict.fromkeys(always), **metrics}
-
-
-def _with_nested_metrics(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a class, with all other keys that are not null as metrics."""
+def _from_json(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a dataclass with metrics; the keys of other names are its metrics, unless they are null."""
     names = {field.name for field in dataclasses.fields(cls)}
-    metrics = {key: _number(value) for key, value in document.items() if key not in names and value is not None}
-    return {**{key: value for key, value in document.items() if key in names}, "metrics": metrics}
+    values = {_FIELD_NAMES.get(key, key): value for key, value in document.items()}
+    metrics = {name: _number(value) for name, value in values.items() if name not in names and value is not None}
+    return {**{name: value for name, value in values.items() if name in names}, "metrics": metrics}
 
 
 def _number(value: Any) -> Any:
@@ -177,7 +174,7 @@ class Trial:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Trial:
         """Returns the trial that ``to_json`` described."""
-        fields = {key: value for key, value in _fields_of(document).items() if key not in LEGACY_TRIAL_KEYS}
+        fields = {_FIELD_NAMES.get(key, key): value for key, value in document.items() if key not in LEGACY_TRIAL_KEYS}
         return cls(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))})
 
     @property
@@ -277,12 +274,12 @@ class EpochReport:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as a plain dict, in which each metric is a key of its own."""
-        return _with_flat_metrics(asdict(self), *METRICS)
+        return _to_json(self, *METRICS)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EpochReport:
         """Returns the report that ``to_json`` described."""
-        fields = _with_nested_metrics(cls, document)
+        fields = _from_json(cls, document)
         return cls(**{**fields, "training_loss": _number(fields["training_loss"])})
 
 
@@ -346,13 +343,12 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome as a plain dict, in which each metric is a key of its own."""
-        document = {**_to_json(self), "history": [report.to_json() for report in self.history]}
-        return _with_flat_metrics(document, "error_percent")
+        return {**_to_json(self, "error_percent"), "history": [report.to_json() for report in self.history]}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Outcome:
         """Returns the outcome that ``to_json`` described."""
-        fields = _with_nested_metrics(cls, _fields_of(document))
+        fields = _from_json(cls, document)
         fields["state"] = State(fields["state"])
         fields["cause"] = Cause(fields["cause"]) if fields.get("cause") else None
         fields["history"] = tuple(EpochReport.from_json(report) for report in fields.get("history", ()))

@@ -16,10 +16,10 @@ from scipy.special import ndtri, stdtrit
 
 from search.leaderboard.statistics import CONFIDENCE, Interval, prediction_interval
 from search.records.record import LEGACY_DEFAULTS, StudyRecord, TrialRecord, flatten
-from search.trial import RUN_KEYS, Outcome, Phase, State
+from search.trial import DETERMINISTIC_KEY, RUN_KEYS, Outcome, Phase, State
 
 TWO_SIDED_QUANTILE = (1 + CONFIDENCE) / 2
-_IGNORED_KEYS = RUN_KEYS | {"cores", "memory_gib", "deterministic"}
+_IGNORED_KEYS = RUN_KEYS | {"cores", "memory_gib", DETERMINISTIC_KEY}
 """Keys of an environment that are not compared, since a difference changes no result."""
 
 
@@ -114,4 +114,4 @@ def environment_changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) ->
 
 def are_deterministic(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
     """Says whether each of two runs gives the same bits whenever it is repeated where it ran."""
-    return bool(recorded.get("deterministic")) and bool(here.get("deterministic"))
+    return bool(recorded.get(DETERMINISTIC_KEY)) and bool(here.get(DETERMINISTIC_KEY))

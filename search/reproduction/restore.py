@@ -20,7 +20,7 @@ from search.records.record import LEGACY_DEFAULTS, StudyHeader, StudyRecord, Tri
 from search.training import devices
 from search.training.runtime import Backend, Device, Precision, Runtime
 from search.training.task import Task
-from search.trial import Config
+from search.trial import DETERMINISTIC_KEY, THREADS_KEY, Config
 from spaces import registry
 
 
@@ -145,8 +145,8 @@ def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -
         backend=backend,
         device=device,
         gpus=gpus,
-        threads=options.threads or recorded.get("threads", 1),
-        deterministic=recorded.get("deterministic", device is Device.CPU),
+        threads=options.threads or recorded.get(THREADS_KEY, 1),
+        deterministic=recorded.get(DETERMINISTIC_KEY, device is Device.CPU),
         precision=restore_precision(recorded, options),
     )
 

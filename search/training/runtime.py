@@ -23,6 +23,7 @@ import psutil
 
 from search.errors import FatalError
 from search.training.cgroup import available_memory, cpu_quota
+from search.trial import DETERMINISTIC_KEY, HOST_KEY, PID_KEY, THREADS_KEY
 
 WORKER_MEMORY_BYTES = 2**30
 """Memory of one worker, rounded up."""
@@ -137,11 +138,11 @@ class Runtime:
             )
         return {
             "backend": self.backend.value,
-            "threads": self.threads,
-            "deterministic": self.deterministic,
+            THREADS_KEY: self.threads,
+            DETERMINISTIC_KEY: self.deterministic,
             "precision": self.precision.value,
             **backend_facts,
-            "pid": os.getpid(),
+            PID_KEY: os.getpid(),
             **machine_info(),
             "versions": package_versions("keras", self.backend.value, "numpy", "keras-image-search"),
         }
@@ -188,7 +189,7 @@ def memory_worker_limit() -> int:
 def machine_info() -> dict[str, Any]:
     """Returns the machine: host, processor, its exact model, cores, memory in GiB and system."""
     return {
-        "host": platform.node(),
+        HOST_KEY: platform.node(),
         "processor": _processor(),
         "processor_kind": _processor_kind(),
         "cores": psutil.cpu_count() or 1,

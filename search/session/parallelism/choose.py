@@ -45,6 +45,7 @@ from search.session.parallelism.probe import ProbeError, measure_gpu_memory, mea
 from search.session.plan import Plan
 from search.session.settings import ExecutorName, Settings
 from search.training.runtime import Device, machine_info, memory_worker_limit, package_versions, usable_cores
+from search.trial import THREADS_KEY
 from spaces import registry
 
 MIN_STUDY_SECONDS = 180.0
@@ -82,7 +83,7 @@ def choose_parallelism(
 
 def recorded_threads(record: StudyRecord) -> int | None:
     """Returns the threads of the latest recorded trial whose environment names them, or None."""
-    recorded = [trial.outcome.environment.get("threads") for trial in record.trials if trial.outcome]
+    recorded = [trial.outcome.environment.get(THREADS_KEY) for trial in record.trials if trial.outcome]
     return next((threads for threads in reversed(recorded) if threads), None)
 
 

@@ -26,7 +26,7 @@ from search.training.vectorized.convolution import ConvolutionMethod, fastest_co
 from search.training.vectorized.member import Member, make_member
 from search.training.vectorized.population import Population, copy_to_device
 from search.training.vectorized.program import DeviceImages, Program, free_bytes
-from search.trial import NO_FILES, Config, Outcome, Phase, Trial, TrialFiles
+from search.trial import DETERMINISTIC_KEY, NO_FILES, POPULATION_KEY, Config, Outcome, Phase, Trial, TrialFiles
 from spaces import registry
 
 MAX_IDLE_PROGRAMS = 8
@@ -174,7 +174,7 @@ class PopulationScheduler:
         return [(member.trial, self._outcome(member)) for member in ended]
 
     def _outcome(self, member: Member) -> Outcome:
-        environment = {**self._environment, "deterministic": False, "population": member.largest_population}
+        environment = {**self._environment, DETERMINISTIC_KEY: False, POPULATION_KEY: member.largest_population}
         cause = member.cause if member.epoch < member.trial.last_epoch else None
         return member.run_state.finish(member.trial, environment, error=member.error, cause=cause)
 
