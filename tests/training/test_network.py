@@ -1,4 +1,4 @@
-"""In what a network computes: bfloat16 in the middle, float32 before it and at its end, whatever builds it."""
+"""Networks and their precision; optimizers, schedules and losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from search.export.codegen import network_statements
 from search.training.augmentation import RandomAffine
-from search.training.network import make_network
+from search.training.network import make_loss, make_network, make_optimizer, make_schedule
 from search.training.runtime import Precision
 from search.training.vectorized.program_key import program_key
 from spaces import registry
@@ -129,3 +129,48 @@ def test_the_written_network_says_bfloat16_at_its_layers_and_computes_the_same()
 def test_trials_of_two_precisions_share_no_program() -> None:
     keys = {precision: program_key(make(precision), CONFIG) for precision in Precision}
     assert keys[Precision.TF32] == keys[Precision.FLOAT32] != keys[Precision.BFLOAT16]
+
+
+def rates(name: str, steps: int = 1000) -> list[float]:
+    schedule = make_schedule(name, 0.01, steps)
+    return [schedule if isinstance(schedule, float) else float(schedule(step)) for step in range(steps)]
+
+
+def test_the_constant_schedule_is_constant() -> None:
+    assert set(rates("constant")) == {0.01}
+
+
+@pytest.mark.parametrize(("name", "warm_up"), [("cosine", 50), ("one_cycle", 300)])
+def test_a_schedule_warms_up_to_the_peak_and_decays_to_zero(name: str, warm_up: int) -> None:
+    values = rates(name)
+    assert values[0] == 0.0
+    assert max(values) == pytest.approx(0.01, rel=1e-3)
+    assert abs(values.index(max(values)) - warm_up) <= 1
+    assert values[: warm_up + 1] == sorted(values[: warm_up + 1])
+    assert values[warm_up:] == sorted(values[warm_up:], reverse=True)
+    assert values[-1] < 1e-6
+
+
+def test_the_exponential_schedule_ends_at_a_hundredth() -> None:
+    values = rates("exponential")
+    assert values[0] == pytest.approx(0.01)
+    assert values[-1] == pytest.approx(0.0001, rel=0.01)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("name", ["constant", "cosine", "one_cycle", "exponential"])
+def test_trials_of_few_steps_have_a_schedule(name: str, steps: int) -> None:
+    assert all(0 <= rate <= 0.0101 for rate in rates(name, steps))
+
+
+def test_optimizers_are_keras_classes() -> None:
+    tutorial = make_optimizer(TUTORIAL_TRAINING, 100)
+    assert (type(tutorial).__name__, float(tutorial.learning_rate)) == ("Adam", pytest.approx(0.001))
+    decayed = make_optimizer({**TUTORIAL_TRAINING, "optimizer": "adamw", "weight_decay": 0.01}, 100)
+    assert (type(decayed).__name__, decayed.weight_decay) == ("AdamW", 0.01)
+    momentum = make_optimizer({**TUTORIAL_TRAINING, "optimizer": "sgd", "learning_rate_sgd": 0.1}, 100)
+    assert (type(momentum).__name__, momentum.momentum, momentum.nesterov) == ("SGD", 0.9, True)
+
+
+def test_the_loss_smooths_labels() -> None:
+    assert make_loss({"label_smoothing": 0.05}).label_smoothing == 0.05

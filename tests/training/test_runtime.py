@@ -1,4 +1,4 @@
-"""What a worker does not import: looked at in real processes, the worker's own among them."""
+"""The import of Keras without unused modules, in real processes and in a worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from search.training.runtime import UNUSED_MODULES, Device, Runtime
 from search.training.task import Task
 from search.trial import State, Trial
 
-LOOK = """
+CODE = """
 import json, sys
 import {before}
 from search.training.runtime import import_keras
@@ -31,9 +31,9 @@ print(json.dumps([keras.backend.backend(), there]))
 """
 
 
-def look(backend: str, before: str, after: str) -> list[object]:
-    """Returns Keras's backend, and what of the unused is imported with it."""
-    code = LOOK.format(before=before, after=after, unused=set(UNUSED_MODULES))
+def imported_modules(backend: str, before: str, after: str) -> list[object]:
+    """Returns Keras's backend, and the unused modules that were imported with it."""
+    code = CODE.format(before=before, after=after, unused=set(UNUSED_MODULES))
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -42,12 +42,12 @@ def look(backend: str, before: str, after: str) -> list[object]:
 
 
 @pytest.mark.parametrize(("backend", "needed"), [("tensorflow", []), ("jax", ["jax"])])
-def test_keras_comes_without_what_no_training_uses_which_is_found_afterwards(backend: str, needed: list[str]) -> None:
-    assert look(backend, before="math", after="pandas, sklearn, matplotlib, jax") == [backend, needed]
+def test_keras_is_imported_without_unused_modules(backend: str, needed: list[str]) -> None:
+    assert imported_modules(backend, before="math", after="pandas, sklearn, matplotlib, jax") == [backend, needed]
 
 
-def test_what_was_imported_before_stays() -> None:
-    assert look("jax", before="pandas", after="pandas") == ["jax", ["jax", "pandas"]]
+def test_a_module_that_was_imported_before_stays() -> None:
+    assert imported_modules("jax", before="pandas", after="pandas") == ["jax", ["jax", "pandas"]]
 
 
 SPACE = """
@@ -66,7 +66,7 @@ SPACE = Space(name="curious", parameters={"units": Int(1, 2, 1), **TRAINING}, bu
 """
 
 
-def test_a_worker_trains_without_them_and_a_builder_finds_them(
+def test_a_worker_trains_without_them_and_a_builder_can_import_them(
     tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:
     (tmp_path / "curious.py").write_text(SPACE)

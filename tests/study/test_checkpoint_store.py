@@ -1,4 +1,4 @@
-"""Files at paths and at URLs: written whole, found, replaced, refused."""
+"""Checkpoints at paths and URLs: found, replaced, deleted; and URLs that are refused."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ pytest.importorskip("upath", reason="the extra ray is not installed")
 
 
 @pytest.mark.parametrize("root", ["{tmp_path}", "file://{tmp_path}", "memory://states"])
-def test_states_are_found_replaced_and_deleted_wherever_they_are(root: str, tmp_path: Path) -> None:
+def test_checkpoints_are_found_replaced_and_deleted_at_paths_and_urls(root: str, tmp_path: Path) -> None:
     folder = as_path(root.format(tmp_path=tmp_path))
-    kept = CheckpointStore(folder / "study", max_kept=1)
-    assert kept.resume_path(7) is None
-    path = as_path(kept.latest_path(7) or "")
+    store = CheckpointStore(folder / "study", max_kept=1)
+    assert store.resume_path(7) is None
+    path = as_path(store.latest_path(7) or "")
     for content in (b"first", b"second"):
         with draft_of(path) as draft:
             draft.write_bytes(content)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert as_path(kept.resume_path(7) or "").read_bytes() == b"second"
-    kept.delete_orphans((), requeued_seeds=(7,))
-    assert kept.resume_path(7) == kept.latest_path(7)
-    kept.delete(7)
-    assert kept.resume_path(7) is None
+    assert as_path(store.resume_path(7) or "").read_bytes() == b"second"
+    store.delete_orphans((), requeued_seeds=(7,))
+    assert store.resume_path(7) == store.latest_path(7)
+    store.delete(7)
+    assert store.resume_path(7) is None
 
 
-def test_without_a_folder_nothing_is_kept() -> None:
-    nowhere = CheckpointStore(None, max_kept=20)
-    assert nowhere.latest_path(1) is None
-    assert nowhere.resume_path(1) is None
-    assert not nowhere.keeps_any
-    nowhere.delete_orphans((), ())
+def test_without_a_folder_no_checkpoint_is_kept() -> None:
+    store = CheckpointStore(None, max_kept=20)
+    assert store.latest_path(1) is None
+    assert store.resume_path(1) is None
+    assert not store.keeps_any
+    store.delete_orphans((), ())
 
 
 @pytest.mark.parametrize(
