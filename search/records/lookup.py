@@ -47,7 +47,7 @@ def find_study(reference: str, location: StudyLocation) -> StudyRecord:
     """
     found = find_studies([reference], location)
     if len(found) > 1:
-        names = ", ".join(one.source for one in found[:MAX_LISTED_NAMES])
+        names = ", ".join(study.source for study in found[:MAX_LISTED_NAMES])
         raise UserError(
             f"One study is expected, and {reference} holds {len(found)}.", hint=f"Name one of them: {names}."
         )
@@ -98,7 +98,7 @@ def _study_files(folder: Path) -> Iterator[Path]:
         holders = sorted(
             {path.parent for name in STUDY_FILE_NAMES for path in folder.glob(f"{depth}/{name}".lstrip("/"))}
         )
-        yield from (next(one / name for name in STUDY_FILE_NAMES if (one / name).is_file()) for one in holders)
+        yield from (next(path for name in STUDY_FILE_NAMES if (path := holder / name).is_file()) for holder in holders)
         if holders and not depth:
             return
 

@@ -1,13 +1,7 @@
-"""A study as one file, ``study.json.gz``: the evidence beside a published report, and what goes between machines.
+"""Reads and writes a study as one file, ``study.json.gz``: the record beside a published report.
 
-It holds all that boards, ``reproduce`` and ``export`` need of a study, and nothing private
-(``search.records.redact``); neither predictions nor weights. Gzip over JSON of one line; the same study gives the same
-bytes. ``docs/schema.md`` lists every key. Knows bytes and ``StudyRecord``, no paths.
-
-Whether a value that was read from a file holds what its class declares: frozen dataclasses of JSON's types.
-
-Python does not look at annotations: a file in which a figure is a text would be read, and break whatever computes with
-it. Called by ``search.records.study_json``.
+The file holds what boards, ``reproduce`` and ``export`` need, redacted; no predictions and no weights. It is one line
+of JSON, compressed; the same study gives the same bytes. ``docs/schema.md`` lists every key. Called by the commands.
 """
 
 from __future__ import annotations
@@ -33,61 +27,20 @@ from search.trial import EpochReport, Outcome, Trial
 T = TypeVar("T")
 TypeCheck = Callable[[Any], bool]
 SCALAR_TYPES = frozenset({bool, int, float, str, type(None)})
-"""JSON's values that hold no others; a whole number will do for any number."""
-
-
-def validate(value: T) -> T:
-    """Returns the value; fields that are not compared, and what its parts hold in turn, are not looked at.
-
-    Raises:
-        ValueError: A field holds something of another type than is declared.
-    """
-    for name, fits in _field_checks(type(value)):  # type: ignore[arg-type]
-        if not fits(getattr(value, name)):
-            raise ValueError(f"{name}={getattr(value, name)!r} in {type(value).__name__}")
-    return value
-
-
-@cache
-def _field_checks(kind: type[Any]) -> tuple[tuple[str, TypeCheck], ...]:
-    hints = get_type_hints(kind)
-    return tuple((field.name, _type_check(hints[field.name])) for field in fields(kind) if field.compare)
-
-
-def _type_check(hint: Any) -> TypeCheck:
-    """Returns what says whether something is of a declared type."""
-    arguments, origin = get_args(hint), get_origin(hint)
-    is_union = origin in (Union, types.UnionType)
-    if (scalars := frozenset(arguments if is_union else (hint,))) <= SCALAR_TYPES:
-        allowed = scalars | {int} if float in scalars else scalars
-        return lambda value: type(value) in allowed  # exactly: a bool is an int to isinstance
-    if is_union:
-        alternatives = [_type_check(one) for one in arguments]
-        return lambda value: any(fits(value) for fits in alternatives)
-    if origin is tuple:
-        item_check = _type_check(arguments[0])
-        return lambda value: isinstance(value, tuple) and all(map(item_check, value))
-    if origin is not None and issubclass(origin, Mapping):
-        key, item = map(_type_check, arguments)
-        return lambda value: isinstance(value, Mapping) and all(key(one) and item(value[one]) for one in value)
-    if hint is Any:
-        return lambda _: True
-    return lambda value: isinstance(value, hint)
-
-
+"""Types of JSON's scalar values; an integer is accepted as a float."""
 FILE_NAME = "study.json.gz"
-"""What the file is called in a report's folder."""
+"""Name of the file in a report's folder."""
 SCHEMA = "study/1"
-"""The number rises when a key comes, or changes its name or its meaning."""
+"""The number increases when a key is added, renamed or gets another meaning."""
 MAX_DIGITS = 20
-"""Of a whole number; a seed has ten."""
+"""Limit for the digits of an integer; a seed has ten."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]")
 _INVALID_DOCUMENT_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def dumps(study: StudyRecord) -> bytes:
-    """Returns the study's file, without what is private."""
+    """Returns the study's file, redacted."""
     redacted_study = redacted(study)
     document = {
         "schema": SCHEMA,
@@ -104,14 +57,14 @@ def dumps(study: StudyRecord) -> bytes:
 
 
 def loads(content: bytes, source: str) -> StudyRecord:
-    """Returns the study that ``dumps`` wrote; also from the JSON alone.
+    """Returns the study of a file that ``dumps`` wrote, or of its JSON.
 
     Args:
-        content: Of the file.
-        source: What the file is called in errors.
+        content: Content of the file.
+        source: Name of the file for errors.
 
     Raises:
-        UserError: It is no study's file, is damaged, or was written by a newer version.
+        UserError: It is not a study's file, is damaged, or was written by a newer version.
     """
     document = _parse_document(content, source)
     _check_schema(document.get("schema"), source)
@@ -135,7 +88,7 @@ def _parse_document(content: bytes, source: str) -> dict[str, Any]:
         text = gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
         document = json.loads(text, parse_int=_parse_integer, parse_constant=_reject_number)
         if _SURROGATES.search(text):
-            json.dumps(document, ensure_ascii=False).encode()  # half of a character could not be written again
+            json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair could not be written again
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise _damaged_file_error(source, str(error) or type(error).__name__) from error
     if not isinstance(document, dict):
@@ -144,7 +97,7 @@ def _parse_document(content: bytes, source: str) -> dict[str, Any]:
 
 
 def _parse_integer(digits: str) -> int:
-    """Returns a whole number, of a size that a figure can be computed from."""
+    """Returns an integer of limited size."""
     return int(digits) if len(digits) < MAX_DIGITS else _reject_number(digits)
 
 
@@ -212,16 +165,14 @@ def _record_from_json(document: Mapping[str, Any]) -> TrialRecord | EnsembleReco
 def _outcome_from_json(document: Mapping[str, Any]) -> Outcome:
     outcome = Outcome.from_json({**document, "history": ()})
     images = range(outcome.scored_images if outcome.scored_images is not None else sys.maxsize)
-    if not all(one in images for one in outcome.misclassified) or len(outcome.predicted_classes) not in (
-        0,
-        len(outcome.misclassified),
-    ):
+    counts = (0, len(outcome.misclassified))
+    if not all(image in images for image in outcome.misclassified) or len(outcome.predicted_classes) not in counts:
         raise ValueError("images that were not scored")
     return validate(replace(outcome, history=tuple(map(_report_from_json, document["history"]))))
 
 
 def _encode_nonfinite(document: dict[str, Any]) -> dict[str, Any]:
-    """Returns a document with numbers that are not finite as texts, since JSON has no such numbers."""
+    """Returns a document with numbers that are not finite as texts, since JSON has none."""
     return {
         key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in document.items()
@@ -230,3 +181,47 @@ def _encode_nonfinite(document: dict[str, Any]) -> dict[str, Any]:
 
 def _report_from_json(document: Mapping[str, Any]) -> EpochReport:
     return validate(EpochReport.from_json(document))
+
+
+def validate(value: T) -> T:
+    """Returns a dataclass value whose fields have the declared types.
+
+    Python does not check annotations, and a file may hold a text in place of a number. Nested dataclasses, and fields
+    that are not compared, are not checked.
+
+    Raises:
+        ValueError: A field has another type than declared.
+    """
+    for name, fits in _field_checks(type(value)):  # type: ignore[arg-type]
+        if not fits(getattr(value, name)):
+            raise ValueError(f"{name}={getattr(value, name)!r} in {type(value).__name__}")
+    return value
+
+
+@cache
+def _field_checks(kind: type[Any]) -> tuple[tuple[str, TypeCheck], ...]:
+    hints = get_type_hints(kind)
+    return tuple((field.name, _type_check(hints[field.name])) for field in fields(kind) if field.compare)
+
+
+def _type_check(hint: Any) -> TypeCheck:
+    """Returns a function that checks whether a value has a declared type."""
+    arguments, origin = get_args(hint), get_origin(hint)
+    is_union = origin in (Union, types.UnionType)
+    if (scalars := frozenset(arguments if is_union else (hint,))) <= SCALAR_TYPES:
+        allowed = scalars | {int} if float in scalars else scalars
+        return lambda value: type(value) in allowed  # exactly: a bool is an int to isinstance
+    if is_union:
+        alternatives = [_type_check(argument) for argument in arguments]
+        return lambda value: any(fits(value) for fits in alternatives)
+    if origin is tuple:
+        item_check = _type_check(arguments[0])
+        return lambda value: isinstance(value, tuple) and all(map(item_check, value))
+    if origin is not None and issubclass(origin, Mapping):
+        fits_key, fits_item = map(_type_check, arguments)
+        return lambda value: (
+            isinstance(value, Mapping) and all(fits_key(key) and fits_item(item) for key, item in value.items())
+        )
+    if hint is Any:
+        return lambda _: True
+    return lambda value: isinstance(value, hint)

@@ -87,11 +87,9 @@ class Heartbeat:
         After an outage that this coordinator noticed, the others get time to renew their leases.
         """
         with self._storage.engine.connect() as connection:
-            is_cut_off = (
-                _database_time(connection) - self._renewed_at > DEAD_PROCESS_SECONDS
-            )  # and has not beaten again yet
+            is_cut_off = _database_time(connection) - self._renewed_at > DEAD_PROCESS_SECONDS  # and not yet renewed
             leases = read_leases(connection, self._study, outage_at=float("inf") if is_cut_off else self._outage_at)
-        return {name: name == self.name or sign.is_alive for name, sign in leases.items()}
+        return {name: name == self.name or lease.is_alive for name, lease in leases.items()}
 
     def remove(self, name: str) -> None:
         """Deletes the lease of a dead coordinator, or this coordinator's own."""
@@ -109,7 +107,7 @@ class Heartbeat:
     def _renew(self) -> None:
         with self._storage.engine.connect() as connection:
             now = _database_time(connection)
-        if not self._renewed_at:  # others may be back after an outage as well, and not have beaten yet
+        if not self._renewed_at:  # after an outage the others may not have renewed their leases yet
             self._outage_at = now - LEASE_SECONDS + DEAD_PROCESS_SECONDS
         elif now - self._renewed_at > DEAD_PROCESS_SECONDS:
             self._outage_at = now
@@ -129,7 +127,7 @@ def live_coordinators(storage: RDBStorage, name: str) -> tuple[Coordinator, ...]
     except KeyError:
         return ()
     with storage.engine.connect() as connection:
-        processes = [sign.process for sign in read_leases(connection, study).values() if sign.is_alive]
+        processes = [lease.process for lease in read_leases(connection, study).values() if lease.is_alive]
     return tuple(sorted(processes, key=lambda process: process.since))
 
 
@@ -146,8 +144,8 @@ def read_leases(connection: Connection, study: int, *, outage_at: float = float(
     query = query.where(attribute.study_id == study, attribute.key.startswith(LEASE_KEY_PREFIX))
     now, values = _database_time(connection), [(name, json.loads(value)) for name, value in connection.execute(query)]
     return {
-        name: Lease(process=Coordinator(**one["process"]), age_seconds=now - max(one["beat"], outage_at))
-        for name, one in values
+        name: Lease(process=Coordinator(**lease["process"]), age_seconds=now - max(lease["beat"], outage_at))
+        for name, lease in values
     }
 
 
