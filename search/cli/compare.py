@@ -12,7 +12,6 @@ from search.cli.options import merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.compare.plan import ComparisonPlan
-    from search.compare.render import Report
     from search.session.parallelism.policy import WorkerLayout
 
 TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")  # as in search.compare.tabular, which is slow to import
@@ -87,6 +86,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
 
         compare_arena.run({**options, "report_only": report_only or None}, form=form, quiet=quiet)
         return
+    from search.cli.compare_display import show_report
     from search.cli.run import INTERRUPTED_EXIT_CODE
     from search.compare.report import make_report
     from search.compare.store import StudyStore
@@ -96,7 +96,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
     else:
         folder, is_interrupted = run_comparison(options, quiet=quiet)
     reports_dir = Path(options["reports_dir"] or "reports") / folder.name
-    show(make_report(StudyStore(folder).load()), form=form, folder=reports_dir, quiet=quiet)
+    show_report(make_report(StudyStore(folder).load()), form=form, folder=reports_dir, quiet=quiet)
     if is_interrupted:
         if not quiet:
             click.echo("Interrupted; run the same command again to go on.", err=True)
@@ -150,13 +150,3 @@ def recorded_folder(options: Mapping[str, Any]) -> Path:
     if options["name"] is None:
         raise UserError("--report-only needs the comparison's name.", hint="Give it with --name NAME.")
     return Path(options["studies_dir"] or "studies") / str(options["name"])
-
-
-def show(report: Report, *, form: str, folder: Path, quiet: bool) -> None:
-    """Writes the report files to the folder and prints the report."""
-    from search.compare.render import FORMATS, write_reports
-
-    paths = write_reports(report, folder)
-    click.echo(FORMATS[form](report), nl=False)
-    if not quiet:
-        click.echo(f"Written: {', '.join(map(str, paths))}", err=True)

@@ -27,7 +27,7 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
     Raises:
         UserError: An option does not apply or is invalid.
     """
-    from search.cli.compare import show
+    from search.cli.compare_display import show_report
     from search.compare.tabular.report import make_report
     from search.compare.tabular.run import run_simulations
     from search.compare.tabular.simulate import TabularSpec
@@ -53,7 +53,7 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
         command=command_line(spec.seed),
         **({} if quiet else {"progress": ProgressPrinter()}),
     )
-    show(make_report(result), form=form, folder=Path(options["reports_dir"] or "reports") / name, quiet=quiet)
+    show_report(make_report(result), form=form, folder=Path(options["reports_dir"] or "reports") / name, quiet=quiet)
 
 
 def _check(options: Mapping[str, Any]) -> None:

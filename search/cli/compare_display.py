@@ -5,9 +5,14 @@ All of it goes to standard error; standard output holds the result alone.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
+
 from search.cli.display import LiveLine, describe_trial_end
 from search.cli.progress_state import ProgressState, format_clock
 from search.compare.plan import ComparisonPlan
+from search.compare.render import FORMATS, Report, write_reports
 from search.compare.spec import RunKey
 from search.leaderboard.formatting import duration
 from search.records.record import StudyRecord
@@ -114,3 +119,11 @@ class StudyDisplay(Callback):
     def close(self) -> None:
         """Removes the live line."""
         self._live.stop()
+
+
+def show_report(report: Report, *, form: str, folder: Path, quiet: bool) -> None:
+    """Writes the report files to the folder and prints the report."""
+    paths = write_reports(report, folder)
+    click.echo(FORMATS[form](report), nl=False)
+    if not quiet:
+        click.echo(f"Written: {', '.join(map(str, paths))}", err=True)

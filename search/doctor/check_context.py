@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from search.doctor.checks import last_lines
 from search.errors import FatalError, UserError, unknown_name
 from search.session.settings import Settings
 from spaces import registry
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BACKENDS = ("tensorflow", "jax", "torch")
 BACKEND_TIMEOUT_SECONDS = 120.0
 """Limit for importing a backend; 60 s were measured from a cold disk."""
+_LOG_NOISE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl|To enable the following|\s*[~^]+$")
 
 
 class BackendProbe:
@@ -120,3 +121,9 @@ def open_context(settings: Settings) -> Iterator[CheckContext]:
         find_source(settings.dataset)
     with BackendProbe(settings.keras_backend) as probe:
         yield CheckContext(settings=settings, space=space, probe=probe)
+
+
+def last_lines(text: str, *, count: int = 6) -> str:
+    """Returns the last lines of a log, without TensorFlow's messages and the marks below a traceback's lines."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not _LOG_NOISE.match(line)]
+    return "\n".join(lines[-count:])

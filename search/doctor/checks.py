@@ -7,7 +7,6 @@ check is run, so that a missing package fails that check alone.
 from __future__ import annotations
 
 import pkgutil
-import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from search.errors import SearchError
 
 if TYPE_CHECKING:
     from search.doctor.check_context import CheckContext
-
-_LOG_NOISE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl|To enable the following|\s*[~^]+$")
 
 
 class CheckStatus(StrEnum):
@@ -120,12 +117,6 @@ def failed_checks(results: Mapping[str, CheckResult]) -> list[str]:
     """Returns the names of the failed checks, without those that failed because another did."""
     failed = [name for name, result in results.items() if result.status is CheckStatus.FAILED]
     return [name for name in failed if not set(CHECKS[name].requires) & set(failed)]
-
-
-def last_lines(text: str, *, count: int = 6) -> str:
-    """Returns the last lines of a log, without TensorFlow's messages and the marks below a traceback's lines."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip() and not _LOG_NOISE.match(line)]
-    return "\n".join(lines[-count:])
 
 
 def format_gib(size: float) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 
 from search.data.cache import file_sha256
 from search.data.dataset import DatasetInfo, open_training
-from search.doctor.check_context import CheckContext
-from search.doctor.checks import CheckResult, CheckStatus, format_gib, last_lines
+from search.doctor.check_context import CheckContext, last_lines
+from search.doctor.checks import CheckResult, CheckStatus, format_gib
 from search.engines.registry import make_engine, parse_engine
 from search.errors import FatalError
 from search.execution.base import Finished

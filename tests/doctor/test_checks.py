@@ -8,14 +8,13 @@ import pytest
 from small_data import save_npz, tree
 
 from search.doctor import checks, machine
-from search.doctor.check_context import BACKENDS, open_context
+from search.doctor.check_context import BACKENDS, last_lines, open_context
 from search.doctor.checks import (
     CHECKS,
     Check,
     CheckResult,
     CheckStatus,
     failed_checks,
-    last_lines,
     run_check,
     would_run,
 )
