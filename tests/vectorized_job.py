@@ -54,13 +54,13 @@ def held(job: Job, memories: Sequence[int | None]) -> list[int]:
 
 
 def _answer(function: str, job: Job) -> Any:
-    """What a function of this file says in a process of its own."""
+    """Calls a function of this file in a process of its own."""
     variables = {**job.task.runtime.environment_variables(), "XLA_FLAGS": QUICKLY_COMPILED}
     return answer("vectorized_job", variables, function, pickle.dumps(job).hex())
 
 
 def answer(module: str, variables: Mapping[str, str], *words: str) -> Any:
-    """What the ``main`` of a module prints last, as JSON, in a process of its own."""
+    """Runs the ``main`` of a module in a process of its own; returns its last line, as JSON."""
     environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", f"import {module}; {module}.main()", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -99,7 +99,7 @@ def measure(job: Job) -> int:
 
 
 class WithoutTensorFlow(MetaPathFinder):
-    """Makes this process one of a machine with JAX alone."""
+    """Makes TensorFlow impossible to import."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname == "tensorflow":
@@ -107,7 +107,7 @@ class WithoutTensorFlow(MetaPathFinder):
 
 
 def main() -> None:
-    """What the process does."""
+    """Runs the function of the first argument on the job of the second."""
     sys.meta_path.insert(0, WithoutTensorFlow())
     import_keras()
     said = {"train": train, "measure": measure}[sys.argv[1]](pickle.loads(bytes.fromhex(sys.argv[2])))

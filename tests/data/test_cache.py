@@ -56,7 +56,7 @@ def refuse_to_read() -> dict[str, np.ndarray]:
     raise AssertionError("the source was read although the cache is whole")
 
 
-def test_arrays_come_back_and_are_not_read_twice(tmp_path: Path) -> None:
+def test_cached_arrays_are_read_from_their_source_once(tmp_path: Path) -> None:
     cache.ensure_cached(tmp_path / "set", lambda: ARRAYS)
     cache.ensure_cached(tmp_path / "set", refuse_to_read)
     assert all(np.array_equal(array, ARRAYS[name]) for name, array in opened(tmp_path / "set").items())
@@ -96,7 +96,7 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_a_process_killed_while_writing_leaves_nothing_that_is_taken_for_a_cache(tmp_path: Path) -> None:
+def test_a_process_killed_while_writing_leaves_no_cache(tmp_path: Path) -> None:
     killed = python(DIES_AFTER_THE_FIRST_FILE, tmp_path / "set")
     assert killed.returncode == -9
     assert "set.partial/x.npy" in tree(tmp_path), "the process died before it wrote anything"
@@ -106,14 +106,14 @@ def test_a_process_killed_while_writing_leaves_nothing_that_is_taken_for_a_cache
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="setrlimit")
-def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     result = python(FILLS_THE_DISK, tmp_path / "set")
     assert "cannot be written to the cache: File too large" in result.stdout
     assert "--cache-dir" in result.stdout
     assert tree(tmp_path) <= {"set.lock"}
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot be written to the cache: (Not a directory|File exists)") as caught:
         cache.ensure_cached(tmp_path / "file" / "cache" / "set", lambda: ARRAYS)

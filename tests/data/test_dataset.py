@@ -40,7 +40,7 @@ def test_the_embedded_mnist(cache_dir: Path) -> None:
     assert test.labels[:4].tolist() == [7, 2, 1, 0]
 
 
-def test_arrays_arrive_as_they_were_given(tmp_path: Path) -> None:
+def test_prepared_arrays_equal_the_source(tmp_path: Path) -> None:
     groups = np.repeat(["anna", "bert"], 30)
     info = prepare(save_npz(tmp_path / "a.npz", groups_train=groups), tmp_path)
     training, test, expected = open_training(info), open_test(info), small_arrays()
@@ -59,7 +59,7 @@ def test_images_are_read_only_maps(small_mnist: Path, cache_dir: Path) -> None:
         images[0] = 0
 
 
-def test_the_description_travels_to_another_process(small_mnist: Path, cache_dir: Path) -> None:
+def test_the_description_can_be_sent_to_another_process(small_mnist: Path, cache_dir: Path) -> None:
     info = prepare(str(small_mnist), cache_dir)
     assert pickle.loads(pickle.dumps(info)) == info
     json.dumps(asdict(info))
@@ -86,7 +86,7 @@ def test_other_data_have_another_hash(tmp_path: Path, name: str) -> None:
     assert open_training(before).images.shape == open_training(after).images.shape
 
 
-def test_a_name_that_no_folder_could_bear_is_tamed(tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_a_folder_is_changed(tmp_path: Path) -> None:
     info = prepare(save_npz(tmp_path / "a b:\u00e9\u00e9.npz"), tmp_path / "cache")
     assert Path(info.folder).name.isascii()
     assert " " not in Path(info.folder).name
@@ -118,7 +118,7 @@ def test_of_two_data_sets_of_one_name_the_recorded_one_is_found(tmp_path: Path) 
     assert set(find_test_images("same.npz", first.sha256, tmp_path / "cache").labels) == {0, 1, 2}
 
 
-def test_damaged_data_are_not_at_hand(tmp_path: Path) -> None:
+def test_damaged_data_are_not_found(tmp_path: Path) -> None:
     info = prepare(save_npz(tmp_path / "a.npz"), tmp_path / "cache")
     file = Path(info.folder) / "x_test.npy"
     content = file.read_bytes()
@@ -127,7 +127,7 @@ def test_damaged_data_are_not_at_hand(tmp_path: Path) -> None:
         assert find_test_images(info.name, info.sha256, tmp_path / "cache") is None
 
 
-def test_the_embedded_mnist_is_at_hand_without_a_cache(tmp_path: Path, cache_dir: Path) -> None:
+def test_the_embedded_mnist_is_found_without_a_cache(tmp_path: Path, cache_dir: Path) -> None:
     found, prepared = find_test_images("mnist", MNIST_SHA256, tmp_path), open_test(prepare("mnist", cache_dir))
     assert np.array_equal(found.images, prepared.images)
     assert np.array_equal(found.labels, prepared.labels)
@@ -136,7 +136,7 @@ def test_the_embedded_mnist_is_at_hand_without_a_cache(tmp_path: Path, cache_dir
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"something else"])
-def test_a_worker_tells_a_damaged_cache(tmp_path: Path, content: bytes) -> None:
+def test_a_worker_refuses_a_damaged_cache(tmp_path: Path, content: bytes) -> None:
     info = prepare(save_npz(tmp_path / "a.npz"), tmp_path)
     path = Path(info.folder) / "x_train.npy"
     for damaged in (content, path.read_bytes()[:-1]):
@@ -199,7 +199,7 @@ HARMFUL = {
 
 
 @pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
-def test_what_leaves_the_mapped_file_whole_is_no_damage(tmp_path: Path, change: Callable[[Path], object]) -> None:
+def test_a_change_that_spares_the_mapped_file_is_no_damage(tmp_path: Path, change: Callable[[Path], object]) -> None:
     info = prepare(save_npz(tmp_path / "a.npz"), tmp_path)
     training = open_training(info)
     training.verify()
@@ -211,7 +211,7 @@ def test_what_leaves_the_mapped_file_whole_is_no_damage(tmp_path: Path, change: 
 @pytest.mark.parametrize("name", ["x_train", "y_train", "groups_train"])
 @pytest.mark.parametrize("is_verified", [True, False], ids=["while in use", "before it was opened"])
 @pytest.mark.parametrize("change", HARMFUL.values(), ids=HARMFUL)
-def test_damage_to_a_mapped_file_is_noticed_and_the_cache_mends_itself(
+def test_damage_to_a_mapped_file_is_detected_and_the_cache_is_repaired(
     tmp_path: Path, change: Callable[[Path], object], is_verified: bool, name: str
 ) -> None:
     given = save_npz(tmp_path / "a.npz", groups_train=np.arange(60))
@@ -246,7 +246,7 @@ def test_only_a_file_that_was_touched_is_read_again(tmp_path: Path, monkeypatch:
         assert len(read) == expected
 
 
-def test_a_worker_tells_another_data_set(small_mnist: Path, cache_dir: Path) -> None:
+def test_a_worker_refuses_another_data_set(small_mnist: Path, cache_dir: Path) -> None:
     info = prepare(str(small_mnist), cache_dir)
     for other in (replace(info, training_count=1201), replace(info, image_shape=(28, 28, 3))):
         with pytest.raises(FatalError, match="holds another data set"):
@@ -274,6 +274,6 @@ def test_processes_that_start_at_once_share_one_cache(tmp_path: Path) -> None:
     assert not list(cache.glob("datasets/*.partial"))
 
 
-def test_the_default_cache_is_the_users_own() -> None:
+def test_the_default_cache_belongs_to_the_user() -> None:
     assert default_cache_dir().is_absolute()
     assert "keras-image-search" in default_cache_dir().parts

@@ -34,7 +34,7 @@ def test_the_embedded_mnist_has_the_hash_in_the_code() -> None:
     assert arrays_sha256(validate_arrays(find_source("mnist").read())) == MNIST_SHA256
 
 
-def test_its_authors_and_licence_are_named_beside_it() -> None:
+def test_the_authors_and_licence_of_mnist_are_named() -> None:
     text = EMBEDDED_MNIST.with_name("ATTRIBUTION.md").read_text(encoding="utf-8")
     assert all(
         word in text for word in ("Yann LeCun", "Corinna Cortes", "Burges", "Creative Commons", *PUBLISHED_MD5.values())
@@ -52,7 +52,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, flip, swap])
-def test_a_damaged_installation_asks_to_be_mended(tmp_path: Path, damage) -> None:
+def test_a_damaged_installation_is_an_error(tmp_path: Path, damage) -> None:
     for package in ("search", "spaces"):
         shutil.copytree(Path(search.__file__).parents[1] / package, tmp_path / package)
     damage(tmp_path / "search" / "data" / "embedded" / "mnist.npz")
@@ -70,7 +70,7 @@ def test_a_damaged_installation_asks_to_be_mended(tmp_path: Path, damage) -> Non
     assert not list(tmp_path.glob("cache/datasets/*.npy"))
 
 
-def test_a_file_is_named_by_its_name_and_known_by_its_bytes(tmp_path: Path) -> None:
+def test_a_file_has_its_name_and_a_fingerprint_of_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "flowers.npz"
     first = find_source(save_npz(path))
     assert first.name == "flowers.npz"
@@ -78,7 +78,7 @@ def test_a_file_is_named_by_its_name_and_known_by_its_bytes(tmp_path: Path) -> N
     assert find_source(save_npz(path, y_test=np.zeros(12, int))).fingerprint != first.fingerprint
 
 
-def test_a_folder_is_named_by_its_name_and_known_by_all_its_files(tmp_path: Path) -> None:
+def test_a_folder_has_its_name_and_a_fingerprint_of_all_its_files(tmp_path: Path) -> None:
     first = find_source(save_idx(tmp_path / "digits", small_arrays()))
     assert first.name == "digits"
     assert np.array_equal(first.read()["y_test"], small_arrays()["y_test"])
@@ -87,7 +87,7 @@ def test_a_folder_is_named_by_its_name_and_known_by_all_its_files(tmp_path: Path
 
 
 @pytest.mark.parametrize("dataset", ["mnits", "no/such.npz", "a" * 5000, os.devnull])
-def test_what_does_not_exist_is_refused(dataset: str) -> None:
+def test_a_missing_data_set_is_refused(dataset: str) -> None:
     with pytest.raises(UserError, match=r"Received: dataset='"):
         find_source(dataset)
 
@@ -115,7 +115,7 @@ print(json.dumps([refused, arrays["x_train"].tolist(), arrays["y_test"].tolist()
 """
 
 
-def test_keras_downloads_or_says_how_to_do_without(tmp_path: Path) -> None:
+def test_keras_downloads_a_data_set_or_the_error_names_an_alternative(tmp_path: Path) -> None:
     """Offline first (a proxy that nobody runs), then with the files where Keras would have put them."""
     images = {name: np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8) for name in ("x_train", "x_test")}
     labels = {name: np.array([3, 8], np.uint8) for name in ("y_train", "y_test")}

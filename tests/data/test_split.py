@@ -52,7 +52,7 @@ def test_groups_stay_whole_and_come_near_a_sixth(sizes: list[int], seed: int) ->
 
 
 @pytest.mark.parametrize("split", [Split.GROUP, Split.STRATIFIED])
-def test_a_draw_depends_on_its_seed_alone(split: Split) -> None:
+def test_a_split_depends_on_its_seed_only(split: Split) -> None:
     data = images(np.arange(600) % 3, np.arange(600) // 10)
     draws = [make_split_indices(data, split=split, seed=seed).validation.tolist() for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
@@ -113,7 +113,7 @@ def test_a_split_that_the_data_do_not_allow_is_refused(case: str) -> None:
         make_split_indices(data, split=split, seed=0)
 
 
-def test_the_default_is_the_most_honest_split_there_is(tmp_path: Path, cache_dir: Path) -> None:
+def test_the_default_split_follows_the_data(tmp_path: Path, cache_dir: Path) -> None:
     grouped = save_npz(tmp_path / "grouped.npz", groups_train=np.arange(60) // 5)
     assert default_split(prepare(grouped, cache_dir)) is Split.GROUP
     assert default_split(prepare("mnist", cache_dir)) is Split.BLOCK

@@ -39,7 +39,7 @@ def test_floats_become_float32(dtype: str) -> None:
     np.testing.assert_allclose(arrays["x_train"][..., 0], FLOATS, atol=1e-3)
 
 
-def test_colours_and_a_column_of_labels_are_taken() -> None:
+def test_colours_and_a_column_of_labels_are_accepted() -> None:
     colours = {name: np.repeat(small_arrays()[name][..., None], 3, axis=3) for name in ("x_train", "x_test")}
     arrays = validate_arrays(small_arrays(**colours, y_train=small_arrays()["y_train"][:, None].astype("int16")))
     assert arrays["x_train"].shape == (60, 4, 5, 3)
@@ -85,13 +85,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_used_is_refused_with_what_was_received(case: str) -> None:
+def test_unusable_arrays_are_refused(case: str) -> None:
     changes, message = REFUSED[case]
     with pytest.raises(UserError, match=message):
         validate_arrays(small_arrays(**changes))
 
 
-def test_a_thousand_classes_are_taken() -> None:
+def test_a_thousand_classes_are_accepted() -> None:
     labels = np.arange(1000)
     arrays = validate_arrays(small_arrays(x_train=np.zeros((1000, 4, 5), np.uint8), y_train=labels))
     assert arrays["y_train"].max() == 999

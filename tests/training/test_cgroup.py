@@ -27,12 +27,12 @@ def test_version_2(tmp_path: Path) -> None:
     assert limits(tmp_path, "0::/job\n", files) == (1.5, 2**32)
 
 
-def test_a_group_above_limits_as_well(tmp_path: Path) -> None:
+def test_the_limit_of_a_parent_group_applies(tmp_path: Path) -> None:
     files = {"a/b/cpu.max": "max 100000", "a/cpu.max": "50000 100000", "a/b/memory.max": "9000", "a/memory.max": "8000"}
     assert limits(tmp_path, "0::/a/b\n", files) == (0.5, 8000)
 
 
-def test_version_1_where_the_container_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
+def test_version_1_with_the_containers_group_as_root(tmp_path: Path) -> None:
     files = {
         "cpu/cpu.cfs_quota_us": "200000",
         "cpu/cpu.cfs_period_us": "100000",
@@ -64,12 +64,12 @@ def test_version_1_where_the_container_sees_its_own_group_as_the_root(tmp_path: 
         ),
     ],
 )
-def test_what_is_in_use_but_for_cached_files_is_not_free(tmp_path: Path, groups: str, files: dict[str, str]) -> None:
+def test_available_memory_counts_cached_files_as_free(tmp_path: Path, groups: str, files: dict[str, str]) -> None:
     limits(tmp_path, groups, files)
     assert available_memory(tmp_path, tmp_path / "own") == 5000
 
 
-def test_no_limit(tmp_path: Path) -> None:
+def test_without_a_limit_there_is_none(tmp_path: Path) -> None:
     files = {
         "cpu/cpu.cfs_quota_us": "-1",
         "cpu/cpu.cfs_period_us": "100000",

@@ -1,4 +1,4 @@
-"""Devices by name. There is no GPU here: those of the tests are names that the environment gives."""
+"""Devices by name. The GPUs are names in the environment; the tests need none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     ("named", "seen"),
     [("", ()), ("-1", ()), ("0", ("0",)), ("2,0", ("2", "0")), ("1,-1,2", ("1",)), ("GPU-abc", ("GPU-abc",))],
 )
-def test_the_environment_says_which_gpus_can_be_seen(
+def test_the_environment_selects_the_visible_gpus(
     monkeypatch: pytest.MonkeyPatch, named: str, seen: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
@@ -37,7 +37,7 @@ def test_the_environment_says_which_gpus_can_be_seen(
         ("cpu", (Device.CPU, ())),
     ],
 )
-def test_gpus_are_numbered_among_those_that_can_be_seen(
+def test_gpus_are_numbered_among_the_visible_ones(
     gpus: None, asked: str, chosen: tuple[Device, tuple[str, ...]]
 ) -> None:
     assert devices.select_devices(asked, Backend.TENSORFLOW) == chosen
@@ -47,7 +47,7 @@ def test_gpus_are_numbered_among_those_that_can_be_seen(
     ("asked", "named"),
     [("gpu:3", "gpu:0 to gpu:2"), ("gpu:0,9", "no GPU 9"), ("gpu:", "gpu:0,1"), ("gpu0", "gpu:0,1"), ("GPU", "cpu")],
 )
-def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(gpus: None, asked: str, named: str) -> None:
+def test_a_missing_gpu_is_refused(gpus: None, asked: str, named: str) -> None:
     with pytest.raises(UserError) as refusal:
         devices.select_devices(asked, Backend.TENSORFLOW)
     assert named in str(refusal.value)
@@ -55,9 +55,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(gpus: None, asked: str
 
 
 @pytest.mark.parametrize(("backend", "extra"), [(Backend.TENSORFLOW, "cuda"), (Backend.JAX, "gpu-jax")])
-def test_without_a_gpu_the_remedy_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch, backend: Backend, extra: str
-) -> None:
+def test_without_a_gpu_the_hint_names_the_extra(monkeypatch: pytest.MonkeyPatch, backend: Backend, extra: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert devices.select_devices("auto", backend) == (Device.CPU, ())
     with pytest.raises(UserError, match=rf"\[{extra}\]"):
@@ -72,9 +70,9 @@ def test_workers_take_the_gpus_in_turn() -> None:
     assert runtime.environment_variables()["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
-def test_on_a_cpu_no_gpu_can_be_seen() -> None:
+def test_on_a_cpu_no_gpu_is_visible() -> None:
     assert Runtime(device=Device.CPU).environment_variables()["CUDA_VISIBLE_DEVICES"] == "-1"
 
 
-def test_a_driver_that_cannot_be_asked_is_no_error() -> None:
+def test_without_a_driver_the_free_memory_is_unknown() -> None:
     assert devices.free_gpu_memory_mib(("no such GPU",)) is None

@@ -90,7 +90,7 @@ def test_probabilities_are_computed_in_float32(build: Callable | None) -> None:
     assert not np.array_equal(said, keras.ops.cast(keras.ops.cast(said, "bfloat16"), "float32"))
 
 
-def test_what_a_function_says_is_float32_at_least_in_type() -> None:
+def test_the_output_of_a_function_is_cast_to_float32() -> None:
     model = make(build=by_a_function)
     assert model.predict(PIXELS, verbose=0).dtype == np.float32
     assert "keras.ops.cast(x" in network_statements(model, custom_layers={RandomAffine: "augment"})
@@ -105,7 +105,7 @@ def test_a_layer_keeps_the_type_that_its_builder_gave_it() -> None:
     assert [model.get_layer(name).compute_dtype for name in ("exact", "coarse")] == ["float32", "bfloat16"]
 
 
-def test_a_builder_that_fails_leaves_no_precision_behind() -> None:
+def test_a_failing_builder_does_not_change_the_precision() -> None:
     def build(images: Any, config: Any, classes: int) -> Any:
         raise ValueError("no such thing")
 
@@ -114,7 +114,7 @@ def test_a_builder_that_fails_leaves_no_precision_behind() -> None:
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_the_written_network_says_bfloat16_at_its_layers_and_computes_the_same() -> None:
+def test_generated_code_sets_bfloat16_and_computes_the_same() -> None:
     model = make(build=activated)
     text = network_statements(model, custom_layers={RandomAffine: "keras.layers.Identity()"})
     assert 'keras.layers.Dense(10, dtype="mixed_bfloat16")' in text

@@ -62,7 +62,7 @@ def trainer(task: Task) -> Trainer:
 
 @pytest.fixture(scope="module")
 def straight(trainer: Trainer) -> Outcome:
-    """What the rich configuration comes to without a stop."""
+    """The outcome of the rich configuration without a stop."""
     outcome = trainer.run(trial(RICH))
     assert outcome.state is State.COMPLETE, outcome.traceback
     return outcome
@@ -74,11 +74,11 @@ def trial(config: dict | None = None, **changes: object) -> Trial:
 
 
 def numbers(outcome: Outcome) -> list[tuple[float, float | None, float | None]]:
-    """What must agree bit for bit."""
+    """The numbers that must agree bit for bit."""
     return [(report.training_loss, report.loss, report.error_percent) for report in outcome.history]
 
 
-def test_an_outcome_says_everything(trainer: Trainer) -> None:
+def test_an_outcome_is_complete(trainer: Trainer) -> None:
     reports: list[EpochReport] = []
     outcome = trainer.run(trial(), Hooks(report=reports.append))
     assert outcome.state is State.COMPLETE, outcome.traceback
@@ -119,7 +119,7 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(straight: Outcome,
 
 
 @pytest.mark.parametrize("paused_after", [1, 2])
-def test_a_paused_trial_goes_on_bit_for_bit(
+def test_an_interrupted_trial_resumes_bit_for_bit(
     trainer: Trainer, straight: Outcome, tmp_path: Path, paused_after: int
 ) -> None:
     path = tmp_path / "state.npz"
@@ -133,7 +133,7 @@ def test_a_paused_trial_goes_on_bit_for_bit(
     assert numbers(resumed) == numbers(straight)
 
 
-def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_resumed_trial_reports_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
     first = trainer.run(trial(epochs=3, target_epoch=2), files=TrialFiles(checkpoint=str(path)))
     path = tmp_path / "state-2.npz"
@@ -146,7 +146,7 @@ def test_a_resumed_trial_tells_its_whole_history_and_cost(trainer: Trainer, tmp_
     assert resumed.seconds["fit"] > first.seconds["fit"]
 
 
-def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, straight: Outcome, tmp_path: Path) -> None:
+def test_a_trial_in_parts_equals_the_whole_bit_for_bit(trainer: Trainer, straight: Outcome, tmp_path: Path) -> None:
     """As Hyperband trains it: each part a trial of its own, the schedule and the clean epochs those of the whole."""
     path = str(tmp_path / "state.npz")
     first = trainer.run(trial(RICH, target_epoch=1), files=TrialFiles(checkpoint=path))
@@ -162,13 +162,13 @@ def test_a_trial_in_parts_is_the_whole_one_bit_for_bit(trainer: Trainer, straigh
     assert numbers(second) == numbers(straight)[:2]
 
 
-def test_a_pause_is_saved_however_short_it_was(task: Task, tmp_path: Path) -> None:
+def test_a_pause_is_always_saved(task: Task, tmp_path: Path) -> None:
     path = tmp_path / "state.npz"
     Trainer(task, checkpoint_seconds=1000.0).run(trial(target_epoch=1), files=TrialFiles(checkpoint=str(path)))
     assert {one.name for one in tmp_path.iterdir()} == {"state-1.npz"}
 
 
-def test_a_trial_leaves_its_state_at_each_rung_and_another_goes_on_from_one(trainer: Trainer, tmp_path: Path) -> None:
+def test_a_trial_saves_its_state_at_each_rung_and_another_resumes_from_it(trainer: Trainer, tmp_path: Path) -> None:
     whole = trainer.run(trial(RICH, rungs=(1, 2)), files=TrialFiles(checkpoint=str(tmp_path / "state.npz")))
     assert {one.name for one in tmp_path.iterdir()} >= {"state-1.npz", "state-2.npz"}
     for epoch in (1, 2):
@@ -179,13 +179,13 @@ def test_a_trial_leaves_its_state_at_each_rung_and_another_goes_on_from_one(trai
         assert numbers(later) == numbers(whole)
 
 
-def test_a_trial_whose_state_cannot_be_kept_ends_all_the_same_and_says_so(trainer: Trainer) -> None:
+def test_a_trial_whose_state_cannot_be_saved_completes_with_a_message(trainer: Trainer) -> None:
     outcome = trainer.run(trial(epochs=2, rungs=(1,)), files=TrialFiles(checkpoint="/dev/full/state.npz"))
     assert outcome.state is State.COMPLETE, outcome.traceback
     assert "checkpoint cannot be written" in outcome.message
 
 
-def test_bfloat16_is_recorded_moves_little_and_goes_on_bit_for_bit(
+def test_bfloat16_is_recorded_changes_little_and_resumes_bit_for_bit(
     straight: Outcome, task: Task, tmp_path: Path
 ) -> None:
     in_bfloat16 = dataclasses.replace(task.runtime, precision=Precision.BFLOAT16)
@@ -208,7 +208,7 @@ def test_on_a_cpu_tf32_is_float32_to_the_bit(trainer: Trainer, task: Task) -> No
 
 
 @pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration", "history"])
-def test_an_unusable_checkpoint_means_from_the_start(trainer: Trainer, tmp_path: Path, damage: str) -> None:
+def test_with_an_unusable_checkpoint_a_trial_starts_over(trainer: Trainer, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "state.npz"
     if damage == "garbage":
         path.write_bytes(b"not a checkpoint")
@@ -232,7 +232,7 @@ print(model.predict(images, verbose=0).argmax(axis=1).tolist())
 """
 
 
-def test_the_trained_model_is_saved_for_keras_alone(trainer: Trainer, tmp_path: Path) -> None:
+def test_the_saved_model_needs_keras_only(trainer: Trainer, tmp_path: Path) -> None:
     model, pixels = tmp_path / "model.keras", tmp_path / "pixels.npy"
     outcome = trainer.run(trial(RICH, epochs=2, phase=Phase.VERIFICATION), files=TrialFiles(model=str(model)))
     images = trainer._phase_images(Phase.VERIFICATION)
@@ -244,7 +244,7 @@ def test_the_trained_model_is_saved_for_keras_alone(trainer: Trainer, tmp_path: 
     assert "augment" not in zipfile.ZipFile(model).read("config.json").decode()
 
 
-def test_a_model_that_is_only_exported_trains_as_in_verification_and_leaves_the_test_images_closed(task: Task) -> None:
+def test_a_task_that_is_not_scored_trains_the_same_without_opening_the_test_images(task: Task) -> None:
     scored = Trainer(task).run(trial(RICH, epochs=2, phase=Phase.VERIFICATION))
     test_files = list(Path(task.dataset.folder).glob("*test*.npy"))
     assert test_files
@@ -290,7 +290,7 @@ def test_the_search_never_opens_the_test_images(task: Task) -> None:
             path.rename(original)
 
 
-def test_phases_train_on_and_score_what_they_should(trainer: Trainer, task: Task) -> None:
+def test_each_phase_trains_and_evaluates_on_its_own_images(trainer: Trainer, task: Task) -> None:
     images = {phase: trainer._phase_images(phase) for phase in Phase}
     training, testing = task.dataset.training_count, task.dataset.test_count
     assert (len(images[Phase.SEARCH].training_images), len(images[Phase.SEARCH].evaluation_images)) == (
@@ -345,7 +345,7 @@ def test_a_layer_that_only_training_calls_is_trained(task: Task, tmp_path: Path)
     assert outcome.state is State.COMPLETE, outcome.traceback
 
 
-def test_the_score_agrees_with_keras(trainer: Trainer) -> None:
+def test_the_error_agrees_with_keras(trainer: Trainer) -> None:
     """Retrains the baseline with plain Keras in the same order and seed, and lets Keras evaluate it."""
     import keras
 
@@ -381,7 +381,7 @@ def test_float_images_train_like_the_same_bytes(small_mnist: Path, cache_dir: Pa
     )
 
 
-def test_a_stop_comes_within_a_few_steps(trainer: Trainer) -> None:
+def test_a_trial_stops_within_a_few_steps(trainer: Trainer) -> None:
     looks: list[int] = []
 
     def should_stop() -> Cause | None:

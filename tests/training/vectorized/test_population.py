@@ -1,4 +1,4 @@
-"""How many places a stack has."""
+"""The number of rows of a stack."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ from search.training.vectorized.population import stack_size
         (1, 2, 1),
     ],
 )
-def test_a_stack_changes_its_places_seldom(members: int, present: int, width: int) -> None:
+def test_a_stack_is_resized_to_powers_of_two(members: int, present: int, width: int) -> None:
     assert stack_size(members, present, 30) == width

@@ -1,4 +1,4 @@
-"""A member of a population is the trial that it would be alone: same masks, same batches, same answers."""
+"""A member of a population equals the trial trained alone: same masks, same batches, same results."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def config(space: str, **changes: Any) -> Mapping[str, Any]:
 
 
 def rich(space: str, batch_size: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Two configurations of one program that differ in everything that travels."""
+    """Two configurations of one program that differ in all per-member values."""
     shared = {"batch_norm": True, "rotation": 10.0, "batch_size": batch_size}
     first = {"dropout": 0.3, "shift": 2, "zoom": 0.1, "shear": 0.1, "clean_epochs": 1, "label_smoothing": 0.05}
     second = {"dropout": 0.1, "learning_rate": 0.004, "optimizer": "adam"}
@@ -110,20 +110,20 @@ def outcomes(data: Path, cache_dir: Path, folder: Path) -> tuple[dict[int, Outco
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
-def test_a_member_is_the_trial_alone(outcomes: tuple, number: int) -> None:
+def test_a_member_equals_the_trial_alone(outcomes: tuple, number: int) -> None:
     together, alone = outcomes
     assert_same(together[number], alone[number])
     assert together[number].environment["population"] == 3
     assert not together[number].environment["deterministic"]
 
 
-def test_a_member_may_join_when_others_are_under_way(outcomes: tuple) -> None:
+def test_a_member_may_join_at_a_later_epoch(outcomes: tuple) -> None:
     together, alone = outcomes
     assert together[10].environment["population"] == 3
     assert_same(dataclasses.replace(together[10], state=State.COMPLETE), alone[1], epochs=1)
 
 
-def test_a_state_goes_on_in_another_population_and_alone(outcomes: tuple) -> None:
+def test_a_checkpoint_resumes_in_another_population_and_alone(outcomes: tuple) -> None:
     together, alone = outcomes
     assert (together[11].state, together[11].epochs_trained) == (State.PAUSED, 1)
     for resumed in (together[12], alone[12]):
@@ -131,7 +131,7 @@ def test_a_state_goes_on_in_another_population_and_alone(outcomes: tuple) -> Non
         assert_same(resumed, alone[3])
 
 
-def test_a_member_whose_loss_is_no_number_fails_alone(outcomes: tuple) -> None:
+def test_a_member_whose_loss_is_not_finite_fails_alone(outcomes: tuple) -> None:
     together, _ = outcomes
     assert (together[2].state, together[2].cause) == (State.FAILED, Cause.NOT_FINITE)
     assert together[0].state is State.COMPLETE
@@ -143,7 +143,7 @@ def test_a_network_that_cannot_be_built_fails_alone(outcomes: tuple) -> None:
     assert "no such thing" in together[14].message
 
 
-def test_a_verified_member_leaves_its_model_and_predictions(outcomes: tuple, folder: Path) -> None:
+def test_a_verified_member_saves_its_model_and_predictions(outcomes: tuple, folder: Path) -> None:
     together, _ = outcomes
     assert len(together[13].misclassified) == round(together[13].error_percent)
     assert zipfile.is_zipfile(folder / "model.keras")
@@ -156,7 +156,7 @@ def test_members_share_their_seconds(outcomes: tuple) -> None:
     assert all(together[3].seconds[part] > 0 for part in ("build", "fit", "evaluate"))
 
 
-def test_where_memory_does_not_suffice_half_of_a_population_waits(data: Path, cache_dir: Path) -> None:
+def test_a_population_that_exceeds_memory_is_halved(data: Path, cache_dir: Path) -> None:
     trials = [Trial(number=number, config=config("mlp"), seed=number, epochs=1) for number in range(4)]
     job = Job(task=task_of("mlp", data, cache_dir), together=[trials], most=4, memory=ROOM_FOR_TWO)
     tight, _ = run(job)
@@ -165,7 +165,7 @@ def test_where_memory_does_not_suffice_half_of_a_population_waits(data: Path, ca
     assert {one.cause for one in none.values()} == {Cause.OUT_OF_MEMORY}
 
 
-def test_an_epoch_whose_scoring_found_no_memory_is_trained_from_where_it_began(data: Path, cache_dir: Path) -> None:
+def test_an_epoch_that_ran_out_of_memory_is_repeated(data: Path, cache_dir: Path) -> None:
     small = config("cnn", filters_1=16, dense_1=8, batch_size=4)
     trials = [Trial(number=number, config=small, seed=number, epochs=1) for number in range(2)]
     job = Job(task=task_of("cnn", data, cache_dir, epochs=1), together=[trials], alone=trials, memory=ROOM_TO_TRAIN_TWO)
@@ -176,7 +176,7 @@ def test_an_epoch_whose_scoring_found_no_memory_is_trained_from_where_it_began(d
 
 
 @pytest.mark.parametrize("kind", ["nested", "function"])
-def test_members_with_nested_layers_or_functions_are_the_trials_alone(data: Path, cache_dir: Path, kind: str) -> None:
+def test_members_with_nested_layers_or_functions_equal_the_trials_alone(data: Path, cache_dir: Path, kind: str) -> None:
     space = str(Path(__file__).parents[2] / "unlike_space.py")
     known = registry.load(space)
     configs = [known.active({**known.baseline, "kind": kind, "batch_size": 60}) for _ in range(2)]
@@ -187,7 +187,7 @@ def test_members_with_nested_layers_or_functions_are_the_trials_alone(data: Path
         assert_same(together[number], alone[number])
 
 
-def test_as_many_are_taken_as_the_memory_holds(data: Path, cache_dir: Path) -> None:
+def test_capacity_is_what_the_memory_holds(data: Path, cache_dir: Path) -> None:
     trials = [Trial(number=number, config=config("mlp"), seed=number, epochs=1) for number in range(4)]
     job = Job(task=task_of("mlp", data, cache_dir), together=[trials], most=64)
     few, many, all_, none = held(job, [4 * ROOM_FOR_TWO, 16 * ROOM_FOR_TWO, None, 1000])
@@ -195,7 +195,7 @@ def test_as_many_are_taken_as_the_memory_holds(data: Path, cache_dir: Path) -> N
     assert (many, all_, none) == (4 * few, 64, 1)
 
 
-def test_convolutional_members_are_the_trials_alone(data: Path, cache_dir: Path) -> None:
+def test_convolutional_members_equal_the_trials_alone(data: Path, cache_dir: Path) -> None:
     configs = rich("cnn-large", 50)
     trials = [Trial(number=number, config=one, seed=number, epochs=1) for number, one in enumerate(configs)]
     together, alone = run(Job(task=task_of("cnn-large", data, cache_dir), together=[trials], alone=trials[:1]))
@@ -204,7 +204,7 @@ def test_convolutional_members_are_the_trials_alone(data: Path, cache_dir: Path)
 
 
 @pytest.mark.parametrize(("space", "batch_size"), [("mlp", 60), ("cnn-large", 50)])
-def test_members_in_bfloat16_are_the_trials_alone_but_for_rounding(
+def test_members_in_bfloat16_equal_the_trials_alone_up_to_rounding(
     data: Path, cache_dir: Path, tmp_path: Path, space: str, batch_size: int
 ) -> None:
     """Alone, the first also goes on from the state that it left as a member."""
@@ -229,7 +229,7 @@ def test_members_in_bfloat16_are_the_trials_alone_but_for_rounding(
     assert "mixed_bfloat16" in zipfile.ZipFile(saved).read("config.json").decode()
 
 
-def test_errors_of_populations_and_of_single_trials_are_spread_alike(data: Path, cache_dir: Path) -> None:
+def test_errors_of_members_and_of_single_trials_have_one_distribution(data: Path, cache_dir: Path) -> None:
     """Kolmogorov and Smirnov's two-sample test over 20 seeds each, false alarm in one of a thousand."""
     trials = [
         Trial(number=seed, config=config("mlp", learning_rate=0.01, dropout=0.3), seed=seed, epochs=1)
