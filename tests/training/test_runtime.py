@@ -82,3 +82,12 @@ def test_a_worker_trains_without_them_and_a_builder_can_import_them(
         ended = drain(executor)[-1]
     assert isinstance(ended, Finished)
     assert ended.outcome.state is State.COMPLETE, ended.outcome
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["search.execution.worker_loop", "search.execution.vectorized_worker", "search.session.parallelism.probe_worker"],
+)
+def test_a_workers_module_leaves_the_import_of_keras_to_its_main(module: str) -> None:
+    code = f"import sys; import {module}; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

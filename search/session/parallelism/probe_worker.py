@@ -16,11 +16,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from search.execution.messages import ProbeReady, ProbeResult, WorkerUnusable
-from search.training.backends import BACKEND_ADAPTERS
-from search.training.epochs import Hooks, steps_per_epoch, steps_per_execution
 from search.training.runtime import import_keras
 from search.training.task import open_phase_images
-from search.training.trainer import Trainer
 from search.trial import BASELINE, Cause, EpochReport, Phase, Trial
 from spaces.training import complete
 
@@ -78,6 +75,10 @@ def main(connection: Connection) -> None:
     """Receives a task and a configuration, and measures until the pipe closes or training fails."""
     task, config = connection.recv(), connection.recv()
     import_keras()
+    from search.training.backends import BACKEND_ADAPTERS
+    from search.training.epochs import Hooks, steps_per_epoch, steps_per_execution
+    from search.training.trainer import Trainer
+
     trainer = Trainer(task)
     images_per_epoch = len(open_phase_images(Phase.SEARCH, task).training_images)
     batch_size = complete(config)["batch_size"]
