@@ -11,7 +11,7 @@ from typing import Any
 
 from search.leaderboard.render_data import failure_json
 from search.records.status import StudyStatus
-from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
+from search.records.summary import StudySummary, UnfinishedTrial, VerifiedRuns
 
 SCHEMA = "status/1"
 
@@ -78,7 +78,7 @@ def _totals(summary: StudySummary) -> dict[str, Any]:
     }
 
 
-def _running_trial_json(running: RunningTrial) -> dict[str, Any]:
+def _running_trial_json(running: UnfinishedTrial) -> dict[str, Any]:
     trial = running.trial
     return {
         "phase": trial.phase.value,

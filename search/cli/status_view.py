@@ -15,7 +15,7 @@ from search.leaderboard import formatting, tables
 from search.leaderboard.render_text import printed, rich_table
 from search.records.record import NO_ENGINE
 from search.records.status import StudyStatus
-from search.records.summary import RunningTrial, StudySummary, VerifiedRuns
+from search.records.summary import StudySummary, UnfinishedTrial, VerifiedRuns
 from search.trial import BASELINE, Phase, State, Trial
 
 PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scoring"}
@@ -92,7 +92,7 @@ def _describe_study(summary: StudySummary) -> str:
     return f"space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{engine}"
 
 
-def _describe_running(running: RunningTrial, status: StudyStatus) -> str:
+def _describe_running(running: UnfinishedTrial, status: StudyStatus) -> str:
     """Returns the state of a trial that has not ended."""
     trial = running.trial
     parts = [_name(trial) if trial.parent is None else f"{_name(trial)} (continues #{trial.parent})"]

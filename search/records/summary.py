@@ -20,7 +20,7 @@ FIT = "fit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunningTrial:
+class UnfinishedTrial:
     """A trial without an outcome: it runs, or its coordinator died.
 
     Args:
@@ -92,7 +92,7 @@ class StudySummary:
     """
 
     header: StudyHeader
-    running: tuple[RunningTrial, ...]
+    running: tuple[UnfinishedTrial, ...]
     states: Mapping[State, int]
     continued_by: Mapping[int, int]
     failures: tuple[FailureGroup, ...]
@@ -118,7 +118,7 @@ def summarize(study: StudyRecord) -> StudySummary:
     baseline_error = next((error for error in baseline_errors if error is not None), None)
     return StudySummary(
         header=study.header,
-        running=tuple(_running_trial(record) for record in study.trials if record.outcome is None),
+        running=tuple(_unfinished_trial(record) for record in study.trials if record.outcome is None),
         states=Counter(record.outcome.state for record in search_records if record.outcome),
         continued_by=_continued_by(study),
         failures=group_failures([study]),
@@ -133,9 +133,9 @@ def summarize(study: StudyRecord) -> StudySummary:
     )
 
 
-def _running_trial(record: TrialRecord) -> RunningTrial:
+def _unfinished_trial(record: TrialRecord) -> UnfinishedTrial:
     errors = [report.error_percent for report in record.reports if report.error_percent is not None]
-    return RunningTrial(
+    return UnfinishedTrial(
         trial=record.trial,
         epoch=record.reports[-1].epoch if record.reports else 0,
         error_percent=errors[-1] if errors else None,
