@@ -34,10 +34,10 @@ def record_ensembles(ledger: Ledger, *, count: int) -> None:
         count: Finalists beside the baseline.
     """
     record = ledger.read()
-    finalist_numbers = [known.trial.number for known in finalists(record, count)]
+    finalist_numbers = [finalist.trial.number for finalist in finalists(record, count)]
     runs = _complete_runs(record, finalist_numbers)
     models = {
-        number: found for number in runs if (found := _load_predictions(ledger, Phase.VERIFICATION, number)) is not None
+        number: saved for number in runs if (saved := _load_predictions(ledger, Phase.VERIFICATION, number)) is not None
     }
     if ledger.is_shared and len(models) < len(runs):
         return
@@ -50,18 +50,18 @@ def record_ensembles(ledger: Ledger, *, count: int) -> None:
 
 def _complete_runs(record: StudyRecord, chosen: Sequence[int]) -> dict[int, TrialRecord]:
     return {
-        known.trial.number: known
-        for known in record.trials_in_phase(Phase.VERIFICATION)
-        if known.trial.source_trial in chosen and known.outcome and known.outcome.state is State.COMPLETE
+        run.trial.number: run
+        for run in record.trials_in_phase(Phase.VERIFICATION)
+        if run.trial.source_trial in chosen and run.outcome and run.outcome.state is State.COMPLETE
     }
 
 
 def _ensemble_weights(ledger: Ledger, runs: Mapping[int, TrialRecord]) -> dict[str, dict[int, float]]:
     """Returns each ensemble's weights by the number of a verification run."""
     source_trials = {
-        number: known.trial.source_trial for number, known in runs.items() if known.trial.source_trial is not None
+        number: run.trial.source_trial for number, run in runs.items() if run.trial.source_trial is not None
     }
-    proposed = {number for number, known in runs.items() if known.trial.origin != BASELINE}
+    proposed = {number for number, run in runs.items() if run.trial.origin != BASELINE}
     validation = {
         trial: saved
         for trial in sorted(set(source_trials.values()))

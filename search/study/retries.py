@@ -102,7 +102,7 @@ def is_retried(outcome: Outcome) -> bool:
 def should_requeue(outcome: Outcome) -> bool:
     """Returns whether to run a trial again in this session.
 
-    That is so after a fault of the machine, and if other coordinators took this one for dead.
+    True after a fault of the machine, and if other coordinators took this coordinator for dead.
     """
     return is_retried(outcome) or outcome.cause is Cause.COORDINATOR_DIED
 

@@ -78,14 +78,16 @@ def parse(text: str) -> Goal:
 
 def reason(goals: Iterable[Goal], errors: Errors) -> str | None:
     """Returns the reason of the first goal that is reached, or None."""
-    return next((found for goal in goals if (found := goal.reason(errors)) is not None), None)
+    return next((text for goal in goals if (text := goal.reason(errors)) is not None), None)
 
 
 def final_errors(record: StudyRecord) -> list[float | None]:
     """Returns the errors of the recorded search trials in the order of their ends."""
-    ended = [known for known in record.trials_in_phase(Phase.SEARCH) if known.is_finished]
-    ended.sort(key=lambda known: (known.outcome.elapsed_seconds or 0.0) if known.outcome else 0.0)
-    return [complete_error(known.outcome) for known in ended if known.outcome]
+    outcomes = [trial.outcome for trial in record.trials_in_phase(Phase.SEARCH) if trial.outcome is not None]
+    final = sorted(
+        filter(lambda outcome: outcome.is_final, outcomes), key=lambda outcome: outcome.elapsed_seconds or 0.0
+    )
+    return [complete_error(outcome) for outcome in final]
 
 
 def complete_error(outcome: Outcome) -> float | None:

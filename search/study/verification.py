@@ -26,13 +26,13 @@ def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
     Complete trials precede paused trials, and of these the longer ones precede. The baseline is included even if its
     search trial failed, since every row is compared with it.
     """
-    ended = [trial for trial in record.trials_in_phase(Phase.SEARCH) if trial.is_finished]
-    baseline = [trial for trial in ended if trial.trial.origin == BASELINE]
-    longest_by_config: dict[str, TrialRecord] = {}
-    for trial in ended:
-        if trial.trial.origin != BASELINE and trial.outcome and trial.outcome.state in (State.COMPLETE, State.PAUSED):
-            # A later trial of the same configuration resumed the earlier one.
-            longest_by_config[config_key(trial.trial.config)] = trial
+    ended = [trial_record for trial_record in record.trials_in_phase(Phase.SEARCH) if trial_record.is_finished]
+    baseline = [trial_record for trial_record in ended if trial_record.trial.origin == BASELINE]
+    longest_by_config = {  # a later trial of the same configuration resumed the earlier one
+        config_key(trial_record.trial.config): trial_record
+        for trial_record in ended
+        if trial_record.trial.origin != BASELINE and trial_record.state in (State.COMPLETE, State.PAUSED)
+    }
     return baseline[:1] + sorted(longest_by_config.values(), key=_validation_order)[:count]
 
 
