@@ -30,7 +30,7 @@ def run(*, progress: Callback | None = None, **options: Any) -> Study:
 
     Raises:
         UserError: An option cannot be used.
-        FatalError: The study cannot go on; its record is kept.
+        FatalError: The study cannot continue; its record is kept.
     """
     started_at = time.monotonic()
     return run_plan(make_plan(from_mapping(options)), progress or Callback(), started_at=started_at)
@@ -46,6 +46,6 @@ def baseline(*, repeats: int = 5, progress: Callback | None = None, **options: A
 
     Raises:
         UserError: An option cannot be used.
-        FatalError: The study cannot go on; its record is kept.
+        FatalError: The study cannot continue; its record is kept.
     """
     return run_baseline(from_mapping(options), progress or Callback(), repeats=repeats)

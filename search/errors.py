@@ -37,11 +37,11 @@ class UserError(SearchError):
 
 
 class TrialError(SearchError):
-    """One trial cannot go on; it is recorded as failed and the search continues."""
+    """One trial cannot continue; it is recorded as failed and the search continues."""
 
 
 class FatalError(SearchError):
-    """The study cannot go on; its record is kept (exit code 1)."""
+    """The study cannot continue; its record is kept (exit code 1)."""
 
 
 def unknown_name(kind: str, received: str, choices: Iterable[str]) -> UserError:

@@ -99,7 +99,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
     show_report(make_report(StudyStore(folder).load()), form=form, folder=reports_dir, quiet=quiet)
     if is_interrupted:
         if not quiet:
-            click.echo("Interrupted; run the same command again to go on.", err=True)
+            click.echo("Interrupted; run the same command again to continue.", err=True)
         raise SystemExit(INTERRUPTED_EXIT_CODE)
 
 

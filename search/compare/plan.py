@@ -1,6 +1,6 @@
 """From settings to the plan of a comparison: checks the input before anything is written but the data cache.
 
-Called by the command line; ``run`` carries the plan out.
+Called by the command line; ``run`` executes the plan.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from search.leaderboard.tables import Table
 from search.records.curves import CurvePoint, aggregate_curves
 
 MIN_REPEATS = 10
-"""Below this, small differences between engines cannot be told from the spread between seeds.
+"""With fewer repeats, small differences between engines cannot be distinguished from the spread between seeds.
 
 Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 34 (2021):
 conclusions from three to five runs often do not hold.

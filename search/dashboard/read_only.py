@@ -128,7 +128,7 @@ def _with_attributes(frozen: FrozenTrial) -> FrozenTrial:
     columns: dict[str, Any] = {
         "origin": trial.origin,
         "seed": trial.seed,
-        "went on from": trial.parent,
+        "resumed from": trial.parent,
         "of trial": trial.source_trial,
     }
     if outcome is not None:

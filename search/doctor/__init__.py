@@ -1,7 +1,7 @@
-"""The doctor: checks whether a search would run on this machine, and how to fix what prevents it.
+"""The doctor: checks whether a search would run on this machine, and names a fix for each problem.
 
-    checks.py          the checks in order, their results, and how one is run
-    check_context.py   what they examine: the settings, and what one check finds for another
+    checks.py          the checks in order, their results, and how a check is run
+    check_context.py   what the checks examine: the settings, and results that later checks need
     installation.py    Python, packages, extras
     machine.py         processor, memory, backend, GPUs
     folders.py         data, studies, reports

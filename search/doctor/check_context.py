@@ -1,4 +1,4 @@
-"""What the checks examine: the settings of a search, and what one check finds for another."""
+"""What the checks examine: the settings of a search, and results that later checks need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks in order, their results, and how one is run. Called by the command ``doctor``.
+"""The checks in order, their results, and how a check is run. Called by the command ``doctor``.
 
 A new check is a function that returns a ``CheckResult``, and an entry in ``CHECKS``. Its module is imported when the
 check is run, so that a missing package fails that check alone.

@@ -38,7 +38,7 @@ SMOKE_TEST_SECONDS = 180.0
 
 
 def check_engine(context: CheckContext) -> CheckResult:
-    """Checks that the engine proposes a configuration after it was told the baseline's error."""
+    """Checks that the engine proposes a configuration after it received the baseline's error."""
     settings = context.settings
     choice = parse_engine(settings.engine, sampler=settings.sampler, pruner=settings.pruner)
     engine = make_engine(choice, context.space, seed=0, epochs=settings.epochs)

@@ -1,4 +1,4 @@
-"""Promotions of asynchronous successive halving: chooses the stopped trial that continues to the next rung.
+"""Promotions of asynchronous successive halving (ASHA): chooses the stopped trial that continues to the next rung.
 
 Optuna's pruner decides once, when a trial reaches a rung, and "does not support suspending or resuming". A trial that
 reached a rung early was compared with few others. This module compares it again, with all that have reached the rung
@@ -19,12 +19,12 @@ scheduled trials, which start slowly and end well, after 3 of 10 epochs; 2 costs
 
 
 def first_rung(epochs: int) -> int:
-    """Returns the epoch of the first rung of a trial of so many epochs."""
+    """Returns the epoch of the first rung of a trial of this many epochs."""
     return math.ceil(epochs / FIRST_RUNG_DIVISOR)
 
 
 def rungs(epochs: int) -> tuple[int, ...]:
-    """Returns the epochs of all rungs of a trial of so many epochs, ascending."""
+    """Returns the epochs of all rungs of a trial of this many epochs, ascending."""
     levels, rung = [], first_rung(epochs)
     while rung < epochs:
         levels.append(rung)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from search.trial import EpochReport, Outcome, Proposal
 
 START_UP_TRIALS = 5
-"""Trials before a model-based sampler takes over from random draws: the baseline, the recipes and few more, since a
-search here has tens of trials, not hundreds."""
+"""Trials before a model-based sampler replaces random draws: the baseline, the recipes and a few more, since a search
+here has tens of trials."""
 
 
 class SpaceExhausted(Exception):  # noqa: N818 - the end of a search, not a failure

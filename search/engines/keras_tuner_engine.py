@@ -1,11 +1,11 @@
-"""Keras Tuner as an engine: its oracles propose, and nothing else of it is used.
+"""Keras Tuner as an engine: only its oracles are used.
 
-An oracle is asked through ``populate_space`` and told by setting its trials' status and score. The rest of its
-``create_trial`` and ``end_trial`` is not used (files, locks that an exception leaves held, tables on the terminal,
-retries, an end after three failures). The oracle keeps no file: it is rebuilt from the ledger by replaying the trials.
+An oracle proposes by ``populate_space``, and learns from the status and score that are set in its trials. Its
+``create_trial`` and ``end_trial`` are not used: they write files, hold locks after an exception, print tables, retry,
+and end after three failures. The oracle keeps no file: it is rebuilt from the ledger by replaying the trials.
 
-Every ask seeds the oracle from (study seed, trial number): its own seed of 0 means "any", and what it draws after a
-reload depends on how often it was asked before.
+Each ``ask`` seeds the oracle from (study seed, trial number): to the oracle a seed of 0 means no seed, and its draws
+after a reload depend on the number of earlier calls.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def to_hyperparameters(space: Space) -> HyperParameters:
 
     - One value: ``Fixed``. A choice of two truth values: ``Boolean``. Other choices: unordered ``Choice``.
     - A stepped float: ordered ``Choice`` of its values. Keras Tuner's own steps can end short of the top by rounding
-      (0 to 0.6 by 0.05), and carry float noise that no condition would recognize.
+      (0 to 0.6 by 0.05), and contain float noise that no condition would recognize.
     - A condition: a scope inside the scopes of its parent.
     """
     declared = HyperParameters()

@@ -1,6 +1,6 @@
-"""Keras Tuner's oracles with their faults mended. The only file that imports Keras Tuner.
+"""Keras Tuner's oracles with their faults fixed. The only file that imports Keras Tuner.
 
-Called by ``search.engines.samplers``, which makes the oracles, and by ``KerasTunerEngine``, which drives them.
+Called by ``search.engines.samplers``, which makes the oracles, and by ``KerasTunerEngine``, which calls them.
 
 Source: Keras Tuner 1.4.8, ``keras_tuner/src/engine/oracle.py`` and ``keras_tuner/src/tuners``.
 """
@@ -122,7 +122,7 @@ class _Indicator(HyperParameter):  # type: ignore[misc]
 
 
 class BayesianOracle(BayesianOptimizationOracle):  # type: ignore[misc]
-    """Keras Tuner's Gaussian process with two faults mended.
+    """Keras Tuner's Gaussian process with two faults fixed.
 
     Keras Tuner places the options of a choice on a line in the order of their declaration (keras-tuner#287), so that
     the middle one lies between its neighbours. Here three or more options have a coordinate each, the largest of which

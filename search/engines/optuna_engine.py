@@ -32,15 +32,15 @@ MAX_DRAWS = 30
 """Draws before a space counts as exhausted. In a finite space one more draw by brute force finds what is left."""
 MAX_MODEL_DRAWS = 5
 """Of these, draws from the chosen sampler. The rest are random, since a model that has converged on one configuration
-would propose it for ever."""
+would propose it again and again."""
 CACHED_SEARCH_SPACES = ("_search_space", "_group_decomposed_search_space", "_intersection_search_space")
-"""Attributes in which Optuna 5.0's samplers keep the parameters that all trials so far share. They are handed to each
-new sampler, which otherwise goes through all trials: 65 ms an ask at 1,000 trials, where CMA-ES itself takes 3."""
+"""Attributes in which Optuna 5.0's samplers keep the parameters that all trials so far share. They are copied to each
+new sampler, which otherwise iterates over all trials: 65 ms an ask at 1,000 trials, where CMA-ES itself takes 3."""
 
 
 @dataclass(slots=True)
 class _OptunaTrial:
-    """A configuration in training. Optuna sees one trial that runs until the end, however many of ours continue it."""
+    """A configuration in training: one trial of Optuna, even if several trials of the study continue it."""
 
     trial: optuna.Trial
     config: Config
@@ -66,7 +66,7 @@ class OptunaEngine(Engine):
         self._space, self._seed = space, seed
         self._sampler = _available_sampler(sampler, space)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        # The name enters Hyperband's choice of bracket, so it is the same whatever the study is called.
+        # Hyperband chooses brackets by the study's name, so the name is fixed.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna_pruner = OPTUNA_PRUNERS[pruner](optuna.pruners, epochs)

@@ -1,6 +1,7 @@
-"""Engines by name. A new engine takes a file beside this one, its samplers, and an entry in ``ENGINES``.
+"""Engines by name. A new engine is a module in this package, its samplers in ``samplers``, and an entry in ``ENGINES``.
 
-Light: an engine's library is imported when the engine is made, never to list names or to complete them in a shell.
+An engine's library is imported when the engine is made, not to list names or to complete them in a shell. Called by the
+settings, the session and the comparison of engines.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from spaces.domains import Int
 from spaces.space import Space
 
 _MAX_LISTED = 3
-"""So many parameters are named in a caveat; the rest are counted."""
+"""Number of parameters that a caveat names; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

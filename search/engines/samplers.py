@@ -1,7 +1,7 @@
-"""Every sampler and pruner by engine: how it is made and what it needs. Adding one takes one entry here.
+"""The samplers and pruners of each engine, by name. A new sampler or pruner is an entry in one of these tables.
 
-Light, so that names can be listed and completed without importing a library: each factory takes the library's module as
-its first argument. Called by the registry and the engines.
+Imports no library, so that names can be listed and completed at once: each factory takes the library's module as its
+first argument. Read by ``registry`` and the engines.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from search.engines.asha import REDUCTION_FACTOR, first_rung
 from search.engines.base import START_UP_TRIALS
 
 NSGA2_POPULATION_SIZE = 10
-"""Optuna's default of 50 would be random draws throughout a search of tens of trials."""
+"""With Optuna's default of 50, a search of tens of trials would consist of random draws."""
 ASHA = "asha"
-"""The pruner whose stopped trials may go on later."""
+"""The pruner whose stopped trials may continue later (``search.engines.asha``); others stop a trial for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class OptunaSampler:
             trials stopped at a rung.
         module: Module it needs beside Optuna's own dependencies.
         extra: Extra that installs that module.
-        stateful: It stores data with each trial it was asked for (a generation, a place in a sequence), so it must
-            also be asked when the configuration is given.
+        stateful: It stores data with each trial that it proposes (a generation, a place in a sequence), so it
+            must also be called if the configuration is given.
         needs_finite_space: It needs every domain to be finite.
     """
 
@@ -42,8 +42,8 @@ class OptunaSampler:
 
 OPTUNA_SAMPLERS: Mapping[str, OptunaSampler] = {
     # Tree-structured Parzen estimator. group=True: without it one trial without a conditional parameter (the baseline
-    # has many inactive) takes that parameter out of the joint model for all trials (optuna#5299). Stopped trials are
-    # running ones to Optuna; they count as start-up trials all the same.
+    # has many inactive) takes that parameter out of the joint model for all trials (optuna#5299). Optuna
+    # considers stopped trials as running; here they count as start-up trials.
     "tpe": OptunaSampler(
         make=lambda samplers, seed, study_seed, stopped_trials: samplers.TPESampler(
             seed=seed,
@@ -71,7 +71,7 @@ OPTUNA_SAMPLERS: Mapping[str, OptunaSampler] = {
         stateful=True,
     ),
     "random": OptunaSampler(make=lambda samplers, seed, study_seed, stopped_trials: samplers.RandomSampler(seed=seed)),
-    # Scrambled Sobol sequence, named by the study's seed, in which each draw takes the next place; choices at random.
+    # Scrambled Sobol sequence of the study's seed, in which each draw takes the next place; choices at random.
     "qmc": OptunaSampler(
         make=lambda samplers, seed, study_seed, stopped_trials: samplers.QMCSampler(
             seed=study_seed,
@@ -117,7 +117,7 @@ KERAS_TUNER_SAMPLERS: Mapping[str, Callable[[Any, Any, int], Any]] = {
     "bayesian": lambda oracles, hyperparameters, epochs: oracles.BayesianOracle(
         max_trials=None, num_initial_points=START_UP_TRIALS, hyperparameters=hyperparameters, **oracles.OPTIONS
     ),
-    # Random draws, most of them trained for a few epochs; the best go on. Zero iterations are infinitely many: the
+    # Random draws, most of them trained for a few epochs; the best continue. Zero iterations are infinitely many: the
     # study's own budget ends the search.
     "hyperband": lambda oracles, hyperparameters, epochs: oracles.HyperbandOracle(
         max_epochs=epochs, hyperband_iterations=0, hyperparameters=hyperparameters, **oracles.OPTIONS

@@ -1,1 +1,1 @@
-"""Executors run trials: submit, collect, cancel, close. They know nothing of engines."""
+"""Executors run trials: submit, collect, cancel, close. They import no engine, ledger or study."""

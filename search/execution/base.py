@@ -1,6 +1,6 @@
 """The Executor interface and the events it delivers.
 
-An executor runs trials and knows nothing of engines, ledgers or studies. Order of calls::
+An executor runs trials; it imports no engine, ledger or study. Order of calls::
 
     submit (while len(running) < slots) -> collect ... collect -> [cancel] -> collect -> close
 """

@@ -1,10 +1,10 @@
 """A wrapper that makes any executor deliver its events in the same order at every run.
 
-With several workers, events arrive as the machine happens to finish them, and an engine that is told of them in another
-order proposes other configurations. The wrapper gives each event a logical time: an event of a trial comes one tick
-after the trial's event before it, its first event one tick after the event that freed its slot. An event is held back
-until no earlier one can still come (the conservative rule of parallel discrete-event simulation). The cost is waiting:
-events of a fast trial are held until slow trials have reached the same tick.
+With several workers, the order of events depends on the speed of each worker, and an engine that receives them in
+another order proposes other configurations. The wrapper gives each event a logical time: an event of a trial comes one
+tick after the trial's previous event, its first event one tick after the event that freed its slot. An event is held
+back until no earlier event can follow (the conservative rule of parallel discrete-event simulation). The cost is
+waiting: events of a fast trial are held until slow trials have reached the same tick.
 
 Source: Chandy and Misra, "Distributed Simulation", IEEE Transactions on Software Engineering, 1979.
 """

@@ -25,7 +25,7 @@ from search.trial import NO_FILES, NODE_KEY, Cause, Outcome, Trial, TrialFiles
 
 @dataclass(slots=True)
 class WorkerSlot:
-    """A place for one trial at a time.
+    """Runs one trial at a time.
 
     Args:
         number: From 0; on GPUs it decides which one a worker uses.
@@ -184,7 +184,7 @@ class PoolExecutor(Executor):
         slot.current = WorkerState(self._backend.start_worker(slot.number), slot.current.start_attempts + 1)
 
     def _enforce_limits(self) -> list[Event]:
-        """Kills workers whose trial must not go on; one with an unread message is handled first."""
+        """Kills workers whose trial must not continue; unread messages are handled first."""
         events: list[Event] = []
         for slot in list(self._slots.values()):
             if slot.running is None or slot.current.worker.has_message():

@@ -1,12 +1,12 @@
 """The vectorized executor: one process a device, which trains its trials together as populations.
 
-Many small networks in one program keep a GPU busy that one network would leave idle; see
-``search.training.vectorized``. The processes keep device memory, compilation and crashes out of the coordinator. Where
-the number of trials at a time is not given, a process measures it before it is ready.
+One small network does not use a GPU fully; many in one program do. See ``search.training.vectorized``. The processes
+keep device memory, compilation and crashes out of the coordinator. If the number of concurrent trials is not given, a
+process measures it before it is ready.
 
-A process that dies costs the trials it ran. If it was killed, mostly for want of memory, its successor takes half as
-many at a time. JAX does not give back all the memory of a program, so a process that has grown takes no more trials and
-is replaced when its last has ended; never beside a successor, since a device's memory holds one process.
+A process that dies costs the trials it ran. If it was killed, mostly for lack of memory, its successor takes half as
+many trials at a time. JAX does not release all memory of a program, so a process that has grown takes no more trials,
+and is replaced when its last trial has ended; not earlier, since a device's memory holds one process.
 """
 
 from __future__ import annotations
@@ -204,9 +204,9 @@ class VectorizedExecutor(Executor):
     def _restart_process(
         self, device: DeviceState, process: WorkerState, worker_exit: WorkerExit, kill_reason: KillReason | None
     ) -> None:
-        """Starts another process after one that died before it was ready; the device keeps its trials.
+        """Starts another process in place of a process that died before it was ready; the device keeps its trials.
 
-        One that was killed while it measured the capacity measures with half as many trials next time.
+        If it was killed while it measured the capacity, the next process measures with half as many trials.
         """
         if self._probe_config is not None and worker_exit.cause is not Cause.CRASHED and device.probe_size > 1:
             device.probe_size //= 2
@@ -217,7 +217,7 @@ class VectorizedExecutor(Executor):
             self._start_process(device, process.start_attempts + 1)
 
     def _enforce_limits(self) -> list[Event]:
-        """Kills processes that do not react; one with an unread message is handled first."""
+        """Kills processes that do not react; unread messages are handled first."""
         events: list[Event] = []
         for device in self._devices:
             process = device.process

@@ -1,4 +1,4 @@
-"""An executor on a virtual clock: it trains nothing and plays back what a function returns for each trial.
+"""An executor on a virtual clock: it trains nothing; a function returns the course of each trial.
 
 Used to compare engines on tables of finished trainings (``search.compare.tabular``) and in tests of the loop. It never
 sleeps, so a thousand workers cost no more than their events. Events at the same instant come in the order of
@@ -123,7 +123,7 @@ class VirtualExecutor(Executor):
         self._schedule(run, self._now + self._seconds_to_next(run))
 
     def advance(self, seconds: float) -> None:
-        """Moves the clock by the caller's own working time, while trials go on and slots may stand empty.
+        """Moves the clock by the caller's own time, in which trials continue and slots may be empty.
 
         Args:
             seconds: Virtual seconds; events due in them are collected late.

@@ -1,7 +1,7 @@
-"""A worker's own side: it makes a trainer once, then runs trials one after the other.
+"""Runs in a worker: makes a trainer once, then runs trials one after the other.
 
-    Inbox          what the coordinator sent: trials to run and trials to stop
-    TrialChannel   sends what a running trial reports, and tells it when to stop
+    Inbox          the coordinator's messages: trials to run and trials to stop
+    TrialChannel   sends the reports of a running trial, and returns whether it must stop
 
 Messages come over a pipe, if the worker is a process of this machine (``search.execution.local`` starts ``python -m
 search.execution.worker_loop FD``), or as calls of an actor (``search.execution.ray.actor``). The process is neither a
@@ -120,7 +120,7 @@ class TrialChannel:
 
 
 def run_worker_loop(task: Task, inbox: Inbox, send: SendMessage) -> None:
-    """Runs trials as they come, for ever.
+    """Runs trials as they come, without end.
 
     Args:
         task: What the trials share; its runtime's variables are already in the environment.

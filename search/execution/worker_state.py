@@ -48,7 +48,7 @@ class WorkerLimits:
     def recycle_threshold_mib(self, initial_mib: float) -> float:
         """Returns the memory above which a worker is replaced after its next trial.
 
-        Memory left behind by earlier trials may take half of the room between ``initial_mib`` and a trial's limit, so
+        Memory left by earlier trials may take half of the difference between a trial's limit and ``initial_mib``, so
         that no trial is killed for it.
 
         Args:

@@ -1,1 +1,1 @@
-"""A row of the leaderboard, carried out of the project: as a model, a script, a configuration file or a card."""
+"""Exports a row of the leaderboard as a model, a script, a configuration file or a card; predicts with a model."""

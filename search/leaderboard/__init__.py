@@ -1,1 +1,1 @@
-"""Leaderboards: rows computed from recorded trials alone, and renderers. No engine, no executor, no Keras."""
+"""Leaderboards: rows computed from recorded trials alone, and their renderers."""

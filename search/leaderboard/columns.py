@@ -1,8 +1,8 @@
 """The columns of the leaderboard: one list for CSV, JSON, the DataFrame and the tables of all formats.
 
-CSV, JSON and the DataFrame hold all columns, in this order, under these keys. A key is not renamed and does not change
-its meaning without a new number in ``render_data.SCHEMA``. The tables in the terminal, in Markdown and on the HTML page
-show the columns with a ``DisplayColumn``; ``tables`` has their order.
+CSV, JSON and the DataFrame hold all columns, in this order, under these keys. An added or renamed key, or a changed
+meaning, needs a new number in ``render_data.SCHEMA``. The tables in the terminal, in Markdown and on the HTML page show
+a column if it has a ``DisplayColumn`` and its key is in a list of ``tables``.
 """
 
 from __future__ import annotations

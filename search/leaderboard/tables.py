@@ -79,7 +79,7 @@ class Table(Generic[T]):
     """A table for people.
 
     Args:
-        columns: The columns that say something.
+        columns: The columns, without those that are empty or the same in all entries.
         entries: A line each.
     """
 

@@ -1,1 +1,1 @@
-"""Records: what a study leaves behind, written once and read by everybody: ledger, storage, predictions, catalog."""
+"""The ledger of a study, the values that are read from it, and the lookup, merging and summary of studies."""

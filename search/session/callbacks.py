@@ -89,7 +89,7 @@ for _name in dir(Callback):
 
 
 class StoppingCallback(Callback):
-    """Follows the errors of a search and tells when a goal is reached.
+    """Checks after each trial whether a goal is reached.
 
     Args:
         goals: The texts of ``--stop-when``.

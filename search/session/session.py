@@ -167,5 +167,5 @@ def _check_backend_and_precision(plan: Plan, record: StudyRecord) -> None:
             raise UserError(
                 f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "
                 f"Received: --{name} {received}.",
-                hint=f"Go on with --{name} {others[0]}, or start another study with --study NAME.",
+                hint=f"Continue with --{name} {others[0]}, or start another study with --study NAME.",
             )

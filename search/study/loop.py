@@ -1,4 +1,4 @@
-"""The loop: ask the source for a trial, submit it, collect events, record them, tell the source.
+"""The loop: gets a trial from the source, submits it, collects and records its events, and updates the source.
 
 Called by ``search.session.run`` with a search or a fixed list of trials as the source, and by
 ``search.compare.tabular.simulate``.
@@ -20,7 +20,7 @@ from search.study.retries import RetryPolicy
 from search.trial import Cause, EpochReport, Outcome, State, Trial, final_metrics
 
 TICK_SECONDS = 0.2
-"""Longest wait for an event before ``stop_cause`` is asked again."""
+"""Longest wait for an event before ``stop_cause`` is called again."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ def run_loop(
 ) -> None:
     """Runs trials until the source has no more, or until the loop must stop.
 
-    When it must stop, running trials are cancelled and recorded as interrupted. A stop is not taken back.
+    When it must stop, running trials are cancelled and recorded as interrupted, and no trial is started any more.
 
     Args:
         source: Chooses the trials.
@@ -54,7 +54,7 @@ def run_loop(
         elapsed_seconds: Returns the seconds of all sessions of the study; None if they are not measured.
 
     Raises:
-        FatalError: The study cannot go on; the trials that ran were recorded.
+        FatalError: The study cannot continue; the trials that ran were recorded.
     """
     retries = RetryPolicy(ledger.read().trials_in_phase(source.phase))
     peers = PeerSync(source, retries, ledger, callback)

@@ -1,4 +1,4 @@
-"""What a failure means for the study: the trial is retried, has failed, or the study cannot go on.
+"""Decides what follows a failure: the trial is retried or recorded as failed, or the study stops.
 
 A fault of the machine (a worker killed, crashed or hung, a node lost) is retried on a fresh worker from the trial's
 last checkpoint, a few times. A fault of the configuration is not, since it would recur. A full disk or damaged data
@@ -20,7 +20,7 @@ from search.trial import Cause, Outcome, State, Trial
 MAX_RETRIES = 2
 """How often a trial is retried after faults of the machine, over all sessions."""
 FIRST_TRIALS = 3
-"""If the first trials, this many, fail of one cause, the study ends: their configurations are not the reason."""
+"""If this many first trials fail for the same cause, the study ends: the cause is not in their configurations."""
 TRANSIENT = frozenset({Cause.KILLED, Cause.CRASHED, Cause.HUNG, Cause.NODE_LOST})
 FATAL: Mapping[Cause, str] = {
     Cause.DISK_FULL: "Free some space and run the same command again; what was recorded is kept.",
@@ -60,16 +60,16 @@ class RetryPolicy:
         return dataclasses.replace(outcome, state=State.INTERRUPTED) if is_requeued else outcome
 
     def observe(self, trial: Trial, outcome: Outcome) -> None:
-        """Takes in an outcome that an earlier session or another coordinator has classified."""
+        """Counts an outcome that an earlier session or another coordinator has classified."""
         if trial.number not in self._ended:
             self._retries[trial.training_key] += is_retried(outcome)
         self._ended[trial.number] = (trial.training_key, _failure_cause(outcome))
 
     def raise_if_fatal(self, trial: Trial, outcome: Outcome) -> None:
-        """Takes in an outcome that ``classify`` returned.
+        """Counts an outcome that ``classify`` returned.
 
         Raises:
-            FatalError: The study cannot go on, or its first trials have all failed of one cause.
+            FatalError: The study cannot continue, or its first trials have all failed for the same cause.
         """
         if outcome.cause is not None and outcome.cause in FATAL:
             raise FatalError(outcome.message or outcome.cause.value, hint=FATAL[outcome.cause])
@@ -78,8 +78,8 @@ class RetryPolicy:
         first = self._first_causes()
         if cause is not None and trial.training_key in first and list(first.values()) == [cause] * FIRST_TRIALS:
             raise FatalError(
-                f"The first {FIRST_TRIALS} trials ended alike: {cause}. "
-                f"The last said: {outcome.message}\n{outcome.traceback}".rstrip(),
+                f"The first {FIRST_TRIALS} trials failed for the same cause: {cause}. "
+                f"Message of the last: {outcome.message}\n{outcome.traceback}".rstrip(),
                 hint=f"{HINTS.get(cause, 'Remove the cause.')} Then run a new study, with another name for --study.",
             )
 
@@ -102,7 +102,7 @@ def is_retried(outcome: Outcome) -> bool:
 def should_requeue(outcome: Outcome) -> bool:
     """Returns whether to run a trial again in this session.
 
-    True after a fault of the machine, and if other coordinators took this coordinator for dead.
+    True after a fault of the machine, and if other coordinators considered this coordinator dead.
     """
     return is_retried(outcome) or outcome.cause is Cause.COORDINATOR_DIED
 

@@ -1,6 +1,6 @@
 """The source of a search's trials: an engine, the recorded trials, and the trials of other coordinators.
 
-The engine is told of all recorded trials, whichever coordinator ran them. Called by ``search.session.run`` and
+The engine receives all recorded trials, whichever coordinator ran them. Called by ``search.session.run`` and
 ``search.compare.tabular.simulate``; ``search.study.verification`` has the other source.
 """
 
@@ -43,7 +43,7 @@ def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
 
 
 class SearchSource:
-    """Gives the baseline, the recipes and the interrupted trials, then what the engine proposes.
+    """Returns the baseline, the recipes and the interrupted trials, then what the engine proposes.
 
     A ``search.study.interfaces.TrialSource``.
 

@@ -1,1 +1,1 @@
-"""Data, one training run, evaluation: the only room that knows Keras."""
+"""One training run: network, epochs, evaluation, checkpoints and outcome, on Keras."""

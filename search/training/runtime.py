@@ -134,7 +134,7 @@ class Runtime:
         if self.device is Device.GPU and backend_facts["device"] == "CPU":
             raise FatalError(
                 f"{self.backend} finds no GPU. Received: CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}.",
-                hint="python -m search doctor says why; --devices cpu does without.",
+                hint="python -m search doctor shows the reason; --devices cpu needs no GPU.",
             )
         return {
             "backend": self.backend.value,

@@ -4,7 +4,7 @@ Order of a run::
 
     open data (once a worker) -> seed -> build -> compile -> [restore] -> each epoch: order, fit, evaluate, save, report
 
-Knows Keras, the data and the space's model builder; knows no engine, executor or ledger. Called by workers.
+Called by workers.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def test_what_would_fail_every_trial_stops_the_study_which_goes_on_later(tmp_pat
 
 @pytest.mark.parametrize(("cause", "runs"), [(Cause.INVALID, 3), (Cause.KILLED, 3 + 3 + 1)])
 def test_three_alike_at_the_start_stop_the_study_with_the_cause(tmp_path: Path, cause: Cause, runs: int) -> None:
-    with pytest.raises(FatalError, match=f"ended alike.*{cause}"):
+    with pytest.raises(FatalError, match=str(cause)):
         search(tmp_path, Failing(lambda trial: cause))
     assert len(read_study(StudyLocation(studies_dir=tmp_path), "study").trials) == runs, (
         "a trial that is tried again is one"
@@ -133,7 +133,7 @@ def test_three_alike_are_noticed_over_sessions_and_stop_no_later_one(tmp_path: P
         return Cause.INVALID if trial.number < 3 else None
 
     search(tmp_path, Failing(fault), trials=2)
-    with pytest.raises(FatalError, match="ended alike"):
+    with pytest.raises(FatalError, match=str(Cause.INVALID)):
         search(tmp_path, Failing(fault), trials=4)
     assert states(search(tmp_path, Failing(fault), trials=4)) == [State.FAILED] * 3 + [State.COMPLETE]
 

@@ -96,7 +96,7 @@ class BenchmarkTable:
 
     Args:
         name: The data set.
-        space: Its space; a number stands for the index of a value in the table, a word for itself.
+        space: Its space; numbers are indices of the table's values, words are themselves.
         errors: (configurations, seeds), in the benchmark's unit; NaN where a configuration was trained less often.
         seconds: (configurations, seeds), training seconds.
         means: (configurations,), the mean error over seeds.

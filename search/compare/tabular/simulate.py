@@ -74,7 +74,7 @@ class RegretTrace:
     """The course of a search, by trial in the order in which they ended; shorter where the space was exhausted.
 
     Args:
-        observed: Error that the engine was told: that of one training run, in the benchmark's unit.
+        observed: Error reported to the engine: that of one training run, in the benchmark's unit.
         incumbent: Mean error, over the table's seeds, of the configuration with the lowest observed error so far.
         regrets: Normalised regret of the incumbent, in [0, 1]: its mean's distance from the table's best as a share of
             that of the table's worst. It may rise, where a lucky run makes a worse configuration the incumbent.

@@ -20,7 +20,7 @@ from search.errors import FatalError, UserError
 POLL_SECONDS = 1.0
 CONNECTION_TIMEOUT_SECONDS = 20.0
 """Time without an answer after which a cluster is lost; Ray itself ends this process after 60 s."""
-RESUME_HINT = "Run the same command again when the cluster is back: what was recorded is kept, and trials go on."
+RESUME_HINT = "Run the same command again when the cluster is back: what was recorded is kept, and trials continue."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from search.trial import Cause
 
 POLL_SECONDS = 1.0
 """How long an actor waits for a message before it answers a poll without one."""
-PROCESS_EXIT = WorkerExit(cause=Cause.KILLED, message="The worker's process was killed, or ended of itself.")
+PROCESS_EXIT = WorkerExit(cause=Cause.KILLED, message="The worker's process was killed, or ended by itself.")
 NODE_EXIT = WorkerExit(cause=Cause.NODE_LOST, message="The worker's node was lost.")
 
 
@@ -65,7 +65,7 @@ class RayWorker(Worker):
         ray.kill(self.actor)
 
     def reap(self) -> WorkerExit:
-        """Ends the actor if it lives, and returns how it ended."""
+        """Ends the actor if it still runs, and returns how it ended."""
         self.kill()
         self.worker_exit = self.worker_exit or PROCESS_EXIT
         return self.worker_exit

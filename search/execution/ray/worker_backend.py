@@ -1,7 +1,7 @@
 """Workers on a Ray cluster: how many fit, how they are started, read and refused.
 
-Ray decides on which node an actor runs. The backend only asks how many workers there is room for, and excludes nodes
-with other versions of the packages that trials depend on.
+Ray decides on which node an actor runs. The backend only asks how many workers fit, and excludes nodes with
+ other versions of the packages that trials depend on.
 """
 
 from __future__ import annotations
@@ -99,13 +99,13 @@ class RayWorkerBackend(WorkerBackend):
         return max(1, min(free, self._capacity(), self._resource_request.workers or free))
 
     def start_worker(self, slot: int) -> RayWorker:
-        """Requests an actor; Ray starts it where and when there is room."""
+        """Requests an actor; Ray starts it where and when resources are free."""
         worker = RayWorker(self._start_actor())
         self._workers.add(worker)
         return worker
 
     def wait(self, workers: Sequence[Worker], timeout: float) -> list[tuple[Worker, Message | None]]:
-        """Reads the polls that were answered. A worker that waits for room counts as alive."""
+        """Reads the polls that were answered. A worker that waits for resources counts as alive."""
         import ray
 
         worker_by_poll = {worker.pending_poll: worker for worker in workers if isinstance(worker, RayWorker)}
@@ -206,7 +206,7 @@ class RayWorkerBackend(WorkerBackend):
         """Checks that a worker could be placed.
 
         Raises:
-            FatalError: The cluster is lost, or had no room for a single worker for too long.
+            FatalError: The cluster is lost, or no worker could be placed for too long.
         """
         nodes = self._connection.snapshot.nodes
         now, living = time.monotonic(), [worker for worker in self._workers if worker.worker_exit is None]

@@ -1,1 +1,1 @@
-"""Where a study is stored: journal file or database."""
+"""Storage of a ledger: a journal file or a database."""

@@ -20,7 +20,7 @@ MAX_WORKERS_PER_GPU = 8
 """Most workers on one GPU; more would mostly wait for each other."""
 MAX_POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 64}
 """Most trials that the vectorized executor trains together on a device without ``--workers``. A few keep a CPU's cores
-busy, and a sampler proposes all of them before it is told of one."""
+busy, and a sampler proposes all of them before it receives a result."""
 THREAD_COUNT_NOTE = "errors are the same bit for bit only at an equal thread count"
 """Why a study keeps its threads."""
 USABLE_MEMORY_FRACTION = 0.9
@@ -71,7 +71,7 @@ class Parallelism:
     note: str = ""
 
     def with_workers(self, workers: int) -> Parallelism:
-        """Returns the same choice with another number of workers, where an executor has room for more or fewer."""
+        """Returns the same choice with the number of workers that fit the executor."""
         return replace(self, layout=WorkerLayout(workers, self.layout.threads))
 
     def describe(self) -> str:

@@ -30,7 +30,7 @@ POLL_SECONDS = 0.2
 
 
 class ProbeError(Exception):
-    """A measurement without a result; the text says why. The study goes on without it."""
+    """A measurement gave no result; the message says why. The study continues without it."""
 
 
 def measure_throughput(

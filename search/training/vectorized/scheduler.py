@@ -198,7 +198,7 @@ class PopulationScheduler:
 
 
 def _poll_stop_requests(members: list[Member]) -> bool:
-    """Records which members must stop; returns whether any may go on."""
+    """Records which members must stop; returns whether any may continue."""
     for member in members:
         member.cause = member.cause or member.hooks.should_stop()
     return any(member.cause is None for member in members)
