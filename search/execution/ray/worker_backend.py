@@ -1,7 +1,7 @@
 """Workers on a Ray cluster: how many fit, how they are started, read and refused.
 
-Ray decides on which node an actor runs. The backend only asks how many workers fit, and excludes nodes with
- other versions of the packages that trials depend on.
+Ray decides on which node an actor runs. The backend only asks how many workers fit, and excludes nodes
+with other versions of the packages that trials depend on.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class RayWorkerBackend(WorkerBackend):
             for node in nodes.values()
         )
         raise FatalError(
-            f"The cluster had no room for a worker within {PLACEMENT_TIMEOUT_SECONDS:.0f} s. "
+            f"No worker could be placed in the cluster within {PLACEMENT_TIMEOUT_SECONDS:.0f} s. "
             f"Expected: {self._resource_request} on one node. "
             f"Received: {node_resources}.",
             hint="Others may use it: ray status says so. Else ask for less with --threads, or --devices cpu.",
