@@ -69,10 +69,8 @@ class StudyLocation:
 
     def study_names(self) -> list[str]:
         """Returns the names of the studies kept here."""
-        if self.storage is not None and _is_missing_sqlite_file(self.storage):
-            return []
         if self.storage is not None:
-            return study_names(open_storage(self, "")[0])
+            return [] if _is_missing_sqlite_file(self.storage) else study_names(_open_url(self.storage))
         return sorted(path.parent.name for path in self.studies_dir.glob(f"*/{JOURNAL_NAME}"))
 
 
@@ -100,9 +98,9 @@ def open_storage(location: StudyLocation, name: str) -> tuple[BaseStorage, Commi
         UserError: The database cannot be reached; its password is not shown.
         FatalError: The journal is damaged.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     if location.storage is not None:
         return _open_url(location.storage), lambda force: None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     backend = journal.JournalBackend(location.journal(name))
     return JournalStorage(backend), lambda force: backend.commit(force=force)
 
@@ -120,7 +118,7 @@ def read_storage(location: StudyLocation, name: str, *, follow: bool = False) ->
         FatalError: The journal is damaged in the middle.
     """
     if location.storage is not None:
-        return OpenedStorage(storage=open_storage(location, name)[0])
+        return OpenedStorage(storage=_open_url(location.storage))
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = location.journal(name)
     try:
