@@ -29,6 +29,7 @@ from search import seeds
 from search.execution.local import local_executor
 from search.records.reader import read_studies
 from search.records.record import StudyRecord
+from search.records.storage.locations import StudyLocation
 from search.study.verification import finalists
 from search.training.runtime import machine_info, package_versions
 from search.trial import Phase, Trial
@@ -87,7 +88,7 @@ def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, result
     command = ["-m", "search", "run", "--space", "cnn", "--timeout", f"{seconds:g}s", "--seed", str(seed), *options]
     places = ["--studies-dir", str(folder / "studies"), "--reports-dir", str(folder / "reports")]
     wall = _run([*command, *places], seconds, path)
-    (record,) = read_studies([], studies_dir=folder / "studies")
+    (record,) = read_studies(StudyLocation(studies_dir=folder / "studies"))
     return dataclasses.replace(
         _recorded(record, seconds),
         contender=name,

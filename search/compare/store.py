@@ -20,6 +20,7 @@ from search.errors import UserError
 from search.files import write_atomic
 from search.records.reader import read_studies
 from search.records.record import JOURNAL_NAME, StudyRecord, describe_differences
+from search.records.storage.locations import StudyLocation
 from search.study.verification import verification_trials
 from search.trial import Phase
 
@@ -71,7 +72,7 @@ class StudyStore(RunStore[StudyRecord]):
 
     def studies(self) -> list[StudyRecord]:
         """Returns all studies in the folder that have begun."""
-        return read_studies((), studies_dir=self.folder)
+        return read_studies(StudyLocation(studies_dir=self.folder))
 
     def runs(self) -> dict[RunKey, StudyRecord]:
         """Returns the studies of the recorded engines and repeats."""

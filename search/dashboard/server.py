@@ -45,8 +45,8 @@ def open_storage(location: StudyLocation, name: str) -> tuple[ReadOnlyStorage, s
         FatalError: Its ledger is damaged in the middle.
     """
     header = read_study(location, name).header
-    reading = read_storage(location, name, follow=True)
-    return ReadOnlyStorage(reading.storage, header.name), reading.note
+    storage, note = read_storage(location, name, follow=True)
+    return ReadOnlyStorage(storage, header.name), note
 
 
 def open_server(storage: ReadOnlyStorage, port: int) -> tuple[DashboardServer, str]:

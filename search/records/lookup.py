@@ -34,7 +34,7 @@ def find_studies(references: Sequence[str], location: StudyLocation) -> list[Loc
         FatalError: A ledger is damaged in the middle.
     """
     if not references:
-        return [LocatedStudy(record, record.header.name) for record in _read_at(location)]
+        return [LocatedStudy(record, record.header.name) for record in read_studies(location)]
     names = location.study_names()
     return [found for text in references for found in _resolve_reference(text, location, names)]
 
@@ -76,7 +76,7 @@ def locate_ledger(reference: str, location: StudyLocation) -> tuple[StudyLocatio
 
 def _resolve_reference(reference: str, location: StudyLocation, names: Sequence[str]) -> list[LocatedStudy]:
     if reference in names:
-        return [LocatedStudy(record, reference) for record in _read_at(location, reference)]
+        return [LocatedStudy(record, reference) for record in read_studies(location, reference)]
     path = Path(reference)
     if not path.exists():
         raise _unknown_study_error(reference, location, names)
@@ -108,7 +108,7 @@ def _load_study(file: Path, argument: Path) -> LocatedStudy:
     source = str(file if file == argument else file.parent)
     if file.name == JOURNAL_NAME:
         folder = file.resolve().parent
-        (record,) = _read_at(StudyLocation(studies_dir=folder.parent), folder.name)
+        (record,) = read_studies(StudyLocation(studies_dir=folder.parent), folder.name)
         return LocatedStudy(record, source)
     return LocatedStudy(read_study_json(file), source, file)
 
@@ -124,10 +124,6 @@ def read_study_json(file: Path) -> StudyRecord:
     except OSError as error:
         raise UserError(f"The study's file cannot be read. Received: {file} ({error.strerror}).") from error
     return study_json.loads(content, str(file))
-
-
-def _read_at(location: StudyLocation, *names: str) -> list[StudyRecord]:
-    return read_studies(names, studies_dir=location.studies_dir, storage=location.storage)
 
 
 def _unknown_study_error(reference: str, location: StudyLocation, names: Sequence[str]) -> UserError:

@@ -89,27 +89,22 @@ def _drop_earlier_copies(studies: Iterable[LocatedStudy]) -> tuple[list[LocatedS
     kept: list[LocatedStudy] = []
     notes: list[str] = []
     for study in studies:
-        index = next((at for at, other in enumerate(kept) if _are_copies(study.record, other.record)), None)
-        if index is None:
+        for index, other in enumerate(kept):
+            if is_copy(study.record, other.record):
+                notes.append(_copy_note(study, other))
+                break
+            if is_copy(other.record, study.record):
+                notes.append(_copy_note(other, study))
+                kept[index] = study
+                break
+        else:
             kept.append(study)
-            continue
-        other = kept[index]
-        longer, shorter = (other, study) if is_copy(study.record, other.record) else (study, other)
-        kept[index] = longer
-        notes.append(_copy_note(shorter, longer))
     return kept, notes
 
 
-def _are_copies(one: StudyRecord, other: StudyRecord) -> bool:
-    return is_copy(one, other) or is_copy(other, one)
-
-
 def _copy_note(shorter: LocatedStudy, longer: LocatedStudy) -> str:
-    name, shorter_count, longer_count = (
-        longer.record.header.name,
-        _ended_count(shorter.record),
-        _ended_count(longer.record),
-    )
+    name = longer.record.header.name
+    shorter_count, longer_count = _ended_count(shorter.record), _ended_count(longer.record)
     if shorter_count == longer_count:
         return f"Study {name} was given twice, as {longer.source} and {shorter.source}; it counts once."
     return (

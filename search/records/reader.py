@@ -6,10 +6,6 @@ Called by the commands, the API and the comparison of engines.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
-
-from optuna.storages import BaseStorage
 
 from search.errors import UserError, unknown_name
 from search.records.record import StudyHeader, StudyRecord, require_same_study
@@ -40,14 +36,13 @@ def read_study(location: StudyLocation, name: str) -> StudyRecord:
     return record
 
 
-def read_studies(names: Sequence[str], *, studies_dir: Path, storage: str | None = None) -> list[StudyRecord]:
+def read_studies(location: StudyLocation, *names: str) -> list[StudyRecord]:
     """Reads the named studies, or all started studies if no name is given; logs a warning for each damaged journal.
 
     Raises:
         UserError: As ``read_study``.
         FatalError: As ``read_study``.
     """
-    location = StudyLocation(studies_dir=studies_dir, storage=storage)
     records = {name: _read_study_and_note(location, name) for name in names or location.study_names()}
     for name, (record, note) in records.items():
         if note:
@@ -65,12 +60,12 @@ def read_recorded_study(location: StudyLocation, header: StudyHeader) -> StudyRe
     """
     if (recorded := read_recorded_header(location, header.name)) is None:
         return None
-    return decode_study(read_storage(location, header.name).storage, require_same_study(recorded, header))
+    return decode_study(read_storage(location, header.name)[0], require_same_study(recorded, header))
 
 
 def read_recorded_header(location: StudyLocation, name: str) -> StudyHeader | None:
     """Returns the header of a study, or None if there is no such study or it has no header yet."""
-    return read_header(read_storage(location, name).storage, name) if name in location.study_names() else None
+    return read_header(read_storage(location, name)[0], name) if name in location.study_names() else None
 
 
 def _read_study_and_note(location: StudyLocation, name: str) -> tuple[StudyRecord | None, str]:
@@ -79,12 +74,9 @@ def _read_study_and_note(location: StudyLocation, name: str) -> tuple[StudyRecor
         if names:
             raise unknown_name("study", name, names)
         raise UserError(f"Unknown study. Received: {name!r}; there is none in {location.studies_dir}.")
-    opened = read_storage(location, name)
-    header = read_header(opened.storage, name if location.storage else _journal_study_name(opened.storage, name))
-    return None if header is None else decode_study(opened.storage, header), opened.note
-
-
-def _journal_study_name(storage: BaseStorage, folder: str) -> str:
-    """Returns the name of the study in a journal, which differs from the folder's if that was copied or renamed."""
-    names = study_names(storage)
-    return names[0] if len(names) == 1 else folder
+    storage, note = read_storage(location, name)
+    recorded_names = study_names(storage)
+    if location.storage is None and len(recorded_names) == 1:
+        name = recorded_names[0]  # a journal's folder may have been copied or renamed
+    header = read_header(storage, name)
+    return None if header is None else decode_study(storage, header), note

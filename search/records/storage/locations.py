@@ -74,19 +74,6 @@ class StudyLocation:
         return sorted(path.parent.name for path in self.studies_dir.glob(f"*/{JOURNAL_NAME}"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedStorage:
-    """A storage opened for reading.
-
-    Args:
-        storage: The records at the time of reading; a database, or a followed journal, shows later ones too.
-        note: A note about damage; usually empty.
-    """
-
-    storage: BaseStorage
-    note: str = ""
-
-
 def open_storage(location: StudyLocation, name: str) -> tuple[BaseStorage, Commit]:
     """Opens a study's repaired journal for writing, or the database that holds all studies.
 
@@ -105,20 +92,23 @@ def open_storage(location: StudyLocation, name: str) -> tuple[BaseStorage, Commi
     return JournalStorage(backend), lambda force: backend.commit(force=force)
 
 
-def read_storage(location: StudyLocation, name: str, *, follow: bool = False) -> OpenedStorage:
+def read_storage(location: StudyLocation, name: str, *, follow: bool = False) -> tuple[BaseStorage, str]:
     """Opens a study's journal up to the first damaged record, without writing or locking, or the database.
 
     Args:
         location: Where the study is kept.
         name: The study's name.
-        follow: Whether the storage of a journal also shows records that are added later.
+        follow: Whether the storage of a journal also shows records that are added later, as that of a database does.
+
+    Returns:
+        The storage, and a note about damage; usually empty.
 
     Raises:
         UserError: The database cannot be reached, or the journal cannot be read.
         FatalError: The journal is damaged in the middle.
     """
     if location.storage is not None:
-        return OpenedStorage(storage=_open_url(location.storage))
+        return _open_url(location.storage), ""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = location.journal(name)
     try:
@@ -129,9 +119,9 @@ def read_storage(location: StudyLocation, name: str, *, follow: bool = False) ->
         end = None if damage is None or damage.is_incomplete_line else damage.start
         storage = JournalStorage(journal.JournalFollower(path, damage_start=end))
     if damage is None or damage.is_incomplete_line:
-        return OpenedStorage(storage=storage)
+        return storage, ""
     note = f"The ledger is damaged from line {damage.line} on, and was read up to there: {path}. "
-    return OpenedStorage(storage=storage, note=f"{note}The study's next run mends it.")
+    return storage, f"{note}The study's next run mends it."
 
 
 def _is_missing_sqlite_file(url: str) -> bool:

@@ -37,7 +37,11 @@ def call_with_retry(operation: Callable[[], T], *, seconds: float = RETRY_SECOND
             if not is_outage(error):
                 raise
             if time.monotonic() - began > seconds:
-                raise _outage_error(seconds, driver_message(error)) from None
+                raise FatalError(
+                    f"The database could not be reached for {seconds:.0f} s ({driver_message(error)}).",
+                    hint="Run the same command again when it can; what was recorded is kept, and running trials go on "
+                    "from their last checkpoint.",
+                ) from None
             if not reason:
                 _LOG.warning(
                     f"The database cannot be reached ({driver_message(error)}); trying again for {seconds:.0f} s"
@@ -61,11 +65,3 @@ def driver_message(error: BaseException) -> str:
     """Returns the first line of the driver's message, which holds neither the statement nor a password."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     return (str(getattr(cause, "orig", None) or cause).strip() or type(cause).__name__).splitlines()[0]
-
-
-def _outage_error(seconds: float, reason: str) -> FatalError:
-    return FatalError(
-        f"The database could not be reached for {seconds:.0f} s ({reason}).",
-        hint="Run the same command again when it can; what was recorded is kept, and running trials go on from their "
-        "last checkpoint.",
-    )

@@ -58,7 +58,7 @@ def study(content: bytes) -> Iterator[tuple[StudyLocation, Path]]:
 
 def seen(place: StudyLocation) -> StudyRecord | None:
     """What a reader sees; None before the study has begun."""
-    return next(iter(read_studies((), studies_dir=place.studies_dir)), None)
+    return next(iter(read_studies(place)), None)
 
 
 def record_of(lines: list[bytes]) -> StudyRecord | None:
@@ -186,7 +186,7 @@ def test_a_reader_neither_locks_nor_writes_nor_waits_for_a_lock() -> None:
     with study(WHOLE + b"junk\n") as (place, path):
         path.with_name("ledger.journal.lock").touch()  # as a killed writer leaves it
         before = {known: (known.stat().st_mtime_ns, known.read_bytes()) for known in path.parent.iterdir()}
-        assert read_study(place, "study") == read_studies(("study",), studies_dir=place.studies_dir)[0]
+        assert read_study(place, "study") == read_studies(place, "study")[0]
         assert {known: (known.stat().st_mtime_ns, known.read_bytes()) for known in path.parent.iterdir()} == before
         assert path.parent.stat().st_ctime_ns <= max(known.stat().st_ctime_ns for known in path.parent.iterdir())
 
