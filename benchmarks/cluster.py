@@ -3,8 +3,8 @@
     python benchmarks/cluster.py [--trials 20] [--rounds 5]
 
 Each executor has one warm worker; Ray is started on this machine. An executor's overhead is the wall-clock time from
-submission to the end, minus the seconds that the trainer measured. Both executors live at the same time and rounds
-alternate, so that a machine whose speed drifts favours none.
+submission to the end, minus the seconds that the trainer measured. Both executors exist at the same time and rounds
+alternate, so that changes of the machine's speed affect both.
 """
 
 from __future__ import annotations

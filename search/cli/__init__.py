@@ -75,7 +75,7 @@ def group() -> None:
 SCRIPT = "keras-image-search"
 """The installed command; the same as ``python -m search``, and the one that a shell can complete."""
 COMPLETION_VARIABLE = "_KERAS_IMAGE_SEARCH_COMPLETE"
-"""The variable by which a shell asks for completions."""
+"""The environment variable by which a shell requests completions."""
 
 
 def main() -> NoReturn:

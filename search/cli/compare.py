@@ -128,7 +128,7 @@ def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPla
 
 
 def run_comparison(options: Mapping[str, Any], *, quiet: bool) -> tuple[Path, bool]:
-    """Runs what the options ask for; returns the comparison's folder and whether it was interrupted."""
+    """Runs the comparison of the options; returns the comparison's folder and whether it was interrupted."""
     from search.cli.compare_display import StudyDisplay, describe_comparison
     from search.compare.run import run_studies
     from search.session.callbacks import Callback

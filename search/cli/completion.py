@@ -1,6 +1,6 @@
 """Completes option values in a shell, also ``engine:sampler`` in bash, which breaks words at colons.
 
-Imported only when a shell asks for completions, so it imports names and no libraries.
+Imported only when a shell requests completions, so it imports names and no libraries.
 """
 
 from __future__ import annotations

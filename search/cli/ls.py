@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from search.records.status import StudyStatus
 
 COLUMNS = ("Trials", "Failed", "Val.\nerror %", "Test\nruns", "Written", "Disk")
-"""The columns beside the study's name."""
+"""The columns after the study's name."""
 OPTIONAL_COLUMNS = frozenset({"Failed", "Test\nruns"})
 """Columns that are left out if they are empty."""
 
@@ -75,7 +75,7 @@ def _describe_study(status: StudyStatus) -> str:
 
 
 def _cells(status: StudyStatus) -> dict[str, str]:
-    """Returns the cells beside the study's name, by column."""
+    """Returns the cells after the study's name, by column."""
     from rich.filesize import decimal
 
     from search.cli.status_view import time_ago

@@ -33,12 +33,12 @@ class ProgressState:
         self.baseline_error_percent: float | None = None
         self.epochs_trained = 0
         self._complete_count = 0
-        final_outcomes = [known.outcome for known in final_trials(record) if known.outcome]
+        final_outcomes = [trial_record.outcome for trial_record in final_trials(record) if trial_record.outcome]
         self._estimator = DurationEstimator(plan.concurrent_trials, recorded_outcomes=final_outcomes)
-        for known in record.trials_in_phase(Phase.SEARCH):
-            if known.outcome is not None:
-                self.epochs_trained += known.outcome.epochs_trained
-                self._update_best(known.trial, known.outcome)
+        for trial_record in record.trials_in_phase(Phase.SEARCH):
+            if trial_record.outcome is not None:
+                self.epochs_trained += trial_record.outcome.epochs_trained
+                self._update_best(trial_record.trial, trial_record.outcome)
 
     def record_start(self, trial: Trial) -> None:
         """Counts a trial as running."""
@@ -84,7 +84,7 @@ class ProgressState:
         return is_best
 
     def eta_seconds(self) -> float | None:
-        """Estimates the seconds that are left, verification included; None while nothing is known.
+        """Estimates the seconds that are left, verification included; None without a known duration.
 
         The pending trials at the mean duration of a trial so far, or the rest of the time budget if that is less.
         """

@@ -65,7 +65,7 @@ def rank_engines(scores: Scores) -> list[str]:
 
 
 def paired_tests(scores: Scores, test: PairedTest) -> tuple[EnginePair, ...]:
-    """Returns the pairs that the test asks for, with p adjusted for their number; pairs need a unit in common.
+    """Returns the tested pairs, with p adjusted for their number; a pair needs a unit in common.
 
     Source: Benjamini and Hochberg, "Controlling the False Discovery Rate", JRSS B 57 (1995).
     """

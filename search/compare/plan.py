@@ -32,7 +32,7 @@ class ComparisonPlan:
     Args:
         spec: As it will be recorded, with the engines and repeats of earlier commands.
         folder: Where the studies are kept.
-        studies: The studies asked for now, in order; the plans are of their searches.
+        studies: The requested studies in order, each with the plan of its search.
     """
 
     spec: ComparisonSpec

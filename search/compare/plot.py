@@ -55,7 +55,7 @@ def to_svg(plot: Plot) -> str:
 
 
 def make_figure(plot: Plot) -> Figure:
-    """Returns the figure, one panel beside the other."""
+    """Returns the figure, its panels side by side."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 4.5), layout="constrained")

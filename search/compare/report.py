@@ -67,7 +67,7 @@ def result_sentences(result: TrainedComparison) -> Iterator[str]:
     yield from _precision_sentences(result)
     yield from _caution_sentences(result)
     times = "once" if result.test_openings == 1 else f"{result.test_openings:,} times"
-    yield f"The test images were scored {times}; they steered no search."
+    yield f"The test images were scored {times}; no search used them."
 
 
 def _precision_sentences(result: TrainedComparison) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _precision_sentences(result: TrainedComparison) -> Iterator[str]:
         return
     widths = [pair.difference.interval.half_width for pair in pairs if pair.difference.interval]
     values = f" (here ± {min(widths):.2f} to ± {max(widths):.2f} points)" if len(widths) > 1 else ""
-    what = f"a difference that is small beside its interval{values}" if widths else "a small difference"
+    what = f"a difference that is small compared with its interval{values}" if widths else "a small difference"
     yield f"{plural(repeats, 'repeat')} cannot establish {what}; a tie does not mean that two engines are equally good."
 
 

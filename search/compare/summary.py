@@ -1,6 +1,6 @@
 """What a comparison shows, in plain sentences: the best engine, its ties, the engines behind it, and the test.
 
-Shared by both kinds of comparison and all reports; knows no output format.
+Shared by both kinds of comparison and all reports, whatever their format.
 """
 
 from __future__ import annotations

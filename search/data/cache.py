@@ -101,7 +101,7 @@ def ensure_cached(folder: Path, read_arrays: Callable[[], Mapping[str, np.ndarra
     except OSError as error:
         raise UserError(
             f"The data set cannot be written to the cache: {error.strerror or error}. Received: {str(folder)!r}.",
-            hint="Make room there, or choose another folder with --cache-dir.",
+            hint="Free some space there, or choose another folder with --cache-dir.",
         ) from error
 
 

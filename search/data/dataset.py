@@ -6,7 +6,7 @@
     open_test          verification only    maps the test images and their labels
     find_test_images   reports              maps the test images of recorded data, if they are on this machine
 
-Knows nothing of splits, batches or Keras.
+Uses no splits, batches or Keras.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
 from search.data.validate import validate_arrays
 from search.errors import FatalError
 
-CACHE_REPAIR_HINT = "Run the command again: the cache mends itself when a study starts."
+CACHE_REPAIR_HINT = "Run the command again: the cache is repaired when a study starts."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class DatasetInfo:
         classes: Number of classes; labels are 0 to classes - 1.
         training_count: Number of training images, before any split.
         test_count: Number of test images.
-        has_groups: Whether each training image carries a group, such as its writer.
+        has_groups: Whether each training image has a group, such as its writer.
         folder: Path of the cache folder that holds the arrays.
         files: SHA-256 of each array's file there, by the file's name.
     """

@@ -109,7 +109,7 @@ def _check_block_classes(labels: np.ndarray, block: np.ndarray) -> None:
         raise UserError(
             f"The last sixth of the training images is lopsided. Expected: about {expected[label]:.0f} of the "
             f"{overall[label]} images of class {label}. Received: {received[label]}.",
-            hint="Use --split stratified, or --split group where the data carry groups.",
+            hint="Use --split stratified, or --split group if the data have groups.",
         )
 
 

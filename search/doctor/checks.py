@@ -109,7 +109,7 @@ def run_check(name: str, context: CheckContext, results: Mapping[str, CheckResul
 
 
 def would_run(results: Mapping[str, CheckResult]) -> bool:
-    """Says whether a search would run."""
+    """Returns whether a search would run."""
     return all(result.status is not CheckStatus.FAILED for result in results.values())
 
 

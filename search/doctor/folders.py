@@ -101,7 +101,7 @@ def _describe_space(free: int) -> str:
 
 
 def _lock_holds(path: Path) -> bool:
-    """Says whether a locked file cannot be locked again."""
+    """Returns whether a locked file cannot be locked again."""
     with FileLock(path, timeout=0):
         try:
             with FileLock(path, timeout=0):

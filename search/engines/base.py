@@ -63,7 +63,7 @@ class Engine(ABC):
         Args:
             number: The trial's number; the same seed, number and history give the same proposal.
             fixed: A proposal chosen by the caller (the baseline, a recipe, an earlier proposal of this engine that is
-                tried again); recorded and returned unchanged. None asks the engine for a proposal.
+                tried again); recorded and returned unchanged. None for a proposal of the engine.
 
         Raises:
             SpaceExhausted: Every configuration was tried, and no trial is left to continue.
@@ -76,7 +76,7 @@ class Engine(ABC):
 
     @abstractmethod
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Records how a trial ended; an interrupted trial is asked for again under another number."""
+        """Records how a trial ended; an interrupted trial is proposed again under another number."""
 
     def may_resume(self, number: int) -> bool:
         """Returns whether a later proposal may continue this paused or stopped trial; its state is then kept."""

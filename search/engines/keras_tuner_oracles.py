@@ -135,7 +135,7 @@ class BayesianOracle(BayesianOptimizationOracle):  # type: ignore[misc]
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Returns random values at first, then those with the lowest confidence bound."""
         # It predicts one point at a time, tens of thousands of times: checking each would be half of the work.
-        # Its matrices are so small that BLAS threads wait for each other, the more so beside busy workers.
+        # Its matrices are so small that BLAS threads wait for each other, even more next to busy workers.
         unchecked = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
         with unchecked, _BLAS_CONTROLLER.limit(limits=1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # of the kernel's one length scale

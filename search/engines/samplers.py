@@ -26,7 +26,7 @@ class OptunaSampler:
     Args:
         make: Makes it from the module ``optuna.samplers``, the seed of one draw, the study's seed, and the number of
             trials stopped at a rung.
-        module: Module it needs beside Optuna's own dependencies.
+        module: Module that it needs besides Optuna's own dependencies.
         extra: Extra that installs that module.
         stateful: It stores data with each trial that it proposes (a generation, a place in a sequence), so it
             must also be called if the configuration is given.

@@ -102,7 +102,7 @@ class WorkerProcess(Worker):
         if code < 0:
             cause, reason = Cause.KILLED, f"was killed by signal {-code}{_SIGNAL_EXPLANATIONS.get(-code, '')}"
         else:
-            cause, reason = Cause.CRASHED, f"left with exit code {code}"
+            cause, reason = Cause.CRASHED, f"ended with exit code {code}"
         message = f"The worker {reason}."
         return WorkerExit(cause=cause, message=message, log_tail=self.log_tail(), log_path=str(self.log))
 
@@ -127,8 +127,8 @@ class WorkerProcess(Worker):
 
 
 _SIGNAL_EXPLANATIONS: Mapping[int, str] = {
-    signal.SIGKILL: "; it is often the kernel's, out of memory",
-    signal.SIGBUS: "; it mostly means that a file of the data cache was cut short while it was in use",
+    signal.SIGKILL: "; the kernel often sends it when memory is exhausted",
+    signal.SIGBUS: "; the usual cause is a file of the data cache that was truncated while it was in use",
 }
 """The usual cause of a signal."""
 

@@ -202,7 +202,7 @@ class PoolExecutor(Executor):
             return reason
         limit, started_at = self._task.time_limit_seconds(running.trial.phase), running.started_at
         if limit is not None and started_at is not None and time.monotonic() > started_at + limit + grace_seconds:
-            message = f"It took longer than a trial may, {limit:g} s, and did not stop by itself."
+            message = f"The trial exceeded its time limit of {limit:g} s and did not stop by itself."
             return KillReason(Cause.TRIAL_TIMEOUT, message)
         return self._limits.memory_kill_reason(state.worker.memory_mib(), state.initial_mib) if state.is_ready else None
 

@@ -114,7 +114,7 @@ class TrialChannel:
     def finish(self, outcome: Outcome) -> None:
         """Sends the trial's outcome; one that exceeded its time limit has failed."""
         if outcome.cause is Cause.TRIAL_TIMEOUT:
-            message = f"It took longer than a trial may, {self._limit_seconds:g} s."
+            message = f"The trial exceeded its time limit of {self._limit_seconds:g} s."
             outcome = dataclasses.replace(outcome, state=State.FAILED, message=message)
         self._send(Finished(self._key, outcome))
 

@@ -151,7 +151,7 @@ class WorkerState:
             is_over = not self.is_ready or now > max(running.cancelled_at for running in trials) + grace_seconds
             return KillReason(Cause.CANCELLED, "") if is_over else None
         if now > self.last_heartbeat + limits.hang_seconds:
-            return KillReason(Cause.HUNG, "The worker gave no sign of life and was killed.")
+            return KillReason(Cause.HUNG, "The worker sent no heartbeat and was killed.")
         return None
 
     def raise_if_restart_is_futile(self, worker_exit: WorkerExit, kill_reason: KillReason | None) -> None:

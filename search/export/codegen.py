@@ -95,7 +95,7 @@ class _GraphWriter:
         return value_expression(value)
 
     def _callee_expression(self, operation: Any) -> tuple[str, tuple[str, ...]]:
-        """Returns the callee and its arguments beside tensors."""
+        """Returns the callee and its arguments that are not tensors."""
         if (custom_expression := self._custom_layers.get(type(operation))) is not None:
             return custom_expression, ()
         if not isinstance(operation, keras.layers.Layer):

@@ -19,7 +19,7 @@ from search.reproduction.restore import restore_dataset, restore_precision, rest
 from spaces.training import AUGMENTATION_PARAMETERS, complete
 
 KERAS_DATASETS = ("fashion_mnist", "cifar10")
-"""Data sets that Keras downloads, beside MNIST."""
+"""Data sets that Keras downloads, besides MNIST."""
 
 
 def render_script(target: ExportTarget, file: str) -> str:

@@ -21,7 +21,7 @@ TUTORIAL_LABEL_PREFIX = "tutorial: "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadlineStatistic:
-    """A figure beside the headline.
+    """A figure next to the headline.
 
     Args:
         title: Its name.

@@ -18,7 +18,7 @@ from search.leaderboard.row_selector import BASELINE
 from search.leaderboard.tables import PAGE_COLUMNS, board_columns
 
 MAX_TABLE_ROWS = 500
-"""Rows on the page; the files beside it hold all."""
+"""Rows on the page; the other report files hold all."""
 FILTER_FIELDS = ("engine", "space", "study", "state")
 """Fields of ``TableRow`` that the page can filter by."""
 

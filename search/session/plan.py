@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def has_verification(self) -> bool:
-        """Whether verification follows the search; not where the test images steer the search."""
+        """Whether verification follows the search; it does not if the search uses the test images."""
         return self.settings.finalists > 0 and self.header.protocol.name is ProtocolName.HOLDOUT
 
 
@@ -201,7 +201,7 @@ def make_runtime(settings: Settings) -> Runtime:
 
     Raises:
         UserError: The backend is not installed, the precision is unknown, or the backend cannot use the GPU that was
-            asked for. The GPUs of a Ray cluster are checked when it is joined.
+            requested. The GPUs of a Ray cluster are checked when it is joined.
     """
     backend = _parse_choice(Backend, settings.keras_backend, "backend")
     if importlib.util.find_spec(backend.value) is None:

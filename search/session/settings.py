@@ -95,9 +95,9 @@ class Settings:
     )
     split_seed: int = _option(0, "Seed of that draw.")
     finalists: int = _option(
-        1, "Number of best configurations to verify on the test images beside the baseline; 0 skips it."
+        1, "Number of best configurations to verify on the test images, besides the baseline; 0 skips verification."
     )
-    replicates: int = _option(3, "Number of fresh seeds with which each is retrained.")
+    replicates: int = _option(3, "Number of fresh seeds with which each of them is retrained.")
     keep_weights: int = _option(
         20, "Number of stopped trials whose weights are kept to continue from; other trials start over."
     )

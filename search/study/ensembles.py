@@ -31,7 +31,7 @@ def record_ensembles(ledger: Ledger, *, count: int) -> None:
 
     Args:
         ledger: The study's, open for writing.
-        count: Finalists beside the baseline.
+        count: Number of finalists, without the baseline.
     """
     record = ledger.read()
     finalist_numbers = [finalist.trial.number for finalist in finalists(record, count)]

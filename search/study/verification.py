@@ -46,7 +46,7 @@ def verification_trials(record: StudyRecord, *, count: int, replicates: int) -> 
 
     Args:
         record: The study.
-        count: Finalists beside the baseline.
+        count: Number of finalists, without the baseline.
         replicates: Fresh seeds each.
     """
     finalist_trials = [finalist.trial for finalist in finalists(record, count)]
@@ -99,7 +99,7 @@ def estimate_verification_seconds(record: StudyRecord, *, count: int, replicates
 
     Args:
         record: The study.
-        count: Finalists beside the baseline.
+        count: Number of finalists, without the baseline.
         replicates: Fresh seeds each.
         slots: Trials at a time.
     """

@@ -1,6 +1,6 @@
-"""The three backends: how each is configured, its GPUs, and its use of device memory. Imports a backend when asked.
+"""The three backends: how each is configured, its GPUs, and its use of device memory. Imports a backend when called.
 
-Importing a backend takes seconds and cannot be undone, so the doctor asks about it in a process of its own::
+Importing a backend takes seconds and cannot be undone, so the doctor queries it in a process of its own::
 
     python -m search.training.backends tensorflow    prints one line of JSON, the fields of ``BackendInfo``
 """

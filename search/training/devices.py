@@ -16,7 +16,7 @@ from search.errors import UserError, install_command
 from search.training.runtime import Backend, Device
 
 CUDA_MARKER_MODULE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
-"""A module that only an installation with CUDA has; PyTorch is asked in the worker."""
+"""A module that only an installation with CUDA has; PyTorch's own check runs in the worker."""
 CUDA_EXTRA = {Backend.TENSORFLOW: "cuda", Backend.JAX: "gpu-jax", Backend.TORCH: "torch"}
 """The extra that makes a backend use NVIDIA GPUs."""
 _GPU_PATTERN = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
@@ -52,7 +52,7 @@ def select_devices(devices: str, backend: Backend) -> tuple[Device, tuple[str, .
         last = f"gpu:0 to gpu:{len(usable) - 1}" if len(usable) > 1 else "gpu:0"
         raise UserError(
             f"There is no GPU {missing[0]} here. Expected: {last}. Received: --devices {devices}.",
-            hint="nvidia-smi lists them; CUDA_VISIBLE_DEVICES, where it is set, says which of them can be seen.",
+            hint="nvidia-smi lists them; CUDA_VISIBLE_DEVICES, where it is set, says which of them are visible.",
         )
     return Device.GPU, tuple(usable[number] for number in requested)
 

@@ -1,6 +1,6 @@
 """The progress of a run, and the outcome that it becomes, however it ends.
 
-Knows no model and no data. Called by the trainer, and by vectorized training for each member.
+Uses no model and no data. Called by the trainer, and by vectorized training for each member.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RunState:
     def record_evaluation(
         self, loss: float, probabilities: np.ndarray, labels: np.ndarray, *, keep_misclassified: bool
     ) -> dict[str, float]:
-        """Returns an epoch's metrics; keeps the predictions and, if asked, the misclassified images."""
+        """Returns an epoch's metrics; keeps the predictions and, if requested, the misclassified images."""
         predicted = probabilities.argmax(axis=1)
         wrong = np.flatnonzero(predicted != labels)
         self.scored, self.predictions = len(labels), SavedPredictions(probabilities, labels)

@@ -39,7 +39,7 @@ from spaces.space import Builder
 from spaces.training import complete
 
 CHECKPOINT_SECONDS = 10.0
-"""Least seconds between two checkpoints of a trial: what a killed one loses at most, beside its unfinished epoch."""
+"""Least seconds between two checkpoints of a trial: a killed trial loses at most these and its unfinished epoch."""
 
 
 class Trainer:
@@ -175,7 +175,7 @@ def save_results(
     training_images: Any,
     trained_model: Callable[[], Any],
 ) -> None:
-    """Writes the model and the predictions of a trial that reached its last epoch, where they are asked for.
+    """Writes the model and the predictions of a trial that reached its last epoch, if they are requested.
 
     Args:
         trial: The trial.

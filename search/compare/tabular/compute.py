@@ -16,7 +16,7 @@ from search.leaderboard.statistics import Estimate, t_estimate
 from search.records.curves import CurveBand
 
 REPORTED_TRIAL_COUNTS = (25, 50, 100)
-"""Trials after which regrets are reported, beside the last trial."""
+"""Trials after which regrets are reported, besides the last trial."""
 MIN_TABLES_FOR_TEST = 6
 """Fewest tables for a test over tables: with five, the least p of Wilcoxon's test is 2 / 2**5, above 0.05."""
 BAND_PERCENTILES = (25, 75)

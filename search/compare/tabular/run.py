@@ -32,7 +32,7 @@ def run_simulations(
     progress: ProgressCallback = lambda done, total: None,
     command: str = "",
 ) -> TabularComparison:
-    """Simulates the runs that are not recorded and returns the result of all runs asked for.
+    """Simulates the runs that are not recorded and returns the result of all requested runs.
 
     Args:
         spec: What is run.

@@ -198,8 +198,8 @@ class RayWorkerBackend(WorkerBackend):
         if capacity < (request.workers or 1):
             requested = f"{request.workers} workers" if request.workers else "a worker"
             self._notify(
-                f"The cluster has no room for {requested} of {request}, but for {capacity} now; more join as there is "
-                "room."
+                f"The cluster lacks resources for {requested} of {request}: {capacity} fit now, and more start when "
+                "resources become free."
             )
 
     def _raise_if_unplaced(self) -> None:
@@ -223,7 +223,8 @@ class RayWorkerBackend(WorkerBackend):
             f"No worker could be placed in the cluster within {PLACEMENT_TIMEOUT_SECONDS:.0f} s. "
             f"Expected: {self._resource_request} on one node. "
             f"Received: {node_resources}.",
-            hint="Others may use it: ray status says so. Else ask for less with --threads, or --devices cpu.",
+            hint="ray status shows whether other programs use the cluster. Otherwise request less with --threads, or "
+            "--devices cpu.",
         )
 
     def _capacity(self) -> int:

@@ -7,7 +7,7 @@ The first of these that applies decides:
     an earlier measurement  kept in the cache folder, a file for each set of conditions
     a measurement now       on a CPU the throughput of each layout, on GPUs the memory of one worker
 
-The vectorized executor and a Ray cluster find out for themselves how many trials they have room for. Called once a
+The vectorized executor and a Ray cluster determine themselves how many trials fit. Called once a
 session, under the study's lock, and by the dry run, the comparison of engines and the doctor.
 """
 
@@ -107,11 +107,13 @@ def _by_options_or_record(plan: Plan, recorded: int | None) -> Parallelism | Non
 
 
 def _for_vectorized(plan: Plan, cores: int) -> Parallelism:
-    """Returns the population that was asked for; without ``--workers`` each device's process measures its own."""
+    """Returns the requested population; without ``--workers`` each device's process measures its own."""
     workers, threads, runtime = plan.settings.workers, plan.settings.threads or cores, plan.task.runtime
     if workers is not None:
         return Parallelism(layout=WorkerLayout(workers, threads), chosen_by=ChosenBy.SPECIFIED)
-    note = f"as many as memory holds, {MAX_POPULATION[runtime.device]} a device at most; --workers N does without"
+    note = (
+        f"as many as memory holds, {MAX_POPULATION[runtime.device]} a device at most; --workers N skips the measurement"
+    )
     initial = WorkerLayout(PROBE_POPULATION_SIZE * max(1, len(runtime.gpus)), threads)
     return Parallelism(layout=initial, chosen_by=ChosenBy.PENDING, note=note)
 
@@ -177,7 +179,7 @@ def _for_gpus(
 
 
 def _is_worth_measuring(settings: Settings, workers: int, spent_seconds: float) -> bool:
-    """Says whether the study is long enough for a measurement: a trial for each worker, and some minutes."""
+    """Returns whether the study is long enough for a measurement: a trial for each worker, and some minutes."""
     return (
         (settings.trials is None or settings.trials >= workers)
         and (settings.total_epochs is None or settings.total_epochs >= workers * settings.epochs)

@@ -50,7 +50,7 @@ class ChosenBy(StrEnum):
     MEASURED = "measured now"
     CACHED = "measured before"
     RECORDED = "as the recorded trials"
-    CLUSTER = "by the room in the cluster"
+    CLUSTER = "by the resources of the cluster"
     UNMEASURED = "not measured"
 
 

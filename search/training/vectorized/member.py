@@ -37,7 +37,7 @@ class Member:
     Args:
         trial: The trial.
         files: Its files.
-        hooks: Receive its reports and say whether it must stop.
+        hooks: Receive its reports and return whether it must stop.
         config: Its complete configuration.
         key: Phase and program key; equal for all members of a population.
         model: Its own network before training; None once the state was taken from it.
@@ -112,7 +112,7 @@ def make_member(
     Args:
         trial: The trial.
         files: Its files.
-        hooks: Receive its reports and say whether it must stop.
+        hooks: Receive its reports and return whether it must stop.
         build: The space's model builder.
         images: The images of its phase.
         task: What all trials share.

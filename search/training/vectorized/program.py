@@ -1,7 +1,7 @@
 """One compiled program: trains and evaluates all members of one network structure at once.
 
 JAX compiles a program for each number of members, and loads it from the compilation cache if it was compiled before.
-Works on arrays and a template model; knows no trials. Called by populations.
+Works on arrays and a template model, without trials. Called by populations.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Program:
         model: The network of one member.
         config: Its complete configuration, for the optimizer's class.
         method: How convolutions are computed.
-        memory_limit: Free bytes; None to ask the device.
+        memory_limit: Free bytes; None to query the device.
 
     Attributes:
         pads_last_batch: Whether a short last batch is filled up and masked; else it is a step of another shape.

@@ -38,7 +38,7 @@ SAMPLEWISE_LAYERS = (
     keras.layers.GlobalMaxPooling2D,
     keras.layers.Flatten,
 )
-"""Layers, beside plain dropout, in which the images of a batch do not affect each other."""
+"""Layers, besides plain dropout, in which the images of a batch do not affect each other."""
 
 
 class PerMemberDropout(keras.layers.Layer):  # type: ignore[misc]

@@ -40,7 +40,7 @@ class PopulationScheduler:
         task: What the trials share.
         max_members: Most trials at a time.
         checkpoint_seconds: Least seconds between two checkpoints of a trial, times the trials of its population.
-        memory_limit: Bytes that a program may use; None to ask the device.
+        memory_limit: Bytes that a program may use; None to query the device.
     """
 
     def __init__(
