@@ -20,8 +20,8 @@ REFRESH_SECONDS = 5.0
 """Time between two updates of the ledger; a killed session loses at most this much of its recorded time."""
 RESERVE_MARGIN = 1.25
 """Time reserved for verification, as a multiple of its estimate. Two runs of a large network slow each other down: they
-took 175 s each, but its search trial took 108 s, run next to a smaller network. With 1.1 the deadline cut the last run of
-a default search."""
+took 175 s each, but its search trial took 108 s next to a smaller network. With 1.1 the deadline cut the last run of a
+default search."""
 WARM_UP_SECONDS = 15.0
 """Upper bound of the time in which workers import Keras; verification at the start of a session waits for it."""
 GRACE_SECONDS = 20.0
