@@ -36,20 +36,20 @@ class RunState:
     Args:
         history: The reports of the epochs, restored ones included.
         seconds: Seconds by part: "build", "fit", "evaluate".
-        parameters: Trainable parameters.
-        scored: How many images were evaluated last.
-        wrong: Indices of the misclassified images, if they are kept.
-        predicted: Their predicted classes.
+        parameter_count: Trainable parameters.
+        scored_images: How many images were evaluated last.
+        misclassified: Indices of the misclassified images, if they are kept.
+        predicted_classes: Their predicted classes.
         predictions: The last predictions.
         save_error: Why a checkpoint or the predictions could not be written.
     """
 
     history: list[EpochReport] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"build": 0.0, "fit": 0.0, "evaluate": 0.0})
-    parameters: int | None = None
-    scored: int | None = None
-    wrong: tuple[int, ...] = ()
-    predicted: tuple[int, ...] = ()
+    parameter_count: int | None = None
+    scored_images: int | None = None
+    misclassified: tuple[int, ...] = ()
+    predicted_classes: tuple[int, ...] = ()
     predictions: SavedPredictions | None = None
     save_error: str = ""
 
@@ -64,9 +64,9 @@ class RunState:
         """Returns an epoch's metrics; keeps the predictions and, if requested, the misclassified images."""
         predicted = probabilities.argmax(axis=1)
         wrong = np.flatnonzero(predicted != labels)
-        self.scored, self.predictions = len(labels), SavedPredictions(probabilities, labels)
+        self.scored_images, self.predictions = len(labels), SavedPredictions(probabilities, labels)
         if keep_misclassified:
-            self.wrong, self.predicted = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
+            self.misclassified, self.predicted_classes = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
         return {"loss": loss, "error_percent": 100.0 * len(wrong) / len(labels)}
 
     def save_predictions(self, path: Path) -> None:
@@ -107,15 +107,15 @@ class RunState:
             metrics=final_metrics(self.history),
             history=tuple(self.history),
             seconds={part: round(value, 4) for part, value in self.seconds.items()},
-            parameter_count=self.parameters,
+            parameter_count=self.parameter_count,
             peak_memory_mib=_peak_memory_mib(),
             cause=cause,
             message=message,
             traceback=traceback,
             environment=environment,
-            scored_images=self.scored,
-            misclassified=self.wrong,
-            predicted_classes=self.predicted,
+            scored_images=self.scored_images,
+            misclassified=self.misclassified,
+            predicted_classes=self.predicted_classes,
         )
 
 

@@ -153,7 +153,7 @@ class Trainer:
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if on_cpu and keras.backend.backend() == "tensorflow" else "auto",
         )
-        run_state.parameters = trainable_parameters(model)
+        run_state.parameter_count = trainable_parameters(model)
         # Variables made while TensorFlow traces the first step cause a second tracing. Layers that only training calls
         # are built in that step, and the optimizer must be built after them.
         if all(layer.built for layer in model._flatten_layers()):

@@ -139,7 +139,7 @@ def make_member(
             "weight_decay": np.float32(config["weight_decay"] if config["optimizer"] == "adamw" else 0.0),
         },
         learning_rates=_learning_rates(config, steps),
-        run_state=RunState(parameters=trainable_parameters(model)),
+        run_state=RunState(parameter_count=trainable_parameters(model)),
     )
     member.run_state.seconds["build"] += time.perf_counter() - started
     return member
