@@ -82,13 +82,13 @@ def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
         sampler=OPTUNA_SAMPLERS[sampler].make(optuna.samplers, 1, 0, 0), pruner=optuna.pruners.NopPruner()
     )
     space = space_for(f"optuna:{sampler}")
-    for known in () if OPTUNA_SAMPLERS[sampler].stateful else records:
-        values = dict(known.trial.config)
+    for record in () if OPTUNA_SAMPLERS[sampler].stateful else records:
+        values = dict(record.trial.config)
         study.add_trial(
             optuna.trial.create_trial(
                 params=values,
                 distributions=to_optuna_distributions(space, values),
-                value=known.outcome.error_percent,
+                value=record.outcome.error_percent,
             )
         )
 
@@ -123,12 +123,12 @@ def plain_keras_tuner(sampler: str, records: Sequence[TrialRecord]) -> Turn:
     oracle = makers[sampler]()
     oracle.verbose = 0
     oracle._set_project_dir(tempfile.mkdtemp(), "plain")
-    for known in records if sampler != "grid" else ():
+    for record in records if sampler != "grid" else ():
         values = to_hyperparameters(SPACE)
-        values.values = dict(known.trial.config)
-        number = f"{known.trial.number:07d}"
+        values.values = dict(record.trial.config)
+        number = f"{record.trial.number:07d}"
         trial = keras_tuner.engine.trial.Trial(values, trial_id=number, status="COMPLETED")
-        trial.score = known.outcome.error_percent
+        trial.score = record.outcome.error_percent
         oracle.trials[number] = trial
         oracle.start_order.append(number)
         oracle.end_order.append(number)

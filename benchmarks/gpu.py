@@ -127,7 +127,12 @@ def population(of: Task, count: int, *, seeds_only: bool = False) -> dict[str, A
         began = time.perf_counter()
         train(scheduler, trials(of, count, epochs=1))
         cold_seconds = time.perf_counter() - began
-        compiled = [one for program in scheduler.programs for key, one in program.compiled.items() if key[0] == "train"]
+        compiled = [
+            function
+            for program in scheduler.programs
+            for key, function in program.compiled.items()
+            if key[0] == "train"
+        ]
         costs = compiled[0].cost_analysis() if compiled else {}
         building = sum(program.compile_seconds for program in scheduler.programs)
         began = time.perf_counter()
@@ -221,10 +226,10 @@ def ceilings(side: int) -> dict[str, float]:
     ceiling: dict[str, float] = {}
     for kind in (jnp.float32, jnp.bfloat16):
         matrix = jnp.ones((side, side), kind)
-        product = jax.jit(lambda one: one @ one)
+        product = jax.jit(lambda array: array @ array)
         ceiling[f"tflops_{matrix.dtype}"] = 2 * side**3 / best(lambda f=product, m=matrix: f(m)) / 1e12
     matrix = jnp.ones((side, side), jnp.float32)
-    copy = jax.jit(lambda one: one + 1)
+    copy = jax.jit(lambda array: array + 1)
     ceiling["gbytes_per_second"] = 2 * matrix.nbytes / best(lambda: copy(matrix)) / 1e9
     return {name: round(value, 3) for name, value in ceiling.items()}
 

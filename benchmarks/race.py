@@ -46,10 +46,10 @@ def minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if math.isfinite(seconds) else "never"
 
 
-def by_seed(known: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]:
+def by_seed(runs_by_seed: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]:
     """Returns a row for each run."""
     rows = []
-    for seed, runs in known.items():
+    for seed, runs in runs_by_seed.items():
         goal = target(runs)
         for name, run in runs.items():
             reached = "" if goal is None else minutes(run.first(goal))
@@ -58,14 +58,14 @@ def by_seed(known: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]:
     return rows
 
 
-def summary(known: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]:
+def summary(runs_by_seed: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]:
     """Returns a row for each contender, over the seeds."""
     rows = []
     for name in CONTENDERS:
-        runs = {seed: each[name] for seed, each in known.items() if name in each}
+        runs = {seed: each[name] for seed, each in runs_by_seed.items() if name in each}
         if not runs:
             continue
-        goals = {seed: target(known[seed]) for seed in runs}
+        goals = {seed: target(runs_by_seed[seed]) for seed in runs}
         times = [run.first(goal) for seed, run in runs.items() if (goal := goals[seed]) is not None]
         reached = minutes(median(times)) if times else ""
         tests = [fmean(run.test_errors_percent) for run in runs.values() if run.test_errors_percent]
@@ -82,11 +82,11 @@ def summary(known: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]:
     return rows
 
 
-def draw(known: dict[int, dict[str, Run]], seconds: float, path: Path) -> None:
+def draw(runs_by_seed: dict[int, dict[str, Run]], seconds: float, path: Path) -> None:
     """Draws the runs and saves the figure.
 
     Args:
-        known: Runs by seed and contender.
+        runs_by_seed: Runs by seed and contender.
         seconds: Time limit of each.
         path: A PNG file.
     """
@@ -99,7 +99,7 @@ def draw(known: dict[int, dict[str, Run]], seconds: float, path: Path) -> None:
     times = np.linspace(0, seconds, POINTS)
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for name in CONTENDERS:
-        runs = [runs[name] for runs in known.values() if name in runs]
+        runs = [runs[name] for runs in runs_by_seed.values() if name in runs]
         curves = np.array([[run.best_until(time) for time in times] for run in runs])
         for curve in curves:
             axes.step(times / 60, _drawn(curve), where="post", color=COLOURS[name], linewidth=0.8, alpha=0.45)
@@ -108,13 +108,13 @@ def draw(known: dict[int, dict[str, Run]], seconds: float, path: Path) -> None:
             middle = _drawn(np.median(curves, axis=0))
             axes.step(times / 60, middle, where="post", color=COLOURS[name], linewidth=2.2, label=label)
     axes.set(xlabel="minutes since the process started", ylabel="best validation error so far, %", yscale="log")
-    ends = [run.best for runs in known.values() for run in runs.values() if run.curve]
+    ends = [run.best for runs in runs_by_seed.values() for run in runs.values() if run.curve]
     axes.set_ylim(min(ends, default=1.0) * 0.85, 8.0)
     for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         axis(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(which="both", alpha=0.25)
     axes.set_xlim(0, seconds / 60)
-    cores = {run.made.get("cores") for runs in known.values() for run in runs.values()}
+    cores = {run.made.get("cores") for runs in runs_by_seed.values() for run in runs.values()}
     axes.set_title(f"Space cnn on MNIST, {'/'.join(map(str, cores))} cores: the same space, data, split and time")
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stops the running contender as well
-    known: dict[int, dict[str, Run]] = {}
+    runs_by_seed: dict[int, dict[str, Run]] = {}
     for seed in options.seeds:
         for name in options.only:
             try:
@@ -146,9 +146,9 @@ def main() -> None:
             except Exception as error:  # noqa: BLE001 - one failure must not end hours of other runs
                 print(f"{name}, seed {seed}, failed: {error}", file=sys.stderr, flush=True)
         runs = {name: load(options.results, name, seed=seed, seconds=options.seconds) for name in CONTENDERS}
-        known[seed] = {name: run for name, run in runs.items() if run is not None}
+        runs_by_seed[seed] = {name: run for name, run in runs.items() if run is not None}
     reached, best = "at the better peer's best", "best validation error, %"
-    table(["seed", "contender", "trials", "epochs", best, reached, "test errors, %"], by_seed(known))
+    table(["seed", "contender", "trials", "epochs", best, reached, "test errors, %"], by_seed(runs_by_seed))
     print()
     heads = [
         "contender",
@@ -158,9 +158,9 @@ def main() -> None:
         f"{best}, median",
         "test error, %, mean",
     ]
-    table(heads, summary(known))
-    if any(known.values()):
-        draw(known, options.seconds, options.figure or options.results / "figure.png")
+    table(heads, summary(runs_by_seed))
+    if any(runs_by_seed.values()):
+        draw(runs_by_seed, options.seconds, options.figure or options.results / "figure.png")
 
 
 if __name__ == "__main__":

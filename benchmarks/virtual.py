@@ -141,11 +141,11 @@ def simulate(
 def offenders(profile: cProfile.Profile, trials: int, count: int = 25) -> Iterable[tuple[object, ...]]:
     """Returns our and Optuna's functions by cumulative time: milliseconds a trial, calls a trial."""
     stats = pstats.Stats(profile)
-    known = [
+    statistics = [
         (cumulative, own, calls, f"{Path(file).parent.name}/{Path(file).name}:{line} {name}")
         for (file, line, name), (_, calls, own, cumulative, _) in stats.stats.items()  # type: ignore[attr-defined]
     ]
-    for cumulative, own, calls, where in sorted(known, reverse=True)[:count]:
+    for cumulative, own, calls, where in sorted(statistics, reverse=True)[:count]:
         yield where, 1000 * cumulative / trials, 1000 * own / trials, calls / trials
 
 

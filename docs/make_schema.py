@@ -80,8 +80,8 @@ def json_type(hint: Any) -> str:
         return "text"
     if dataclasses.is_dataclass(hint) or (origin is not None and issubclass(origin, Mapping)):
         return "object"
-    known = {str: "text", float: "number", int: "whole number", bool: "true or false", type(None): "null", Any: "any"}
-    return known[hint]
+    names = {str: "text", float: "number", int: "whole number", bool: "true or false", type(None): "null", Any: "any"}
+    return names[hint]
 
 
 def of_domains() -> list[Key]:

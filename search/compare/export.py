@@ -33,7 +33,9 @@ STUDY_FIELDS: Mapping[str, Callable[[TrainedComparison, StudyResult], Any]] = Ma
     {
         "engine": lambda _, study: study.key.engine,
         "rank": lambda result, study: next(
-            place.rank for place in result.comparison.engines if place.engine == study.key.engine
+            engine_result.rank
+            for engine_result in result.comparison.engines
+            if engine_result.engine == study.key.engine
         ),
         "repeat": lambda _, study: study.key.repeat,
         "study": lambda _, study: study.header.name,
@@ -91,14 +93,14 @@ def to_document(result: TrainedComparison, summary: list[str], terms: list[str])
         },
         "engines": [
             {
-                "engine": place.engine,
-                "rank": place.rank,
-                "ties": place.ties,
-                "test_error_percent": interval_json(place.score),
-                "to_baseline_points": interval_json(result.difference_to_baseline(place.engine)),
-                "validation_error_percent": result.validation_error_percent(place.engine),
+                "engine": engine_result.engine,
+                "rank": engine_result.rank,
+                "ties": engine_result.ties,
+                "test_error_percent": interval_json(engine_result.score),
+                "to_baseline_points": interval_json(result.difference_to_baseline(engine_result.engine)),
+                "validation_error_percent": result.validation_error_percent(engine_result.engine),
             }
-            for place in comparison.engines
+            for engine_result in comparison.engines
         ],
         "pairs": [
             {

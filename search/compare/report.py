@@ -61,7 +61,7 @@ def make_report(result: TrainedComparison) -> Report:
 
 def result_sentences(result: TrainedComparison) -> Iterator[str]:
     """Yields what the comparison shows and what limits it."""
-    if not any(place.score for place in result.comparison.engines):
+    if not any(engine_result.score for engine_result in result.comparison.engines):
         yield "No study was verified on the test images yet, so nothing is ranked."
     yield from summary_sentences(result.comparison)
     yield from _precision_sentences(result)
@@ -84,7 +84,7 @@ def _precision_sentences(result: TrainedComparison) -> Iterator[str]:
 def _caution_sentences(result: TrainedComparison) -> Iterator[str]:
     """Yields what made the engines' conditions unequal: missing repeats, failed runs, exceeded budgets."""
     spec = result.spec
-    for engine in (place.engine for place in result.comparison.engines):
+    for engine in (engine_result.engine for engine_result in result.comparison.engines):
         studies = result.studies_of(engine)
         if (verified := sum(bool(study.test_runs) for study in studies)) < spec.repeats:
             yield f"Not finished: {engine} has {verified} of {spec.repeats} repeats verified."
@@ -142,25 +142,41 @@ def _engine_table(result: TrainedComparison) -> Table[EngineResult]:
         return format(fmean(map(value, studies)), format_spec) if studies else ""
 
     columns: list[DisplayColumn[EngineResult]] = [
-        DisplayColumn("Rank", lambda place: f"{place.rank}{'=' if place.ties else ''}" if place.rank else ""),
-        DisplayColumn("Engine", lambda place: place.engine),
-        DisplayColumn("Test\nerror %", lambda place: formatting.estimate(place.score), "right"),
-        DisplayColumn("p to\nbest", lambda place: format_p(place.pair_with_best), "right"),
+        DisplayColumn(
+            "Rank",
+            lambda engine_result: (
+                f"{engine_result.rank}{'=' if engine_result.ties else ''}" if engine_result.rank else ""
+            ),
+        ),
+        DisplayColumn("Engine", lambda engine_result: engine_result.engine),
+        DisplayColumn("Test\nerror %", lambda engine_result: formatting.estimate(engine_result.score), "right"),
+        DisplayColumn("p to\nbest", lambda engine_result: format_p(engine_result.pair_with_best), "right"),
         DisplayColumn(
             "To baseline,\n% points",
-            lambda place: formatting.difference(result.difference_to_baseline(place.engine)),
+            lambda engine_result: formatting.difference(result.difference_to_baseline(engine_result.engine)),
             "right",
             min_width=100,
         ),
         DisplayColumn(
-            "Val.\nerror %", lambda place: formatting.percent(result.validation_error_percent(place.engine)), "right"
+            "Val.\nerror %",
+            lambda engine_result: formatting.percent(result.validation_error_percent(engine_result.engine)),
+            "right",
         ),
-        DisplayColumn("Epochs", lambda place: mean(place.engine, lambda study: study.epochs, ".0f"), "right"),
-        DisplayColumn("Minutes", lambda place: mean(place.engine, lambda study: study.seconds / 60, ".1f"), "right"),
         DisplayColumn(
-            "Trials", lambda place: mean(place.engine, lambda study: study.trial_count, ".0f"), "right", min_width=100
+            "Epochs", lambda engine_result: mean(engine_result.engine, lambda study: study.epochs, ".0f"), "right"
         ),
-        DisplayColumn("Repeats", lambda place: str(len(place.scores)), "right", min_width=100),
+        DisplayColumn(
+            "Minutes",
+            lambda engine_result: mean(engine_result.engine, lambda study: study.seconds / 60, ".1f"),
+            "right",
+        ),
+        DisplayColumn(
+            "Trials",
+            lambda engine_result: mean(engine_result.engine, lambda study: study.trial_count, ".0f"),
+            "right",
+            min_width=100,
+        ),
+        DisplayColumn("Repeats", lambda engine_result: str(len(engine_result.scores)), "right", min_width=100),
     ]
     return Table(columns, result.comparison.engines)
 

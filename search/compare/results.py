@@ -79,7 +79,7 @@ class EnginePair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineResult:
-    """One engine's place.
+    """The result of one engine.
 
     Args:
         engine: Such as "optuna:tpe".

@@ -40,7 +40,7 @@ def make_report(result: TabularComparison) -> Report:
     """Returns the report."""
     spec, benchmark = result.spec, find_benchmark(result.spec.benchmark)
     excluded = [f"{engine} is left out: {reason}" for engine, reason in result.excluded.items()]
-    places = result.comparison.engines
+    engine_results = result.comparison.engines
     definitions = [
         REGRET_DEFINITION,
         f"Tables: {', '.join(result.tables)} ({benchmark.source}; {benchmark.unit}). They hold the last epoch of every "
@@ -56,7 +56,7 @@ def make_report(result: TabularComparison) -> Report:
         notes=excluded,
         tables=_tables(result),
         table_note=(
-            f"In the plot, lines are means over tables and seeds. The band of {places[0].engine} lies between "
+            f"In the plot, lines are means over tables and seeds. The band of {engine_results[0].engine} lies between "
             f"percentiles {BAND_PERCENTILES[0]} and {BAND_PERCENTILES[1]} over seeds; arena.json holds the others'."
         ),
         plot=_make_plot(result),
@@ -88,23 +88,27 @@ def _tables(result: TabularComparison) -> dict[str, Table[EngineResult]]:
     def regret(count: int) -> DisplayColumn[EngineResult]:
         return DisplayColumn(
             f"Regret\n@{count}",
-            lambda place: formatting.estimate(result.regrets[place.engine][count], result.comparison.metric.digits),
+            lambda engine_result: formatting.estimate(
+                result.regrets[engine_result.engine][count], result.comparison.metric.digits
+            ),
             "right",
         )
 
-    engine: DisplayColumn[EngineResult] = DisplayColumn("Engine", lambda place: place.engine)
+    engine: DisplayColumn[EngineResult] = DisplayColumn("Engine", lambda engine_result: engine_result.engine)
     *earlier, last = result.trial_counts
     columns = [
         engine,
         regret(last),
-        DisplayColumn("Mean\nrank", lambda place: f"{result.mean_ranks[place.engine]:.2f}", "right"),
-        DisplayColumn("ms a\ntrial", lambda place: _milliseconds(result.seconds_per_trial[place.engine]), "right"),
-        DisplayColumn("p to\nbest", lambda place: format_p(place.pair_with_best), "right"),
+        DisplayColumn("Mean\nrank", lambda engine_result: f"{result.mean_ranks[engine_result.engine]:.2f}", "right"),
+        DisplayColumn(
+            "ms a\ntrial", lambda engine_result: _milliseconds(result.seconds_per_trial[engine_result.engine]), "right"
+        ),
+        DisplayColumn("p to\nbest", lambda engine_result: format_p(engine_result.pair_with_best), "right"),
     ]
-    places = result.comparison.engines
-    tables = {f"Engines after {last} trials": Table(columns, places)}
+    engine_results = result.comparison.engines
+    tables = {f"Engines after {last} trials": Table(columns, engine_results)}
     if earlier:
-        tables["Engines after fewer trials"] = Table([engine, *map(regret, earlier)], places)
+        tables["Engines after fewer trials"] = Table([engine, *map(regret, earlier)], engine_results)
     return tables
 
 
@@ -113,25 +117,25 @@ def _milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:.2g}" if seconds < 0.01 else f"{1000 * seconds:,.0f}"
 
 
-def _standing(place: EngineResult) -> str:
-    if place.pair_with_best is None:
+def _standing(engine_result: EngineResult) -> str:
+    if engine_result.pair_with_best is None:
         return "lowest"
-    return "tie" if place.pair_with_best.is_tie else "behind"
+    return "tie" if engine_result.pair_with_best.is_tie else "behind"
 
 
-def _p_value(place: EngineResult) -> float | None:
-    return place.pair_with_best.p_adjusted if place.pair_with_best else None
+def _p_value(engine_result: EngineResult) -> float | None:
+    return engine_result.pair_with_best.p_adjusted if engine_result.pair_with_best else None
 
 
 def _csv_rows(result: TabularComparison) -> Iterator[list[object]]:
     bounds = {"": "mean", "_low": "low", "_high": "high"}
     regrets = [f"regret_{count}{suffix}" for count in result.trial_counts for suffix in bounds]
     yield ["engine", *regrets, "mean_rank", "seconds_a_trial", "p_value", "standing"]
-    for place in result.comparison.engines:
-        estimates = [interval_json(estimate) or {} for estimate in result.regrets[place.engine].values()]
+    for engine_result in result.comparison.engines:
+        estimates = [interval_json(estimate) or {} for estimate in result.regrets[engine_result.engine].values()]
         values = [estimate[part] for estimate in estimates for part in bounds.values()]
-        costs = [result.mean_ranks[place.engine], result.seconds_per_trial[place.engine]]
-        yield [place.engine, *values, *costs, _p_value(place), _standing(place)]
+        costs = [result.mean_ranks[engine_result.engine], result.seconds_per_trial[engine_result.engine]]
+        yield [engine_result.engine, *values, *costs, _p_value(engine_result), _standing(engine_result)]
 
 
 def _document(result: TabularComparison, summary: list[str]) -> dict[str, Any]:
@@ -150,14 +154,16 @@ def _document(result: TabularComparison, summary: list[str]) -> dict[str, Any]:
         "test": "tables" if result.comparison.test.units == "tables" else "table and seed",
         "rows": [
             {
-                "engine": place.engine,
-                "regrets": {str(count): interval_json(value) for count, value in result.regrets[place.engine].items()},
-                "mean_rank": result.mean_ranks[place.engine],
-                "seconds_a_trial": result.seconds_per_trial[place.engine],
-                "p_value": _p_value(place),
-                "standing": _standing(place),
+                "engine": engine_result.engine,
+                "regrets": {
+                    str(count): interval_json(value) for count, value in result.regrets[engine_result.engine].items()
+                },
+                "mean_rank": result.mean_ranks[engine_result.engine],
+                "seconds_a_trial": result.seconds_per_trial[engine_result.engine],
+                "p_value": _p_value(engine_result),
+                "standing": _standing(engine_result),
             }
-            for place in result.comparison.engines
+            for engine_result in result.comparison.engines
         ],
         "curves": {
             engine: {"mean": curve.mean, "low": curve.low, "high": curve.high}

@@ -239,14 +239,16 @@ def epoch_plans(members: Sequence[Member], images: int, *, pads_last_batch: bool
     """
     batch_size = members[0].config["batch_size"]
     steps, rest = steps_per_epoch(images, batch_size), images % batch_size
-    orders = [np.random.default_rng((one.trial.seed, one.epoch)).permutation(images) for one in members]
+    orders = [np.random.default_rng((member.trial.seed, member.epoch)).permutation(images) for member in members]
     padded = np.pad(np.array(orders, np.int32), ((0, 0), (0, steps * batch_size - images)))
     count = np.full(steps, batch_size, np.int32)
     count[-1] = rest or batch_size
     plan = {
         "order": padded.reshape(len(members), steps, batch_size).swapaxes(0, 1),
         "count": count,
-        "rates": np.stack([one.learning_rates[one.epoch * steps : (one.epoch + 1) * steps] for one in members], axis=1),
+        "rates": np.stack(
+            [member.learning_rates[member.epoch * steps : (member.epoch + 1) * steps] for member in members], axis=1
+        ),
     }
     if pads_last_batch or not rest:
         return [plan]

@@ -149,11 +149,13 @@ class Program:
             members: How many members the functions were compiled for.
             free: Bytes that were free before there were any members.
         """
-        analyses = [one for function in self.compiled.values() if (one := function.memory_analysis()) is not None]
+        analyses = [
+            analysis for function in self.compiled.values() if (analysis := function.memory_analysis()) is not None
+        ]
         if not analyses:
             return members
-        state = max(one.output_size_in_bytes for one in analyses)
-        needed = max(one.temp_size_in_bytes for one in analyses) + 3 * state
+        state = max(analysis.output_size_in_bytes for analysis in analyses)
+        needed = max(analysis.temp_size_in_bytes for analysis in analyses) + 3 * state
         return max(1, int(USABLE_FRACTION * free * members / needed))
 
     def _run_compiled(self, name: str, function: Any, *arguments: Any) -> Any:
