@@ -114,7 +114,7 @@ def _copy_note(shorter: LocatedStudy, longer: LocatedStudy) -> str:
 
 
 def _ended_count(record: StudyRecord) -> int:
-    return sum(trial_record.outcome is not None for trial_record in record.trials)
+    return sum(trial_record.outcome is not None for trial_record in record.trials) + len(record.ensembles)
 
 
 def _with_unique_names(studies: Sequence[LocatedStudy]) -> tuple[list[StudyRecord], list[str]]:

@@ -231,7 +231,9 @@ def test_an_ensemble_of_a_copy_counts_once() -> None:
     one = replace(ONE, ensembles=joined("mean", wrong=range(44), members=(0, 1)))
     assert is_copy(ONE, one)
     assert not is_copy(one, ONE)
-    assert len(board(ONE, one)[1].records) == 1
+    merged = board(ONE, one)[1]
+    assert len(merged.records) == 1
+    assert "earlier copy" in merged.notes[0]
     fork = gone_on(one, machine=3)
     seen, merged = board(one, fork)
     assert [ensemble.copied_from for record in merged.records for ensemble in record.ensembles] == ["", "cnn-tpe"]
