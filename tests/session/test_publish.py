@@ -140,7 +140,10 @@ def test_a_longer_study_replaces_its_file_and_an_earlier_copy_does_not(tmp_path:
 def test_notes_of_a_merge_are_on_its_board_without_folders(tmp_path: Path) -> None:
     study = records.tpe()
     merged = merge_studies(
-        [LocatedStudy(study, "/home/me/one"), LocatedStudy(replace(study, trials=study.trials[:3]), "/home/me/copy")]
+        [
+            LocatedStudy(study, "/home/me/one"),
+            LocatedStudy(replace(study, trials=study.trials[:3], ensembles=()), "/home/me/copy"),
+        ]
     )
     publish_combined(merged, tmp_path)
     text = (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
