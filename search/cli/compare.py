@@ -44,9 +44,9 @@ def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str
     "--engines",
     metavar="A,B,...",
     shell_complete=complete_engines,
-    help=f"Engines to compare.  [default: {ENGINES}; in an arena all fast ones]",
+    help=f"Engines to compare.  [default: {ENGINES}; with --arena all fast engines]",
 )
-@click.option("--repeats", type=int, metavar="N", help="Studies of each engine.  [default: 3; in an arena 30]")
+@click.option("--repeats", type=int, metavar="N", help="Studies of each engine.  [default: 3; with --arena 30]")
 @click.option(
     "--arena",
     metavar="ARENA",
@@ -58,7 +58,7 @@ def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str
     "--trials",
     type=int,
     metavar="N",
-    help="Full trials' worth of epochs for each search.  [default budget: 20; in an arena 100]",
+    help="Full trials' worth of epochs for each search.  [default budget: 20; with --arena 100]",
 )
 @click.option("--total-epochs", type=int, metavar="N", help="Epochs for each search.")
 @click.option("--name", help="Name of the comparison; made from data set and space when not given.")

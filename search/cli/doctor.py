@@ -37,7 +37,7 @@ INDENT = 19
 @setting_options("space", "dataset", "backend", "devices", "studies_dir", "reports_dir", "cache_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def command(as_json: bool, **options: Any) -> None:
-    """Check whether a search would run here, and how to fix it.
+    """Check whether a search would run here, and show how to fix problems.
 
     Checks Python, packages, extras, processor, memory, folders, data, engine, backend and GPUs, and trains two steps of
     the space's baseline in a worker process. Exit code 0 if a search would run, warnings or not; 1 if not. Writes only

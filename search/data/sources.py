@@ -92,7 +92,9 @@ def _load_from_keras(name: str) -> dict[str, np.ndarray]:
     from keras import datasets
 
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Keras draws its progress bar on stdout, where our JSON goes
+        with contextlib.redirect_stdout(
+            sys.stderr
+        ):  # Keras draws its progress bar on standard output, which is for JSON
             (x_train, y_train), (x_test, y_test) = getattr(datasets, name).load_data()
     except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot download
         raise UserError(
@@ -110,4 +112,4 @@ NAMED_SOURCES: Mapping[str, DatasetSource] = {
     ),
     "cifar10": DatasetSource(name="cifar10", fingerprint="keras", read=partial(_load_from_keras, "cifar10")),
 }
-"""The data sets that are known by name."""
+"""Data sets by name."""

@@ -1,1 +1,1 @@
-"""Reproduction: recorded trials restored, trained once more and compared with what the record says."""
+"""Reproduction: trains recorded runs again and compares the results with the record."""

@@ -63,9 +63,9 @@ def error_tolerance(record: StudyRecord, trial_record: TrialRecord, reproduced: 
 
 
 def _binomial_tolerance(error_percent: float, images: int) -> Tolerance:
-    """Returns where a second model lies that is as good as the first, and errs on other images.
+    """Returns the interval for the error of a second, equally good model that misclassifies other images.
 
-    Source: the normal approximation of the difference of two binomial shares. Models that err on the same images
+    Source: the normal approximation of the difference of two binomial shares. Models that misclassify the same images
     differ by less.
     """
     share = max(error_percent / 100, 1 / images)
