@@ -63,7 +63,7 @@ def run_study(shared: Task, callback: Callback, *, sampler: str, trials: int, wo
     """
     from search.engines.optuna_engine import OptunaEngine
     from search.execution.local import local_executor
-    from search.records.ledger import open_ledger
+    from search.records.opening import open_ledger
     from search.records.record import StudyHeader, utc_now
     from search.records.storage.locations import StudyLocation
     from search.study.loop import run_loop

@@ -28,7 +28,7 @@ from virtual import EPOCHS, header
 from search.engines.registry import EngineChoice, make_engine
 from search.execution.base import Event, Finished, Reported
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import run_loop

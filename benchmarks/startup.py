@@ -17,7 +17,7 @@ from statistics import median
 from common import table
 
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.trial import EpochReport, Outcome, State, Trial

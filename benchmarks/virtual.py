@@ -30,7 +30,7 @@ from search.engines.registry import EngineChoice, make_engine, parse_engine
 from search.execution.base import Event, Executor, TrialKey
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import StudyHeader, utc_now
 from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation

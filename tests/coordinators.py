@@ -19,7 +19,7 @@ from makers import TINY, header
 
 from search.engines.optuna_engine import OptunaEngine
 from search.execution.base import Event
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
 from search.study.loop import run_loop

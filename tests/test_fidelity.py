@@ -10,7 +10,7 @@ from doubles import Curve, InstantExecutor
 from makers import TINY, header
 
 from search.engines.optuna_engine import OptunaEngine
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback

@@ -25,7 +25,8 @@ from waiting import so_far, wait_for
 
 from search.cli.status_view import status_text
 from search.errors import FatalError, UserError
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.record import StudyRecord, TrialRecord
 from search.records.status import study_status
@@ -142,7 +143,8 @@ def test_a_decision_waits_for_the_one_before_it(place: Callable[[str], StudyLoca
 def test_a_server_that_restarts_costs_a_turn_and_nothing_else(
     place: Callable[[str], StudyLocation], postgres: Server
 ) -> None:
-    from search.records.ledger import TransactionLostError, open_ledger
+    from search.records.ledger import TransactionLostError
+    from search.records.opening import open_ledger
 
     with open_ledger(place("one"), header()) as ledger:
         ledger.begin(trial(0))

@@ -18,7 +18,7 @@ from search.data.dataset import prepare
 from search.execution.base import Finished, TrialKey
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import StudyHeader
 from search.records.storage.locations import StudyLocation
 from search.training.runtime import Device, Precision, Runtime

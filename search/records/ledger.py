@@ -1,6 +1,6 @@
 """The ledger: the one record of a study, written while it runs.
 
-``open_ledger`` opens it in a journal file in the study's folder, or in a database by an Optuna storage URL. Called by
+``search.records.opening`` opens it in a journal file in the study's folder, or in a database by an Optuna storage URL. Called by
 the session; ``search.records.reader`` reads a ledger without writing.
 
 Layout of a study's folder::
@@ -27,7 +27,7 @@ from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, Tria
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 if TYPE_CHECKING:
-    from search.records.storage.locations import StudyLocation
+    pass
 
 T = TypeVar("T")
 
@@ -129,29 +129,6 @@ class Ledger(ABC):
     @abstractmethod
     def read(self) -> StudyRecord:
         """Returns the study as recorded so far."""
-
-
-def open_ledger(location: StudyLocation, header: StudyHeader, *, accept_recorded_seed: bool = False) -> Ledger:
-    """Opens a study for writing, and creates it if it is new.
-
-    Args:
-        location: Where studies are kept.
-        header: What the study is.
-        accept_recorded_seed: Whether the seed was drawn, so that the seed of a study that another coordinator has
-            started in the meantime is accepted.
-
-    Raises:
-        UserError: The study exists with other settings, is being written by another process, or cannot be reached.
-        FatalError: Its journal is damaged in the middle.
-        OSError: Its journal cannot be written, for example because the disk is full.
-    """
-    if location.is_shared:
-        from search.records.storage.database_ledger import DatabaseLedger  # slow: imports SQLAlchemy
-
-        return DatabaseLedger.open(location, header, accept_recorded_seed=accept_recorded_seed)
-    from search.records.storage.file_ledger import FileLedger
-
-    return FileLedger.open(location, header)
 
 
 def concurrent_writer_error(name: str) -> FatalError:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from search.errors import UserError
 from search.execution.base import Executor
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.record import LEGACY_DEFAULTS, StudyRecord
 from search.session.callbacks import Callback, CallbackList, StoppingCallback
 from search.session.executors import make_executor

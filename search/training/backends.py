@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from search.training.runtime import Backend, Runtime, import_keras, package_versions
+from search.errors import FatalError
+from search.training.runtime import Backend, Device, Runtime, import_keras, machine_info, package_versions
+from search.trial import DETERMINISTIC_KEY, PID_KEY, THREADS_KEY
 
 
 def _configure_tensorflow(runtime: Runtime) -> dict[str, Any]:
@@ -112,6 +114,30 @@ BACKEND_ADAPTERS: Mapping[Backend, BackendAdapter] = {
     Backend.JAX: BackendAdapter(_configure_jax, _jax_gpus, _jax_peak_memory_mib),
     Backend.TORCH: BackendAdapter(_configure_torch, _torch_gpus, _torch_peak_memory_mib),
 }
+
+
+def configure_backend(runtime: Runtime) -> dict[str, Any]:
+    """Sets threads, determinism and precision in this process; returns the environment, for the record.
+
+    Raises:
+        FatalError: A GPU was chosen and the backend finds none; on the CPU the results would differ.
+    """
+    backend_facts = BACKEND_ADAPTERS[runtime.backend].configure(runtime)
+    if runtime.device is Device.GPU and backend_facts["device"] == "CPU":
+        raise FatalError(
+            f"{runtime.backend} finds no GPU. Received: CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}.",
+            hint="python -m search doctor shows the reason; --devices cpu needs no GPU.",
+        )
+    return {
+        "backend": runtime.backend.value,
+        THREADS_KEY: runtime.threads,
+        DETERMINISTIC_KEY: runtime.deterministic,
+        "precision": runtime.precision.value,
+        **backend_facts,
+        PID_KEY: os.getpid(),
+        **machine_info(),
+        "versions": package_versions("keras", runtime.backend.value, "numpy", "keras-image-search"),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,8 @@ from typing import Any
 
 import psutil
 
-from search.errors import FatalError
 from search.training.cgroup import available_memory, cpu_quota
-from search.trial import DETERMINISTIC_KEY, HOST_KEY, PID_KEY, THREADS_KEY
+from search.trial import HOST_KEY
 
 WORKER_MEMORY_BYTES = 2**30
 """Memory of one worker, rounded up."""
@@ -121,31 +120,6 @@ class Runtime:
         if self.deterministic and self.backend is Backend.TORCH:
             variables["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         return variables
-
-    def configure(self) -> dict[str, Any]:
-        """Sets threads, determinism and precision in this process; returns the environment, for the record.
-
-        Raises:
-            FatalError: A GPU was chosen and the backend finds none; on the CPU the results would differ.
-        """
-        from search.training.backends import BACKEND_ADAPTERS
-
-        backend_facts = BACKEND_ADAPTERS[self.backend].configure(self)
-        if self.device is Device.GPU and backend_facts["device"] == "CPU":
-            raise FatalError(
-                f"{self.backend} finds no GPU. Received: CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}.",
-                hint="python -m search doctor shows the reason; --devices cpu needs no GPU.",
-            )
-        return {
-            "backend": self.backend.value,
-            THREADS_KEY: self.threads,
-            DETERMINISTIC_KEY: self.deterministic,
-            "precision": self.precision.value,
-            **backend_facts,
-            PID_KEY: os.getpid(),
-            **machine_info(),
-            "versions": package_versions("keras", self.backend.value, "numpy", "keras-image-search"),
-        }
 
 
 def import_keras() -> ModuleType:

@@ -22,6 +22,7 @@ import numpy as np
 from search.errors import TrialError
 from search.files import as_path
 from search.training import checkpoint
+from search.training.backends import configure_backend
 from search.training.epochs import Hooks, TrialStopped, evaluate, fit_epoch, steps_per_epoch, steps_per_execution
 from search.training.network import (
     make_inference_network,
@@ -52,7 +53,7 @@ class Trainer:
 
     def __init__(self, task: Task, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
         self._task, self._checkpoint_seconds = task, checkpoint_seconds
-        self._environment = task.runtime.configure()
+        self._environment = configure_backend(task.runtime)
         self._build = registry.load_builder(task.space_source)
         self._phases: dict[Phase, PhaseImages] = {}
         self.free_memory()

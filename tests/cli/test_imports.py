@@ -59,7 +59,7 @@ READERS = {
 def test_what_reads_studies_imports_no_keras(case: str, tmp_path: Path) -> None:
     from makers import complete, header, trial
 
-    from search.records.ledger import open_ledger
+    from search.records.opening import open_ledger
     from search.records.storage.locations import StudyLocation
 
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from search.cli.leaderboard import command
 from search.errors import UserError
 from search.leaderboard.files import FORMATS
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.trial import Phase

@@ -17,7 +17,7 @@ from search.cli.reproduce import command
 from search.cli.reproduce_view import format_text, to_document
 from search.errors import UserError
 from search.leaderboard.statistics import Interval
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.record import TrialRecord
 from search.records.storage.locations import StudyLocation

@@ -17,7 +17,8 @@ from makers import complete, header, trial
 
 from search.cli import ls, status
 from search.errors import FatalError, UserError
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.reader import StudyNotStartedError
 from search.records.storage import process_identity
 from search.records.storage.locations import StudyLocation

@@ -12,7 +12,8 @@ from makers import TINY, complete, header, trial
 
 from search.errors import UserError
 from search.protocol import Split
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.record import EnsembleRecord
 from search.records.storage.locations import StudyLocation

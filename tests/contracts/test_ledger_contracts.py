@@ -14,7 +14,8 @@ from postgres import Server
 
 import search.records
 from search.errors import FatalError, UserError
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.storage.database_ledger import DatabaseLedger
 from search.records.storage.file_ledger import FileLedger

@@ -22,7 +22,7 @@ import pytest
 from makers import complete, header, trial
 from waiting import wait_for_record
 
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.trial import Phase

@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 from search.dashboard.read_only import ReadOnlyError, ReadOnlyStorage
 from search.dashboard.server import open_storage
 from search.errors import FatalError, UserError
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation
 from search.trial import Cause, EpochReport, Outcome, Phase, State

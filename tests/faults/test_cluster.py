@@ -28,7 +28,7 @@ from search.execution.base import Executor, Finished, Reported
 from search.execution.local import local_executor
 from search.execution.ordered import OrderedExecutor
 from search.protocol import EvaluationProtocol, Split
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.record import StudyHeader, StudyRecord
 from search.records.storage.locations import StudyLocation

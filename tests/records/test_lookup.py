@@ -11,8 +11,8 @@ from makers import complete, header, trial
 from search.errors import FatalError, UserError
 from search.files import write_atomic
 from search.records import study_json
-from search.records.ledger import open_ledger
 from search.records.lookup import find_studies, find_study, locate_ledger
+from search.records.opening import open_ledger
 from search.records.storage.locations import StudyLocation
 
 

@@ -20,7 +20,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from search.errors import UserError
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.session.plan import make_plan

@@ -8,7 +8,8 @@ from makers import header
 from postgres import Server
 
 from search.leaderboard.compute import compute
-from search.records.ledger import Ledger, open_ledger
+from search.records.ledger import Ledger
+from search.records.opening import open_ledger
 from search.records.storage.locations import StudyLocation
 from search.study.ensembles import GREEDY, MEAN, greedy_weights, record_ensembles
 from search.training import predictions

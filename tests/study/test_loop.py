@@ -17,7 +17,7 @@ from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback

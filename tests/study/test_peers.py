@@ -11,7 +11,7 @@ from makers import TINY, complete, header
 from search.engines.base import Engine
 from search.engines.keras_tuner_engine import KerasTunerEngine
 from search.engines.optuna_engine import OptunaEngine
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import TrialRecord
 from search.records.storage.file_ledger import FileLedger
 from search.records.storage.locations import StudyLocation

@@ -12,7 +12,7 @@ from makers import TINY, header
 from search.engines.optuna_engine import OptunaEngine
 from search.errors import FatalError
 from search.execution.base import Event, Finished
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation

@@ -13,7 +13,7 @@ from search.cli.progress_state import ProgressState
 from search.errors import UserError
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
 from search.leaderboard.compute import compute
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
 from search.session.parallelism.choose import choose_parallelism

@@ -5,7 +5,7 @@ others have begun, then records its choice, so that no trial runs twice. The fir
 be it that of its own coordinator or that of another one that considered it dead. The tables are Optuna's; its storage
 writes one parameter at a time, so trials are written here in one transaction.
 
-Called by ``search.records.ledger.open_ledger``.
+Called by ``search.records.opening.open_ledger``.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class DatabaseLedger(Ledger):
 
     @classmethod
     def open(cls, location: StudyLocation, header: StudyHeader, *, accept_recorded_seed: bool) -> DatabaseLedger:
-        """Connects to the server and opens a study; see ``search.records.ledger.open_ledger``."""
+        """Connects to the server and opens a study; see ``search.records.opening.open_ledger``."""
         return call_with_retry(lambda: cls._open_once(location, header, accept_recorded_seed))
 
     @classmethod

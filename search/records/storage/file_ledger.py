@@ -1,6 +1,6 @@
 """The ledger of one coordinator: in a journal file, in SQLite, or in memory.
 
-Called by ``search.records.ledger.open_ledger``; the ledger in memory by simulations.
+Called by ``search.records.opening.open_ledger``; the ledger in memory by simulations.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class FileLedger(Ledger):
 
     @classmethod
     def open(cls, location: StudyLocation, header: StudyHeader) -> FileLedger:
-        """Locks and opens a study; see ``search.records.ledger.open_ledger``."""
+        """Locks and opens a study; see ``search.records.opening.open_ledger``."""
         if (recorded_header := read_recorded_header(location, header.name)) is not None:
             header = require_same_study(recorded_header, header)
         folder = location.folder(header.name)

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from search.training import checkpoint
+from search.training.backends import configure_backend
 from search.training.epochs import Hooks
 from search.training.network import make_network
 from search.training.run_state import RunState, is_out_of_memory
@@ -53,7 +54,7 @@ class PopulationScheduler:
     ) -> None:
         self._task, self._max_members, self._checkpoint_seconds = task, max_members, checkpoint_seconds
         self._memory_limit = memory_limit
-        self._environment = task.runtime.configure()
+        self._environment = configure_backend(task.runtime)
         self._program_cache = Path(task.dataset.folder).parents[1] / "programs"
         jax.config.update("jax_compilation_cache_dir", str(self._program_cache))
         jax.config.update("jax_compilation_cache_max_size", 2 * 2**30)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from makers import complete, header, trial
 
 from search.errors import FatalError
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_studies, read_study
 from search.records.record import StudyRecord
 from search.records.storage import journal

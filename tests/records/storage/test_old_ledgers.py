@@ -14,7 +14,7 @@ import pytest
 from makers import complete, trial
 
 from search.records import study_json
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.reader import read_study
 from search.records.redact import redacted
 from search.records.storage.locations import StudyLocation

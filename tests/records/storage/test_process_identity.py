@@ -12,7 +12,7 @@ import pytest
 from makers import header
 
 from search.errors import UserError
-from search.records.ledger import open_ledger
+from search.records.opening import open_ledger
 from search.records.storage import process_identity
 from search.records.storage.locations import StudyLocation
 
