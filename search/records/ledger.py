@@ -1,7 +1,7 @@
 """The ledger: the one record of a study, written while it runs.
 
-``search.records.opening`` opens it in a journal file in the study's folder, or in a database by an Optuna storage URL. Called by
-the session; ``search.records.reader`` reads a ledger without writing.
+``search.records.opening`` opens it in a journal file in the study's folder, or in a database by an Optuna storage URL;
+``search.records.reader`` reads it without writing. Called by the session and the search loop.
 
 Layout of a study's folder::
 
