@@ -16,7 +16,7 @@ TRIALS, REPEATS = 100, 30
 OPTIONS = frozenset({"arena", "engines", "repeats", "trials", "name", "seed", "workers", "studies_dir", "reports_dir"})
 """The options of ``compare`` that apply here."""
 SLOW_ENGINES = frozenset({"keras-tuner:bayesian"})
-"""Engines that are run only if named: this one takes half a minute a run, others half a second."""
+"""Engines that run only if named: they take half a minute a run, others half a second."""
 PRINT_INTERVAL_SECONDS = 2.0
 """Least time between two lines of progress outside a terminal."""
 

@@ -23,7 +23,7 @@ from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 
 def describe_comparison(comparison: ComparisonPlan) -> str:
-    """Returns what will be done, in a few lines."""
+    """Returns a few lines that describe the comparison."""
     spec, studies = comparison.spec, comparison.studies
     plan = next(iter(studies.values()))
     amount = f"{spec.epochs} epochs trained" if spec.epochs is not None else duration(spec.seconds or 0.0)

@@ -20,7 +20,7 @@ from spaces.registry import SPACES
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")
 EXECUTORS = ("local", "ray", "vectorized")
-"""Both as their registries name them, which import libraries."""
+"""Copies of the registries' names; the registries import libraries."""
 
 
 def option_values(option: str, preceding_options: Mapping[str, Any]) -> Sequence[str]:

@@ -34,7 +34,7 @@ REDRAW_SECONDS = 0.5
 
 
 def describe_plan(plan: Plan, record: StudyRecord) -> str:
-    """Returns what the session will do, in a few lines."""
+    """Returns a few lines that describe the session."""
     header, settings = plan.header, plan.settings
     protocol = header.protocol
     details = [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from search.records.record import StudyRecord
 
 HTML = "html"
-"""The one format that is rendered from the records, not from the board alone."""
+"""The format that is rendered from the records as well as the board."""
 
 
 @click.command("leaderboard")

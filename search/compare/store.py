@@ -101,7 +101,7 @@ class StudyStore(RunStore[StudyRecord]):
 
 
 def is_search_finished(record: StudyRecord) -> bool:
-    """Says whether verification has begun."""
+    """Returns whether verification has begun."""
     return bool(record.trials_in_phase(Phase.VERIFICATION))
 
 

@@ -79,7 +79,7 @@ def tutorial_error_percent(dataset: str, space: str) -> float | None:
 
 
 def consistency_sentence(errors_percent: Sequence[float], published_error_percent: float | None) -> str:
-    """Says whether a published figure, taken as one more run, is consistent with repeats.
+    """Returns a sentence: whether a published figure, taken as one more run, is consistent with repeats.
 
     Args:
         errors_percent: Test error of each repeat, in percent; at least one.

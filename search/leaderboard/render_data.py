@@ -2,7 +2,7 @@
 
 CSV and DataFrame hold the columns of ``columns.COLUMNS``, a line for each row. In CSV a list stands as its items with
 blanks between them, a mapping as ``name=value`` pairs with blanks between them, and None as an empty cell. JSON adds
-what is no row; ``docs/schema.md`` has its keys.
+everything besides the rows; ``docs/schema.md`` has its keys.
 """
 
 from __future__ import annotations

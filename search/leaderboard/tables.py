@@ -52,7 +52,7 @@ UNVERIFIED_COLUMNS = (
     "seconds",
     "caveat",
 )
-"""Columns of the rows without one."""
+"""Columns of the rows without a test error."""
 PAGE_COLUMNS = (
     "rank",
     "label",
@@ -71,7 +71,7 @@ PAGE_COLUMNS = (
 FAILURES_TITLE = "Failed and interrupted"
 UNKNOWN_CAUSE = "not recorded"
 MAX_LISTED_TRIALS = 6
-"""Failed trials named in a line, the last ones; JSON names all."""
+"""Number of failed trials that a line names, the last ones; JSON names all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,9 +92,9 @@ class EnvironmentChange:
     """A part of the environment that differs from the recorded one.
 
     Args:
-        name: What it is, such as "versions.keras".
-        recorded: Its value then; None where the record does not say.
-        here: Its value here; None where it has none.
+        name: Its dotted name, such as "versions.keras".
+        recorded: The recorded value; None if none was recorded.
+        here: The value on this machine; None if it has none.
     """
 
     name: str
@@ -103,7 +103,7 @@ class EnvironmentChange:
 
 
 def environment_changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
-    """Returns everything that differs and may move a bit, by name."""
+    """Returns all differences that may change a result, by name."""
     recorded_values, current_values = flatten({**LEGACY_DEFAULTS, **recorded}), flatten({**LEGACY_DEFAULTS, **here})
     return tuple(
         EnvironmentChange(name=name, recorded=recorded_values.get(name), here=current_values.get(name))
@@ -113,5 +113,5 @@ def environment_changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) ->
 
 
 def are_deterministic(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
-    """Says whether each of two runs gives the same bits whenever it is repeated where it ran."""
+    """Returns whether both runs were deterministic in their environments."""
     return bool(recorded.get(DETERMINISTIC_KEY)) and bool(here.get(DETERMINISTIC_KEY))
