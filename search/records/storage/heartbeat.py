@@ -78,7 +78,7 @@ class Heartbeat:
         self._renewed_at = 0.0
         self._closing = threading.Event()
         self._renew()
-        self._thread = threading.Thread(target=self._renew_periodically, name="sign of life", daemon=True)
+        self._thread = threading.Thread(target=self._renew_periodically, name="heartbeat", daemon=True)
         self._thread.start()
 
     def alive_by_name(self) -> dict[str, bool]:
