@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from vectorized_job import QUICKLY_COMPILED
 
 from search.data.dataset import prepare
 from search.execution.base import Executor, Finished
@@ -81,8 +82,9 @@ def numbers(outcome: Outcome) -> list[tuple[float, float | None]]:
 
 
 def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
-    tmp_path: Path, small_mnist: Path, cache_dir: Path
+    tmp_path: Path, small_mnist: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
     dataset = prepare(str(small_mnist), cache_dir)
     protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=2)
     runtime = Runtime(backend=Backend.JAX, device=Device.CPU)

@@ -44,19 +44,26 @@ class Job:
 
 def run(job: Job) -> tuple[dict[int, Outcome], dict[int, Outcome]]:
     """Outcomes by the trial's number, of those that were trained together and alone."""
-    together, alone = _answer("train", job)
-    return tuple({int(key): Outcome.from_json(one) for key, one in part.items()} for part in (together, alone))
+    return run_all([job])[0]
+
+
+def run_all(jobs: Sequence[Job]) -> list[tuple[dict[int, Outcome], dict[int, Outcome]]]:
+    """The same of several jobs, one after the other in one process."""
+    return [
+        tuple({int(key): Outcome.from_json(one) for key, one in part.items()} for part in parts)
+        for parts in _answer("train", jobs)
+    ]
 
 
 def held(job: Job, memories: Sequence[int | None]) -> list[int]:
     """How many members of the first trial's configuration are found to fit, where so many bytes are free."""
-    return [_answer("measure", replace(job, memory=memory)) for memory in memories]
+    return _answer("measure", [replace(job, memory=memory) for memory in memories])
 
 
-def _answer(function: str, job: Job) -> Any:
-    """Calls a function of this file in a process of its own."""
-    variables = {**job.task.runtime.environment_variables(), "XLA_FLAGS": QUICKLY_COMPILED}
-    return answer("vectorized_job", variables, function, pickle.dumps(job).hex())
+def _answer(function: str, jobs: Sequence[Job]) -> Any:
+    """Calls a function of this file on each job, in a process of its own."""
+    variables = {**jobs[0].task.runtime.environment_variables(), "XLA_FLAGS": QUICKLY_COMPILED}
+    return answer("vectorized_job", variables, function, pickle.dumps(list(jobs)).hex())
 
 
 def answer(module: str, variables: Mapping[str, str], *words: str) -> Any:
@@ -107,9 +114,10 @@ class WithoutTensorFlow(MetaPathFinder):
 
 
 def main() -> None:
-    """Runs the function of the first argument on the job of the second."""
+    """Runs the function of the first argument on the jobs of the second."""
     sys.meta_path.insert(0, WithoutTensorFlow())
     import_keras()
-    said = {"train": train, "measure": measure}[sys.argv[1]](pickle.loads(bytes.fromhex(sys.argv[2])))
+    function = {"train": train, "measure": measure}[sys.argv[1]]
+    said = [function(job) for job in pickle.loads(bytes.fromhex(sys.argv[2]))]
     print()
     print(json.dumps(said))

@@ -5,11 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-import os
-import subprocess
-import sys
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -131,18 +127,11 @@ class EngineContract:
         is_other = proposal_keys(self._records(0)) != proposal_keys(self._records(7))
         assert is_other == self.make(self.space, 0).capabilities.seeded
 
-    def test_the_same_seed_gives_the_same_proposals_in_another_process(self) -> None:
-        code = (
-            "import json, sys; sys.path[:0] = json.loads(sys.argv[1])\n"
-            f"from {type(self).__module__} import {type(self).__name__} as suite\n"
-            "from engine_contract import proposal_keys\n"
-            "print(json.dumps(proposal_keys(suite()._play(0, suite.count - 2))))"
-        )
-        paths = [str(Path(__file__).parent), str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
-        command = [sys.executable, "-W", "error", "-c", code, json.dumps(paths)]
-        environment = {**os.environ, "PYTHONHASHSEED": "12345"}
-        printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-        assert json.loads(printed) == proposal_keys(self._records(0)[:-2])
+    def test_the_same_seed_gives_the_same_proposals_in_another_process(
+        self, other_process: Callable[[str, str], list[str]]
+    ) -> None:
+        proposed = other_process(type(self).__module__, type(self).__name__)
+        assert proposed == proposal_keys(self._records(0)[:-2])
 
     def test_handles_a_constant_objective(self) -> None:
         engine = self.make(self.space, 0)

@@ -17,7 +17,7 @@ from search.records.storage.locations import StudyLocation
 from search.trial import State
 
 pytestmark = pytest.mark.slow
-ASKED = 8
+ASKED = 4
 ROOT = Path(__file__).parents[2]
 SEARCH = [sys.executable, "-m", "search"]
 

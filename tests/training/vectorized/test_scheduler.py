@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from vectorized_job import Job, held, run
+from vectorized_job import Job, held, run, run_all
 
 from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
@@ -159,8 +159,7 @@ def test_members_share_their_seconds(outcomes: tuple) -> None:
 def test_a_population_that_exceeds_memory_is_halved(data: Path, cache_dir: Path) -> None:
     trials = [Trial(number=number, config=config("mlp"), seed=number, epochs=1) for number in range(4)]
     job = Job(task=task_of("mlp", data, cache_dir), together=[trials], most=4, memory=ROOM_FOR_TWO)
-    tight, _ = run(job)
-    none, _ = run(dataclasses.replace(job, memory=1000))
+    (tight, _), (none, _) = run_all([job, dataclasses.replace(job, memory=1000)])
     assert [(one.state, one.environment["population"]) for one in tight.values()] == [(State.COMPLETE, 2)] * 4
     assert {one.cause for one in none.values()} == {Cause.OUT_OF_MEMORY}
 
@@ -175,16 +174,18 @@ def test_an_epoch_that_ran_out_of_memory_is_repeated(data: Path, cache_dir: Path
         assert_same(together[number], alone[number])
 
 
-@pytest.mark.parametrize("kind", ["nested", "function"])
-def test_members_with_nested_layers_or_functions_equal_the_trials_alone(data: Path, cache_dir: Path, kind: str) -> None:
+def test_members_with_nested_layers_or_functions_equal_the_trials_alone(data: Path, cache_dir: Path) -> None:
     space = str(Path(__file__).parents[2] / "unlike_space.py")
     known = registry.load(space)
-    configs = [known.active({**known.baseline, "kind": kind, "batch_size": 60}) for _ in range(2)]
-    trials = [Trial(number=number, config=one, seed=number, epochs=2) for number, one in enumerate(configs)]
-    together, alone = run(Job(task=task_of(space, data, cache_dir), together=[trials], alone=trials))
-    for number in (0, 1):
-        assert together[number].environment["population"] == 2
-        assert_same(together[number], alone[number])
+    jobs = []
+    for kind in ("nested", "function"):
+        config = known.active({**known.baseline, "kind": kind, "batch_size": 60})
+        trials = [Trial(number=number, config=config, seed=number, epochs=2) for number in range(2)]
+        jobs.append(Job(task=task_of(space, data, cache_dir), together=[trials], alone=trials))
+    for together, alone in run_all(jobs):
+        for number in (0, 1):
+            assert together[number].environment["population"] == 2
+            assert_same(together[number], alone[number])
 
 
 def test_capacity_is_what_the_memory_holds(data: Path, cache_dir: Path) -> None:
