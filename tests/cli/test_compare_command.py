@@ -24,7 +24,7 @@ SMALL = (
     "--epochs",
     "2",
     "--replicates",
-    "2",
+    "1",
     "--threads",
     "1",
 )
