@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Iterable, Sequence
 
@@ -149,8 +150,18 @@ def boards() -> dict[str, list[StudyRecord]]:
                 searched(0, outcome(1.0), origin=BASELINE), of=header("watched", judged=protocol(ProtocolName.TUTORIAL))
             )
         ],
+        "a loss that is not finite": [
+            study(searched(0, curve(1.4), origin=BASELINE), searched(1, _diverged(curve(2.0))))
+        ],
         "without a clock": [study(*_clockless(many(20)), of=many(20).header)],
     }
+
+
+def _diverged(ended: Outcome) -> Outcome:
+    last = dataclasses.replace(
+        ended.history[-1], training_loss=math.nan, metrics={"loss": math.inf, "error_percent": 2.0}
+    )
+    return dataclasses.replace(ended, history=(*ended.history[:-1], last))
 
 
 def _clockless(record: StudyRecord) -> Iterable[Sequence[TrialRecord]]:

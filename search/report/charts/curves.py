@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -70,7 +71,7 @@ def _curves(study: StudyPoints) -> list[Curve]:
 
 
 def _figure(curves: Sequence[Curve], engine_colors: Mapping[str, str], title: str, metric: Metric) -> Figure:
-    values = [value for _, reports in curves for report in reports if (value := metric(report)) is not None]
+    values = [value for _, reports in curves for _, value in _finite_points(reports, metric)]
     # The curves drawn last lie on top, and the pointer finds them first.
     data = [trace for curve in reversed(curves) if (trace := _curve_trace(*curve, engine_colors, metric))]
     positive = [value for value in values if value > 0]
@@ -84,7 +85,7 @@ def _figure(curves: Sequence[Curve], engine_colors: Mapping[str, str], title: st
 def _curve_trace(
     row: Row, reports: Sequence[EpochReport], engine_colors: Mapping[str, str], metric: Metric
 ) -> Trace | None:
-    points = [(report.epoch, value) for report in reports if (value := metric(report)) is not None]
+    points = _finite_points(reports, metric)
     if not points:
         return None
     epochs = [epoch for epoch, _ in points]
@@ -101,6 +102,12 @@ def _curve_trace(
         "opacity": 1.0 if row.rank is not None or row.is_baseline else 0.6 if row.state is State.COMPLETE else 0.3,
         "hovertext": hover_text(row),
     }
+
+
+def _finite_points(reports: Sequence[EpochReport], metric: Metric) -> list[tuple[int, float]]:
+    """Returns epochs and values; the page's JSON has no numbers that are not finite."""
+    values = ((report.epoch, metric(report)) for report in reports)
+    return [(epoch, value) for epoch, value in values if value is not None and math.isfinite(value)]
 
 
 def _plotted_error(error_percent: float | None) -> float | None:
