@@ -1,7 +1,8 @@
-"""The ledger's contract on a journal file, SQLite and PostgreSQL, and what only a file can suffer."""
+"""The ledger's contract on a journal file, SQLite and PostgreSQL, faults of files, and ledgers broken on purpose."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import pkgutil
@@ -17,10 +18,12 @@ from search.errors import FatalError, UserError
 from search.records.ledger import Ledger
 from search.records.opening import open_ledger
 from search.records.reader import read_study
+from search.records.record import EnsembleRecord, StudyHeader
 from search.records.storage.database_ledger import DatabaseLedger
 from search.records.storage.file_ledger import FileLedger
-from search.records.storage.locations import StudyLocation
+from search.records.storage.locations import StudyLocation, lock_study, open_storage
 from search.records.storage.optuna_codec import LEDGER_SCHEMA
+from search.trial import EpochReport, Outcome, Trial
 
 
 class TestJournal(LedgerContract):
@@ -56,6 +59,65 @@ def test_every_ledger_has_a_contract() -> None:
     for module in pkgutil.walk_packages(search.records.__path__, "search.records."):
         importlib.import_module(module.name)
     assert {suite.kind for suite in LedgerContract.__subclasses__()} == set(Ledger.__subclasses__())
+
+
+class _LedgerWithoutHistory(FileLedger):
+    def report(self, trial: Trial, report: EpochReport) -> bool:
+        return True
+
+
+class _LedgerWithoutOutcomes(FileLedger):
+    def finish(self, trial: Trial, outcome: Outcome) -> Outcome:
+        return outcome
+
+
+class _LedgerWithoutEnsembles(FileLedger):
+    def record_ensemble(self, ensemble: EnsembleRecord) -> None:
+        pass
+
+
+class _LedgerWithoutTrials(_LedgerWithoutOutcomes):
+    def begin(self, trial: Trial) -> None:
+        pass
+
+
+class _RenumberingLedger(FileLedger):
+    def begin(self, trial: Trial) -> None:
+        super().begin(dataclasses.replace(trial, number=self._next_numbers[trial.phase]))
+
+
+class _CarelessLedger(FileLedger):
+    @classmethod
+    def open(cls, location: StudyLocation, header: StudyHeader) -> FileLedger:
+        with lock_study(location, header.name) as resources:
+            storage, commit = open_storage(location, header.name)
+            ledger = cls(location, header, storage, commit)
+            ledger._resources = resources.pop_all()
+            return ledger
+
+
+@pytest.mark.parametrize(
+    ("broken", "test"),
+    [
+        (_LedgerWithoutHistory, "test_what_is_written_is_read"),
+        (_LedgerWithoutOutcomes, "test_every_state_survives_with_its_cause"),
+        (_LedgerWithoutOutcomes, "test_what_is_written_is_read"),
+        (_LedgerWithoutEnsembles, "test_an_ensemble_is_no_trial"),
+        (_LedgerWithoutTrials, "test_a_running_trial_has_no_outcome"),
+        (_LedgerWithoutTrials, "test_studies_stand_apart"),
+        (_RenumberingLedger, "test_trial_numbers_have_no_gaps"),
+        (_CarelessLedger, "test_another_study_of_the_same_name_is_refused"),
+        (_LedgerWithoutTrials, "test_a_study_is_taken_up_again"),
+    ],
+)
+def test_the_contract_catches_a_broken_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: type[FileLedger], test: str
+) -> None:
+    monkeypatch.setattr("search.records.storage.file_ledger.FileLedger", broken)
+    suite = TestJournal()
+    suite.kind = broken
+    with pytest.raises((AssertionError, IndexError, UserError, pytest.fail.Exception)):
+        getattr(suite, test)(tmp_path)
 
 
 @pytest.mark.parametrize("suite", [TestJournal, TestSqlite])
