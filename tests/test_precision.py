@@ -76,7 +76,7 @@ def test_a_study_keeps_its_precision(tmp_path: Path, small_mnist: Path, cache_di
     refused = search("--trials", "2")
     assert refused.returncode == 2
     assert "Received: --precision tf32." in refused.stderr
-    assert "Go on with --precision bfloat16" in refused.stderr
+    assert "--precision bfloat16" in refused.stderr
     assert search("--precision", "bfloat16", "--trials", "2").returncode == 0
     record = read_study(StudyLocation(studies_dir=tmp_path / "studies"), "coarse")
     assert "--precision bfloat16" in record.header.command

@@ -158,7 +158,8 @@ def test_real_studies_of_two_machines(tmp_path: Path, small_mnist: Path, cache_d
     assert str(tmp_path) not in (published / "leaderboard.md").read_text(encoding="utf-8")
 
     done = search(tmp_path, "merge", "here/studies", "there/studies", "here/reports", "there/reports", "--out", "board")
-    assert f"earlier copy, with {len(early.trials)} trials ended" in done.stderr
+    ended = len(early.trials) + len(early.ensembles)
+    assert f"earlier copy, with {ended} trials ended" in done.stderr
     document = json.loads((tmp_path / "board" / "leaderboard.json").read_text(encoding="utf-8"))
     by_protocol = {section["protocol"]["name"]: section for section in document["sections"]}
     assert [study["name"] for study in by_protocol["holdout"]["studies"]] == ["one", "random"]
