@@ -1,4 +1,4 @@
-"""Deadlines of real commands: ``--timeout``, ``--trial-timeout`` and one Ctrl-C, measured with a stopwatch.
+"""Deadlines of real commands: ``--timeout``, ``--trial-timeout`` and Ctrl-C, measured with a stopwatch.
 
 ``tests/study/test_time_budget.py`` tests their logic on a virtual clock. Run alone: other load delays the commands.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -104,16 +106,57 @@ def test_a_trial_s_time_fails_it_and_the_search_goes_on(bench: Bench) -> None:
     assert "4 s" in record.trials[0].outcome.message
 
 
-def test_one_interrupt_ends_within_seconds_although_the_workers_are_stopped(bench: Bench) -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["workers respond", "workers are stopped"])
+def test_one_interrupt_ends_within_seconds(bench: Bench, stopped: bool) -> None:
     session = bench.start("--trials", "4", "--epochs", str(LONG), "--workers", "2", "--json")
     assert session.stdout is not None
     while json.loads(session.stdout.readline())["event"] != "reported":
         pass
-    for worker in psutil.Process(session.pid).children():
-        worker.send_signal(signal.SIGSTOP)
+    if stopped:
+        for worker in psutil.Process(session.pid).children():
+            worker.send_signal(signal.SIGSTOP)
     asked = time.monotonic()
     os.kill(session.pid, signal.SIGINT)
     session.communicate(timeout=60)
     assert time.monotonic() - asked < GRACE_SECONDS
     assert session.returncode == 130
     assert {known.outcome.cause for known in bench.record.trials} == {Cause.CANCELLED}
+
+
+def test_workers_that_are_stopped_at_the_deadline_do_not_delay_it(bench: Bench) -> None:
+    began = time.monotonic()
+    session = bench.start("--timeout", "24s", "--epochs", str(LONG), "--workers", "2")
+    stopped: list[psutil.Process] = []
+
+    def stop() -> None:
+        stopped.extend(psutil.Process(session.pid).children())
+        for worker in stopped:
+            worker.send_signal(signal.SIGSTOP)
+
+    timer = threading.Timer(22.0, stop)
+    timer.start()
+    _, said = session.communicate(timeout=100)
+    took = time.monotonic() - began
+    timer.join()
+    assert session.returncode == 0, said
+    assert 24.0 <= took < 24.0 + GRACE_SECONDS
+    assert len(stopped) == 2
+    assert not any(worker.is_running() for worker in stopped)
+    assert {known.outcome.cause for known in bench.record.trials} == {Cause.TIMEOUT}
+
+
+def test_verification_is_cut_at_the_deadline_and_the_missing_runs_are_reported(bench: Bench) -> None:
+    common = ("--trials", "1", "--epochs", "8", "--replicates", "60")
+    bench.run(*common, "--finalists", "0")
+    timeout = int(bench.record.spent_seconds) + 20
+    left = timeout - bench.record.spent_seconds
+    took, printed, said = bench.run(*common, "--timeout", f"{timeout}s")
+    assert left <= took < left + GRACE_SECONDS
+    outcomes = [known.outcome for known in bench.record.trials_in_phase(Phase.VERIFICATION)]
+    complete = [outcome for outcome in outcomes if outcome.state is State.COMPLETE]
+    assert complete, "some runs fit"
+    assert {outcome.cause for outcome in outcomes if outcome not in complete} <= {Cause.TIMEOUT}
+    assert f"{60 - len(complete)} of" in said
+    (sufficient,) = re.findall(r"--timeout (\d+)s", said)
+    assert int(sufficient) > timeout
+    assert "baseline" in printed
