@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from search.export.predict import ImagePredictions
 
 UNREADABLE_EXIT_CODE = 2
-"""Exit code if a file could not be read; the predictions for the others are printed all the same."""
+"""Exit code if a file could not be read; the predictions for the others are still printed."""
 
 
 @click.command("predict")

@@ -102,7 +102,7 @@ def run_check(name: str, context: CheckContext, results: Mapping[str, CheckResul
         return CheckResult(
             status=CheckStatus.FAILED,
             message=f"{type(error).__name__}: {error}",
-            fix="Fix the cause named here; the other checks are run all the same.",
+            fix="Fix the cause named here; the other checks still run.",
             details={"traceback": traceback.format_exc()},
         )
     return result

@@ -86,7 +86,7 @@ class WorkerProcess(Worker):
         return self.connection.poll()
 
     def memory_mib(self) -> float:
-        """Returns the resident memory in MiB; 0 when the process is gone."""
+        """Returns the resident memory in MiB; 0 after the process has ended."""
         try:
             return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
         except psutil.NoSuchProcess:
@@ -107,7 +107,7 @@ class WorkerProcess(Worker):
         return WorkerExit(cause=cause, message=message, log_tail=self.log_tail(), log_path=str(self.log))
 
     def log_tail(self) -> str:
-        """Returns the end of its log; empty if the log is gone. A log may be a device without an end."""
+        """Returns the end of its log; empty if the log was deleted. A log may be a device without an end."""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL_BYTES))

@@ -52,7 +52,7 @@ class Worker(ABC):
 
     @abstractmethod
     def memory_mib(self) -> float:
-        """Returns its resident memory in MiB as last known; 0 when it is gone."""
+        """Returns its resident memory in MiB as last known; 0 after it has ended."""
 
     @abstractmethod
     def kill(self) -> None:

@@ -1,7 +1,7 @@
 """Heartbeats of the coordinators of a study in a database, by the database's clock.
 
 A coordinator's lease is an attribute of the study that a thread renews. A coordinator is dead if its lease has expired,
-or earlier if its process on this machine is gone; other coordinators then take over its trials. Called by
+or earlier if its process on this machine has ended; other coordinators then take over its trials. Called by
 ``search.records.storage.database_ledger`` and ``search.records.status``.
 """
 

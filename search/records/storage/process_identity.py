@@ -1,7 +1,7 @@
 """Identity of the process that runs a study, in a file beside the study's lock.
 
 Readers must not try the lock: a run that starts at that moment would be refused. A file that a killed coordinator left
-behind is recognized by its process, which is gone or was started at another time. Called by the ledgers and by
+behind is recognized by its process, which has ended or was started at another time. Called by the ledgers and by
 ``search.records.status``.
 """
 
