@@ -24,6 +24,7 @@ from spaces.domains import Choice, Condition, Domain, Float, Int, Value
 from spaces.layers import Tensor
 from spaces.space import Recipe, Space
 from spaces.training import RECIPE_SOURCE, TRAINING, TUTORIAL
+from spaces.workload import LayerCounter, Workload
 
 MAX_STAGES = 3
 """Most convolutional stages; little is left of 28 x 28 pixels after them."""
@@ -51,6 +52,19 @@ def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
         features = layers.dense(features, config, units=config[f"dense_{layer}"])
         features = layers.dropout(features, config["dropout_dense"])
     return layers.softmax_output(features, config, classes=classes)
+
+
+def workload(config: Mapping[str, Any], image_shape: tuple[int, int, int], classes: int) -> Workload:
+    """Counts the network that ``build`` makes; see ``spaces.workload.WorkloadFunction``."""
+    network, stages = LayerCounter(config, image_shape), config["conv_stages"]
+    for stage in range(1, stages + 1):
+        network.convolution(filters=config[f"filters_{stage}"], kernel=config[f"kernel_{stage}"])
+        network.pool()
+        network.dropout(config["dropout_conv" if stage < stages else "dropout_flatten"])
+    for layer in range(1, config["dense_layers"] + 1):
+        network.dense(units=config[f"dense_{layer}"])
+        network.dropout(config["dropout_dense"])
+    return network.softmax_output(classes=classes)
 
 
 _DROPOUT: Mapping[str, Domain] = {
@@ -153,6 +167,7 @@ SPACE = Space(
         ),
     },
     build=build,
+    workload=workload,
 )
 """The space named "cnn"."""
 
@@ -178,5 +193,6 @@ LARGE = Space(
         ),
     },
     build=build,
+    workload=workload,
 )
 """The space named "cnn-large"."""

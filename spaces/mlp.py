@@ -15,6 +15,7 @@ from spaces.domains import Condition, Domain, Float, Int, Value
 from spaces.layers import Tensor
 from spaces.space import Recipe, Space
 from spaces.training import RECIPE_SOURCE, TRAINING, TUTORIAL
+from spaces.workload import LayerCounter, Workload
 
 MAX_HIDDEN_LAYERS = 3
 """Most hidden layers."""
@@ -30,6 +31,16 @@ def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
         features = layers.dense(features, config, units=config[f"width_{layer}"])
         features = layers.dropout(features, config["dropout"])
     return layers.softmax_output(features, config, classes=classes)
+
+
+def workload(config: Mapping[str, Any], image_shape: tuple[int, int, int], classes: int) -> Workload:
+    """Counts the perceptron that ``build`` makes; see ``spaces.workload.WorkloadFunction``."""
+    network = LayerCounter(config, image_shape)
+    network.dropout(config["dropout_input"])
+    for layer in range(1, config["hidden_layers"] + 1):
+        network.dense(units=config[f"width_{layer}"])
+        network.dropout(config["dropout"])
+    return network.softmax_output(classes=classes)
 
 
 def _width_domain(layer: int, baseline: int) -> Int:
@@ -91,5 +102,6 @@ SPACE = Space(
         ),
     },
     build=build,
+    workload=workload,
 )
 """The space named "mlp"."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from spaces import domains
 from spaces.domains import Domain, Float, Value
+from spaces.workload import WorkloadFunction
 
 Builder = Callable[[Any, Mapping[str, Any], int], Any]
 """``build(images, config, classes)``: from a Keras tensor (batch, height, width, channels) in [0, 1], once augmented,
@@ -54,6 +55,8 @@ class Space:
         doc: What it holds, one line.
         recipes: Known-good configurations by name.
         build: Makes the model; None in a space read from JSON.
+        workload: Counts the model's arithmetic, from which the seconds of a trial are predicted; None if it is not
+            declared, and in a space read from JSON.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Space:
     doc: str = ""
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     build: Builder | None = field(default=None, compare=False)
+    workload: WorkloadFunction | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Keeps read-only copies; raises ValueError if conditions or recipes do not fit the parameters."""
