@@ -8,6 +8,7 @@ from spaces.errors import SpaceError
 from spaces.registry import SPACES, load
 from spaces.space import Builder, Recipe, Space
 from spaces.training import TRAINING
+from spaces.workload import LayerCounter, Workload
 
 __all__ = [
     "SPACES",
@@ -18,10 +19,12 @@ __all__ = [
     "Domain",
     "Float",
     "Int",
+    "LayerCounter",
     "Recipe",
     "Space",
     "SpaceError",
     "Value",
     "When",
+    "Workload",
     "load",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from search.data.dataset import DatasetInfo
 from search.protocol import EvaluationProtocol, Split
 from search.records.record import StudyHeader
 from search.trial import BASELINE, EpochReport, Outcome, State, Trial
@@ -19,6 +20,19 @@ TINY = Space(
     },
     recipes={"faster": Recipe(values={"learning_rate": 0.01}, doc="A higher rate", source="this test")},
 )
+
+MNIST = DatasetInfo(
+    name="mnist",
+    sha256="ab" * 32,
+    image_shape=(28, 28, 1),
+    classes=10,
+    training_count=60_000,
+    test_count=10_000,
+    has_groups=False,
+    folder="",
+    files={},
+)
+"""MNIST's sizes; no file is there."""
 
 
 def header(name: str = "study", **changes: Any) -> StudyHeader:

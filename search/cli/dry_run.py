@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import click
 
@@ -15,13 +17,13 @@ from search.cli.progress_state import format_clock
 from search.errors import FatalError
 from search.execution.base import Finished
 from search.records.reader import read_recorded_study
-from search.records.record import StudyRecord
+from search.records.record import StudyRecord, TrialRecord
+from search.session.costs import PlanCosts
 from search.session.executors import make_executor
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan
 from search.study.search_source import final_trials
-from search.study.verification import FULL_TO_TRAINING_RATIO
-from search.trial import BASELINE, Outcome, Phase, State, Trial
+from search.trial import BASELINE, Phase, State, Trial
 
 
 def describe_dry_run(plan: Plan) -> str:
@@ -31,61 +33,94 @@ def describe_dry_run(plan: Plan) -> str:
         plan, record, on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True)
     )
     plan = replace(plan, chosen_parallelism=parallelism)
-    outcomes = _train_one_epoch_per_worker(plan)
-    build_seconds = fmean(outcome.seconds["build"] for outcome in outcomes)
-    epoch_seconds = fmean(outcome.seconds["fit"] + outcome.seconds["evaluate"] for outcome in outcomes)
-    trial_seconds = build_seconds + epoch_seconds * plan.header.protocol.epochs
+    measured = _train_one_epoch_per_worker(plan)
+    epoch_seconds = fmean(entry.outcome.seconds_trained for entry in measured if entry.outcome)
+    costs = PlanCosts.of(plan)
+    costs = costs.after([*costs.observe(record.trials).values(), *costs.observe(measured).values()])
     lines = [
         describe_plan(plan, record),
-        f"  measured now, {len(outcomes)} at a time: {epoch_seconds:.1f} s an epoch of the baseline, "
-        f"{format_clock(trial_seconds)} a trial",
-        *_estimate_lines(plan, record, trial_seconds),
+        f"  measured now, {len(measured)} at a time: {epoch_seconds:.1f} s the first epoch of the baseline",
+        _describe_trials(costs),
+        _describe_stages(plan, record, costs),
         "Dry run: no study was written.",
     ]
     return "\n".join(lines)
 
 
-def _estimate_lines(plan: Plan, record: StudyRecord, trial_seconds: float) -> list[str]:
-    """Returns the estimated durations if every trial takes as long as the baseline's."""
-    settings = plan.settings
-    runs = (settings.finalists + 1) * settings.replicates if plan.has_verification else 0
-    verification_seconds = runs * trial_seconds * FULL_TO_TRAINING_RATIO / plan.concurrent_trials
+def _describe_trials(costs: PlanCosts) -> str:
+    """Returns the seconds of full trials: the baseline, the recipes, and the middle four fifths of the space."""
+    recipes, sampled = sorted(costs.recipe_seconds().values()), costs.sampled_seconds()
+    parts = [f"baseline {format_clock(costs.baseline_seconds())}"]
+    if recipes:
+        parts.append(f"recipes {format_clock(recipes[0])} to {format_clock(recipes[-1])}")
+    low, high = sampled[len(sampled) // 10], sampled[-1 - len(sampled) // 10]
+    parts.append(f"others mostly {format_clock(low)} to {format_clock(high)}, median {format_clock(median(sampled))}")
+    return f"  a full trial takes about: {'; '.join(parts)}"
+
+
+def _describe_stages(plan: Plan, record: StudyRecord, costs: PlanCosts) -> str:
+    """Returns the duration of search and verification, and how many full trials fit into the search."""
+    settings, verification_seconds = plan.settings, costs.verification_seconds()
+    finished = final_trials(record)
+    first = [costs.baseline_seconds(), *costs.recipe_seconds().values()][len(finished) :]
+    sampled_seconds = fmean(costs.sampled_seconds())
+
+    def seconds_of(trials: float) -> float:
+        known = first[: math.ceil(trials)]
+        return (sum(known) + max(0.0, trials - len(known)) * sampled_seconds) / plan.concurrent_trials
+
     bounds = []
     if settings.trials is not None:
-        bounds.append(max(0, settings.trials - len(final_trials(record))) * trial_seconds / plan.concurrent_trials)
+        bounds.append(seconds_of(max(0, settings.trials - len(finished))))
     if settings.total_epochs is not None:
         searched = record.trials_in_phase(Phase.SEARCH)
         trained = sum(trial_record.outcome.epochs_trained for trial_record in searched if trial_record.outcome)
-        bounds.append(
-            max(0, settings.total_epochs - trained) / settings.epochs * trial_seconds / plan.concurrent_trials
-        )
+        bounds.append(seconds_of(max(0, settings.total_epochs - trained) / settings.epochs))
     if settings.timeout is not None:
         bounds.append(max(0.0, settings.timeout - record.spent_seconds - verification_seconds))
     search_seconds = min(bounds)
-    return [
-        f"  estimate: search {format_clock(search_seconds)} (about "
-        f"{search_seconds * plan.concurrent_trials / trial_seconds:.0f} full trials, more where trials "
+    count = _trials_within(search_seconds * plan.concurrent_trials, first, sampled_seconds)
+    return (
+        f"  estimate: search {format_clock(search_seconds)} (about {count:.0f} full trials, more where trials "
         f"are pruned), verification {format_clock(verification_seconds)}"
-    ]
+    )
 
 
-def _train_one_epoch_per_worker(plan: Plan) -> list[Outcome]:
+def _trials_within(worker_seconds: float, first: Sequence[float], sampled_seconds: float) -> float:
+    """Returns how many trials end within the seconds of all workers: first the known ones, then sampled ones."""
+    for count, seconds in enumerate(first):
+        if seconds > worker_seconds + 1e-6:
+            return count
+        worker_seconds -= seconds
+    return len(first) + worker_seconds / sampled_seconds
+
+
+def _train_one_epoch_per_worker(plan: Plan) -> list[TrialRecord]:
     """Trains one epoch of the baseline in every worker at once.
 
     Raises:
         FatalError: It failed; a search would as well.
     """
     config = plan.header.space.baseline
-    outcomes: list[Outcome] = []
+    measured: list[TrialRecord] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(make_executor(plan, plan.parallelism, log_dir=Path(folder))) as executor,
     ):
-        for number in range(executor.slots):
-            executor.submit(Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE))
+        trials = [
+            Trial(number=number, config=config, seed=number, epochs=1, origin=BASELINE)
+            for number in range(executor.slots)
+        ]
+        for trial in trials:
+            executor.submit(trial)
         while executor.running:
-            outcomes += [event.outcome for event in executor.collect(1.0) if isinstance(event, Finished)]
+            measured += [
+                TrialRecord(trial=trials[event.key[1]], outcome=event.outcome)
+                for event in executor.collect(1.0)
+                if isinstance(event, Finished)
+            ]
+    outcomes = [entry.outcome for entry in measured if entry.outcome]
     failed = next((outcome for outcome in outcomes if outcome.state is not State.COMPLETE), None)
     if failed is not None:
         raise FatalError(f"The baseline cannot be trained here: {failed.message}\n{failed.traceback}")
-    return outcomes
+    return measured

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 from search.cli.eta import DurationEstimator
-from search.records.record import NO_ENGINE, StudyRecord
+from search.records.record import NO_ENGINE, StudyRecord, TrialRecord
+from search.session.costs import PlanCosts
 from search.session.plan import Plan
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
-from search.study.verification import FULL_TO_TRAINING_RATIO
 from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
 
 
@@ -33,8 +35,17 @@ class ProgressState:
         self.baseline_error_percent: float | None = None
         self.epochs_trained = 0
         self._complete_count = 0
-        final_outcomes = [trial_record.outcome for trial_record in final_trials(record) if trial_record.outcome]
-        self._estimator = DurationEstimator(plan.concurrent_trials, recorded_outcomes=final_outcomes)
+        self._prior_costs = PlanCosts.of(plan)
+        self._begun_origins = {trial_record.trial.origin for trial_record in record.trials}
+        self._observations = self._prior_costs.observe(record.trials)
+        self._costs = self._prior_costs.after(self._observations.values())
+        is_known = self._costs.is_observed
+        sampled = [entry for entry in final_trials(record) if entry.trial.origin == PROPOSED or not is_known]
+        self._estimator = DurationEstimator(
+            plan.concurrent_trials,
+            recorded_outcomes=[entry.outcome for entry in sampled if entry.outcome],
+            expected_trial_seconds=self._expected_seconds(),
+        )
         for trial_record in record.trials_in_phase(Phase.SEARCH):
             if trial_record.outcome is not None:
                 self.epochs_trained += trial_record.outcome.epochs_trained
@@ -45,17 +56,26 @@ class ProgressState:
         self.trials_started += 1
         self.running[trial.key] = (trial, 0)
         may_be_pruned = trial.phase is Phase.SEARCH and trial.origin == PROPOSED and self.plan.header.pruner != "none"
-        self._estimator.record_start(trial, self.budget.elapsed_seconds(), is_exempt_from_pruning=not may_be_pruned)
+        self._begun_origins.add(trial.origin)
+        self._estimator.record_start(
+            trial,
+            self.budget.elapsed_seconds(),
+            is_exempt_from_pruning=not may_be_pruned,
+            predicted_seconds=self._costs.trial_seconds(trial) if self._costs.is_observed else None,
+        )
 
     def record_epoch(self, trial: Trial, report: EpochReport) -> None:
         """Records an epoch."""
         self.running[trial.key] = (trial, report.epoch)
         self._estimator.record_epoch(trial, report)
+        if not self._costs.is_observed:  # the first epoch of all; later ones count when their trials end
+            self._observe(trial, Outcome(state=State.INTERRUPTED, history=(report,)))
 
     def record_end(self, trial: Trial, outcome: Outcome) -> bool:
         """Counts a trial as ended; returns whether it is the best so far."""
         self.running.pop(trial.key, None)
         self._estimator.record_end(trial, outcome, self.budget.elapsed_seconds())
+        self._observe(trial, outcome)
         return self.record_end_elsewhere(trial, outcome)
 
     def record_end_elsewhere(self, trial: Trial, outcome: Outcome) -> bool:
@@ -71,7 +91,20 @@ class ProgressState:
         """Starts counting a fixed number of runs; the budget's estimate prices them until the first has ended."""
         self.verification_runs, estimate = count, self.budget.verification_seconds()
         trial_seconds = estimate * min(count, self.plan.concurrent_trials) / count if count and estimate else None
-        self._estimator = DurationEstimator(self.plan.concurrent_trials, prior_trial_seconds=trial_seconds)
+        if trial_seconds is None and self._costs.is_observed and self.plan.header.engine == NO_ENGINE:
+            trial_seconds = self._costs.baseline_seconds(Phase.REPRODUCTION)
+        self._estimator = DurationEstimator(self.plan.concurrent_trials, expected_trial_seconds=trial_seconds)
+
+    def _observe(self, trial: Trial, outcome: Outcome) -> None:
+        """Corrects the predicted costs by what a trial took."""
+        self._observations |= self._prior_costs.observe([TrialRecord(trial=trial, outcome=outcome)])
+        self._costs = self._prior_costs.after(self._observations.values())
+        if self.verification_runs is None:
+            self._estimator.expected_trial_seconds = self._expected_seconds()
+
+    def _expected_seconds(self) -> float | None:
+        """Returns the mean seconds of sampled trials; None while nothing is known about this machine."""
+        return fmean(self._costs.sampled_seconds()) if self._costs.is_observed else None
 
     def _update_best(self, trial: Trial, outcome: Outcome) -> bool:
         if outcome.state is not State.COMPLETE or outcome.error_percent is None:
@@ -95,7 +128,7 @@ class ProgressState:
         else:
             verification = self._verification_seconds()
             searches = [
-                self._estimator.remaining_seconds(pending, now)
+                self._estimator.remaining_seconds(pending, now, predicted_seconds=self._first_trials_seconds())
                 for pending in self._pending_trials()
                 if pending is not None
             ]
@@ -116,7 +149,7 @@ class ProgressState:
         return trials, max(0.0, remaining_epochs / (self._estimator.mean_trial_epochs() or settings.epochs))
 
     def _verification_seconds(self) -> float:
-        """Estimates the seconds of verification; before any trial has ended, from the duration of a trial."""
+        """Estimates the seconds of verification; before the baseline has ended, from the cost model alone."""
         if not self.budget.includes_verification:
             return 0.0
         settings, estimate = self.plan.settings, self.budget.verification_seconds()
@@ -124,9 +157,14 @@ class ProgressState:
         if estimate:
             measured = min(self._complete_count, finalists + 1)  # the budget's estimate covers the finalists so far
             return estimate * (finalists + 1) / max(1, measured)
-        runs = (finalists + 1) * settings.replicates
-        trial_seconds = self._estimator.mean_trial_seconds() or 0.0
-        return runs * trial_seconds * FULL_TO_TRAINING_RATIO / self.plan.concurrent_trials
+        return self._costs.verification_seconds() if self._costs.is_observed else 0.0
+
+    def _first_trials_seconds(self) -> list[float]:
+        """Returns the seconds of the recipes that have not begun; they precede what the sampler proposes."""
+        if not self._costs.is_observed:
+            return []
+        seconds = self._costs.recipe_seconds()
+        return [seconds[name] for name in seconds if f"recipe: {name}" not in self._begun_origins]
 
     def status_line(self) -> str:
         """Returns the live line; with two workers it fits into 80 columns."""

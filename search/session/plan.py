@@ -37,6 +37,8 @@ from spaces import registry
 from spaces.registry import SpaceError
 from spaces.restrict import restrict
 from spaces.space import Space
+from spaces.training import complete
+from spaces.workload import Workload, WorkloadFunction
 
 DEFAULT_SECONDS = 15 * 60.0
 """Time budget when none is given, verification included."""
@@ -52,6 +54,7 @@ class Plan:
         location: Where the study is kept.
         task: What its trials share; the executor sets the threads of its runtime.
         settings: The settings, with budget, sampler and pruner filled in.
+        workload: Counts the networks of the space, from which costs are predicted; None if the space does not.
         chosen_parallelism: Workers and threads; None until ``choose_parallelism`` has chosen them.
     """
 
@@ -59,6 +62,7 @@ class Plan:
     location: StudyLocation
     task: Task
     settings: Settings
+    workload: WorkloadFunction | None = None
     chosen_parallelism: Parallelism | None = None
 
     @property
@@ -107,6 +111,7 @@ def make_plan(settings: Settings) -> Plan:
     )
     if protocol_name is ProtocolName.HOLDOUT:  # refuses a split that lacks a class
         make_split_indices(open_training(dataset), split=split, seed=settings.split_seed)
+    _check_workload(space, dataset)
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
     task = Task(
@@ -117,7 +122,7 @@ def make_plan(settings: Settings) -> Plan:
         trial_seconds=settings.trial_timeout,
     )
     header = _make_header(settings, name, space, source, protocol, location)
-    return Plan(header=header, location=location, task=task, settings=settings)
+    return Plan(header=header, location=location, task=task, settings=settings, workload=space.workload)
 
 
 def _with_defaults(settings: Settings) -> Settings:
@@ -137,6 +142,22 @@ def load_space(settings: Settings) -> tuple[Space, str]:
     except SpaceError as error:
         raise UserError(str(error)) from None
     return space, settings.space if settings.space in registry.SPACES else str(Path(settings.space).resolve())
+
+
+def _check_workload(space: Space, dataset: DatasetInfo) -> None:
+    """Raises a UserError if a space counts its work and cannot count the baseline's."""
+    if space.workload is None:
+        return
+    try:
+        counted: object = space.workload(complete(space.baseline), dataset.image_shape, dataset.classes)
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+        counted = error
+    if not isinstance(counted, Workload):
+        raise UserError(
+            f"The workload function of space {space.name!r} cannot be used. Expected: a Workload for the baseline. "
+            f"Received: {counted!r}.",
+            hint="Correct it, or leave workload= out of the space.",
+        )
 
 
 def _check_executor(settings: Settings) -> None:

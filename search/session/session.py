@@ -15,6 +15,7 @@ from search.records.ledger import Ledger
 from search.records.opening import open_ledger
 from search.records.record import LEGACY_DEFAULTS, StudyRecord
 from search.session.callbacks import Callback, CallbackList, StoppingCallback
+from search.session.costs import fit_model
 from search.session.executors import make_executor
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan, checkpoint_folder, engine_for
@@ -117,8 +118,13 @@ def open_session(
         _check_backend_and_precision(plan, ledger.read())
 
         def estimate_verification() -> float:  # called once the plan's workers are known
+            record = ledger.read()
             return estimate_verification_seconds(
-                ledger.read(), count=settings.finalists, replicates=settings.replicates, slots=plan.concurrent_trials
+                record,
+                costs=fit_model(plan, record),
+                count=settings.finalists,
+                replicates=settings.replicates,
+                slots=plan.concurrent_trials,
             )
 
         budget = TimeBudget(

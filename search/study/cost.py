@@ -26,20 +26,20 @@ from spaces.workload import Workload, WorkloadFunction
 
 SECONDS_PER_UNIT: Mapping[str, float] = MappingProxyType(
     {
-        "image_convolution_macs": 3.4e-11,
-        "convolution_macs": 2e-11,
-        "dense_macs": 1.3e-11,
-        "convolved_values": 1.1e-09,
-        "smooth_values": 3.1e-09,
-        "normalized_values": 3.9e-09,
-        "pooled_values": 1.1e-09,
-        "dropped_values": 4e-09,
-        "pixels": 1e-08,
-        "augmented_pixels": 2e-08,
-        "updated_parameters": 1.1e-09,
-        "layer_steps": 4.7e-05,
-        "epochs": 0.11,
-        "first_epochs": 1.3,
+        "image_convolution_macs": 5.5e-11,
+        "convolution_macs": 3.6e-11,
+        "dense_macs": 1.8e-11,
+        "convolved_values": 1.9e-09,
+        "smooth_values": 3.7e-09,
+        "normalized_values": 4.8e-09,
+        "pooled_values": 1.9e-09,
+        "dropped_values": 3.8e-09,
+        "pixels": 1.2e-08,
+        "augmented_pixels": 5.7e-08,
+        "updated_parameters": 4.3e-09,
+        "layer_steps": 6e-05,
+        "epochs": 0.084,
+        "first_epochs": 0.22,
     }
 )
 """Seconds of each kind of work on a core of the machines that ``benchmarks/cost.py`` fitted them on."""
@@ -67,10 +67,10 @@ CONFIG_DEVIATION, UNKNOWN_CONFIG_DEVIATION = 0.3, 0.7
 """The same of a configuration's own deviation from its counted work, and of that of an unknown network."""
 HUBER_DEVIATIONS = 1.5
 """Standard deviations beyond which an observation loses weight."""
-MAX_ITERATIONS, MAX_OBSERVATIONS = 50, 1000
-"""Most steps of the fit, and most observations, the latest."""
+MAX_ITERATIONS, MAX_OBSERVATIONS = 50, 200
+"""Most steps of a fit, and most observations, the latest, from which it takes the seconds per unit."""
 OPTIMIZER_WORK = {"adam": 1.0, "adamw": 1.1, "sgd": 0.6}
-"""Work of an update of one parameter, relative to Adam's."""
+"""Work of an update of one parameter, relative to Adam's; other optimizers count as Adam."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,14 +210,15 @@ class CostModel:
         The speed of the machine, the speed of each kind of work and the deviation of each configuration have normal
         priors, as logarithms; the fit is their maximum a posteriori, with outliers weighted down.
         """
-        observed = list(observations)[-MAX_OBSERVATIONS:]
+        observed = list(observations)
         if not observed:
             return self
         config_deviation = UNKNOWN_CONFIG_DEVIATION if self.workload is None else CONFIG_DEVIATION
         deviation = math.hypot(NOISE_DEVIATION, config_deviation)
         work = np.stack([observation.work for observation in observed])
         seconds = np.array([observation.seconds for observation in observed])
-        seconds_per_unit = fit_seconds_per_unit(work, seconds, self.seconds_per_unit, deviation)
+        latest = slice(-MAX_OBSERVATIONS, None)
+        seconds_per_unit = fit_seconds_per_unit(work[latest], seconds[latest], self.seconds_per_unit, deviation)
         deviations = defaultdict[str, list[float]](list)
         for observation, residual in zip(observed, np.log(seconds / (work @ seconds_per_unit)), strict=True):
             deviations[config_key(observation.config)].append(float(residual))
@@ -264,7 +265,7 @@ def _work(config: Config, network: Workload, images: EpochImages, epochs: Sequen
         "dropped_values": network.dropped_values * images.trained,
         "pixels": network.pixels * (images.trained + scored),
         "augmented_pixels": network.pixels * images.trained * is_augmented,
-        "updated_parameters": network.parameters * steps * OPTIMIZER_WORK[training["optimizer"]],
+        "updated_parameters": network.parameters * steps * OPTIMIZER_WORK.get(training["optimizer"], 1.0),
         "layer_steps": network.layers * steps,
         "epochs": 1.0,
         "first_epochs": (0 in epochs) / max(1, len(epochs)),  # scoring is traced there

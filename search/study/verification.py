@@ -13,11 +13,9 @@ from collections.abc import Iterable, Sequence
 
 from search import seeds
 from search.records.record import StudyRecord, TrialRecord
+from search.study.cost import CostModel
 from search.study.retries import should_requeue
 from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial, config_key
-
-FULL_TO_TRAINING_RATIO = 6 / 5
-"""Verification trains on all training images, the search on five sixths of them."""
 
 
 def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
@@ -94,11 +92,14 @@ def _unfinished(record: StudyRecord, phase: Phase, trials: Iterable[Trial]) -> l
     return [dataclasses.replace(trial, number=number) for number, trial in enumerate(unfinished, start=len(recorded))]
 
 
-def estimate_verification_seconds(record: StudyRecord, *, count: int, replicates: int, slots: int) -> float:
-    """Estimates the wall-clock seconds of the verification that is left, from the finalists' measured seconds.
+def estimate_verification_seconds(
+    record: StudyRecord, *, costs: CostModel, count: int, replicates: int, slots: int
+) -> float:
+    """Estimates the wall-clock seconds of the verification that is left.
 
     Args:
         record: The study.
+        costs: Fitted to the study's trials.
         count: Number of finalists, without the baseline.
         replicates: Fresh seeds each.
         slots: Trials at a time.
@@ -106,19 +107,10 @@ def estimate_verification_seconds(record: StudyRecord, *, count: int, replicates
     finalist_records = finalists(record, count)
     if count == 0 or not any(finalist.trial.origin == BASELINE for finalist in finalist_records):
         return 0.0  # nothing can be compared before the baseline has ended
-    measured = {finalist.trial.number: _estimate_run_seconds(finalist) for finalist in finalist_records}
     pending = verification_trials(record, count=count, replicates=replicates)
-    run_seconds = [measured[trial.source_trial] for trial in pending if trial.source_trial is not None]
+    run_seconds = [costs.trial_seconds(trial.config, epochs=trial.epochs, phase=trial.phase) for trial in pending]
     # While the last trials run some slots are empty: on average for half of the longest trial.
     return sum(run_seconds) / slots + (max(run_seconds) / 2 if slots > 1 else 0.0) if run_seconds else 0.0
-
-
-def _estimate_run_seconds(record: TrialRecord) -> float:
-    """Estimates one verification run: all epochs, more images than in the search, scored once."""
-    assert record.outcome is not None
-    seconds, epochs = record.outcome.seconds, max(1, len(record.outcome.history))
-    fit = seconds.get("fit", 0.0) / epochs * record.trial.epochs
-    return seconds.get("build", 0.0) + fit * FULL_TO_TRAINING_RATIO + seconds.get("evaluate", 0.0) / epochs
 
 
 class ReplicateSource:

@@ -18,12 +18,13 @@ from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExec
 from search.records.record import StudyRecord
 from search.records.storage.file_ledger import FileLedger
 from search.session.callbacks import Callback
+from search.session.costs import fit_model
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import make_plan
 from search.session.session import Session
 from search.session.settings import from_mapping
 from search.study.time_budget import InterruptHandler, TimeBudget
-from search.study.verification import FULL_TO_TRAINING_RATIO, estimate_verification_seconds, verification_trials
+from search.study.verification import estimate_verification_seconds, verification_trials
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 
 EPOCHS = 8
@@ -38,7 +39,7 @@ trained to their ends."""
 def course(trial: Trial) -> SimulatedTrial:
     """Trials of 2 to 12 seconds an epoch, by their configuration; one in thirteen fails in its third epoch."""
     chance = random.Random(json.dumps(dict(trial.config), sort_keys=True))
-    pace = chance.choice((2.0, 3.0, 5.0, 12.0)) * (1.0 if trial.phase is Phase.SEARCH else FULL_TO_TRAINING_RATIO)
+    pace = chance.choice((2.0, 3.0, 5.0, 12.0)) * (1.0 if trial.phase is Phase.SEARCH else 6 / 5)
     floor = chance.uniform(0.5, 6.0)
     epochs = range(1, trial.epochs + 1)
     steps = [
@@ -83,8 +84,13 @@ def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, fl
     with FileLedger.in_memory(plan.location, plan.header) as ledger:
 
         def verification() -> float:
+            record = ledger.read()
             return estimate_verification_seconds(
-                ledger.read(), count=settings.finalists, replicates=settings.replicates, slots=plan.workers
+                record,
+                costs=fit_model(plan, record),
+                count=settings.finalists,
+                replicates=settings.replicates,
+                slots=plan.workers,
             )
 
         budget = TimeBudget(

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from makers import header, trial
+from makers import MNIST, header, trial
 
-from search.data.dataset import DatasetInfo
 from search.records.lookup import read_study_json
 from search.records.record import StudyRecord, TrialRecord
 from search.study.cost import CostModel, Observation
@@ -23,17 +22,6 @@ from spaces import load
 PUBLISHED = Path(__file__).parents[2] / "reports" / "published"
 STUDIES = sorted(PUBLISHED.rglob("study.json.gz"))
 MAX_MEDIAN_ERROR = 0.25
-MNIST = DatasetInfo(
-    name="mnist",
-    sha256="ab" * 32,
-    image_shape=(28, 28, 1),
-    classes=10,
-    training_count=60_000,
-    test_count=10_000,
-    has_groups=False,
-    folder="",
-    files={},
-)
 CNN = load("cnn")
 
 

@@ -1,0 +1,126 @@
+"""Tests what the trials of a plan are expected to take, before and after some have run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from makers import complete, trial
+
+from search.cli.progress_state import ProgressState
+from search.errors import UserError
+from search.records.record import StudyRecord, TrialRecord
+from search.records.storage.file_ledger import FileLedger
+from search.session.costs import SAMPLED_CONFIGS, PlanCosts, fit_model
+from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
+from search.session.plan import Plan, make_plan
+from search.session.settings import from_mapping
+from search.study.time_budget import InterruptHandler, TimeBudget
+from search.trial import Phase
+
+TWO = WorkerLayout(workers=2, threads=1)
+OWN_SPACE = """
+from spaces import TRAINING, Int, Space
+
+
+def build(images, config, classes):
+    raise AssertionError("no model is built")
+
+
+def workload(config, image_shape, classes):
+    return {workload}
+
+
+SPACE = Space(name="own", parameters={{"units": Int(8, 64, 16), **TRAINING}}, build=build, workload=workload)
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> Callable[..., Plan]:
+    """Makes plans for two workers; their throughput together can be given."""
+
+    def make(images_per_second: float | None = None, **options: object) -> Plan:
+        where = {"dataset": small_mnist, "cache_dir": cache_dir, "studies_dir": tmp_path / "studies"}
+        plan = make_plan(from_mapping({**where, "seed": 1, "timeout": 600, **options}))
+        measured = {} if images_per_second is None else {TWO: images_per_second}
+        return replace(
+            plan,
+            chosen_parallelism=Parallelism(layout=TWO, chosen_by=ChosenBy.MEASURED, images_per_second=measured),
+        )
+
+    return make
+
+
+def test_the_throughput_of_a_worker_is_its_share_of_what_was_measured(plan: Callable[..., Plan]) -> None:
+    unknown, slow, fast = (PlanCosts.of(plan(speed)) for speed in (None, 1_000.0, 10_000.0))
+    assert not unknown.is_observed
+    assert slow.is_observed
+    assert slow.baseline_seconds() > 3 * fast.baseline_seconds()
+    assert len(slow.sampled_seconds()) == SAMPLED_CONFIGS
+    assert list(slow.recipe_seconds()) == ["schedule", "schedule + shift", "two stages"]
+    assert slow.recipe_seconds()["two stages"] > slow.recipe_seconds()["schedule"]
+
+
+def test_verification_is_expected_of_the_baseline_and_of_the_slowest_recipe(plan: Callable[..., Plan]) -> None:
+    costs = PlanCosts.of(plan(5_000.0, finalists=2, replicates=3))
+    slowest = max(costs.recipe_seconds(Phase.VERIFICATION).values())
+    one_seed = costs.baseline_seconds(Phase.VERIFICATION) + 2 * slowest
+    assert costs.verification_seconds() == pytest.approx(3 * one_seed / 2)
+    assert PlanCosts.of(plan(5_000.0, finalists=0)).verification_seconds() == 0.0
+    assert PlanCosts.of(plan(5_000.0, recipes=False)).recipe_seconds() == {}
+
+
+def test_what_ran_corrects_the_expectation(plan: Callable[..., Plan]) -> None:
+    prepared = plan(5_000.0)
+    ran = TrialRecord(trial=trial(config=prepared.header.space.baseline), outcome=complete())
+    before = PlanCosts.of(prepared)
+    after = before.after(before.observe([ran]).values())
+    assert after.is_observed
+    assert after.baseline_seconds() != before.baseline_seconds()
+    record = StudyRecord(header=prepared.header, trials=(ran,))
+    assert fit_model(prepared, record).trial_seconds(prepared.header.space.baseline) == after.baseline_seconds()
+
+
+def test_the_remaining_time_is_known_from_the_start_where_the_throughput_was_measured(
+    plan: Callable[..., Plan],
+) -> None:
+    left = []
+    for speed in (None, 500.0, 5_000.0):
+        prepared = plan(speed, timeout=None, trials=20)
+        with FileLedger.in_memory(prepared.location, prepared.header) as ledger:
+            budget = TimeBudget(
+                ledger,
+                timeout=None,
+                estimate_verification=lambda: 0.0,
+                interrupt=InterruptHandler(),
+                session_seconds=lambda: 0.0,
+            )
+            left.append(ProgressState(prepared, ledger.read(), budget).eta_seconds())
+    unknown, slow, fast = left
+    assert unknown is None
+    assert slow is not None
+    assert fast is not None
+    assert slow > 3 * fast > 0.0
+
+
+@pytest.mark.parametrize("workload", ["{}", "config['no such parameter']"])
+def test_a_workload_function_that_cannot_be_used_is_refused(
+    workload: str, plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(OWN_SPACE.format(workload=workload), encoding="utf-8")
+    with pytest.raises(UserError, match="workload"):
+        plan(space=str(path))
+
+
+def test_a_space_of_ones_own_may_count_its_work(plan: Callable[..., Plan], tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    text = OWN_SPACE.format(
+        workload="Workload(pixels=784, dense_macs=10**9 * config['units'], parameters=10, layers=1)"
+    )
+    path.write_text(text.replace("Int, Space", "Int, Space, Workload"), encoding="utf-8")
+    costs = PlanCosts.of(plan(5_000.0, space=str(path)))
+    one, many = ({**costs.plan.header.space.baseline, "units": units} for units in (8, 64))
+    assert costs.model.trial_seconds(many) > 5 * costs.model.trial_seconds(one)
