@@ -42,9 +42,10 @@ SECONDS_PER_UNIT: Mapping[str, float] = MappingProxyType(
         "first_epochs": 0.22,
     }
 )
-"""Seconds of each kind of work on a core of the machines that ``benchmarks/cost.py`` fitted them on."""
-BUILD_SECONDS, BUILD_SECONDS_PER_LAYER = 0.5, 0.15
-"""Seconds to build, trace and compile a network, fitted likewise."""
+"""Seconds of each kind of work on one core, by ``benchmarks/cost.py --fit`` from this project's published studies and
+from 140 random configurations of ``cnn`` and ``mlp`` on another machine, with oneDNN off and on."""
+BUILD_SECONDS, BUILD_SECONDS_PER_LAYER = 0.37, 0.175
+"""Seconds to build, trace and compile a network, of all and of each layer: a fit to the published studies."""
 UNKNOWN_NETWORK = Workload(
     image_convolution_macs=460_800,
     dense_macs=591_104,
