@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TUTORIAL_EPOCHS = 10
 OPTIONS = (
     "space", "dataset", "study", "epochs", "fix", "seed", "workers", "threads", "executor", "backend", "devices",
-    "deterministic", "precision", "storage", "studies_dir", "reports_dir", "cache_dir",
+    "deterministic", "precision", "kernels", "storage", "studies_dir", "reports_dir", "cache_dir",
 )  # fmt: skip
 
 

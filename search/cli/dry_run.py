@@ -16,6 +16,7 @@ from search.cli.display import describe_plan, describe_probe
 from search.cli.progress_state import format_clock
 from search.errors import FatalError
 from search.execution.base import Finished
+from search.records.arithmetic import require_same_arithmetic
 from search.records.reader import read_recorded_study
 from search.records.record import StudyRecord, TrialRecord
 from search.session.costs import PlanCosts
@@ -29,6 +30,7 @@ from search.trial import BASELINE, Phase, State, Trial
 def describe_dry_run(plan: Plan) -> str:
     """Returns the plan, and the duration of a baseline trial measured with all workers busy; writes no study."""
     record = read_recorded_study(plan.location, plan.header) or StudyRecord(header=plan.header, trials=())
+    require_same_arithmetic(record, plan.arithmetic)
     parallelism = choose_parallelism(
         plan, record, on_probe_start=lambda layouts: click.echo(describe_probe(layouts), err=True)
     )

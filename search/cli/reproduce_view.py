@@ -138,7 +138,7 @@ def _changes(changes: Iterable[EnvironmentChange]) -> Iterator[str]:
         here = "none" if change.here is None else change.here
         yield formatting.one_line(f"  {change.name.rpartition('.')[2]}: recorded {change.recorded}, here {here}")
     if unknown:
-        yield formatting.one_line(f"Not recorded, so possibly different: {', '.join(unknown)}.")
+        yield formatting.one_line(f"Not recorded, or not reliably, so possibly different: {', '.join(unknown)}.")
 
 
 def _agreement_suffix(repeats: Sequence[ReproducedRun]) -> str:

@@ -31,6 +31,11 @@ _OPTIONS = (
         "--devices", shell_complete=make_completer("devices"), help="auto, cpu, gpu or gpu:0.  [default: as recorded]"
     ),
     click.option("--precision", shell_complete=make_completer("precision"), help="Precision.  [default: as recorded]"),
+    click.option(
+        "--kernels",
+        type=click.Choice(["onednn", "eigen"]),
+        help="TensorFlow's kernels on a CPU.  [default: as recorded]",
+    ),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: as recorded]"),
 )
 
@@ -46,7 +51,7 @@ def pop_reproduction_options(options: dict[str, Any]) -> ReproductionOptions:
     """Removes the options above from a command's options and returns them."""
     from search.reproduction.restore import ReproductionOptions
 
-    names = ("dataset", "space", "cache_dir", "backend", "devices", "precision", "threads")
+    names = ("dataset", "space", "cache_dir", "backend", "devices", "precision", "kernels", "threads")
     return ReproductionOptions(**{name: options.pop(name) for name in names})
 
 

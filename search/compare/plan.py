@@ -14,9 +14,10 @@ from search.compare.spec import ComparisonSpec, RunKey, schedule, study_name, st
 from search.compare.store import StudyStore, raise_if_different
 from search.engines.registry import ENGINES, EngineChoice, parse_engine
 from search.errors import UserError
+from search.records.arithmetic import KERNELS_KEY, Kernels
 from search.records.record import NO_ENGINE, utc_now
 from search.session.parallelism.choose import choose_parallelism
-from search.session.parallelism.policy import THREAD_COUNT_NOTE, ChosenBy, Parallelism, WorkerLayout
+from search.session.parallelism.policy import ARITHMETIC_NOTE, ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import Plan, command_line, default_study_name, make_plan
 from search.session.settings import NAME, Settings
 from search.training.runtime import Device
@@ -56,7 +57,7 @@ def make_comparison_plan(
         engines: As ``choose_engines`` reads them.
         repeats: Studies of each engine, at least 1.
         name: Of the comparison; by default made from data set and space.
-        on_probe_start: Called before workers and threads are measured; see ``choose_parallelism``.
+        on_probe_start: Called before workers, threads and kernels are measured; see ``choose_parallelism``.
 
     Raises:
         UserError: An input is invalid, or the name is taken by a comparison of other terms.
@@ -92,6 +93,8 @@ def make_comparison_plan(
         created=utc_now(),
     )
     if recorded is not None:
+        # Older comparisons recorded no kernels; from now on theirs are those of this command.
+        recorded = replace(recorded, terms={KERNELS_KEY: spec.terms[KERNELS_KEY], **recorded.terms})
         raise_if_different(folder, recorded.fixed_terms(), spec.fixed_terms())
         spec = _merge_specs(recorded, spec)
     studies = {key: _study_plan(key, plans[key.engine], spec.seed, folder) for key in schedule(plans, repeats)}
@@ -146,13 +149,14 @@ def _with_budget(settings: Settings) -> Settings:
 
 
 def _recorded_parallelism(plan: Plan, recorded: ComparisonSpec | None) -> Parallelism | None:
-    """Returns the workers and threads of a recorded comparison; None if there are none or the options set their own."""
+    """Returns those of a recorded comparison; None if there are none or the options set workers or threads."""
     settings, terms = plan.settings, recorded.terms if recorded else {}
     is_set = settings.workers is not None or (settings.threads is not None and plan.task.runtime.device is Device.CPU)
     if is_set or not {"workers", "threads"} <= terms.keys():
         return None
     layout = WorkerLayout(terms["workers"], terms["threads"])
-    return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=THREAD_COUNT_NOTE)
+    kernels = plan.task.runtime.kernels or (Kernels(terms["kernels"]) if terms.get("kernels") else None)
+    return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=ARITHMETIC_NOTE, kernels=kernels)
 
 
 def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> dict[str, object]:
@@ -170,6 +174,7 @@ def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> d
         "device": runtime.device.value,
         "deterministic": runtime.deterministic,
         "precision": runtime.precision.value,
+        KERNELS_KEY: parallelism.kernels.value if parallelism.kernels else None,
     }
 
 

@@ -99,12 +99,15 @@ def check_backend(context: CheckContext) -> CheckResult:
     versions, seconds = context.devices.versions, context.devices.import_seconds
     imported = " on ".join(f"{name} {version}" for name, version in versions.items() if name != "python")
     imported = f"{imported}, imported in {seconds:.1f} s"
+    if context.devices.kernels:
+        imported += f"; its own choice of CPU kernels here is {context.devices.kernels}"
     details = {
         "backend": backend,
         "KERAS_BACKEND": variable or None,
         "versions": versions,
         "seconds": seconds,
         "gpus": context.devices.gpus,
+        "kernels": context.devices.kernels,
     }
     if variable in ("", backend):
         return CheckResult(message=imported, details=details)

@@ -15,7 +15,15 @@ from search.data.sources import MNIST_SHA256
 from search.export.script_parts import ScriptParts, make_script_parts
 from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
 from search.leaderboard import formatting
-from search.reproduction.restore import restore_dataset, restore_precision, restore_space_source, trial_environment
+from search.records.arithmetic import Kernels
+from search.reproduction.restore import (
+    restore_dataset,
+    restore_kernels,
+    restore_precision,
+    restore_space_source,
+    trial_environment,
+)
+from search.training.runtime import ONEDNN_SWITCH, ONEDNN_VARIABLE
 from spaces.training import AUGMENTATION_PARAMETERS, complete
 
 KERAS_DATASETS = ("fashion_mnist", "cifar10")
@@ -35,13 +43,24 @@ def render_script(target: ExportTarget, file: str) -> str:
     header, config = target.record.header, target.row.config
     space = restore_space_source(header, config, target.reproduction_options)
     dataset = restore_dataset(header, target.reproduction_options)
-    precision = restore_precision(trial_environment(target.record, target.trial_record), target.reproduction_options)
+    environment = trial_environment(target.record, target.trial_record)
+    precision = restore_precision(environment, target.reproduction_options)
     parts = make_script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset, precision=precision)
-    return fill_template(target, dataset, parts, file)
+    return fill_template(target, dataset, parts, file, restore_kernels(environment, target.reproduction_options))
 
 
-def fill_template(target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts, file: str) -> str:
-    """Returns the script from its parts; names given by a user stay text."""
+def fill_template(
+    target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts, file: str, kernels: Kernels | None = None
+) -> str:
+    """Returns the script from its parts; names given by a user stay text.
+
+    Args:
+        target: The row to export.
+        dataset: The data set.
+        parts: The generated code.
+        file: Name of the script, for its usage line.
+        kernels: TensorFlow's kernels of the recorded run; None to leave them to TensorFlow.
+    """
     config, epochs = complete(target.row.config), target.record.header.protocol.epochs
     augmentation = {name: config[name] for name in AUGMENTATION_PARAMETERS}
     jinja_environment = Environment(
@@ -61,6 +80,8 @@ def fill_template(target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts
         classes=dataset.classes,
         steps=-(-dataset.training_count // config["batch_size"]) * epochs,
         has_schedule=config["schedule"] != "constant",
+        kernels_variable=ONEDNN_VARIABLE,
+        kernels_switch=ONEDNN_SWITCH[kernels] if kernels else "",
         **asdict(parts),
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 from search.leaderboard.board import BoardEntry, Ensemble, Row, state_name
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import Difference, Estimate, Interval
+from search.records.arithmetic import with_reliable_kernels
 from search.records.record import StudyHeader, flatten
 from search.trial import Config, State
 
@@ -39,8 +40,9 @@ def package_version(study: StudyHeader) -> str:
 
 
 def environment_text(values: Mapping[str, Any]) -> str:
-    """Returns hardware and versions: "device CPU, threads 1, keras 3.15.1"."""
-    return one_line(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in flatten(values).items()))
+    """Returns hardware and versions: "device CPU, kernels onednn, threads 1, keras 3.15.1"."""
+    values = flatten(with_reliable_kernels(values, unreliable="not recorded reliably"))
+    return one_line(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items()))
 
 
 def one_line(text: object) -> str:

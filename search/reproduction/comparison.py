@@ -15,6 +15,7 @@ from typing import Any
 from scipy.special import ndtri, stdtrit
 
 from search.leaderboard.statistics import CONFIDENCE, Interval, prediction_interval
+from search.records.arithmetic import with_reliable_kernels
 from search.records.record import LEGACY_DEFAULTS, StudyRecord, TrialRecord, flatten
 from search.trial import DETERMINISTIC_KEY, RUN_KEYS, Outcome, Phase, State
 
@@ -93,7 +94,7 @@ class EnvironmentChange:
 
     Args:
         name: Its dotted name, such as "versions.keras".
-        recorded: The recorded value; None if none was recorded.
+        recorded: The recorded value; None if none was recorded, or not reliably.
         here: The value on this machine; None if it has none.
     """
 
@@ -104,7 +105,9 @@ class EnvironmentChange:
 
 def environment_changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
     """Returns all differences that may change a result, by name."""
-    recorded_values, current_values = flatten({**LEGACY_DEFAULTS, **recorded}), flatten({**LEGACY_DEFAULTS, **here})
+    recorded_values, current_values = (
+        flatten({**LEGACY_DEFAULTS, **with_reliable_kernels(environment)}) for environment in (recorded, here)
+    )
     return tuple(
         EnvironmentChange(name=name, recorded=recorded_values.get(name), here=current_values.get(name))
         for name in sorted(recorded_values.keys() | current_values.keys())

@@ -16,6 +16,7 @@ from typing import Any
 
 from search.data.dataset import DatasetInfo, prepare
 from search.errors import UserError, missing_extra, unknown_name
+from search.records.arithmetic import Kernels, recorded_kernels
 from search.records.record import LEGACY_DEFAULTS, StudyHeader, StudyRecord, TrialRecord
 from search.training import devices
 from search.training.runtime import Backend, Device, Precision, Runtime
@@ -35,6 +36,7 @@ class ReproductionOptions:
         backend: Keras's backend.
         devices: Devices to compute on.
         precision: Precision to compute in.
+        kernels: TensorFlow's kernels on a CPU.
         threads: Number of threads.
     """
 
@@ -44,6 +46,7 @@ class ReproductionOptions:
     backend: str | None = None
     devices: str | None = None
     precision: str | None = None
+    kernels: str | None = None
     threads: int | None = None
 
 
@@ -141,6 +144,7 @@ def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -
     if importlib.util.find_spec(backend.value) is None:
         raise missing_extra(f"The backend {backend}", backend.value)
     device, gpus = _choose_devices(recorded, options, backend)
+    has_kernels = backend is Backend.TENSORFLOW and device is not Device.GPU
     return Runtime(
         backend=backend,
         device=device,
@@ -148,7 +152,18 @@ def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -
         threads=options.threads or recorded.get(THREADS_KEY, 1),
         deterministic=recorded.get(DETERMINISTIC_KEY, device is Device.CPU),
         precision=restore_precision(recorded, options),
+        kernels=restore_kernels(recorded, options) if has_kernels else None,
     )
+
+
+def restore_kernels(recorded: Mapping[str, Any], options: ReproductionOptions) -> Kernels | None:
+    """Returns TensorFlow's kernels of the options, or else the recorded ones; None if those are not known reliably.
+
+    Args:
+        recorded: Environment of a trial.
+        options: Settings of this machine.
+    """
+    return Kernels(options.kernels) if options.kernels else recorded_kernels(recorded)
 
 
 def restore_precision(recorded: Mapping[str, Any], options: ReproductionOptions) -> Precision:

@@ -14,6 +14,7 @@ from search.session.parallelism.policy import MAX_POPULATION, Parallelism
 from search.session.plan import Plan
 from search.session.settings import ExecutorName
 from search.training.runtime import usable_cores
+from search.training.task import Task
 
 GraceSeconds = Callable[[], float]
 Notify = Callable[[str], None]
@@ -33,7 +34,7 @@ def make_executor(
 
     Args:
         plan: The run.
-        parallelism: Workers and threads.
+        parallelism: Workers, threads and kernels.
         log_dir: Folder of the workers' logs.
         grace_seconds: Returns the seconds that a cancelled trial has to stop; None for the executor's default.
         notify: Called with messages for the user.
@@ -49,7 +50,7 @@ def _local(
     plan: Plan, parallelism: Parallelism, log_dir: Path, grace_seconds: GraceSeconds | None, notify: Notify
 ) -> Executor:
     return local_executor(
-        plan.task.with_threads(parallelism.layout.threads),
+        _task(plan, parallelism),
         workers=parallelism.layout.workers,
         log_dir=log_dir,
         limits=_worker_limits(plan),
@@ -66,7 +67,7 @@ def _ray(
     if settings.address and settings.checkpoint_dir is None:
         notify("Without --checkpoint-dir, a trial whose node is lost begins anew, and so does one that is promoted.")
     return ray_executor(
-        plan.task.with_threads(layout.threads),
+        _task(plan, parallelism),
         address=settings.address,
         workers=settings.workers if settings.address else layout.workers,
         cpus=max(usable_cores(), layout.workers * layout.threads),
@@ -82,7 +83,7 @@ def _vectorized(
 ) -> Executor:
     runtime, workers = plan.task.runtime, plan.settings.workers
     return VectorizedExecutor(
-        plan.task.with_threads(parallelism.layout.threads),
+        _task(plan, parallelism),
         workers=workers or MAX_POPULATION[runtime.device] * max(1, len(runtime.gpus)),
         log_dir=log_dir,
         limits=_worker_limits(plan),
@@ -90,6 +91,11 @@ def _vectorized(
         probe_config=plan.header.space.baseline if workers is None else None,
         notify=notify,
     )
+
+
+def _task(plan: Plan, parallelism: Parallelism) -> Task:
+    """Returns the plan's task with the chosen threads and kernels."""
+    return plan.task.with_arithmetic(threads=parallelism.layout.threads, kernels=parallelism.kernels)
 
 
 def _worker_limits(plan: Plan) -> WorkerLimits:

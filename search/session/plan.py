@@ -25,13 +25,21 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.files import as_path, check_location
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import redact
+from search.records.arithmetic import Arithmetic, Kernels
 from search.records.reader import StudyNotStartedError, read_study
 from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import Parallelism
-from search.session.settings import ExecutorName, Settings, flag, to_study_name
+from search.session.settings import AUTO_KERNELS, ExecutorName, Settings, flag, to_study_name
 from search.training import devices
-from search.training.runtime import Backend, Device, Precision, Runtime, package_versions
+from search.training.runtime import (
+    Backend,
+    Device,
+    Precision,
+    Runtime,
+    kernels_of_variable,
+    package_versions,
+)
 from search.training.task import Task
 from spaces import registry
 from spaces.registry import SpaceError
@@ -52,10 +60,10 @@ class Plan:
     Args:
         header: The study; its seed is that of an existing study of this name.
         location: Where the study is kept.
-        task: What its trials share; the executor sets the threads of its runtime.
+        task: What its trials share; the executor sets the threads and kernels of its runtime.
         settings: The settings, with budget, sampler and pruner filled in.
         workload: Counts the networks of the space, from which costs are predicted; None if the space does not.
-        chosen_parallelism: Workers and threads; None until ``choose_parallelism`` has chosen them.
+        chosen_parallelism: Workers, threads and kernels; None until ``choose_parallelism`` has chosen them.
     """
 
     header: StudyHeader
@@ -70,6 +78,15 @@ class Plan:
         """Workers and threads."""
         assert self.chosen_parallelism is not None, "workers and threads are chosen when the session opens"
         return self.chosen_parallelism
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What decides the bits of its trials, as given or chosen; None for what is not chosen yet."""
+        runtime, chosen = self.task.runtime, self.chosen_parallelism
+        if chosen is not None:
+            return replace(runtime, threads=chosen.layout.threads, kernels=chosen.kernels).arithmetic
+        threads = None if runtime.device is Device.GPU else self.settings.threads
+        return replace(runtime.arithmetic, threads=threads)
 
     @property
     def workers(self) -> int:
@@ -221,8 +238,8 @@ def make_runtime(settings: Settings) -> Runtime:
     """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable.
 
     Raises:
-        UserError: The backend is not installed, the precision is unknown, or the backend cannot use the GPU that was
-            requested. The GPUs of a Ray cluster are checked when it is joined.
+        UserError: The backend is not installed, the precision is unknown, the kernels are unknown or have no effect,
+            or the backend cannot use the GPU that was requested. The GPUs of a Ray cluster are checked later.
     """
     backend = _parse_choice(Backend, settings.keras_backend, "backend")
     if importlib.util.find_spec(backend.value) is None:
@@ -239,7 +256,28 @@ def make_runtime(settings: Settings) -> Runtime:
         gpus=gpus,
         deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
         precision=_parse_choice(Precision, settings.precision, "precision"),
+        kernels=_choose_kernels(settings, backend, device),
     )
+
+
+def _choose_kernels(settings: Settings, backend: Backend, device: Device) -> Kernels | None:
+    """Returns TensorFlow's kernels by the option or else the environment; None if neither says, or without effect.
+
+    Raises:
+        UserError: They are unknown, or chosen for another backend or a GPU.
+    """
+    has_effect = backend is Backend.TENSORFLOW and device is not Device.GPU
+    if settings.kernels == AUTO_KERNELS:
+        return kernels_of_variable() if has_effect else None
+    if settings.kernels not in list(Kernels):
+        raise unknown_name("kernels", settings.kernels, [AUTO_KERNELS, *Kernels])
+    if not has_effect:
+        raise UserError(
+            "Kernels can be chosen for TensorFlow on a CPU only. "
+            f"Received: --kernels {settings.kernels}, backend {backend}, device {device}.",
+            hint="Leave --kernels out, or choose --backend tensorflow --devices cpu.",
+        )
+    return Kernels(settings.kernels)
 
 
 def _cluster_device(devices_option: str, backend: Backend) -> Device:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
-from search.errors import UserError
 from search.execution.base import Executor
+from search.records.arithmetic import require_same_arithmetic
 from search.records.ledger import Ledger
 from search.records.opening import open_ledger
-from search.records.record import LEGACY_DEFAULTS, StudyRecord
 from search.session.callbacks import Callback, CallbackList, StoppingCallback
 from search.session.costs import fit_model
 from search.session.executors import make_executor
@@ -34,7 +33,7 @@ class Session:
     """One run of a plan.
 
     Args:
-        plan: The plan, with workers and threads.
+        plan: The plan, with workers, threads and kernels.
         ledger: The study's ledger, open for writing.
         executor: Runs the trials.
         budget: The time budget.
@@ -115,7 +114,7 @@ def open_session(
         plan = replace(plan, header=ledger.header)
         interrupt = interrupt or stack.enter_context(InterruptHandler())
         interrupt_orphans(ledger)
-        _check_backend_and_precision(plan, ledger.read())
+        require_same_arithmetic(ledger.read(), plan.arithmetic)
 
         def estimate_verification() -> float:  # called once the plan's workers are known
             record = ledger.read()
@@ -157,22 +156,3 @@ def open_session(
             plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=callback
         )
         ledger.record_spent_seconds(budget.elapsed_seconds())
-
-
-def _check_backend_and_precision(plan: Plan, record: StudyRecord) -> None:
-    """Raises a UserError if the study's trials ran on another backend or in another precision.
-
-    Errors at an equal seed would differ.
-    """
-    runtime = plan.task.runtime
-    environments = [trial.outcome.environment for trial in record.trials if trial.outcome and trial.outcome.environment]
-    for name, received in (("backend", runtime.backend.value), ("precision", runtime.precision.value)):
-        recorded = {
-            {**LEGACY_DEFAULTS, **environment}.get(name, received) for environment in environments if environment
-        }
-        if others := sorted(recorded - {received}):
-            raise UserError(
-                f"Study {record.header.name!r} was run with another {name}. Recorded: {', '.join(others)}. "
-                f"Received: --{name} {received}.",
-                hint=f"Continue with --{name} {others[0]}, or start another study with --study NAME.",
-            )

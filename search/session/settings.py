@@ -21,6 +21,8 @@ from search.study import stopping
 from spaces.registry import SPACES
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+AUTO_KERNELS = "auto"
+"""Leaves the kernels to the environment, the record or a measurement."""
 MIN_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -133,6 +135,11 @@ class Settings:
         "tf32",
         "Precision of matrix products and convolutions: float32, bfloat16, or tf32 on GPUs that support it, else "
         "float32.",
+    )
+    kernels: str = _option(
+        AUTO_KERNELS,
+        "TensorFlow's kernels on a CPU: onednn, eigen (TensorFlow's own), or auto: TF_ENABLE_ONEDNN_OPTS if it is set, "
+        "else the study's, else the faster.",
     )
     storage: str | None = _option(
         None,

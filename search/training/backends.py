@@ -16,7 +16,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from search.errors import FatalError
-from search.training.runtime import Backend, Device, Runtime, import_keras, machine_info, package_versions
+from search.records.arithmetic import KERNELS_KEY, Kernels
+from search.training.runtime import (
+    ONEDNN_VARIABLE,
+    Backend,
+    Device,
+    Runtime,
+    import_keras,
+    machine_info,
+    package_versions,
+)
 from search.trial import DETERMINISTIC_KEY, PID_KEY, THREADS_KEY
 
 
@@ -29,9 +38,33 @@ def _configure_tensorflow(runtime: Runtime) -> dict[str, Any]:
         tf.config.experimental.enable_op_determinism()
     tf.config.experimental.enable_tensor_float_32_execution(runtime.allows_tf32)
     gpus = tf.config.list_physical_devices("GPU")
-    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {"device_name": "CPU"}
-    is_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"  # other kernels, other bits
-    return {"device": str(details.get("device_name", "GPU")), "onednn": is_onednn}
+    if not gpus:
+        return {"device": "CPU", KERNELS_KEY: _require_kernels(runtime.kernels).value}
+    return {"device": str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))}
+
+
+def tensorflow_kernels() -> Kernels:
+    """Returns the kernels that TensorFlow uses in this process; a build without oneDNN has its own only."""
+    # No public function tells; this one decides in TensorFlow itself, by the variable, the processor and the build.
+    from tensorflow.python.util import _pywrap_util_port
+
+    return Kernels.ONEDNN if _pywrap_util_port.IsMklEnabled() else Kernels.EIGEN
+
+
+def _require_kernels(requested: Kernels | None) -> Kernels:
+    """Returns TensorFlow's kernels.
+
+    Raises:
+        FatalError: Others were requested; the results would differ.
+    """
+    kernels = tensorflow_kernels()
+    if requested in (None, kernels):
+        return kernels
+    raise FatalError(
+        f"TensorFlow uses other kernels than were chosen. Expected: {requested}. Received: {kernels}.",
+        hint=f"Use --kernels {kernels}, the kernels that TensorFlow has here. In a process of your own, set "
+        f"{ONEDNN_VARIABLE} before TensorFlow is imported.",
+    )
 
 
 def _configure_jax(runtime: Runtime) -> dict[str, Any]:
@@ -148,11 +181,13 @@ class BackendInfo:
         versions: Versions of Keras and the backend.
         import_seconds: Seconds of the import.
         gpus: The names of its GPUs.
+        kernels: TensorFlow's kernels on a CPU without a choice; empty for another backend.
     """
 
     versions: Mapping[str, str]
     import_seconds: float
     gpus: tuple[str, ...]
+    kernels: str = ""
 
 
 def query_backend(backend: Backend) -> BackendInfo:
@@ -162,7 +197,9 @@ def query_backend(backend: Backend) -> BackendInfo:
     assert keras.backend.backend() == backend, "the caller's environment names the backend"
     gpus = tuple(BACKEND_ADAPTERS[backend].gpu_names())
     seconds = round(time.perf_counter() - started, 2)
-    return BackendInfo(versions=package_versions("keras", backend.value), import_seconds=seconds, gpus=gpus)
+    kernels = tensorflow_kernels().value if backend is Backend.TENSORFLOW else ""
+    versions = package_versions("keras", backend.value)
+    return BackendInfo(versions=versions, import_seconds=seconds, gpus=gpus, kernels=kernels)
 
 
 if __name__ == "__main__":

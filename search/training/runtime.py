@@ -11,7 +11,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from search.records.arithmetic import Arithmetic, Kernels
 from search.training.cgroup import available_memory, cpu_quota
 from search.trial import HOST_KEY
 
@@ -30,6 +31,10 @@ VECTOR_INSTRUCTIONS = frozenset(
     {"avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "asimd", "sve", "bf16"}
 )
 """Instructions of x86 and ARM by which Eigen and oneDNN choose their kernels."""
+ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+"""TensorFlow's own switch for oneDNN, read at its import."""
+ONEDNN_SWITCH: Mapping[Kernels, str] = {Kernels.ONEDNN: "1", Kernels.EIGEN: "0"}
+"""Its values."""
 
 
 UNUSED_MODULES = frozenset({"jax", "matplotlib", "pandas", "sklearn"})
@@ -79,6 +84,7 @@ class Runtime:
         threads: Threads an operation may use. Errors are reproducible bit for bit only at an equal thread count.
         deterministic: Whether operations must give the same bits each time; free on a CPU, expensive on a GPU.
         precision: Precision of matrix products and convolutions.
+        kernels: TensorFlow's kernels on a CPU; None for its default, and where there is no choice.
     """
 
     backend: Backend = Backend.TENSORFLOW
@@ -87,6 +93,17 @@ class Runtime:
     threads: int = 1
     deterministic: bool = True
     precision: Precision = Precision.TF32
+    kernels: Kernels | None = None
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What decides the bits; on a GPU, threads and CPU kernels do not."""
+        return Arithmetic(
+            backend=self.backend.value,
+            precision=self.precision.value,
+            threads=None if self.device is Device.GPU else self.threads,
+            kernels=self.kernels,
+        )
 
     @property
     def allows_tf32(self) -> bool:
@@ -107,6 +124,8 @@ class Runtime:
             "OMP_NUM_THREADS": str(self.threads),
             "PJRT_NPROC": str(self.threads),  # JAX has no other setting for a CPU's threads
         }
+        if self.kernels is not None:
+            variables[ONEDNN_VARIABLE] = ONEDNN_SWITCH[self.kernels]
         if self.device is Device.CPU:
             return variables | {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
         if self.gpus:
@@ -120,6 +139,25 @@ class Runtime:
         if self.deterministic and self.backend is Backend.TORCH:
             variables["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         return variables
+
+
+def kernels_of_variable() -> Kernels | None:
+    """Returns the kernels that the environment variable ``TF_ENABLE_ONEDNN_OPTS`` asks for; None if it is not set.
+
+    TensorFlow reads it in the same way and ignores other values.
+    """
+    match os.environ.get(ONEDNN_VARIABLE, "").lower():
+        case "1" | "true":
+            return Kernels.ONEDNN
+        case "0" | "false":
+            return Kernels.EIGEN
+        case _:
+            return None
+
+
+def has_both_kernels() -> bool:
+    """Returns whether TensorFlow's builds for this machine hold both kernels and both were measured: x86, not macOS."""
+    return platform.system() in ("Linux", "Windows") and platform.machine() in ("x86_64", "AMD64")
 
 
 def import_keras() -> ModuleType:

@@ -14,6 +14,7 @@ import numpy as np
 from search.data.dataset import DatasetInfo, LabeledImages, open_test, open_training
 from search.data.split import make_split_indices
 from search.protocol import EvaluationProtocol, ProtocolName
+from search.records.arithmetic import Kernels
 from search.training.runtime import Runtime
 from search.trial import Phase
 
@@ -46,9 +47,9 @@ class Task:
         """
         return None if phase is Phase.VERIFICATION else self.trial_seconds
 
-    def with_threads(self, threads: int) -> Task:
-        """Returns the same task for workers with a number of threads."""
-        return replace(self, runtime=replace(self.runtime, threads=threads))
+    def with_arithmetic(self, *, threads: int, kernels: Kernels | None) -> Task:
+        """Returns the same task for workers with a number of threads and TensorFlow's kernels."""
+        return replace(self, runtime=replace(self.runtime, threads=threads, kernels=kernels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,3 +1,5 @@
+import pytest
+
 from search.reproduction.comparison import EnvironmentChange, are_deterministic, environment_changes
 from search.training.runtime import Backend, machine_info, package_versions
 
@@ -6,7 +8,7 @@ HERE = {
     "threads": 1,
     "deterministic": True,
     "device": "CPU",
-    "onednn": True,
+    "kernels": "eigen",
     "pid": 1,
     **machine_info(),
     "versions": package_versions("keras", "tensorflow", "numpy"),
@@ -36,6 +38,23 @@ def test_what_was_recorded_before_there_was_a_choice_of_precision_had_the_defaul
     assert environment_changes(HERE, {**HERE, "precision": "bfloat16"}) == (
         EnvironmentChange(name="precision", recorded="tf32", here="bfloat16"),
     )
+
+
+@pytest.mark.parametrize(
+    ("recorded", "kind", "expected"),
+    [
+        (True, "GenuineIntel avx2 avx512_vnni", "onednn"),
+        (True, "AuthenticAMD avx avx2 fma", None),
+        (False, "AuthenticAMD avx avx2 fma", "eigen"),
+    ],
+)
+def test_the_kernels_of_an_older_record_count_only_where_they_are_reliable(
+    recorded: bool, kind: str, expected: str | None
+) -> None:
+    older = {name: value for name, value in HERE.items() if name != "kernels"} | {"onednn": recorded}
+    changes = environment_changes({**older, "processor_kind": kind}, {**HERE, "processor_kind": kind})
+    named = () if expected == "eigen" else (EnvironmentChange(name="kernels", recorded=expected, here="eigen"),)
+    assert changes == named
 
 
 def test_both_runs_must_be_deterministic() -> None:

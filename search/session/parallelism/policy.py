@@ -1,4 +1,4 @@
-"""Parallelism: how many workers with how many threads each, and pure decisions over measured numbers.
+"""Parallelism: how many workers, with how many threads and which kernels, and pure decisions over measured numbers.
 
 ``search.session.parallelism.choose`` calls them with what ``search.session.parallelism.probe`` measured.
 """
@@ -9,24 +9,28 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
+from search.records.arithmetic import Kernels
 from search.training.runtime import Device
 
 MIN_SPEEDUP = 1.03
 """Least ratio of speeds at which a layout is preferred to one thread a worker, whose errors are the same bit for bit on
-machines of any number of cores."""
+machines of any number of cores, and TensorFlow's own kernels to oneDNN."""
+KERNELS_BY_PREFERENCE = (Kernels.ONEDNN, Kernels.EIGEN)
+"""The first is taken where nothing is measured: it was never measured slower, and up to 1.9 times as fast."""
 MAX_WORKERS_PER_GPU = 8
 """Most workers on one GPU; more would mostly wait for each other."""
 MAX_POPULATION: Mapping[Device, int] = {Device.CPU: 8, Device.GPU: 64}
 """Most trials that the vectorized executor trains together on a device without ``--workers``. A few keep a CPU's cores
 busy, and a sampler proposes all of them before it receives a result."""
-THREAD_COUNT_NOTE = "errors are the same bit for bit only at an equal thread count"
-"""Why a study keeps its threads."""
+ARITHMETIC_NOTE = "errors are the same bit for bit only with equal threads and kernels"
+"""Why a study keeps its threads and kernels."""
 USABLE_MEMORY_FRACTION = 0.9
 """Share of a GPU's free memory that its workers may take together."""
 MEMORY_HEADROOM_FACTOR = 2.0
 """Memory reserved for a worker, as a multiple of the baseline's, for larger configurations."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,42 +60,60 @@ class ChosenBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallelism:
-    """The workers and threads of a run, and what decided them.
+    """The workers, threads and kernels of a run, and what decided them.
 
     Args:
         layout: Workers and threads.
         chosen_by: What decided them.
         images_per_second: Throughput of each layout that was measured, all its workers together.
         note: What else was measured, or why nothing was; may be empty.
+        kernels: TensorFlow's kernels on a CPU; None for its default, and where there is no choice.
+        kernels_images_per_second: Throughput of one worker of one thread with each, if it was measured.
     """
 
     layout: WorkerLayout
     chosen_by: ChosenBy
     images_per_second: Mapping[WorkerLayout, float] = field(default_factory=dict)
     note: str = ""
+    kernels: Kernels | None = None
+    kernels_images_per_second: Mapping[Kernels, float] = field(default_factory=dict)
 
     def with_workers(self, workers: int) -> Parallelism:
         """Returns the same choice with the number of workers that fit the executor."""
         return replace(self, layout=WorkerLayout(workers, self.layout.threads))
 
     def describe(self) -> str:
-        """Returns the layout and its reason in one line."""
+        """Returns the layout, the kernels and the reason in one line."""
+        text = describe_speeds(self.layout, self.images_per_second)
+        if self.kernels is not None:
+            separator = "; " if self.images_per_second else ", "
+            text += f"{separator}kernels {describe_speeds(self.kernels, self.kernels_images_per_second)}"
         if self.chosen_by is ChosenBy.SPECIFIED:
-            return str(self.layout)
+            return text
         reason = f"{self.chosen_by}: {self.note}" if self.note else self.chosen_by.value
-        if self.layout not in self.images_per_second:
-            return f"{self.layout} ({reason})"
-        others = [
-            f"{speed:,.0f} with {layout}" for layout, speed in self.images_per_second.items() if layout != self.layout
-        ]
-        return f"{self.layout}: {self.images_per_second[self.layout]:,.0f} images/s; {' and '.join(others)} ({reason})"
+        return f"{text} ({reason})"
 
     def to_json(self) -> dict[str, Any]:
         """Returns the value as a plain dict."""
         measured = [
             {**asdict(layout), "images_per_second": round(speed, 1)} for layout, speed in self.images_per_second.items()
         ]
-        return {**asdict(self.layout), "basis": self.chosen_by.value, "measured": measured, "note": self.note}
+        return {
+            **asdict(self.layout),
+            "basis": self.chosen_by.value,
+            "measured": measured,
+            "note": self.note,
+            "kernels": self.kernels.value if self.kernels else None,
+            "measured_kernels": {name.value: round(speed, 1) for name, speed in self.kernels_images_per_second.items()},
+        }
+
+
+def describe_speeds(chosen: T, images_per_second: Mapping[T, float]) -> str:
+    """Returns a choice, with its throughput and that of each alternative if it was measured."""
+    if chosen not in images_per_second:
+        return str(chosen)
+    others = [f"{speed:,.0f} with {other}" for other, speed in images_per_second.items() if other != chosen]
+    return f"{chosen}: {images_per_second[chosen]:,.0f} images/s; {' and '.join(others)}"
 
 
 def candidate_layouts(cores: int, max_workers: float = math.inf) -> tuple[WorkerLayout, ...]:
@@ -107,9 +129,9 @@ def candidate_layouts(cores: int, max_workers: float = math.inf) -> tuple[Worker
     return (WorkerLayout(cores, 1), *two_threads, WorkerLayout(1, cores))
 
 
-def fastest_layout(images_per_second: Mapping[WorkerLayout, float]) -> WorkerLayout:
-    """Returns the fastest layout; the first, unless another is clearly faster."""
-    first, best = next(iter(images_per_second)), max(images_per_second, key=lambda layout: images_per_second[layout])
+def fastest(images_per_second: Mapping[T, float]) -> T:
+    """Returns the fastest; the first, unless another is clearly faster."""
+    first, best = next(iter(images_per_second)), max(images_per_second, key=lambda each: images_per_second[each])
     return best if images_per_second[best] > MIN_SPEEDUP * images_per_second[first] else first
 
 

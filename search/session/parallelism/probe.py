@@ -1,7 +1,9 @@
-"""Measures in real worker processes the throughput of layouts and the GPU memory of a worker.
+"""Measures in real worker processes the throughput of kernels and layouts, and the GPU memory of a worker.
 
-To measure layouts, the processes of all of them start and warm up at once. Then the layouts train in turns, the
-processes of one layout at the same time, so that a drift of the machine's speed favours none of them. Called by
+The processes of all candidates start and warm up at once. First one worker of one thread with each kernels trains, all
+at the same time if each has a core. Then the layouts train in turns, the processes of one layout at the same time, so
+that a drift of the machine's speed favours none of them. They run with the preferred kernels; if others win, the
+layouts are measured again with those. Called by
 ``search.session.parallelism.choose``.
 """
 
@@ -11,19 +13,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from search.execution.local import WorkerProcess
 from search.execution.messages import ProbeResult, WorkerUnusable
 from search.execution.worker_backend import reap_all
-from search.session.parallelism.policy import WorkerLayout
+from search.records.arithmetic import Kernels
+from search.session.parallelism.policy import WorkerLayout, fastest
 from search.training import devices
+from search.training.runtime import usable_cores
 from search.training.task import Task
 from search.trial import Config
 
-ROUND_SECONDS, ROUNDS = 1.5, 2
-"""Seconds of a layout's turn, and its number of turns: three seconds in all."""
+ROUND_SECONDS, ROUNDS = 1.0, 2
+"""Least seconds of a candidate's turn, and its number of turns: about three seconds in all, since a turn ends between
+two calls of the training step."""
 PROBE_TIMEOUT_SECONDS = 120.0
 """Seconds in which a process must have warmed up, or have answered."""
 POLL_SECONDS = 0.2
@@ -33,31 +39,60 @@ class ProbeError(Exception):
     """A measurement gave no result; the message says why. The study continues without it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """Images per second.
+
+    Args:
+        layouts: Of each layout, all its processes together; empty if there is only one.
+        kernels: Of one worker of one thread with each kernels; empty if there is no choice.
+    """
+
+    layouts: Mapping[WorkerLayout, float] = field(default_factory=dict)
+    kernels: Mapping[Kernels, float] = field(default_factory=dict)
+
+
 def measure_throughput(
-    task: Task, config: Config, layouts: Sequence[WorkerLayout], should_stop: Callable[[], bool]
-) -> Mapping[WorkerLayout, float]:
-    """Returns the images per second of each layout, all its processes together.
+    task: Task,
+    config: Config,
+    layouts: Sequence[WorkerLayout],
+    should_stop: Callable[[], bool],
+    *,
+    kernels: Sequence[Kernels] = (),
+) -> Throughput:
+    """Returns the throughput of each of the kernels, and of each layout with the fastest.
 
     Args:
         task: The study's task; its number of threads is ignored.
         config: What is trained, such as the baseline.
-        layouts: What is measured.
+        layouts: The layouts to measure, one thread a worker first.
         should_stop: Called every ``POLL_SECONDS``; True ends the measurement.
+        kernels: The kernels to measure, the preferred first; none to use the task's.
 
     Raises:
         ProbeError: A process failed or took too long, or ``should_stop`` returned True.
     """
-    assignments = [(layout, slot) for layout in layouts for slot in range(layout.workers)]
-    with _probe_processes(task, config, assignments) as workers:
-        _receive_from_each([worker.connection for worker in workers], should_stop)
-        images_per_second = dict.fromkeys(layouts, 0.0)
-        for layout in list(layouts) * ROUNDS:
-            connections = [
-                worker.connection for worker, (of, _) in zip(workers, assignments, strict=True) if of == layout
-            ]
-            results = _run_round(connections, should_stop)
-            images_per_second[layout] += sum(result.images / result.seconds for result in results) / ROUNDS
-    return images_per_second
+    preferred, *others = kernels or (task.runtime.kernels,)
+    tasks = [
+        (task.with_arithmetic(threads=layout.threads, kernels=preferred), slot)
+        for layout in layouts
+        for slot in range(layout.workers)
+    ]
+    tasks += [(task.with_arithmetic(threads=1, kernels=other), 0) for other in others]
+    with _probe_processes(tasks, config) as workers:
+        connections = [worker.connection for worker in workers]
+        _receive_from_each(connections, should_stop)
+        by_kernels = dict[Kernels, float]()
+        if others:
+            alone = [connections[0], *connections[-len(others) :]]
+            by_kernels = _measure_kernels(dict(zip(kernels, alone, strict=True)), should_stop)
+        if not others or len(layouts) == 1 or fastest(by_kernels) is preferred:
+            remaining = iter(connections)
+            by_layout = {layout: [next(remaining) for _ in range(layout.workers)] for layout in layouts}
+            speeds = _measure_layouts(by_layout, should_stop) if len(layouts) > 1 else {}
+            return Throughput(layouts=speeds, kernels=by_kernels)
+    task = task.with_arithmetic(threads=1, kernels=fastest(by_kernels))
+    return Throughput(layouts=measure_throughput(task, config, layouts, should_stop).layouts, kernels=by_kernels)
 
 
 def measure_gpu_memory(task: Task, config: Config, should_stop: Callable[[], bool]) -> tuple[tuple[float, ...], float]:
@@ -69,7 +104,7 @@ def measure_gpu_memory(task: Task, config: Config, should_stop: Callable[[], boo
     free_before = devices.free_gpu_memory_mib(task.runtime.gpus)
     if free_before is None:
         raise ProbeError("the driver does not report the memory of a GPU; pip install '.[cuda]'")
-    with _probe_processes(task, config, [(WorkerLayout(1, task.runtime.threads), 0)]) as (worker,):
+    with _probe_processes([(task, 0)], config) as (worker,):
         _receive_from_each([worker.connection], should_stop)
         (result,) = _run_round([worker.connection], should_stop)
         free_after = devices.free_gpu_memory_mib(task.runtime.gpus[:1])
@@ -82,17 +117,14 @@ def measure_gpu_memory(task: Task, config: Config, should_stop: Callable[[], boo
 
 
 @contextmanager
-def _probe_processes(
-    task: Task, config: Config, assignments: Sequence[tuple[WorkerLayout, int]]
-) -> Iterator[list[WorkerProcess]]:
-    """Starts a process for each layout and slot, and stops them all at the end."""
+def _probe_processes(tasks: Sequence[tuple[Task, int]], config: Config) -> Iterator[list[WorkerProcess]]:
+    """Starts a process for each task and slot, and stops them all at the end."""
     workers: list[WorkerProcess] = []
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for number, (layout, slot) in enumerate(assignments):
+            for number, (task, slot) in enumerate(tasks):
                 log = Path(folder) / f"{number}.log"
-                worker_task = task.with_threads(layout.threads)
-                worker = WorkerProcess(worker_task, log, slot, "search.session.parallelism.probe_worker")
+                worker = WorkerProcess(task, log, slot, "search.session.parallelism.probe_worker")
                 workers.append(worker)
                 worker.connection.send(config)
             yield workers
@@ -100,6 +132,30 @@ def _probe_processes(
             raise ProbeError(_last_log_line(workers)) from error
         finally:
             reap_all(workers)
+
+
+def _measure_kernels(
+    connections: Mapping[Kernels, Connection], should_stop: Callable[[], bool]
+) -> dict[Kernels, float]:
+    """Returns the images per second of a warm process with each kernels."""
+    images_per_second = dict.fromkeys(connections, 0.0)
+    has_cores = usable_cores() >= len(connections)
+    for together in ([list(connections)] if has_cores else [[name] for name in connections]) * ROUNDS:
+        results = _run_round([connections[name] for name in together], should_stop)
+        for name, result in zip(together, results, strict=True):
+            images_per_second[name] += result.images / result.seconds / ROUNDS
+    return images_per_second
+
+
+def _measure_layouts(
+    connections: Mapping[WorkerLayout, Sequence[Connection]], should_stop: Callable[[], bool]
+) -> dict[WorkerLayout, float]:
+    """Returns the images per second of each layout, all its warm processes together."""
+    images_per_second = dict.fromkeys(connections, 0.0)
+    for layout in list(connections) * ROUNDS:
+        results = _run_round(connections[layout], should_stop)
+        images_per_second[layout] += sum(result.images / result.seconds for result in results) / ROUNDS
+    return images_per_second
 
 
 def _run_round(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[ProbeResult]:
@@ -110,8 +166,8 @@ def _run_round(connections: Sequence[Connection], should_stop: Callable[[], bool
 
 
 def _receive_from_each(connections: Sequence[Connection], should_stop: Callable[[], bool]) -> list[object]:
-    """Returns the next message of each process."""
-    waiting, messages, deadline = set(connections), list[object](), time.monotonic() + PROBE_TIMEOUT_SECONDS
+    """Returns the next message of each process, in the order of the processes."""
+    waiting, messages, deadline = set(connections), dict[Connection, object](), time.monotonic() + PROBE_TIMEOUT_SECONDS
     while waiting:
         if should_stop():
             raise ProbeError("stopped")
@@ -123,8 +179,8 @@ def _receive_from_each(connections: Sequence[Connection], should_stop: Callable[
             if isinstance(message, WorkerUnusable):
                 raise ProbeError(f"the baseline cannot be trained: {message.message}")
             waiting.discard(connection)
-            messages.append(message)
-    return messages
+            messages[connection] = message
+    return [messages[connection] for connection in connections]
 
 
 def _last_log_line(workers: Sequence[WorkerProcess]) -> str:

@@ -23,7 +23,7 @@ from spaces.training import complete
 
 ENDLESS_EPOCHS = 10_000
 """Epochs of the trial; more than any measurement takes."""
-WARM_UP_CHECKS = 3
+WARM_UP_CHECKS = 2
 """Calls of ``should_stop`` until tracing, compiling and the first allocations are done."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,12 +13,13 @@ import pytest
 from makers import complete, trial
 
 from search.errors import UserError
+from search.records.arithmetic import Kernels, require_same_arithmetic
 from search.records.record import StudyRecord, TrialRecord
 from search.session.parallelism.choose import choose_parallelism
-from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout, candidate_layouts, fastest_layout
+from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout, candidate_layouts, fastest
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
-from search.training.runtime import Device, usable_cores
+from search.training.runtime import ONEDNN_SWITCH, ONEDNN_VARIABLE, Device, has_both_kernels, usable_cores
 from search.training.task import Task
 from search.trial import Config
 
@@ -38,7 +40,8 @@ class Probe:
 
 
 @pytest.fixture
-def options(small_mnist: Path, tmp_path: Path) -> dict[str, object]:
+def options(small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    monkeypatch.delenv(ONEDNN_VARIABLE, raising=False)
     folders = {name: tmp_path / name for name in ("cache_dir", "studies_dir", "reports_dir")}
     return {"dataset": small_mnist, "sampler": "random", "seed": 0, **folders}
 
@@ -49,7 +52,12 @@ def plan(options: dict[str, object], **more: object) -> Plan:
 
 def record(made: Plan, *threads: int | None) -> StudyRecord:
     """A record of trials that ran with so many threads."""
-    outcomes = [dataclasses.replace(complete(), environment={"threads": count}) for count in threads]
+    return record_of(made, *({"threads": count} for count in threads))
+
+
+def record_of(made: Plan, *environments: dict[str, object]) -> StudyRecord:
+    """A record of trials that ran in these environments."""
+    outcomes = [dataclasses.replace(complete(), environment=environment) for environment in environments]
     trials = tuple(TrialRecord(trial=trial(n), outcome=outcome) for n, outcome in enumerate(outcomes))
     return StudyRecord(header=made.header, trials=trials)
 
@@ -66,7 +74,8 @@ def record(made: Plan, *threads: int | None) -> StudyRecord:
 )
 def test_options_decide_without_a_measurement(options: dict, given: dict, layout: WorkerLayout) -> None:
     probe = Probe()
-    assert probe.choose(plan(options, **given)) == Parallelism(layout=layout, chosen_by=ChosenBy.SPECIFIED)
+    chosen = probe.choose(plan(options, kernels="eigen", **given))
+    assert chosen == Parallelism(layout=layout, chosen_by=ChosenBy.SPECIFIED, kernels=Kernels.EIGEN)
     assert probe.layouts is None
 
 
@@ -129,6 +138,68 @@ def test_gpu_memory_is_measured_once_and_decides_the_workers(options: dict, monk
     assert recorded.layout == WorkerLayout(2, 3), "the threads of the recorded trials"
 
 
+needs_both_kernels = pytest.mark.skipif(not has_both_kernels(), reason="TensorFlow has one kind of kernels here")
+
+
+@needs_both_kernels
+def test_kernels_are_onednn_where_nothing_is_measured(options: dict) -> None:
+    for short in ({"trials": 1}, {"workers": 1}, {}):
+        assert Probe().choose(plan(options, **short)).kernels is Kernels.ONEDNN
+
+
+@pytest.mark.parametrize("kernels", Kernels)
+def test_the_option_decides_the_kernels_and_overrules_the_variable(
+    options: dict, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other,) = set(Kernels) - {kernels}
+    monkeypatch.setenv(ONEDNN_VARIABLE, ONEDNN_SWITCH[other])
+    made = plan(options, trials=1)
+    assert made.task.runtime.kernels is other
+    assert Probe().choose(made).kernels is other, "the variable counts as given"
+    assert Probe().choose(plan(options, trials=1, kernels=kernels.value)).kernels is kernels
+
+
+@pytest.mark.parametrize("kernels", Kernels)
+def test_a_study_keeps_its_kernels(options: dict, kernels: Kernels) -> None:
+    made = plan(options)
+    assert Probe().choose(made, record_of(made, {"threads": 1, "kernels": kernels.value})).kernels is kernels
+
+
+def test_a_study_whose_kernels_are_unknown_goes_on_with_tensorflows_default(options: dict) -> None:
+    made = plan(options)
+    unsure = record_of(made, {"threads": 1, "onednn": True, "processor_kind": "AuthenticAMD 25 avx2"})
+    chosen = Probe().choose(made, unsure)
+    assert (chosen.chosen_by, chosen.kernels) == (ChosenBy.RECORDED, None)
+
+
+def test_what_is_not_given_is_never_refused_and_what_is_given_must_be_the_studys(options: dict) -> None:
+    made = plan(options)
+    recorded = record_of(made, {"backend": "tensorflow", "device": "CPU", "threads": 1, "kernels": "onednn"})
+    require_same_arithmetic(recorded, made.arithmetic)
+    chosen = dataclasses.replace(made, chosen_parallelism=Probe().choose(made, recorded))
+    require_same_arithmetic(recorded, chosen.arithmetic)
+    with pytest.raises(UserError) as refusal:
+        require_same_arithmetic(recorded, plan(options, threads=2, kernels="eigen").arithmetic)
+    assert all(words in str(refusal.value) for words in ("--threads 1", "--kernels onednn"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kernels": "onednnn"}, {"kernels": "onednn", "backend": "jax"}], ids=["unknown", "without effect"]
+)
+def test_kernels_that_cannot_be_chosen_are_refused(options: dict, wrong: dict) -> None:
+    with pytest.raises(UserError, match="kernels"):
+        plan(options, **wrong)
+
+
+def test_vectorized_training_keeps_the_threads_of_the_study(options: dict) -> None:
+    """Its threads are the machine's cores; a machine with others continues with the recorded number."""
+    made = plan(options, executor="vectorized", workers=2)
+    assert Probe().choose(made).layout == WorkerLayout(2, usable_cores())
+    recorded = record_of(made, {"backend": "jax", "device": "CPU", "threads": usable_cores() + 3})
+    chosen = Probe().choose(made, recorded)
+    assert (chosen.layout, chosen.kernels) == (WorkerLayout(2, usable_cores() + 3), None)
+
+
 @pytest.mark.slow
 def test_a_measurement_is_cached_until_its_file_is_damaged(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.session.parallelism.choose.BUSY_PERCENT", 101.0)  # other tests may run beside this one
@@ -136,14 +207,19 @@ def test_a_measurement_is_cached_until_its_file_is_damaged(options: dict, monkey
     first = choose_parallelism(made)
     assert first.chosen_by is ChosenBy.MEASURED, first.note
     assert tuple(first.images_per_second) == candidate_layouts(usable_cores())
-    assert first.layout == fastest_layout(first.images_per_second)
+    assert first.layout == fastest(first.images_per_second)
+    assert first.kernels == fastest(first.kernels_images_per_second)
+    given = choose_parallelism(plan(options, fix={"filters_1": 8, "dense_1": 32}, threads=1))
+    assert (given.kernels, given.chosen_by) == (first.kernels, ChosenBy.SPECIFIED), "those of the earlier measurement"
     assert choose_parallelism(made) == dataclasses.replace(first, chosen_by=ChosenBy.CACHED)
     assert choose_parallelism(made, may_measure=False).chosen_by is ChosenBy.CACHED
     probe = Probe()
     probe.choose(plan(options, fix={"filters_1": 9, "dense_1": 32}))
     assert probe.layouts is not None, "another baseline is another measurement"
     (file,) = Path(options["cache_dir"]).glob("packing/*.json")
-    for damage in ("", "not JSON", "[1]", '{"images_per_second": [1.0]}', '{"images_per_second": ["fast", NaN]}'):
+    without_kernels = json.dumps({**json.loads(file.read_text()), "kernels": {"onednn": 1.0}})
+    wrong_speeds = ('{"images_per_second": [1.0]}', '{"images_per_second": ["fast", NaN]}')
+    for damage in ("", "not JSON", "[1]", *wrong_speeds, without_kernels):
         file.write_text(damage)
         probe = Probe()
         probe.choose(made)

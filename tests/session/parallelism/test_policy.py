@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.records.arithmetic import Kernels
 from search.session.parallelism.policy import (
     MAX_WORKERS_PER_GPU,
     ChosenBy,
     Parallelism,
     WorkerLayout,
     candidate_layouts,
-    fastest_layout,
+    fastest,
     gpu_worker_count,
 )
 
@@ -40,7 +41,7 @@ def test_candidates_fit_into_the_memory_together(cores: int, room: int) -> None:
     ("speeds", "chosen"), [((100.0, 90.0), TWO), ((100.0, 102.0), TWO), ((100.0, 104.0), ONE), ((0.0, 1.0), ONE)]
 )
 def test_the_fastest_wins_and_a_tie_goes_to_one_thread(speeds: tuple[float, float], chosen: WorkerLayout) -> None:
-    assert fastest_layout(dict(zip((TWO, ONE), speeds, strict=True))) == chosen
+    assert fastest(dict(zip((TWO, ONE), speeds, strict=True))) == chosen
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,21 @@ def test_a_description_names_both_throughputs() -> None:
     document = json.loads(json.dumps(packing.to_json()))
     assert (document["workers"], document["threads"]) == (2, 1)
     assert [one["images_per_second"] for one in document["measured"]] == [10101.8, 6678.8]
+
+
+def test_the_kernels_are_described_with_their_throughputs_if_they_were_measured() -> None:
+    measured = Parallelism(
+        layout=TWO,
+        chosen_by=ChosenBy.CACHED,
+        kernels=Kernels.ONEDNN,
+        kernels_images_per_second={Kernels.ONEDNN: 4200.0, Kernels.EIGEN: 2240.0},
+    )
+    line = measured.describe()
+    assert "kernels onednn: 4,200 images/s; 2,240 with eigen" in line
+    document = json.loads(json.dumps(measured.to_json()))
+    assert (document["kernels"], document["measured_kernels"]) == ("onednn", {"onednn": 4200.0, "eigen": 2240.0})
+    given = Parallelism(layout=ONE, chosen_by=ChosenBy.SPECIFIED, kernels=Kernels.EIGEN)
+    assert given.describe() == "1 worker of 2 threads, kernels eigen"
 
 
 def test_the_description_of_specified_workers_has_no_reason() -> None:

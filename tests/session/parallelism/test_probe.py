@@ -10,9 +10,10 @@ import pytest
 
 from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
+from search.records.arithmetic import Kernels
 from search.session.parallelism.policy import WorkerLayout
 from search.session.parallelism.probe import ProbeError, measure_gpu_memory, measure_throughput
-from search.training.runtime import Device, Runtime
+from search.training.runtime import Device, Runtime, has_both_kernels
 from search.training.task import Task
 from spaces import registry
 
@@ -34,8 +35,26 @@ def probe_processes() -> list[psutil.Process]:
 
 def test_every_layout_is_measured_and_no_process_stays(task: Task) -> None:
     speeds = measure_throughput(task, BASELINE, LAYOUTS, lambda: False)
-    assert tuple(speeds) == LAYOUTS
-    assert all(speed > 50 for speed in speeds.values())
+    assert tuple(speeds.layouts) == LAYOUTS
+    assert all(speed > 50 for speed in speeds.layouts.values())
+    assert not speeds.kernels
+    assert not probe_processes()
+
+
+@pytest.mark.skipif(not has_both_kernels(), reason="TensorFlow has one kind of kernels here")
+def test_kernels_are_measured_beside_layouts(task: Task) -> None:
+    speeds = measure_throughput(task, BASELINE, LAYOUTS[1:], lambda: False, kernels=tuple(Kernels))
+    assert tuple(speeds.kernels) == tuple(Kernels)
+    assert all(speed > 50 for speed in speeds.kernels.values())
+    assert not speeds.layouts, "one layout leaves nothing to measure"
+    assert not probe_processes()
+
+
+@pytest.mark.skipif(not has_both_kernels(), reason="TensorFlow has one kind of kernels here")
+def test_layouts_are_measured_with_other_kernels_if_those_win(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.session.parallelism.probe.fastest", lambda speeds: list(speeds)[-1])
+    speeds = measure_throughput(task, BASELINE, LAYOUTS, lambda: False, kernels=tuple(Kernels))
+    assert (tuple(speeds.kernels), tuple(speeds.layouts)) == (tuple(Kernels), LAYOUTS)
     assert not probe_processes()
 
 
