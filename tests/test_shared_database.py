@@ -25,6 +25,7 @@ from waiting import so_far, wait_for
 
 from search.cli.status_view import status_text
 from search.errors import FatalError, UserError
+from search.records.arithmetic import Kernels
 from search.records.ledger import Ledger
 from search.records.opening import open_ledger
 from search.records.reader import read_study
@@ -33,6 +34,10 @@ from search.records.status import study_status
 from search.records.storage import database_ledger, heartbeat
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation
+from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
+from search.session.plan import make_plan
+from search.session.session import agree_with_coordinators
+from search.session.settings import from_mapping
 from search.study.peers import interrupt_orphans
 from search.study.verification import finalists
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
@@ -257,6 +262,28 @@ def test_four_coordinators_one_of_them_killed_and_the_server_restarted(
     assert all(ran) and len(set.union(*ran)) == sum(map(len, ran))
     assert all(errors for _, errors in said[1:])  # each told of the restart
     assert PASSWORD not in "".join(map(str, said))
+
+
+def test_coordinators_that_choose_at_the_same_time_compute_alike(
+    place: Callable[[str], StudyLocation], small_mnist: Path, cache_dir: Path
+) -> None:
+    shared = {
+        "dataset": small_mnist,
+        "cache_dir": cache_dir,
+        "study": "both",
+        "storage": place("one").storage,
+        "seed": 1,
+    }
+    made = make_plan(from_mapping(shared))
+    small = Parallelism(layout=WorkerLayout(2, 1), chosen_by=ChosenBy.MEASURED, kernels=Kernels.ONEDNN)
+    large = Parallelism(layout=WorkerLayout(1, 8), chosen_by=ChosenBy.MEASURED, kernels=Kernels.EIGEN)
+    with open_ledger(place("one"), made.header) as first, open_ledger(place("two"), made.header) as second:
+        assert agree_with_coordinators(made, small, first) == small
+        agreed = agree_with_coordinators(made, large, second)
+        assert (agreed.layout.threads, agreed.kernels, agreed.chosen_by) == (1, Kernels.ONEDNN, ChosenBy.RECORDED)
+        assert agree_with_coordinators(made, agreed, second) == agreed
+        with pytest.raises(UserError, match="threads"):
+            agree_with_coordinators(make_plan(from_mapping({**shared, "threads": 8})), large, second)
 
 
 @pytest.mark.slow

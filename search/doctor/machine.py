@@ -100,7 +100,7 @@ def check_backend(context: CheckContext) -> CheckResult:
     imported = " on ".join(f"{name} {version}" for name, version in versions.items() if name != "python")
     imported = f"{imported}, imported in {seconds:.1f} s"
     if context.devices.kernels:
-        imported += f"; its own choice of CPU kernels here is {context.devices.kernels}"
+        imported += f"; its default kernels on this CPU: {context.devices.kernels}"
     details = {
         "backend": backend,
         "KERAS_BACKEND": variable or None,

@@ -69,6 +69,16 @@ class Arithmetic:
             kernels=recorded_kernels(environment),
         )
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Returns the value whose fields are in a document; unknown kernels are None."""
+        return cls(
+            backend=document.get("backend"),
+            precision=document.get("precision"),
+            threads=document.get("threads"),
+            kernels=_known_kernels(document.get("kernels")),
+        )
+
     def options(self) -> dict[str, str]:
         """Returns the known values by the flags that set them."""
         values = {f"--{field.name}": getattr(self, field.name) for field in fields(self)}
@@ -89,7 +99,7 @@ def recorded_kernels(environment: Mapping[str, Any]) -> Kernels | None:
     if environment.get("device", "CPU") != "CPU":
         return None
     if (name := environment.get(KERNELS_KEY)) is not None:
-        return Kernels(name) if name in list(Kernels) else None
+        return _known_kernels(name)
     match environment.get(LEGACY_ONEDNN_KEY):
         case False:
             return Kernels.EIGEN
@@ -97,6 +107,11 @@ def recorded_kernels(environment: Mapping[str, Any]) -> Kernels | None:
             return Kernels.ONEDNN
         case _:
             return None
+
+
+def _known_kernels(name: object) -> Kernels | None:
+    """Returns the kernels of a name; None for another, as of a later version."""
+    return next((kernels for kernels in Kernels if kernels == name), None)
 
 
 def with_reliable_kernels(environment: Mapping[str, Any], *, unreliable: str | None = None) -> dict[str, Any]:
@@ -116,11 +131,13 @@ def with_reliable_kernels(environment: Mapping[str, Any], *, unreliable: str | N
 
 
 def study_arithmetic(record: StudyRecord) -> Arithmetic:
-    """Returns the arithmetic with which a study goes on: of each value, the latest that is known.
+    """Returns the arithmetic with which a study goes on: its coordinators' choice, or the latest known of each value.
 
     Older versions let a study's threads and kernels change, so its trials may hold several values.
     """
     newest_first = [Arithmetic.from_environment(trial.environment) for trial in reversed(record.trials)]
+    if record.arithmetic:
+        newest_first.insert(0, Arithmetic.from_json(record.arithmetic))
     latest = {
         field.name: next((value for each in newest_first if (value := getattr(each, field.name)) is not None), None)
         for field in fields(Arithmetic)

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from search.errors import FatalError
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
@@ -121,6 +121,14 @@ class Ledger(ABC):
     @abstractmethod
     def record_spent_seconds(self, seconds: float) -> None:
         """Records the wall-clock seconds of all sessions; concurrent sessions count once."""
+
+    @abstractmethod
+    def record_arithmetic(self, values: Mapping[str, Any]) -> None:
+        """Records what the trials compute with, if coordinators may choose it at the same time; the first call counts.
+
+        Args:
+            values: Fields of ``search.records.arithmetic.Arithmetic`` as plain values.
+        """
 
     @abstractmethod
     def record_exhausted_seconds(self, seconds: float) -> None:

@@ -175,6 +175,8 @@ class StudyRecord:
         ensembles: Every recorded ensemble, in order.
         spent_seconds: Wall-clock seconds of all its sessions together.
         exhausted_seconds: The largest time budget that was used up; 0 if none was.
+        arithmetic: What its trials compute with, as its first coordinator chose it; empty if only its trials tell. See
+            ``search.records.arithmetic``.
     """
 
     header: StudyHeader
@@ -182,6 +184,7 @@ class StudyRecord:
     ensembles: tuple[EnsembleRecord, ...] = ()
     spent_seconds: float = 0.0
     exhausted_seconds: float = 0.0
+    arithmetic: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def runs(self) -> tuple[TrialRecord | EnsembleRecord, ...]:

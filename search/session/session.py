@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from search.execution.base import Executor
-from search.records.arithmetic import require_same_arithmetic
+from search.records.arithmetic import require_same_arithmetic, study_arithmetic
 from search.records.ledger import Ledger
 from search.records.opening import open_ledger
 from search.session.callbacks import Callback, CallbackList, StoppingCallback
 from search.session.costs import fit_model
 from search.session.executors import make_executor
 from search.session.parallelism.choose import choose_parallelism
+from search.session.parallelism.policy import Parallelism
 from search.session.plan import Plan, checkpoint_folder, engine_for
 from search.study.checkpoint_store import CheckpointStore
 from search.study.interfaces import TrialSource
@@ -141,6 +142,7 @@ def open_session(
                 on_probe_start=callback.on_probe_start,
                 should_stop=lambda: budget.is_interrupted or budget.is_exhausted,
             )
+            parallelism = agree_with_coordinators(plan, parallelism, ledger)
             executor = make_executor(
                 plan,
                 parallelism,
@@ -156,3 +158,19 @@ def open_session(
             plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=callback
         )
         ledger.record_spent_seconds(budget.elapsed_seconds())
+
+
+def agree_with_coordinators(plan: Plan, parallelism: Parallelism, ledger: Ledger) -> Parallelism:
+    """Returns the choice, or one that fits another coordinator's, if that was recorded first.
+
+    Raises:
+        UserError: The options differ from the other's choice.
+    """
+    if not ledger.is_shared:
+        return parallelism
+    arithmetic = replace(plan, chosen_parallelism=parallelism).arithmetic
+    ledger.record_arithmetic(asdict(arithmetic))
+    if not arithmetic.differences(study_arithmetic(record := ledger.read())):
+        return parallelism
+    require_same_arithmetic(record, plan.arithmetic)
+    return choose_parallelism(plan, record)

@@ -32,6 +32,7 @@ from search.records.storage.heartbeat import LEASE_KEY_PREFIX, Heartbeat
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation, make_folder, open_server
 from search.records.storage.optuna_codec import (
+    ARITHMETIC_KEY,
     ENSEMBLE_PHASE,
     EXHAUSTED_KEY,
     HEADER_KEY,
@@ -234,6 +235,11 @@ class DatabaseLedger(Ledger):
     def record_spent_seconds(self, seconds: float) -> None:
         """Records the seconds, unless another coordinator recorded more."""
         self._record_maximum(SPENT_KEY, round(seconds, 3))
+
+    def record_arithmetic(self, values: Mapping[str, Any]) -> None:
+        """Records the values, unless they are recorded."""
+        study_id = self._study_ids[Phase.SEARCH]
+        call_with_retry(lambda: _insert_attribute_once(self._server, study_id, ARITHMETIC_KEY, dict(values)))
 
     def record_exhausted_seconds(self, seconds: float) -> None:
         """Records the seconds, unless another coordinator recorded more."""

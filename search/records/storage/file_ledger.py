@@ -6,8 +6,9 @@ Called by ``search.records.opening.open_ledger``; the ledger in memory by simula
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
@@ -152,6 +153,9 @@ class FileLedger(Ledger):
     def record_spent_seconds(self, seconds: float) -> None:
         """Records the wall-clock seconds of all sessions."""
         self._storage.set_study_user_attr(self._study_ids[Phase.SEARCH], SPENT_KEY, round(seconds, 3))
+
+    def record_arithmetic(self, values: Mapping[str, Any]) -> None:
+        """Does nothing: the environments of the trials hold it."""
 
     def record_exhausted_seconds(self, seconds: float) -> None:
         """Records that a time budget of this many seconds was used up."""

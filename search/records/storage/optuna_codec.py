@@ -28,6 +28,7 @@ LEDGER_SCHEMA = 5
 is in the reports. Ledgers of all of them are read, and continued in the newest schema.
 """
 HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_seconds", "exhausted_seconds"
+ARITHMETIC_KEY = "arithmetic"
 """Attributes of the search phase's Optuna study."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
@@ -112,6 +113,7 @@ def decode_study(storage: BaseStorage, header: StudyHeader) -> StudyRecord:
         ),
         spent_seconds=attributes.get(SPENT_KEY, 0.0),
         exhausted_seconds=attributes.get(EXHAUSTED_KEY, 0.0),
+        arithmetic=attributes.get(ARITHMETIC_KEY, {}),
     )
 
 
