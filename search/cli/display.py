@@ -22,7 +22,7 @@ from search.leaderboard.files import FORMATS
 from search.protocol import ProtocolName
 from search.records.record import NO_ENGINE, StudyRecord
 from search.session.callbacks import Callback
-from search.session.parallelism.policy import WorkerLayout
+from search.session.parallelism.policy import KERNELS_BY_PREFERENCE, WorkerLayout
 from search.session.plan import Plan
 from search.study.retries import is_retried
 from search.study.search_source import final_trials
@@ -75,8 +75,10 @@ def describe_probe(layouts: Sequence[WorkerLayout]) -> str:
     """Returns what is measured before a study begins, and which option skips it."""
     if not layouts:
         return "Measuring the GPU memory of a worker, once on this machine; --workers N skips it"
-    choices = " or ".join(map(str, layouts))
-    return f"Measuring which is faster, {choices}, once for this space and data on this machine; --threads 1 skips it"
+    choices, option = " or ".join(map(str, layouts)), "--threads 1"
+    if len(layouts) == 1:
+        choices, option = "oneDNN or TensorFlow's own kernels", f"--kernels {KERNELS_BY_PREFERENCE[0]}"
+    return f"Measuring which is faster, {choices}, once for this space and data on this machine; {option} skips it"
 
 
 def _describe_verification(plan: Plan) -> list[str]:

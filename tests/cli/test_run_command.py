@@ -130,6 +130,8 @@ BAD = {
     "gpu by no number": (["--devices", "gpu:one"], "gpu:0,1"),
     "backend": (["--backend", "pytorch"], "torch"),
     "precision": (["--precision", "bfloat"], "bfloat16"),
+    "kernels": (["--kernels", "onednnn"], "onednn"),
+    "kernels without effect": (["--kernels", "eigen", "--backend", "jax"], "--backend tensorflow"),
     "threads": (["--threads", "0"], "--threads"),
     "dataset": (["--dataset", "nowhere.npz"], "nowhere.npz"),
     "fixed outside": (["--fix", "filters_1=1000"], "filters_1"),

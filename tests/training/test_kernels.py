@@ -20,7 +20,10 @@ from search.training.task import Task
 from search.trial import Outcome, State, Trial
 from spaces import registry
 
-pytestmark = pytest.mark.skipif(not has_both_kernels(), reason="TensorFlow has one kind of kernels here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not has_both_kernels(), reason="TensorFlow has one kind of kernels here"),
+]
 CODE = """
 import os, pickle, sys
 task, trial = pickle.loads(bytes.fromhex(sys.argv[1]))
