@@ -30,6 +30,9 @@ LOG_TAIL_BYTES = 2000
 """Length of the end of a worker's log that is kept with a failure."""
 
 
+CPU_TIME_FIELDS = 4
+"""Fields of psutil's ``cpu_times`` that add up to the time used: user, system, and those of child processes that have
+ended, such as a compiler's."""
 WORKER_MODULE = "search.execution.worker_loop"
 
 
@@ -89,6 +92,13 @@ class WorkerProcess(Worker):
         """Returns the resident memory in MiB; 0 after the process has ended."""
         try:
             return float(psutil.Process(self.process.pid).memory_info().rss) / 2**20
+        except psutil.NoSuchProcess:
+            return 0.0
+
+    def cpu_seconds(self) -> float:
+        """Returns the processor time of all its threads in seconds; 0 after the process has ended."""
+        try:
+            return sum(psutil.Process(self.process.pid).cpu_times()[:CPU_TIME_FIELDS])
         except psutil.NoSuchProcess:
             return 0.0
 

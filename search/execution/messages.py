@@ -28,7 +28,7 @@ class TrialStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerHeartbeat:
-    """Worker to coordinator: the trial makes progress."""
+    """Worker to coordinator: the trial has finished some steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class PoolExecutor(Executor):
         """Gives a trial to a free worker, and starts the worker's successor before its last trial."""
         slot = self._free_slot()
         slot.running, state = RunningTrial(trial, files), slot.current
-        state.last_heartbeat = time.monotonic()
+        state.record_message()
         reaches_trial_limit = state.trials_run + 1 >= self._limits.max_trials
         if reaches_trial_limit or state.worker.memory_mib() > self._limits.recycle_threshold_mib(state.initial_mib):
             slot.replacement = slot.replacement or WorkerState(self._backend.start_worker(slot.number))
@@ -119,7 +119,7 @@ class PoolExecutor(Executor):
         """Handles a message of a slot's worker; None if it is dead."""
         if message is None:
             return self._handle_worker_exit(slot)
-        slot.current.last_heartbeat = time.monotonic()
+        slot.current.record_message()
         match message:
             case Ready():
                 slot.current.set_ready()
@@ -128,7 +128,7 @@ class PoolExecutor(Executor):
                 self._reassign_waiting_trial(slot)
             case TrialStarted():
                 if slot.running is not None:
-                    slot.running.started_at = slot.current.last_heartbeat
+                    slot.running.started_at = slot.current.last_message
             case WorkerHeartbeat():
                 pass
             case Reported():
@@ -157,7 +157,7 @@ class PoolExecutor(Executor):
         if free.running is None and free.current.is_ready and (slot := next(waiting, None)) is not None:
             assert slot.running is not None
             free.running, slot.running = slot.running, None
-            free.current.last_heartbeat = time.monotonic()
+            free.current.record_message()
             free.running.send_to(free.current.worker)
 
     def _handle_worker_exit(self, slot: WorkerSlot, kill_reason: KillReason | None = None) -> list[Event]:

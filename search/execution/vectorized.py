@@ -11,7 +11,6 @@ and is replaced when its last trial has ended; not earlier, since a device's mem
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +110,7 @@ class VectorizedExecutor(Executor):
             self._start_process(device)
             return
         if is_idle:
-            device.process.last_heartbeat = time.monotonic()
+            device.process.record_message()
         running.send_to(device.process.worker)
 
     def collect(self, timeout: float) -> list[Event]:
@@ -156,7 +155,7 @@ class VectorizedExecutor(Executor):
         assert device.process is not None
         if message is None:
             return self._handle_process_exit(device, device.process)
-        device.process.last_heartbeat = time.monotonic()
+        device.process.record_message()
         match message:
             case Ready():
                 device.process.set_ready()

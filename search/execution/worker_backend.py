@@ -55,6 +55,10 @@ class Worker(ABC):
         """Returns its resident memory in MiB as last known; 0 after it has ended."""
 
     @abstractmethod
+    def cpu_seconds(self) -> float:
+        """Returns the processor time that it has used, as last known; 0 after it has ended."""
+
+    @abstractmethod
     def kill(self) -> None:
         """Ends it at once; ``reap`` must follow."""
 

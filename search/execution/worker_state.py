@@ -16,6 +16,11 @@ from search.trial import NO_FILES, Cause, Outcome, State, Trial, TrialFiles
 
 MAX_START_ATTEMPTS = 3
 """How often a worker that ends before it is ready is started."""
+CPU_SAMPLE_SECONDS = 5.0
+"""Least time over which a worker's use of the CPU is measured; Linux counts it in hundredths of a second."""
+MIN_CPU_SHARE = 0.005
+"""Share of a core from which on a worker counts as computing. One that waits was measured to use 0.0000; one that
+computes at the lowest priority, beside a process of normal priority on each core, has a share of 0.014."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,10 @@ class WorkerLimits:
         memory_mib: Resident memory, in MiB, above which a worker is replaced once its trial has ended.
         trial_memory_mib: Resident memory, in MiB, above which a worker is killed and its trial fails; None for no
             limit.
-        hang_seconds: Time without a heartbeat after which a worker is killed and its trial fails.
+        hang_seconds: Time without a message during which a worker does not compute either, after which it is killed and
+            its trial fails. A long step sends no message, but uses the CPU.
+        step_seconds: Time without a message after which a worker is killed even if it computes, as in a loop without
+            an end.
         cancel_grace_seconds: Time that a cancelled trial has to stop by itself before its worker is killed.
     """
 
@@ -43,6 +51,7 @@ class WorkerLimits:
     memory_mib: float = 4096.0
     trial_memory_mib: float | None = None
     hang_seconds: float = 300.0
+    step_seconds: float = 3600.0
     cancel_grace_seconds: float = 20.0
 
     def recycle_threshold_mib(self, initial_mib: float) -> float:
@@ -119,7 +128,10 @@ class WorkerState:
         is_ready: Whether it has sent ``Ready``.
         initial_mib: Resident memory before its first trial, in MiB.
         trials_run: Trials that ended.
-        last_heartbeat: When it last sent a message or was given work, by the monotonic clock.
+        last_message: When it last sent a message or was given work, by the monotonic clock.
+        last_active: When it was last seen to compute, by the monotonic clock.
+        sampled_at: When its processor time was last read, by the monotonic clock.
+        cpu_seconds: Processor time that it had used then.
     """
 
     worker: Worker
@@ -127,11 +139,18 @@ class WorkerState:
     is_ready: bool = False
     initial_mib: float = 0.0
     trials_run: int = 0
-    last_heartbeat: float = field(default_factory=time.monotonic)
+    last_message: float = field(default_factory=time.monotonic)
+    last_active: float = field(default_factory=time.monotonic)
+    sampled_at: float = field(default_factory=time.monotonic)
+    cpu_seconds: float = 0.0
 
     def set_ready(self) -> None:
         """Records that the worker is ready for trials."""
         self.is_ready, self.initial_mib = True, self.worker.memory_mib()
+
+    def record_message(self) -> None:
+        """Records that the worker has sent a message or was given work."""
+        self.last_message = time.monotonic()
 
     def unresponsive_reason(
         self, trials: Collection[RunningTrial], limits: WorkerLimits, grace_seconds: float
@@ -143,16 +162,38 @@ class WorkerState:
 
         Args:
             trials: What it runs, at least one trial.
-            limits: The limit on a worker without a heartbeat.
+            limits: The limits on a worker that sends no message.
             grace_seconds: The grace period.
         """
         now = time.monotonic()
         if all(running.cancel_cause is not None for running in trials):
             is_over = not self.is_ready or now > max(running.cancelled_at for running in trials) + grace_seconds
             return KillReason(Cause.CANCELLED, "") if is_over else None
-        if now > self.last_heartbeat + limits.hang_seconds:
-            return KillReason(Cause.HUNG, "The worker sent no heartbeat and was killed.")
+        self._observe_cpu(now)
+        silent_seconds = now - self.last_message
+        if silent_seconds > limits.step_seconds:
+            message = (
+                f"No step of training ended within {limits.step_seconds:g} s, although the worker computed. Expected: "
+                "shorter steps. Reduce batch_size or the widths with --range, or mend the model's builder if it "
+                "does not end."
+            )
+            return KillReason(Cause.TRIAL_TIMEOUT, message)
+        if min(silent_seconds, now - self.last_active) > limits.hang_seconds:
+            message = f"The worker sent no message and did not compute for {limits.hang_seconds:g} s; it was killed."
+            return KillReason(Cause.HUNG, message)
         return None
+
+    def _observe_cpu(self, now: float) -> None:
+        """Updates ``last_active`` if the worker has used the CPU since the last sample.
+
+        The executor measures this from outside, since a step may hold Python's interpreter lock until it ends.
+        """
+        if now - max(self.last_message, self.sampled_at) < CPU_SAMPLE_SECONDS:
+            return
+        used = self.worker.cpu_seconds()
+        if used - self.cpu_seconds >= MIN_CPU_SHARE * (now - self.sampled_at):
+            self.last_active = now
+        self.sampled_at, self.cpu_seconds = now, used
 
     def raise_if_restart_is_futile(self, worker_exit: WorkerExit, kill_reason: KillReason | None) -> None:
         """Checks that a worker that ended before it was ready may be started again.

@@ -42,6 +42,9 @@ class ScriptedWorker(Worker):
     def memory_mib(self) -> float:
         return 0.0
 
+    def cpu_seconds(self) -> float:
+        return 0.0
+
     def kill(self) -> None:
         self.is_alive = False
 

@@ -42,6 +42,39 @@ SPACE = Space(name="hungry", parameters={"mebibytes": Int(1, 4000, 1), **TRAININ
 """
 """A space whose parameter is the memory that its builder takes."""
 
+SLOW = """
+import time
+from spaces import TRAINING, Choice, Space
+
+SECONDS = 20
+
+def compute(*_):
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        sum(range(10**7))  # holds the interpreter lock
+    return 0.0
+
+def build(images, config, classes):
+    import keras
+    import tensorflow as tf
+
+    class SlowStep(keras.layers.Layer):
+        def call(self, images, training=False):
+            zero = tf.ensure_shape(tf.numpy_function(compute, [images], tf.float64), ()) if training else 0.0
+            return images + zero
+
+    if config["slow"] == "waiting build":
+        time.sleep(3600)
+    if config["slow"] == "computing build":
+        compute()
+    images = SlowStep(dtype="float64")(images) if config["slow"] == "step" else images
+    return keras.layers.Dense(classes, activation="softmax")(keras.layers.Flatten()(images))
+
+KINDS = ("none", "waiting build", "computing build", "step")
+SPACE = Space(name="slow", parameters={"slow": Choice(KINDS, "none"), **TRAINING}, build=build)
+"""
+"""A space whose builder waits or computes for longer than the tests let a worker be silent, or whose steps compute."""
+
 
 @pytest.fixture
 def task(small_mnist: Path, cache_dir: Path) -> Task:
@@ -99,7 +132,7 @@ def test_a_killed_worker_costs_one_trial(task: Task, tmp_path: Path) -> None:
 
 
 def test_a_hung_worker_is_killed_and_named(task: Task, tmp_path: Path) -> None:
-    with executor(task, tmp_path, hang_seconds=25.0) as running:
+    with executor(task, tmp_path, hang_seconds=12.0) as running:
         before = pids(running)
         running.submit(trial(0, epochs=LONG))
         (pid,) = pids(running) - before
@@ -109,6 +142,37 @@ def test_a_hung_worker_is_killed_and_named(task: Task, tmp_path: Path) -> None:
         assert (outcome.state, outcome.cause) == (State.FAILED, Cause.HUNG)
         assert not psutil.pid_exists(pid)
         running.submit(trial(1))
+        assert outcomes(drain(running)) == {1: State.COMPLETE}
+
+
+@pytest.fixture
+def slow_task(task: Task, tmp_path: Path) -> Task:
+    space = tmp_path / "slow.py"
+    space.write_text(SLOW)
+    return dataclasses.replace(task, space_source=str(space))
+
+
+def slow_trial(number: int, slow: str) -> Trial:
+    return Trial(number=number, config={"slow": slow, "batch_size": 1024}, seed=0, epochs=1)
+
+
+@pytest.mark.parametrize("slow", ["computing build", "step"])
+def test_a_worker_that_computes_for_longer_than_a_hung_one_may_is_kept(
+    slow_task: Task, tmp_path: Path, slow: str
+) -> None:
+    with executor(slow_task, tmp_path, hang_seconds=12.0) as running:
+        running.submit(slow_trial(0, slow))
+        outcome = ending(drain(running)).outcome
+        assert outcome.state is State.COMPLETE, f"{outcome.cause}: {outcome.message}"
+        assert outcome.seconds["build"] > 12.0
+
+
+def test_a_worker_that_waits_without_end_is_killed_and_the_next_trial_runs(slow_task: Task, tmp_path: Path) -> None:
+    with executor(slow_task, tmp_path, hang_seconds=12.0) as running:
+        running.submit(slow_trial(0, "waiting build"))
+        outcome = ending(drain(running)).outcome
+        assert (outcome.state, outcome.cause) == (State.FAILED, Cause.HUNG)
+        running.submit(slow_trial(1, "none"))
         assert outcomes(drain(running)) == {1: State.COMPLETE}
 
 

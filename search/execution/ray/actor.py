@@ -37,10 +37,15 @@ class Actor:
     def __init__(self, required_versions: Mapping[str, str], payload: bytes, arrays: list[Any]) -> None:
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._version_mismatch = describe_version_mismatch(required_versions)
+        self._ray_threads: set[int] = set()
         self._files: dict[Any, list[tuple[Path, str]]] = {}
         if not self._version_mismatch:
+            import psutil
+
             from search.execution.worker_loop import Inbox
 
+            # Ray's own threads, which use 0.02 of a core whatever the trial does.
+            self._ray_threads = {thread.id for thread in psutil.Process().threads()}
             self._inbox = Inbox()
             self._scratch = Path(tempfile.mkdtemp(prefix="keras-image-search-"))
             threading.Thread(target=self._run, args=(payload, arrays[0]), daemon=True).start()
@@ -58,8 +63,8 @@ class Actor:
             message = dataclasses.replace(message, files=files)
         self._inbox.put(message)
 
-    def poll(self, seconds: float) -> tuple[str, str, float, list[Any]]:
-        """Returns the node's id, its version mismatch, the memory in MiB, and the messages since the last call.
+    def poll(self, seconds: float) -> tuple[str, str, float, float, list[Any]]:
+        """Returns the node's id, its version mismatch, memory in MiB, CPU seconds of its trials, and messages since.
 
         Args:
             seconds: How long to wait for a message.
@@ -74,8 +79,13 @@ class Actor:
                 messages.append(self._outbox.get_nowait())
         except queue.Empty:
             pass
-        memory_mib = psutil.Process().memory_info().rss / 2**20
-        return ray.get_runtime_context().get_node_id(), self._version_mismatch, memory_mib, messages
+        process, node_id = psutil.Process(), ray.get_runtime_context().get_node_id()
+        memory_mib, cpu_seconds = process.memory_info().rss / 2**20, sum(process.cpu_times()[:4])
+        self._ray_threads.add(threading.get_native_id())
+        cpu_seconds -= sum(
+            thread.user_time + thread.system_time for thread in process.threads() if thread.id in self._ray_threads
+        )
+        return node_id, self._version_mismatch, memory_mib, cpu_seconds, messages
 
     def _scratch_path(self, trial: Any, path: str | None) -> str | None:
         """Returns where a trial writes a file on this node; the file is sent when the trial has ended."""

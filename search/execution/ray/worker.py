@@ -26,7 +26,7 @@ class RayWorker(Worker):
     """
 
     def __init__(self, actor: Any) -> None:
-        self.last_memory_mib = 0.0
+        self.last_memory_mib = self.last_cpu_seconds = 0.0
         self.worker_exit: WorkerExit | None = None
         self.assign_actor(actor)
 
@@ -57,6 +57,10 @@ class RayWorker(Worker):
     def memory_mib(self) -> float:
         """Returns its memory at the last poll, at most about a second ago."""
         return self.last_memory_mib
+
+    def cpu_seconds(self) -> float:
+        """Returns its processor time at the last poll, which a stopped process does not answer."""
+        return self.last_cpu_seconds
 
     def kill(self) -> None:
         """Ends the actor's process."""

@@ -150,7 +150,9 @@ class RayWorkerBackend(WorkerBackend):
         from ray.exceptions import RayError
 
         try:
-            node_id, version_mismatch, worker.last_memory_mib, sent = ray.get(worker.pending_poll)
+            node_id, version_mismatch, worker.last_memory_mib, worker.last_cpu_seconds, sent = ray.get(
+                worker.pending_poll
+            )
         except RayError as error:
             worker.worker_exit = worker_exit_of(error)
             return [None]
