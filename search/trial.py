@@ -113,6 +113,10 @@ class Cause(StrEnum):
     COORDINATOR_DIED = "coordinator died"
 
 
+MEMORY_CAUSES = frozenset({Cause.OUT_OF_MEMORY, Cause.DEVICE_MEMORY})
+"""Why a trial failed whose configuration is too large."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A request of an engine.

@@ -24,7 +24,7 @@ from search.engines.base import Engine, EngineCapabilities, ProposalPending, Spa
 from search.engines.samplers import ASHA, OPTUNA_PRUNERS, OPTUNA_SAMPLERS, OptunaSampler
 from search.errors import UserError, missing_extra, unknown_name
 from search.optuna_domains import to_optuna_distribution
-from search.trial import Config, EpochReport, Outcome, Proposal, State, config_key
+from search.trial import MEMORY_CAUSES, Config, EpochReport, Outcome, Proposal, State, config_key
 from spaces.domains import Domain
 from spaces.space import Space
 
@@ -111,12 +111,18 @@ class OptunaEngine(Engine):
         return run.trial.should_prune()
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Records how a trial ended; a failed trial has no value."""
+        """Records how a trial ended; a failed trial has no value.
+
+        Optuna ignores failures. One for want of memory says that larger configurations fail too, so it is told as a
+        pruned trial, which TPE ranks below the complete ones.
+        """
         run, error = self._running.pop(number), outcome.error_percent
         if outcome.state is State.INTERRUPTED:
             self._interrupted[config_key(run.config)] = run
         elif outcome.state is State.COMPLETE and error is not None and math.isfinite(error):
             self._tell(run.trial, error, TrialState.COMPLETE)
+        elif outcome.cause in MEMORY_CAUSES:
+            self._tell(run.trial, state=TrialState.PRUNED)
         elif outcome.state is not State.PRUNED or not outcome.history:
             self._tell(run.trial, state=TrialState.FAIL)
         elif self._promotions is not None and self._promotions.mark_stopped(run.trial.number):
