@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,11 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 def steps_per_execution(batch_size: int, steps: int) -> int:
     """Returns how many steps to run in a call from Python."""
     return max(1, min(STEPS_PER_EXECUTION, IMAGES_PER_EXECUTION // batch_size, steps))
+
+
+def evaluation_batch_size(shape: Sequence[int]) -> int:
+    """Returns how many images of a shape (count, height, width, channels) are evaluated at once, at least one."""
+    return max(1, min(EVALUATION_PIXEL_VALUES // math.prod(shape[1:]), shape[0]))
 
 
 def fit_epoch(
@@ -128,16 +133,17 @@ def evaluate(
         NonFiniteLoss: The probabilities are not finite.
     """
     started = time.perf_counter()
-    batch_size = max(
-        1, min(EVALUATION_PIXEL_VALUES // math.prod(images.evaluation_images.shape[1:]), len(images.evaluation_images))
-    )
+    batch_size = evaluation_batch_size(images.evaluation_images.shape)
+    batches = []
     try:
-        stop_callback = _StopCallback(should_stop)
-        probabilities = model.predict(
-            images.evaluation_images, batch_size=batch_size, verbose=0, callbacks=[stop_callback]
-        )
+        # Keras's predict would first copy all images, as float32: four times the memory of uint8 pixels.
+        for first in range(0, len(images.evaluation_images), batch_size):
+            batches.append(model.predict_on_batch(images.evaluation_images[first : first + batch_size]))
+            if (cause := should_stop()) is not None:
+                raise TrialStopped(cause)
     finally:
         seconds["evaluate"] += time.perf_counter() - started
+    probabilities = np.concatenate(batches)
     return cross_entropy(probabilities, images.evaluation_labels), probabilities
 
 
@@ -167,13 +173,6 @@ class _StopCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self.first_steps_ended = self.first_steps_ended or time.perf_counter()
         if not math.isfinite(float((logs or {}).get("loss", 0.0))):
             raise NonFiniteLoss
-        self._raise_if_stopped()
-
-    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keras calls this after each call from Python."""
-        self._raise_if_stopped()
-
-    def _raise_if_stopped(self) -> None:
         cause = self._should_stop()
         if cause is not None:
             raise TrialStopped(cause)
