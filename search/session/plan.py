@@ -137,6 +137,7 @@ def make_plan(settings: Settings) -> Plan:
         space_source=source,
         runtime=runtime,
         trial_seconds=settings.trial_timeout,
+        trial_memory_mib=settings.trial_memory,
     )
     header = _make_header(settings, name, space, source, protocol, location)
     return Plan(header=header, location=location, task=task, settings=settings, workload=space.workload)

@@ -28,8 +28,10 @@ FATAL: Mapping[Cause, str] = {
 }
 """Hints by the causes that stop the study."""
 HINTS: Mapping[Cause, str] = {
-    Cause.TRIAL_TIMEOUT: "Give a trial more time with --trial-timeout.",
-    Cause.OUT_OF_MEMORY: "Give a trial more memory with --trial-memory, or run fewer at a time with --workers.",
+    Cause.TRIAL_TIMEOUT: "Give a trial more time with --trial-timeout, or narrow the space with --range.",
+    Cause.OUT_OF_MEMORY: "Give a trial more memory with --trial-memory, run fewer at a time with --workers, or narrow "
+    "the space with --range.",
+    Cause.DEVICE_MEMORY: "Run fewer trials at a time with --workers, or narrow the space with --range.",
     Cause.KILLED: "If the kernel killed it for lack of memory, run fewer trials at a time with --workers.",
 }
 """Hints by the causes for which the first trials may fail."""

@@ -26,7 +26,7 @@ class NonFiniteLoss(Exception):  # noqa: N818 - a signal to leave Keras's loop, 
 
 
 class ExceedsFreeMemory(Exception):  # noqa: N818 - a signal to train with fewer members, if possible
-    """A program would need more memory than is free."""
+    """A training would need more memory than is free; its text says how much."""
 
 
 @dataclass(slots=True)
@@ -149,6 +149,8 @@ def _error_message(error: Exception) -> str:
         return "A loss became NaN or infinite."
     if isinstance(error, SearchError):
         return error.message
+    if isinstance(error, ExceedsFreeMemory):
+        return str(error)
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 

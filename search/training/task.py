@@ -29,6 +29,7 @@ class Task:
         space_source: Registered name or absolute path of the space's file.
         runtime: What the worker runs on.
         trial_seconds: Seconds that a trial may take, from when its worker begins it; None for no bound.
+        trial_memory_mib: Resident memory of a worker in MiB that a trial may need at most; None for no bound.
         is_scored: Whether anything is scored; a model that is only to be exported trains on all training images and
             leaves the test images closed.
     """
@@ -38,6 +39,7 @@ class Task:
     space_source: str
     runtime: Runtime
     trial_seconds: float | None = None
+    trial_memory_mib: float | None = None
     is_scored: bool = True
 
     def time_limit_seconds(self, phase: Phase) -> float | None:

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ from search.errors import TrialError
 from search.files import as_path
 from search.training import checkpoint
 from search.training.backends import configure_backend
-from search.training.epochs import Hooks, TrialStopped, evaluate, fit_epoch, steps_per_epoch, steps_per_execution
+from search.training.epochs import (
+    Hooks,
+    TrialStopped,
+    evaluate,
+    evaluation_batch_size,
+    fit_epoch,
+    steps_per_epoch,
+    steps_per_execution,
+)
+from search.training.memory import Batches, MemoryLimit, build_without_values, optimizer_slots, predict_memory
 from search.training.network import (
     make_inference_network,
     make_loss,
@@ -57,6 +67,7 @@ class Trainer:
         self._build = registry.load_builder(task.space_source)
         self._phases: dict[Phase, PhaseImages] = {}
         self.free_memory()
+        self._memory_limit = MemoryLimit(task, on_cpu=self._environment["device"] == "CPU")
 
     def run(self, trial: Trial, hooks: Hooks | None = None, files: TrialFiles = NO_FILES) -> Outcome:
         """Trains and evaluates one trial; never raises: a failure is an outcome with its cause and traceback."""
@@ -82,7 +93,7 @@ class Trainer:
     def _train(self, trial: Trial, files: TrialFiles, hooks: Hooks, run_state: RunState) -> None:
         config = complete(trial.config)
         images = self._phase_images(trial.phase)
-        model = self._compiled_model(config, trial, files, images.training_images, run_state)
+        model = self._compiled_model(config, trial, files, images, run_state)
         for report in run_state.history:
             hooks.report(report)
         targets = np.eye(self._task.dataset.classes, dtype=np.float32)
@@ -131,13 +142,18 @@ class Trainer:
         config: Mapping[str, Any],
         trial: Trial,
         files: TrialFiles,
-        training_images: np.ndarray,
+        images: PhaseImages,
         run_state: RunState,
     ) -> Any:
-        """Returns the compiled model, in the state of the trial's checkpoint if there is a usable one."""
-        started = time.perf_counter()
-        keras.utils.set_random_seed(trial.seed)
-        model = make_network(
+        """Returns the compiled model, in the state of the trial's checkpoint if there is a usable one.
+
+        Raises:
+            ExceedsFreeMemory: Its training cannot fit into the memory.
+        """
+        started, training_images = time.perf_counter(), images.training_images
+        steps = steps_per_epoch(len(training_images), config["batch_size"])
+        make_model = partial(
+            make_network,
             self._build,
             config,
             training_images,
@@ -145,7 +161,18 @@ class Trainer:
             seed=trial.seed,
             precision=self._task.runtime.precision,
         )
-        steps = steps_per_epoch(len(training_images), config["batch_size"])
+        batches = Batches(
+            batch_size=min(config["batch_size"], len(training_images)),
+            evaluation_batch_size=evaluation_batch_size(images.evaluation_images.shape),
+            optimizer_slots=optimizer_slots(make_optimizer(config, 1)),
+        )
+        outline = build_without_values(make_model)
+        if outline is not None:
+            self._memory_limit.require(predict_memory(outline, batches))
+        keras.utils.set_random_seed(trial.seed)
+        model = make_model()
+        if outline is None:
+            self._memory_limit.require(predict_memory(model, batches))
         on_cpu = self._environment["device"] == "CPU"
         model.compile(
             optimizer=make_optimizer(config, steps * trial.epochs),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from search.records.reader import read_study
@@ -126,3 +127,49 @@ def test_a_configuration_too_large_for_a_trial_s_memory_fails_alone(
     assert (wide.outcome.state, wide.outcome.cause) == (State.FAILED, Cause.OUT_OF_MEMORY)
     assert "1.56 GiB" in wide.outcome.message
     assert [known.outcome.state for known in record.trials_in_phase(Phase.VERIFICATION)] == [State.COMPLETE]
+
+
+LARGE = """
+from spaces import TRAINING, Choice, Space
+
+
+def build(images, config, classes):
+    import keras
+
+    features = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(images)
+    features = keras.layers.Dense(config["units"], activation="relu")(keras.layers.GlobalAveragePooling2D()(features))
+    return keras.layers.Dense(classes, activation="softmax")(features)
+
+
+SPACE = Space(name="large", parameters={"units": Choice((8, 16, 2**36), 8), **TRAINING}, build=build)
+"""
+"""A space for large images; one of its values needs more memory than any machine has."""
+
+
+def test_a_search_on_large_images_survives_a_configuration_that_cannot_fit(cache_dir: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(120, dtype=np.uint8) % 2
+    images = random.integers(0, 128, size=(120, 160, 160, 3), dtype=np.uint8)
+    images[labels == 1, 40:120, 40:120] += 100
+    np.savez(tmp_path / "large.npz", x_train=images[:90], y_train=labels[:90], x_test=images[90:], y_test=labels[90:])
+    (tmp_path / "large.py").write_text(LARGE)
+    fixed = [
+        f"--fix={name}"
+        for name in (
+            *("batch_size=32", "optimizer=adam", "learning_rate=0.001", "schedule=constant", "label_smoothing=0"),
+            *("shift=0", "rotation=0", "zoom=0", "shear=0"),
+        )
+    ]
+    done = run(
+        tmp_path,
+        *("--space", "large.py", "--dataset", "large.npz", "--cache-dir", str(cache_dir), "--sampler", "grid"),
+        *(*fixed, "--trials", "5", "--epochs", "2", "--workers", "1"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    by_units = {known.trial.config["units"]: known.outcome for known in recorded(tmp_path).trials}
+    assert len(recorded(tmp_path).trials) == 3, "the one that cannot fit is not tried again"
+    assert by_units[2**36].cause is Cause.OUT_OF_MEMORY
+    assert by_units[2**36].history == ()
+    assert "GiB" in by_units[2**36].message
+    assert {by_units[units].state for units in (8, 16)} <= {State.COMPLETE, State.PRUNED}
