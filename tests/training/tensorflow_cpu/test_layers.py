@@ -1,0 +1,157 @@
+"""The faster layers compute what Keras's own compute: outputs, gradients and running averages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from search.training.augmentation import RandomAffine
+from search.training.tensorflow_cpu.layers import use_fast_layers
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+BATCH = 12
+
+
+def copies(layer: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Returns two models of one layer with equal weights; the second is fast."""
+    models = []
+    for _ in range(2):
+        copy = type(layer).from_config(layer.get_config())
+        models.append(keras.Sequential([keras.Input(shape), copy]))
+    models[1].set_weights(models[0].get_weights())
+    use_fast_layers(models[1])
+    assert type(models[1].layers[0]) is not type(layer)
+    return models[0], models[1]
+
+
+def trained(model: Any, inputs: np.ndarray) -> dict[str, Any]:
+    """Returns outputs of training, gradients of a weighted sum of them, and the weights afterwards."""
+    values = tf.constant(inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        outputs = model(values, training=True)
+        weights = tf.reshape(tf.sin(tf.range(tf.size(outputs), dtype=tf.float32)), tf.shape(outputs))
+        total = tf.reduce_sum(outputs * weights)
+    sources = {
+        "inputs": values,
+        **{variable.path.split("/")[-1]: variable.value for variable in model.trainable_variables},
+    }
+    gradients = tape.gradient(total, sources)
+    return {"outputs": outputs, **{f"gradient of {name}": value for name, value in gradients.items()}} | {
+        f"weight {number}": value for number, value in enumerate(model.get_weights())
+    }
+
+
+def assert_equal_up_to_rounding(layer: Any, inputs: np.ndarray) -> None:
+    plain, fast = copies(layer, inputs.shape[1:])
+    expected, received = trained(plain, inputs), trained(fast, inputs)
+    assert expected.keys() == received.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(received[name], value, rtol=2e-4, atol=2e-4, err_msg=name)
+    np.testing.assert_allclose(fast(inputs), plain(inputs), rtol=1e-5, atol=1e-5, err_msg="inference")
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(0.5, 2.0, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_convolution(activation: str | None, padding: str) -> None:
+    layer = keras.layers.Conv2D(7, 3, padding=padding, activation=activation, bias_initializer="random_normal")
+    assert_equal_up_to_rounding(layer, normal(BATCH, 9, 8, 3))
+
+
+def test_convolution_without_bias_and_with_strides() -> None:
+    assert_equal_up_to_rounding(keras.layers.Conv2D(4, 3, strides=2, use_bias=False), normal(BATCH, 9, 9, 1))
+    assert_equal_up_to_rounding(keras.layers.Conv2D(4, 3, dilation_rate=2), normal(BATCH, 9, 9, 1))
+
+
+@pytest.mark.parametrize("shape", [(BATCH, 6, 5, 4), (BATCH, 10), (1, 3), (BATCH, 7, 3)])
+@pytest.mark.parametrize("parts", [{}, {"scale": False}, {"center": False}, {"momentum": 0.9, "epsilon": 1e-4}])
+def test_batch_normalization(shape: tuple[int, ...], parts: dict[str, Any]) -> None:
+    assert_equal_up_to_rounding(keras.layers.BatchNormalization(**parts), normal(*shape))
+
+
+def test_batch_normalization_that_is_frozen_uses_its_averages() -> None:
+    plain, fast = copies(keras.layers.BatchNormalization(), (4,))
+    for model in (plain, fast):
+        model.layers[0].trainable = False
+    inputs = normal(BATCH, 4)
+    np.testing.assert_allclose(fast(inputs, training=True), plain(inputs, training=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.5, 0.6])
+def test_dropout_drops_its_share_keeps_the_mean_and_blocks_the_gradient_of_what_it_drops(rate: float) -> None:
+    _, fast = copies(keras.layers.Dropout(rate, seed=3), (20_001,))
+    inputs = tf.ones((25, 20_001))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = fast(inputs, training=True)
+    gradient = tape.gradient(outputs, inputs).numpy()
+    outputs = outputs.numpy()
+    count = outputs.size
+    # Five standard deviations of a share: a false alarm in two million runs.
+    tolerance = 5 * (rate * (1 - rate) / count) ** 0.5
+    assert np.mean(outputs == 0) == pytest.approx(rate, abs=tolerance)
+    np.testing.assert_allclose(np.unique(outputs), [0.0, 1 / (1 - rate)], rtol=1e-4)
+    np.testing.assert_array_equal(gradient, outputs)
+    assert (fast(inputs, training=True).numpy() != outputs).any(), "each call draws anew"
+    np.testing.assert_array_equal(fast(inputs), inputs)
+
+
+def test_dropout_of_neighbouring_values_is_independent() -> None:
+    _, fast = copies(keras.layers.Dropout(0.5, seed=3), (100_000,))
+    dropped = fast(tf.ones((1, 100_000)), training=True).numpy()[0] == 0
+    for distance in (1, 2, 3, 4, 8):
+        correlation = np.corrcoef(dropped[:-distance], dropped[distance:])[0, 1]
+        assert abs(correlation) < 5 / 100_000**0.5
+
+
+def test_dropout_repeats_its_draws_by_seed() -> None:
+    draws = [copies(keras.layers.Dropout(0.3, seed=7), (100,))[1](tf.ones((5, 100)), training=True) for _ in range(2)]
+    np.testing.assert_array_equal(*draws)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shifts_are_those_of_the_affine_map_to_the_bit(channels: int) -> None:
+    plain, fast = copies(RandomAffine(shift=3, seed=5), (9, 11, channels))
+    images = normal(200, 9, 11, channels)
+    shifted = fast(images, training=True).numpy()
+    np.testing.assert_array_equal(shifted, plain(images, training=True))
+    assert (shifted != images).any()
+    np.testing.assert_array_equal(fast(images), images)
+
+
+def test_other_augmentation_is_left_as_it_is() -> None:
+    plain, fast = copies(RandomAffine(shift=1, rotation=10.0, seed=5), (9, 9, 1))
+    images = normal(BATCH, 9, 9, 1)
+    np.testing.assert_array_equal(fast(images, training=True), plain(images, training=True))
+
+
+def test_augmentation_that_is_switched_off_returns_the_images() -> None:
+    _, fast = copies(RandomAffine(shift=3, seed=5), (9, 9, 1))
+    fast.layers[0].strength.assign(0.0)
+    images = normal(BATCH, 9, 9, 1)
+    np.testing.assert_array_equal(fast(images, training=True), images)
+
+
+def test_subclasses_are_left_alone() -> None:
+    class Own(keras.layers.Dropout):  # type: ignore[misc]
+        pass
+
+    model = keras.Sequential([keras.Input((3,)), Own(0.5)])
+    use_fast_layers(model)
+    assert type(model.layers[0]) is Own
+
+
+def test_layers_of_nested_models_are_fast() -> None:
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5)])
+    model = keras.Sequential([keras.Input((3,)), inner])
+    use_fast_layers(model)
+    assert type(inner.layers[0]) is not keras.layers.Dropout
