@@ -53,7 +53,9 @@ class Loops(ABC):
 
 
 def steps_per_call(batch_size: int, steps: int) -> int:
-    """Returns how many steps Keras's loop runs in a call from Python."""
+    """Returns how many steps Keras's loop runs in a call from Python; on PyTorch it knows single steps only."""
+    if keras.backend.backend() == "torch":
+        return 1
     return max(1, min(STEPS_PER_CALL, IMAGES_PER_CALL // batch_size, steps))
 
 
