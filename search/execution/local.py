@@ -21,18 +21,13 @@ import psutil
 
 from search.execution.messages import Message, Request
 from search.execution.pool import PoolExecutor
-from search.execution.worker_backend import Worker, WorkerBackend, WorkerExit
+from search.execution.worker_backend import CPU_TIME_FIELDS, Worker, WorkerBackend, WorkerExit
 from search.execution.worker_state import WorkerLimits
 from search.training.task import Task
 from search.trial import Cause
 
 LOG_TAIL_BYTES = 2000
 """Length of the end of a worker's log that is kept with a failure."""
-
-
-CPU_TIME_FIELDS = 4
-"""Fields of psutil's ``cpu_times`` that add up to the time used: user, system, and those of child processes that have
-ended, such as a compiler's."""
 WORKER_MODULE = "search.execution.worker_loop"
 
 

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from search.execution.messages import Message, Request
 from search.trial import Cause
 
+CPU_TIME_FIELDS = 4
+"""Fields of psutil's ``cpu_times`` that add up to the time used: user, system, and those of child processes that have
+ended, such as a compiler's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerExit:

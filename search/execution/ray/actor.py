@@ -72,20 +72,25 @@ class Actor:
         import psutil
         import ray
 
+        node_id = ray.get_runtime_context().get_node_id()
+        if self._version_mismatch:
+            return node_id, self._version_mismatch, 0.0, 0.0, []
+        from search.execution.worker_backend import CPU_TIME_FIELDS
+
         messages = []
         try:
-            messages.append(self._outbox.get(timeout=0.0 if self._version_mismatch else seconds))
+            messages.append(self._outbox.get(timeout=seconds))
             while True:
                 messages.append(self._outbox.get_nowait())
         except queue.Empty:
             pass
-        process, node_id = psutil.Process(), ray.get_runtime_context().get_node_id()
-        memory_mib, cpu_seconds = process.memory_info().rss / 2**20, sum(process.cpu_times()[:4])
+        process = psutil.Process()
+        memory_mib, cpu_seconds = process.memory_info().rss / 2**20, sum(process.cpu_times()[:CPU_TIME_FIELDS])
         self._ray_threads.add(threading.get_native_id())
         cpu_seconds -= sum(
             thread.user_time + thread.system_time for thread in process.threads() if thread.id in self._ray_threads
         )
-        return node_id, self._version_mismatch, memory_mib, cpu_seconds, messages
+        return node_id, "", memory_mib, cpu_seconds, messages
 
     def _scratch_path(self, trial: Any, path: str | None) -> str | None:
         """Returns where a trial writes a file on this node; the file is sent when the trial has ended."""

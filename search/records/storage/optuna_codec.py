@@ -28,8 +28,9 @@ LEDGER_SCHEMA = 5
 is in the reports. Ledgers of all of them are read, and continued in the newest schema.
 """
 HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_seconds", "exhausted_seconds"
-ARITHMETIC_KEY = "arithmetic"
 """Attributes of the search phase's Optuna study."""
+ARITHMETIC_KEY = "arithmetic"
+"""Another attribute of it: the backend, precision, threads and kernels that the study trains with."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
 ENSEMBLE_PHASE = "ensemble"
