@@ -42,8 +42,7 @@ class WorkerLimits:
             limit.
         hang_seconds: Time without a message during which a worker does not compute either, after which it is killed and
             its trial fails. A long step sends no message, but uses the CPU.
-        step_seconds: Time without a message after which a worker is killed even if it computes, as in a loop without
-            an end.
+        step_seconds: Time of computing without a message after which a worker is killed, as in a loop without an end.
         cancel_grace_seconds: Time that a cancelled trial has to stop by itself before its worker is killed.
     """
 
@@ -132,6 +131,7 @@ class WorkerState:
         last_active: When it was last seen to compute, by the monotonic clock.
         sampled_at: When its processor time was last read, by the monotonic clock.
         cpu_seconds: Processor time that it had used then.
+        computed_seconds: Time since its last message in which it computed.
     """
 
     worker: Worker
@@ -143,6 +143,7 @@ class WorkerState:
     last_active: float = field(default_factory=time.monotonic)
     sampled_at: float = field(default_factory=time.monotonic)
     cpu_seconds: float = 0.0
+    computed_seconds: float = 0.0
 
     def set_ready(self) -> None:
         """Records that the worker is ready for trials."""
@@ -150,7 +151,7 @@ class WorkerState:
 
     def record_message(self) -> None:
         """Records that the worker has sent a message or was given work."""
-        self.last_message = time.monotonic()
+        self.last_message, self.computed_seconds = time.monotonic(), 0.0
 
     def unresponsive_reason(
         self, trials: Collection[RunningTrial], limits: WorkerLimits, grace_seconds: float
@@ -170,29 +171,33 @@ class WorkerState:
             is_over = not self.is_ready or now > max(running.cancelled_at for running in trials) + grace_seconds
             return KillReason(Cause.CANCELLED, "") if is_over else None
         self._observe_cpu(now)
-        silent_seconds = now - self.last_message
-        if silent_seconds > limits.step_seconds:
+        if self.computed_seconds > limits.step_seconds:
             message = (
                 f"No step of training ended within {limits.step_seconds:g} s, although the worker computed. Expected: "
                 "shorter steps. Reduce batch_size or the widths with --range, or mend the model's builder if it "
                 "does not end."
             )
             return KillReason(Cause.TRIAL_TIMEOUT, message)
-        if min(silent_seconds, now - self.last_active) > limits.hang_seconds:
+        if now - max(self.last_message, self.last_active) > limits.hang_seconds:
             message = f"The worker sent no message and did not compute for {limits.hang_seconds:g} s; it was killed."
             return KillReason(Cause.HUNG, message)
         return None
 
     def _observe_cpu(self, now: float) -> None:
-        """Updates ``last_active`` if the worker has used the CPU since the last sample.
+        """Updates ``last_active`` and ``computed_seconds`` if the worker has used the CPU since the last sample.
 
-        The executor measures this from outside, since a step may hold Python's interpreter lock until it ends.
+        The executor measures this from outside, since a step may hold Python's interpreter lock until it ends. After a
+        long gap between samples the executor did not run either, as while a container is paused: the worker counts as
+        alive, and most of the gap not as time that it had for its step.
         """
-        if now - max(self.last_message, self.sampled_at) < CPU_SAMPLE_SECONDS:
+        unobserved = now - max(self.last_message, self.sampled_at)
+        if unobserved < CPU_SAMPLE_SECONDS:
             return
         used = self.worker.cpu_seconds()
-        if used - self.cpu_seconds >= MIN_CPU_SHARE * (now - self.sampled_at):
+        is_computing = used - self.cpu_seconds >= MIN_CPU_SHARE * (now - self.sampled_at)
+        if is_computing or unobserved > 2 * CPU_SAMPLE_SECONDS:
             self.last_active = now
+            self.computed_seconds += min(unobserved, 2 * CPU_SAMPLE_SECONDS)
         self.sampled_at, self.cpu_seconds = now, used
 
     def raise_if_restart_is_futile(self, worker_exit: WorkerExit, kill_reason: KillReason | None) -> None:

@@ -106,6 +106,25 @@ def test_a_step_that_never_ends_is_killed_and_not_retried(clock: Clock) -> None:
     assert reason.cause is Cause.TRIAL_TIMEOUT
 
 
+def test_a_pause_of_the_machine_ends_no_trial(clock: Clock) -> None:
+    worker, state = silent_worker(clock)
+    for _ in range(3):
+        assert run(clock, worker, share=1.0, seconds=20, state=state) is None
+        clock.now += 1e4
+    reason = run(clock, worker, share=1.0, seconds=40, state=state)
+    assert reason is not None, "pauses add a little to the time of a step"
+    assert reason.cause is Cause.TRIAL_TIMEOUT
+
+
+def test_a_worker_that_waits_is_found_after_a_pause_too(clock: Clock) -> None:
+    worker, state = silent_worker(clock)
+    clock.now += 1e4
+    assert run(clock, worker, share=0.0, seconds=19, state=state) is None
+    reason = run(clock, worker, share=0.0, seconds=3, state=state)
+    assert reason is not None
+    assert reason.cause is Cause.HUNG
+
+
 def test_a_long_wait_before_the_trial_does_not_hide_that_it_computes(clock: Clock) -> None:
     worker, state = silent_worker(clock)
     clock.now += 1e6
