@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 SMOOTH_ACTIVATIONS = ("gelu", "silu")
 """Activations that compute an exponential or error function for each value."""
+MAX_COUNT = 2**63
+"""More than any network that can be trained counts of one kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,12 @@ class Workload:
     pixels: int
     parameters: int = 0
     layers: int = 0
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether all counts are numbers in [0, ``MAX_COUNT``]; a user's function may return others."""
+        counts = [getattr(self, each.name) for each in fields(self)]
+        return all(isinstance(count, Real) for count in counts) and all(0 <= count <= MAX_COUNT for count in counts)
 
 
 WorkloadFunction = Callable[[Mapping[str, Any], tuple[int, int, int], int], Workload]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import random
 import shlex
 import sys
 from collections.abc import Mapping
@@ -50,6 +51,8 @@ from spaces.workload import Workload, WorkloadFunction
 
 DEFAULT_SECONDS = 15 * 60.0
 """Time budget when none is given, verification included."""
+COUNTED_SAMPLES = 16
+"""Configurations drawn from a space for which its workload function is checked; each takes microseconds."""
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -163,19 +166,22 @@ def load_space(settings: Settings) -> tuple[Space, str]:
 
 
 def _check_workload(space: Space, dataset: DatasetInfo) -> None:
-    """Raises a UserError if a space counts its work and cannot count the baseline's."""
+    """Raises a UserError if a space counts its work and cannot count that of the baseline, a recipe or a sample."""
     if space.workload is None:
         return
-    try:
-        counted: object = space.workload(complete(space.baseline), dataset.image_shape, dataset.classes)
-    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
-        counted = error
-    if not isinstance(counted, Workload):
-        raise UserError(
-            f"The workload function of space {space.name!r} cannot be used. Expected: a Workload for the baseline. "
-            f"Received: {counted!r}.",
-            hint="Correct it, or leave workload= out of the space.",
-        )
+    draw = random.Random(0)
+    samples = [space.sample(draw) for _ in range(COUNTED_SAMPLES)]
+    for config in [space.baseline, *map(space.recipe, space.recipes), *samples]:
+        try:
+            counted: object = space.workload(complete(config), dataset.image_shape, dataset.classes)
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            counted = error
+        if not isinstance(counted, Workload) or not counted.is_valid:
+            raise UserError(
+                f"The workload function of space {space.name!r} cannot be used. Expected: a Workload of finite counts, "
+                f"0 or more, for {config}. Received: {counted!r}.",
+                hint="Correct it, or leave workload= out of the space.",
+            )
 
 
 def _check_executor(settings: Settings) -> None:

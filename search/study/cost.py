@@ -8,6 +8,7 @@ arithmetic; called by ``search.session``, the dry run, the progress display and 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,8 +56,9 @@ UNKNOWN_NETWORK = Workload(
     parameters=592_074,
     layers=3,
 )
-"""Stands for the network of a space that does not count its work: the baseline of the space ``cnn``. All configurations
-then differ by batch size, augmentation, images and epochs alone, and recorded trials correct their common speed."""
+"""Stands for a network whose work the space does not or cannot count: the baseline of the space ``cnn``. Such
+configurations differ by batch size, augmentation, images and epochs alone; recorded trials correct their common speed.
+"""
 
 MACHINE_DEVIATION = 1.5
 """Standard deviation of the prior of a machine's speed, as a logarithm: a factor of 4.5 either way."""
@@ -235,9 +237,14 @@ class CostModel:
         )
 
     def _network(self, config: Config) -> Workload:
-        if self.workload is None:
-            return replace(UNKNOWN_NETWORK, pixels=math.prod(self.image_shape))
-        return self.workload(complete(config), self.image_shape, self.classes)
+        """Returns the counts of a configuration's network; those of an unknown one if it cannot be counted."""
+        counted: object = None
+        if self.workload is not None:
+            with contextlib.suppress(Exception):  # a user's function may raise anything; a prediction ends no run
+                counted = self.workload(complete(config), self.image_shape, self.classes)
+        if isinstance(counted, Workload) and counted.is_valid:
+            return counted
+        return replace(UNKNOWN_NETWORK, pixels=math.prod(self.image_shape))
 
 
 def _prior_build_seconds(network: Workload) -> float:

@@ -105,12 +105,22 @@ def test_the_remaining_time_is_known_from_the_start_where_the_throughput_was_mea
     assert slow > 3 * fast > 0.0
 
 
-@pytest.mark.parametrize("workload", ["{}", "config['no such parameter']"])
+@pytest.mark.parametrize(
+    "workload",
+    [
+        "{}",
+        "config['no such parameter']",
+        "Workload(pixels=float('nan'))",
+        "Workload(pixels=784 if config['units'] == 16 else 1 / 0)",
+        "Workload(pixels=784 if config['units'] == 16 else -1)",
+    ],
+)
 def test_a_workload_function_that_cannot_be_used_is_refused(
     workload: str, plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
     path = tmp_path / "own.py"
-    path.write_text(OWN_SPACE.format(workload=workload), encoding="utf-8")
+    text = OWN_SPACE.format(workload=workload).replace("Int, Space", "Int, Space, Workload")
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="workload"):
         plan(space=str(path))
 

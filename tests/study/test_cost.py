@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from search.records.lookup import read_study_json
 from search.records.record import StudyRecord, TrialRecord
 from search.study.cost import CostModel, Observation
 from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State
-from spaces import load
+from spaces import Workload, load
 
 PUBLISHED = Path(__file__).parents[2] / "reports" / "published"
 STUDIES = sorted(PUBLISHED.rglob("study.json.gz"))
@@ -138,6 +140,24 @@ def test_a_space_that_counts_nothing_takes_what_its_trials_took() -> None:
     records = [ended(*[pace] * 4, config=CNN.sample(chance)) for pace in paces]
     fitted = prior.fit(seen for record in records if (seen := prior.observe(record)))
     assert 4 * min(paces) < fitted.trial_seconds(CNN.baseline, epochs=4) < 4 * max(paces)
+
+
+@pytest.mark.parametrize("uncountable", [ZeroDivisionError, None, Workload(pixels=math.nan), Workload(pixels="784")])
+def test_a_configuration_that_cannot_be_counted_is_predicted_as_an_unknown_network(uncountable: object) -> None:
+    def workload(config: Mapping[str, Any], image_shape: tuple[int, int, int], classes: int) -> Any:
+        if config["batch_size"] == CNN.baseline["batch_size"]:
+            return CNN.workload(config, image_shape, classes)
+        if uncountable is ZeroDivisionError:
+            raise ZeroDivisionError
+        return uncountable
+
+    prior = dataclasses.replace(model(), workload=workload)
+    odd = {**CNN.baseline, "batch_size": 2 * CNN.baseline["batch_size"]}
+    assert prior.trial_seconds(odd) == model(None).trial_seconds(odd)
+    assert prior.trial_seconds(CNN.baseline) == model().trial_seconds(CNN.baseline)
+    seen = prior.observe(ended(*[5.0] * 4, config=odd))
+    assert seen is not None
+    assert math.isfinite(prior.fit([seen]).trial_seconds(odd))
 
 
 def test_an_unfinished_trial_counts_by_its_own_epochs() -> None:
