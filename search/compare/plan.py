@@ -14,7 +14,7 @@ from search.compare.spec import ComparisonSpec, RunKey, schedule, study_name, st
 from search.compare.store import StudyStore, raise_if_different
 from search.engines.registry import ENGINES, EngineChoice, parse_engine
 from search.errors import UserError
-from search.records.arithmetic import KERNELS_KEY, Kernels
+from search.records.arithmetic import KERNELS_KEY, Arithmetic
 from search.records.record import NO_ENGINE, utc_now
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import ARITHMETIC_NOTE, ChosenBy, Parallelism, WorkerLayout
@@ -77,6 +77,10 @@ def make_comparison_plan(
     folder = Path(settings.studies_dir) / (name or _default_name(first))
     recorded = StudyStore(folder).read_spec()
     parallelism = _recorded_parallelism(first, recorded) or choose_parallelism(first, on_probe_start=on_probe_start)
+    if recorded is not None:
+        # Whatever sets workers and threads. Comparisons that recorded no kernels ran with TensorFlow's default.
+        kernels = first.task.runtime.kernels or Arithmetic.from_json(recorded.terms).kernels
+        parallelism = replace(parallelism, kernels=kernels)
     plans = {engine: replace(plan, chosen_parallelism=parallelism) for engine, plan in plans.items()}
     seed = settings.seed if settings.seed is not None else recorded.seed if recorded else seeds.random_seed()
     command = command_line(seed)
@@ -93,7 +97,7 @@ def make_comparison_plan(
         created=utc_now(),
     )
     if recorded is not None:
-        # Older comparisons recorded no kernels; from now on theirs are those of this command.
+        # Older comparisons recorded no kernels; if options or the environment give any, those are theirs from now on.
         recorded = replace(recorded, terms={KERNELS_KEY: spec.terms[KERNELS_KEY], **recorded.terms})
         raise_if_different(folder, recorded.fixed_terms(), spec.fixed_terms())
         spec = _merge_specs(recorded, spec)
@@ -149,14 +153,13 @@ def _with_budget(settings: Settings) -> Settings:
 
 
 def _recorded_parallelism(plan: Plan, recorded: ComparisonSpec | None) -> Parallelism | None:
-    """Returns those of a recorded comparison; None if there are none or the options set workers or threads."""
+    """Returns the layout of a recorded comparison; None if there is none or the options set workers or threads."""
     settings, terms = plan.settings, recorded.terms if recorded else {}
     is_set = settings.workers is not None or (settings.threads is not None and plan.task.runtime.device is Device.CPU)
     if is_set or not {"workers", "threads"} <= terms.keys():
         return None
     layout = WorkerLayout(terms["workers"], terms["threads"])
-    kernels = plan.task.runtime.kernels or (Kernels(terms["kernels"]) if terms.get("kernels") else None)
-    return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=ARITHMETIC_NOTE, kernels=kernels)
+    return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=ARITHMETIC_NOTE)
 
 
 def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> dict[str, object]:

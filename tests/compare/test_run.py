@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -17,10 +18,12 @@ from search.compare.spec import RunKey, study_seed
 from search.compare.store import SPEC_FILE, StudyStore
 from search.errors import UserError
 from search.execution.base import Event
+from search.records.arithmetic import KERNELS_KEY, Kernels
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
 from search.session.settings import from_mapping
 from search.study.search_source import final_trials
+from search.training.runtime import ONEDNN_VARIABLE, usable_cores
 from search.trial import BASELINE, COPIED_FROM_KEY, NO_FILES, Phase, State, Trial, TrialFiles, config_key
 
 EPOCHS = 4
@@ -240,6 +243,34 @@ def test_other_terms_under_the_same_name_are_refused(workplace: Workplace, chang
     assert named in refused.value.message
     assert "--name" in refused.value.hint
     assert workplace.plan(name="other", **changes).folder.name == "other"
+
+
+@pytest.mark.parametrize("layout", [{"workers": None}, {"workers": 2}, {"workers": None, "threads": usable_cores()}])
+def test_a_comparison_keeps_its_kernels_whatever_sets_its_workers(
+    workplace: Workplace, layout: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(ONEDNN_VARIABLE, raising=False)
+    layout = {**layout, "total_epochs": EPOCHS}  # a short study, in which nothing is measured
+    first = workplace.plan(**layout, kernels="eigen").spec
+    workplace.store.write_spec(first)
+    assert workplace.plan(**layout).spec == first
+    assert {plan.parallelism.kernels for plan in workplace.plan(**layout).studies.values()} == {Kernels.EIGEN}
+    with pytest.raises(UserError, match="kernels"):
+        workplace.plan(**layout, kernels="onednn")
+
+
+def test_a_comparison_that_recorded_no_kernels_goes_on_with_tensorflows_default(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(ONEDNN_VARIABLE, raising=False)
+    first = workplace.plan().spec
+    old = {name: value for name, value in first.terms.items() if name != KERNELS_KEY}
+    workplace.store.write_spec(dataclasses.replace(first, terms=old))
+    continued = workplace.plan()
+    assert continued.spec.terms[KERNELS_KEY] is None
+    assert {plan.parallelism.kernels for plan in continued.studies.values()} == {None}
+    given = workplace.plan(kernels="eigen")
+    assert {plan.parallelism.kernels for plan in given.studies.values()} == {Kernels.EIGEN}
 
 
 def test_one_process_at_a_time(workplace: Workplace) -> None:
