@@ -1,8 +1,8 @@
 """A probe process: trains a configuration in the trainer itself and measures its throughput on request.
 
 Runs a trial without an end. After a warm-up it reports ``ProbeReady`` and waits; for each request, a number of seconds,
-it trains on for that long and answers with a ``ProbeResult``, so that several processes can be measured at the same
-time. It ends when its pipe closes.
+it trains on for that long, scoring not counted, and answers with a ``ProbeResult``, so that several processes can be
+measured at the same time. It ends when its pipe closes.
 
 Started by ``search.session.parallelism.probe`` as ``python -m search.session.parallelism.probe_worker FD``, in the
 environment of a worker.
@@ -26,30 +26,39 @@ WARM_UP_CHECKS = 2
 
 
 class ThroughputMeter:
-    """Hooks of a training run that count its images.
+    """Hooks of a training run that count its images, and its seconds without those of scoring.
 
     Args:
         next_request: Receives the images and seconds of the last measurement, or None at first; blocks until the next
             request and returns its seconds.
+        clock: Returns seconds.
     """
 
-    def __init__(self, next_request: Callable[[tuple[int, float] | None], float]) -> None:
-        self._next_request = next_request
-        self._images, self._checks, self._started_at, self._ends_at = 0, 0, 0.0, 0.0
+    def __init__(
+        self,
+        next_request: Callable[[tuple[int, float] | None], float],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._next_request, self._clock = next_request, clock
+        self._checks, self._has_trained, self._checked_at = 0, False, 0.0
+        self._images, self._seconds, self._requested_seconds = 0, 0.0, 0.0
 
     def count_images(self, images: int) -> None:
-        """Counts images that were trained on."""
+        """Counts images that were trained on since the last call of ``should_stop``."""
         self._images += images
+        self._has_trained = True
 
     def should_stop(self) -> Cause | None:
         """Ends a measurement whose time is over; never stops the trial."""
         self._checks += 1
-        now = time.perf_counter()
-        if self._checks < WARM_UP_CHECKS or now < self._ends_at:
-            return None
-        seconds = self._next_request(None if self._checks == WARM_UP_CHECKS else (self._images, now - self._started_at))
-        self._images, self._started_at = 0, time.perf_counter()
-        self._ends_at = self._started_at + seconds
+        if self._has_trained:  # else the time since the last call went into scoring
+            self._seconds += self._clock() - self._checked_at
+        self._has_trained = False
+        if self._checks >= WARM_UP_CHECKS and self._seconds >= self._requested_seconds:
+            measured = None if self._checks == WARM_UP_CHECKS else (self._images, self._seconds)
+            self._requested_seconds = self._next_request(measured)
+            self._images, self._seconds = 0, 0.0
+        self._checked_at = self._clock()
         return None
 
 
