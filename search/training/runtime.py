@@ -156,8 +156,20 @@ def kernels_of_variable() -> Kernels | None:
 
 
 def has_both_kernels() -> bool:
-    """Returns whether TensorFlow's builds for this machine hold both kernels and both were measured: x86, not macOS."""
-    return platform.system() in ("Linux", "Windows") and platform.machine() in ("x86_64", "AMD64")
+    """Returns whether TensorFlow here is known to hold both kernels: it is a wheel of PyPI for Linux on x86.
+
+    Other builds may lack oneDNN, which cannot be seen without importing them.
+    """
+    tags = (_wheel_tags("tensorflow") or _wheel_tags("tensorflow-cpu")) if platform.system() == "Linux" else ""
+    return "manylinux" in tags and platform.machine() == "x86_64"
+
+
+def _wheel_tags(package: str) -> str:
+    """Returns the description of the wheel from which a package was installed; empty if there is none."""
+    try:
+        return importlib.metadata.distribution(package).read_text("WHEEL") or ""
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def import_keras() -> ModuleType:

@@ -147,6 +147,21 @@ def test_kernels_are_onednn_where_nothing_is_measured(options: dict) -> None:
         assert Probe().choose(plan(options, **short)).kernels is Kernels.ONEDNN
 
 
+def test_a_build_of_tensorflow_that_may_lack_onednn_keeps_its_default(
+    options: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers would refuse a choice of oneDNN, which nobody made."""
+    installed = tmp_path / "installed" / "tensorflow-2.21.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.21.0\n")
+    (installed / "WHEEL").write_text("Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\n")
+    monkeypatch.syspath_prepend(str(installed.parent))
+    assert not has_both_kernels()
+    for short in ({"trials": 1}, {"workers": 1}, {}):
+        assert Probe().choose(plan(options, **short)).kernels is None
+    assert Probe().choose(plan(options, trials=1, kernels="onednn")).kernels is Kernels.ONEDNN, "as given"
+
+
 @pytest.mark.parametrize("kernels", Kernels)
 def test_the_option_decides_the_kernels_and_overrules_the_variable(
     options: dict, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
