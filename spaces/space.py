@@ -55,7 +55,7 @@ class Space:
         doc: What it holds, one line.
         recipes: Known-good configurations by name.
         build: Makes the model; None in a space read from JSON.
-        workload: Counts the model's arithmetic, from which the seconds of a trial are predicted; None if it is not
+        workload: Counts the model's operations, from which the seconds of a trial are predicted; None if it is not
             declared, and in a space read from JSON.
     """
 

@@ -1,4 +1,4 @@
-"""Counts the arithmetic of a network from its layers' sizes, without Keras.
+"""Counts the operations of a network from its layers' sizes, without Keras.
 
 A space's ``workload`` function calls a ``LayerCounter`` as its builder calls ``spaces.layers``; tests compare the
 counts with the built model. The cost model, ``search.study.cost``, predicts seconds from them.
@@ -20,7 +20,7 @@ MAX_COUNT = 2**63
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """The arithmetic of a network's forward pass for one image, and the size of its weights.
+    """The operations of a network's forward pass for one image, and the size of its weights.
 
     Layers that read the images are counted apart: training computes no gradient of the images.
 

@@ -1,9 +1,9 @@
-"""Predicts the seconds of trials from the arithmetic of their networks, corrected by the trials that have run.
+"""Predicts the seconds of trials from the operations of their networks, corrected by the trials that have run.
 
 The work of a trial is counted by kind: multiply-adds of convolutions, values of batch normalization, parameters that
 the optimizer updates, and so on. Its seconds are the sum over the kinds of work times seconds per unit. A shipped
 estimate of the latter (``SECONDS_PER_UNIT``) is the prior of a fit to the trials that a study has recorded. Pure
-arithmetic; called by ``search.session``, the dry run, the progress display and ``benchmarks/cost.py``.
+functions, called by ``search.session``, the dry run, the progress display and ``benchmarks/cost.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tests the counted arithmetic of the shipped spaces against the models that Keras builds."""
+"""Tests the counted operations of the shipped spaces against the models that Keras builds."""
 
 from __future__ import annotations
 
