@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,17 @@ from search.training.devices import free_gpu_memory_mib
 from search.training.run_state import ExceedsFreeMemory
 from search.training.runtime import Backend
 from search.training.task import Task
+
+KERNEL_LAYERS = (
+    keras.layers.Dense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv2DTranspose,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv2D,
+)
+"""Layers whose kernel is multiplied with their whole input, so that the kernel's gradient needs the input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,31 +89,23 @@ def predict_memory(model: Any, batches: Batches) -> MemoryNeed:
     """Returns the memory that a training takes at least.
 
     What the backward pass needs, by layer: the input of a layer with a kernel, of batch normalization and of maximum
-    pooling; the output of an activation. Of layers of other kinds, custom ones included, nothing is counted.
+    pooling; the output of an activation. It needs nothing before the first trainable variable of a path. Of layers of
+    other kinds, custom ones included, and of their layers nothing is counted.
 
     Args:
         model: A Keras model, whose variables need no values.
         batches: What it is trained with.
     """
-    kept: dict[int, int] = {}  # bytes an image by tensor, which two layers may both need
-    sources: dict[int, int] = {}  # of tensors that are views of another one
-    training = evaluation = 0
-    for layer in _leaf_layers(model):
-        inputs, outputs = _tensors(layer, "input"), _tensors(layer, "output")
-        if isinstance(layer, (keras.layers.Flatten, keras.layers.Reshape)):
-            sources |= {id(outputs[0]): sources.get(id(inputs[0]), id(inputs[0]))} if inputs and outputs else {}
-        needed = [*(inputs if _needs_input(layer) else ()), *(outputs if _needs_output(layer) else ())]
-        kept |= {sources.get(id(tensor), id(tensor)): _image_bytes(tensor) for tensor in needed}
-        if _has_kernel(layer):
-            result = sum(map(_image_bytes, outputs))
-            training = max(training, sum(kept.values()) + result)  # its gradient is as large
-            evaluation = max(evaluation, sum(map(_image_bytes, inputs)) + result)
+    forward_pass = _ForwardPass()
+    forward_pass.run(model, [_Activation(buffer=_Buffer(_image_bytes(tensor))) for tensor in model.inputs])
     trainable = [_variable_bytes(variable) for variable in model.trainable_variables]
     return MemoryNeed(
         weights=sum(map(_variable_bytes, model.variables)),
         optimizer=batches.optimizer_slots * sum(trainable),
         gradient=max(trainable, default=0),
-        activations=max(batches.batch_size * training, batches.evaluation_batch_size * evaluation),
+        activations=max(
+            batches.batch_size * forward_pass.training, batches.evaluation_batch_size * forward_pass.evaluation
+        ),
         batch_size=batches.batch_size,
     )
 
@@ -175,34 +178,110 @@ def _gib(count: int) -> str:
     return f"{count / 2**30:.2f} GiB"
 
 
-def _leaf_layers(model: Any) -> Iterator[Any]:
-    """Yields the layers of a model and of models nested in it, in the order of the forward pass."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaf_layers(layer)
-        else:
-            yield layer
+@dataclass(frozen=True, slots=True, eq=False)
+class _Buffer:
+    """Memory that one tensor and its views share; compared by identity.
+
+    Args:
+        size: Bytes an image.
+    """
+
+    size: int
 
 
-def _tensors(layer: Any, side: str) -> list[Any]:
-    """Returns the input or output tensors of a layer; none if it was called several times or not symbolically."""
-    try:
-        return list(keras.tree.flatten(getattr(layer, side)))
-    except (AttributeError, ValueError):
-        return []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Activation:
+    """A tensor of the forward pass.
+
+    Args:
+        buffer: Its memory.
+        is_trained: Whether it depends on a trainable variable, so that the backward pass reaches it.
+        kept: What the backward pass needs of this tensor and of those that it depends on.
+    """
+
+    buffer: _Buffer
+    is_trained: bool = False
+    kept: frozenset[_Buffer] = frozenset()
 
 
-def _has_kernel(layer: Any) -> bool:
-    return any(len(variable.shape) >= 2 for variable in layer.trainable_variables)
+class _ForwardPass:
+    """Follows the calls of layers through a model and the models nested in it; a shared layer has several calls.
+
+    Attributes:
+        training: Most bytes an image that training holds at once.
+        evaluation: Most bytes an image that evaluation holds at once.
+    """
+
+    def __init__(self) -> None:
+        self.training = self.evaluation = 0
+
+    def run(self, model: Any, inputs: Sequence[_Activation]) -> list[_Activation]:
+        """Returns the outputs of a functional or sequential model, for such inputs."""
+        graph = getattr(model, "_functional", model)  # a sequential model has its graph in another one
+        values = dict(zip(map(id, model.inputs), inputs, strict=True))
+        for _, nodes in sorted(graph._nodes_by_depth.items(), reverse=True):
+            for node in nodes:
+                if not node.is_input:
+                    outputs = self._call(node, [values[id(tensor)] for tensor in node.input_tensors])
+                    values |= zip(map(id, node.output_tensors), outputs, strict=True)
+        return [values[id(tensor)] for tensor in model.outputs]
+
+    def _call(self, node: Any, inputs: list[_Activation]) -> list[_Activation]:
+        """Returns the outputs of one call of a layer, function or nested model."""
+        layer = node.operation
+        if _has_graph(layer) and len(layer.inputs) == len(inputs):
+            return self.run(layer, inputs)
+        reaches_input = any(value.is_trained for value in inputs)
+        is_trained = reaches_input or bool(getattr(layer, "trainable_variables", ()))
+        given = [value.buffer for value in inputs]
+        results = [_Buffer(_image_bytes(tensor)) for tensor in node.output_tensors]
+        if not _makes_new_tensor(layer) and [one.size for one in given] == [one.size for one in results]:
+            results = given  # the output may be a view
+        kept = frozenset[_Buffer]().union(*(value.kept for value in inputs))
+        if _needs_input(layer, reaches_input=reaches_input):
+            kept = kept.union(given)
+        if is_trained and _has_activation(layer):
+            kept = kept.union(results)
+        held = _total_size(kept)
+        if isinstance(layer, KERNEL_LAYERS):
+            held += is_trained * _total_size(results)  # the gradient of the output
+            self.evaluation = max(self.evaluation, _total_size(given) + _total_size(results))
+        self.training = max(self.training, held)
+        return [_Activation(buffer=buffer, is_trained=is_trained, kept=kept) for buffer in results]
 
 
-def _needs_input(layer: Any) -> bool:
-    return _has_kernel(layer) or isinstance(layer, (keras.layers.BatchNormalization, keras.layers.MaxPooling2D))
+def _has_graph(layer: Any) -> bool:
+    """Returns whether a layer is a functional or a built sequential model; one of another kind hides its calls."""
+    return isinstance(layer, keras.Model) and hasattr(getattr(layer, "_functional", layer), "_nodes_by_depth")
 
 
-def _needs_output(layer: Any) -> bool:
-    activation = getattr(layer, "activation", None)
-    return activation is not None and activation is not keras.activations.linear
+def _needs_input(layer: Any, *, reaches_input: bool) -> bool:
+    """Returns whether the backward pass needs a layer's input, for the gradient of its variables or of the input.
+
+    Args:
+        layer: The layer.
+        reaches_input: Whether the gradient of the input is computed.
+    """
+    if isinstance(layer, KERNEL_LAYERS):
+        return any(len(variable.shape) >= 2 for variable in layer.trainable_variables)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return bool(layer.scale and layer.trainable_variables)
+    return reaches_input and isinstance(layer, keras.layers.MaxPooling2D)
+
+
+def _has_activation(layer: Any) -> bool:
+    is_known = isinstance(layer, (*KERNEL_LAYERS, keras.layers.Activation))
+    return is_known and layer.activation is not keras.activations.linear
+
+
+def _makes_new_tensor(layer: Any) -> bool:
+    """Returns whether a layer's output is known to be no view of its input."""
+    is_dropout = isinstance(layer, keras.layers.Dropout) and layer.rate > 0
+    return is_dropout or _has_activation(layer) or isinstance(layer, (*KERNEL_LAYERS, keras.layers.BatchNormalization))
+
+
+def _total_size(buffers: Iterable[_Buffer]) -> int:
+    return sum(buffer.size for buffer in buffers)
 
 
 def _image_bytes(tensor: Any) -> int:

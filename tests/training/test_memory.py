@@ -118,15 +118,81 @@ def test_memory_grows_with_the_batch_and_not_with_layers_that_keep_nothing() -> 
     assert need.activations == 100 * FLOAT * (64 + 144 + 144)
 
 
-def test_nested_models_shared_layers_and_bfloat16_are_counted() -> None:
+def activations(outputs: Any, inputs: Any) -> int:
+    """Returns the predicted values of an image that training holds."""
+    return predict_memory(keras.Model(inputs, outputs), ADAM).activations // (100 * FLOAT)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_nested_model_needs_as_much_as_its_layers(depth: int) -> None:
+    inputs = keras.Input((50,))
+    outputs = inputs
+    for _ in range(2):
+        layer = keras.layers.Dense(50, activation="relu")
+        for _ in range(depth):
+            layer = keras.Sequential([keras.Input((50,)), layer])
+        outputs = layer(outputs)
+    assert activations(keras.layers.Dense(2)(outputs), inputs) == 50 + 50 + 50 + 50
+
+
+def test_each_call_of_a_shared_layer_or_nested_model_counts() -> None:
     inputs = keras.Input((16,))
     shared = keras.layers.Dense(16)
+    assert activations(shared(shared(shared(inputs))), inputs) == 3 * 16 + 16
     nested = keras.Sequential([keras.Input((16,)), keras.layers.Dense(1000, activation="relu"), keras.layers.Dense(16)])
-    model = keras.Model(inputs, shared(nested(shared(inputs))))
-    assert predict_memory(model, ADAM).activations >= 100 * FLOAT * 1000
+    assert activations(nested(nested(inputs)), inputs) == 2 * (16 + 1000) + 1000
+
+
+def test_bfloat16_is_counted() -> None:
     halved = keras.Sequential([keras.Input((16,)), keras.layers.Dense(1000, activation="relu", dtype="mixed_bfloat16")])
     full = keras.Sequential([keras.Input((16,)), keras.layers.Dense(1000, activation="relu")])
     assert predict_memory(halved, ADAM).activations < 0.6 * predict_memory(full, ADAM).activations
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_frozen_backbone_keeps_nothing_for_the_backward_pass(is_nested: bool) -> None:
+    def backbone(images: Any) -> Any:
+        images = keras.layers.Conv2D(64, 3)(images)
+        images = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(images))
+        return keras.layers.GlobalAveragePooling2D()(keras.layers.MaxPooling2D(2)(images))
+
+    inputs = keras.Input((8, 8, 1))
+    frozen = keras.Model(inputs, backbone(inputs))
+    frozen.trainable = False
+    features = frozen(inputs) if is_nested else frozen.output
+    assert activations(keras.layers.Dense(2)(features), inputs) == 64 + 2
+    frozen.trainable = True
+    assert activations(keras.layers.Dense(2)(features), inputs) > 2 * 6 * 6 * 64
+
+
+def test_what_a_trainable_layer_below_a_frozen_one_needs_is_counted() -> None:
+    inputs = keras.Input((16,))
+    frozen = keras.layers.Dense(100, activation="relu", trainable=False)
+    features = frozen(keras.layers.Dense(16)(inputs))
+    assert activations(keras.layers.Dense(2)(features), inputs) == 16 + 100 + 100
+
+
+def test_branches_are_not_all_held_with_the_largest_gradient() -> None:
+    inputs = keras.Input((4,))
+    branches = [keras.layers.Dense(100, activation="relu")(inputs) for _ in range(2)]
+    assert activations(keras.layers.Dense(2)(keras.layers.Add()(branches)), inputs) == 4 + 100 + 100 + 100 + 2
+
+
+def test_of_custom_layers_and_views_nothing_is_counted() -> None:
+    class LastPixel(keras.layers.Layer):
+        def build(self, _: Any) -> None:
+            self.scale = self.add_weight(shape=(1, 1))
+
+        def call(self, images: Any) -> Any:
+            return images[:, -1, -1] * self.scale
+
+    inputs = keras.Input((64, 64, 8))
+    assert activations(keras.layers.Dense(2)(LastPixel()(inputs)), inputs) == 8 + 2
+    features = keras.layers.Dense(64, activation="relu")(keras.Input((16,)))
+    source = features._keras_history.operation.input
+    assert activations(keras.layers.Dense(2)(features), source) == activations(
+        keras.layers.Dense(2)(keras.layers.Dropout(0.0)(keras.ops.reshape(features, (-1, 64)))), source
+    )
 
 
 def test_a_builder_that_fails_or_needs_values_has_no_prediction_beforehand() -> None:
