@@ -18,6 +18,7 @@ from search.data.dataset import prepare
 from search.execution.base import Finished, TrialKey
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, Split
+from search.records.arithmetic import Layers
 from search.records.opening import open_ledger
 from search.records.record import StudyHeader
 from search.records.storage.locations import StudyLocation
@@ -59,7 +60,7 @@ def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision
         protocol=study.protocol,
         dataset=prepare(str(data), cache_dir),
         space_source=study.space_source,
-        runtime=Runtime(device=Device.CPU, precision=precision),
+        runtime=Runtime(device=Device.CPU, precision=precision, layers=Layers.KERAS),
     )
     state = str(folder / "state.npz")
     searched = [

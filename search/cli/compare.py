@@ -18,8 +18,8 @@ TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")  # as in search.co
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
     "space", "dataset", "epochs", "pruner", "fix", "range", "seed", "split", "split_seed", "replicates", "workers",
-    "threads", "ordered", "backend", "devices", "deterministic", "precision", "kernels", "studies_dir", "reports_dir",
-    "cache_dir",
+    "threads", "ordered", "backend", "devices", "deterministic", "precision", "kernels", "layers", "studies_dir",
+    "reports_dir", "cache_dir",
 )  # fmt: skip
 REPEATS = 3
 

@@ -14,7 +14,7 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 
 from search.engines.registry import ENGINES, engine_names
 from search.protocol import ProtocolName, Split
-from search.records.arithmetic import Kernels
+from search.records.arithmetic import Kernels, Layers
 from search.records.record import JOURNAL_NAME
 from search.training.runtime import Backend, Device, Precision
 from spaces.registry import SPACES
@@ -47,6 +47,7 @@ def option_values(option: str, preceding_options: Mapping[str, Any]) -> Sequence
         "devices": list(Device),
         "precision": list(Precision),
         "kernels": ["auto", *Kernels],
+        "layers": ["auto", *Layers],
     }
     return candidates.get(option, ())
 

@@ -36,6 +36,11 @@ _OPTIONS = (
         type=click.Choice(["onednn", "eigen"]),
         help="TensorFlow's kernels on a CPU.  [default: as recorded]",
     ),
+    click.option(
+        "--layers",
+        type=click.Choice(["fast", "keras"]),
+        help="Implementation of layers on a CPU.  [default: as recorded]",
+    ),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: as recorded]"),
 )
 
@@ -51,7 +56,7 @@ def pop_reproduction_options(options: dict[str, Any]) -> ReproductionOptions:
     """Removes the options above from a command's options and returns them."""
     from search.reproduction.restore import ReproductionOptions
 
-    names = ("dataset", "space", "cache_dir", "backend", "devices", "precision", "kernels", "threads")
+    names = ("dataset", "space", "cache_dir", "backend", "devices", "precision", "kernels", "layers", "threads")
     return ReproductionOptions(**{name: options.pop(name) for name in names})
 
 

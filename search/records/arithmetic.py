@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from search.errors import UserError
 from search.records.record import LEGACY_DEFAULTS, StudyRecord
 from search.trial import THREADS_KEY
 
-KERNELS_KEY, LEGACY_ONEDNN_KEY = "kernels", "onednn"
-"""Keys of a recorded environment: TensorFlow's kernels as it reports them; in older records, the variable's value."""
+E = TypeVar("E", bound=StrEnum)
+
+KERNELS_KEY, LEGACY_ONEDNN_KEY, LAYERS_KEY = "kernels", "onednn", "layers"
+"""Keys of a recorded environment: TensorFlow's kernels as it reports them; in older records, the variable's value; the
+layers, which older records lack."""
 ONEDNN_BY_DEFAULT = frozenset({"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile"})
 """Vector instructions with which TensorFlow uses oneDNN unless told otherwise.
 
@@ -37,6 +40,17 @@ class Kernels(StrEnum):
     EIGEN = "eigen"
 
 
+class Layers(StrEnum):
+    """How common layers and Adam compute with TensorFlow on a CPU: the same functions, other rounding.
+
+    fast   ``search.training.tensorflow_cpu``; dropout draws other random numbers than Keras does
+    keras  Keras's own, as in versions that recorded none
+    """
+
+    FAST = "fast"
+    KERAS = "keras"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arithmetic:
     """What decides the bits of a training beside its seed, device and versions.
@@ -48,12 +62,14 @@ class Arithmetic:
         precision: Precision of matrix products and convolutions.
         threads: Threads of an operation on a CPU.
         kernels: TensorFlow's kernels on a CPU.
+        layers: Implementation of layers with TensorFlow on a CPU.
     """
 
     backend: str | None = None
     precision: str | None = None
     threads: int | None = None
     kernels: Kernels | None = None
+    layers: Layers | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, Any]) -> Self:
@@ -67,16 +83,18 @@ class Arithmetic:
             precision=environment["precision"],
             threads=environment.get(THREADS_KEY) if is_on_cpu else None,
             kernels=recorded_kernels(environment),
+            layers=recorded_layers(environment),
         )
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Returns the value whose fields are in a document; unknown kernels are None."""
+        """Returns the value whose fields are in a document; unknown kernels and layers are None."""
         return cls(
             backend=document.get("backend"),
             precision=document.get("precision"),
             threads=document.get("threads"),
-            kernels=_known_kernels(document.get("kernels")),
+            kernels=_known(Kernels, document.get("kernels")),
+            layers=_known(Layers, document.get("layers")),
         )
 
     def options(self) -> dict[str, str]:
@@ -99,7 +117,7 @@ def recorded_kernels(environment: Mapping[str, Any]) -> Kernels | None:
     if environment.get("device", "CPU") != "CPU":
         return None
     if (name := environment.get(KERNELS_KEY)) is not None:
-        return _known_kernels(name)
+        return _known(Kernels, name)
     match environment.get(LEGACY_ONEDNN_KEY):
         case False:
             return Kernels.EIGEN
@@ -109,9 +127,17 @@ def recorded_kernels(environment: Mapping[str, Any]) -> Kernels | None:
             return None
 
 
-def _known_kernels(name: object) -> Kernels | None:
-    """Returns the kernels of a name; None for another, as of a later version."""
-    return next((kernels for kernels in Kernels if kernels == name), None)
+def recorded_layers(environment: Mapping[str, Any]) -> Layers | None:
+    """Returns the layers of a recorded environment; None with another backend than TensorFlow, and on a GPU."""
+    is_on_cpu = environment.get("device", "CPU") == "CPU"
+    if not is_on_cpu or environment.get("backend", "tensorflow") != "tensorflow":
+        return None
+    return _known(Layers, environment.get(LAYERS_KEY, Layers.KERAS))
+
+
+def _known(kind: type[E], name: object) -> E | None:
+    """Returns the member of a name; None for another, as of a later version."""
+    return next((member for member in kind if member == name), None)
 
 
 def with_reliable_kernels(environment: Mapping[str, Any], *, unreliable: str | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from scipy.special import ndtri, stdtrit
 
 from search.leaderboard.statistics import CONFIDENCE, Interval, prediction_interval
-from search.records.arithmetic import with_reliable_kernels
+from search.records.arithmetic import LAYERS_KEY, recorded_layers, with_reliable_kernels
 from search.records.record import LEGACY_DEFAULTS, StudyRecord, TrialRecord, flatten
 from search.trial import DETERMINISTIC_KEY, RUN_KEYS, Outcome, Phase, State
 
@@ -106,13 +106,20 @@ class EnvironmentChange:
 def environment_changes(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[EnvironmentChange, ...]:
     """Returns all differences that may change a result, by name."""
     recorded_values, current_values = (
-        flatten({**LEGACY_DEFAULTS, **with_reliable_kernels(environment)}) for environment in (recorded, here)
+        flatten({**LEGACY_DEFAULTS, **with_reliable_kernels(environment), **_layers(environment)})
+        for environment in (recorded, here)
     )
     return tuple(
         EnvironmentChange(name=name, recorded=recorded_values.get(name), here=current_values.get(name))
         for name in sorted(recorded_values.keys() | current_values.keys())
         if name not in _IGNORED_KEYS and recorded_values.get(name) != current_values.get(name)
     )
+
+
+def _layers(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the layers of an environment, also of one from before they were recorded."""
+    layers = recorded_layers(environment) if environment else None
+    return {} if layers is None else {LAYERS_KEY: layers.value}
 
 
 def are_deterministic(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from search.data.dataset import DatasetInfo, prepare
 from search.errors import UserError, missing_extra, unknown_name
-from search.records.arithmetic import Kernels, recorded_kernels
+from search.records.arithmetic import Kernels, Layers, recorded_kernels, recorded_layers
 from search.records.record import LEGACY_DEFAULTS, StudyHeader, StudyRecord, TrialRecord
 from search.training import devices
 from search.training.runtime import Backend, Device, Precision, Runtime
@@ -37,6 +37,7 @@ class ReproductionOptions:
         devices: Devices to compute on.
         precision: Precision to compute in.
         kernels: TensorFlow's kernels on a CPU.
+        layers: Implementation of layers on a CPU.
         threads: Number of threads.
     """
 
@@ -47,6 +48,7 @@ class ReproductionOptions:
     devices: str | None = None
     precision: str | None = None
     kernels: str | None = None
+    layers: str | None = None
     threads: int | None = None
 
 
@@ -153,6 +155,7 @@ def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -
         deterministic=recorded.get(DETERMINISTIC_KEY, device is Device.CPU),
         precision=restore_precision(recorded, options),
         kernels=restore_kernels(recorded, options) if has_kernels else None,
+        layers=restore_layers(recorded, options),
     )
 
 
@@ -164,6 +167,16 @@ def restore_kernels(recorded: Mapping[str, Any], options: ReproductionOptions) -
         options: Settings of this machine.
     """
     return Kernels(options.kernels) if options.kernels else recorded_kernels(recorded)
+
+
+def restore_layers(recorded: Mapping[str, Any], options: ReproductionOptions) -> Layers:
+    """Returns the layers of the options, or else the recorded ones; the fast ones if the run could not have any.
+
+    Args:
+        recorded: Environment of a trial.
+        options: Settings of this machine.
+    """
+    return Layers(options.layers) if options.layers else recorded_layers(recorded) or Layers.FAST
 
 
 def restore_precision(recorded: Mapping[str, Any], options: ReproductionOptions) -> Precision:

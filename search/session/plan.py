@@ -26,12 +26,12 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.files import as_path, check_location
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import redact
-from search.records.arithmetic import Arithmetic, Kernels
+from search.records.arithmetic import Arithmetic, Kernels, Layers, study_arithmetic
 from search.records.reader import StudyNotStartedError, read_study
-from search.records.record import NO_ENGINE, StudyHeader, utc_now
+from search.records.record import NO_ENGINE, StudyHeader, StudyRecord, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import Parallelism
-from search.session.settings import AUTO_KERNELS, ExecutorName, Settings, flag, to_study_name
+from search.session.settings import AUTO, ExecutorName, Settings, flag, to_study_name
 from search.training import devices
 from search.training.runtime import (
     Backend,
@@ -89,7 +89,15 @@ class Plan:
         if chosen is not None:
             return replace(runtime, threads=chosen.layout.threads, kernels=chosen.kernels).arithmetic
         threads = None if runtime.device is Device.GPU else self.settings.threads
-        return replace(runtime.arithmetic, threads=threads)
+        layers = None if self.settings.layers == AUTO else runtime.arithmetic.layers
+        return replace(runtime.arithmetic, threads=threads, layers=layers)
+
+    def with_layers_of(self, record: StudyRecord) -> Plan:
+        """Returns the plan with the layers that a study was run with, unless the options set them."""
+        layers = study_arithmetic(record).layers
+        if self.settings.layers != AUTO or layers is None:
+            return self
+        return replace(self, task=replace(self.task, runtime=replace(self.task.runtime, layers=layers)))
 
     @property
     def workers(self) -> int:
@@ -264,6 +272,7 @@ def make_runtime(settings: Settings) -> Runtime:
         deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
         precision=_parse_choice(Precision, settings.precision, "precision"),
         kernels=_choose_kernels(settings, backend, device),
+        layers=_choose_layers(settings, backend, device),
     )
 
 
@@ -273,11 +282,11 @@ def _choose_kernels(settings: Settings, backend: Backend, device: Device) -> Ker
     Raises:
         UserError: They are unknown, or chosen for another backend or a GPU.
     """
-    has_effect = backend is Backend.TENSORFLOW and device is not Device.GPU
-    if settings.kernels == AUTO_KERNELS:
+    has_effect = _is_tensorflow_on_cpu(backend, device)
+    if settings.kernels == AUTO:
         return kernels_of_variable() if has_effect else None
     if settings.kernels not in list(Kernels):
-        raise unknown_name("kernels", settings.kernels, [AUTO_KERNELS, *Kernels])
+        raise unknown_name("kernels", settings.kernels, [AUTO, *Kernels])
     if not has_effect:
         raise UserError(
             "Kernels can be chosen for TensorFlow on a CPU only. "
@@ -285,6 +294,29 @@ def _choose_kernels(settings: Settings, backend: Backend, device: Device) -> Ker
             hint="Leave --kernels out, or choose --backend tensorflow --devices cpu.",
         )
     return Kernels(settings.kernels)
+
+
+def _choose_layers(settings: Settings, backend: Backend, device: Device) -> Layers:
+    """Returns the layers by the option, or the default.
+
+    Raises:
+        UserError: They are unknown, or chosen for another backend or a GPU.
+    """
+    if settings.layers == AUTO:
+        return Layers.FAST
+    if settings.layers not in list(Layers):
+        raise unknown_name("layers", settings.layers, [AUTO, *Layers])
+    if not _is_tensorflow_on_cpu(backend, device):
+        raise UserError(
+            "Layers can be chosen for TensorFlow on a CPU only. "
+            f"Received: --layers {settings.layers}, backend {backend}, device {device}.",
+            hint="Leave --layers out, or choose --backend tensorflow --devices cpu.",
+        )
+    return Layers(settings.layers)
+
+
+def _is_tensorflow_on_cpu(backend: Backend, device: Device) -> bool:
+    return backend is Backend.TENSORFLOW and device is not Device.GPU
 
 
 def _cluster_device(devices_option: str, backend: Backend) -> Device:

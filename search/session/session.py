@@ -112,7 +112,7 @@ def open_session(
     """
     settings, any_seed = plan.settings, plan.settings.seed is None
     with open_ledger(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
-        plan = replace(plan, header=ledger.header)
+        plan = replace(plan, header=ledger.header).with_layers_of(ledger.read())
         interrupt = interrupt or stack.enter_context(InterruptHandler())
         interrupt_orphans(ledger)
         require_same_arithmetic(ledger.read(), plan.arithmetic)
@@ -143,6 +143,7 @@ def open_session(
                 should_stop=lambda: budget.is_interrupted or budget.is_exhausted,
             )
             parallelism = agree_with_coordinators(plan, parallelism, ledger)
+            plan = plan.with_layers_of(ledger.read())
             executor = make_executor(
                 plan,
                 parallelism,

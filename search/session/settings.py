@@ -21,8 +21,8 @@ from search.study import stopping
 from spaces.registry import SPACES
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-AUTO_KERNELS = "auto"
-"""Leaves the kernels to the environment, the record or a measurement."""
+AUTO = "auto"
+"""Leaves kernels or layers to the environment, the record, a measurement or the default."""
 MIN_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -137,9 +137,14 @@ class Settings:
         "float32.",
     )
     kernels: str = _option(
-        AUTO_KERNELS,
+        AUTO,
         "TensorFlow's kernels on a CPU: onednn, eigen (TensorFlow's own), or auto: TF_ENABLE_ONEDNN_OPTS if it is set, "
         "else the study's, else the faster.",
+    )
+    layers: str = _option(
+        AUTO,
+        "Layers with TensorFlow on a CPU: fast, keras (Keras's own; exported scripts repeat them to the bit), or auto: "
+        "the study's, else fast.",
     )
     storage: str | None = _option(
         None,

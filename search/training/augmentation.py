@@ -67,9 +67,9 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
         scale = 1.0 + self._uniform_samples(batch_size, self.zoom)
         slope = self._uniform_samples(batch_size, self.shear)
         max_shift = ops.where(self.shift > 0, self.shift + 0.5, 0.0)  # arrays in vectorized training
+        # The lower bound of a uniform sample can be drawn, and 1.5 is rounded to 2.
         right, down = (
-            ops.round(self._uniform_samples(batch_size, max_shift)),
-            ops.round(self._uniform_samples(batch_size, max_shift)),
+            ops.clip(ops.round(self._uniform_samples(batch_size, max_shift)), -self.shift, self.shift) for _ in range(2)
         )
         cosine, sine = scale * ops.cos(angle), scale * ops.sin(angle)
         # Shear along x, then rotate and zoom: [[cos, -sin], [sin, cos]] @ [[1, slope], [0, 1]].

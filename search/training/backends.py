@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from search.errors import FatalError
-from search.records.arithmetic import KERNELS_KEY, Kernels
+from search.records.arithmetic import KERNELS_KEY, LAYERS_KEY, Kernels
 from search.training.runtime import (
     ONEDNN_VARIABLE,
     Backend,
@@ -39,7 +39,11 @@ def _configure_tensorflow(runtime: Runtime) -> dict[str, Any]:
     tf.config.experimental.enable_tensor_float_32_execution(runtime.allows_tf32)
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        return {"device": "CPU", KERNELS_KEY: _require_kernels(runtime.kernels).value}
+        return {
+            "device": "CPU",
+            KERNELS_KEY: _require_kernels(runtime.kernels).value,
+            LAYERS_KEY: runtime.layers.value,
+        }
     return {"device": str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))}
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from search.records.arithmetic import Arithmetic, Kernels
+from search.records.arithmetic import Arithmetic, Kernels, Layers
 from search.training.cgroup import available_memory, cpu_quota
 from search.trial import HOST_KEY
 
@@ -85,6 +85,7 @@ class Runtime:
         deterministic: Whether operations must give the same bits each time; free on a CPU, expensive on a GPU.
         precision: Precision of matrix products and convolutions.
         kernels: TensorFlow's kernels on a CPU; None for its default, and where there is no choice.
+        layers: Implementation of layers; without effect on a GPU and with other backends than TensorFlow.
     """
 
     backend: Backend = Backend.TENSORFLOW
@@ -94,6 +95,12 @@ class Runtime:
     deterministic: bool = True
     precision: Precision = Precision.TF32
     kernels: Kernels | None = None
+    layers: Layers = Layers.FAST
+
+    @property
+    def has_fast_layers(self) -> bool:
+        """Whether fast layers exist for this backend and device."""
+        return self.backend is Backend.TENSORFLOW and self.device is not Device.GPU
 
     @property
     def arithmetic(self) -> Arithmetic:
@@ -103,6 +110,7 @@ class Runtime:
             precision=self.precision.value,
             threads=None if self.device is Device.GPU else self.threads,
             kernels=self.kernels,
+            layers=self.layers if self.has_fast_layers else None,
         )
 
     @property

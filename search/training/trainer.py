@@ -22,6 +22,7 @@ import numpy as np
 
 from search.errors import TrialError
 from search.files import as_path
+from search.records.arithmetic import Layers
 from search.training import checkpoint
 from search.training.backends import configure_backend
 from search.training.epochs import Hooks, TrialStopped, evaluate, fit_epoch, steps_per_epoch
@@ -162,7 +163,7 @@ class Trainer:
         model = make_model()
         if outline is None:
             self._memory_limit.require(predict_memory(model, batches))
-        if self._is_tensorflow_on_cpu:
+        if self._is_tensorflow_on_cpu and self._task.runtime.layers is Layers.FAST:
             from search.training.tensorflow_cpu.adam import use_fused_update
             from search.training.tensorflow_cpu.layers import use_fast_layers
 

@@ -12,6 +12,7 @@ from search.errors import UserError
 from search.records.arithmetic import (
     Arithmetic,
     Kernels,
+    Layers,
     recorded_kernels,
     require_same_arithmetic,
     study_arithmetic,
@@ -20,7 +21,14 @@ from search.records.arithmetic import (
 from search.records.record import StudyRecord, TrialRecord
 
 AVX2, AVX512 = "AuthenticAMD 25 1 1 avx avx2 fma", "GenuineIntel 6 207 2 avx2 avx512_vnni avx512f"
-NOW = {"backend": "tensorflow", "device": "CPU", "precision": "tf32", "threads": 1, "kernels": "onednn"}
+NOW = {
+    "backend": "tensorflow",
+    "device": "CPU",
+    "precision": "tf32",
+    "threads": 1,
+    "kernels": "onednn",
+    "layers": "fast",
+}
 
 
 def record(*environments: dict[str, Any]) -> StudyRecord:
@@ -60,6 +68,21 @@ def test_an_environment_names_the_kernels_in_place_of_the_older_key() -> None:
     assert with_reliable_kernels(NOW) == NOW
 
 
+@pytest.mark.parametrize(
+    ("environment", "layers"),
+    [
+        (NOW, Layers.FAST),
+        ({**NOW, "layers": "keras"}, Layers.KERAS),
+        ({"backend": "tensorflow", "device": "CPU"}, Layers.KERAS),
+        ({**NOW, "layers": "a later version's"}, None),
+        ({"backend": "jax", "device": "CPU"}, None),
+        ({"backend": "tensorflow", "device": "NVIDIA H200"}, None),
+    ],
+)
+def test_records_without_layers_had_those_of_keras(environment: dict, layers: Layers | None) -> None:
+    assert Arithmetic.from_environment(environment).layers is layers
+
+
 def test_threads_and_kernels_decide_no_bits_on_a_gpu() -> None:
     on_gpu = Arithmetic.from_environment({**NOW, "device": "NVIDIA H200"})
     assert on_gpu == Arithmetic(backend="tensorflow", precision="tf32")
@@ -68,7 +91,8 @@ def test_threads_and_kernels_decide_no_bits_on_a_gpu() -> None:
 def test_a_study_goes_on_with_the_latest_known_values() -> None:
     assert study_arithmetic(record()) == Arithmetic()
     mixed = record({**NOW, "threads": 2}, NOW, {"backend": "tensorflow"}, {})
-    assert study_arithmetic(mixed) == Arithmetic.from_environment(NOW)
+    # Layers were not recorded before there were fast ones.
+    assert study_arithmetic(mixed) == dataclasses.replace(Arithmetic.from_environment(NOW), layers=Layers.KERAS)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +103,7 @@ def test_a_study_goes_on_with_the_latest_known_values() -> None:
         ({"threads": 2}, "--threads 1"),
         ({"kernels": Kernels.EIGEN}, "--kernels onednn"),
         ({"threads": 2, "kernels": Kernels.EIGEN}, "--threads 1 --kernels onednn"),
+        ({"layers": Layers.KERAS}, "--layers fast"),
     ],
 )
 def test_another_arithmetic_is_refused_with_the_options_that_continue(changed: dict, hint: str) -> None:
@@ -93,5 +118,6 @@ def test_another_arithmetic_is_refused_with_the_options_that_continue(changed: d
     "recorded", [(), ({},), ({"backend": "tensorflow", "onednn": True, "processor_kind": AVX2},), (NOW, {})]
 )
 def test_what_is_unknown_agrees_with_everything(recorded: tuple[dict, ...]) -> None:
-    require_same_arithmetic(record(*recorded), Arithmetic.from_environment(NOW))
+    requested = dataclasses.replace(Arithmetic.from_environment(NOW), layers=None)
+    require_same_arithmetic(record(*recorded), requested)
     require_same_arithmetic(record(NOW), Arithmetic(backend="tensorflow"))

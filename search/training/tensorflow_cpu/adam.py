@@ -20,16 +20,26 @@ def use_fused_update(optimizer: Any) -> None:
 
 class _Adam(keras.optimizers.Adam):  # type: ignore[misc]
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        _update(self, gradient, variable, learning_rate)
+        if _can_update(self, gradient, variable):
+            _update(self, gradient, variable, learning_rate)
+        else:
+            super().update_step(gradient, variable, learning_rate)
 
 
 class _AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        _update(self, gradient, variable, learning_rate)
+        if _can_update(self, gradient, variable):
+            _update(self, gradient, variable, learning_rate)
+        else:
+            super().update_step(gradient, variable, learning_rate)
+
+
+def _can_update(optimizer: Any, gradient: Any, variable: Any) -> bool:
+    """Returns whether the kernel applies: it has one type for all arguments and no AMSGrad."""
+    return variable.dtype == gradient.dtype == tf.float32 and not optimizer.amsgrad
 
 
 def _update(optimizer: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
-    assert not optimizer.amsgrad, "the kernel has no AMSGrad"
     index = optimizer._get_variable_index(variable)
     step = tf.cast(optimizer.iterations + 1, tf.float32)
     tf.raw_ops.ResourceApplyAdam(

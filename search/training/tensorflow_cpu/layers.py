@@ -40,7 +40,7 @@ class _Conv2D(keras.layers.Conv2D):  # type: ignore[misc]
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _add_bias(values: Any, bias: Any) -> Any:
     def gradient(upstream: Any) -> tuple[Any, Any]:
-        rows = tf.reshape(upstream, (-1, upstream.shape[-1]))
+        rows = tf.reshape(upstream, (-1, bias.shape[0]))
         ones = tf.ones((1, tf.shape(rows)[0]), rows.dtype)
         return upstream, tf.matmul(ones, rows)[0]
 

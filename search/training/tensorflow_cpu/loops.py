@@ -67,7 +67,8 @@ class CompiledLoops(Loops):
             started = time.perf_counter()
             loss = float(self._train(images[chosen], targets[labels[chosen]]))
             if self._is_traced:  # else most of the time went into tracing
-                seconds_per_step = (time.perf_counter() - started) / self._steps
+                steps = math.ceil(len(chosen) / self._batch_size)
+                seconds_per_step = (time.perf_counter() - started) / steps
                 self._steps = max(1, min(int(SECONDS_PER_CALL / seconds_per_step), 2 * self._steps, self._max_steps))
             self._is_traced = True
             start += len(chosen)

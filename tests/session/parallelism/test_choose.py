@@ -13,7 +13,7 @@ import pytest
 from makers import complete, trial
 
 from search.errors import UserError
-from search.records.arithmetic import Kernels, require_same_arithmetic
+from search.records.arithmetic import Kernels, Layers, require_same_arithmetic
 from search.records.record import StudyRecord, TrialRecord
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout, candidate_layouts, fastest
@@ -180,6 +180,17 @@ def test_a_study_keeps_its_kernels(options: dict, kernels: Kernels) -> None:
     assert Probe().choose(made, record_of(made, {"threads": 1, "kernels": kernels.value})).kernels is kernels
 
 
+def test_a_study_keeps_its_layers_unless_the_option_sets_them(options: dict) -> None:
+    made = plan(options, trials=1)
+    assert made.task.runtime.layers is Layers.FAST
+    older = record_of(made, {"backend": "tensorflow", "device": "CPU", "threads": 1})
+    assert made.with_layers_of(older).task.runtime.layers is Layers.KERAS
+    given = plan(options, trials=1, layers="fast").with_layers_of(older)
+    with pytest.raises(UserError) as refusal:
+        require_same_arithmetic(older, given.arithmetic)
+    assert "--layers keras" in refusal.value.hint
+
+
 def test_a_study_whose_kernels_are_unknown_goes_on_with_tensorflows_default(options: dict) -> None:
     made = plan(options)
     unsure = record_of(made, {"threads": 1, "onednn": True, "processor_kind": "AuthenticAMD 25 avx2"})
@@ -191,7 +202,7 @@ def test_what_is_not_given_is_never_refused_and_what_is_given_must_be_the_studys
     made = plan(options)
     recorded = record_of(made, {"backend": "tensorflow", "device": "CPU", "threads": 1, "kernels": "onednn"})
     require_same_arithmetic(recorded, made.arithmetic)
-    chosen = dataclasses.replace(made, chosen_parallelism=Probe().choose(made, recorded))
+    chosen = dataclasses.replace(made.with_layers_of(recorded), chosen_parallelism=Probe().choose(made, recorded))
     require_same_arithmetic(recorded, chosen.arithmetic)
     with pytest.raises(UserError) as refusal:
         require_same_arithmetic(recorded, plan(options, threads=2, kernels="eigen").arithmetic)

@@ -38,6 +38,26 @@ def test_the_fused_update_follows_keras(name: str) -> None:
     np.testing.assert_allclose(path(fused), path(plain), rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("options", [{"amsgrad": True}, {"clipnorm": 0.5, "use_ema": True}])
+def test_other_options_follow_keras(options: dict[str, Any]) -> None:
+    plain, fused = (keras.optimizers.Adam(1e-2, **options) for _ in range(2))
+    use_fused_update(fused)
+    np.testing.assert_allclose(path(fused), path(plain), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_variables_of_other_types_follow_keras(dtype: str) -> None:
+    values = []
+    for is_fused in (False, True):
+        optimizer, variable = keras.optimizers.Adam(1e-2), keras.Variable(np.ones(3), dtype=dtype)
+        if is_fused:
+            use_fused_update(optimizer)
+        optimizer.build([variable])
+        optimizer.apply_gradients([(tf.cast([0.1, 0.2, -0.3], dtype), variable)])
+        values.append(variable.numpy())
+    np.testing.assert_array_equal(*values)
+
+
 def test_other_optimizers_are_left_alone() -> None:
     sgd = make_optimizer({**CONFIG, "optimizer": "sgd"}, 25)
     use_fused_update(sgd)

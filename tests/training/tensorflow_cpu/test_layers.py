@@ -36,7 +36,7 @@ def trained(model: Any, inputs: np.ndarray) -> dict[str, Any]:
         tape.watch(values)
         outputs = model(values, training=True)
         weights = tf.reshape(tf.sin(tf.range(tf.size(outputs), dtype=tf.float32)), tf.shape(outputs))
-        total = tf.reduce_sum(outputs * weights)
+        total = tf.reduce_sum(tf.cast(outputs, tf.float32) * weights)
     sources = {
         "inputs": values,
         **{variable.path.split("/")[-1]: variable.value for variable in model.trainable_variables},
@@ -128,6 +128,21 @@ def test_shifts_are_those_of_the_affine_map_to_the_bit(channels: int) -> None:
     np.testing.assert_array_equal(fast(images), images)
 
 
+@pytest.mark.parametrize("bound", [-1, 1])
+@pytest.mark.parametrize("shift", [1, 3])
+def test_a_shift_at_the_edge_of_its_distribution_is_at_most_the_largest(
+    shift: int, bound: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A uniform sample can be its lower bound, 0.5 beyond the largest shift, and 1.5 is rounded to 2."""
+    monkeypatch.setattr(keras.random, "uniform", lambda shape, low, high, seed: tf.fill(shape, float(bound) * high))
+    for model in copies(RandomAffine(shift=shift, seed=5), (9, 11, 1)):
+        images = normal(4, 9, 11, 1)
+        expected = np.roll(images, (-bound * shift, -bound * shift), axis=(1, 2))
+        inside = slice(shift, -shift)
+        shifted = model(images, training=True).numpy()
+        np.testing.assert_allclose(shifted[:, inside, inside], expected[:, inside, inside], atol=1e-5)
+
+
 def test_other_augmentation_is_left_as_it_is() -> None:
     plain, fast = copies(RandomAffine(shift=1, rotation=10.0, seed=5), (9, 9, 1))
     images = normal(BATCH, 9, 9, 1)
@@ -139,6 +154,40 @@ def test_augmentation_that_is_switched_off_returns_the_images() -> None:
     fast.layers[0].strength.assign(0.0)
     images = normal(BATCH, 9, 9, 1)
     np.testing.assert_array_equal(fast(images, training=True), images)
+
+
+def test_layers_that_are_called_twice_grouped_or_in_another_layer() -> None:
+    def build(fast: bool) -> Any:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((9, 9, 4))
+        twice = keras.layers.Conv2D(4, 3, padding="same", kernel_regularizer="l2", bias_constraint="non_neg")
+        inner = keras.layers.TimeDistributed(keras.layers.Dense(3))
+        outputs = inner(keras.layers.Conv2D(6, 3, groups=2)(twice(twice(inputs))))
+        model = keras.Model(inputs, outputs)
+        if fast:
+            use_fast_layers(model)
+        return model
+
+    images = normal(BATCH, 9, 9, 4)
+    plain, fast = build(fast=False), build(fast=True)
+    fast.set_weights(plain.get_weights())
+    expected, received = trained(plain, images), trained(fast, images)
+    for name, value in expected.items():
+        np.testing.assert_allclose(received[name], value, rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+def test_reduced_precision_keeps_its_types() -> None:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layers = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+        model = keras.Sequential([keras.Input((9, 9, 1)), *layers])
+    finally:
+        keras.config.set_dtype_policy(policy)
+    use_fast_layers(model)
+    received = trained(model, normal(BATCH, 9, 9, 1))
+    assert received["outputs"].dtype == "bfloat16"
+    assert all(received[f"gradient of {name}"].dtype == "float32" for name in ("kernel", "bias", "gamma", "beta"))
 
 
 def test_subclasses_are_left_alone() -> None:
