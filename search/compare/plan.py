@@ -14,13 +14,13 @@ from search.compare.spec import ComparisonSpec, RunKey, schedule, study_name, st
 from search.compare.store import StudyStore, raise_if_different
 from search.engines.registry import ENGINES, EngineChoice, parse_engine
 from search.errors import UserError
-from search.records.arithmetic import KERNELS_KEY, Arithmetic
+from search.records.arithmetic import KERNELS_KEY, LAYERS_KEY, Arithmetic, Layers
 from search.records.record import NO_ENGINE, utc_now
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import ARITHMETIC_NOTE, ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import Plan, command_line, default_study_name, make_plan
 from search.session.settings import NAME, Settings
-from search.training.runtime import Device
+from search.training.runtime import Backend, Device
 
 DEFAULT_TRIALS = 20
 """Full trials' worth of epochs for each study when no budget is given."""
@@ -73,9 +73,12 @@ def make_comparison_plan(
         choice.name: make_plan(replace(shared, engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner))
         for choice in choices
     }
-    first = plans[choices[0].name]
-    folder = Path(settings.studies_dir) / (name or _default_name(first))
+    folder = Path(settings.studies_dir) / (name or _default_name(plans[choices[0].name]))
     recorded = StudyStore(folder).read_spec()
+    if recorded is not None:
+        layers = _recorded_layers(recorded)
+        plans = {engine: plan.with_recorded_layers(layers) for engine, plan in plans.items()}
+    first = plans[choices[0].name]
     parallelism = _recorded_parallelism(first, recorded) or choose_parallelism(first, on_probe_start=on_probe_start)
     if recorded is not None:
         # Whatever sets workers and threads. Comparisons that recorded no kernels ran with TensorFlow's default.
@@ -98,7 +101,8 @@ def make_comparison_plan(
     )
     if recorded is not None:
         # Older comparisons recorded no kernels; if options or the environment give any, those are theirs from now on.
-        recorded = replace(recorded, terms={KERNELS_KEY: spec.terms[KERNELS_KEY], **recorded.terms})
+        older = {KERNELS_KEY: spec.terms[KERNELS_KEY], LAYERS_KEY: _recorded_layers(recorded)}
+        recorded = replace(recorded, terms={**older, **recorded.terms})
         raise_if_different(folder, recorded.fixed_terms(), spec.fixed_terms())
         spec = _merge_specs(recorded, spec)
     studies = {key: _study_plan(key, plans[key.engine], spec.seed, folder) for key in schedule(plans, repeats)}
@@ -162,6 +166,15 @@ def _recorded_parallelism(plan: Plan, recorded: ComparisonSpec | None) -> Parall
     return Parallelism(layout=layout, chosen_by=ChosenBy.RECORDED, note=ARITHMETIC_NOTE)
 
 
+def _recorded_layers(recorded: ComparisonSpec) -> Layers | None:
+    """Returns the layers of a recorded comparison; older ones recorded none and had Keras's own."""
+    terms = recorded.terms
+    if LAYERS_KEY in terms:
+        return Arithmetic.from_json(terms).layers
+    has_layers = terms.get("backend", Backend.TENSORFLOW) == Backend.TENSORFLOW and terms.get("device") != Device.GPU
+    return Layers.KERAS if has_layers else None
+
+
 def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> dict[str, object]:
     """Returns what else must be equal in all studies of a comparison."""
     header, runtime = plan.header, plan.task.runtime
@@ -178,6 +191,7 @@ def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> d
         "deterministic": runtime.deterministic,
         "precision": runtime.precision.value,
         KERNELS_KEY: parallelism.kernels.value if parallelism.kernels else None,
+        LAYERS_KEY: runtime.arithmetic.layers,
     }
 
 

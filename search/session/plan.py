@@ -26,9 +26,9 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.files import as_path, check_location
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import redact
-from search.records.arithmetic import Arithmetic, Kernels, Layers, study_arithmetic
+from search.records.arithmetic import Arithmetic, Kernels, Layers
 from search.records.reader import StudyNotStartedError, read_study
-from search.records.record import NO_ENGINE, StudyHeader, StudyRecord, utc_now
+from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import Parallelism
 from search.session.settings import AUTO, ExecutorName, Settings, flag, to_study_name
@@ -92,9 +92,8 @@ class Plan:
         layers = None if self.settings.layers == AUTO else runtime.arithmetic.layers
         return replace(runtime.arithmetic, threads=threads, layers=layers)
 
-    def with_layers_of(self, record: StudyRecord) -> Plan:
-        """Returns the plan with the layers that a study was run with, unless the options set them."""
-        layers = study_arithmetic(record).layers
+    def with_recorded_layers(self, layers: Layers | None) -> Plan:
+        """Returns the plan with the layers of a record, if those are known, unless the options set them."""
         if self.settings.layers != AUTO or layers is None:
             return self
         return replace(self, task=replace(self.task, runtime=replace(self.task.runtime, layers=layers)))

@@ -112,7 +112,7 @@ def open_session(
     """
     settings, any_seed = plan.settings, plan.settings.seed is None
     with open_ledger(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
-        plan = replace(plan, header=ledger.header).with_layers_of(ledger.read())
+        plan = replace(plan, header=ledger.header).with_recorded_layers(study_arithmetic(ledger.read()).layers)
         interrupt = interrupt or stack.enter_context(InterruptHandler())
         interrupt_orphans(ledger)
         require_same_arithmetic(ledger.read(), plan.arithmetic)
@@ -143,7 +143,7 @@ def open_session(
                 should_stop=lambda: budget.is_interrupted or budget.is_exhausted,
             )
             parallelism = agree_with_coordinators(plan, parallelism, ledger)
-            plan = plan.with_layers_of(ledger.read())
+            plan = plan.with_recorded_layers(study_arithmetic(ledger.read()).layers)
             executor = make_executor(
                 plan,
                 parallelism,

@@ -13,7 +13,7 @@ import pytest
 from makers import complete, trial
 
 from search.errors import UserError
-from search.records.arithmetic import Kernels, Layers, require_same_arithmetic
+from search.records.arithmetic import Kernels, Layers, require_same_arithmetic, study_arithmetic
 from search.records.record import StudyRecord, TrialRecord
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout, candidate_layouts, fastest
@@ -184,8 +184,8 @@ def test_a_study_keeps_its_layers_unless_the_option_sets_them(options: dict) -> 
     made = plan(options, trials=1)
     assert made.task.runtime.layers is Layers.FAST
     older = record_of(made, {"backend": "tensorflow", "device": "CPU", "threads": 1})
-    assert made.with_layers_of(older).task.runtime.layers is Layers.KERAS
-    given = plan(options, trials=1, layers="fast").with_layers_of(older)
+    assert made.with_recorded_layers(study_arithmetic(older).layers).task.runtime.layers is Layers.KERAS
+    given = plan(options, trials=1, layers="fast").with_recorded_layers(Layers.KERAS)
     with pytest.raises(UserError) as refusal:
         require_same_arithmetic(older, given.arithmetic)
     assert "--layers keras" in refusal.value.hint
@@ -202,7 +202,9 @@ def test_what_is_not_given_is_never_refused_and_what_is_given_must_be_the_studys
     made = plan(options)
     recorded = record_of(made, {"backend": "tensorflow", "device": "CPU", "threads": 1, "kernels": "onednn"})
     require_same_arithmetic(recorded, made.arithmetic)
-    chosen = dataclasses.replace(made.with_layers_of(recorded), chosen_parallelism=Probe().choose(made, recorded))
+    chosen = dataclasses.replace(
+        made.with_recorded_layers(Layers.KERAS), chosen_parallelism=Probe().choose(made, recorded)
+    )
     require_same_arithmetic(recorded, chosen.arithmetic)
     with pytest.raises(UserError) as refusal:
         require_same_arithmetic(recorded, plan(options, threads=2, kernels="eigen").arithmetic)
