@@ -29,6 +29,11 @@ def memory_limit(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> i
     return min(filter(None, map(_limit_bytes, _cgroup_folders("memory", root, proc_cgroup))), default=None)
 
 
+def total_memory(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> int:
+    """Returns the bytes of memory that this process could have at most, by the machine and the container's limit."""
+    return min(int(psutil.virtual_memory().total), memory_limit(root, proc_cgroup) or NO_LIMIT)
+
+
 def available_memory(root: Path = CGROUP_ROOT, proc_cgroup: Path = PROC_CGROUP) -> int:
     """Returns the bytes of memory that are available now, by the machine and the container's limit."""
     remaining = [

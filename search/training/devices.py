@@ -1,7 +1,7 @@
-"""The GPUs of this machine, which of them a run uses, and their free memory; imports no backend.
+"""The GPUs of this machine, which of them a run uses, and their memory; imports no backend.
 
-Called while a run is planned, and by the doctor. Free memory is the driver's figure (``nvidia-ml-py``, of the extra
-``cuda``), as in ``nvidia-smi``.
+Called while a run is planned, by workers and by the doctor. Memory is the driver's figure (``nvidia-ml-py``, of the
+extra ``cuda``), as in ``nvidia-smi``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from search.errors import UserError, install_command
 from search.training.runtime import Backend, Device
@@ -82,6 +83,18 @@ def free_gpu_memory_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
     Args:
         gpus: CUDA's names: numbers in the order of the bus, or UUIDs.
     """
+    memory = _gpu_memory(gpus)
+    return None if memory is None else tuple(one.free / 2**20 for one in memory)
+
+
+def total_gpu_memory_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
+    """Returns the memory of GPUs in MiB, in use or not; arguments and None as for ``free_gpu_memory_mib``."""
+    memory = _gpu_memory(gpus)
+    return None if memory is None else tuple(one.total / 2**20 for one in memory)
+
+
+def _gpu_memory(gpus: Sequence[str]) -> tuple[Any, ...] | None:
+    """Returns the driver's figures in bytes, ``free`` and ``total`` by GPU; None if it cannot be queried."""
     try:
         import pynvml
     except ImportError:
@@ -93,7 +106,7 @@ def free_gpu_memory_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
                 pynvml.nvmlDeviceGetHandleByIndex(int(gpu)) if gpu.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(gpu)
                 for gpu in gpus
             ]
-            return tuple(pynvml.nvmlDeviceGetMemoryInfo(handle).free / 2**20 for handle in handles)
+            return tuple(pynvml.nvmlDeviceGetMemoryInfo(handle) for handle in handles)
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:

@@ -2,7 +2,8 @@
 
 On a CPU no backend notices that memory runs out: the kernel kills a process, mostly this one, in the middle of a
 step. So the trainer predicts first. The prediction is a lower bound, of what a step must hold at once: a configuration
-that is refused could not have been trained. One that is not refused may still exceed the memory.
+that is refused could not have been trained. One that is not refused may still exceed the memory. A refusal is final, so
+it depends on all of the machine's or container's memory, and not on what other workers leave free at that moment.
 
 Called by the trainer. Vectorized training reads XLA's own analysis instead (``search.training.vectorized.program``).
 """
@@ -19,11 +20,9 @@ from typing import Any
 import keras
 import psutil
 
-from search.training.backends import BACKEND_ADAPTERS
-from search.training.cgroup import available_memory
-from search.training.devices import free_gpu_memory_mib
+from search.training.cgroup import total_memory
+from search.training.devices import total_gpu_memory_mib
 from search.training.run_state import ExceedsFreeMemory
-from search.training.runtime import Backend
 from search.training.task import Task
 
 KERNEL_LAYERS = (
@@ -135,17 +134,17 @@ class MemoryLimit:
     """The memory that the trials of this process may use; made before the first trial.
 
     Args:
-        task: Holds ``--trial-memory`` and the backend.
+        task: Holds ``--trial-memory``.
         on_cpu: Whether trials train on the CPU. A limit on resident memory does not apply to a GPU.
     """
 
     def __init__(self, task: Task, *, on_cpu: bool) -> None:
         self._trial_bytes = None if task.trial_memory_mib is None else int(task.trial_memory_mib * 2**20)
-        self._backend, self._on_cpu = task.runtime.backend, on_cpu
+        self._on_cpu = on_cpu
         self._initial = _resident_bytes()
 
     def require(self, need: MemoryNeed) -> None:
-        """Checks that a training can fit. Memory that earlier trials left to this process counts as free.
+        """Checks that a training could fit if it had the memory for itself.
 
         Raises:
             ExceedsFreeMemory: It cannot.
@@ -157,12 +156,12 @@ class MemoryLimit:
     def _bounds(self) -> Iterator[tuple[int, str]]:
         """Yields upper bounds of what a training can use, in bytes, and what each is."""
         if not self._on_cpu:
-            if (free := _free_device_bytes(self._backend)) is not None:
-                yield free, "free device memory"
+            if (total := _total_device_bytes()) is not None:
+                yield total, "the device's memory"
             return
         if self._trial_bytes is not None:
             yield self._trial_bytes - self._initial, "--trial-memory less what the worker took before its first trial"
-        yield available_memory() + max(0, _resident_bytes() - self._initial), "free memory"
+        yield total_memory(), "the memory of the machine or container"
 
 
 def _describe(need: MemoryNeed, available: int, name: str) -> str:
@@ -170,7 +169,7 @@ def _describe(need: MemoryNeed, available: int, name: str) -> str:
         f"Training needs at least {_gib(need.total)}: {_gib(need.weights + need.optimizer)} for weights and optimizer, "
         f"{_gib(need.activations)} for the activations of a batch of {need.batch_size}. "
         f"Expected: at most {_gib(max(0, available))} ({name}). Narrow batch_size or the sizes of layers with --range, "
-        "run fewer trials at a time with --workers, or raise --trial-memory if it is set."
+        "or raise --trial-memory if it is set."
     )
 
 
@@ -302,8 +301,8 @@ def _resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _free_device_bytes(backend: Backend) -> int | None:
-    """Returns the bytes that this process can use on its GPU, those it has used before included; None if unknown."""
+def _total_device_bytes() -> int | None:
+    """Returns the memory of the GPU of this process; None if unknown."""
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
-    free_mib = free_gpu_memory_mib([gpu])
-    return None if free_mib is None else int((free_mib[0] + BACKEND_ADAPTERS[backend].peak_memory_mib()) * 2**20)
+    total_mib = total_gpu_memory_mib([gpu])
+    return None if total_mib is None else int(total_mib[0] * 2**20)

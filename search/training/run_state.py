@@ -26,7 +26,7 @@ class NonFiniteLoss(Exception):  # noqa: N818 - a signal to leave Keras's loop, 
 
 
 class ExceedsFreeMemory(Exception):  # noqa: N818 - a signal to train with fewer members, if possible
-    """A training would need more memory than is free; its text says how much."""
+    """A training needs more memory than it can have; its text says how much."""
 
 
 @dataclass(slots=True)

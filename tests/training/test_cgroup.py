@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
-from search.training.cgroup import available_memory, cpu_quota, memory_limit
+from search.training.cgroup import available_memory, cpu_quota, memory_limit, total_memory
 
 
 def tree(folder: Path, files: dict[str, str]) -> Path:
@@ -67,6 +68,12 @@ def test_version_1_with_the_containers_group_as_root(tmp_path: Path) -> None:
 def test_available_memory_counts_cached_files_as_free(tmp_path: Path, groups: str, files: dict[str, str]) -> None:
     limits(tmp_path, groups, files)
     assert available_memory(tmp_path, tmp_path / "own") == 5000
+
+
+def test_a_limit_bounds_the_total_memory(tmp_path: Path) -> None:
+    limits(tmp_path, "0::/job\n", {"job/memory.max": "9000", "job/memory.current": "8000"})
+    assert total_memory(tmp_path, tmp_path / "own") == 9000
+    assert total_memory(tmp_path, tmp_path / "none") == psutil.virtual_memory().total
 
 
 def test_without_a_limit_there_is_none(tmp_path: Path) -> None:

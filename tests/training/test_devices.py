@@ -76,3 +76,4 @@ def test_on_a_cpu_no_gpu_is_visible() -> None:
 
 def test_without_a_driver_the_free_memory_is_unknown() -> None:
     assert devices.free_gpu_memory_mib(("no such GPU",)) is None
+    assert devices.total_gpu_memory_mib(("no such GPU",)) is None

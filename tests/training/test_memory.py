@@ -16,6 +16,7 @@ import pytest
 
 from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
+from search.training.cgroup import available_memory, total_memory
 from search.training.loops import evaluation_batch_size
 from search.training.memory import (
     Batches,
@@ -230,6 +231,14 @@ def test_what_cannot_fit_is_refused_with_figures_and_what_can_is_not(task: Task)
     bound.require(need)
     with pytest.raises(ExceedsFreeMemory, match="--trial-memory"):
         bound.require(dataclasses.replace(need, activations=2**28))
+
+
+def test_what_other_processes_hold_at_the_moment_refuses_nothing(task: Task) -> None:
+    limit = MemoryLimit(task, on_cpu=True)
+    need = MemoryNeed(weights=0, optimizer=0, gradient=0, activations=0, batch_size=32)
+    limit.require(dataclasses.replace(need, weights=(available_memory() + total_memory()) // 2))
+    with pytest.raises(ExceedsFreeMemory):
+        limit.require(dataclasses.replace(need, weights=total_memory() + 1))
 
 
 def test_a_configuration_that_cannot_fit_ends_before_its_first_step_and_the_next_one_runs(task: Task) -> None:
