@@ -25,7 +25,8 @@ from search.execution.base import Finished
 from search.execution.local import local_executor
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.session.parallelism.choose import choose_parallelism
-from search.session.plan import make_plan, make_runtime
+from search.session.plan import make_plan
+from search.session.runtime import make_runtime
 from search.training.cgroup import available_memory
 from search.training.task import Task
 from search.trial import BASELINE, Outcome, Phase, Proposal, State, Trial

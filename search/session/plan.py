@@ -11,36 +11,26 @@ import os
 import random
 import shlex
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
 
 from search import seeds
 from search.data.dataset import DatasetInfo, open_training, prepare
 from search.data.split import default_split, make_split_indices
 from search.engines.base import Engine
 from search.engines.registry import ENGINES, EngineChoice, make_engine, parse_engine
-from search.errors import UserError, missing_extra, unknown_name
+from search.errors import UserError, missing_extra
 from search.files import as_path, check_location
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import redact
-from search.records.arithmetic import Arithmetic, Kernels, Layers
+from search.records.arithmetic import Arithmetic, Layers
 from search.records.reader import StudyNotStartedError, read_study
 from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import Parallelism
+from search.session.runtime import make_runtime, parse_choice
 from search.session.settings import AUTO, ExecutorName, Settings, flag, to_study_name
-from search.training import devices
-from search.training.runtime import (
-    Backend,
-    Device,
-    Precision,
-    Runtime,
-    kernels_of_variable,
-    package_versions,
-)
+from search.training.runtime import Backend, Device, package_versions
 from search.training.task import Task
 from spaces import registry
 from spaces.registry import SpaceError
@@ -53,7 +43,6 @@ DEFAULT_SECONDS = 15 * 60.0
 """Time budget when none is given, verification included."""
 COUNTED_SAMPLES = 16
 """Configurations drawn from a space for which its workload function is checked; each takes microseconds."""
-E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +111,12 @@ def make_plan(settings: Settings) -> Plan:
     """
     settings = _with_defaults(settings)
     space, source = load_space(settings)
-    protocol_name = _parse_choice(ProtocolName, settings.protocol, "protocol")
+    protocol_name = parse_choice(ProtocolName, settings.protocol, "protocol")
     _check_executor(settings)
     runtime = make_runtime(settings)
     _check_outputs(settings)
     dataset = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
-    split = default_split(dataset) if settings.split is None else _parse_choice(Split, settings.split, "split")
+    split = default_split(dataset) if settings.split is None else parse_choice(Split, settings.split, "split")
     protocol = EvaluationProtocol(
         name=protocol_name,
         dataset=dataset.name,
@@ -193,7 +182,7 @@ def _check_workload(space: Space, dataset: DatasetInfo) -> None:
 
 def _check_executor(settings: Settings) -> None:
     """Raises a UserError for an executor that cannot run trials or keep their states."""
-    executor = _parse_choice(ExecutorName, settings.executor, "executor")
+    executor = parse_choice(ExecutorName, settings.executor, "executor")
     if executor is ExecutorName.VECTORIZED:
         _check_vectorized(settings)
     if executor is ExecutorName.RAY and importlib.util.find_spec("ray") is None:
@@ -246,86 +235,6 @@ def _check_outputs(settings: Settings) -> None:
             raise UserError(
                 f"{nearest} {reason}. Received: {flag(name)} {folder}.", hint=f"Name another with {flag(name)}."
             )
-
-
-def make_runtime(settings: Settings) -> Runtime:
-    """Returns what workers run on; deterministic by default on a CPU, where it costs nothing measurable.
-
-    Raises:
-        UserError: The backend is not installed, the precision is unknown, the kernels are unknown or have no effect,
-            or the backend cannot use the GPU that was requested. The GPUs of a Ray cluster are checked later.
-    """
-    backend = _parse_choice(Backend, settings.keras_backend, "backend")
-    if importlib.util.find_spec(backend.value) is None:
-        option = f"--backend {backend}" if settings.backend else f"--executor {settings.executor}"
-        raise missing_extra(option, backend.value)
-    if settings.executor == ExecutorName.RAY:
-        device, gpus = _cluster_device(settings.devices, backend), tuple[str, ...]()
-    else:
-        device, gpus = devices.select_devices(settings.devices, backend)
-    on_gpu = device is Device.GPU
-    return Runtime(
-        backend=backend,
-        device=device,
-        gpus=gpus,
-        deterministic=not on_gpu if settings.deterministic is None else settings.deterministic,
-        precision=_parse_choice(Precision, settings.precision, "precision"),
-        kernels=_choose_kernels(settings, backend, device),
-        layers=_choose_layers(settings, backend, device),
-    )
-
-
-def _choose_kernels(settings: Settings, backend: Backend, device: Device) -> Kernels | None:
-    """Returns TensorFlow's kernels by the option or else the environment; None if neither says, or without effect.
-
-    Raises:
-        UserError: They are unknown, or chosen for another backend or a GPU.
-    """
-    has_effect = _is_tensorflow_on_cpu(backend, device)
-    if settings.kernels == AUTO:
-        return kernels_of_variable() if has_effect else None
-    if settings.kernels not in list(Kernels):
-        raise unknown_name("kernels", settings.kernels, [AUTO, *Kernels])
-    if not has_effect:
-        raise UserError(
-            "Kernels can be chosen for TensorFlow on a CPU only. "
-            f"Received: --kernels {settings.kernels}, backend {backend}, device {device}.",
-            hint="Leave --kernels out, or choose --backend tensorflow --devices cpu.",
-        )
-    return Kernels(settings.kernels)
-
-
-def _choose_layers(settings: Settings, backend: Backend, device: Device) -> Layers:
-    """Returns the layers by the option, or the default.
-
-    Raises:
-        UserError: They are unknown, or chosen for another backend or a GPU.
-    """
-    if settings.layers == AUTO:
-        return Layers.FAST
-    if settings.layers not in list(Layers):
-        raise unknown_name("layers", settings.layers, [AUTO, *Layers])
-    if not _is_tensorflow_on_cpu(backend, device):
-        raise UserError(
-            "Layers can be chosen for TensorFlow on a CPU only. "
-            f"Received: --layers {settings.layers}, backend {backend}, device {device}.",
-            hint="Leave --layers out, or choose --backend tensorflow --devices cpu.",
-        )
-    return Layers(settings.layers)
-
-
-def _is_tensorflow_on_cpu(backend: Backend, device: Device) -> bool:
-    return backend is Backend.TENSORFLOW and device is not Device.GPU
-
-
-def _cluster_device(devices_option: str, backend: Backend) -> Device:
-    """Returns the device of a Ray cluster's workers; Ray assigns each of them its GPU."""
-    if devices_option.startswith("gpu:"):
-        raise UserError(
-            f"Ray chooses the GPU of each worker itself. Received: --devices {devices_option}.",
-            hint="Use --devices gpu.",
-        )
-    return Device.GPU if devices_option == Device.GPU else devices.select_devices(devices_option, backend)[0]
 
 
 def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
@@ -398,10 +307,3 @@ def checkpoint_folder(plan: Plan, study_folder: Path) -> Path | None:
         root = as_path(folder) if "://" in folder else Path(folder).absolute()
         return root / f"{header.name}-{header.seed}"  # two studies of one name may share the folder
     return study_folder / "checkpoints" if settings.address is None else None
-
-
-def _parse_choice(kind: type[E], received: str, option: str) -> E:
-    members: Mapping[str, E] = {member.value: member for member in kind}
-    if received not in members:
-        raise unknown_name(option, received, members)
-    return members[received]

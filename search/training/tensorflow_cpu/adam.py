@@ -13,25 +13,7 @@ import tensorflow as tf
 
 def use_fused_update(optimizer: Any) -> None:
     """Gives an optimizer of the classes Adam and AdamW the fused update; others are left alone."""
-    optimizer.__class__ = {keras.optimizers.Adam: _Adam, keras.optimizers.AdamW: _AdamW}.get(
-        type(optimizer), type(optimizer)
-    )
-
-
-class _Adam(keras.optimizers.Adam):  # type: ignore[misc]
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if _can_update(self, gradient, variable):
-            _update(self, gradient, variable, learning_rate)
-        else:
-            super().update_step(gradient, variable, learning_rate)
-
-
-class _AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if _can_update(self, gradient, variable):
-            _update(self, gradient, variable, learning_rate)
-        else:
-            super().update_step(gradient, variable, learning_rate)
+    optimizer.__class__ = _FUSED_CLASSES.get(type(optimizer), type(optimizer))
 
 
 def _can_update(optimizer: Any, gradient: Any, variable: Any) -> bool:
@@ -54,3 +36,21 @@ def _update(optimizer: Any, gradient: Any, variable: Any, learning_rate: Any) ->
         epsilon=optimizer.epsilon,
         grad=gradient,
     )
+
+
+def _update_step(optimizer: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    if _can_update(optimizer, gradient, variable):
+        _update(optimizer, gradient, variable, learning_rate)
+    else:
+        keras.optimizers.Adam.update_step(optimizer, gradient, variable, learning_rate)
+
+
+class _Adam(keras.optimizers.Adam):  # type: ignore[misc]
+    update_step = _update_step
+
+
+class _AdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+    update_step = _update_step
+
+
+_FUSED_CLASSES: dict[type, type] = {keras.optimizers.Adam: _Adam, keras.optimizers.AdamW: _AdamW}
