@@ -150,7 +150,7 @@ def test_kernels_are_onednn_where_nothing_is_measured(options: dict) -> None:
 def test_a_build_of_tensorflow_that_may_lack_onednn_keeps_its_default(
     options: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its workers would refuse a choice of oneDNN, which nobody made."""
+    """Its workers would refuse oneDNN, although no option asked for it."""
     installed = tmp_path / "installed" / "tensorflow-2.21.0.dist-info"
     installed.mkdir(parents=True)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.21.0\n")
