@@ -123,9 +123,9 @@ TRIALS = (
     "`ensemble` with the weights of its models in `notes`, by the number of the verification run."
 )
 STUDY: Mapping[str, list[Key]] = {
-    "": [of_schema(study_json.SCHEMA), *of_class(StudyRecord, "ensembles", words={"trials": TRIALS})],
+    "": [of_schema(study_json.SCHEMA), *of_class(StudyRecord, "ensembles", "arithmetic", words={"trials": TRIALS})],
     "header": of_class(StudyHeader),
-    "header.space": of_class(Space, "build"),
+    "header.space": of_class(Space, "build", "workload"),
     "header.space.parameters.*": of_domains(),
     "header.space.parameters.*.when": of_class(Condition),
     "header.space.recipes.*": of_class(Recipe),

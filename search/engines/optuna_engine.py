@@ -171,7 +171,8 @@ class OptunaEngine(Engine):
                 _ = trial.relative_params  # Optuna asks the sampler only when drawing; an enqueued trial draws nothing
             values: dict[str, object] = {}
             for name, domain in self._space.parameters.items():
-                if domain.when is None or domain.when.holds(values):
+                # Without the float noise of Optuna's steps, which conditions would not match.
+                if domain.when is None or domain.when.holds(self._space.active(values)):
                     values[name] = suggest(trial, name, domain)
         return trial, self._space.active(values)
 

@@ -147,6 +147,16 @@ def test_a_shipped_space_means_the_same_to_both_engines(source: str, seed: int) 
     check(load(source), seed)
 
 
+def test_a_step_with_float_noise_meets_its_condition() -> None:
+    """The value 0.2 of these steps is 0.19999999999999998 to Optuna."""
+    parameters = {
+        "p0": Float(-0.01, 0.38, -0.01, step=0.01),
+        "p1": Int(0, 0, 0, when=Condition(parameter="p0", values=(0.2,))),
+    }
+    for seed in range(80):
+        check(Space(name="noise", parameters=parameters), seed)
+
+
 @given(space=spaces(), seed=SEEDS)
 @settings(max_examples=60)
 def test_any_space_means_the_same_to_both_engines(space: Space, seed: int) -> None:
