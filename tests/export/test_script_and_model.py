@@ -81,6 +81,7 @@ def test_a_script_trained_on_all_of_mnist_lands_inside_its_rows_interval(tmp_pat
         seed=0,
         workers=1,
         threads=1,
+        layers="keras",  # a script has no others
         fix={"width_1": 64},
         studies_dir=tmp_path / "studies",
         reports_dir=tmp_path / "reports",
