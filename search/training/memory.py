@@ -160,7 +160,8 @@ class MemoryLimit:
                 yield total, "the device's memory"
             return
         if self._trial_bytes is not None:
-            yield self._trial_bytes - self._initial, "--trial-memory less what the worker took before its first trial"
+            limit = f"--trial-memory {_gib(self._trial_bytes)} less what the worker took before its first trial"
+            yield self._trial_bytes - self._initial, limit
         yield total_memory(), "the memory of the machine or container"
 
 
