@@ -19,7 +19,7 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.records.arithmetic import Kernels, Layers, recorded_kernels, recorded_layers
 from search.records.record import LEGACY_DEFAULTS, StudyHeader, StudyRecord, TrialRecord
 from search.training import devices
-from search.training.runtime import Backend, Device, Precision, Runtime
+from search.training.runtime import Backend, Device, Precision, Runtime, is_tensorflow_on_cpu
 from search.training.task import Task
 from search.trial import DETERMINISTIC_KEY, THREADS_KEY, Config
 from spaces import registry
@@ -146,7 +146,6 @@ def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -
     if importlib.util.find_spec(backend.value) is None:
         raise missing_extra(f"The backend {backend}", backend.value)
     device, gpus = _choose_devices(recorded, options, backend)
-    has_kernels = backend is Backend.TENSORFLOW and device is not Device.GPU
     return Runtime(
         backend=backend,
         device=device,
@@ -154,7 +153,7 @@ def restore_runtime(recorded: Mapping[str, Any], options: ReproductionOptions) -
         threads=options.threads or recorded.get(THREADS_KEY, 1),
         deterministic=recorded.get(DETERMINISTIC_KEY, device is Device.CPU),
         precision=restore_precision(recorded, options),
-        kernels=restore_kernels(recorded, options) if has_kernels else None,
+        kernels=restore_kernels(recorded, options) if is_tensorflow_on_cpu(backend, device) else None,
         layers=restore_layers(recorded, options),
     )
 

@@ -14,7 +14,7 @@ from search.errors import UserError, missing_extra, unknown_name
 from search.records.arithmetic import Kernels, Layers
 from search.session.settings import AUTO, ExecutorName, Settings
 from search.training import devices
-from search.training.runtime import Backend, Device, Precision, Runtime, kernels_of_variable
+from search.training.runtime import Backend, Device, Precision, Runtime, is_tensorflow_on_cpu, kernels_of_variable
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -52,7 +52,7 @@ def _choose_kernels(settings: Settings, backend: Backend, device: Device) -> Ker
     Raises:
         UserError: They are unknown, or chosen for another backend or a GPU.
     """
-    has_effect = _is_tensorflow_on_cpu(backend, device)
+    has_effect = is_tensorflow_on_cpu(backend, device)
     if settings.kernels == AUTO:
         return kernels_of_variable() if has_effect else None
     if settings.kernels not in list(Kernels):
@@ -76,17 +76,13 @@ def _choose_layers(settings: Settings, backend: Backend, device: Device) -> Laye
         return Layers.FAST
     if settings.layers not in list(Layers):
         raise unknown_name("layers", settings.layers, [AUTO, *Layers])
-    if not _is_tensorflow_on_cpu(backend, device):
+    if not is_tensorflow_on_cpu(backend, device):
         raise UserError(
             "Layers can be chosen for TensorFlow on a CPU only. "
             f"Received: --layers {settings.layers}, backend {backend}, device {device}.",
             hint="Leave --layers out, or choose --backend tensorflow --devices cpu.",
         )
     return Layers(settings.layers)
-
-
-def _is_tensorflow_on_cpu(backend: Backend, device: Device) -> bool:
-    return backend is Backend.TENSORFLOW and device is not Device.GPU
 
 
 def _cluster_device(devices_option: str, backend: Backend) -> Device:

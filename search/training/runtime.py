@@ -73,6 +73,11 @@ class Precision(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+def is_tensorflow_on_cpu(backend: Backend, device: Device) -> bool:
+    """Returns whether kernels and layers can be chosen: with TensorFlow, unless a GPU computes."""
+    return backend is Backend.TENSORFLOW and device is not Device.GPU
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """What a worker process runs on.
@@ -98,11 +103,6 @@ class Runtime:
     layers: Layers = Layers.FAST
 
     @property
-    def has_fast_layers(self) -> bool:
-        """Whether fast layers exist for this backend and device."""
-        return self.backend is Backend.TENSORFLOW and self.device is not Device.GPU
-
-    @property
     def arithmetic(self) -> Arithmetic:
         """What decides the bits; on a GPU, threads and CPU kernels do not."""
         return Arithmetic(
@@ -110,7 +110,7 @@ class Runtime:
             precision=self.precision.value,
             threads=None if self.device is Device.GPU else self.threads,
             kernels=self.kernels,
-            layers=self.layers if self.has_fast_layers else None,
+            layers=self.layers if is_tensorflow_on_cpu(self.backend, self.device) else None,
         )
 
     @property
