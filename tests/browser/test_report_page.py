@@ -266,6 +266,7 @@ def test_without_scripts_text_and_tables_are_whole(browser: Browser, report: Wri
     browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.show(report("usual"), until_drawn=False)
+        browser.wait("return document.readyState === 'complete'")  # the driver returns earlier without scripts
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert "python -m search reproduce cnn-tpe 6" in " ".join(browser.texts(".detail"))
