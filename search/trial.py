@@ -6,6 +6,7 @@ An engine's proposal becomes a trial, an executor runs the trial and returns its
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,8 @@ Config = Mapping[str, Any]
 
 BASELINE = "baseline"
 PROPOSED = "found"
+RECIPE_PREFIX = "recipe: "
+"""Origins of trials; a recipe's name follows the prefix."""
 
 HOST_KEY, PID_KEY, NODE_KEY, COPIED_FROM_KEY = "host", "pid", "node", "copied_from"
 THREADS_KEY, DETERMINISTIC_KEY, POPULATION_KEY = "threads", "deterministic", "population"
@@ -40,6 +43,8 @@ JSON_KEYS = {
 """Fields whose key in ledgers and ``study.json.gz`` differs: version 0.1.0 named them so."""
 LEGACY_TRIAL_KEYS = frozenset({"resume_from", "save_to", "model_to", "predictions_to"})
 """Keys of a trial in ledgers of version 0.1.0 that are ignored: they held paths."""
+TRAINING_KEY_DIGITS = 16
+"""Hexadecimal digits of a training key."""
 _FIELD_NAMES = {key: name for name, key in JSON_KEYS.items()}
 
 
@@ -83,9 +88,11 @@ class State(StrEnum):
     """How a trial ended. A failure is a state, not a cost.
 
     PAUSED means that it reached its target epoch before the last epoch of a full trial; a later trial may resume it.
+    SCREENED means that a short trial reached its last epoch; it is never ranked with full trials.
     """
 
     COMPLETE = "complete"
+    SCREENED = "screened"
     PAUSED = "paused"
     PRUNED = "pruned"
     FAILED = "failed"
@@ -123,20 +130,22 @@ class Proposal:
 
     Args:
         config: Active parameters and their values.
+        short_epochs: Epochs of a short trial, over which its schedule runs to the end; None for a full trial's.
         target_epoch: Epoch after which to pause, before the last epoch of a full trial; None for a full trial.
         parent: Number of the search trial, of the same configuration, to resume; None to start from scratch.
         engine_metadata: Values that the engine records with the trial, as JSON, such as a bracket and a round.
     """
 
     config: Config
+    short_epochs: int | None = None
     target_epoch: int | None = None
     parent: int | None = None
     engine_metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[str, int | None, int | None]:
+    def key(self) -> tuple[str, int | None, int | None, int | None]:
         """Identifies what is asked for: the configuration, and from where to where it is trained."""
-        return (config_key(self.config), self.target_epoch, self.parent)
+        return (config_key(self.config), self.short_epochs, self.target_epoch, self.parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +156,8 @@ class Trial:
         number: Position in its phase of the study, from 0.
         config: Active parameters and their values.
         seed: Seeds weights, dropout, data order and augmentation.
-        epochs: Passes over the training images of a full trial; schedules run over these.
+        epochs: Passes over the training images over which its schedule runs.
+        is_short: Whether these are fewer than a full trial's; see ``Proposal``.
         target_epoch: Epoch after which it pauses; see ``Proposal``.
         parent: Number of the search trial that it resumes; see ``Proposal``.
         engine_metadata: See ``Proposal``.
@@ -162,6 +172,7 @@ class Trial:
     config: Config
     seed: int
     epochs: int
+    is_short: bool = False
     target_epoch: int | None = None
     parent: int | None = None
     engine_metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -187,9 +198,9 @@ class Trial:
         return (self.phase, self.number)
 
     @property
-    def training_key(self) -> tuple[str, int]:
-        """Identifies the training: shared by a trial, its retries, and the trials that resume it."""
-        return (config_key(self.config), self.seed)
+    def training_key(self) -> str:
+        """Identifies the training; see ``training_key``."""
+        return training_key(self.config, self.seed, self.epochs)
 
     @property
     def replicate_key(self) -> tuple[int | None, int | None]:
@@ -202,10 +213,19 @@ class Trial:
         return self.epochs if self.target_epoch is None else min(self.target_epoch, self.epochs)
 
     @property
+    def is_recipe(self) -> bool:
+        """Whether it is one of the space's recipes."""
+        return self.origin.startswith(RECIPE_PREFIX)
+
+    @property
     def proposal(self) -> Proposal:
         """The proposal that it was made from."""
         return Proposal(
-            config=self.config, target_epoch=self.target_epoch, parent=self.parent, engine_metadata=self.engine_metadata
+            config=self.config,
+            short_epochs=self.epochs if self.is_short else None,
+            target_epoch=self.target_epoch,
+            parent=self.parent,
+            engine_metadata=self.engine_metadata,
         )
 
 
@@ -241,8 +261,24 @@ def config_key(config: Config) -> str:
     return json.dumps(dict(config), sort_keys=True)
 
 
+def training_key(config: Config, seed: int, epochs: int) -> str:
+    """Returns what identifies a training: it is shared by a trial, its retries, and the trials that resume it.
+
+    Args:
+        config: The configuration.
+        seed: The trial's.
+        epochs: Epochs over which its schedule runs.
+    """
+    text = f"{config_key(config)} {seed} {epochs}"
+    return hashlib.sha256(text.encode()).hexdigest()[:TRAINING_KEY_DIGITS]
+
+
 METRICS: Mapping[str, str] = {
     "loss": "Mean cross-entropy on the scored images, in nats; None where not scored.",
+    "calibrated_loss": (
+        "The same cross-entropy after one temperature, the best for these images, divided the logits; None where not "
+        "scored, and in studies of version 0.1.0."
+    ),
     "error_percent": "Share of scored images classified wrongly, in percent; None where not scored. The objective.",
 }
 """What each metric is, by name; JSON has each as a key of its own."""
@@ -331,6 +367,11 @@ class Outcome:
         return self.metrics.get("error_percent")
 
     @property
+    def calibrated_loss(self) -> float | None:
+        """The metric of this name. None unless an epoch was scored, and in studies of version 0.1.0."""
+        return self.metrics.get("calibrated_loss")
+
+    @property
     def is_final(self) -> bool:
         """Whether the trial is over; an interrupted trial will run again."""
         return self.state is not State.INTERRUPTED
@@ -359,6 +400,13 @@ class Outcome:
         fields["misclassified"] = tuple(fields.get("misclassified", ()))
         fields["predicted_classes"] = tuple(fields.get("predicted_classes", ()))
         return cls(**fields)
+
+
+def completed_state(trial: Trial) -> State:
+    """Returns the state of a trial that reached its last epoch."""
+    if trial.last_epoch < trial.epochs:
+        return State.PAUSED
+    return State.SCREENED if trial.is_short and trial.phase is Phase.SEARCH else State.COMPLETE
 
 
 def final_metrics(history: Sequence[EpochReport]) -> Mapping[str, float]:

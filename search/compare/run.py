@@ -106,9 +106,9 @@ def _copy_verification_runs(session: Session, store: StudyStore, replicates: int
         ledger.finish(numbered, completed[trial.training_key])
 
 
-def _completed_verification_outcomes(store: StudyStore, header: StudyHeader) -> dict[tuple[str, int], Outcome]:
+def _completed_verification_outcomes(store: StudyStore, header: StudyHeader) -> dict[str, Outcome]:
     """Returns the complete verification runs of studies with this seed and versions, by configuration and seed."""
-    outcomes: dict[tuple[str, int], Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     for record in store.studies():
         if (record.header.seed, record.header.versions) != (header.seed, header.versions):
             continue

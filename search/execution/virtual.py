@@ -16,7 +16,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from search.execution.base import Event, Executor, Finished, Reported, TrialKey
-from search.trial import NO_FILES, Cause, EpochReport, Outcome, Phase, State, Trial, TrialFiles, final_metrics
+from search.trial import (
+    NO_FILES,
+    Cause,
+    EpochReport,
+    Outcome,
+    Phase,
+    State,
+    Trial,
+    TrialFiles,
+    completed_state,
+    final_metrics,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,13 +204,11 @@ def _report_of(epoch: int, epoch_result: SimulatedEpoch) -> EpochReport:
 
 
 def _outcome_of(run: _RunningSimulation) -> Outcome:
-    state, cause, message = State.COMPLETE, run.cancel_cause, ""
+    state, cause, message = completed_state(run.trial), run.cancel_cause, ""
     if run.cancel_cause is not None:
         state, message = State.INTERRUPTED, run.cancel_cause.value
     elif len(run.history) < run.trial.last_epoch:
         state, cause, message = State.FAILED, run.simulation.failure_cause, run.simulation.message
-    elif run.trial.last_epoch < run.trial.epochs:
-        state = State.PAUSED
     return Outcome(
         state=state,
         metrics=final_metrics(run.history),

@@ -90,7 +90,7 @@ def _search_rows(study: StudyRecord) -> list[Row]:
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.VERIFICATION):
         runs[record.trial.source_trial].append(record)
-    segments: dict[tuple[str, int], list[TrialSegment]] = defaultdict(list)
+    segments: dict[str, list[TrialSegment]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.SEARCH):
         segments[record.trial.training_key].append(_segment(record))
     caveat = TUTORIAL_CAVEAT if study.header.protocol.name is ProtocolName.TUTORIAL else ""
@@ -124,7 +124,7 @@ def _reproduction_rows(study: StudyRecord) -> list[Row]:
 
 def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
     """Returns one search trial of each training: the last finished one, or the last where none finished."""
-    representatives: dict[tuple[str, int], TrialRecord] = {}
+    representatives: dict[str, TrialRecord] = {}
     for record in study.trials_in_phase(Phase.SEARCH):
         current = representatives.get(record.trial.training_key)
         if current is None or record.is_finished or not current.is_finished:

@@ -18,7 +18,15 @@ from search.leaderboard.board import NextRankComparison, Row
 from search.leaderboard.variance import error_difference, p_value
 from search.trial import State
 
-STATE_ORDER = (State.COMPLETE, State.PAUSED, State.PRUNED, State.FAILED, State.INTERRUPTED, None)
+STATE_ORDER = (
+    State.COMPLETE,
+    State.PAUSED,
+    State.SCREENED,
+    State.PRUNED,
+    State.FAILED,
+    State.INTERRUPTED,
+    None,
+)
 """States from the best to the worst; None for a trial that has not ended."""
 
 

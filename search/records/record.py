@@ -44,6 +44,7 @@ class StudyHeader:
         created: ISO 8601 time, UTC.
         versions: Library versions at creation.
         command: The command that made the study.
+        objective: The metric of the last epoch that the engine minimizes, a name in ``search.trial.METRICS``.
     """
 
     name: str
@@ -57,6 +58,7 @@ class StudyHeader:
     created: str
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    objective: str = "error_percent"
 
     def to_json(self) -> dict[str, Any]:
         """Returns the header as a plain dict."""
@@ -72,6 +74,7 @@ class StudyHeader:
             "created": self.created,
             "versions": dict(self.versions),
             "command": self.command,
+            "objective": self.objective,
         }
 
     @classmethod

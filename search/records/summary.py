@@ -186,7 +186,7 @@ def _summarize_runs(group: list[TrialRecord]) -> VerifiedRuns:
 
 def _seconds_by_part(study: StudyRecord) -> dict[str, float]:
     """Returns the seconds by part; the seconds of restored epochs count once."""
-    previous_seconds: dict[tuple[Phase, tuple[str, int]], Mapping[str, float]] = {}
+    previous_seconds: dict[tuple[Phase, str], Mapping[str, float]] = {}
     total: dict[str, float] = defaultdict(float)
     for record in study.trials:
         if record.outcome is None:

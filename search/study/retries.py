@@ -45,8 +45,8 @@ class RetryPolicy:
     """
 
     def __init__(self, recorded: Iterable[TrialRecord]) -> None:
-        self._retries: Counter[tuple[str, int]] = Counter()  # by training
-        self._ended: dict[int, tuple[tuple[str, int], Cause | None]] = {}  # by number: training, cause of the failure
+        self._retries: Counter[str] = Counter()  # by training key
+        self._ended: dict[int, tuple[str, Cause | None]] = {}  # by number: training, cause of the failure
         for record in recorded:
             if record.outcome is not None:
                 self.observe(record.trial, record.outcome)
@@ -85,9 +85,9 @@ class RetryPolicy:
                 hint=f"{HINTS.get(cause, 'Remove the cause.')} Then run a new study, with another name for --study.",
             )
 
-    def _first_causes(self) -> dict[tuple[str, int], Cause | None]:
+    def _first_causes(self) -> dict[str, Cause | None]:
         """Returns the last failure cause of each of the first trainings, up to the first trial that still runs."""
-        causes: dict[tuple[str, int], Cause | None] = {}
+        causes: dict[str, Cause | None] = {}
         for number in range(len(self._ended)):
             if number not in self._ended or (len(causes) == FIRST_TRIALS and self._ended[number][0] not in causes):
                 break

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,6 +48,24 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return math.ceil(images / batch_size)
 
 
+def augmented_images(config: Mapping[str, Any], epoch: int, epochs: int, images: int, *, full_epochs: int) -> int:
+    """Returns how many images of an epoch are trained on with augmentation, a whole number of steps.
+
+    The clean epochs at the end keep their share of the training in a short trial, which may be a part of an epoch.
+
+    Args:
+        config: The complete configuration.
+        epoch: Epochs finished before.
+        epochs: Of the trial.
+        images: Of an epoch.
+        full_epochs: Of a full trial.
+    """
+    clean = config["clean_epochs"] * epochs / full_epochs
+    share: float = min(max(epochs - clean - epoch, 0.0), 1.0)
+    batch_size: int = config["batch_size"]
+    return min(images, round(share * steps_per_epoch(images, batch_size)) * batch_size)
+
+
 def fit_epoch(
     loops: Loops,
     images: PhaseImages,
@@ -54,6 +73,8 @@ def fit_epoch(
     *,
     seed: int,
     epoch: int,
+    augmented_images: int,
+    set_augmentation: Callable[[bool], None],
     hooks: Hooks,
     seconds: dict[str, float],
 ) -> float:
@@ -67,6 +88,8 @@ def fit_epoch(
         targets: Identity matrix (classes, classes), whose rows are the one-hot labels.
         seed: The trial's.
         epoch: Epochs finished before.
+        augmented_images: How many of the images, the first in their order, are trained on with augmentation.
+        set_augmentation: Turns it on or off.
         hooks: Called every few steps.
         seconds: Receives the time, even if the epoch fails: as "build" until the first steps of a run end, in which
             the backend traces and compiles, then as "fit".
@@ -87,8 +110,14 @@ def fit_epoch(
         _raise_if_stopped(hooks)
 
     order = np.random.default_rng((seed, epoch)).permutation(len(images.training_images))
+    mean_loss = 0.0
     try:
-        return loops.train(images.training_images, images.training_labels, targets, on_call, order=order)
+        for is_augmented, part in ((True, order[:augmented_images]), (False, order[augmented_images:])):
+            if len(part):
+                set_augmentation(is_augmented)
+                loss = loops.train(images.training_images, images.training_labels, targets, on_call, order=part)
+                mean_loss += loss * (len(part) / len(order))
+        return mean_loss
     finally:
         tracing_ended = (first_steps_ended or time.perf_counter()) if is_first else started
         seconds["build"] += tracing_ended - started

@@ -120,7 +120,7 @@ def make_inference_network(
     return inference_model
 
 
-def set_augmentation(model: Any, *, on: bool) -> None:
+def set_augmentation(model: Any, on: bool) -> None:
     """Switches a network's augmentation, if it has one, on or off."""
     for layer in model.layers:
         if isinstance(layer, RandomAffine):

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from search.errors import SearchError
+from search.training.calibration import calibrated_cross_entropy
 from search.training.predictions import SavedPredictions, save
-from search.trial import Cause, EpochReport, Outcome, State, Trial, final_metrics
+from search.trial import Cause, EpochReport, Outcome, State, Trial, completed_state, final_metrics
 
 
 class NonFiniteLoss(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
@@ -67,7 +68,11 @@ class RunState:
         self.scored_images, self.predictions = len(labels), SavedPredictions(probabilities, labels)
         if keep_misclassified:
             self.misclassified, self.predicted_classes = tuple(wrong.tolist()), tuple(predicted[wrong].tolist())
-        return {"loss": loss, "error_percent": 100.0 * len(wrong) / len(labels)}
+        return {
+            "loss": loss,
+            "calibrated_loss": calibrated_cross_entropy(probabilities, labels),
+            "error_percent": 100.0 * len(wrong) / len(labels),
+        }
 
     def save_predictions(self, path: Path) -> None:
         """Writes the last predictions. A failed write is noted and ignored; the trial then joins no ensemble."""
@@ -100,7 +105,7 @@ class RunState:
         elif cause is not None:
             state, message = State.INTERRUPTED, self.save_error or cause.value
         else:
-            state = State.PAUSED if trial.last_epoch < trial.epochs else State.COMPLETE
+            state = completed_state(trial)
             message = self.save_error
         return Outcome(
             state=state,

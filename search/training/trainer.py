@@ -25,7 +25,7 @@ from search.files import as_path
 from search.records.arithmetic import Layers
 from search.training import checkpoint
 from search.training.backends import configure_backend
-from search.training.epochs import Hooks, TrialStopped, evaluate, fit_epoch, steps_per_epoch
+from search.training.epochs import Hooks, TrialStopped, augmented_images, evaluate, fit_epoch, steps_per_epoch
 from search.training.loops import KerasLoops, Loops, evaluation_batch_size, steps_per_call
 from search.training.memory import Batches, MemoryLimit, build_without_values, optimizer_slots, predict_memory
 from search.training.network import (
@@ -96,9 +96,18 @@ class Trainer:
         checkpoint_saved_at = time.perf_counter()
         for epoch in range(len(run_state.history), trial.last_epoch):
             epoch_started = time.perf_counter()
-            set_augmentation(model, on=epoch < trial.epochs - config["clean_epochs"])
             training_loss = fit_epoch(
-                loops, images, targets, seed=trial.seed, epoch=epoch, hooks=hooks, seconds=run_state.seconds
+                loops,
+                images,
+                targets,
+                seed=trial.seed,
+                epoch=epoch,
+                augmented_images=augmented_images(
+                    config, epoch, trial.epochs, len(images.training_images), full_epochs=self._task.protocol.epochs
+                ),
+                set_augmentation=partial(set_augmentation, model),
+                hooks=hooks,
+                seconds=run_state.seconds,
             )
             metrics: dict[str, float] = {}
             if len(images.evaluation_images) and (images.evaluate_every_epoch or epoch == trial.epochs - 1):

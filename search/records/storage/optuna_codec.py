@@ -21,11 +21,12 @@ from search.optuna_domains import to_optuna_distributions
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State, Trial
 
-LEDGER_SCHEMA = 5
+LEDGER_SCHEMA = 6
 """Version of the attributes; a newer ledger is refused.
 
 2: paused and continued trials. 3: rungs. 4: ensembles and predicted classes. 5: outcomes without their history, which
-is in the reports. Ledgers of all of them are read, and continued in the newest schema.
+is in the reports. 6: short trials and calibrated losses. Ledgers of all of them are read, and continued in the newest
+schema.
 """
 HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_seconds", "exhausted_seconds"
 """Attributes of the search phase's Optuna study."""
@@ -43,6 +44,7 @@ _DECODE_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 OPTUNA_STATES: Mapping[State, TrialState] = {
     State.COMPLETE: TrialState.COMPLETE,
     State.PAUSED: TrialState.PRUNED,
+    State.SCREENED: TrialState.PRUNED,  # its error is not one of a full training
     State.PRUNED: TrialState.PRUNED,
     State.FAILED: TrialState.FAIL,
     State.INTERRUPTED: TrialState.FAIL,

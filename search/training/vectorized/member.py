@@ -19,7 +19,7 @@ import numpy as np
 from search.errors import TrialError
 from search.files import as_path
 from search.training import checkpoint
-from search.training.epochs import Hooks, steps_per_epoch
+from search.training.epochs import Hooks, augmented_images, steps_per_epoch
 from search.training.network import make_network, make_schedule, trainable_parameters
 from search.training.run_state import RunState
 from search.training.task import PhaseImages, Task
@@ -43,6 +43,7 @@ class Member:
         model: Its own network before training; None once the state was taken from it.
         traced_values: Its values in the program's arguments.
         learning_rates: The learning rate of each step of the whole trial, (steps,).
+        full_epochs: Epochs of a full trial.
         run_state: Its progress.
         state: Its variables; None while they are in a stack.
         error: Why it failed.
@@ -59,6 +60,7 @@ class Member:
     model: Any
     traced_values: Mapping[str, Any]
     learning_rates: np.ndarray
+    full_epochs: int
     run_state: RunState
     state: ProgramState | None = None
     error: Exception | None = None
@@ -76,10 +78,14 @@ class Member:
         """Whether it needs no further epoch."""
         return self.error is not None or self.cause is not None or self.epoch >= self.trial.last_epoch
 
-    @property
-    def is_augmentation_free(self) -> bool:
-        """Whether the next epoch is trained without augmentation."""
-        return bool(self.epoch >= self.trial.epochs - self.config["clean_epochs"])
+    def augmented_steps(self, images: int) -> int:
+        """Returns how many steps of the next epoch, the first ones, are trained with augmentation.
+
+        Args:
+            images: Of an epoch.
+        """
+        count = augmented_images(self.config, self.epoch, self.trial.epochs, images, full_epochs=self.full_epochs)
+        return steps_per_epoch(count, self.config["batch_size"])
 
     @property
     def _has_constant_rate(self) -> bool:
@@ -139,6 +145,7 @@ def make_member(
             "weight_decay": np.float32(config["weight_decay"] if config["optimizer"] == "adamw" else 0.0),
         },
         learning_rates=_learning_rates(config, steps),
+        full_epochs=task.protocol.epochs,
         run_state=RunState(parameter_count=trainable_parameters(model)),
     )
     member.run_state.seconds["build"] += time.perf_counter() - started

@@ -153,20 +153,25 @@ class Population:
     def _fit(self, should_continue: Callable[[], bool]) -> tuple[ProgramState, np.ndarray] | None:
         """Returns the state after an epoch and the mean training loss of each row; None if it was abandoned."""
         rows, count = _fill_stack(self._members, self._stack_size), len(self._device_images.labels)
-        strength = np.array([0.0 if member.is_augmentation_free else 1.0 for member in rows], np.float32)
-        state = self.program.with_augmentation(self._state, strength)
+        augmented_steps = np.array([member.augmented_steps(count) for member in rows])
+        state = self._state
         values = jax.tree.map(lambda *own: np.stack(own), *(member.traced_values for member in rows))
         losses = np.zeros(len(rows))
+        start = 0  # step of the epoch at which the plan begins
         for plan in map(jax.device_put, epoch_plans(rows, count, pads_last_batch=self.program.pads_last_batch)):
             first, steps = 0, len(plan["rates"])
             while first < steps:
-                last, started = min(first + self._steps_per_call, steps), time.perf_counter()
+                is_augmented = augmented_steps > start + first
+                cuts = augmented_steps[is_augmented] - start
+                last, started = min([first + self._steps_per_call, steps, *cuts]), time.perf_counter()
+                state = self.program.with_augmentation(state, is_augmented.astype(np.float32))
                 state, sums = self.program.train(state, values, plan, self._device_images, (first, last))
                 losses += np.asarray(sums, np.float64)
                 self._steps_per_call = max(1, round(POLL_SECONDS * (last - first) / (time.perf_counter() - started)))
                 first = last
                 if not should_continue():
                     return None
+            start += steps
         return state, losses / count
 
     def _predict(self, state: ProgramState) -> np.ndarray:
