@@ -94,7 +94,7 @@ def make_comparison_plan(
         repeats=repeats,
         epochs=shared.total_epochs,
         seconds=shared.timeout,
-        replicates=shared.replicates,
+        replicates=shared.usual_replicates,
         terms=_shared_terms(first, parallelism, settings.pruner),
         commands=(command,) if command else (),
         created=utc_now(),

@@ -20,7 +20,7 @@ import numpy as np
 
 from search import seeds
 from search.engines import keras_tuner_oracles
-from search.engines.base import Engine, EngineCapabilities, ProposalPending, SpaceExhausted
+from search.engines.base import CanEnd, Engine, EngineCapabilities, ProposalPending, SpaceExhausted, always
 from search.engines.keras_tuner_oracles import (
     BayesianOracle,
     HyperbandOracle,
@@ -59,7 +59,7 @@ class KerasTunerEngine(Engine):
             prunes=False, pauses=self._hyperband is not None, seeded=sampler != "grid"
         )
 
-    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
         """Returns a configuration not proposed before, or a trial to continue; see ``Engine.ask``."""
         if fixed is not None:
             if self._hyperband is not None:

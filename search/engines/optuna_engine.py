@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 
 from search import seeds
 from search.engines.asha import RungPromotions, rungs
-from search.engines.base import Engine, EngineCapabilities, ProposalPending, SpaceExhausted
+from search.engines.base import CanEnd, Engine, EngineCapabilities, ProposalPending, SpaceExhausted, always
 from search.engines.samplers import ASHA, OPTUNA_PRUNERS, OPTUNA_SAMPLERS, OptunaSampler
 from search.errors import UserError, missing_extra, unknown_name
 from search.optuna_domains import to_optuna_distribution
@@ -38,12 +38,16 @@ CACHED_SEARCH_SPACES = ("_search_space", "_group_decomposed_search_space", "_int
 new sampler, which otherwise iterates over all trials: 65 ms an ask at 1,000 trials, where CMA-ES itself takes 3."""
 
 
+ProposalKey = tuple[str, int | None]
+"""A configuration's key, and the epochs of a short trial."""
+
+
 @dataclass(slots=True)
 class _OptunaTrial:
     """A configuration in training: one trial of Optuna, even if several trials of the study continue it."""
 
     trial: optuna.Trial
-    config: Config
+    proposal: Proposal
     epoch: int = 0
 
 
@@ -74,25 +78,25 @@ class OptunaEngine(Engine):
         self._previous_sampler: BaseSampler | None = None
         self._running: dict[int, _OptunaTrial] = {}
         self._stopped: dict[int, _OptunaTrial] = {}
-        self._interrupted: dict[str, _OptunaTrial] = {}
-        self._seen_keys: set[str] = set()
+        self._interrupted: dict[ProposalKey, _OptunaTrial] = {}
+        self._seen_keys: set[ProposalKey] = set()
         self._is_exhausted = False
         self._promotions = RungPromotions(epochs) if pruner == ASHA else None
         self.rungs = rungs(epochs) if pruner == ASHA else ()
 
-    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
         """Returns a stopped trial to continue, or a configuration not proposed before; see ``Engine.ask``."""
         if fixed is None:
             fixed = self._next_promotion()
         if fixed is not None:
-            self._running[number] = self._resume(fixed) or self._enqueue(number, fixed.config)
+            self._running[number] = self._resume(fixed) or self._enqueue(number, fixed)
             return fixed
         attempts = 0 if self._is_exhausted else MAX_DRAWS + (self._space.size() is not None)
         for attempt in range(attempts):
-            trial, config = self._sample(number, attempt)
-            if config_key(config) not in self._seen_keys:
-                self._running[number] = self._register(trial, config)
-                return Proposal(config=config)
+            trial, proposal = self._sample(number, attempt)
+            if _key(proposal) not in self._seen_keys:
+                self._running[number] = self._register(trial, proposal)
+                return proposal
             self._tell(trial, state=TrialState.FAIL)
         self._is_exhausted = True
         if self._promotions is not None and self._running:
@@ -116,11 +120,11 @@ class OptunaEngine(Engine):
         Optuna ignores failures. One for want of memory says that larger configurations fail too, so it is told as a
         pruned trial, which TPE ranks below the complete ones.
         """
-        run, error = self._running.pop(number), outcome.error_percent
+        run, value = self._running.pop(number), self._value(outcome)
         if outcome.state is State.INTERRUPTED:
-            self._interrupted[config_key(run.config)] = run
-        elif outcome.state is State.COMPLETE and error is not None and math.isfinite(error):
-            self._tell(run.trial, error, TrialState.COMPLETE)
+            self._interrupted[_key(run.proposal)] = run
+        elif value is not None and math.isfinite(value):
+            self._tell(run.trial, value, TrialState.COMPLETE)
         elif outcome.cause in MEMORY_CAUSES:
             self._tell(run.trial, state=TrialState.PRUNED)
         elif outcome.state is not State.PRUNED or not outcome.history:
@@ -134,15 +138,19 @@ class OptunaEngine(Engine):
         """Returns whether the trial was stopped at a rung; it continues when it is among the best there."""
         return number in self._stopped
 
+    def _value(self, outcome: Outcome) -> float | None:
+        """Returns what to minimize; None unless the trial is complete."""
+        return outcome.error_percent if outcome.state is State.COMPLETE else None
+
     def _next_promotion(self) -> Proposal | None:
         """Returns the proposal to continue a stopped trial, or None."""
         promoted = None if self._promotions is None else self._promotions.next_trial()
         stopped = ((number, run) for number, run in self._stopped.items() if run.trial.number == promoted)
-        return next((Proposal(config=run.config, parent=number) for number, run in stopped), None)
+        return next((Proposal(config=run.proposal.config, parent=number) for number, run in stopped), None)
 
     def _resume(self, fixed: Proposal) -> _OptunaTrial | None:
         """Returns the interrupted or stopped run that a proposal continues, or None."""
-        if (run := self._interrupted.pop(config_key(fixed.config), None)) is not None:
+        if (run := self._interrupted.pop(_key(fixed), None)) is not None:
             return run
         if fixed.parent is None or (run := self._stopped.pop(fixed.parent, None)) is None:
             return None
@@ -150,17 +158,21 @@ class OptunaEngine(Engine):
             self._promotions.mark_resumed(run.trial.number)
         return run
 
-    def _enqueue(self, number: int, config: Config) -> _OptunaTrial:
+    def _enqueue(self, number: int, proposal: Proposal) -> _OptunaTrial:
         """Enqueues a configuration in the study, so that samplers learn from it."""
-        self._study.enqueue_trial(dict(config))
+        self._study.enqueue_trial(self._parameters(proposal))
         trial, _ = self._sample(number, 0, use_random=not self._sampler.stateful)
-        return self._register(trial, config)
+        return self._register(trial, proposal)
 
-    def _register(self, trial: optuna.Trial, config: Config) -> _OptunaTrial:
-        self._seen_keys.add(config_key(config))
-        return _OptunaTrial(trial, config)
+    def _parameters(self, proposal: Proposal) -> dict[str, Any]:
+        """Returns a proposal as parameters in Optuna."""
+        return dict(proposal.config)
 
-    def _sample(self, number: int, attempt: int, *, use_random: bool = False) -> tuple[optuna.Trial, Config]:
+    def _register(self, trial: optuna.Trial, proposal: Proposal) -> _OptunaTrial:
+        self._seen_keys.add(_key(proposal))
+        return _OptunaTrial(trial, proposal)
+
+    def _sample(self, number: int, attempt: int, *, use_random: bool = False) -> tuple[optuna.Trial, Proposal]:
         """Draws a configuration, parents first; skips the parameters whose condition does not hold."""
         seed = seeds.proposal_seed(self._seed, number, attempt)
         with warnings.catch_warnings():
@@ -174,7 +186,11 @@ class OptunaEngine(Engine):
                 # Without the float noise of Optuna's steps, which conditions would not match.
                 if domain.when is None or domain.when.holds(self._space.active(values)):
                     values[name] = suggest(trial, name, domain)
-        return trial, self._space.active(values)
+        return trial, self._make_proposal(trial, self._space.active(values))
+
+    def _make_proposal(self, trial: optuna.Trial, config: Config) -> Proposal:
+        """Returns the proposal of a drawn configuration."""
+        return Proposal(config=config)
 
     def _make_sampler(self, seed: int, attempt: int, *, use_random: bool) -> BaseSampler:
         """Returns the sampler of a draw: the chosen one, later a random one, at last an exhaustive one."""
@@ -194,6 +210,11 @@ class OptunaEngine(Engine):
             # Brute force calls Study.stop after its last trial, which Optuna refuses outside optimize.
             self._study.sampler = RandomSampler(seed=0)
         self._study.tell(trial, value, state)
+
+
+def _key(proposal: Proposal) -> ProposalKey:
+    """Returns what is equal for the same training."""
+    return (config_key(proposal.config), proposal.short_epochs)
 
 
 def _available_sampler(name: str, space: Space) -> OptunaSampler:

@@ -41,7 +41,10 @@ class EngineChoice:
 
 def _optuna(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
     from search.engines.optuna_engine import OptunaEngine
+    from search.engines.screened_engine import ScreenedEngine
 
+    if OPTUNA_SAMPLERS[choice.sampler].screens:
+        return ScreenedEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs)
     return OptunaEngine(space, sampler=choice.sampler, pruner=choice.pruner, seed=seed, epochs=epochs)
 
 
@@ -93,10 +96,22 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
     chosen_sampler = sampler_in_text if colon else sampler or next(iter(kind.samplers))
     if chosen_sampler not in kind.samplers:
         raise unknown_name(f"sampler of {engine}", chosen_sampler, kind.samplers)
-    chosen_pruner = pruner or next(iter(kind.pruners))
+    takes_none = objective_of(engine, chosen_sampler) != "error_percent"
+    chosen_pruner = pruner or ("none" if takes_none else next(iter(kind.pruners)))
     if chosen_pruner not in kind.pruners:
         raise unknown_name(f"pruner of {engine}", chosen_pruner, kind.pruners)
+    if takes_none and chosen_pruner != "none":
+        raise UserError(
+            f"Sampler {chosen_sampler!r} screens by short trials and takes no pruner. Received: --pruner {pruner}.",
+            hint="Leave --pruner out.",
+        )
     return EngineChoice(engine=engine, sampler=chosen_sampler, pruner=chosen_pruner)
+
+
+def objective_of(engine: str, sampler: str | None) -> str:
+    """Returns the metric that an engine's sampler minimizes, a name in ``search.trial.METRICS``."""
+    is_own = engine == "optuna" and sampler is not None and OPTUNA_SAMPLERS[sampler].screens
+    return "calibrated_loss" if is_own else "error_percent"
 
 
 def engine_names() -> list[str]:

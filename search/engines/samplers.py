@@ -31,6 +31,7 @@ class OptunaSampler:
         stateful: It stores data with each trial that it proposes (a generation, a place in a sequence), so it
             must also be called if the configuration is given.
         needs_finite_space: It needs every domain to be finite.
+        screens: It is this project's own, which trains briefly first and is made by ``optuna_engine``.
     """
 
     make: Callable[[Any, int, int, int], Any]
@@ -38,9 +39,14 @@ class OptunaSampler:
     extra: str = ""
     stateful: bool = False
     needs_finite_space: bool = False
+    screens: bool = False
 
 
 OPTUNA_SAMPLERS: Mapping[str, OptunaSampler] = {
+    # Sparse mutation of the best configuration, screened by short trials; made by ``screened_engine``.
+    "mutation": OptunaSampler(
+        make=lambda samplers, seed, study_seed, stopped_trials: samplers.RandomSampler(seed=seed), screens=True
+    ),
     # Tree-structured Parzen estimator. group=True: without it one trial without a conditional parameter (the baseline
     # has many inactive) takes that parameter out of the joint model for all trials (optuna#5299). Optuna
     # considers stopped trials as running; here they count as start-up trials.

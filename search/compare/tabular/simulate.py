@@ -16,7 +16,7 @@ from pathlib import Path
 from search.compare.spec import RunKey, study_seed
 from search.compare.tabular import benchmarks
 from search.compare.tabular.benchmarks import BenchmarkTable
-from search.engines.base import Engine
+from search.engines.base import CanEnd, Engine, always
 from search.engines.registry import EngineChoice, make_engine
 from search.errors import UserError
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
@@ -140,9 +140,9 @@ class _TimedEngine(Engine):
         self._inner = inner
         self.seconds = 0.0
 
-    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
         with self._timed():
-            return self._inner.ask(number, fixed=fixed)
+            return self._inner.ask(number, fixed=fixed, can_end=can_end)
 
     def report(self, number: int, report: EpochReport) -> bool:
         with self._timed():

@@ -1,0 +1,1 @@
+"""Samplers by package; see ``search.engines.hub``."""

@@ -1,0 +1,186 @@
+"""The sampler: sparse mutation of the incumbent with screening.
+
+Every proposal changes a few parameters of a good configuration. At first it is trained briefly. The best of those that
+beat the incumbent's own short training are trained in full; the best full training is the incumbent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from .history import History, Training
+from .mutation import mutated, uniform
+
+MAX_CHANGES = 3
+"""Most parameters that a mutation changes; their number is uniform from 1."""
+UNIFORM_SHARE = 0.1
+"""Share of mutations whose new values are drawn from the whole range, so that a bad start is left."""
+RANDOM_SCREENS = 5
+"""Short trainings of random configurations before the first full one, in a study that begins without any."""
+PARENT_KEY = "screened_mutation:parent"
+"""System attribute of a proposed trial: the number of the trial that it is a mutation or a longer training of."""
+
+FIXED_PARAMS_KEY = "fixed_params"
+"""System attribute that Optuna gives to an enqueued trial."""
+
+CanFinish = Callable[[Mapping[str, Any], Any], bool]
+
+
+class NothingFits(Exception):  # noqa: N818 - the end of a search, not a failure
+    """No training that is worth beginning can end in the time that is left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What to train next.
+
+    Args:
+        is_full: Whether to train in full.
+        parent: The training whose parameters it takes; None to draw them all.
+        changes: The parameters that differ from the parent's.
+        is_uniform: Whether their values are drawn from the whole range.
+        donors: Trainings from which changed values are taken where they have them.
+    """
+
+    is_full: bool
+    parent: Training | None = None
+    changes: frozenset[str] = frozenset()
+    is_uniform: bool = False
+    donors: Sequence[Training] = ()
+
+
+class ScreenedMutationSampler(BaseSampler):
+    """Sparse mutation of the incumbent, screened by short complete trainings.
+
+    The objective asks for its fidelity (epochs, for instance) as a parameter, which this sampler sets to ``short`` or
+    ``full``; a learning-rate schedule must run to its end in either. Configurations that are known to be good are
+    enqueued in the study at the full fidelity, the best first. Without a fidelity every trial counts as full.
+
+    Args:
+        fidelity: Name of the parameter that sets the fidelity; None for none.
+        short: Its value for a short training.
+        full: Its value for a full training.
+        cost_ratio: Cost of a full training in short ones, 1 or more; as much is spent on short trainings as on full
+            ones. None for ``full / short``.
+        can_finish: Returns whether a training of some parameters and this much fidelity can end in the time that is
+            left; None if time does not matter. A short training is begun only if a full one can follow it.
+        seed: Of the random numbers; None to draw one.
+    """
+
+    def __init__(
+        self,
+        *,
+        fidelity: str | None = None,
+        short: Any = None,
+        full: Any = None,
+        cost_ratio: float | None = None,
+        can_finish: CanFinish | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if fidelity is not None and (short is None or full is None):
+            raise ValueError(f"A fidelity needs values for short and full. Received: short={short!r}, full={full!r}.")
+        self._fidelity, self._short, self._full = fidelity, short, full
+        self._cost_ratio = cost_ratio or (1.0 if fidelity is None else full / short)
+        self._can_finish: CanFinish = can_finish or (lambda params, fidelity: True)
+        self._generator = np.random.default_rng(seed)
+        self._steps: dict[int, Step] = {}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Returns nothing: each parameter is set when the objective asks for it, so spaces may be conditional."""
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Returns nothing; see ``infer_relative_search_space``."""
+        return {}
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Decides what the trial is.
+
+        Raises:
+            NothingFits: No training that is worth beginning can end in the time that is left.
+        """
+        if FIXED_PARAMS_KEY in trial.system_attrs:
+            return
+        self._steps[trial.number] = step = self._next_step(self._history(study))
+        if step.parent is not None:
+            study._storage.set_trial_system_attr(trial._trial_id, PARENT_KEY, step.parent.trial.number)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Returns the value of a parameter: the parent's, or another if it is one of those to change."""
+        step = self._steps.get(trial.number, Step(is_full=True))
+        if param_name == self._fidelity:
+            return self._full if step.is_full else self._short
+        for donor in step.donors:
+            if _has_value(donor, param_name, param_distribution):
+                return donor.params[param_name]
+        parent = step.parent
+        if parent is not None and not _has_value(parent, param_name, param_distribution):
+            # The parameter is active for the first time in this line.
+            parent = self._history(study).best_with(param_name)
+        if parent is None or not _has_value(parent, param_name, param_distribution):
+            return uniform(param_distribution, self._generator)
+        value = parent.params[param_name]
+        if param_name not in step.changes:
+            return value
+        if step.is_uniform:
+            return uniform(param_distribution, self._generator)
+        return mutated(value, param_distribution, self._generator)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Forgets the trial's step."""
+        self._steps.pop(trial.number, None)
+
+    def reseed_rng(self) -> None:
+        """Draws another seed, for a process that has a copy of this sampler."""
+        self._generator = np.random.default_rng()
+
+    def _history(self, study: Study) -> History:
+        trials, is_maximized = study.get_trials(deepcopy=False), study.direction is StudyDirection.MAXIMIZE
+        return History(
+            trials, fidelity=self._fidelity, short=self._short, full=self._full, sign=-1.0 if is_maximized else 1.0
+        )
+
+    def _next_step(self, history: History) -> Step:
+        incumbent = history.incumbent()
+        if self._fidelity is None:
+            return Step(is_full=True) if incumbent is None else self._mutation(incumbent, is_full=True)
+        if incumbent is None:
+            best = history.best_short()
+            is_ready = best is not None and len(history.short) >= RANDOM_SCREENS
+            return Step(is_full=is_ready, parent=best if is_ready else None)
+        if incumbent.key not in history.short:
+            return Step(is_full=False, parent=incumbent)  # its own short training, which the others are compared with
+        improvements = [
+            training for training in history.improvements(incumbent) if self._can_finish(training.params, self._full)
+        ]
+        is_last_chance = not self._can_finish(incumbent.params, self._short + self._full)
+        is_due = len(history.short) >= self._cost_ratio * len(history.full)
+        if improvements and (is_due or is_last_chance):
+            return Step(is_full=True, parent=improvements[0])
+        if is_last_chance:
+            raise NothingFits
+        return self._mutation(incumbent, is_full=False)
+
+    def _mutation(self, parent: Training, *, is_full: bool) -> Step:
+        """Returns a step that changes a few parameters of a training."""
+        generator, distributions = self._generator, parent.trial.distributions
+        names = sorted(name for name in parent.params if not distributions[name].single())
+        count = min(len(names), int(generator.integers(1, MAX_CHANGES + 1)))
+        changes = frozenset(generator.choice(names, size=count, replace=False).tolist()) if names else frozenset()
+        return Step(is_full=is_full, parent=parent, changes=changes, is_uniform=generator.random() < UNIFORM_SHARE)
+
+
+def _has_value(training: Training, name: str, distribution: BaseDistribution) -> bool:
+    return name in training.params and distribution._contains(distribution.to_internal_repr(training.params[name]))

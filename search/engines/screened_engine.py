@@ -1,0 +1,79 @@
+"""This project's own sampler as an engine: sparse mutation, screened by short trials.
+
+``search.engines.hub.samplers.screened_mutation`` chooses, on Optuna's study in memory as the other samplers do. What it
+minimizes is the calibrated cross-entropy on the validation images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from search.engines import base
+from search.engines.base import CanEnd, EngineCapabilities, always, short_epochs
+from search.engines.hub.samplers.screened_mutation import PARENT_KEY, NothingFits, ScreenedMutationSampler
+from search.engines.optuna_engine import MAX_DRAWS, OptunaEngine
+from search.trial import Config, Outcome, Proposal, State
+from spaces.space import Space
+
+EPOCHS = "epochs of the schedule"
+"""Optuna's parameter that holds a trial's epochs; no parameter of a space has this name, since it is no identifier."""
+MUTATION_KEY = "mutation of"
+"""Engine metadata: the number of the trial that a proposal is a mutation or a longer training of."""
+
+
+class ScreenedEngine(OptunaEngine):
+    """Sparse mutation of the incumbent, screened by short trials.
+
+    Args:
+        space: The space to propose from.
+        sampler: Its name in ``OPTUNA_SAMPLERS``.
+        seed: The study's seed; 0 is a seed.
+        epochs: Epochs of a full trial.
+    """
+
+    capabilities = EngineCapabilities(prunes=False, screens=True, shares_seed=True)
+
+    def __init__(self, space: Space, *, sampler: str, seed: int, epochs: int) -> None:
+        super().__init__(space, sampler=sampler, pruner="none", seed=seed, epochs=epochs)
+        self._epochs, self._short = epochs, short_epochs(epochs)
+        self._can_end: CanEnd = always
+        self._numbers: dict[int, int] = {}  # of the study's trials, by Optuna's numbers
+
+    def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
+        """Returns a mutation to screen, or one to train in full; see ``Engine.ask``."""
+        self._can_end = can_end
+        try:
+            proposal = super().ask(number, fixed=fixed)
+        except NothingFits:
+            raise base.NothingFits from None
+        self._numbers[self._running[number].trial.number] = number
+        return proposal
+
+    def _value(self, outcome: Outcome) -> float | None:
+        """Returns the calibrated cross-entropy, or the error where a record lacks it; None unless complete."""
+        if outcome.state not in (State.COMPLETE, State.SCREENED):
+            return None
+        return outcome.error_percent if outcome.calibrated_loss is None else outcome.calibrated_loss
+
+    def _parameters(self, proposal: Proposal) -> dict[str, Any]:
+        return {**super()._parameters(proposal), EPOCHS: proposal.short_epochs or self._epochs}
+
+    def _make_proposal(self, trial: optuna.Trial, config: Config) -> Proposal:
+        epochs = trial.suggest_categorical(EPOCHS, sorted({self._short, self._epochs}))
+        parent = self._study.trials[trial.number].system_attrs.get(PARENT_KEY)
+        metadata = {} if parent is None else {MUTATION_KEY: self._numbers[parent]}
+        return Proposal(config=config, short_epochs=epochs if epochs < self._epochs else None, engine_metadata=metadata)
+
+    def _make_sampler(self, seed: int, attempt: int, *, use_random: bool) -> BaseSampler:
+        if use_random or attempt == MAX_DRAWS:
+            return super()._make_sampler(seed, attempt, use_random=use_random)
+        return ScreenedMutationSampler(
+            fidelity=EPOCHS if self._short < self._epochs else None,
+            short=self._short,
+            full=self._epochs,
+            can_finish=lambda params, epochs: self._can_end(self._space.active(params), epochs),
+            seed=seed,
+        )
