@@ -88,8 +88,10 @@ def _describe_verification(plan: Plan) -> list[str]:
     if not settings.finalists:
         return []
     best = "the best" if settings.finalists == 1 else f"the best {settings.finalists}"
+    by_time = settings.timeout is not None and settings.replicates is None
+    seeds = "as many fresh seeds as the time allows" if by_time else f"{settings.usual_replicates} fresh seeds"
     return [
-        f"  then {best} and the baseline are retrained on all training images with {settings.replicates} fresh seeds",
+        f"  {best}, the best recipe and the baseline are retrained on all training images with {seeds}",
         "  and scored on the test images",
     ]
 

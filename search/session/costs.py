@@ -116,4 +116,4 @@ class PlanCosts:
             return 0.0
         finalist = max(self.recipe_seconds(phase).values(), default=0.0) or fmean(self.sampled_seconds(phase))
         replicate = self.baseline_seconds(phase) + settings.finalists * finalist
-        return settings.replicates * replicate / self.plan.concurrent_trials
+        return settings.usual_replicates * replicate / self.plan.concurrent_trials

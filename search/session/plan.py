@@ -18,7 +18,7 @@ from search import seeds
 from search.data.dataset import DatasetInfo, open_training, prepare
 from search.data.split import default_split, make_split_indices
 from search.engines.base import Engine
-from search.engines.registry import ENGINES, EngineChoice, make_engine, parse_engine
+from search.engines.registry import ENGINES, EngineChoice, make_engine, objective_of, parse_engine
 from search.errors import UserError, missing_extra
 from search.files import as_path, check_location
 from search.protocol import EvaluationProtocol, ProtocolName, Split
@@ -263,6 +263,7 @@ def _make_header(
         pruner=settings.pruner or NO_ENGINE,
         seed=settings.seed or 0,
         created=utc_now(),
+        objective=objective_of(settings.engine, settings.sampler),
         versions=package_versions("tensorflow", "keras", "optuna", "keras-tuner", "numpy", "keras-image-search"),
     )
     if settings.engine != NO_ENGINE:

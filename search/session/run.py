@@ -15,6 +15,7 @@ from search.session.plan import Plan, make_plan
 from search.session.session import Session, open_session
 from search.session.settings import Settings
 from search.session.tensorboard import TensorBoardCallback
+from search.session.timetable import Timetable
 from search.study import ensembles
 from search.study.verification import baseline_trials, verification_trials
 from search.trial import Trial
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.leaderboard.board import Board
+
+
+MAX_REPLICATES = 10
+"""Most replicates of verification for which a run uses the rest of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +118,15 @@ def run_baseline(settings: Settings, callback: Callback, *, repeats: int) -> Stu
 def _verify(session: Session) -> int:
     """Verifies the finalists and records ensembles of them; returns the runs for which the time did not suffice."""
     settings, ledger = session.plan.settings, session.ledger
+    replicates = Timetable(session.plan, ledger, session.budget).replicates
+    uses_all_time = settings.timeout is not None and settings.replicates is None
 
-    def pending_trials() -> list[Trial]:
-        return verification_trials(ledger.read(), count=settings.finalists, replicates=settings.replicates)
+    def pending_trials(replicates: int = replicates) -> list[Trial]:
+        return verification_trials(ledger.read(), count=settings.finalists, replicates=replicates)
 
     if not session.budget.is_exhausted or not pending_trials():
-        session.run_trials(pending_trials())
+        needed = pending_trials()
+        session.run_trials(needed, further=pending_trials(MAX_REPLICATES)[len(needed) :] if uses_all_time else ())
     ledger.run_exclusive(lambda: ensembles.record_ensembles(ledger, count=settings.finalists))
     missing = 0 if session.interrupt.is_requested or not session.budget.is_exhausted else len(pending_trials())
     if missing:

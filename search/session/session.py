@@ -19,14 +19,16 @@ from search.session.executors import make_executor
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import Parallelism
 from search.session.plan import Plan, checkpoint_folder, engine_for
+from search.session.timetable import Timetable
 from search.study.checkpoint_store import CheckpointStore
+from search.study.combined_source import CombinedSource
 from search.study.interfaces import TrialSource
 from search.study.loop import run_loop
 from search.study.peers import interrupt_orphans
 from search.study.search_source import SearchSource
 from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
-from search.study.verification import ReplicateSource, estimate_verification_seconds
-from search.trial import Cause, Trial
+from search.study.verification import ReplicateSource, early_verification_trials, estimate_verification_seconds
+from search.trial import Cause, Phase, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,31 +55,56 @@ class Session:
         """Searches until a limit or a goal is reached or no configuration is left; returns the goal, in words."""
         settings = self.plan.settings
         checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=settings.keep_weights)
-        source = SearchSource(
+        timetable = Timetable(self.plan, self.ledger, self.budget)
+        search = SearchSource(
             engine_for(self.ledger.header),
             self.ledger,
             recipes=settings.recipes,
             trials=settings.trials,
             epochs=settings.total_epochs,
+            has_time=timetable.has_time,
+            first_epochs=timetable.first_epochs,
             checkpoints=checkpoints,
         )
         stopping = StoppingCallback(settings.stop_when, self.ledger.read())
-        self._run_loop(
-            source,
-            CallbackList(self.callback, stopping),
-            lambda: stopping.stop_cause() or self.budget.search_stop_cause(),
-        )
+
+        def stop_cause() -> Cause | None:
+            return stopping.stop_cause() or self.budget.search_stop_cause()
+
+        callback = CallbackList(self.callback, stopping)
+        if self.plan.has_verification:
+            recorded = self.ledger.read().trials_in_phase(Phase.VERIFICATION)
+            source = CombinedSource(
+                search,
+                ReplicateSource((), recorded, can_end=timetable.has_time_for_run),
+                early_trials=lambda replicates: early_verification_trials(self.ledger.read(), replicates),
+                replicates=lambda: timetable.replicates,
+                fits=timetable.has_time_for_run,
+                stop_cause=stop_cause,
+            )
+            self._run_loop(source, callback, self.budget.verification_stop_cause)
+        else:
+            self._run_loop(search, callback, stop_cause)
+        if search.is_out_of_time:
+            self.budget.has_cut_session = True
         if stopping.reason:
             self.callback.on_goal_reached(stopping.reason)
-        elif source.is_exhausted:
+        elif search.is_exhausted:
             self.callback.on_space_exhausted()
         return stopping.reason
 
-    def run_trials(self, trials: Sequence[Trial]) -> None:
-        """Runs a fixed list of trials: verification, or the baseline's repeats."""
+    def run_trials(self, trials: Sequence[Trial], *, further: Sequence[Trial] = ()) -> None:
+        """Runs a fixed list of trials: verification, or the baseline's repeats.
+
+        Args:
+            trials: Those that are needed.
+            further: Those that follow while the time lasts.
+        """
         self.callback.on_replication_start(len(trials))
-        recorded = self.ledger.read().trials_in_phase(trials[0].phase) if trials else ()
-        source = ReplicateSource(trials, recorded)
+        listed = [*trials, *further]
+        recorded = self.ledger.read().trials_in_phase(listed[0].phase) if listed else ()
+        timetable = Timetable(self.plan, self.ledger, self.budget)
+        source = ReplicateSource(listed, recorded, can_end=timetable.has_time_for_run)
         self._run_loop(source, self.callback, self.budget.verification_stop_cause)
 
     def _run_loop(self, source: TrialSource, callback: Callback, stop_cause: Callable[[], Cause | None]) -> None:
@@ -123,7 +150,7 @@ def open_session(
                 record,
                 costs=fit_model(plan, record),
                 count=settings.finalists,
-                replicates=settings.replicates,
+                replicates=1 if settings.replicates is None else settings.replicates,
                 slots=plan.concurrent_trials,
             )
 

@@ -23,6 +23,8 @@ from spaces.registry import SPACES
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 AUTO = "auto"
 """Leaves kernels or layers to the environment, the record, a measurement or the default."""
+DEFAULT_REPLICATES = 3
+"""Fresh seeds of verification."""
 MIN_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
@@ -99,7 +101,11 @@ class Settings:
     finalists: int = _option(
         1, "Number of best configurations to verify on the test images, besides the baseline; 0 skips verification."
     )
-    replicates: int = _option(3, "Number of fresh seeds with which each of them is retrained.")
+    replicates: int | None = _option(
+        None,
+        "Number of fresh seeds with which each of them and the best recipe are retrained.  [default: 3; with --timeout "
+        "as many as its time allows]",
+    )
     keep_weights: int = _option(
         20, "Number of stopped trials whose weights are kept to continue from; other trials start over."
     )
@@ -158,6 +164,11 @@ class Settings:
         None, "Folder for TensorBoard logs: each trial's curves, and HParams.  [default: none]"
     )
     cache_dir: str | None = _option(None, "Folder of decompressed data.  [default: the platform's cache folder]")
+
+    @property
+    def usual_replicates(self) -> int:
+        """The option, or the default without a time limit."""
+        return self.replicates or DEFAULT_REPLICATES
 
     @property
     def keras_backend(self) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from search.records.record import TrialRecord
 from search.study.checkpoint_store import CheckpointStore
-from search.trial import EpochReport, Outcome, Phase, Trial
+from search.trial import Cause, EpochReport, Outcome, Phase, Trial
 
 
 class LoopCallback:
@@ -36,11 +36,11 @@ class LoopCallback:
 
 
 class TrialSource(Protocol):
-    """Chooses the trials of one phase, and learns from their results."""
+    """Chooses trials, and learns from their results."""
 
     @property
-    def phase(self) -> Phase:
-        """The phase of all its trials."""
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of its trials."""
 
     @property
     def checkpoints(self) -> CheckpointStore | None:
@@ -64,3 +64,6 @@ class TrialSource(Protocol):
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Updates the source with the recorded outcome of a trial."""
+
+    def cancel_cause(self, trial: Trial) -> Cause | None:
+        """Returns why a running trial must be cancelled, or None."""

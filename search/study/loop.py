@@ -56,7 +56,8 @@ def run_loop(
     Raises:
         FatalError: The study cannot continue; the trials that ran were recorded.
     """
-    retries = RetryPolicy(ledger.read().trials_in_phase(source.phase))
+    record = ledger.read()
+    retries = {phase: RetryPolicy(record.trials_in_phase(phase)) for phase in source.phases}
     peers = PeerSync(source, retries, ledger, callback)
     active: dict[TrialKey, _ActiveTrial] = {}
     cause: Cause | None = None
@@ -71,9 +72,9 @@ def run_loop(
                 callback.on_trial_start(trial)
                 active[trial.key] = _ActiveTrial(trial)
                 executor.submit(trial, trial_files(trial, ledger.folder, source.checkpoints))
-        if cause is not None:
-            for key in executor.running:
-                executor.cancel(key, cause)
+        for key, trial in executor.running.items():
+            if (own_cause := cause or source.cancel_cause(trial)) is not None:
+                executor.cancel(key, own_cause)
         if not executor.running and (cause is not None or not peers.wait_for_peers()):
             break
         for event in executor.collect(TICK_SECONDS):
@@ -82,10 +83,11 @@ def run_loop(
                 run = active.pop(event.key)
                 outcome = _make_outcome(run, event.outcome, elapsed_seconds)
                 try:
-                    outcome = ledger.finish(run.trial, retries.classify(run.trial, outcome))
+                    policy = retries[run.trial.phase]
+                    outcome = ledger.finish(run.trial, policy.classify(run.trial, outcome))
                     callback.on_trial_end(run.trial, outcome)
                     source.tell(run.trial, outcome)
-                    retries.raise_if_fatal(run.trial, outcome)
+                    policy.raise_if_fatal(run.trial, outcome)
                 except FatalError as error:
                     fatal_error, cause = fatal_error or error, Cause.CANCELLED
             elif not active[event.key].is_pruned:

@@ -10,11 +10,12 @@ With a ledger that is not shared there is nothing to observe, and ``next`` costs
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from search.records.ledger import Ledger, TransactionLostError
 from search.study.interfaces import LoopCallback, TrialSource
 from search.study.retries import RetryPolicy
-from search.trial import Cause, Outcome, State, Trial, final_metrics
+from search.trial import Cause, Outcome, Phase, State, Trial, final_metrics
 
 SYNC_SECONDS, RECLAIM_SECONDS = 1.0, 5.0
 """Least time between two reads of other coordinators' trials, and between two searches for dead coordinators."""
@@ -25,12 +26,14 @@ class PeerSync:
 
     Args:
         source: Chooses the trials, and observes those of others.
-        retries: Observes them too.
+        retries: Observe them too, by phase.
         ledger: Records them.
         callback: Notified of the ends of others' trials.
     """
 
-    def __init__(self, source: TrialSource, retries: RetryPolicy, ledger: Ledger, callback: LoopCallback) -> None:
+    def __init__(
+        self, source: TrialSource, retries: Mapping[Phase, RetryPolicy], ledger: Ledger, callback: LoopCallback
+    ) -> None:
         self._source, self._retries, self._ledger, self._callback = source, retries, ledger, callback
         self._synced_at = self._reclaimed_at = float("-inf")
         self._is_waiting = False
@@ -74,11 +77,12 @@ class PeerSync:
 
     def _apply_changes(self) -> bool:
         has_changed = False
-        for record in self._ledger.changes(self._source.phase):
+        changes = [record for phase in self._source.phases for record in self._ledger.changes(phase)]
+        for record in changes:
             if self._source.observe(record):
                 has_changed = True
                 if record.outcome is not None:
-                    self._retries.observe(record.trial, record.outcome)
+                    self._retries[record.trial.phase].observe(record.trial, record.outcome)
                     self._callback.on_trial_end_elsewhere(record.trial, record.outcome)
         return has_changed
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from search import seeds
-from search.engines.base import Engine, ProposalPending, SpaceExhausted
+from search.engines.base import CanEnd, Engine, NothingFits, ProposalPending, SpaceExhausted, always, short_epochs
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
 from search.study.checkpoint_store import CheckpointStore, ResumableTrial
@@ -21,14 +21,21 @@ from search.study.retries import should_requeue
 from search.trial import (
     BASELINE,
     PROPOSED,
+    RECIPE_PREFIX,
+    Cause,
+    Config,
     EpochReport,
     Outcome,
     Phase,
     Proposal,
     State,
     Trial,
+    training_key,
 )
 from spaces.space import Space
+
+MAX_PROPOSALS = 8
+"""Proposals of an engine after which a search ends if none of them could be trained in the time that is left."""
 
 
 def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
@@ -54,10 +61,13 @@ class SearchSource:
         trials: Search trials that end by themselves, over all sessions, after which the search ends; None for no limit.
         epochs: Epochs trained in search trials, over all sessions and unfinished trials included, after which the
             search ends; None for no limit. The last trial may exceed it.
+        has_time: Returns whether a configuration can be trained for some epochs in the time that is left.
+        first_epochs: Returns the epochs of the baseline and of the first recipe, fewer than a full trial's if the time
+            is short; None for a full trial's.
         checkpoints: Those of the study; None for the ledger's folder.
     """
 
-    phase = Phase.SEARCH
+    phases = (Phase.SEARCH,)
 
     def __init__(
         self,
@@ -67,10 +77,14 @@ class SearchSource:
         recipes: bool,
         trials: int | None = None,
         epochs: int | None = None,
+        has_time: CanEnd = always,
+        first_epochs: Callable[[Config], int] | None = None,
         checkpoints: CheckpointStore | None = None,
     ) -> None:
         header, study = ledger.header, ledger.read()
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
+        self._has_time, self._screens = has_time, engine.capabilities.screens
+        self._first_epochs = first_epochs or (lambda config: self._epochs)
         self.checkpoints = checkpoints or CheckpointStore(ledger.folder / "checkpoints")
         recorded = study.trials_in_phase(Phase.SEARCH)
         replay(engine, recorded)
@@ -80,17 +94,17 @@ class SearchSource:
         self._epochs_elsewhere: dict[int, int] = {}  # last known epoch of each trial that other coordinators run
         self._trials_left = (math.inf if trials is None else trials) - sum(outcome.is_final for outcome in outcomes)
         self._epochs_left = (math.inf if epochs is None else epochs) - sum(map(_charged_epochs, outcomes))
-        self._queue = deque(_initial_requests(header.space, recorded, recipes=recipes))
-        # Seeds of trials that run or will run again.
-        self._seeds_in_use = {request.seed for request in self._queue if request.seed is not None}
+        self._queue = deque(_initial_requests(recorded, self._first_requests(header.space, recipes=recipes)))
+        # Of trials that run or will run again.
+        self._keys_in_use = {key for request in self._queue if (key := self._training_key(request)) is not None}
         for record in recorded:
             if record.outcome is None:
                 self._begin_elsewhere(record)
         self._delete_unneeded_checkpoints()
         if not ledger.is_shared:  # other coordinators may have begun since, with checkpoints in the same folder
-            self.checkpoints.delete_orphans(self._resumable.values(), self._seeds_in_use)
+            self.checkpoints.delete_orphans(self._resumable.values(), self._keys_in_use)
         self.checkpoints.trim(self._resumable.values())
-        self.is_exhausted = False
+        self.is_exhausted = self.is_out_of_time = False
 
     @property
     def running_elsewhere(self) -> int:
@@ -102,14 +116,57 @@ class SearchSource:
         if self._trials_left <= 0 or self._epochs_left <= 0 or (self.is_exhausted and not self._queue):
             return None
         try:
-            trial = self._make_trial(self._queue.popleft() if self._queue else TrialRequest())
+            trial = self._next_initial() or self._propose()
         except ProposalPending:
+            return None
+        except NothingFits:
+            self.is_out_of_time = True
             return None
         except SpaceExhausted:
             self.is_exhausted = True
             return None
         self._charge(trial)
         return trial
+
+    def _next_initial(self) -> Trial | None:
+        """Returns the first trial of the queue that can end; those before it are dropped."""
+        while self._queue:
+            request = self._queue.popleft()
+            assert request.proposal is not None
+            if request.is_first:
+                return self._make_trial(self._with_first_epochs(request))
+            if self._can_end(request.proposal.config, request.proposal.short_epochs or self._epochs):
+                return self._make_trial(request)
+            self.is_out_of_time = True
+        return None
+
+    def _with_first_epochs(self, request: TrialRequest) -> TrialRequest:
+        """Returns a request with fewer epochs if the time is short."""
+        assert request.proposal is not None
+        epochs = self._first_epochs(request.proposal.config)
+        short = epochs if epochs < self._epochs else None
+        return dataclasses.replace(request, proposal=dataclasses.replace(request.proposal, short_epochs=short))
+
+    def _propose(self) -> Trial:
+        """Returns a trial that the engine proposes.
+
+        Raises:
+            NothingFits: Nothing that it proposes can end.
+        """
+        for _ in range(MAX_PROPOSALS):
+            trial = self._make_trial(TrialRequest())
+            if trial.parent is not None or self._can_end(trial.config, trial.last_epoch):
+                return trial
+            self._engine.tell(trial.number, Outcome(state=State.INTERRUPTED))
+        raise NothingFits
+
+    def _can_end(self, config: Config, epochs: int) -> bool:
+        """Returns whether every budget is enough for a configuration and these epochs, in as many trials as they take.
+
+        The last trial may exceed the budget of epochs.
+        """
+        has_trials = self._trials_left >= math.ceil(epochs / self._epochs)
+        return has_trials and self._epochs_left > epochs - self._epochs and self._has_time(config, epochs)
 
     def undo_next(self, trial: Trial) -> None:
         """Takes the last trial back, and requeues it.
@@ -118,10 +175,10 @@ class SearchSource:
         """
         self._next_number -= 1
         self._tell_and_refund(trial, Outcome(state=State.INTERRUPTED))
-        own_seed = seeds.trial_seed(self._seed, Phase.SEARCH, trial.number)
-        self._requeue(trial, seed=None if trial.seed == own_seed else trial.seed)
-        if trial.seed == own_seed:
-            self._seeds_in_use.discard(own_seed)
+        is_fresh = trial.seed == self._fresh_seed(trial.number)
+        self._requeue(trial, seed=None if is_fresh else trial.seed)
+        if is_fresh:
+            self._keys_in_use.discard(trial.training_key)
 
     def observe(self, record: TrialRecord) -> bool:
         """Tells the engine what another coordinator has recorded of a trial."""
@@ -167,23 +224,29 @@ class SearchSource:
         if should_requeue(outcome):
             self._requeue(trial, seed=trial.seed)
 
+    def cancel_cause(self, trial: Trial) -> Cause | None:
+        """Returns None: its trials end by themselves."""
+        return None
+
     def _charge(self, trial: Trial) -> None:
         """Subtracts the most that a trial may cost from what is left."""
         self._trials_left -= 1
         self._epochs_left -= trial.last_epoch  # until it ends; then the epochs that it trained
         self._next_number = max(self._next_number, trial.number + 1)
-        self._seeds_in_use.add(trial.seed)
+        self._keys_in_use.add(trial.training_key)
 
     def _handle_end(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine how a trial ended, and deletes the checkpoints that are not needed any more."""
         self._tell_and_refund(trial, outcome)
         if outcome.state is not State.INTERRUPTED:
-            self._seeds_in_use.discard(trial.seed)
+            self._keys_in_use.discard(trial.training_key)
             if (resumable := _resumable(TrialRecord(trial=trial, outcome=outcome))) is not None:
                 self._resumable[trial.number] = resumable
-            self.checkpoints.delete(trial.seed, keep=resumable)
+            self.checkpoints.delete(trial.training_key, keep=resumable)
         self._delete_unneeded_checkpoints()
-        self.checkpoints.trim(waiting for waiting in self._resumable.values() if waiting.seed not in self._seeds_in_use)
+        self.checkpoints.trim(
+            waiting for waiting in self._resumable.values() if waiting.training_key not in self._keys_in_use
+        )
 
     def _tell_and_refund(self, trial: Trial, outcome: Outcome) -> None:
         self._engine.tell(trial.number, outcome)
@@ -198,26 +261,51 @@ class SearchSource:
         """Deletes the checkpoints of paused or pruned trials that the engine will not resume."""
         for number in [number for number in self._resumable if not self._engine.may_resume(number)]:
             resumable = self._resumable.pop(number)
-            if resumable.seed not in {waiting.seed for waiting in self._resumable.values()} | self._seeds_in_use:
-                self.checkpoints.delete(resumable.seed)
+            needed = {waiting.training_key for waiting in self._resumable.values()} | self._keys_in_use
+            if resumable.training_key not in needed:
+                self.checkpoints.delete(resumable.training_key)
 
     def _make_trial(self, request: TrialRequest) -> Trial:
-        proposal = self._engine.ask(self._next_number, fixed=request.proposal)
+        proposal = self._engine.ask(self._next_number, fixed=request.proposal, can_end=self._can_end)
         parent = None if proposal.parent is None else self._resumable.get(proposal.parent)
         seed = request.seed
         if seed is None:
-            seed = seeds.trial_seed(self._seed, Phase.SEARCH, self._next_number) if parent is None else parent.seed
+            seed = self._fresh_seed(self._next_number) if parent is None else parent.seed
         return Trial(
             number=self._next_number,
             config=proposal.config,
             seed=seed,
-            epochs=self._epochs,
+            epochs=proposal.short_epochs or self._epochs,
+            is_short=proposal.short_epochs is not None,
             target_epoch=proposal.target_epoch,
             parent=proposal.parent,
             engine_metadata=proposal.engine_metadata,
             rungs=self._engine.rungs if request.origin == PROPOSED and self.checkpoints.keeps_any else (),
             origin=request.origin,
         )
+
+    def _first_requests(self, space: Space, *, recipes: bool) -> list[TrialRequest]:
+        """Returns the requests of a new study: the baseline and the recipes.
+
+        An engine that screens takes the first recipe in full and the others as short trials.
+        """
+        requests = [TrialRequest(proposal=Proposal(config=space.baseline), origin=BASELINE, is_first=True)]
+        short = short_epochs(self._epochs)
+        for index, name in enumerate(space.recipes if recipes else ()):
+            is_short = self._screens and index > 0 and short < self._epochs
+            proposal = Proposal(config=space.recipe(name), short_epochs=short if is_short else None)
+            requests.append(TrialRequest(proposal=proposal, origin=f"{RECIPE_PREFIX}{name}", is_first=index == 0))
+        return requests
+
+    def _fresh_seed(self, number: int) -> int:
+        """Returns the seed of a trial that begins a training."""
+        return seeds.trial_seed(self._seed, Phase.SEARCH, 0 if self._engine.capabilities.shares_seed else number)
+
+    def _training_key(self, request: TrialRequest) -> str | None:
+        """Returns the key of the training that a request continues; None if it begins one."""
+        if request.proposal is None or request.seed is None:
+            return None
+        return training_key(request.proposal.config, request.seed, request.proposal.short_epochs or self._epochs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,11 +316,13 @@ class TrialRequest:
         proposal: What to run; None to ask the engine.
         origin: The trial's.
         seed: That of an interrupted trial that runs again; None for a new one.
+        is_first: Whether it is the baseline or the first recipe, which are trained in any case.
     """
 
     proposal: Proposal | None = None
     origin: str = PROPOSED
     seed: int | None = None
+    is_first: bool = False
 
 
 def final_trials(record: StudyRecord) -> list[TrialRecord]:
@@ -253,22 +343,21 @@ def _resumable(record: TrialRecord) -> ResumableTrial | None:
     outcome = record.outcome
     if outcome is None or outcome.state not in (State.PAUSED, State.PRUNED) or outcome.error_percent is None:
         return None
-    return ResumableTrial(seed=record.trial.seed, epoch=len(outcome.history), error_percent=outcome.error_percent)
+    return ResumableTrial(
+        training_key=record.trial.training_key,
+        seed=record.trial.seed,
+        epoch=len(outcome.history),
+        error_percent=outcome.error_percent,
+    )
 
 
-def _initial_requests(space: Space, recorded: Sequence[TrialRecord], *, recipes: bool) -> list[TrialRequest]:
-    """Returns the requests before the engine is asked: baseline, recipes and interrupted trials, if not yet run."""
-    requests = [TrialRequest(proposal=Proposal(config=space.baseline), origin=BASELINE)]
-    if recipes:
-        requests += [
-            TrialRequest(proposal=Proposal(config=space.recipe(name)), origin=f"recipe: {name}")
-            for name in space.recipes
-        ]
+def _initial_requests(recorded: Sequence[TrialRecord], first: Sequence[TrialRequest]) -> list[TrialRequest]:
+    """Returns the requests before the engine is asked, if not yet run: the first ones and interrupted trials."""
     interrupted = [record.trial for record in recorded if record.outcome and not record.is_finished]
     taken = {record.trial.proposal.key for record in recorded if record.outcome is None or record.is_finished}
-    requests += [TrialRequest(proposal=trial.proposal, origin=trial.origin) for trial in interrupted]
+    requests = [*first, *(TrialRequest(proposal=trial.proposal, origin=trial.origin) for trial in interrupted)]
     seeds_by_key = {trial.proposal.key: trial.seed for trial in interrupted}
-    unique: dict[tuple[str, int | None, int | None], TrialRequest] = {}
+    unique: dict[tuple[str, int | None, int | None, int | None], TrialRequest] = {}
     for request in requests:
         assert request.proposal is not None
         key = request.proposal.key

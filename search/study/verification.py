@@ -9,34 +9,51 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from search import seeds
 from search.records.record import StudyRecord, TrialRecord
 from search.study.cost import CostModel
 from search.study.retries import should_requeue
-from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial, config_key
+from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial, config_key
+
+
+def known_finalists(record: StudyRecord) -> list[TrialRecord]:
+    """Returns what is verified whatever the search finds: the baseline, and the best recipe of those trained in full.
+
+    The baseline is included even if its search trial failed, since every row is compared with it.
+    """
+    ended = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.is_finished]
+    baseline = [entry for entry in ended if entry.trial.origin == BASELINE]
+    recipes = [entry for entry in ended if entry.trial.is_recipe and entry.state in (State.COMPLETE, State.SCREENED)]
+    return baseline[:1] + sorted(recipes, key=partial(_validation_order, record.header.objective))[:1]
 
 
 def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
-    """Returns the baseline and the ``count`` best other trials by validation error, best first.
+    """Returns the baseline, the best recipe, and the ``count`` best trials but the baseline by validation, best first.
 
-    Complete trials precede paused trials, and of these the longer ones precede. The baseline is included even if its
-    search trial failed, since every row is compared with it.
+    The objective that the study's engine minimizes decides. Complete trials precede paused trials, and of these the
+    longer ones precede. Short trials count only where the time was too short for any other.
     """
+    if count == 0:
+        return known_finalists(record)[:1]
     ended = [trial_record for trial_record in record.trials_in_phase(Phase.SEARCH) if trial_record.is_finished]
-    baseline = [trial_record for trial_record in ended if trial_record.trial.origin == BASELINE]
+    others = [entry for entry in ended if entry.trial.origin != BASELINE]
+    usual = [entry for entry in others if entry.state in (State.COMPLETE, State.PAUSED)]
     longest_by_config = {  # a later trial of the same configuration resumed the earlier one
         config_key(trial_record.trial.config): trial_record
-        for trial_record in ended
-        if trial_record.trial.origin != BASELINE and trial_record.state in (State.COMPLETE, State.PAUSED)
+        for trial_record in usual or (entry for entry in others if entry.state is State.SCREENED)
     }
-    return baseline[:1] + sorted(longest_by_config.values(), key=_validation_order)[:count]
+    best = sorted(longest_by_config.values(), key=partial(_validation_order, record.header.objective))[:count]
+    best_numbers = {entry.trial.number for entry in best}
+    return [*(entry for entry in known_finalists(record) if entry.trial.number not in best_numbers), *best]
 
 
-def _validation_order(record: TrialRecord) -> tuple[int, float]:
+def _validation_order(objective: str, record: TrialRecord) -> tuple[int, float, float]:
     assert record.outcome is not None and record.outcome.error_percent is not None
-    return (-record.trial.last_epoch, record.outcome.error_percent)
+    error = record.outcome.error_percent
+    return (-record.trial.last_epoch, record.outcome.metrics.get(objective, error), error)
 
 
 def verification_trials(record: StudyRecord, *, count: int, replicates: int) -> list[Trial]:
@@ -47,20 +64,30 @@ def verification_trials(record: StudyRecord, *, count: int, replicates: int) -> 
         count: Number of finalists, without the baseline.
         replicates: Fresh seeds each.
     """
-    finalist_trials = [finalist.trial for finalist in finalists(record, count)]
+    return _replicates_of(record, finalists(record, count), replicates)
+
+
+def early_verification_trials(record: StudyRecord, replicates: int) -> list[Trial]:
+    """Returns those of the verification trials that are needed whatever the search finds; see ``known_finalists``."""
+    return _replicates_of(record, known_finalists(record), replicates)
+
+
+def _replicates_of(record: StudyRecord, sources: Sequence[TrialRecord], replicates: int) -> list[Trial]:
+    """Returns the verification trials of some search trials that are not finished: for each replicate, each of them."""
     return _unfinished(
         record,
         Phase.VERIFICATION,
         [
             dataclasses.replace(
                 _replicate(record, Phase.VERIFICATION, replicate),
-                config=trial.config,
-                epochs=trial.epochs,
-                origin=trial.origin,
-                source_trial=trial.number,
+                config=source.trial.config,
+                epochs=source.trial.epochs,
+                is_short=source.trial.is_short,
+                origin=source.trial.origin,
+                source_trial=source.trial.number,
             )
             for replicate in range(replicates)
-            for trial in finalist_trials
+            for source in sources
         ],
     )
 
@@ -119,16 +146,26 @@ class ReplicateSource:
     Args:
         trials: In the order in which to run them, numbered consecutively.
         recorded: Records of the same phase, from earlier sessions and other coordinators.
+        can_end: Returns whether a trial can end in the time that is left.
     """
 
     checkpoints = None
 
-    def __init__(self, trials: Sequence[Trial], recorded: Iterable[TrialRecord] = ()) -> None:
-        recorded = list(recorded)
-        self.phase = trials[0].phase if trials else Phase.VERIFICATION
-        self._by_replicate = {trial.replicate_key: trial for trial in trials}
-        taken = {record.trial.replicate_key for record in recorded if record.outcome is None or record.is_finished}
-        self._queue = deque(trial for trial in trials if trial.replicate_key not in taken)
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        recorded: Iterable[TrialRecord] = (),
+        *,
+        can_end: Callable[[Trial], bool] = lambda trial: True,
+    ) -> None:
+        recorded, self._can_end = list(recorded), can_end
+        self.phases = (trials[0].phase if trials else Phase.VERIFICATION,)
+        self._by_replicate: dict[tuple[int | None, int | None], Trial] = {}
+        self._taken = {
+            record.trial.replicate_key for record in recorded if record.outcome is None or record.is_finished
+        }
+        self._queue = deque[Trial]()
+        self.add(trials)
         self._next_number = max([len(recorded), *(trial.number for trial in trials[:1])])
         self._running_elsewhere = {record.trial.number for record in recorded if record.outcome is None}
 
@@ -137,13 +174,23 @@ class ReplicateSource:
         """How many trials other coordinators run."""
         return len(self._running_elsewhere)
 
+    def add(self, trials: Iterable[Trial]) -> None:
+        """Appends those of the trials to the list that it does not hold and that did not run elsewhere."""
+        for trial in trials:
+            if trial.replicate_key not in self._by_replicate:
+                self._by_replicate[trial.replicate_key] = trial
+                if trial.replicate_key not in self._taken:
+                    self._queue.append(trial)
+
     def next(self) -> Trial | None:
-        """Returns the next trial of the list."""
-        if not self._queue:
-            return None
-        trial = dataclasses.replace(self._queue.popleft(), number=self._next_number)
-        self._next_number += 1
-        return trial
+        """Returns the next trial of the list that can end; those before it are dropped."""
+        while self._queue:
+            queued = self._queue.popleft()
+            if self._can_end(queued):
+                trial = dataclasses.replace(queued, number=self._next_number)
+                self._next_number += 1
+                return trial
+        return None
 
     def undo_next(self, trial: Trial) -> None:
         """Puts a trial back at the front of the list."""
@@ -157,6 +204,7 @@ class ReplicateSource:
             return False
         if is_new:
             self._running_elsewhere.add(trial.number)
+            self._taken.add(trial.replicate_key)
             self._next_number = trial.number + 1
             self._queue = deque(queued for queued in self._queue if queued.replicate_key != trial.replicate_key)
         if record.outcome is not None:
@@ -173,3 +221,7 @@ class ReplicateSource:
         """Appends a trial that is to be retried to the list."""
         if should_requeue(outcome):
             self._queue.append(trial)
+
+    def cancel_cause(self, trial: Trial) -> Cause | None:
+        """Returns None: its trials end by themselves."""
+        return None

@@ -1,0 +1,138 @@
+"""What still fits into the time of a run: trials of the search, and the test runs that must follow.
+
+Called by the session. Without a time limit everything fits.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+from search.records.ledger import Ledger
+from search.session.costs import fit_model
+from search.session.plan import Plan
+from search.session.settings import DEFAULT_REPLICATES
+from search.study.time_budget import TimeBudget
+from search.study.verification import finalists, known_finalists, verification_trials
+from search.trial import Config, Phase, Trial, config_key
+
+VERIFICATION_SHARE = 0.25
+"""Share of the time that decides how many replicates are planned; one in any case."""
+MARGIN = 1.06
+"""Predicted seconds are multiplied by this much before they are compared with the time that is left."""
+CLOSING_SECONDS = 4.0
+"""Time that reports and ensembles take at the end."""
+REFRESH_SECONDS = 2.0
+"""Least time between two readings of the ledger."""
+
+
+class Timetable:
+    """Decides what can be begun.
+
+    Args:
+        plan: The run, with its workers.
+        ledger: Its records.
+        budget: Its time.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, budget: TimeBudget) -> None:
+        self._plan, self._ledger, self._budget = plan, ledger, budget
+        self._refreshed_at = float("-inf")
+        self._refresh()
+
+    @property
+    def replicates(self) -> int:
+        """How many replicates of verification are needed: those of the option, else as the time allows."""
+        settings = self._plan.settings
+        if settings.replicates is not None or settings.timeout is None:
+            return settings.usual_replicates
+        self._refresh()
+        rows = finalists(self._record, settings.finalists)
+        configs = {config_key(row.trial.config): row.trial.config for row in rows}
+        for config in self._first_configs():
+            configs.setdefault(config_key(config), config)
+        seconds = sum(map(self._verification_seconds, configs.values()))
+        count = int(VERIFICATION_SHARE * settings.timeout * self._plan.concurrent_trials / seconds)
+        return min(max(count, 1), DEFAULT_REPLICATES)
+
+    def has_time(self, config: Config, epochs: int) -> bool:
+        """Returns whether a search trial of a configuration can end, and the verification of all that is verified."""
+        if (left := self._seconds_left()) is None:
+            return True
+        self._refresh()
+        return MARGIN * (self._costs.trial_seconds(config, epochs=epochs) + self._reserve(config)) <= left
+
+    def has_time_for_run(self, trial: Trial) -> bool:
+        """Returns whether a test run can end."""
+        if (left := self._seconds_left()) is None or not self._budget.includes_verification:
+            return True
+        self._refresh()
+        return MARGIN * self._costs.trial_seconds(trial.config, epochs=trial.epochs, phase=trial.phase) <= left
+
+    def first_epochs(self, config: Config) -> int:
+        """Returns the epochs of the baseline or the first recipe: a full trial's, or as many as can also be verified.
+
+        Each of the two has one worker, or half of the only one.
+        """
+        full = self._plan.header.protocol.epochs
+        if (left := self._seconds_left()) is None:
+            return full
+        self._refresh()
+        phases = (Phase.SEARCH, Phase.VERIFICATION) if self._plan.has_verification else (Phase.SEARCH,)
+        share = min(1.0, self._plan.concurrent_trials / len(self._first_configs()))
+
+        def fits(epochs: int) -> bool:
+            seconds = sum(self._costs.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases)
+            return MARGIN * seconds <= share * left
+
+        return next((epochs for epochs in range(full, 1, -1) if fits(epochs)), 1)
+
+    def _seconds_left(self) -> float | None:
+        timeout = self._plan.settings.timeout
+        return None if timeout is None else timeout - self._budget.elapsed_seconds() - CLOSING_SECONDS
+
+    def _first_configs(self) -> list[Config]:
+        """Returns the baseline, and the first recipe if recipes are tried."""
+        space, recipes = self._plan.header.space, self._plan.settings.recipes
+        return [space.baseline, *(space.recipe(name) for name in list(space.recipes)[:1] if recipes)]
+
+    def _reserve(self, candidate: Config) -> float:
+        """Returns the seconds of the verification that is left if a candidate wins or the present best does."""
+        settings, record = self._plan.settings, self._record
+        if not self._plan.has_verification:
+            return 0.0
+        running = {
+            entry.trial.replicate_key for entry in record.trials_in_phase(Phase.VERIFICATION) if not entry.outcome
+        }
+        replicates = self.replicates
+        known = {entry.trial.number for entry in known_finalists(record)}
+        pending = verification_trials(record, count=settings.finalists, replicates=replicates)
+        waiting = [run for run in pending if run.replicate_key not in running]
+        known_seconds = [self._run_seconds(run) for run in waiting if run.source_trial in known]
+        best_seconds = [self._run_seconds(run) for run in waiting if run.source_trial not in known]
+        begun = {config_key(entry.trial.config) for entry in record.trials_in_phase(Phase.SEARCH)}
+        first = [config for config in self._first_configs() if config_key(config) not in begun]
+        known_seconds += [self._verification_seconds(config) for config in first for _ in range(replicates)]
+        candidate_seconds = [self._verification_seconds(candidate)] * (settings.finalists * replicates)
+        winner_seconds = max(best_seconds, candidate_seconds, key=sum)
+        return _makespan([*known_seconds, *winner_seconds], self._plan.concurrent_trials)
+
+    def _run_seconds(self, run: Trial) -> float:
+        return self._costs.trial_seconds(run.config, epochs=run.epochs, phase=run.phase)
+
+    def _verification_seconds(self, config: Config) -> float:
+        return self._costs.trial_seconds(config, phase=Phase.VERIFICATION)
+
+    def _refresh(self) -> None:
+        if self._budget.elapsed_seconds() - self._refreshed_at > REFRESH_SECONDS:
+            self._record = self._ledger.read()
+            self._costs = fit_model(self._plan, self._record)
+            self._refreshed_at = self._budget.elapsed_seconds()
+
+
+def _makespan(seconds: Iterable[float], slots: int) -> float:
+    """Returns how long some workers take for tasks, the longest first."""
+    ends = [0.0] * slots
+    for task in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + task)
+    return max(ends)

@@ -1,0 +1,95 @@
+"""The search, and beside it the test runs that are needed whatever it finds: those of the baseline and the best recipe.
+
+Their first runs precede what the engine proposes, so that every run ends with something verified. Their further runs
+keep workers busy while the last trials of the search end. Called by ``search.session``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from search.records.record import TrialRecord
+from search.study.checkpoint_store import CheckpointStore
+from search.study.search_source import SearchSource
+from search.study.verification import ReplicateSource
+from search.trial import Cause, EpochReport, Outcome, Phase, Trial
+
+
+class CombinedSource:
+    """A search and its early verification; a ``search.study.interfaces.TrialSource``.
+
+    Args:
+        search: The search.
+        verification: Runs the test runs; without any at first.
+        early_trials: Returns the test runs of the baseline and the best recipe with some replicates, those whose search
+            trials have ended and that are not finished.
+        replicates: Returns how many replicates are needed.
+        fits: Returns whether a test run can end in the time that is left.
+        stop_cause: Returns why the search must end while test runs go on, or None.
+    """
+
+    phases = (Phase.SEARCH, Phase.VERIFICATION)
+
+    def __init__(
+        self,
+        search: SearchSource,
+        verification: ReplicateSource,
+        *,
+        early_trials: Callable[[int], Sequence[Trial]],
+        replicates: Callable[[], int],
+        fits: Callable[[Trial], bool],
+        stop_cause: Callable[[], Cause | None],
+    ) -> None:
+        self._stop_cause = stop_cause
+        self._search, self._verification = search, verification
+        self._early_trials, self._replicates, self._fits = early_trials, replicates, fits
+        self._is_changed = True
+
+    @property
+    def checkpoints(self) -> CheckpointStore | None:
+        """Those of the search."""
+        return self._search.checkpoints
+
+    @property
+    def running_elsewhere(self) -> int:
+        """How many trials other coordinators run."""
+        return self._search.running_elsewhere + self._verification.running_elsewhere
+
+    def next(self) -> Trial | None:
+        """Returns a first test run that is due, else a trial of the search, else a further test run."""
+        if self._is_changed:
+            self._verification.add(self._early_trials(1))
+            self._is_changed = False
+        trial = self._verification.next()
+        if trial is None and self._stop_cause() is None:
+            trial = self._search.next()
+        if trial is None:
+            self._verification.add([run for run in self._early_trials(self._replicates()) if self._fits(run)])
+            trial = self._verification.next()
+        return trial
+
+    def undo_next(self, trial: Trial) -> None:
+        """Takes back the last trial."""
+        self._of(trial).undo_next(trial)
+
+    def observe(self, record: TrialRecord) -> bool:
+        """Passes on what another coordinator has recorded."""
+        has_changed = self._of(record.trial).observe(record)
+        self._is_changed = self._is_changed or has_changed
+        return has_changed
+
+    def report(self, trial: Trial, report: EpochReport) -> bool:
+        """Passes on an epoch; returns whether to prune the trial."""
+        return self._of(trial).report(trial, report)
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Passes on how a trial ended."""
+        self._of(trial).tell(trial, outcome)
+        self._is_changed = True
+
+    def cancel_cause(self, trial: Trial) -> Cause | None:
+        """Returns why a running trial of the search must be cancelled, or None."""
+        return self._stop_cause() if trial.phase is Phase.SEARCH else None
+
+    def _of(self, trial: Trial) -> SearchSource | ReplicateSource:
+        return self._search if trial.phase is Phase.SEARCH else self._verification
