@@ -85,20 +85,20 @@ SPACE = Space(
     doc="The tutorial's perceptron (623,290 trainable parameters on MNIST) and what lies around it",
     parameters=_PARAMETERS,
     recipes={
+        "batch norm": Recipe(
+            values={**_AUGMENTED, "batch_norm": True, "learning_rate": 3e-3},
+            doc="Batch normalization, three times the rate, cosine decay, shifts and rotations.",
+            source=f"1.17; {RECIPE_SOURCE}",
+        ),
+        "deformations": Recipe(
+            values=_AUGMENTED,
+            doc="Cosine decay, shifts of up to 1 px and rotations of up to 10 degrees, but for a clean last epoch.",
+            source=f"1.68; {RECIPE_SOURCE}",
+        ),
         "schedule": Recipe(
             values=_SCHEDULE,
             doc="Warm-up and cosine decay.",
             source=f"1.99 where the baseline has 2.04, which one seed cannot tell apart; {RECIPE_SOURCE}",
-        ),
-        "deformations": Recipe(
-            values=_AUGMENTED,
-            doc="Also shifted by up to 1 px and rotated by up to 10 degrees, but for a clean last epoch.",
-            source=f"1.68; {RECIPE_SOURCE}",
-        ),
-        "batch norm": Recipe(
-            values={**_AUGMENTED, "batch_norm": True, "learning_rate": 3e-3},
-            doc="Also batch normalization, and three times the rate.",
-            source=f"1.17; {RECIPE_SOURCE}",
         ),
     },
     build=build,

@@ -53,7 +53,7 @@ class Space:
         name: Such as "cnn".
         parameters: Parameter names, each a Python identifier, to domains; a condition names an earlier parameter.
         doc: What it holds, one line.
-        recipes: Known-good configurations by name.
+        recipes: Known-good configurations by name, the most promising first.
         build: Makes the model; None in a space read from JSON.
         workload: Counts the model's operations, from which the seconds of a trial are predicted; None if it is not
             declared, and in a space read from JSON.
