@@ -178,7 +178,7 @@ LARGE = Space(
     recipes={
         "wide stages": Recipe(
             values={**_SHIFT, "filters_2": 64, "batch_norm": True},
-            doc="64 filters in stage 2, batch normalization, cosine decay and shifts; 230,284 trainable parameters on MNIST.",
+            doc="Wider stage 2, batch normalization, cosine decay and shifts; 230,284 trainable parameters on MNIST.",
             source=f"0.54; {RECIPE_SOURCE}",
         ),
         "schedule + shift": Recipe(
