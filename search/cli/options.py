@@ -36,8 +36,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     text = field.metadata["doc"] + (f"  [default: {field.default}]" if has_default else "")
     if kind == "bool":
         return click.option(f"{option}/--no-{option[2:]}", field.name, default=None, help=text)
-    if kind in ("pairs", "goals"):
-        metavar = "NAME=VALUE" if kind == "pairs" else "GOAL"
+    if (metavar := {"pairs": "NAME=VALUE", "goals": "GOAL", "studies": "STUDY"}.get(kind)) is not None:
         return click.option(option, field.name, multiple=True, metavar=metavar, help=text)
     return click.option(
         option,

@@ -24,12 +24,14 @@ from search.files import as_path, check_location
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records import redact
 from search.records.arithmetic import Arithmetic, Layers
+from search.records.lookup import find_studies
 from search.records.reader import StudyNotStartedError, read_study
 from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import Parallelism
 from search.session.runtime import make_runtime, parse_choice
 from search.session.settings import AUTO, ExecutorName, Settings, flag, to_study_name
+from search.session.warm_start import with_earlier_studies
 from search.training.runtime import Backend, Device, package_versions
 from search.training.task import Task
 from spaces import registry
@@ -153,11 +155,17 @@ def _with_defaults(settings: Settings) -> Settings:
 
 
 def load_space(settings: Settings) -> tuple[Space, str]:
-    """Returns the space, restricted by ``--fix`` and ``--range``, and its source: a registered name or a path."""
+    """Returns the space and its source: a registered name or a path.
+
+    The space is restricted by ``--fix`` and ``--range``, and has the recipes of the studies of ``--from``.
+    """
     try:
         space = restrict(registry.load(settings.space), fix=settings.fix, ranges=settings.range)
     except SpaceError as error:
         raise UserError(str(error)) from None
+    if settings.from_:
+        location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
+        space = with_earlier_studies(space, [study.record for study in find_studies(settings.from_, location)])
     return space, settings.space if settings.space in registry.SPACES else str(Path(settings.space).resolve())
 
 

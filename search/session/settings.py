@@ -92,6 +92,12 @@ class Settings:
         {}, "Narrow a parameter: --range filters_1=16:48, or pooling=max,average. Repeatable.", kind="pairs"
     )
     recipes: bool = _option(True, "Try the space's known-good recipes after the baseline.")
+    from_: tuple[str, ...] = _option(
+        (),
+        "Earlier study, on this or other data, whose best configurations start the search before the space's recipes: "
+        "a name, a folder or a study.json.gz. Repeatable, or separated by commas.",
+        kind="studies",
+    )
     seed: int | None = _option(None, "Seed of all randomness.  [default: drawn, shown and recorded]")
     protocol: str = _option("holdout", "holdout, or tutorial, which searches on the test images.")
     split: str | None = _option(
@@ -200,8 +206,8 @@ def _check_minimum(name: str, value: float | None, minimum: int) -> None:
 
 
 def flag(name: str) -> str:
-    """Returns the command-line flag of an option: "--trial-timeout" for "trial_timeout"."""
-    return f"--{name.replace('_', '-')}"
+    """Returns the command-line flag of an option: "--trial-timeout" for "trial_timeout", "--from" for "from_"."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def to_study_name(text: str) -> str:
@@ -256,6 +262,7 @@ def from_mapping(options: Mapping[str, Any]) -> Settings:
     parsed: dict[str, Any] = {}
     for option, value in options.items():
         name = option.replace("-", "_")
+        name = name if name in fields else f"{name}_"  # "from" is a word of Python
         if name not in fields:
             raise unknown_name("option", option, fields)
         parsed[name] = _parse_value(fields[name], value)
@@ -296,7 +303,7 @@ def _parse_pairs(value: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name).replace("-", "_"): item for name, item in value.items()}
 
 
-def _parse_goals(value: str | Sequence[Any]) -> tuple[str, ...]:
+def _split_texts(value: str | Sequence[Any]) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     return tuple(part.strip() for text in texts for part in str(text).split(","))
 
@@ -316,6 +323,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
     ),
     "size": ((str,), "a size such as '4GiB'", parse_size),
     "pairs": ((Mapping,), "pairs", _parse_pairs),
-    "goals": ((str, list, tuple), "goals such as 'error<0.6'", _parse_goals),
+    "goals": ((str, list, tuple), "goals such as 'error<0.6'", _split_texts),
+    "studies": ((str, list, tuple), "names or paths of studies", _split_texts),
 }
 """Kinds of options: the accepted types, the same in words, and the parser."""

@@ -38,6 +38,13 @@ def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
     """
     if count == 0:
         return known_finalists(record)[:1]
+    best = best_trials(record, count)
+    best_numbers = {entry.trial.number for entry in best}
+    return [*(entry for entry in known_finalists(record) if entry.trial.number not in best_numbers), *best]
+
+
+def best_trials(record: StudyRecord, count: int) -> list[TrialRecord]:
+    """Returns the ``count`` best trials but the baseline by validation, best first; see ``finalists``."""
     ended = [trial_record for trial_record in record.trials_in_phase(Phase.SEARCH) if trial_record.is_finished]
     others = [entry for entry in ended if entry.trial.origin != BASELINE]
     usual = [entry for entry in others if entry.state in (State.COMPLETE, State.PAUSED)]
@@ -45,9 +52,7 @@ def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
         config_key(trial_record.trial.config): trial_record
         for trial_record in usual or (entry for entry in others if entry.state is State.SCREENED)
     }
-    best = sorted(longest_by_config.values(), key=partial(_validation_order, record.header.objective))[:count]
-    best_numbers = {entry.trial.number for entry in best}
-    return [*(entry for entry in known_finalists(record) if entry.trial.number not in best_numbers), *best]
+    return sorted(longest_by_config.values(), key=partial(_validation_order, record.header.objective))[:count]
 
 
 def _validation_order(objective: str, record: TrialRecord) -> tuple[int, float, float]:

@@ -24,4 +24,4 @@ if __name__ == "__main__":
     study.enqueue_trial({"epochs": EPOCHS_FULL, **{f"x{index}": 0.2 for index in range(10)}})
     study.optimize(objective, n_trials=60)
     full = [trial for trial in study.trials if trial.params["epochs"] == EPOCHS_FULL]
-    print(min(full, key=lambda trial: trial.value))  # noqa: T201
+    print(min(full, key=lambda trial: trial.values[0]))  # noqa: T201
