@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 
@@ -76,6 +77,21 @@ class History:
             if training.loss is not None and training.loss < bound and key not in self.full
         ]
         return sorted(found, key=_order)
+
+    def scored(self, *, short: bool) -> list[tuple[Mapping[str, Any], float]]:
+        """Returns parameters and losses of the short or the full trainings that have a finite loss, oldest first."""
+        trainings = sorted((self.short if short else self.full).values(), key=lambda training: training.trial.number)
+        return [(one.params, one.loss) for one in trainings if one.loss is not None and math.isfinite(one.loss)]
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Returns the distribution of every parameter that occurred, the latest one."""
+        trainings = [*self.full.values(), *self.short.values()]
+        return {
+            name: distribution
+            for training in sorted(trainings, key=lambda training: training.trial.number)
+            for name, distribution in training.trial.distributions.items()
+            if name in training.params and not distribution.single()
+        }
 
     def best_with(self, name: str) -> Training | None:
         """Returns the best training that has a parameter, a full one before a short one."""

@@ -27,7 +27,7 @@ def mutated(value: Any, distribution: BaseDistribution, generator: np.random.Gen
         return others[generator.integers(len(others))]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     for _ in range(MAX_DRAWS):
-        share = _to_share(value, distribution) + STEP * generator.standard_normal()
+        share = to_share(value, distribution) + STEP * generator.standard_normal()
         drawn = _from_share(1.0 - abs(1.0 - abs(share)), distribution)  # reflected at the ends
         if drawn != value:
             return drawn
@@ -52,7 +52,8 @@ def _bounds(distribution: IntDistribution | FloatDistribution) -> tuple[float, f
     return (math.log(low), math.log(high)) if distribution.log else (low, high)
 
 
-def _to_share(value: float, distribution: IntDistribution | FloatDistribution) -> float:
+def to_share(value: float, distribution: IntDistribution | FloatDistribution) -> float:
+    """Returns where a value lies in a distribution's range, on its scale, from 0 to 1."""
     low, high = _bounds(distribution)
     return ((math.log(value) if distribution.log else value) - low) / (high - low)
 

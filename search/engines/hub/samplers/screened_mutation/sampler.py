@@ -7,7 +7,7 @@ beat the incumbent's own short training are trained in full; the best full train
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .history import History, Training
 from .mutation import mutated, uniform
+from .surrogate import MIN_TRAININGS, choose
 
-MAX_CHANGES = 3
+MAX_CHANGES = 5
 """Most parameters that a mutation changes; their number is uniform from 1."""
 UNIFORM_SHARE = 0.1
 """Share of mutations whose new values are drawn from the whole range, so that a bad start is left."""
+CHAIN_SHARE = 0.3
+"""Share of mutations of the best short training that beats the incumbent's, in place of mutations of the incumbent."""
+SCREENING_RATIO = 1.5
+"""What is spent on short trainings for each unit that is spent on full ones."""
+CANDIDATES = 32
+"""Mutations among which the surrogate chooses."""
+UNGUIDED_SHARE = 0.15
+"""Share of mutations that the surrogate does not choose."""
 RANDOM_SCREENS = 5
 """Short trainings of random configurations before the first full one, in a study that begins without any."""
 PARENT_KEY = "screened_mutation:parent"
@@ -45,16 +54,12 @@ class Step:
     Args:
         is_full: Whether to train in full.
         parent: The training whose parameters it takes; None to draw them all.
-        changes: The parameters that differ from the parent's.
-        is_uniform: Whether their values are drawn from the whole range.
-        donors: Trainings from which changed values are taken where they have them.
+        changes: The values that differ from the parent's, by parameter.
     """
 
     is_full: bool
     parent: Training | None = None
-    changes: frozenset[str] = frozenset()
-    is_uniform: bool = False
-    donors: Sequence[Training] = ()
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ScreenedMutationSampler(BaseSampler):
@@ -68,8 +73,7 @@ class ScreenedMutationSampler(BaseSampler):
         fidelity: Name of the parameter that sets the fidelity; None for none.
         short: Its value for a short training.
         full: Its value for a full training.
-        cost_ratio: Cost of a full training in short ones, 1 or more; as much is spent on short trainings as on full
-            ones. None for ``full / short``.
+        cost_ratio: Cost of a full training in short ones, 1 or more. None for ``full / short``.
         can_finish: Returns whether a training of some parameters and this much fidelity can end in the time that is
             left; None if time does not matter. A short training is begun only if a full one can follow it.
         seed: Of the random numbers; None to draw one.
@@ -122,21 +126,14 @@ class ScreenedMutationSampler(BaseSampler):
         step = self._steps.get(trial.number, Step(is_full=True))
         if param_name == self._fidelity:
             return self._full if step.is_full else self._short
-        for donor in step.donors:
-            if _has_value(donor, param_name, param_distribution):
-                return donor.params[param_name]
-        parent = step.parent
-        if parent is not None and not _has_value(parent, param_name, param_distribution):
-            # The parameter is active for the first time in this line.
-            parent = self._history(study).best_with(param_name)
-        if parent is None or not _has_value(parent, param_name, param_distribution):
+        if step.parent is None:
             return uniform(param_distribution, self._generator)
-        value = parent.params[param_name]
-        if param_name not in step.changes:
-            return value
-        if step.is_uniform:
-            return uniform(param_distribution, self._generator)
-        return mutated(value, param_distribution, self._generator)
+        values: Mapping[str, Any] = {**step.parent.params, **step.changes}
+        if param_name not in values and (best := self._history(study).best_with(param_name)) is not None:
+            values = best.params  # the parameter is active for the first time in this line
+        if param_name in values and _contains(param_distribution, values[param_name]):
+            return values[param_name]
+        return uniform(param_distribution, self._generator)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Forgets the trial's step."""
@@ -155,7 +152,7 @@ class ScreenedMutationSampler(BaseSampler):
     def _next_step(self, history: History) -> Step:
         incumbent = history.incumbent()
         if self._fidelity is None:
-            return Step(is_full=True) if incumbent is None else self._mutation(incumbent, is_full=True)
+            return Step(is_full=True) if incumbent is None else self._mutation(history, incumbent, is_full=True)
         if incumbent is None:
             best = history.best_short()
             is_ready = best is not None and len(history.short) >= RANDOM_SCREENS
@@ -166,21 +163,41 @@ class ScreenedMutationSampler(BaseSampler):
             training for training in history.improvements(incumbent) if self._can_finish(training.params, self._full)
         ]
         is_last_chance = not self._can_finish(incumbent.params, self._short + self._full)
-        is_due = len(history.short) >= self._cost_ratio * len(history.full)
+        is_due = len(history.short) >= SCREENING_RATIO * self._cost_ratio * len(history.full)
         if improvements and (is_due or is_last_chance):
             return Step(is_full=True, parent=improvements[0])
         if is_last_chance:
             raise NothingFits
-        return self._mutation(incumbent, is_full=False)
+        is_chained = bool(improvements) and self._generator.random() < CHAIN_SHARE
+        return self._mutation(history, improvements[0] if is_chained else incumbent, is_full=False)
 
-    def _mutation(self, parent: Training, *, is_full: bool) -> Step:
-        """Returns a step that changes a few parameters of a training."""
+    def _mutation(self, history: History, parent: Training, *, is_full: bool) -> Step:
+        """Returns a step that changes a few parameters of a training; the surrogate chooses among several."""
+        trainings = history.scored(short=not is_full)
+        if len(trainings) < MIN_TRAININGS or self._generator.random() < UNGUIDED_SHARE:
+            return Step(is_full=is_full, parent=parent, changes=self._draw_changes(parent))
+        candidates = [self._draw_changes(parent) for _ in range(CANDIDATES)]
+        whole = [{**parent.params, **changes} for changes in candidates]
+        chosen = choose(whole, trainings, history.distributions(), self._generator)
+        changes = next(change for change, params in zip(candidates, whole, strict=True) if params is chosen)
+        return Step(is_full=is_full, parent=parent, changes=changes)
+
+    def _draw_changes(self, parent: Training) -> dict[str, Any]:
+        """Returns new values of a few of a training's parameters."""
         generator, distributions = self._generator, parent.trial.distributions
         names = sorted(name for name in parent.params if not distributions[name].single())
         count = min(len(names), int(generator.integers(1, MAX_CHANGES + 1)))
-        changes = frozenset(generator.choice(names, size=count, replace=False).tolist()) if names else frozenset()
-        return Step(is_full=is_full, parent=parent, changes=changes, is_uniform=generator.random() < UNIFORM_SHARE)
+        is_uniform = generator.random() < UNIFORM_SHARE
+        return {
+            name: uniform(distributions[name], generator)
+            if is_uniform
+            else mutated(parent.params[name], distributions[name], generator)
+            for name in (generator.choice(names, size=count, replace=False).tolist() if names else ())
+        }
 
 
-def _has_value(training: Training, name: str, distribution: BaseDistribution) -> bool:
-    return name in training.params and distribution._contains(distribution.to_internal_repr(training.params[name]))
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (TypeError, ValueError):
+        return False
