@@ -105,6 +105,7 @@ class ScreenedMutationSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Returns nothing; see ``infer_relative_search_space``."""
+        self._raise_error_if_multi_objective(study)
         return {}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -113,8 +114,8 @@ class ScreenedMutationSampler(BaseSampler):
         Raises:
             NothingFits: No training that is worth beginning can end in the time that is left.
         """
-        if FIXED_PARAMS_KEY in trial.system_attrs:
-            return
+        if FIXED_PARAMS_KEY in trial.system_attrs or study._is_multi_objective():
+            return  # the second is refused once a parameter is asked for
         self._steps[trial.number] = step = self._next_step(self._history(study))
         if step.parent is not None:
             study._storage.set_trial_system_attr(trial._trial_id, PARENT_KEY, step.parent.trial.number)
@@ -123,6 +124,7 @@ class ScreenedMutationSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Returns the value of a parameter: the parent's, or another if it is one of those to change."""
+        self._raise_error_if_multi_objective(study)
         step = self._steps.get(trial.number, Step(is_full=True))
         if param_name == self._fidelity:
             return self._full if step.is_full else self._short
