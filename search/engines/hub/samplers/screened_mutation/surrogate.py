@@ -37,13 +37,16 @@ def choose(
         distributions: Of every parameter that may occur.
         generator: Of the random numbers.
     """
-    from sklearn.linear_model import BayesianRidge  # takes a second, which short studies need not spend
+    # These take a second, which short studies need not spend.
+    from sklearn.linear_model import BayesianRidge
+    from threadpoolctl import threadpool_limits
 
     latest = trainings[-MAX_TRAININGS:]
     losses = np.array([loss for _, loss in latest])
     features = np.array([_features(parameters, distributions) for parameters, _ in latest])
-    model = BayesianRidge().fit(features, losses - np.median(losses))
-    effects = generator.multivariate_normal(model.coef_, model.sigma_, check_valid="ignore", method="eigh")
+    with threadpool_limits(1):  # small matrices, on a machine whose cores are mostly busy with trainings
+        model = BayesianRidge().fit(features, losses - np.median(losses))
+        effects = generator.multivariate_normal(model.coef_, model.sigma_, check_valid="ignore", method="eigh")
     drawn = [float(_features(candidate, distributions) @ effects) for candidate in candidates]
     return candidates[int(np.argmin(drawn))]
 
