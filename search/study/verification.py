@@ -69,7 +69,10 @@ def verification_trials(record: StudyRecord, *, count: int, replicates: int) -> 
         count: Number of finalists, without the baseline.
         replicates: Fresh seeds each.
     """
-    return _replicates_of(record, finalists(record, count), replicates)
+    known = {entry.trial.number for entry in known_finalists(record)}
+    # The best first: of a round for which the time does not suffice, its run matters most.
+    rows = sorted(finalists(record, count), key=lambda entry: entry.trial.number in known)
+    return _replicates_of(record, rows, replicates)
 
 
 def early_verification_trials(record: StudyRecord, replicates: int) -> list[Trial]:
