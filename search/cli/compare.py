@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from search.compare.plan import ComparisonPlan
     from search.session.parallelism.policy import WorkerLayout
 
-TABULAR_BENCHMARKS = ("hpobench-mlp", "fcnet", "nasbench201")  # as in search.compare.tabular, which is slow to import
+ARENAS = ("hpobench-mlp", "fcnet", "nasbench201", "recorded")  # as in search.compare.tabular, which is slow to import
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
     "space", "dataset", "epochs", "pruner", "fix", "range", "seed", "split", "split_seed", "replicates", "workers",
@@ -28,7 +28,7 @@ def complete_benchmark(ctx: click.Context, param: click.Parameter, incomplete: s
     """Returns the benchmarks for the shell."""
     from search.cli.completion import complete_list_item
 
-    return complete_list_item(TABULAR_BENCHMARKS, incomplete)
+    return complete_list_item(ARENAS, incomplete)
 
 
 def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -46,14 +46,21 @@ def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str
     shell_complete=complete_engines,
     help=f"Engines to compare.  [default: {ENGINES}; with --arena all fast engines]",
 )
-@click.option("--repeats", type=int, metavar="N", help="Studies of each engine.  [default: 3; with --arena 30]")
+@click.option(
+    "--repeats", type=int, metavar="N", help="Studies of each engine.  [default: 3; with --arena 30, recorded 20]"
+)
 @click.option(
     "--arena",
     metavar="ARENA",
     shell_complete=complete_benchmark,
-    help="Look trials up in tables of finished trainings instead of training: hpobench-mlp, fcnet or nasbench201.",
+    help="Look trials up in tables of finished trainings instead of training: hpobench-mlp, fcnet or nasbench201; or "
+    "predict them from recorded trainings: recorded, or the path of a recording.",
 )
-@click.option("--budget", metavar="TIME", help="Time of each search, such as 10m, without its verification.")
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="Time of each search, such as 10m, without its verification; with --arena recorded a list.",
+)
 @click.option(
     "--trials",
     type=int,
@@ -82,9 +89,10 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
     or --repeats can be added.
     """
     if options["arena"] is not None:
-        from search.cli import compare_arena
+        from search.cli import compare_arena, compare_recorded
 
-        compare_arena.run({**options, "report_only": report_only or None}, form=form, quiet=quiet)
+        arena = compare_recorded if compare_recorded.is_recorded(options["arena"]) else compare_arena
+        arena.run({**options, "report_only": report_only or None}, form=form, quiet=quiet)
         return
     from search.cli.compare_display import show_report
     from search.cli.run import INTERRUPTED_EXIT_CODE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
     from search.session.plan import command_line
     from search.training.runtime import usable_cores
 
-    _check(options)
+    check_options(options, OPTIONS)
     engines = options["engines"] or ",".join(name for name in engine_names() if name not in SLOW_ENGINES)
     spec = TabularSpec(
         benchmark=options["arena"],
@@ -56,12 +56,19 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
     show_report(make_report(result), form=form, folder=Path(options["reports_dir"] or "reports") / name, quiet=quiet)
 
 
-def _check(options: Mapping[str, Any]) -> None:
-    unsupported = sorted(name for name, value in options.items() if value not in (None, (), {}) and name not in OPTIONS)
+def check_options(options: Mapping[str, Any], supported: Collection[str]) -> None:
+    """Checks that only supported options are given.
+
+    Raises:
+        UserError: Another one is given.
+    """
+    unsupported = sorted(
+        name for name, value in options.items() if value not in (None, (), {}) and name not in supported
+    )
     if unsupported:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in unsupported)
-        supported = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(OPTIONS))
-        raise UserError(f"--arena trains nothing. Received: {flags}.", hint=f"Options with --arena: {supported}.")
+        known = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(supported))
+        raise UserError(f"--arena trains nothing. Received: {flags}.", hint=f"Options with --arena: {known}.")
 
 
 class ProgressPrinter:

@@ -36,10 +36,12 @@ class SimulatedEpoch:
 
     Args:
         error_percent: Error after it, in percent; None if the epoch is not scored.
+        calibrated_loss: Calibrated loss after it; None if it is not known.
         seconds: Virtual seconds that it takes, 0 or more.
     """
 
     error_percent: float | None
+    calibrated_loss: float | None = None
     seconds: float = 0.0
 
 
@@ -197,9 +199,9 @@ class VirtualExecutor(Executor):
 
 
 def _report_of(epoch: int, epoch_result: SimulatedEpoch) -> EpochReport:
-    error = epoch_result.error_percent
-    metrics = {} if error is None else {"error_percent": error}
-    # A simulated trial has no losses; 0 would be a claim.
+    simulated = {"error_percent": epoch_result.error_percent, "calibrated_loss": epoch_result.calibrated_loss}
+    metrics = {name: value for name, value in simulated.items() if value is not None}
+    # A simulated trial has no training loss; 0 would be a claim.
     return EpochReport(epoch=epoch, training_loss=math.nan, metrics=metrics, seconds=epoch_result.seconds)
 
 

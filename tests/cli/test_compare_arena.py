@@ -55,4 +55,4 @@ def test_the_benchmarks_offered_are_those_that_exist() -> None:
     from search.cli import compare
     from search.compare.tabular.benchmarks import BENCHMARKS
 
-    assert set(compare.TABULAR_BENCHMARKS) == set(BENCHMARKS)
+    assert set(compare.ARENAS) == {*BENCHMARKS, "recorded"}

@@ -6,7 +6,7 @@ from scipy.stats import ttest_rel
 from search.compare.compute import TrainedComparison, compute
 from search.compare.report import result_sentences
 from search.trial import BASELINE, COPIED_FROM_KEY, State
-from tests.compare.recorded import ENVIRONMENT, finished, make_spec, outcome, simple, study
+from tests.compare.studies import ENVIRONMENT, finished, make_spec, outcome, simple, study
 
 A, B, C = "optuna:tpe", "optuna:random", "keras-tuner:bayesian"
 CLEAR = {A: (0.50, 0.52, 0.49), B: (0.81, 0.80, 0.84)}

@@ -23,7 +23,7 @@ from search.compare.spec import study_seed
 from search.compare.tabular import report as tabular_report
 from search.engines.registry import engine_names
 from search.errors import UserError
-from tests.compare.recorded import SPACE, finished, lifelike, make_spec, outcome, study
+from tests.compare.studies import SPACE, finished, lifelike, make_spec, outcome, study
 from tests.compare.tabular.simulated import BEST, FINALS, WORSE, simulated
 
 ENGINES = ("optuna:tpe", "optuna:random", "keras-tuner:hyperband", "keras-tuner:bayesian")

@@ -2,7 +2,7 @@ import json
 
 from search.compare.spec import ComparisonSpec, RunKey, schedule, study_name, study_seed
 from search.records.record import describe_differences
-from tests.compare.recorded import make_spec
+from tests.compare.studies import make_spec
 
 
 def differences(recorded: ComparisonSpec, requested: ComparisonSpec) -> list[str]:

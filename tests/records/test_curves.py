@@ -2,7 +2,7 @@ import pytest
 
 from search.records.curves import CurvePoint, aggregate_curves, best_error_curve
 from search.trial import State
-from tests.compare.recorded import outcome, study
+from tests.compare.studies import outcome, study
 
 
 def points(*searched) -> list[tuple[int, float, float]]:

@@ -6,22 +6,18 @@ that cannot search a table are excluded with a reason. Called by the command lin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from search.compare.spec import schedule
 from search.compare.tabular import benchmarks
 from search.compare.tabular.compute import TabularComparison, compute
-from search.compare.tabular.processes import process_pool
-from search.compare.tabular.simulate import TabularSpec, make_tabular_engine, simulate
-from search.compare.tabular.store import JsonLinesStore, open_store
+from search.compare.tabular.processes import ProgressCallback, run_missing
+from search.compare.tabular.simulate import RegretTrace, TabularSpec, make_tabular_engine, simulate
+from search.compare.tabular.store import open_store
 from search.engines.registry import EngineChoice
 from search.errors import UserError
 from search.training.runtime import package_versions
-
-ProgressCallback = Callable[[int, int], None]
-"""``progress(done, total)`` in runs, recorded runs included."""
 
 
 def run_simulations(
@@ -57,41 +53,22 @@ def run_simulations(
         "seed": spec.seed,
         "versions": dict(versions),
     }
-    with open_store(folder, terms) as store:
-        excluded = _run_missing(spec, tables, store, processes, progress)
+    names = [choice.name for choice in spec.engines]
+    reasons = {choice.name: partial(_exclusion_reason, choice, spec.benchmark) for choice in spec.engines}
+    with open_store(folder, terms, RegretTrace.from_json) as store:
+        excluded = run_missing(
+            schedule(names, spec.repeats, tables),
+            store,
+            partial(simulate, spec),
+            reasons,
+            processes=processes,
+            progress=progress,
+        )
         engines = [choice.name for choice in spec.engines if choice.name not in excluded]
         runs = {key: store.runs()[key] for key in schedule(engines, spec.repeats, tables)}
     if not runs:
         raise UserError(f"None of these engines can search the tables. {' '.join(excluded.values())}")
     return compute(spec, runs, excluded=excluded, versions=versions, command=command)
-
-
-def _run_missing(
-    spec: TabularSpec, tables: Sequence[str], store: JsonLinesStore, processes: int, progress: ProgressCallback
-) -> Mapping[str, str]:
-    """Runs what is not recorded; returns the reason of each engine that is excluded."""
-    requested = schedule([choice.name for choice in spec.engines], spec.repeats, tables)
-    missing = [key for key in requested if key not in store.finished()]
-    if not missing:
-        return {}
-    engines = {key.engine for key in missing}
-    with process_pool(processes) as pool:
-        excluded = _exclusion_reasons(pool, [choice for choice in spec.engines if choice.name in engines], spec)
-        total = sum(key.engine not in excluded for key in requested)
-        pending = [key for key in missing if key.engine not in excluded]
-        progress(total - len(pending), total)
-        futures = {pool.submit(simulate, spec, key): key for key in pending}
-        for done, future in enumerate(as_completed(futures), start=total - len(pending) + 1):
-            store.add(futures[future], future.result())
-            progress(done, total)
-    return excluded
-
-
-def _exclusion_reasons(pool: ProcessPoolExecutor, choices: Sequence[EngineChoice], spec: TabularSpec) -> dict[str, str]:
-    """Tries the engines in the pool, whose processes need their libraries anyway."""
-    futures = {choice.name: pool.submit(_exclusion_reason, choice, spec.benchmark) for choice in choices}
-    reasons = {engine: future.result() for engine, future in futures.items()}
-    return {engine: reason for engine, reason in reasons.items() if reason}
 
 
 def _exclusion_reason(choice: EngineChoice, benchmark: str) -> str:

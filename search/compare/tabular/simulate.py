@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from search.compare.spec import RunKey, study_seed
 from search.compare.tabular import benchmarks
@@ -86,6 +87,12 @@ class RegretTrace:
     regrets: tuple[float, ...]
     engine_seconds: float
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> RegretTrace:
+        """Returns the trace that ``dataclasses.asdict`` described."""
+        series = {name: tuple(document[name]) for name in ("observed", "incumbent", "regrets")}
+        return cls(**series, engine_seconds=document["engine_seconds"])
+
 
 def simulate(spec: TabularSpec, key: RunKey) -> RegretTrace:
     """Returns the trace of one search; reproducible but for the seconds.
@@ -96,7 +103,7 @@ def simulate(spec: TabularSpec, key: RunKey) -> RegretTrace:
     table = benchmarks.load_table(spec.benchmark, key.table)
     choice = next(choice for choice in spec.engines if choice.name == key.engine)
     seed = study_seed(spec.seed, key.repeat, key.table)
-    engine = _TimedEngine(make_tabular_engine(choice, table, seed=seed))
+    engine = TimedEngine(make_tabular_engine(choice, table, seed=seed))
     recorder = _OutcomeRecorder()
 
     def simulated_trial(trial: Trial) -> SimulatedTrial:
@@ -132,25 +139,33 @@ def make_tabular_engine(choice: EngineChoice, table: BenchmarkTable, *, seed: in
     return engine
 
 
-class _TimedEngine(Engine):
+class TimedEngine(Engine):
     """Measures the seconds that another engine takes."""
 
     def __init__(self, inner: Engine) -> None:
         self.capabilities = inner.capabilities
+        self.rungs = inner.rungs
         self._inner = inner
         self.seconds = 0.0
 
     def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
+        """Returns the other engine's proposal; see ``Engine.ask``."""
         with self._timed():
             return self._inner.ask(number, fixed=fixed, can_end=can_end)
 
     def report(self, number: int, report: EpochReport) -> bool:
+        """Returns the other engine's decision; see ``Engine.report``."""
         with self._timed():
             return self._inner.report(number, report)
 
     def tell(self, number: int, outcome: Outcome) -> None:
+        """Tells the other engine; see ``Engine.tell``."""
         with self._timed():
             self._inner.tell(number, outcome)
+
+    def may_resume(self, number: int) -> bool:
+        """Returns what the other engine returns; see ``Engine.may_resume``."""
+        return self._inner.may_resume(number)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -1,28 +1,35 @@
 """Records simulated runs, one JSON line each, so that an interruption costs only the runs in progress.
 
-The first line of ``games.jsonl`` holds the terms that all runs share; a folder with other terms is refused. A last line
-that a killed process left incomplete is dropped. One process writes, guarded by a lock.
+Runs on tables and on recorded trainings are stored alike. The first line of ``games.jsonl`` holds the terms that all
+runs share; a folder with other terms is refused. A last line that a killed process left incomplete is dropped. One
+process writes, guarded by a lock.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from search.compare.spec import RunKey
 from search.compare.store import RunStore, folder_lock, raise_if_different
-from search.compare.tabular.simulate import RegretTrace
 from search.errors import FatalError
 from search.records.record import flatten
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 SCHEMA = "games/1"
+KEY_FIELDS = tuple(item.name for item in fields(RunKey))
 
 
-class JsonLinesStore(RunStore[RegretTrace]):
+T = TypeVar("T", bound="DataclassInstance")
+
+
+class JsonLinesStore(RunStore[T]):
     """The recorded runs of a folder; ``open_store`` makes it.
 
     Args:
@@ -30,30 +37,34 @@ class JsonLinesStore(RunStore[RegretTrace]):
         runs: What it holds.
     """
 
-    def __init__(self, path: Path, runs: Mapping[RunKey, RegretTrace]) -> None:
+    def __init__(self, path: Path, runs: Mapping[RunKey, T]) -> None:
         self._path, self._runs = path, dict(runs)
 
-    def runs(self) -> Mapping[RunKey, RegretTrace]:
+    def runs(self) -> Mapping[RunKey, T]:
         """Returns the recorded runs."""
         return self._runs
 
-    def finished(self) -> Mapping[RunKey, RegretTrace]:
+    def finished(self) -> Mapping[RunKey, T]:
         """Returns the recorded runs, which are all finished."""
         return self._runs
 
-    def add(self, key: RunKey, trace: RegretTrace) -> None:
+    def add(self, key: RunKey, run: T) -> None:
         """Records a finished run."""
-        _append_line(self._path, {**asdict(key), **asdict(trace)})
-        self._runs[key] = trace
+        _append_line(self._path, {**asdict(key), **asdict(run)})
+        self._runs[key] = run
 
 
 @contextmanager
-def open_store(folder: Path, terms: Mapping[str, Any]) -> Iterator[JsonLinesStore]:
+def open_store(
+    folder: Path, terms: Mapping[str, Any], parse: Callable[[dict[str, Any]], T], schema: str = SCHEMA
+) -> Iterator[JsonLinesStore[T]]:
     """Opens a comparison's folder for writing, and makes it if needed.
 
     Args:
         folder: The folder.
         terms: What all runs share, as JSON.
+        parse: Makes a run from its fields as JSON.
+        schema: Names the format of the file.
 
     Raises:
         UserError: The folder holds runs of other terms, is in use, or cannot be written.
@@ -61,15 +72,16 @@ def open_store(folder: Path, terms: Mapping[str, Any]) -> Iterator[JsonLinesStor
     """
     path = folder / "games.jsonl"
     with folder_lock(folder):
-        _drop_incomplete_line(path)
+        drop_incomplete_line(path)
         if not path.exists() or not path.stat().st_size:
-            _append_line(path, {"schema": SCHEMA, **terms})
-        header, runs = _read(path)
-        raise_if_different(folder, flatten(header), flatten({"schema": SCHEMA, **terms}))
+            _append_line(path, {"schema": schema, **terms})
+        header, runs = _read(path, parse)
+        raise_if_different(folder, flatten(header), flatten({"schema": schema, **terms}))
         yield JsonLinesStore(path, runs)
 
 
-def _drop_incomplete_line(path: Path) -> None:
+def drop_incomplete_line(path: Path) -> None:
+    """Cuts a file after its last line break; does nothing if there is no file."""
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -83,19 +95,14 @@ def _append_line(path: Path, document: Mapping[str, Any]) -> None:
         file.write(json.dumps(document, allow_nan=False) + "\n")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[RunKey, RegretTrace]]:
+def _read(path: Path, parse: Callable[[dict[str, Any]], T]) -> tuple[dict[str, Any], dict[RunKey, T]]:
     """Returns the first line and the runs."""
     try:
-        header, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return header, dict(map(_parse_run, lines))
+        header, *documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        keys = [RunKey(**{name: document.pop(name) for name in KEY_FIELDS}) for document in documents]
+        return header, dict(zip(keys, map(parse, documents), strict=True))
     except (ValueError, KeyError, TypeError) as error:
         raise FatalError(
             f"The runs cannot be read. Received: {path} ({type(error).__name__}: {error}).",
             hint="Its lines are JSON; keep a copy, then cut the file at the first line that is not.",
         ) from error
-
-
-def _parse_run(document: dict[str, Any]) -> tuple[RunKey, RegretTrace]:
-    key = RunKey(engine=document["engine"], table=document["table"], repeat=document["repeat"])
-    series = {name: tuple(document[name]) for name in ("observed", "incumbent", "regrets")}
-    return key, RegretTrace(**series, engine_seconds=document["engine_seconds"])

@@ -105,9 +105,9 @@ def test_a_folder_of_other_terms_is_refused(whole: Path, changes: dict[str, obje
 
 def test_a_folder_in_use_or_damaged_is_refused(whole: Path, tmp_path: Path) -> None:
     with (
-        open_store(tmp_path, {"arena": "x"}),
+        open_store(tmp_path, {"arena": "x"}, RegretTrace.from_json),
         pytest.raises(UserError, match="another process"),
-        open_store(tmp_path, {"arena": "x"}),
+        open_store(tmp_path, {"arena": "x"}, RegretTrace.from_json),
     ):
         pass
     folder = copy(whole, tmp_path, lines(whole)[0] + "\n{torn\n" + lines(whole)[1] + "\n")
