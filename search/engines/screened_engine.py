@@ -59,7 +59,9 @@ class ScreenedEngine(OptunaEngine):
         return outcome.error_percent if outcome.calibrated_loss is None else outcome.calibrated_loss
 
     def _parameters(self, proposal: Proposal) -> dict[str, Any]:
-        return {**super()._parameters(proposal), EPOCHS: proposal.short_epochs or self._epochs}
+        # A first trial for which the time is short may have any number of epochs; it counts as the next longer kind.
+        is_short = proposal.short_epochs is not None and proposal.short_epochs <= self._short
+        return {**super()._parameters(proposal), EPOCHS: self._short if is_short else self._epochs}
 
     def _make_proposal(self, trial: optuna.Trial, config: Config) -> Proposal:
         epochs = trial.suggest_categorical(EPOCHS, sorted({self._short, self._epochs}))

@@ -170,11 +170,12 @@ def _crossed_interval(mean: float, mean_squares: _MeanSquares) -> statistics.Int
 
 
 def _unpaired_difference(ours: np.ndarray, theirs: np.ndarray, images: int) -> Difference:
-    """Returns the difference of two means over the same images and independent seeds."""
+    """Returns the difference of two means over the same images and independent seeds.
+
+    With a single run on a side, its seed's share of the variance is that which shows between the images.
+    """
     means, layouts = zip(*(_analyze_variance(table, images) for table in (ours, theirs)), strict=True)
     mean = means[0] - means[1]
-    if min(len(ours), len(theirs)) < 2:
-        return Difference(mean=mean, interval=None, paired=False)
     gap = 100.0 * (ours.mean(axis=0) - theirs.mean(axis=0))
     spread = float((gap**2).sum()) - images * mean**2
     terms, freedom = [spread / (images - 1) / images], [images - 1]
