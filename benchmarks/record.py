@@ -86,6 +86,8 @@ class Recorder:
             search_images=len(chosen.training),
             validation_images=len(chosen.validation),
             epochs=options.epochs,
+            image_shape=info.image_shape,
+            classes=info.classes,
             made={
                 "seed": options.seed,
                 "processor": platform.processor() or platform.machine(),

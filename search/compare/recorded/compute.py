@@ -11,7 +11,7 @@ from search.compare.recorded.model import Quality, TrainingModel
 from search.compare.recorded.simulate import RecordedSpec, SearchResult, best_recipe_error
 from search.compare.results import Comparison, Metric, PairedTest
 from search.compare.spec import RunKey
-from search.leaderboard.statistics import Estimate
+from search.leaderboard.statistics import Estimate, t_estimate
 
 METRIC = Metric(
     name="mean gain over the best recipe",
@@ -51,6 +51,7 @@ class EngineSummary:
 
     Args:
         gain: Mean gain over the best recipe, in percentage points; negative is better.
+        observed_gain: Mean of the same with noise, in the errors that the searches saw.
         is_lowest_or_tie: Whether its gain is the lowest, or not told apart from the lowest.
         p_value: Of the test against the lowest, adjusted; None for the lowest.
         full_trials: Mean number of full trials.
@@ -61,6 +62,7 @@ class EngineSummary:
     """
 
     gain: Estimate
+    observed_gain: Estimate
     is_lowest_or_tie: bool
     p_value: float | None
     full_trials: float
@@ -142,6 +144,7 @@ def _summarize_engines(comparison: Comparison, results: Mapping[str, list[Search
         assert entry.score is not None
         summaries[entry.engine] = EngineSummary(
             gain=entry.score,
+            observed_gain=t_estimate([run.observed_gain_points for run in runs]),
             is_lowest_or_tie=pair is None or pair.is_tie,
             p_value=pair.p_adjusted if pair else None,
             full_trials=fmean(run.full_trials for run in runs),

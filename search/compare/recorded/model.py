@@ -4,7 +4,7 @@ A forest of randomized trees predicts logarithms: of the curves of error and cal
 training, and of seconds. What is called noise here is the difference between a recorded training and its prediction by
 a forest that was fitted without its configuration. It holds the noise of seeds and what the forest misses. All curves
 of a configuration take theirs from the same recorded training, so a short training tells of the full one as it does in
-reality. Called by ``simulate``.
+reality. Where a recording lacks processor seconds, the cost model of a search predicts them. Called by ``simulate``.
 
 """
 
@@ -26,7 +26,9 @@ from search.compare.recorded.recordings import Recording, Training, read_recordi
 from search.engines.base import short_epochs
 from search.errors import UserError
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial
-from search.trial import Config, config_key
+from search.study.cost import CostModel, EpochImages
+from search.trial import Config, Phase, config_key
+from spaces import registry
 from spaces.domains import Choice, Domain
 from spaces.space import Space
 
@@ -116,6 +118,7 @@ class TrainingModel:
         held_out = self._cross_validated(features, means)
         self._held_out_losses = np.repeat(held_out[:, self._final_loss], [len(target) for target in targets])
         self._noise = np.concatenate([target - row for target, row in zip(targets, held_out, strict=True)])
+        self._costs = None if recording.has_cpu_seconds else _cost_model(recording)
         self.quality = self._qualities(means, held_out, targets)
         self._predictions: dict[str, np.ndarray] = {}
 
@@ -132,18 +135,19 @@ class TrainingModel:
         full, short = self.epochs, self.short_epochs
         errors, losses = np.exp(row[:-2][: full + short]), np.exp(row[:-2][full + short :])
         errors = np.minimum(errors, FAILED_ERROR_PERCENT)
+        startup, epoch = self._seconds(config, row)
         return Curves(
             full_error=errors[:full],
             full_loss=losses[:full],
             short_error=errors[full:],
             short_loss=losses[full:],
-            startup_seconds=self.recording.seconds_scale * float(np.exp(row[-2])),
-            epoch_seconds=self.recording.seconds_scale * self.recording.epoch_scale * float(np.exp(row[-1])),
+            startup_seconds=startup,
+            epoch_seconds=epoch,
         )
 
-    def error_percent(self, config: Config) -> float:
-        """Returns the predicted error of a full training, without noise."""
-        return float(np.exp(self._prediction(config)[self.epochs - 1]))
+    def error_percent(self, config: Config, noise_seed: int | None = None) -> float:
+        """Returns the error after a full training; see ``curves``."""
+        return float(self.curves(config, noise_seed).full_error[-1])
 
     def seconds(self, config: Config, epochs: int) -> float:
         """Returns the predicted seconds of some epochs on a search's images, building included, without noise."""
@@ -166,6 +170,14 @@ class TrainingModel:
                 for epoch, (error, loss) in enumerate(zip(errors.tolist(), losses.tolist(), strict=True))
             )
         )
+
+    def _seconds(self, config: Config, logarithms: np.ndarray) -> tuple[float, float]:
+        """Returns the seconds of building, and of an epoch on a search's images."""
+        if self._costs is None:
+            startup, epoch = np.exp(logarithms[-2:]).tolist()
+            return startup, epoch * self.recording.epoch_scale
+        without, full = (self._costs.trial_seconds(config, epochs=epochs) for epochs in (0, self.epochs))
+        return without, (full - without) / self.epochs
 
     @property
     def _final_loss(self) -> int:
@@ -209,8 +221,9 @@ class TrainingModel:
             f"error after {full} epochs": full - 1,
             f"calibrated loss after {full} epochs": self._final_loss,
             f"calibrated loss after {short} epochs": self._final_loss + short,
-            "seconds of an epoch": -1,
         }
+        if self._costs is None:
+            columns["seconds of an epoch"] = -1
         is_best = np.argsort(means[:, self._final_loss])[: max(3, int(BEST_SHARE * len(means)))]
         repeated = [target for target in targets if len(target) > 1]
         qualities = []
@@ -228,6 +241,20 @@ class TrainingModel:
                 )
             )
         return tuple(qualities)
+
+
+def _cost_model(recording: Recording) -> CostModel:
+    """Returns the shipped cost model for a search on all images."""
+    space = recording.space
+    workload = registry.load(space.name).workload if space.name in registry.SPACES else None
+    images = EpochImages(trained=recording.search_images, scored=recording.validation_images)
+    return CostModel(
+        workload=workload,
+        image_shape=recording.image_shape,
+        classes=recording.classes,
+        images={Phase.SEARCH: images},
+        epochs=recording.epochs,
+    )
 
 
 def _spearman(first: np.ndarray, second: np.ndarray) -> float:

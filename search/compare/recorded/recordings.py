@@ -4,10 +4,10 @@ The first line describes the recording; each further line is one training. A tra
 schedule in them. ``benchmarks/record.py`` appends to such a file; ``model`` learns from it.
 
 Keys of the first line: ``schema``, ``space``, ``dataset``, ``images`` (trained on), ``search_images`` (those that a
-search would train on), ``validation_images``, ``epochs`` (of a full training), ``seconds_scale``, ``made`` (versions,
-processor, options). Keys of the others: ``config``, ``epochs``, ``seed``, ``state``, ``curve`` (error in percent,
-calibrated loss, loss and seconds of each epoch; null where not finite), ``seconds``, ``cpu_seconds``, ``parameters``,
-``kind`` (how the configuration was chosen).
+search would train on), ``validation_images``, ``epochs`` (of a full training), ``image_shape``, ``classes``, ``made``
+(versions, processor, options). Keys of the others: ``config``, ``epochs``, ``seed``, ``state``, ``curve`` (error in
+percent, calibrated loss, loss and seconds of each epoch; null where not finite), ``seconds``, ``cpu_seconds``,
+``parameters``, ``kind`` (how the configuration was chosen).
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class Recording:
         search_images: Training images of a search on the same data.
         validation_images: Images on which every epoch is scored.
         epochs: Epochs of a full training.
-        seconds_scale: Factor from recorded seconds to those of an idle machine, where other programs ran meanwhile.
+        image_shape: (height, width, channels).
+        classes: Number of classes.
         made: Versions, processor and options.
         trainings: The trainings, in the order in which they ended.
     """
@@ -102,9 +103,15 @@ class Recording:
     search_images: int
     validation_images: int
     epochs: int
-    seconds_scale: float = 1.0
+    image_shape: tuple[int, int, int]
+    classes: int
     made: Mapping[str, Any] = field(default_factory=dict)
     trainings: Sequence[Training] = ()
+
+    @property
+    def has_cpu_seconds(self) -> bool:
+        """Whether processor seconds were measured, which do not depend on other programs, as wall-clock seconds do."""
+        return all(training.cpu_seconds is not None for training in self.trainings)
 
     @property
     def epoch_scale(self) -> float:
@@ -134,7 +141,8 @@ def read_recording(path: Path) -> Recording:
             raise ValueError(f"its schema is not {SCHEMA}")
         space = _with_recipes_of_today(Space.from_json(document.pop("space")))
         trainings = tuple(Training.from_json(json.loads(line)) for line in lines)
-        return Recording(space=space, trainings=trainings, **document)
+        shape = tuple(document.pop("image_shape"))
+        return Recording(space=space, image_shape=shape, trainings=trainings, **document)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"The recorded trainings cannot be read. Received: {path} ({type(error).__name__}: {error}).",

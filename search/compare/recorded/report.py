@@ -7,8 +7,8 @@ The JSON document, schema "recorded/1"; the number rises when a key changes its 
                  seeds, both standard deviations of the logarithm), best_recipe_error_percent, best_known_gain_points,
                  full_seconds, images, search_images
     verdict      the sentences
-    rows         recording, budget_seconds, engine, gain (mean, low, high, n), p_value, is_lowest_or_tie, full_trials,
-                 short_trials, busy_share, seconds_a_trial, worse_share
+    rows         recording, budget_seconds, engine, gain and observed_gain (mean, low, high, n), p_value,
+                 is_lowest_or_tie, full_trials, short_trials, busy_share, seconds_a_trial, worse_share
     left_out     engines that cannot search a space, and why
     versions, command
 """
@@ -35,7 +35,8 @@ RELIABLE_SPEARMAN, RELIABLE_CONFIGURATIONS = 0.6, 5 * MIN_CONFIGURATIONS
 GAIN_DEFINITION = """\
 The gain of a search is the predicted error of the configuration that it chose, minus that of the best recipe, in
 percentage points; negative is better. Both are without noise; the search saw noisy trainings. Every search begins with
-the baseline and the same recipes, and has its whole budget for searching; verification is not simulated."""
+the baseline and the same recipes, and has its whole budget for searching; verification is not simulated. The observed
+gain is the same in the errors that the search saw: what the trees miss counts there as real, and luck does too."""
 NOISE_DEFINITION = """\
 The noise of a configuration is the difference between a recorded training and its prediction by trees that did not see
 its configuration, so it holds what the trees miss as well as the noise of seeds. A configuration has the same noise in
@@ -72,7 +73,8 @@ def make_report(result: RecordedComparison) -> Report:
         notes=excluded,
         tables=_tables(result),
         table_note="* is the lowest mean gain of a budget, or not told apart from it (Wilcoxon's signed-rank test, p "
-        "adjusted for the number of engines). Trials are full + short ones in the largest budget.",
+        "adjusted for the number of engines). Observed gain, trials (full + short) and milliseconds are those of the "
+        "largest budget.",
         plot=_make_plot(result),
         plot_title="Gain over the best recipe against the time of a search",
         sections={
@@ -162,10 +164,11 @@ def _columns(result: RecordedComparison) -> list[DisplayColumn[_EngineRow]]:
     def gain(budget: float) -> DisplayColumn[_EngineRow]:
         return DisplayColumn(f"{budget / 60:g}\nmin", lambda row: _gain_text(row.by_budget[budget]), "right")
 
-    last = result.spec.budgets[-1]
+    last, digits = result.spec.budgets[-1], METRIC.digits
     return [
         DisplayColumn("Engine", lambda row: row.engine),
         *map(gain, result.spec.budgets),
+        DisplayColumn("Ob-\nserved", lambda row: f"{row.by_budget[last].observed_gain.mean:.{digits}f}", "right"),
         DisplayColumn("Trials", lambda row: _trials_text(row.by_budget[last]), "right"),
         DisplayColumn("ms a\ntrial", lambda row: f"{1000 * row.by_budget[last].seconds_per_trial:,.1f}", "right"),
     ]
@@ -195,7 +198,7 @@ _QUALITY: list[DisplayColumn[_QualityRow]] = [
 
 def _csv_rows(result: RecordedComparison) -> Iterator[list[object]]:
     rows = list(_row_documents(result))
-    flat = [{**{name: value for name, value in row.items() if name != "gain"}, **row["gain"]} for row in rows]
+    flat = [{**row, "gain": row["gain"]["mean"], "observed_gain": row["observed_gain"]["mean"]} for row in rows]
     yield list(flat[0])
     yield from (list(row.values()) for row in flat)
 
@@ -209,6 +212,7 @@ def _row_documents(result: RecordedComparison) -> Iterator[dict[str, Any]]:
                     "budget_seconds": budget,
                     "engine": row.engine,
                     "gain": interval_json(summary.gain),
+                    "observed_gain": interval_json(summary.observed_gain),
                     "p_value": summary.p_value,
                     "is_lowest_or_tie": summary.is_lowest_or_tie,
                     "full_trials": summary.full_trials,

@@ -93,6 +93,8 @@ class SearchResult:
     Args:
         gain_points: Predicted error, without noise, of the configuration that the search chose, minus that of the best
             recipe, in percentage points; negative is better. The baseline is chosen if no trial ended.
+        observed_gain_points: The same of the errors that the search saw, noise included: what the forest misses counts
+            as real, and so does luck.
         full_trials: Trials that ended complete.
         short_trials: Short trials that ended.
         other_trials: Trials that were paused, pruned or interrupted.
@@ -101,6 +103,7 @@ class SearchResult:
     """
 
     gain_points: float
+    observed_gain_points: float
     full_trials: int
     short_trials: int
     other_trials: int
@@ -148,13 +151,19 @@ def simulate(spec: RecordedSpec, key: RunKey) -> SearchResult:
                 callback=Callback(),
                 stop_cause=lambda: Cause.TIMEOUT if executor.now >= budget else None,
             )
-            return _result(ledger.read(), model, budget * spec.workers, engine.seconds)
+            return _result(ledger.read(), model, seed, budget * spec.workers, engine.seconds)
 
 
-def best_recipe_error(model: TrainingModel) -> float:
-    """Returns the lowest predicted error, in percent, of the recipes; that of the baseline if there are none."""
+def best_recipe_error(model: TrainingModel, noise_seed: int | None = None) -> float:
+    """Returns the lowest error, in percent, of the recipes; that of the baseline if there are none.
+
+    Args:
+        model: Predicts the errors.
+        noise_seed: As ``TrainingModel.curves`` takes it.
+    """
     space = model.space
-    return min(map(model.error_percent, [space.recipe(name) for name in space.recipes] or [space.baseline]))
+    configs = [space.recipe(name) for name in space.recipes] or [space.baseline]
+    return min(model.error_percent(config, noise_seed) for config in configs)
 
 
 def _header(choice: EngineChoice, model: TrainingModel, seed: int, objective: str) -> StudyHeader:
@@ -178,13 +187,17 @@ def _header(choice: EngineChoice, model: TrainingModel, seed: int, objective: st
     )
 
 
-def _result(record: StudyRecord, model: TrainingModel, worker_seconds: float, engine_seconds: float) -> SearchResult:
+def _result(
+    record: StudyRecord, model: TrainingModel, seed: int, worker_seconds: float, engine_seconds: float
+) -> SearchResult:
+    chosen = _chosen(record)
     entries = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.outcome is not None]
     states = [entry.state for entry in entries]
     full, short = states.count(State.COMPLETE), states.count(State.SCREENED)
     spent = sum(entry.outcome.seconds_trained for entry in entries if entry.outcome and entry.outcome.is_final)
     return SearchResult(
-        gain_points=model.error_percent(_chosen(record)) - best_recipe_error(model),
+        gain_points=model.error_percent(chosen) - best_recipe_error(model),
+        observed_gain_points=model.error_percent(chosen, seed) - best_recipe_error(model, seed),
         full_trials=full,
         short_trials=short,
         other_trials=len(states) - full - short,

@@ -70,3 +70,14 @@ def test_features_tell_inactive_parameters_from_values() -> None:
 def test_too_few_trainings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Too few configurations"):
         load_model(write(tmp_path / "few.jsonl", 10))
+
+
+def test_without_processor_seconds_the_cost_model_predicts_them(path: Path, tmp_path: Path) -> None:
+    busy = tmp_path / "busy.jsonl"
+    busy.write_text(path.read_text().replace('"cpu_seconds": ', '"unknown": '))
+    model = load_model(busy)
+    seconds = [model.seconds(TINY.baseline, epochs) for epochs in (0, 2, 10)]
+    assert seconds[0] > 0
+    assert seconds[2] - seconds[0] == pytest.approx(5 * (seconds[1] - seconds[0]))
+    assert "seconds of an epoch" not in [quality.name for quality in model.quality]
+    assert "seconds of an epoch" in [quality.name for quality in load_model(path).quality]
