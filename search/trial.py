@@ -30,6 +30,9 @@ PRIVATE_KEYS = frozenset({HOST_KEY, PID_KEY})
 RUN_KEYS = PRIVATE_KEYS | {NODE_KEY, COPIED_FROM_KEY}
 """Those that may differ between comparable trials."""
 
+MUTATION_KEY = "mutation of"
+"""Key of ``Trial.engine_metadata``: the number of the trial of which it is a mutation, or a longer training."""
+
 JSON_KEYS = {
     "target_epoch": "until",
     "source_trial": "of",

@@ -15,13 +15,11 @@ from search.engines import base
 from search.engines.base import CanEnd, EngineCapabilities, always, short_epochs
 from search.engines.hub.samplers.screened_mutation import PARENT_KEY, NothingFits, ScreenedMutationSampler
 from search.engines.optuna_engine import MAX_DRAWS, OptunaEngine
-from search.trial import Config, Outcome, Proposal, State
+from search.trial import MUTATION_KEY, Config, Outcome, Proposal, State
 from spaces.space import Space
 
 EPOCHS = "epochs of the schedule"
 """Optuna's parameter that holds a trial's epochs; no parameter of a space has this name, since it is no identifier."""
-MUTATION_KEY = "mutation of"
-"""Engine metadata: the number of the trial that a proposal is a mutation or a longer training of."""
 
 
 class ScreenedEngine(OptunaEngine):

@@ -15,7 +15,7 @@ from search.leaderboard.variance import RunErrors
 from search.protocol import EvaluationProtocol
 from search.records.failures import FailureGroup
 from search.records.record import StudyHeader
-from search.trial import BASELINE, Cause, Config, State
+from search.trial import BASELINE, RECIPE_PREFIX, Cause, Config, State
 
 UNFINISHED = "unfinished"
 
@@ -80,6 +80,35 @@ class TrialSegment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """What an engine made a row's configuration from.
+
+    Args:
+        trial: Number of the search trial that it is a mutation of.
+        is_short: Whether that was a short trial.
+        changes: Value there and here of each parameter that differs; None where the parameter is not active. Empty for
+            a shorter or a longer training of the same configuration.
+    """
+
+    trial: int
+    is_short: bool
+    changes: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeComparison:
+    """A row compared with the best recipe of its study.
+
+    Args:
+        recipe: Name of the recipe's row.
+        difference: The row's test error minus the recipe's.
+    """
+
+    recipe: str
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NextRankComparison:
     """A row compared with the row of the next rank.
 
@@ -124,7 +153,7 @@ class SelectionBias:
 
     Args:
         study: The study's name.
-        tried: Search trials chosen from: complete and paused.
+        tried: Search trials chosen from: complete and paused, or short ones where only those were verified.
         chosen: Name of the verified row with the lowest validation error.
         validation_error_percent: Its validation error, in percent.
         test_error_percent: Its mean test error, in percent.
@@ -156,19 +185,24 @@ class Row:
         state: How the search trial ended; None while it runs, or when its coordinator died.
         cause: Why it failed or was interrupted.
         config: Active parameters and their values.
+        schedule_epochs: Epochs over which its schedule runs.
+        is_short: Whether these are fewer than a full trial's.
+        mutation: What the engine made it from; None where the engine did not record it.
         validation_error_percent: Validation error, in percent; None in a reproduction.
         segments: The search trials that trained it, in order; empty in a reproduction.
         replicates: Its test runs by number, failed ones included.
         test_error: Mean test error in percent over the complete replicates; None without one.
-        baseline_difference: Test error minus that of the study's verified baseline, in percentage points.
+        baseline_difference: Test error minus that of the study's verified baseline of equal epochs, in percentage
+            points.
+        best_recipe: Comparison with the study's best verified recipe of equal epochs; None in that recipe's row.
         parameters: Trainable parameters.
         epochs: Epochs trained by the search trial; in a reproduction, by a repeat.
         seconds: Wall-clock seconds of the search trial; in a reproduction, of all repeats.
         environment: Versions and hardware of the run that gave its figure.
         caveat: Warning about the figure; empty where there is none.
         copied_from: Name of the study that all its runs were copied from; empty where one is its own.
-        rank: Rank by mean test error, from 1; None unless verified.
-        rank_range: Lowest and highest rank that the runs leave open; None unless verified.
+        rank: Rank by mean test error, from 1; None unless verified. A short trial has none beside a full one.
+        rank_range: Lowest and highest rank that the runs leave open; None without a rank.
         next_rank: Comparison with the row of the next rank; None unless there is one.
     """
 
@@ -178,11 +212,15 @@ class Row:
     state: State | None
     cause: Cause | None = None
     config: Config
+    schedule_epochs: int
+    is_short: bool = False
+    mutation: Mutation | None = None
     validation_error_percent: float | None = None
     segments: tuple[TrialSegment, ...] = ()
     replicates: tuple[Replicate, ...] = ()
     test_error: Estimate | None = None
     baseline_difference: Difference | None = None
+    best_recipe: RecipeComparison | None = None
     parameters: int | None = None
     epochs: int = 0
     seconds: float = 0.0
@@ -195,12 +233,18 @@ class Row:
 
     @property
     def name(self) -> str:
-        """The label with the trial's number: "found #12"."""
-        return self.label if self.trial is None else f"{self.label} #{self.trial}"
+        """The label with the trial's number, and whether it is short: "found #12", "found #13 (short)"."""
+        name = self.label if self.trial is None else f"{self.label} #{self.trial}"
+        return f"{name} (short)" if self.is_short else name
+
+    @property
+    def is_recipe(self) -> bool:
+        """Whether it is one of the space's recipes."""
+        return self.label.startswith(RECIPE_PREFIX)
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is its study's baseline, which the other rows are compared with."""
+        """Whether it is its study's baseline, which rows of equal epochs are compared with."""
         return self.label == BASELINE
 
     @property
@@ -269,7 +313,8 @@ class Section:
 
     Args:
         studies: The studies by name; at least one.
-        rows: Verified rows by rank, then the others by state and validation error.
+        rows: Verified rows by rank, then verified short trials without a rank, then the others by state and validation
+            error.
         references: Published figures for the same data.
         ensembles: Ensembles of the studies' verification models, by test error; they have no rank.
         selections: Selection bias of each study with a verified row.
@@ -298,19 +343,20 @@ class Section:
 
     @property
     def ranked(self) -> tuple[Row, ...]:
-        """The verified rows, best first."""
+        """The rows with a rank, best first."""
         return tuple(row for row in self.rows if row.rank is not None)
 
     @property
     def ranked_entries(self) -> list[BoardEntry]:
-        """The verified rows, ensembles and published figures, by test error."""
-        entries: list[BoardEntry] = [*self.ranked, *self.ensembles, *self.references]
+        """The verified rows, ensembles and published figures, by test error; short trials may have no rank."""
+        verified = [row for row in self.rows if row.test_error]
+        entries: list[BoardEntry] = [*verified, *self.ensembles, *self.references]
         return sorted(entries, key=lambda entry: entry.error_percent or 0.0)
 
     @property
     def unverified(self) -> tuple[Row, ...]:
         """The rows without a test error."""
-        return tuple(row for row in self.rows if row.rank is None)
+        return tuple(row for row in self.rows if not row.test_error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,7 @@ def _last_segment(row: Row) -> TrialSegment | None:
 COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "rank": Column(
-            "Rank by mean test error, from 1; empty unless verified.",
+            "Rank by mean test error, from 1; empty unless verified, and for short trials beside full ones.",
             lambda row: row.rank,
             DisplayColumn("Rank", _of_row(formatting.rank_range)),
         ),
@@ -123,10 +123,17 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         ),
         "trial": Column("Number of the search trial.", lambda row: row.trial),
         "state": Column(
-            "complete, paused (at an epoch that the engine asked for), pruned, failed, interrupted or unfinished.",
+            "complete, screened (a short trial that reached its last epoch), paused (at an epoch that the engine asked "
+            "for), pruned, failed, interrupted or unfinished.",
             lambda row: state_name(row.state),
             DisplayColumn("State", formatting.entry_state, wraps=True),
         ),
+        "is_short": Column(
+            "Whether its schedule runs over fewer epochs than a full trial's; short trials are never ranked with full "
+            "ones.",
+            lambda row: row.is_short,
+        ),
+        "schedule_epochs": Column("Epochs over which its schedule runs.", lambda row: row.schedule_epochs),
         "cause": Column("Why it failed or was interrupted.", lambda row: row.cause.value if row.cause else None),
         "validation_error_percent": Column(
             "Validation error, by which the engine searches.",
@@ -160,7 +167,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         ),
         **_with_interval(
             "baseline_difference_points",
-            "Test error minus the verified baseline's, in percentage points.",
+            "Test error minus that of the verified baseline of equal epochs, in percentage points.",
             lambda row: row.baseline_difference,
             DisplayColumn(
                 "To baseline,\n% points", _of_row(lambda row: formatting.difference(row.baseline_difference)), "right"
@@ -169,6 +176,11 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "baseline_difference_paired": Column(
             "Whether it is paired by seed.",
             lambda row: row.baseline_difference.paired if row.baseline_difference else None,
+        ),
+        **_with_interval(
+            "recipe_difference_points",
+            "Test error minus that of the best verified recipe of equal epochs, in percentage points.",
+            lambda row: row.best_recipe.difference if row.best_recipe else None,
         ),
         "tutorial_difference_points": Column(
             "Test error minus the tutorial's figure, in percentage points.",
@@ -225,6 +237,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "The engine's notes on it.",
             lambda row: dict(segment.engine_metadata) if (segment := _last_segment(row)) else {},
         ),
+        "lineage": Column("What the engine made it from.", lambda row: formatting.lineage(row) or None),
         "seconds": Column(
             "Wall-clock seconds of the search trial.",
             lambda row: row.seconds,

@@ -7,11 +7,15 @@ line and the API.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from math import inf
 
 from search.leaderboard.board import (
     Board,
+    Mutation,
+    RecipeComparison,
     Replicate,
     Row,
     Section,
@@ -27,7 +31,7 @@ from search.leaderboard.variance import error_difference, estimate_error
 from search.protocol import ProtocolName
 from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import NODE_KEY, PRIVATE_KEYS, Outcome, Phase, State
+from search.trial import MUTATION_KEY, NODE_KEY, PRIVATE_KEYS, Outcome, Phase, State
 
 REPRODUCTION_LABEL = "baseline (tutorial protocol)"
 TUTORIAL_CAVEAT = "the test images steered the search"
@@ -73,11 +77,13 @@ def selection_bias(study: str, rows: Iterable[Row]) -> SelectionBias | None:
     verified = [row for row in own if row.test_error and not row.is_baseline and not row.caveat]
     if not verified:
         return None
+    is_short = all(row.is_short for row in verified)
+    own, verified = ([row for row in group if row.is_short is is_short] for group in (own, verified))
     chosen = min(verified, key=lambda row: row.validation_error_percent or 0.0)
     assert chosen.test_error is not None and chosen.validation_error_percent is not None
     return SelectionBias(
         study=study,
-        tried=sum(row.state in (State.COMPLETE, State.PAUSED) for row in own),
+        tried=sum(row.state in (State.COMPLETE, State.PAUSED, State.SCREENED) for row in own),
         chosen=chosen.name,
         validation_error_percent=chosen.validation_error_percent,
         test_error_percent=chosen.test_error.mean,
@@ -86,7 +92,7 @@ def selection_bias(study: str, rows: Iterable[Row]) -> SelectionBias | None:
 
 
 def _search_rows(study: StudyRecord) -> list[Row]:
-    """Returns a row for each search trial, with its difference to the study's baseline where both are verified."""
+    """Returns a row for each search trial, compared with the study's baseline and best recipe where verified."""
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.VERIFICATION):
         runs[record.trial.source_trial].append(record)
@@ -94,6 +100,7 @@ def _search_rows(study: StudyRecord) -> list[Row]:
     for record in study.trials_in_phase(Phase.SEARCH):
         segments[record.trial.training_key].append(_segment(record))
     caveat = TUTORIAL_CAVEAT if study.header.protocol.name is ProtocolName.TUTORIAL else ""
+    searched = {record.trial.number: record for record in study.trials_in_phase(Phase.SEARCH)}
     rows = [
         _row(
             study.header,
@@ -105,11 +112,33 @@ def _search_rows(study: StudyRecord) -> list[Row]:
             segments=tuple(segments[record.trial.training_key]),
             seconds=_seconds(record),
             caveat=caveat,
+            mutation=_mutation(record, searched),
         )
         for record in _representative_trials(study)
     ]
-    baseline = next((row for row in rows if row.is_baseline and row.test_error), None)
-    return rows if baseline is None else [_with_baseline_difference(row, baseline) for row in rows]
+    # Of equal epochs the first one is compared with: the baseline, and the recipe with the best validation figure.
+    recipes = sorted((row for row in rows if row.is_recipe and row.test_error), key=partial(_objective, searched))
+    baselines = [row for row in rows if row.is_baseline and row.test_error]
+    return [_with_comparisons(row, baselines, recipes) for row in rows]
+
+
+def _objective(searched: Mapping[int, TrialRecord], row: Row) -> float:
+    """Returns what the study's engine minimizes, of a row's search trial."""
+    assert row.trial is not None
+    outcome = searched[row.trial].outcome
+    error = inf if outcome is None or outcome.error_percent is None else outcome.error_percent
+    return error if outcome is None else outcome.metrics.get(row.study.objective, error)
+
+
+def _mutation(record: TrialRecord, searched: Mapping[int, TrialRecord]) -> Mutation | None:
+    """Returns what the engine made a trial from, if it recorded that."""
+    parent = searched.get(record.trial.engine_metadata.get(MUTATION_KEY, -1))
+    if parent is None:
+        return None
+    before, after = parent.trial.config, record.trial.config
+    names = [*after, *(name for name in before if name not in after)]
+    changes = {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
+    return Mutation(trial=parent.trial.number, is_short=parent.trial.is_short, changes=changes)
 
 
 def _reproduction_rows(study: StudyRecord) -> list[Row]:
@@ -147,10 +176,20 @@ def _segment(record: TrialRecord) -> TrialSegment:
     )
 
 
-def _with_baseline_difference(row: Row, baseline: Row) -> Row:
-    if row.is_baseline or not row.test_error:
+def _with_comparisons(row: Row, baselines: Sequence[Row], recipes: Sequence[Row]) -> Row:
+    """Returns a verified row with its differences to the first baseline and the first recipe of equal epochs."""
+    if not row.test_error:
         return row
-    return replace(row, baseline_difference=error_difference(row.run_errors, baseline.run_errors))
+    baseline, recipe = (
+        next((other for other in others if other.schedule_epochs == row.schedule_epochs), None)
+        for others in (baselines, recipes)
+    )
+    if baseline is not None and not row.is_baseline:
+        row = replace(row, baseline_difference=error_difference(row.run_errors, baseline.run_errors))
+    if recipe is not None and recipe.trial != row.trial:
+        difference = error_difference(row.run_errors, recipe.run_errors)
+        row = replace(row, best_recipe=RecipeComparison(recipe=recipe.name, difference=difference))
+    return row
 
 
 def _row(
@@ -164,6 +203,7 @@ def _row(
     caveat: str,
     validation_error_percent: float | None = None,
     segments: tuple[TrialSegment, ...] = (),
+    mutation: Mutation | None = None,
 ) -> Row:
     """Returns the row with the state and cost of ``head`` and the test errors of ``runs``."""
     replicates = _replicates(runs)
@@ -176,6 +216,9 @@ def _row(
         state=head.state,
         cause=head.outcome.cause if head.outcome else None,
         config=head.trial.config,
+        schedule_epochs=head.trial.epochs,
+        is_short=head.trial.is_short,
+        mutation=mutation,
         validation_error_percent=validation_error_percent,
         segments=segments,
         replicates=replicates,

@@ -137,12 +137,27 @@ def entry_state(entry: BoardEntry) -> str:
     """Returns how a row's trial ended, "failed: out of memory"; "ensemble" and "published" for the other lines."""
     if not isinstance(entry, Row):
         return "ensemble" if isinstance(entry, Ensemble) else "published"
-    row, state = entry, state_name(entry.state)
+    row, state = entry, trial_state(entry.state)
     text = f"{state}: {row.cause.value}" if row.cause else state
     if not row.replicates or row.completed_replicates:
         return text
     has_failed = any(run.state is State.FAILED for run in row.replicates)
     return f"{text}; verification failed" if has_failed else f"{text}; not verified"
+
+
+def trial_state(state: State | None) -> str:
+    """Returns how a trial ended; "short" for a short trial that reached its last epoch."""
+    return state_text(state_name(state))
+
+
+def state_text(name: str) -> str:
+    """Returns the name of a state as people read it: "short" for "screened"."""
+    return "short" if name == State.SCREENED else name
+
+
+def epochs(number: int) -> str:
+    """Returns "1 epoch" or "10 epochs"."""
+    return f"{number} epoch{'' if number == 1 else 's'}"
 
 
 def count(value: int | None) -> str:
@@ -167,6 +182,21 @@ def parameter_values(values: Mapping[str, Any]) -> str:
 def parameter_value(value: Any) -> str:
     """Returns a value of a parameter, a float with four significant digits."""
     return f"{value:.4g}" if type(value) is float else str(value)
+
+
+def lineage(row: Row) -> str:
+    """Returns what the engine made a row from: "mutation of trial 7: dropout 0.2 -> 0.25"; empty if not recorded."""
+    mutation = row.mutation
+    if mutation is None:
+        return ""
+    if not mutation.changes:
+        length = "short" if row.is_short else "full"
+        return f"{length} training of trial {mutation.trial}"
+    changes = ", ".join(
+        f"{name} {' -> '.join('not used' if value is None else parameter_value(value) for value in values)}"
+        for name, values in mutation.changes.items()
+    )
+    return f"mutation of trial {mutation.trial}: {changes}"
 
 
 def config_toml(study: StudyHeader, config: Config, *, dataset: str | None = None) -> str:

@@ -31,11 +31,15 @@ STATE_ORDER = (
 
 
 def rank_rows(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Returns the verified rows by mean test error with their ranks, then the others by state and validation error."""
+    """Returns the verified rows by mean test error with their ranks, then the others by state and validation error.
+
+    A short trial is never ranked with full ones: if there are any, verified short trials follow them without a rank.
+    """
     rows = tuple(rows)
     verified = sorted((row for row in rows if row.test_error), key=_by_test_error)
+    full, short = ([row for row in verified if row.is_short is is_short] for is_short in (False, True))
     others = sorted((row for row in rows if not row.test_error), key=_by_validation_error)
-    return (*_with_ranks(verified), *others)
+    return (*_with_ranks(full or short), *(short if full else ()), *others)
 
 
 def _with_ranks(verified: Sequence[Row]) -> list[Row]:

@@ -24,9 +24,10 @@ from search.records.record import StudyHeader
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "leaderboard/4"
+SCHEMA = "leaderboard/5"
 """The number rises when a key is added, renamed, or changes its meaning. 2: failures; 3: ranges of ranks, comparisons
-with the next rank, ensembles, selection bias, results by image; 4: nodes."""
+with the next rank, ensembles, selection bias, results by image; 4: nodes; 5: short trials, lineage, differences to the
+best recipe."""
 
 
 def to_json(board: Board) -> str:

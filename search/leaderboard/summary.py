@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from search.leaderboard import formatting
 from search.leaderboard.board import Ensemble, Row, Section, SelectionBias
+from search.leaderboard.statistics import Difference
 
 
 def section_title(section: Section) -> str:
@@ -20,7 +21,7 @@ def section_title(section: Section) -> str:
 
 def cost_line(section: Section) -> str:
     """Returns the number of search trials by state, and the time spent."""
-    states = [f"{number} {state}" for state, number in sorted(section.states.items())]
+    states = [f"{number} {formatting.state_text(state)}" for state, number in sorted(section.states.items())]
     trials = f"Search trials: {', '.join(states)}. " if states else ""
     hidden = f" Rows left out here: {section.hidden_rows}." if section.hidden_rows else ""
     return f"{trials}Time spent: {formatting.duration(section.spent_seconds)}.{hidden}"
@@ -38,7 +39,9 @@ def _sentences(section: Section) -> Iterator[str]:
         if winner.rank_range and winner.rank_range[1] > 1:
             first, last = winner.rank_range
             yield f"These runs do not establish its rank: it may have any rank from {first} to {last}."
+        yield from _short_trainings(winner)
         yield from _to_baseline(winner)
+        yield from _to_best_recipe(winner)
         yield from _to_tutorial(winner)
         yield from map(_selection_bias, section.selections)
         yield from map(_ensemble, section.ensembles)
@@ -91,13 +94,33 @@ def _to_baseline(row: Row) -> Iterator[str]:
     elif difference is None and row.trial is not None:
         yield "Its study has no verified baseline to compare it with."
     elif difference:
-        figure = formatting.with_interval(formatting.percentage_points(difference.mean), difference.interval)
-        pairing = "paired by seed" if difference.paired else "seeds not paired"
-        tie = ": a tie, for the interval holds 0" if difference.is_tie else ""
-        detail = (
-            f" (95 % interval, {pairing}){tie}" if difference.interval else ", without an interval: counted as a tie"
+        yield f"Difference to the baseline: {_difference(difference)}."
+
+
+def _to_best_recipe(row: Row) -> Iterator[str]:
+    """Yields what the search gained over the best recipe."""
+    if row.best_recipe:
+        yield f"Difference to the best recipe, {row.best_recipe.recipe}: {_difference(row.best_recipe.difference)}."
+    elif row.is_recipe:
+        yield "It is the best recipe itself: no configuration that the engine proposed has a lower verified mean."
+
+
+def _difference(difference: Difference) -> str:
+    figure = formatting.with_interval(formatting.percentage_points(difference.mean), difference.interval)
+    pairing = "paired by seed" if difference.paired else "seeds not paired"
+    tie = ": a tie, for the interval holds 0" if difference.is_tie else ""
+    detail = f" (95 % interval, {pairing}){tie}" if difference.interval else ", without an interval: counted as a tie"
+    return f"{figure} percentage points{detail}"
+
+
+def _short_trainings(winner: Row) -> Iterator[str]:
+    """Yields that the first row is a short training, where no full one was verified."""
+    if winner.is_short:
+        epochs = formatting.epochs(winner.schedule_epochs)
+        yield (
+            f"Caution: it was trained for {epochs}, not the {winner.study.protocol.epochs} of a full trial; no full "
+            "trial was verified."
         )
-        yield f"Difference to the baseline: {figure} percentage points{detail}."
 
 
 def _to_tutorial(row: Row) -> Iterator[str]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from search.leaderboard import formatting
-from search.leaderboard.board import BoardEntry, Row, Section, TrialSegment, state_name
+from search.leaderboard.board import BoardEntry, Row, Section, TrialSegment
 from search.leaderboard.columns import COLUMNS, DisplayColumn
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader
-from search.trial import Phase
+from search.trial import MUTATION_KEY, Phase
 
 T = TypeVar("T")
 
@@ -115,15 +115,17 @@ def board_table(keys: Sequence[str], entries: Sequence[BoardEntry]) -> Table[Boa
 TrialEntry = tuple[Row, TrialSegment]
 _TRIAL_COLUMNS: Sequence[DisplayColumn[TrialEntry]] = (
     DisplayColumn("Trial", lambda entry: str(entry[1].trial), "right"),
-    DisplayColumn("Name", lambda entry: entry[0].label, wraps=True),
+    DisplayColumn(
+        "Name", lambda entry: f"{entry[0].label} (short)" if entry[0].is_short else entry[0].label, wraps=True
+    ),
     DisplayColumn("Study", lambda entry: entry[0].study.name, wraps=True, only_if_different=True),
-    DisplayColumn("State", lambda entry: state_name(entry[1].state)),
+    DisplayColumn("State", lambda entry: formatting.trial_state(entry[1].state)),
     DisplayColumn("Epochs", lambda entry: _epochs(entry[1]), "right"),
     DisplayColumn("Parent", lambda entry: "" if entry[1].parent is None else str(entry[1].parent), "right"),
     DisplayColumn("Val. %", lambda entry: formatting.percent(entry[1].validation_error_percent), "right"),
     DisplayColumn("Seconds", lambda entry: f"{entry[1].seconds:.0f}", "right", min_width=100),
     DisplayColumn("Node", lambda entry: entry[1].node),
-    DisplayColumn("Engine's notes", lambda entry: _notes(entry[1]), wraps=True),
+    DisplayColumn("Engine's notes", lambda entry: _notes(*entry), wraps=True),
 )
 
 
@@ -146,8 +148,11 @@ def _epochs(segment: TrialSegment) -> str:
     return f"{segment.first_epoch}-{segment.last_epoch}" if segment.first_epoch <= segment.last_epoch else "none"
 
 
-def _notes(segment: TrialSegment) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in segment.engine_metadata.items())
+def _notes(row: Row, segment: TrialSegment) -> str:
+    """Returns what the engine made a trial from, and its other notes."""
+    lineage = formatting.lineage(row)
+    notes = {name: value for name, value in segment.engine_metadata.items() if not lineage or name != MUTATION_KEY}
+    return ", ".join([*([lineage] if lineage else []), *(f"{name.replace('_', ' ')} {notes[name]}" for name in notes)])
 
 
 def failure_cause(failure: FailureGroup) -> str:

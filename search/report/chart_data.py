@@ -47,6 +47,11 @@ class TrialPoint:
         """Whether it was trained in full."""
         return self.row.state is State.COMPLETE
 
+    @property
+    def is_stopped_early(self) -> bool:
+        """Whether it is a full trial that was not trained to its end."""
+        return not self.is_complete and not self.row.is_short
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:

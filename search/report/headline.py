@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from search.leaderboard import formatting
 from search.leaderboard.board import BoardEntry, Row, Section
+from search.leaderboard.statistics import Difference
 from search.trial import State
 
 MAX_RULER_ROWS = 4
@@ -77,17 +78,15 @@ def _best_unverified(section: Section) -> Row | None:
 
 
 def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
-    error, difference = winner.error_percent or 0.0, winner.baseline_difference
-    if difference:
-        figure = formatting.with_interval(formatting.percentage_points(difference.mean), difference.interval)
-        pairing = "paired by seed" if difference.paired else "seeds not paired"
-        yield HeadlineStatistic(
-            title="To the baseline",
-            value=f"{figure} points",
-            note="a tie: the interval holds 0" if difference.is_tie else pairing,
-        )
+    error = winner.error_percent or 0.0
+    if winner.baseline_difference:
+        yield _difference("To the baseline", winner.baseline_difference)
     elif not winner.is_baseline and winner.trial is not None:
         yield HeadlineStatistic(title="To the baseline", value="not known", note="its study has no verified baseline")
+    if winner.best_recipe:
+        yield _difference(
+            f"To the best recipe, {formatting.one_line(winner.best_recipe.recipe)}", winner.best_recipe.difference
+        )
     if winner.tutorial_difference is not None:
         yield HeadlineStatistic(
             title=f"To the tutorial's {formatting.percent(error - winner.tutorial_difference)} %",
@@ -107,6 +106,13 @@ def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
             value=f"{formatting.percent(winner.validation_error_percent)} %",
             note=f"test minus validation {formatting.percentage_points(winner.validation_test_gap)}",
         )
+
+
+def _difference(title: str, difference: Difference) -> HeadlineStatistic:
+    figure = formatting.with_interval(formatting.percentage_points(difference.mean), difference.interval)
+    pairing = "paired by seed" if difference.paired else "seeds not paired"
+    note = "a tie: the interval holds 0" if difference.is_tie else pairing
+    return HeadlineStatistic(title=title, value=f"{figure} points", note=note)
 
 
 def _marks(section: Section, winner: Row) -> Iterator[tuple[str, BoardEntry]]:

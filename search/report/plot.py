@@ -77,7 +77,8 @@ def _draw(panels: Sequence[Panel], colors: Mapping[str, str]) -> Figure:
 
 def _draw_study(axes: Axes, study: StudyPoints, points: Sequence[TrialPoint], color: str, clock: Clock) -> None:
     groups: tuple[tuple[list[TrialPoint], dict[str, Any]], ...] = (
-        ([point for point in points if not point.is_complete], {"marker": "x", "s": 14, "c": color, "alpha": 0.5}),
+        ([point for point in points if point.is_stopped_early], {"marker": "x", "s": 14, "c": color, "alpha": 0.5}),
+        ([point for point in points if point.row.is_short], {"marker": "+", "s": 18, "c": color, "alpha": 0.5}),
         ([point for point in points if point.is_complete], {"marker": "o", "s": 18, "c": color}),
         (
             [point for point in points if point.row.rank is not None],
@@ -112,13 +113,22 @@ def _legend(figure: Figure, studies: Sequence[StudyPoints], colors: Mapping[str,
 
     names = sorted({formatting.engine_label(study.header) for study in studies})
     color = colors[names[0]] if len(names) == 1 else "0.4"
+    points = [point for study in studies for point in study.points]
+    crosses = (
+        ("short", "+", any(point.row.is_short for point in points)),
+        ("stopped early", "x", any(point.is_stopped_early for point in points)),
+    )
     handles = [
         *(
             Line2D([], [], color=colors[name], linewidth=1.8, label=f"{_escape_mathtext(name)}, best so far")
             for name in names
         ),
         Line2D([], [], linestyle="none", marker="o", markersize=4, color=color, label="trained in full"),
-        Line2D([], [], linestyle="none", marker="x", markersize=4, color=color, label="stopped early"),
+        *(
+            Line2D([], [], linestyle="none", marker=marker, markersize=5, color=color, label=label)
+            for label, marker, is_used in crosses
+            if is_used
+        ),
         Line2D([], [], linestyle="none", marker="o", markersize=8, color=TEXT_COLOR, fillstyle="none",
                label="verified"),
         Line2D([], [], color="0.35", linestyle="--", linewidth=1, label="baseline"),
@@ -126,7 +136,7 @@ def _legend(figure: Figure, studies: Sequence[StudyPoints], colors: Mapping[str,
     figure.legend(
         handles=handles,
         loc="outside upper left",
-        ncols=5 if len(names) == 1 else 4,
+        ncols=min(6, len(handles)) if len(names) == 1 else 4,
         frameon=False,
         fontsize="small",
         columnspacing=1.4,

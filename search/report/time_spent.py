@@ -19,7 +19,7 @@ class TimeSpent:
     """The cost of one kind of runs.
 
     Args:
-        kind: State of search trials, or phase of other runs.
+        kind: State of search trials, or phase of other runs; the page calls screened trials short.
         runs: Number of runs; a training in parts has several.
         epochs: Epochs that they trained.
         seconds: Wall-clock seconds of these epochs, scoring included, over all workers.

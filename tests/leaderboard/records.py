@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
-from search.trial import BASELINE, PROPOSED, Cause, Config, EpochReport, Outcome, Phase, State, Trial
+from search.trial import BASELINE, MUTATION_KEY, PROPOSED, Cause, Config, EpochReport, Outcome, Phase, State, Trial
 from spaces import Choice, Float, Int, Space
 
 SPACE = Space(
@@ -100,16 +101,75 @@ def outcome(
 
 
 def searched(
-    number: int, ended: Outcome | None, *, origin: str = PROPOSED, config: Config = BETTER
+    number: int,
+    ended: Outcome | None,
+    *,
+    origin: str = PROPOSED,
+    config: Config = BETTER,
+    short_epochs: int | None = None,
+    mutation_of: int | None = None,
 ) -> tuple[TrialRecord, ...]:
-    trial = Trial(number=number, config=config, seed=1000 + number, epochs=10, origin=origin)
+    trial = Trial(
+        number=number,
+        config=config,
+        seed=1000 + number,
+        epochs=short_epochs or 10,
+        is_short=short_epochs is not None,
+        engine_metadata={} if mutation_of is None else {MUTATION_KEY: mutation_of},
+        origin=origin,
+    )
     return (TrialRecord(trial=trial, outcome=ended),)
 
 
-def verified(of: int, errors: Sequence[float | Outcome | None], *, first_seed: int = 100, config: Config = BETTER):
-    return tuple(
+def verified(
+    of: int,
+    errors: Sequence[float | Outcome | None],
+    *,
+    first_seed: int = 100,
+    config: Config = BETTER,
+    short_epochs: int | None = None,
+):
+    runs = (
         _repeat(Phase.VERIFICATION, 100 * of + place, place, error, seed=first_seed + place, of=of, config=config)
         for place, error in enumerate(errors)
+    )
+    if short_epochs is None:
+        return tuple(runs)
+    return tuple(replace(run, trial=replace(run.trial, epochs=short_epochs, is_short=True)) for run in runs)
+
+
+def short(error: float) -> Outcome:
+    """A short trial of two epochs that was trained to its end."""
+    return outcome(error, State.SCREENED, epochs=2)
+
+
+def screened() -> StudyRecord:
+    """A study with short trials: baseline and first recipe in full, mutations of it, the best of them in full."""
+    faster = {**BETTER, "peak_lr": 0.005, "dropout": 0.25}
+    return study(
+        searched(0, outcome(1.41), origin=BASELINE, config=SPACE.baseline),
+        searched(1, outcome(0.57), origin="recipe: two stages"),
+        searched(2, short(1.1), origin="recipe: mild augmentation", config={**BETTER, "shift": 1}, short_epochs=2),
+        searched(3, short(0.9), short_epochs=2, mutation_of=1),
+        searched(4, short(0.4), config=faster, short_epochs=2, mutation_of=1),
+        searched(5, short(1.3), config={**BETTER, "kernel": 7}, short_epochs=2, mutation_of=1),
+        searched(6, outcome(0.52), config=faster, mutation_of=4),
+        searched(7, outcome(None, State.FAILED, Cause.NOT_FINITE, epochs=1), short_epochs=2, mutation_of=6),
+        verified(0, (1.03, 1.00, 1.07), config=SPACE.baseline),
+        verified(1, (0.56, 0.52, 0.55)),
+        verified(6, (0.50, 0.47, 0.49), config=faster),
+        of=replace(header("cnn-mutation"), sampler="mutation", pruner="none"),
+    )
+
+
+def short_only() -> StudyRecord:
+    """A study whose time was too short for full trials."""
+    return study(
+        searched(0, outcome(2.2, State.SCREENED, epochs=4), origin=BASELINE, config=SPACE.baseline, short_epochs=4),
+        searched(1, outcome(0.9, State.SCREENED, epochs=4), origin="recipe: two stages", short_epochs=4),
+        verified(0, (1.9, 2.0), config=SPACE.baseline, short_epochs=4),
+        verified(1, (0.8, 0.7), short_epochs=4),
+        of=replace(header("cnn-hurried", seed=9), sampler="mutation", pruner="none"),
     )
 
 

@@ -112,7 +112,7 @@ def test_a_folder_of_several_is_not_one_study(place: StudyLocation, tmp_path: Pa
 
 
 def test_another_file_is_refused(place: StudyLocation, tmp_path: Path) -> None:
-    (tmp_path / "board.json").write_text('{"schema": "leaderboard/4"}', encoding="utf-8")
+    (tmp_path / "board.json").write_text('{"schema": "leaderboard/5"}', encoding="utf-8")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(UserError, match="no study's file"):
         find_studies([str(tmp_path / "board.json")], place)

@@ -91,7 +91,7 @@ def test_a_newer_schema_is_refused_with_the_remedy() -> None:
     assert "Update" in error.hint
 
 
-@pytest.mark.parametrize("schema", ["leaderboard/4", None, "study", "study/x", 7])
+@pytest.mark.parametrize("schema", ["leaderboard/5", None, "study", "study/x", 7])
 def test_another_document_is_refused(schema: Any) -> None:
     assert "no study's file" in refused(json.dumps({**DOCUMENT, "schema": schema}).encode()).message
 

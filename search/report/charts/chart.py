@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search.leaderboard import formatting
-from search.leaderboard.board import Row, state_name
+from search.leaderboard.board import Row
 from search.report.chart_data import MIN_PLOTTED_ERROR_PERCENT, TrialPoint
 from search.report.colors import MUTED_COLOR, TEXT_COLOR
 
@@ -23,6 +23,8 @@ Trace = dict[str, Any]
 HOVER_TEXT_KEY = "hovertext"
 MAX_LABEL_CHARS = 30
 """Characters of a name on an axis or in a legend."""
+STOPPED_SYMBOL, SHORT_SYMBOL = "x-thin", "cross-thin"
+"""Plotly's symbols of trials that were stopped early, and of short trials."""
 TICK_STEPS: tuple[tuple[int, ...], ...] = (tuple(range(1, 10)), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """Ticks of a decade on a logarithmic axis, from many to few."""
 
@@ -112,6 +114,16 @@ def verified_trace(points: Iterable[TrialPoint], x: Callable[[TrialPoint], float
 def verified_marker(size: int = 13) -> dict[str, Any]:
     """Returns the marker around verified trials."""
     return {"symbol": "circle-open", "size": size, "color": TEXT_COLOR, "line": {"width": 1.4}}
+
+
+def dot_marker(color: str, *, size: float = 7, opacity: float = 0.9) -> dict[str, Any]:
+    """Returns the marker of trials that were trained in full."""
+    return {"size": size, "color": color, "opacity": opacity}
+
+
+def cross_marker(color: str, *, symbol: str, size: float = 5.5, width: float = 1.4) -> dict[str, Any]:
+    """Returns the marker of other trials: ``STOPPED_SYMBOL`` or ``SHORT_SYMBOL``."""
+    return {"size": size, "color": color, "opacity": 0.55, "symbol": symbol, "line": {"width": width, "color": color}}
 
 
 def step_trace(xs: Sequence[float], ys: Sequence[float], color: str, width: float) -> Trace:
@@ -212,7 +224,7 @@ def hover_text(row: Row) -> str:
     """Returns what is shown of a trial under the pointer."""
     lines = [
         f"<b>{escape_label(row.name, 60)}</b> · {escape_label(row.study.name, 60)}",
-        f"{state_name(row.state)} after {row.epochs} epochs, {formatting.duration(row.seconds)}",
+        f"{formatting.trial_state(row.state)}, {formatting.epochs(row.epochs)}, {formatting.duration(row.seconds)}",
         *(
             [f"validation error {row.validation_error_percent:.2f} %"]
             if row.validation_error_percent is not None
@@ -220,6 +232,7 @@ def hover_text(row: Row) -> str:
         ),
         *([f"test error {formatting.estimate(row.test_error)} %"] if row.test_error else []),
         *([f"{row.parameters:,} parameters"] if row.parameters else []),
+        *([escape_label(lineage, 120)] if (lineage := formatting.lineage(row)) else []),
     ]
     return "<br>".join(lines)
 

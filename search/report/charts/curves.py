@@ -59,7 +59,7 @@ def chart(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str]) -> C
     more = f" {left_out:,} trials further down the board are left out." if left_out else ""
     caption = (
         "A line for each search trial: thick for verified trials, dashed for the baseline, faint for trials that were "
-        f"stopped early.{more}"
+        f"short or stopped early.{more}"
     )
     return Chart(title=TITLE, caption=caption, figures=figures, height=380)
 

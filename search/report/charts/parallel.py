@@ -30,12 +30,13 @@ def chart(study: StudyPoints, points: Sequence[TrialPoint], shares: Mapping[str,
 
     Args:
         study: The study.
-        points: The trials to draw.
+        points: The trials to draw; short ones are left out, since their errors are not comparable with the others'.
         shares: Importances of the parameters, the largest first; empty where they are not known.
     """
     shown = searched_axes(study, tuple(shares))[:MAX_AXES]
+    points = [point for point in points if not point.row.is_short]
     if len(points) < MIN_TRIALS or not shown:
-        return Chart(title=TITLE, missing_reason="This needs two different trials with validation errors.")
+        return Chart(title=TITLE, missing_reason="This needs two different full trials with validation errors.")
     scale = _ErrorScale([point.error_percent for point in points], study.baseline_error_percent)
     shades = zip(_groups(points), ERROR_RAMP, strict=False)
     lines = [_shade_trace(group, shown, scale, {"color": color, "width": 1.2}) for group, color in shades]
@@ -65,11 +66,12 @@ def chart(study: StudyPoints, points: Sequence[TrialPoint], shares: Mapping[str,
 
 
 def _caption(study: StudyPoints, shown: Sequence[ParameterAxis], shares: Mapping[str, float]) -> str:
+    trials = "search trial but the short ones" if any(row.is_short for row in study.rows) else "search trial"
     others = len(searched_axes(study)) - len(shown)
     which = f" The {len(shown)} most important parameters; {others} others are left out." if others and shares else ""
     which = which or (f" The first {len(shown)} parameters; {others} others are left out." if others else "")
     return (
-        "A line for each search trial: the stronger its colour, the lower its validation error; the best is thick. "
+        f"A line for each {trials}: the stronger its colour, the lower its validation error; the best is thick. "
         f"Where a parameter is inactive, the line passes below the axis.{which}"
     )
 

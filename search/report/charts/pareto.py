@@ -13,6 +13,7 @@ from search.report.charts.chart import (
     Figure,
     Trace,
     baseline_layout,
+    dot_marker,
     error_range,
     escape_label,
     legend_entry,
@@ -80,7 +81,7 @@ def _figure(points: Sequence[TrialPoint], engine_colors: Mapping[str, str], titl
         trial_trace(
             (point for point in points if formatting.engine_label(point.row.study) == name),
             x,
-            {"size": 7, "color": engine_colors[name], "opacity": 0.9},
+            dot_marker(engine_colors[name]),
         )
         for name in names
     ]

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from search.leaderboard import formatting
 from search.report.chart_data import Clock, StudyPoints, available_clocks, common_baseline, leading_points
 from search.report.charts.chart import (
+    SHORT_SYMBOL,
+    STOPPED_SYMBOL,
     Chart,
     Figure,
     Trace,
     baseline_layout,
+    cross_marker,
+    dot_marker,
     error_range,
     escape_label,
     legend_entry,
@@ -50,7 +54,8 @@ def _caption(studies: Sequence[StudyPoints]) -> str:
     more = f" {left_out:,} trials further down the board are left out." if left_out else ""
     return (
         "Every search trial with a validation error, when it ended. The line is the lowest error so far of the trials "
-        f"that were trained in full; a circle marks verified trials.{above_note}{more}"
+        "that were trained in full: the error of a short trial is not comparable with theirs. A circle marks verified "
+        f"trials.{above_note}{more}"
     )
 
 
@@ -64,8 +69,13 @@ def _figure(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str], cl
     for study in studies:
         color = engine_colors[formatting.engine_label(study.header)]
         shown = leading_points(study, len(studies), MAX_POINTS)
-        for is_complete, marker in ((True, _dot(color)), (False, _cross(color))):
-            if chosen := [point for point in shown if point.is_complete is is_complete]:
+        groups = (
+            ([point for point in shown if point.is_complete], dot_marker(color)),
+            ([point for point in shown if point.row.is_short], cross_marker(color, symbol=SHORT_SYMBOL)),
+            ([point for point in shown if point.is_stopped_early], cross_marker(color, symbol=STOPPED_SYMBOL)),
+        )
+        for chosen, marker in groups:
+            if chosen:
                 data.append(trial_trace(chosen, lambda point: round_significant(clock.of_trial(point)), marker))
         costs, errors = study.best_curve(clock)
         data.append(step_trace([*map(round_significant, costs)], errors, color, 2))
@@ -79,20 +89,14 @@ def _figure(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str], cl
     return {"data": [*data, *_legend(studies, engine_colors)], "layout": layout}
 
 
-def _dot(color: str) -> dict[str, object]:
-    return {"size": 7, "color": color, "opacity": 0.9}
-
-
-def _cross(color: str) -> dict[str, object]:
-    return {
-        "size": 5.5, "color": color, "opacity": 0.55, "symbol": "x-thin", "line": {"width": 1.4, "color": color}
-    }  # fmt: skip
-
-
 def _legend(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str]) -> list[Trace]:
     names = sorted({formatting.engine_label(study.header) for study in studies})
     color = engine_colors[names[0]] if len(names) == 1 else MUTED_COLOR
-    thin = {"symbol": "x-thin", "size": 6, "color": color, "line": {"width": 1.4, "color": color}}
+    points = [point for study in studies for point in study.points]
+    crosses = (
+        ("short", SHORT_SYMBOL, any(point.row.is_short for point in points)),
+        ("stopped early", STOPPED_SYMBOL, any(point.is_stopped_early for point in points)),
+    )
     return [
         *(
             legend_entry(
@@ -101,6 +105,10 @@ def _legend(studies: Sequence[StudyPoints], engine_colors: Mapping[str, str]) ->
             for name in names
         ),
         legend_entry("trained in full", mode="markers", marker={"size": 7, "color": color}),
-        legend_entry("stopped early", mode="markers", marker=thin),
+        *(
+            legend_entry(name, mode="markers", marker={**cross_marker(color, symbol=symbol, size=6), "opacity": 1.0})
+            for name, symbol, is_used in crosses
+            if is_used
+        ),
         legend_entry("verified", mode="markers", marker=verified_marker()),
     ]

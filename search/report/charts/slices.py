@@ -8,8 +8,12 @@ from typing import Any
 from search.report.chart_data import StudyPoints, TrialPoint
 from search.report.charts.axis import ParameterAxis, jitter, searched_axes
 from search.report.charts.chart import (
+    SHORT_SYMBOL,
+    STOPPED_SYMBOL,
     Chart,
     Figure,
+    cross_marker,
+    dot_marker,
     error_range,
     escape_label,
     log_axis,
@@ -20,7 +24,8 @@ from search.report.charts.chart import (
 TITLE = "Error against each parameter"
 CAPTION = (
     "Validation error, %, of every search trial in which the parameter is active: a dot for trials that were trained "
-    "in full, a cross for those that were stopped early, a circle around verified ones."
+    "in full, a cross (x) for those that were stopped early, a plus (+) for short ones, whose errors compare with "
+    "each other alone, a circle around verified ones."
 )
 HEIGHT = 200
 
@@ -52,12 +57,20 @@ def _figure(axis: ParameterAxis, study: StudyPoints, points: Sequence[TrialPoint
 
     span = error_range([point.error_percent for point in points], study.baseline_error_percent)
     active = [point for point in points if axis.value(point.row) is not None]
-    cross = {"size": 5, "symbol": "x-thin", "opacity": 0.6, "line": {"width": 1.2, "color": color}}
-    dot = {"size": 6, "color": color, "opacity": 0.85}
+    groups = (
+        (
+            [point for point in active if point.row.is_short],
+            cross_marker(color, symbol=SHORT_SYMBOL, size=5, width=1.2),
+        ),
+        (
+            [point for point in active if point.is_stopped_early],
+            cross_marker(color, symbol=STOPPED_SYMBOL, size=5, width=1.2),
+        ),
+        ([point for point in active if point.is_complete], dot_marker(color, size=6, opacity=0.85)),
+    )
     template = f"%{{hovertext}}<br>{escape_label(axis.name)}: %{{customdata}}<extra></extra>"
     data = []
-    for is_complete, marker in ((False, cross), (True, dot)):
-        shown = [point for point in active if point.is_complete is is_complete]
+    for shown, marker in groups:
         values = [axis.format_value(axis.value(point.row)) for point in shown]
         data.append(trial_trace(shown, x, marker, hovertemplate=template, customdata=values))
     layout = {
