@@ -16,12 +16,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from search.cli.forecast_view import describe_forecast
 from search.cli.progress_state import ProgressState, format_clock
+from search.leaderboard import formatting
 from search.leaderboard.board import Board
 from search.leaderboard.files import FORMATS
 from search.protocol import ProtocolName
 from search.records.record import NO_ENGINE, StudyRecord
 from search.session.callbacks import Callback
+from search.session.forecast import Forecast
 from search.session.parallelism.policy import KERNELS_BY_PREFERENCE, WorkerLayout
 from search.session.plan import Plan
 from search.study.retries import is_retried
@@ -33,8 +36,14 @@ REDRAW_SECONDS = 0.5
 """Least time between two drawings of the live line."""
 
 
-def describe_plan(plan: Plan, record: StudyRecord) -> str:
-    """Returns a few lines that describe the session."""
+def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = None) -> str:
+    """Returns a few lines that describe the session.
+
+    Args:
+        plan: The run.
+        record: What is recorded already.
+        forecast: What its budget buys; None where nothing is searched.
+    """
     header, settings = plan.header, plan.settings
     protocol = header.protocol
     details = [
@@ -56,8 +65,10 @@ def describe_plan(plan: Plan, record: StudyRecord) -> str:
         *details,
         f"  until {' or '.join(stopping_criteria)}",
         *_describe_limits(plan),
-        *_describe_verification(plan),
+        *(describe_forecast(forecast) if forecast else ()),
     ]
+    if protocol.name is ProtocolName.TUTORIAL:
+        lines.append("  Caution: the tutorial protocol searches on the test images, so its errors are optimistic.")
     if done := len(final_trials(record)):
         lines.append(f"  {done} trials are recorded already; {format_clock(record.spent_seconds)} spent")
     return "\n".join(lines)
@@ -81,26 +92,16 @@ def describe_probe(layouts: Sequence[WorkerLayout]) -> str:
     return f"Measuring which is faster, {choices}, once for this space and data on this machine; {option} skips it"
 
 
-def _describe_verification(plan: Plan) -> list[str]:
-    settings = plan.settings
-    if plan.header.protocol.name is ProtocolName.TUTORIAL:
-        return ["  Caution: the tutorial protocol searches on the test images, so its errors are optimistic."]
-    if not settings.finalists:
-        return []
-    best = "the best" if settings.finalists == 1 else f"the best {settings.finalists}"
-    by_time = settings.timeout is not None and settings.replicates is None
-    seeds = "as many fresh seeds as the time allows" if by_time else f"{settings.usual_replicates} fresh seeds"
-    return [
-        f"  {best}, the best recipe and the baseline are retrained on all training images with {seeds}",
-        "  and scored on the test images",
-    ]
-
-
 def describe_trial_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     """Returns a line about a trial that ended."""
     is_search = trial.phase is Phase.SEARCH
     name, kind = ("trial", "validation") if is_search else (trial.phase.value, "test")
-    parts = [f"{name} {trial.number}  {trial.origin}  {outcome.state.value}"]
+    is_screened = outcome.state is State.SCREENED
+    parts = [f"{name} {trial.number}  {trial.origin}"]
+    if trial.is_short:
+        parts.append(f"short, {formatting.epochs(trial.epochs)}")
+    if not is_screened:
+        parts.append(outcome.state.value)
     if outcome.error_percent is not None:
         parts.append(f"{kind} error {outcome.error_percent:.2f} %{' (best)' if is_best else ''}")
     if outcome.state is State.FAILED or is_retried(outcome):
@@ -108,7 +109,8 @@ def describe_trial_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     if is_retried(outcome):
         parts.append("tried again")
     after = f" after {trial.parent}" if trial.parent is not None else ""
-    parts.append(f"{outcome.epochs_trained} epochs{after} in {outcome.seconds_trained:.0f} s")
+    epochs = "" if is_screened else f"{formatting.epochs(outcome.epochs_trained)}{after} "
+    parts.append(f"{epochs}in {outcome.seconds_trained:.0f} s")
     return "  ".join(parts)
 
 
@@ -154,7 +156,8 @@ class TerminalDisplay(Callback):
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Prints the plan and starts the live line."""
         self._progress_state = ProgressState(plan, record, budget)
-        self._live.print(describe_plan(plan, record))
+        is_search = plan.header.engine != NO_ENGINE
+        self._live.print(describe_plan(plan, record, self._state.forecast() if is_search else None))
         self._live.start()
 
     def on_message(self, text: str) -> None:
@@ -235,10 +238,12 @@ class JsonDisplay(Callback):
         self._write("measuring", layouts=[dataclasses.asdict(layout) for layout in layouts])
 
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
-        """Writes the study's header."""
+        """Writes the study's header, workers and forecast."""
         self._budget = budget
         self._write("opened", study=plan.header.to_json(), recorded=len(record.trials), workers=plan.workers)
         self._write("packed", **plan.parallelism.to_json())
+        if plan.header.engine != NO_ENGINE:
+            self._write("plan", **ProgressState(plan, record, budget).forecast().to_json())
 
     def on_message(self, text: str) -> None:
         """Writes the message."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +19,10 @@ from search.records.reader import read_recorded_study
 from search.records.record import StudyRecord, TrialRecord
 from search.session.costs import PlanCosts
 from search.session.executors import make_executor
+from search.session.forecast import make_forecast
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan
-from search.study.search_source import final_trials
-from search.trial import BASELINE, Phase, State, Trial
+from search.trial import BASELINE, State, Trial
 
 
 def describe_dry_run(plan: Plan) -> str:
@@ -39,11 +37,11 @@ def describe_dry_run(plan: Plan) -> str:
     epoch_seconds = fmean(entry.outcome.seconds_trained for entry in measured if entry.outcome)
     costs = PlanCosts.of(plan)
     costs = costs.after([*costs.observe(record.trials).values(), *costs.observe(measured).values()])
+    forecast = make_forecast(costs, record, elapsed_seconds=record.spent_seconds)
     lines = [
-        describe_plan(plan, record),
+        describe_plan(plan, record, forecast),
         f"  measured now, {len(measured)} at a time: {epoch_seconds:.1f} s the first epoch of the baseline",
         _describe_trials(costs),
-        _describe_stages(plan, record, costs),
         "Dry run: no study was written.",
     ]
     return "\n".join(lines)
@@ -58,43 +56,6 @@ def _describe_trials(costs: PlanCosts) -> str:
     low, high = sampled[len(sampled) // 10], sampled[-1 - len(sampled) // 10]
     parts.append(f"others mostly {format_clock(low)} to {format_clock(high)}, median {format_clock(median(sampled))}")
     return f"  a full trial takes about: {'; '.join(parts)}"
-
-
-def _describe_stages(plan: Plan, record: StudyRecord, costs: PlanCosts) -> str:
-    """Returns the duration of search and verification, and how many full trials fit into the search."""
-    settings, verification_seconds = plan.settings, costs.verification_seconds()
-    finished = final_trials(record)
-    first = [costs.baseline_seconds(), *costs.recipe_seconds().values()][len(finished) :]
-    sampled_seconds = fmean(costs.sampled_seconds())
-
-    def seconds_of(trials: float) -> float:
-        known = first[: math.ceil(trials)]
-        return (sum(known) + max(0.0, trials - len(known)) * sampled_seconds) / plan.concurrent_trials
-
-    bounds = []
-    if settings.trials is not None:
-        bounds.append(seconds_of(max(0, settings.trials - len(finished))))
-    if settings.total_epochs is not None:
-        searched = record.trials_in_phase(Phase.SEARCH)
-        trained = sum(trial_record.outcome.epochs_trained for trial_record in searched if trial_record.outcome)
-        bounds.append(seconds_of(max(0, settings.total_epochs - trained) / settings.epochs))
-    if settings.timeout is not None:
-        bounds.append(max(0.0, settings.timeout - record.spent_seconds - verification_seconds))
-    search_seconds = min(bounds)
-    count = _trials_within(search_seconds * plan.concurrent_trials, first, sampled_seconds)
-    return (
-        f"  estimate: search {format_clock(search_seconds)} (about {count:.0f} full trials, more where trials "
-        f"are pruned), verification {format_clock(verification_seconds)}"
-    )
-
-
-def _trials_within(worker_seconds: float, first: Sequence[float], sampled_seconds: float) -> float:
-    """Returns how many trials end within the seconds of all workers: first the known ones, then sampled ones."""
-    for count, seconds in enumerate(first):
-        if seconds > worker_seconds + 1e-6:
-            return count
-        worker_seconds -= seconds
-    return len(first) + worker_seconds / sampled_seconds
 
 
 def _train_one_epoch_per_worker(plan: Plan) -> list[TrialRecord]:

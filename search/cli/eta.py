@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from search.execution.base import TrialKey
 from search.trial import PROPOSED, EpochReport, Outcome, Phase, Trial
 
 MIN_TRIALS = 5
@@ -35,34 +36,42 @@ class _TrialTiming:
 
 
 class DurationEstimator:
-    """Estimates the duration of trials, and the time left of a stage.
+    """Estimates the duration of the trials of a phase, and the time until they have ended.
+
+    Trials of another phase that run beside them take up workers, and tell nothing about the duration of the others.
 
     Args:
         workers: Number of concurrent trials.
+        phase: The phase.
         recorded_outcomes: Outcomes of trials in earlier sessions.
         expected_trial_seconds: Expected duration of a trial that is not known yet; None if unknown. May be assigned.
     """
 
     def __init__(
-        self, workers: int, *, recorded_outcomes: Iterable[Outcome] = (), expected_trial_seconds: float | None = None
+        self,
+        workers: int,
+        *,
+        phase: Phase = Phase.SEARCH,
+        recorded_outcomes: Iterable[Outcome] = (),
+        expected_trial_seconds: float | None = None,
     ) -> None:
-        self._workers, self.expected_trial_seconds = workers, expected_trial_seconds
+        self._workers, self._phase, self.expected_trial_seconds = workers, phase, expected_trial_seconds
         self._ended = [
             (seconds, outcome.epochs_trained)
             for outcome in recorded_outcomes
             if (seconds := _seconds_without_queue(outcome))
         ]
-        self._timings: dict[int, _TrialTiming] = {}
+        self._timings: dict[TrialKey, _TrialTiming] = {}
 
     def record_start(
         self, trial: Trial, now: float, *, is_exempt_from_pruning: bool, predicted_seconds: float | None = None
     ) -> None:
         """Records the start of a trial at a second of the study's clock, and how long it should take."""
-        self._timings[trial.number] = _TrialTiming(trial, now, is_exempt_from_pruning, predicted_seconds)
+        self._timings[trial.key] = _TrialTiming(trial, now, is_exempt_from_pruning, predicted_seconds)
 
     def record_epoch(self, trial: Trial, report: EpochReport) -> None:
         """Records an epoch; a restored epoch took no time."""
-        timing = self._timings[trial.number]
+        timing = self._timings[trial.key]
         timing.epoch = report.epoch
         if not report.restored:
             timing.epoch_seconds.append(report.seconds)
@@ -72,8 +81,9 @@ class DurationEstimator:
 
         The baseline and the recipes of a search tell nothing about the trials that a sampler proposes.
         """
-        timing = self._timings.pop(trial.number)
+        timing = self._timings.pop(trial.key)
         is_typical = trial.phase is not Phase.SEARCH or trial.origin == PROPOSED or self.expected_trial_seconds is None
+        is_typical = is_typical and trial.phase is self._phase
         elapsed = now - timing.started_at
         if is_typical and (seconds := min(elapsed, _seconds_without_queue(outcome) or elapsed)):
             self._ended.append((seconds, outcome.epochs_trained))
@@ -91,6 +101,14 @@ class DurationEstimator:
 
     def _recent(self) -> list[tuple[float, int]]:
         return self._ended[-max(MIN_TRIALS, len(self._ended) // 2) :]
+
+    def running_seconds(self, now: float) -> float:
+        """Returns the seconds that the running trials will still take, over all workers, each trained to its end."""
+        own = (
+            (timing.remaining_seconds(), (timing.predicted_seconds or 0.0) - (now - timing.started_at))
+            for timing in self._timings.values()
+        )
+        return sum(max(0.0, predicted) if measured is None else measured for measured, predicted in own)
 
     def remaining_seconds(
         self, pending_trials: float, now: float, *, predicted_seconds: Sequence[float] = ()

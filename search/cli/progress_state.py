@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from statistics import fmean
 
 from search.cli.eta import DurationEstimator
+from search.engines.registry import screens
 from search.records.record import NO_ENGINE, StudyRecord, TrialRecord
 from search.session.costs import PlanCosts
+from search.session.forecast import Forecast, make_forecast
 from search.session.plan import Plan
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
@@ -25,7 +28,9 @@ class ProgressState:
     def __init__(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         self.plan, self.budget = plan, budget
         self.running: dict[tuple[Phase, int], tuple[Trial, int]] = {}
-        self.trials_ended, self.trials_started = len(final_trials(record)), 0
+        self.trials_started = 0
+        self._record = {entry.trial.key: entry for entry in record.trials}
+        self._has_short_trials = screens(plan.header.engine, plan.header.sampler)
         self.verification_runs: int | None = None
         self.verification_runs_ended = 0
         self.is_exhausted = False
@@ -51,9 +56,30 @@ class ProgressState:
                 self.epochs_trained += trial_record.outcome.epochs_trained
                 self._update_best(trial_record.trial, trial_record.outcome)
 
+    @property
+    def trials_ended(self) -> int:
+        """Search trials that have ended, short ones included."""
+        return len(self._ended())
+
+    @property
+    def short_trials_ended(self) -> int:
+        """Short search trials that have ended."""
+        return sum(entry.trial.is_short for entry in self._ended())
+
+    def _ended(self) -> list[TrialRecord]:
+        return final_trials(self._study_record())
+
+    def _study_record(self) -> StudyRecord:
+        return StudyRecord(header=self.plan.header, trials=tuple(self._record.values()))
+
+    def forecast(self) -> Forecast:
+        """Returns what the rest of the budget buys."""
+        return make_forecast(self._costs, self._study_record(), elapsed_seconds=self.budget.elapsed_seconds())
+
     def record_start(self, trial: Trial) -> None:
         """Counts a trial as running."""
         self.trials_started += 1
+        self._record[trial.key] = TrialRecord(trial=trial, outcome=None)
         self.running[trial.key] = (trial, 0)
         may_be_pruned = trial.phase is Phase.SEARCH and trial.origin == PROPOSED and self.plan.header.pruner != "none"
         self._begun_origins.add(trial.origin)
@@ -80,20 +106,26 @@ class ProgressState:
 
     def record_end_elsewhere(self, trial: Trial, outcome: Outcome) -> bool:
         """Counts a trial that another coordinator ran; it does not change the estimated durations."""
+        self._record[trial.key] = TrialRecord(trial=trial, outcome=outcome)
         if trial.phase is not Phase.SEARCH:
             self.verification_runs_ended += outcome.is_final
             return False
         self.epochs_trained += outcome.epochs_trained
-        self.trials_ended += outcome.is_final
         return self._update_best(trial, outcome)
 
     def start_replication(self, count: int) -> None:
         """Starts counting a fixed number of runs; the budget's estimate prices them until the first has ended."""
-        self.verification_runs, estimate = count, self.budget.verification_seconds()
+        self.verification_runs, self.verification_runs_ended = count, 0  # others ran beside the search
+        estimate = self.budget.verification_seconds()
         trial_seconds = estimate * min(count, self.plan.concurrent_trials) / count if count and estimate else None
         if trial_seconds is None and self._costs.is_observed and self.plan.header.engine == NO_ENGINE:
             trial_seconds = self._costs.baseline_seconds(Phase.REPRODUCTION)
-        self._estimator = DurationEstimator(self.plan.concurrent_trials, expected_trial_seconds=trial_seconds)
+        is_repeated = self.plan.header.engine == NO_ENGINE
+        self._estimator = DurationEstimator(
+            self.plan.concurrent_trials,
+            phase=Phase.REPRODUCTION if is_repeated else Phase.VERIFICATION,
+            expected_trial_seconds=trial_seconds,
+        )
 
     def _observe(self, trial: Trial, outcome: Outcome) -> None:
         """Corrects the predicted costs by what a trial took."""
@@ -119,12 +151,20 @@ class ProgressState:
     def eta_seconds(self) -> float | None:
         """Estimates the seconds that are left, verification included; None without a known duration.
 
-        The pending trials at the mean duration of a trial so far, or the rest of the time budget if that is less.
+        The pending trials at the mean duration of a trial so far, or the rest of the time budget if that is less. Where
+        verification takes the rest of the time with further seeds, that is what is left. Short and full trials have no
+        common mean: what is left of them is forecast from their predicted costs.
         """
-        timeout, now = self.plan.settings.timeout, self.budget.elapsed_seconds()
+        settings, now = self.plan.settings, self.budget.elapsed_seconds()
+        timeout = settings.timeout
+        is_limited = settings.trials is not None or settings.total_epochs is not None
+        if timeout is not None and settings.replicates is None and self.plan.has_verification and not is_limited:
+            return max(0.0, timeout - now)
         if self.verification_runs is not None:
-            pending = self.verification_runs - self.verification_runs_ended - len(self.running)
+            pending = max(0, self.verification_runs - self.verification_runs_ended - len(self.running))
             bounds = [self._estimator.remaining_seconds(pending, now)]
+        elif self._has_short_trials:
+            bounds = [self._forecast_seconds(now) if self._costs.is_observed else None]
         else:
             verification = self._verification_seconds()
             searches = [
@@ -139,9 +179,16 @@ class ProgressState:
             bounds.append(max(0.0, timeout - now))
         return min((bound for bound in bounds if bound is not None), default=None)
 
+    def _forecast_seconds(self, now: float) -> float:
+        """Returns the seconds that the running trials, the forecast ones and the test runs take."""
+        forecast = self.forecast()
+        running = self._estimator.running_seconds(now) / self.plan.concurrent_trials
+        return running + forecast.search_seconds + forecast.verification_seconds
+
     def _pending_trials(self) -> tuple[float | None, float | None]:
         """Returns how many search trials have not begun, by the bound on trials and by the bound on epochs."""
-        settings, running = self.plan.settings, [trial for trial, _ in self.running.values()]
+        settings = self.plan.settings
+        running = [trial for trial, _ in self.running.values() if trial.phase is Phase.SEARCH]
         trials = None if settings.trials is None else max(0, settings.trials - self.trials_ended - len(running))
         if settings.total_epochs is None:
             return trials, None
@@ -173,19 +220,46 @@ class ProgressState:
         if self.budget.is_exhausted:
             return "the time budget is used up; stopping"
         is_search = self.verification_runs is None
-        runs = f"{self.verification_runs_ended}/{self.verification_runs} runs"
-        parts = [f"{self.trials_ended} done" if is_search else runs]
-        if self.running:
-            parts.append("epoch " + ", ".join(f"{epoch}/{trial.last_epoch}" for trial, epoch in self.running.values()))
+        parts = [self._counts() if is_search else self._runs(), *self._epochs()]
         if self.best_error_percent is not None:
             baseline, difference = self.baseline_error_percent, ""
             if baseline is not None:
-                difference = f" ({self.best_error_percent - baseline:+.2f} to baseline)"
+                of_what = "" if self._has_short_trials and is_search else " to baseline"
+                difference = f" ({self.best_error_percent - baseline:+.2f}{of_what})"
             parts.append(f"best {self.best_error_percent:.2f} %{difference}")
         elapsed, eta = format_clock(self.budget.elapsed_seconds()), self.eta_seconds()
         about = "at most " if self.plan.settings.stop_when and is_search else "~"
         parts.append(elapsed if eta is None else f"{elapsed}, {about}{format_clock(eta)} left")
         return "  ".join(parts)
+
+    def _counts(self) -> str:
+        """Returns how many search trials have ended: "12 done", or "5 full, 24 short"."""
+        if not self._has_short_trials:
+            return f"{self.trials_ended} done"
+        short = self.short_trials_ended
+        return f"{self.trials_ended - short} full, {short} short"
+
+    def _runs(self) -> str:
+        """Returns how many of the test runs have ended; further seeds may follow the needed ones."""
+        assert self.verification_runs is not None
+        return f"{self.verification_runs_ended}/{max(self.verification_runs, self.verification_runs_ended)} runs"
+
+    def _epochs(self) -> list[str]:
+        """Returns the epochs of the running trials: "epoch 3/10, 4/10", or "short 1/2, test 4/10" where kinds mix."""
+        running = sorted(self.running.values(), key=lambda entry: self._kind(entry[0]))
+        groups = groupby(running, key=lambda entry: self._kind(entry[0]))
+        texts = [
+            f"{kind} {', '.join(f'{epoch}/{trial.last_epoch}' for trial, epoch in group)}" for kind, group in groups
+        ]
+        return [", ".join(texts)] if texts else []
+
+    def _kind(self, trial: Trial) -> str:
+        """Returns what a running trial is called."""
+        if self.verification_runs is not None:
+            return "epoch"
+        if trial.phase is not Phase.SEARCH:
+            return "test"
+        return "epoch" if not self._has_short_trials else "short" if trial.is_short else "full"
 
     def closing_message(self) -> str:
         """Returns the message at the end of a session; mostly empty."""

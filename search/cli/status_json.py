@@ -13,7 +13,7 @@ from search.leaderboard.render_data import failure_json
 from search.records.status import StudyStatus
 from search.records.summary import StudySummary, UnfinishedTrial, VerifiedRuns
 
-SCHEMA = "status/1"
+SCHEMA = "status/2"
 
 
 def brief_json(status: StudyStatus) -> dict[str, Any]:
@@ -61,6 +61,7 @@ def _totals(summary: StudySummary) -> dict[str, Any]:
         "command": header.command,
         "states": {state.value: count for state, count in summary.states.items()},
         "settled": summary.finished,
+        "settled_short": summary.finished_short,
         "running": len(summary.running),
         "best": best
         and {
@@ -88,6 +89,7 @@ def _running_trial_json(running: UnfinishedTrial) -> dict[str, Any]:
         "of": trial.source_trial,
         "epoch": running.epoch,
         "last_epoch": trial.last_epoch,
+        "is_short": trial.is_short,
         "error_percent": running.error_percent,
         "started": running.started,
     }
@@ -97,6 +99,7 @@ def _verified_runs_json(runs: VerifiedRuns) -> dict[str, Any]:
     return {
         "of": runs.source_trial,
         "origin": runs.origin,
+        "is_short": runs.is_short,
         "begun": runs.started,
         "complete": runs.complete,
         "error_percent": runs.error_percent,

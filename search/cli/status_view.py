@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -18,6 +19,8 @@ from search.records.status import StudyStatus
 from search.records.summary import StudySummary, UnfinishedTrial, VerifiedRuns
 from search.trial import BASELINE, Phase, State, Trial
 
+STAGES = ("screening by short trials", "full trials", "test runs")
+"""What a study does, in the order of a search."""
 PARTS = {"build": "building and compiling", "fit": "training", "evaluate": "scoring"}
 """Names of the parts of a trial's seconds; a part that is not listed keeps its key."""
 
@@ -48,6 +51,8 @@ def _lines(status: StudyStatus) -> Iterator[tuple[str, str]]:
     summary = status.summary
     if summary is not None:
         yield "", _describe_study(summary)
+        if status.coordinator:
+            yield from _labelled("Stage", _stage(summary))
         label = "Running" if status.coordinator else "Unfinished"
         yield from _labelled(label, [_describe_running(entry, status) for entry in summary.running])
         yield from _labelled("Trials", _trials(summary))
@@ -92,6 +97,17 @@ def _describe_study(summary: StudySummary) -> str:
     return f"space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{engine}"
 
 
+def _stage(summary: StudySummary) -> list[str]:
+    """Returns what runs now: "screening (1 short trial), test runs (1)"."""
+    counts = Counter(_kind(entry.trial) for entry in summary.running)
+    return [", ".join(f"{kind} ({counts[kind]})" for kind in STAGES if kind in counts)] if counts else []
+
+
+def _kind(trial: Trial) -> str:
+    screening, full, tests = STAGES
+    return tests if trial.phase is not Phase.SEARCH else screening if trial.is_short else full
+
+
 def _describe_running(running: UnfinishedTrial, status: StudyStatus) -> str:
     """Returns the state of a trial that has not ended."""
     trial = running.trial
@@ -108,19 +124,21 @@ def _describe_running(running: UnfinishedTrial, status: StudyStatus) -> str:
 
 
 def _name(trial: Trial) -> str:
+    short = f", short, {formatting.epochs(trial.epochs)}" if trial.is_short else ""
     if trial.phase is Phase.SEARCH:
-        return f"#{trial.number} {trial.origin}"
+        return f"#{trial.number} {trial.origin}{short}"
     source = "" if trial.source_trial is None else f" of {trial.origin} #{trial.source_trial}"
-    return f"{trial.phase.value} #{trial.number}{source}"
+    return f"{trial.phase.value} #{trial.number}{source}{short}"
 
 
 def _trials(summary: StudySummary) -> list[str]:
     """Returns how the search trials ended, and which of them others continued."""
     if not summary.states:
         return []
-    counts = {state.value: count for state, count in sorted(summary.states.items())}
+    counts = {formatting.trial_state(state): count for state, count in sorted(summary.states.items())}
     interrupted = counts.pop(State.INTERRUPTED.value, 0)
-    done = f"{summary.finished} done"
+    short = summary.finished_short
+    done = f"{summary.finished - short} full and {short} short done" if short else f"{summary.finished} done"
     if counts:
         done += f": {', '.join(f'{count} {state}' for state, count in counts.items())}"
     if interrupted:
@@ -132,7 +150,7 @@ def _trials(summary: StudySummary) -> list[str]:
 def _best(summary: StudySummary) -> list[str]:
     best = summary.best
     if best is None:
-        return ["no trial is complete yet"] if summary.states else []
+        return ["no full trial is complete yet"] if summary.states else []
     figure = f"#{best.trial.number} {best.trial.origin}, val. error {formatting.percent(best.error_percent)} %"
     if best.trial.origin == BASELINE or best.baseline_difference is None or summary.baseline_error_percent is None:
         return [figure]
@@ -142,6 +160,7 @@ def _best(summary: StudySummary) -> list[str]:
 
 def _describe_verified(verified: VerifiedRuns) -> str:
     what = verified.origin if verified.source_trial is None else f"#{verified.source_trial} {verified.origin}"
+    what = f"{what} (short)" if verified.is_short else what
     if verified.error_percent is None:
         return f"{what}, no result yet, {verified.started} runs started"
     error = formatting.percent(verified.error_percent)

@@ -108,10 +108,14 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
     return EngineChoice(engine=engine, sampler=chosen_sampler, pruner=chosen_pruner)
 
 
+def screens(engine: str, sampler: str | None) -> bool:
+    """Returns whether an engine's sampler proposes short trials; see ``EngineCapabilities.screens``."""
+    return engine == "optuna" and sampler is not None and OPTUNA_SAMPLERS[sampler].screens
+
+
 def objective_of(engine: str, sampler: str | None) -> str:
     """Returns the metric that an engine's sampler minimizes, a name in ``search.trial.METRICS``."""
-    is_own = engine == "optuna" and sampler is not None and OPTUNA_SAMPLERS[sampler].screens
-    return "calibrated_loss" if is_own else "error_percent"
+    return "calibrated_loss" if screens(engine, sampler) else "error_percent"
 
 
 def engine_names() -> list[str]:

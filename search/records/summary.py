@@ -59,6 +59,7 @@ class VerifiedRuns:
     Args:
         source_trial: Number of the search trial with its configuration; None in a reproduction.
         origin: Origin of that trial.
+        is_short: Whether they are short trainings, as that trial.
         started: Number of runs; repeated attempts count once.
         complete: Number of complete runs.
         error_percent: Their mean test error, in percent; None if none is complete.
@@ -66,6 +67,7 @@ class VerifiedRuns:
 
     source_trial: int | None
     origin: str
+    is_short: bool
     started: int
     complete: int
     error_percent: float | None
@@ -79,6 +81,7 @@ class StudySummary:
         header: What the study is.
         running: Trials without an outcome.
         states: Search trials by how they ended.
+        finished_short: Short search trials that have ended and will not be continued.
         continued_by: For paused and pruned search trials, the number of the trial that continued it.
         failures: Failed and interrupted trials, by cause.
         best: Best trial; None before a search trial is complete.
@@ -94,6 +97,7 @@ class StudySummary:
     header: StudyHeader
     running: tuple[UnfinishedTrial, ...]
     states: Mapping[State, int]
+    finished_short: int
     continued_by: Mapping[int, int]
     failures: tuple[FailureGroup, ...]
     best: BestTrial | None
@@ -120,6 +124,7 @@ def summarize(study: StudyRecord) -> StudySummary:
         header=study.header,
         running=tuple(_unfinished_trial(record) for record in study.trials if record.outcome is None),
         states=Counter(record.outcome.state for record in search_records if record.outcome),
+        finished_short=sum(record.is_finished and record.trial.is_short for record in search_records),
         continued_by=_continued_by(study),
         failures=group_failures([study]),
         best=_best_trial(study, baseline_error),
@@ -178,6 +183,7 @@ def _summarize_runs(group: list[TrialRecord]) -> VerifiedRuns:
     return VerifiedRuns(
         source_trial=group[0].trial.source_trial,
         origin=group[0].trial.origin,
+        is_short=group[0].trial.is_short,
         started=len({record.trial.replicate for record in group}),
         complete=len(errors),
         error_percent=fmean(errors.values()) if errors else None,

@@ -6,12 +6,13 @@ Called by the session. Without a time limit everything fits.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from search.records.ledger import Ledger
 from search.session.costs import fit_model
 from search.session.plan import Plan
 from search.session.settings import DEFAULT_REPLICATES
+from search.study.cost import CostModel
 from search.study.time_budget import TimeBudget
 from search.study.verification import finalists, known_finalists, verification_trials
 from search.trial import Config, Phase, Trial, config_key
@@ -37,6 +38,7 @@ class Timetable:
 
     def __init__(self, plan: Plan, ledger: Ledger, budget: TimeBudget) -> None:
         self._plan, self._ledger, self._budget = plan, ledger, budget
+        self._first_epochs, self._begun_first = plan.header.protocol.epochs, set[str]()
         self._refreshed_at = float("-inf")
         self._refresh()
 
@@ -72,20 +74,22 @@ class Timetable:
     def first_epochs(self, config: Config) -> int:
         """Returns the epochs of the baseline or the first recipe: a full trial's, or as many as can also be verified.
 
-        Each of the two has one worker, or half of the only one.
+        The second has no more epochs than the first: what differs in epochs cannot be compared.
         """
-        full = self._plan.header.protocol.epochs
-        if (left := self._seconds_left()) is None:
-            return full
         self._refresh()
-        phases = (Phase.SEARCH, Phase.VERIFICATION) if self._plan.has_verification else (Phase.SEARCH,)
-        share = min(1.0, self._plan.concurrent_trials / len(self._first_configs()))
-
-        def fits(epochs: int) -> bool:
-            seconds = sum(self._costs.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases)
-            return MARGIN * seconds <= share * left
-
-        return next((epochs for epochs in range(full, 1, -1) if fits(epochs)), 1)
+        searched = self._record.trials_in_phase(Phase.SEARCH)
+        trained = {config_key(entry.trial.config) for entry in searched if not entry.trial.is_short}
+        self._begun_first |= {config_key(config), *trained}
+        later = [other for other in self._first_configs() if config_key(other) not in self._begun_first]
+        self._first_epochs = first_epochs(
+            self._costs,
+            [config, *later],
+            full=self._first_epochs,
+            left=self._seconds_left(),
+            slots=self._plan.concurrent_trials,
+            has_verification=self._plan.has_verification,
+        )
+        return self._first_epochs
 
     def _seconds_left(self) -> float | None:
         timeout = self._plan.settings.timeout
@@ -128,6 +132,39 @@ class Timetable:
             self._record = self._ledger.read()
             self._costs = fit_model(self._plan, self._record)
             self._refreshed_at = self._budget.elapsed_seconds()
+
+
+def first_epochs(
+    model: CostModel, configs: Sequence[Config], *, full: int, left: float | None, slots: int, has_verification: bool
+) -> int:
+    """Returns the most epochs for which all of some configurations can be trained, and verified once; at least 1.
+
+    Args:
+        model: Predicts seconds.
+        configs: The baseline and the first recipe, as far as they have not begun.
+        full: Most epochs.
+        left: Seconds that are left; None for no limit.
+        slots: Trials at a time.
+        has_verification: Whether they are verified.
+    """
+    if left is None:
+        return full
+
+    def fits(epochs: int) -> bool:
+        seconds = first_seconds(model, configs, epochs=epochs, slots=slots, has_verification=has_verification)
+        return MARGIN * seconds <= left
+
+    return next((epochs for epochs in range(full, 1, -1) if fits(epochs)), 1)
+
+
+def first_seconds(
+    model: CostModel, configs: Sequence[Config], *, epochs: int, slots: int, has_verification: bool
+) -> float:
+    """Returns the seconds in which some workers train configurations, and verify each once; see ``first_epochs``."""
+    phases = (Phase.SEARCH, Phase.VERIFICATION) if has_verification else (Phase.SEARCH,)
+    return _makespan(
+        (sum(model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs), slots
+    )
 
 
 def _makespan(seconds: Iterable[float], slots: int) -> float:

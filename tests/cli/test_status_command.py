@@ -172,7 +172,7 @@ def test_without_a_study_it_says_what_to_run(tmp_path: Path) -> None:
 
 def test_json_holds_everything(studies_dir: Path) -> None:
     document = json.loads(ask(status.command, "hardy", "--json", studies_dir=studies_dir).stdout)
-    assert document["schema"] == "status/1"
+    assert document["schema"] == "status/2"
     assert document["states"] == {"complete": 3, "failed": 1, "pruned": 1, "interrupted": 1}
     assert [(one["phase"], one["number"], one["epoch"]) for one in document["begun"]] == [
         ("search", 6, 3),

@@ -77,6 +77,37 @@ def many(trials: int = 60, *, of: StudyHeader | None = None, seed: int = 0) -> S
     return study(*groups, of=of or dataclasses.replace(header("wide-tpe", space=WIDE), protocol=judged))
 
 
+def screening(trials: int = 40, seed: int = 0) -> StudyRecord:
+    """A study in which two thirds of the trials are short, and mutations of the first recipe."""
+    generator = random.Random(seed)
+    recipe = {**WIDE.baseline, "rate": 0.01, "norm": True}
+    groups = [
+        searched(0, curve(1.4, at_seconds=30.0), origin=BASELINE, config=WIDE.baseline),
+        searched(1, curve(0.9, at_seconds=60.0), origin="recipe: higher rate", config=recipe),
+    ]
+    for number in range(2, trials):
+        config = {**recipe, "width": 8 * generator.randint(1, 64), "dropout": round(0.1 * generator.randint(0, 5), 1)}
+        error, is_short = 0.6 + 0.5 * generator.random(), number % 3 != 0
+        ended = curve(
+            0.8 + error if is_short else error,
+            State.SCREENED if is_short else State.COMPLETE,
+            epochs=2 if is_short else 10,
+            at_seconds=30.0 * (number + 1),
+        )
+        groups.append(
+            searched(number, ended, config=config, short_epochs=2 if is_short else None, mutation_of=max(1, number - 1))
+        )
+    full = [group[0] for group in groups[2:] if not group[0].trial.is_short]
+    best = min(full, key=lambda known: known.outcome.error_percent)
+    for number, misses in ((0, 110), (1, 80), (best.trial.number, 60)):
+        wrong = [range(generator.randint(0, 9), misses + extra) for extra in (0, 3, 6)]
+        config = groups[number][0].trial.config
+        groups.append(verified(number, [missed(each, [0] * len(each)) for each in wrong], config=config))
+    judged = dataclasses.replace(protocol(), data_sha256=MNIST_SHA256)
+    of = dataclasses.replace(header("wide-mutation", space=WIDE), protocol=judged, sampler="mutation", pruner="none")
+    return study(*groups, of=of)
+
+
 def engines() -> list[StudyRecord]:
     """Two studies of different engines and spaces on the same data."""
     first = many()
@@ -133,6 +164,8 @@ def boards() -> dict[str, list[StudyRecord]]:
     fresh = header("fresh")
     return {
         "usual": [records.tpe()],
+        "short trials": [screening()],
+        "short trials only": [records.short_only()],
         "two engines": engines(),
         "several sections": [records.tpe(), records.other(), records.reproduction(), hostile()],
         "reproduction": [records.reproduction()],

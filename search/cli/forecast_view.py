@@ -1,0 +1,59 @@
+"""Describes a forecast in three lines that fit into 80 columns. Called by the displays and the dry run."""
+
+from __future__ import annotations
+
+from search.cli.progress_state import format_clock
+from search.leaderboard.formatting import epochs
+from search.session.forecast import Forecast
+
+
+def describe_forecast(forecast: Forecast) -> list[str]:
+    """Returns the speed, what the budget buys, the test runs, and a caution if the time is short."""
+    return [_speed(forecast), _search(forecast), *_verification(forecast), *_caution(forecast)]
+
+
+def _speed(forecast: Forecast) -> str:
+    """Returns "1,234 images/s; a full training: baseline 0:38, best recipe 0:52"."""
+    parts = [f"baseline {format_clock(forecast.baseline_seconds)}"]
+    if forecast.recipe_seconds is not None:
+        parts.append(f"best recipe {format_clock(forecast.recipe_seconds)}")
+    training = f"a full training: {', '.join(parts)}"
+    if forecast.images_per_second is not None:
+        return f"  {forecast.images_per_second:,.0f} images/s; {training}"
+    return f"  {training}{'' if forecast.is_measured else ' (not measured yet)'}"
+
+
+def _search(forecast: Forecast) -> str:
+    """Returns "in 9:30 about 24 short trainings of 2 epochs and 5 full ones of 10"."""
+    clock = format_clock(forecast.search_seconds)
+    if forecast.first_epochs < forecast.epochs:
+        trainings = "one short training" if forecast.recipe is None else "two short trainings"
+        return f"  in {clock} {trainings} of {epochs(forecast.first_epochs)}"
+    full = f"{forecast.full_trials:,}"
+    if forecast.short_epochs is None:
+        trainings = f"{full} full trainings of {epochs(forecast.epochs)}"
+    else:
+        short = f"{forecast.short_trials:,} short trainings of {epochs(forecast.short_epochs)}"
+        trainings = f"{short} and {full} full ones of {forecast.epochs}"
+    return f"  in {clock} about {trainings}"
+
+
+def _verification(forecast: Forecast) -> list[str]:
+    """Returns "then 2 fresh seeds for baseline, best recipe and winner, in 3:20"."""
+    if not forecast.verified:
+        return []
+    more = " or more" if forecast.uses_all_time else ""
+    seeds = "1 fresh seed" if forecast.replicates == 1 else f"{forecast.replicates} fresh seeds"
+    *others, last = forecast.verified
+    names = f"{', '.join(others)} and {last}" if others else last
+    return [f"  then {seeds}{more} for {names}, in {format_clock(forecast.verification_seconds)}"]
+
+
+def _caution(forecast: Forecast) -> list[str]:
+    if forecast.sufficient_timeout is None:
+        return []
+    names = "the baseline" if forecast.recipe is None else "baseline and best recipe"
+    return [
+        f"  Caution: too short a time to train {names} for {epochs(forecast.epochs)}.",
+        f"  They are trained for {forecast.first_epochs}; --timeout {forecast.sufficient_timeout // 60}m is enough.",
+    ]

@@ -1,0 +1,238 @@
+"""The forecast of a run: how fast its machine trains, and how many trials and test runs its budget buys.
+
+Pure, from the predicted seconds of a plan and what its study has recorded. Called by the dry run and the displays,
+which show it in three lines before the first trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from search.engines.base import short_epochs
+from search.engines.registry import screens
+from search.records.record import StudyRecord
+from search.session.costs import PlanCosts
+from search.session.settings import DEFAULT_REPLICATES
+from search.session.timetable import CLOSING_SECONDS, MARGIN, VERIFICATION_SHARE, first_epochs, first_seconds
+from search.trial import BASELINE, RECIPE_PREFIX, Config, Phase, config_key
+
+MAX_TRIALS = 100_000
+"""Trials after which a forecast ends."""
+ROUNDED_TO_SECONDS = 60
+"""A sufficient time budget is a multiple of this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a run is expected to do from now on.
+
+    Args:
+        is_measured: Whether the seconds are this machine's; those of other machines otherwise.
+        images_per_second: Images that the baseline trains on in a second, all workers together; None if not measured.
+        baseline_seconds: Seconds of one full training of the baseline.
+        recipe: Name of the best recipe; None if recipes are not tried.
+        recipe_seconds: Seconds of one full training of it.
+        epochs: Epochs of a full trial.
+        short_epochs: Epochs of a short one; None where the engine has none.
+        short_trials: Short trials that the budget buys.
+        full_trials: Full trials that it buys, the baseline and the recipes included.
+        search_seconds: Wall-clock seconds that these take.
+        verified: What is verified, in words; empty without verification.
+        replicates: Fresh seeds of each.
+        uses_all_time: Whether further seeds follow while the time lasts.
+        verification_seconds: Wall-clock seconds of verification.
+        first_epochs: Epochs of the baseline and the best recipe; fewer than ``epochs`` if the time is short.
+        sufficient_timeout: The time budget in seconds in which both are full trials and are verified; None if it is.
+    """
+
+    is_measured: bool
+    images_per_second: float | None
+    baseline_seconds: float
+    recipe: str | None
+    recipe_seconds: float | None
+    epochs: int
+    short_epochs: int | None
+    short_trials: int
+    full_trials: int
+    search_seconds: float
+    verified: tuple[str, ...]
+    replicates: int
+    uses_all_time: bool
+    verification_seconds: float
+    first_epochs: int
+    sufficient_timeout: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the forecast as a plain dict."""
+        seconds = ("images_per_second", "baseline_seconds", "recipe_seconds", "search_seconds", "verification_seconds")
+        values = {name: getattr(self, name) for name in self.__slots__}
+        rounded = {name: values[name] if values[name] is None else round(values[name], 1) for name in seconds}
+        return {**values, **rounded, "verified": list(self.verified)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """A trial of the forecast.
+
+    Args:
+        epochs: Epochs that it trains.
+        seconds: Its predicted seconds.
+        is_short: Whether it is a short trial.
+    """
+
+    epochs: int
+    seconds: float
+    is_short: bool = False
+
+
+def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: float) -> Forecast:
+    """Returns the forecast of a session.
+
+    Args:
+        costs: Predicted seconds, as far as anything was observed.
+        record: The trials of earlier sessions.
+        elapsed_seconds: Seconds of the study so far.
+    """
+    plan, settings = costs.plan, costs.plan.settings
+    epochs, slots = plan.header.protocol.epochs, plan.concurrent_trials
+    left = None if settings.timeout is None else settings.timeout - elapsed_seconds - CLOSING_SECONDS
+    first = first_configs(costs)
+    waiting = [config for config in first.values() if not _is_trained(config, record)]
+    horizon = first_epochs(
+        costs.model, waiting, full=epochs, left=left, slots=slots, has_verification=plan.has_verification
+    )
+    is_short = horizon < epochs
+    # The winner is expected to take as long as the best recipe.
+    winners = [list(first.values())[-1]] * (0 if is_short else settings.finalists)
+    verified = [*first.values(), *winners] if plan.has_verification else []
+    seed_seconds = sum(
+        costs.model.trial_seconds(config, epochs=horizon, phase=Phase.VERIFICATION) for config in verified
+    )
+    replicates = 1 if is_short else _replicates(costs, seed_seconds)
+    verification_seconds = max(0.0, replicates * seed_seconds - _begun_seconds(costs, record)) / slots
+    if is_short:
+        steps = [_step(costs, config, horizon, is_short=True) for config in waiting]
+    else:
+        steps = list(_affordable(costs, record, left, verification_seconds))
+    sufficient = MARGIN * first_seconds(
+        costs.model, waiting, epochs=epochs, slots=slots, has_verification=plan.has_verification
+    )
+    recipe = next(iter(costs.recipes), None)
+    short = short_epochs(epochs)
+    throughput = plan.parallelism.images_per_second.get(plan.parallelism.layout)
+    return Forecast(
+        is_measured=costs.is_observed,
+        images_per_second=throughput,
+        baseline_seconds=costs.baseline_seconds(),
+        recipe=recipe,
+        recipe_seconds=None if recipe is None else costs.recipe_seconds()[recipe],
+        epochs=epochs,
+        short_epochs=short if screens(plan.header.engine, plan.header.sampler) and short < epochs else None,
+        short_trials=sum(step.is_short for step in steps),
+        full_trials=sum(not step.is_short for step in steps),
+        search_seconds=sum(step.seconds for step in steps) / slots,
+        verified=tuple(_verified_names(first, len(winners))) if verified else (),
+        replicates=replicates,
+        uses_all_time=settings.timeout is not None and settings.replicates is None,
+        verification_seconds=verification_seconds,
+        first_epochs=horizon,
+        sufficient_timeout=_round_up(elapsed_seconds + CLOSING_SECONDS + sufficient) if is_short else None,
+    )
+
+
+def first_configs(costs: PlanCosts) -> dict[str, Config]:
+    """Returns what is trained and verified in any case, by name: the baseline, and the best recipe if it is tried."""
+    recipe = list(costs.recipes.values())[:1]
+    return dict(zip((BASELINE, "best recipe"), (costs.plan.header.space.baseline, *recipe), strict=False))
+
+
+def _verified_names(first: Iterable[str], winners: int) -> Iterator[str]:
+    yield from first
+    if winners:
+        yield "winner" if winners == 1 else f"best {winners}"
+
+
+def _begun_seconds(costs: PlanCosts, record: StudyRecord) -> float:
+    """Returns the predicted seconds of the test runs that have ended or run."""
+    runs = record.trials_in_phase(Phase.VERIFICATION)
+    return sum(costs.trial_seconds(run.trial) for run in runs if run.outcome is None or run.is_finished)
+
+
+def _is_trained(config: Config, record: StudyRecord) -> bool:
+    """Returns whether a full trial of a configuration was begun."""
+    full = (entry.trial for entry in record.trials_in_phase(Phase.SEARCH) if not entry.trial.is_short)
+    return any(config_key(trial.config) == config_key(config) for trial in full)
+
+
+def _replicates(costs: PlanCosts, seed_seconds: float) -> int:
+    """Returns the fresh seeds that are planned; see ``Timetable.replicates``."""
+    settings = costs.plan.settings
+    if settings.replicates is not None or settings.timeout is None or not seed_seconds:
+        return settings.usual_replicates
+    count = int(VERIFICATION_SHARE * settings.timeout * costs.plan.concurrent_trials / seed_seconds)
+    return min(max(count, 1), DEFAULT_REPLICATES)
+
+
+def _affordable(
+    costs: PlanCosts, record: StudyRecord, left: float | None, verification_seconds: float
+) -> Iterator[_Step]:
+    """Yields the trials that every budget of the plan is enough for."""
+    settings, slots = costs.plan.settings, costs.plan.concurrent_trials
+    finished = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.is_finished]
+    trials = math.inf if settings.trials is None else settings.trials - len(finished)
+    trained = sum(entry.outcome.epochs_trained for entry in finished if entry.outcome)
+    epochs = math.inf if settings.total_epochs is None else settings.total_epochs - trained
+    seconds = math.inf if left is None else slots * (left / MARGIN - verification_seconds)
+    for step in _steps(costs, record):
+        trials, seconds = trials - 1, seconds - step.seconds
+        if trials < 0 or epochs <= 0 or seconds < 0:
+            return
+        epochs -= step.epochs
+        yield step
+
+
+def _steps(costs: PlanCosts, record: StudyRecord) -> Iterator[_Step]:
+    """Yields the trials that follow what is recorded: the baseline and the recipes, then what the engine proposes.
+
+    An engine with short trials spends as much on them as on full ones; its configurations are expected to take as long
+    as the best recipe. Those of another engine take the mean of the space, without pruning.
+    """
+    header = costs.plan.header
+    full = header.protocol.epochs
+    short = short_epochs(full)
+    has_short = screens(header.engine, header.sampler) and short < full
+    searched = record.trials_in_phase(Phase.SEARCH)
+    begun = {(entry.trial.origin, entry.trial.is_short) for entry in searched}
+    counts = {True: 0, False: 0}
+    for entry in searched:
+        counts[entry.trial.is_short] += 1
+
+    def step(config: Config, *, is_short: bool) -> _Step:
+        counts[is_short] += 1
+        return _step(costs, config, short if is_short else full, is_short=is_short)
+
+    if (BASELINE, False) not in begun:
+        yield step(header.space.baseline, is_short=False)
+    for index, (name, config) in enumerate(costs.recipes.items()):
+        is_short = has_short and index > 0
+        if (f"{RECIPE_PREFIX}{name}", is_short) not in begun:
+            yield step(config, is_short=is_short)
+    incumbent = next(iter(costs.recipes.values()), header.space.baseline)
+    sampled = costs.sampled_seconds()
+    typical = _Step(epochs=full, seconds=sum(sampled) / len(sampled))
+    proposed = [_step(costs, incumbent, full, is_short=False), _step(costs, incumbent, short, is_short=True)]
+    for _ in range(MAX_TRIALS):
+        is_short = counts[True] * short < counts[False] * full
+        counts[is_short] += 1
+        yield proposed[is_short] if has_short else typical
+
+
+def _step(costs: PlanCosts, config: Config, epochs: int, *, is_short: bool) -> _Step:
+    return _Step(epochs=epochs, seconds=costs.model.trial_seconds(config, epochs=epochs), is_short=is_short)
+
+
+def _round_up(seconds: float) -> int:
+    return ROUNDED_TO_SECONDS * math.ceil(seconds / ROUNDED_TO_SECONDS)
