@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from search.leaderboard import formatting
 from search.leaderboard.board import Ensemble, Row, Section, SelectionBias
 from search.leaderboard.statistics import Difference
+from search.trial import RECIPE_PREFIX
 
 
 def section_title(section: Section) -> str:
@@ -100,7 +101,8 @@ def _to_baseline(row: Row) -> Iterator[str]:
 def _to_best_recipe(row: Row) -> Iterator[str]:
     """Yields what the search gained over the best recipe."""
     if row.best_recipe:
-        yield f"Difference to the best recipe, {row.best_recipe.recipe}: {_difference(row.best_recipe.difference)}."
+        name = row.best_recipe.recipe.removeprefix(RECIPE_PREFIX)
+        yield f"Difference to the best recipe, {name}: {_difference(row.best_recipe.difference)}."
     elif row.is_recipe:
         yield "It is the best recipe itself: no configuration that the engine proposed has a lower verified mean."
 

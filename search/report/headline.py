@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from search.leaderboard import formatting
 from search.leaderboard.board import BoardEntry, Row, Section
 from search.leaderboard.statistics import Difference
-from search.trial import State
+from search.trial import RECIPE_PREFIX, State
 
 MAX_RULER_ROWS = 4
 """Verified rows on the ruler, besides the baseline."""
@@ -84,9 +84,8 @@ def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
     elif not winner.is_baseline and winner.trial is not None:
         yield HeadlineStatistic(title="To the baseline", value="not known", note="its study has no verified baseline")
     if winner.best_recipe:
-        yield _difference(
-            f"To the best recipe, {formatting.one_line(winner.best_recipe.recipe)}", winner.best_recipe.difference
-        )
+        name = formatting.one_line(winner.best_recipe.recipe.removeprefix(RECIPE_PREFIX))
+        yield _difference("To the best recipe", winner.best_recipe.difference, name)
     if winner.tutorial_difference is not None:
         yield HeadlineStatistic(
             title=f"To the tutorial's {formatting.percent(error - winner.tutorial_difference)} %",
@@ -108,11 +107,11 @@ def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
         )
 
 
-def _difference(title: str, difference: Difference) -> HeadlineStatistic:
+def _difference(title: str, difference: Difference, name: str = "") -> HeadlineStatistic:
     figure = formatting.with_interval(formatting.percentage_points(difference.mean), difference.interval)
     pairing = "paired by seed" if difference.paired else "seeds not paired"
     note = "a tie: the interval holds 0" if difference.is_tie else pairing
-    return HeadlineStatistic(title=title, value=f"{figure} points", note=note)
+    return HeadlineStatistic(title=title, value=f"{figure} points", note=f"{name}; {note}" if name else note)
 
 
 def _marks(section: Section, winner: Row) -> Iterator[tuple[str, BoardEntry]]:
