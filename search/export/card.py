@@ -37,10 +37,17 @@ def _bullets(target: ExportTarget) -> Iterator[str]:
             "Against the baseline of its study, in percentage points: "
             f"{formatting.difference(row.baseline_difference)}."
         )
+    if row.best_recipe is not None:
+        yield (
+            f"Against {row.best_recipe.recipe}, the best of its study, in percentage points: "
+            f"{formatting.difference(row.best_recipe.difference)}."
+        )
     yield from _tutorial(row)
     if row.test_error is not None and row.validation_error_percent is not None:
         yield f"Validation error, by which it was chosen: {formatting.percent(row.validation_error_percent)} %."
-    yield f"{formatting.count(row.parameters)} trainable parameters, {row.study.protocol.epochs} epochs."
+    yield f"{formatting.count(row.parameters)} trainable parameters, {formatting.epochs(row.schedule_epochs)}."
+    if row.is_short:
+        yield f"Caution: a short training; a full one has {formatting.epochs(row.study.protocol.epochs)}."
     if row.changed_parameters:
         yield f"Changed from the baseline: {formatting.parameter_values(row.changed_parameters)}."
     if row.caveat:

@@ -86,7 +86,8 @@ def _trial(target: ExportTarget) -> Trial:
         number=0,
         config=target.row.config,
         seed=target.seed,
-        epochs=target.record.header.protocol.epochs,
+        epochs=target.row.schedule_epochs,
+        is_short=target.row.is_short,
         origin=target.trial_record.trial.origin,
         phase=Phase.VERIFICATION,
     )
@@ -125,7 +126,7 @@ def _make_metadata(target: ExportTarget, dataset: DatasetInfo) -> model_metadata
         data_sha256=dataset.sha256,
         is_dark=_is_dark(open_training(dataset).images[:BORDER_SAMPLE_COUNT]),
         seed=target.seed,
-        epochs=header.protocol.epochs,
+        epochs=row.schedule_epochs,
         config=row.config,
         recorded=format_test_error(row) if row.test_error is not None else "",
     )

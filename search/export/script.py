@@ -45,7 +45,8 @@ def render_script(target: ExportTarget, file: str) -> str:
     dataset = restore_dataset(header, target.reproduction_options)
     environment = trial_environment(target.record, target.trial_record)
     precision = restore_precision(environment, target.reproduction_options)
-    parts = make_script_parts(space, config, epochs=header.protocol.epochs, dataset=dataset, precision=precision)
+    epochs = target.row.schedule_epochs
+    parts = make_script_parts(space, config, epochs=epochs, dataset=dataset, precision=precision)
     return fill_template(target, dataset, parts, file, restore_kernels(environment, target.reproduction_options))
 
 
@@ -61,7 +62,7 @@ def fill_template(
         file: Name of the script, for its usage line.
         kernels: TensorFlow's kernels of the recorded run; None to leave them to TensorFlow.
     """
-    config, epochs = complete(target.row.config), target.record.header.protocol.epochs
+    config, epochs = complete(target.row.config), target.row.schedule_epochs
     augmentation = {name: config[name] for name in AUGMENTATION_PARAMETERS}
     jinja_environment = Environment(
         loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
@@ -75,7 +76,8 @@ def fill_template(
         epochs=epochs,
         batch_size=config["batch_size"],
         augmentation=augmentation if any(augmentation.values()) else {},
-        clean_epochs=config["clean_epochs"],
+        # A short trial's are a part of an epoch; the script has whole ones.
+        clean_epochs=round(config["clean_epochs"] * epochs / target.record.header.protocol.epochs),
         shape=dataset.image_shape,
         classes=dataset.classes,
         steps=-(-dataset.training_count // config["batch_size"]) * epochs,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.engines.base import short_epochs
+from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATIO
 from search.engines.registry import screens
 from search.records.record import StudyRecord
 from search.session.costs import PlanCosts
@@ -197,8 +198,8 @@ def _affordable(
 def _steps(costs: PlanCosts, record: StudyRecord) -> Iterator[_Step]:
     """Yields the trials that follow what is recorded: the baseline and the recipes, then what the engine proposes.
 
-    An engine with short trials spends as much on them as on full ones; its configurations are expected to take as long
-    as the best recipe. Those of another engine take the mean of the space, without pruning.
+    An engine with short trials spends ``SCREENING_RATIO`` times as much on them as on full ones; its configurations are
+    expected to take as long as the best recipe. Those of another engine take the mean of the space, without pruning.
     """
     header = costs.plan.header
     full = header.protocol.epochs
@@ -225,7 +226,7 @@ def _steps(costs: PlanCosts, record: StudyRecord) -> Iterator[_Step]:
     typical = _Step(epochs=full, seconds=sum(sampled) / len(sampled))
     proposed = [_step(costs, incumbent, full, is_short=False), _step(costs, incumbent, short, is_short=True)]
     for _ in range(MAX_TRIALS):
-        is_short = counts[True] * short < counts[False] * full
+        is_short = counts[True] * short < SCREENING_RATIO * counts[False] * full
         counts[is_short] += 1
         yield proposed[is_short] if has_short else typical
 

@@ -34,6 +34,8 @@ SCALARS: Mapping[str, str] = {
 """Tags to the fields of an epoch's report."""
 FINAL_METRIC = "final/validation_error_percent"
 """The metric in HParams."""
+FINAL_SHORT_METRIC = "final/short_validation_error_percent"
+"""That of short trials, whose errors are not comparable with those of full ones."""
 _ENDED_SUFFIX = ".hparams"
 
 
@@ -107,9 +109,8 @@ class TensorBoardCallback(Callback):
             writer.write_event(Event(wall_time=wall_time, summary=summary))
         if outcome.error_percent is not None:
             step = outcome.history[-1].epoch if outcome.history else 0
-            writer.write_event(
-                Event(wall_time=wall_time, step=step, summary=scalar(FINAL_METRIC, outcome.error_percent))
-            )
+            metric = FINAL_SHORT_METRIC if trial.is_short else FINAL_METRIC
+            writer.write_event(Event(wall_time=wall_time, step=step, summary=scalar(metric, outcome.error_percent)))
         writer.close()
 
     def _make_writer(self, trial: Trial, suffix: str = "") -> EventsWriter:
@@ -130,7 +131,8 @@ def _hparams_summaries(trial: Trial, outcome: Outcome, wall_time: float) -> list
     from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
     from tensorboardX.summary import hparams
 
-    _, start, _ = hparams({**trial.config, "origin": trial.origin}, {})
+    origin = f"{trial.origin} (short)" if trial.is_short else trial.origin
+    _, start, _ = hparams({**trial.config, "origin": origin}, {})
     failed = outcome.state in (State.FAILED, State.INTERRUPTED)
     status = Status.Value("STATUS_FAILURE" if failed else "STATUS_SUCCESS")
     end_data = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=wall_time), version=0)

@@ -144,3 +144,16 @@ def test_the_script_is_python_that_imports_keras_and_numpy_alone(shift: int, cle
     assert max(map(len, text.splitlines())) <= 120
     assert ("class Augment" in text) == (shift > 0)
     assert ("strength" in text) == (clean > 0)
+
+
+def test_a_short_training_is_exported_with_its_own_epochs_and_called_short(cache_dir: Path) -> None:
+    space = registry.load("cnn")
+    config = {**space.baseline, "shift": 2, "clean_epochs": 3}
+    of = records.header(space=space)
+    run = records.searched(0, records.outcome(0.5, State.SCREENED, epochs=4), config=config, short_epochs=4)
+    target = make_target(records.study(run, of=of), "0")
+    text = fill_template(target, prepare("mnist", cache_dir), PARTS, "script.py")
+    assert "SEED, EPOCHS, BATCH_SIZE = 1000, 4," in text
+    assert "CLEAN_EPOCHS = 1" in text  # their share of a full trial's ten epochs
+    assert "4 epochs" in render_card(target)
+    assert "short" in render_card(target)

@@ -26,7 +26,7 @@ from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.session.plan import make_plan
 from search.session.settings import Settings
-from search.session.tensorboard import FINAL_METRIC, TensorBoardCallback
+from search.session.tensorboard import FINAL_METRIC, FINAL_SHORT_METRIC, TensorBoardCallback
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
 SUCCESS, FAILURE = 1, 2
@@ -80,9 +80,9 @@ def report(epoch: int, error: float | None = 2.0, **changes: Any) -> EpochReport
     )
 
 
-def ran(logs: TensorBoardCallback, ledger: Ledger, number: int, outcome: Outcome) -> None:
+def ran(logs: TensorBoardCallback, ledger: Ledger, number: int, outcome: Outcome, **changes: Any) -> None:
     """Runs a trial as the loop does: the ledger first, then the callback."""
-    one = trial(number)
+    one = trial(number, **changes)
     ledger.begin(one)
     logs.on_trial_start(one)
     for known in outcome.history:
@@ -118,6 +118,18 @@ def test_curves_and_the_final_error(tmp_path: Path, ledger: Ledger) -> None:
     values, ends = sessions(folder)
     assert values == {"width": 16.0, "optimizer": "adam", "learning_rate": 0.001, "origin": "baseline"}
     assert ends == [SUCCESS]
+
+
+def test_a_short_trial_has_no_error_among_those_of_full_trials(tmp_path: Path, ledger: Ledger) -> None:
+    logs = opened(tmp_path, ledger)
+    ended = dataclasses.replace(complete(1.5, epochs=2), state=State.SCREENED)
+    ran(logs, ledger, 0, ended, epochs=2, is_short=True)
+    logs.close()
+    folder = tmp_path / "logs" / "study" / "trial-0000"
+    written = scalars(folder)
+    assert FINAL_METRIC not in written
+    assert written[FINAL_SHORT_METRIC] == [(2, 1.5)]
+    assert "short" in sessions(folder)[0]["origin"]
 
 
 def test_epochs_are_visible_while_a_trial_runs(tmp_path: Path, ledger: Ledger) -> None:
