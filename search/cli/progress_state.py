@@ -15,6 +15,10 @@ from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
 from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
 
+LINE_WIDTH = 80
+"""Characters of a terminal's line; a live line that would be longer leaves out ``TO_BASELINE``."""
+TO_BASELINE = " to baseline"
+
 
 class ProgressState:
     """The state of a session so far.
@@ -220,17 +224,20 @@ class ProgressState:
         if self.budget.is_exhausted:
             return "the time budget is used up; stopping"
         is_search = self.verification_runs is None
-        parts = [self._counts() if is_search else self._runs(), *self._epochs()]
-        if self.best_error_percent is not None:
-            baseline, difference = self.baseline_error_percent, ""
-            if baseline is not None:
-                of_what = "" if self._has_short_trials and is_search else " to baseline"
-                difference = f" ({self.best_error_percent - baseline:+.2f}{of_what})"
-            parts.append(f"best {self.best_error_percent:.2f} %{difference}")
+        parts = [self._counts() if is_search else self._runs(), *self._epochs(), *self._best()]
         elapsed, eta = format_clock(self.budget.elapsed_seconds()), self.eta_seconds()
         about = "at most " if self.plan.settings.stop_when and is_search else "~"
         parts.append(elapsed if eta is None else f"{elapsed}, {about}{format_clock(eta)} left")
-        return "  ".join(parts)
+        line = "  ".join(parts)
+        return line if len(line) <= LINE_WIDTH else line.replace(TO_BASELINE, "")
+
+    def _best(self) -> list[str]:
+        """Returns "best 0.52 % (-0.49 to baseline)", of full trials; empty before the first."""
+        best, baseline = self.best_error_percent, self.baseline_error_percent
+        if best is None:
+            return []
+        difference = "" if baseline is None else f" ({best - baseline:+.2f}{TO_BASELINE})"
+        return [f"best {best:.2f} %{difference}"]
 
     def _counts(self) -> str:
         """Returns how many search trials have ended: "12 done", or "5 full, 24 short"."""

@@ -59,10 +59,10 @@ def test_a_terminal_shows_one_live_line_and_keeps_its_cursor(words: list[str], t
     code, drawn = in_terminal(tmp_path, [*words, "--trials", "2", "--epochs", "6"])
     assert code == 0, drawn
     assert "to baseline)" in drawn
-    assert re.search(r"epoch \d/6.*\d+:\d\d, ~\d+:\d\d left", drawn)
+    assert re.search(r"full \d/6.*\d+:\d\d, ~\d+:\d\d left", drawn)
     assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") > 0
     lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", drawn)]
-    live = [line for line in lines if "epoch " in line and "left" in line]
+    live = [line for line in lines if "full " in line and "left" in line]
     assert live
     assert all(len(line) <= 80 for line in live)
 
