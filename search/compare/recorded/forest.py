@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TREES = 100
-MIN_LEAF = 2
-"""Fewest rows in a leaf."""
+"""Each is fitted to all rows until every leaf holds one, so a forest predicts the rows that it was fitted to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,7 +58,7 @@ def fit_forest(features: np.ndarray, targets: np.ndarray) -> Forest:
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
-    fitted = ExtraTreesRegressor(n_estimators=TREES, min_samples_leaf=MIN_LEAF, random_state=0).fit(features, targets)
+    fitted = ExtraTreesRegressor(n_estimators=TREES, random_state=0).fit(features, targets)
     trees = [estimator.tree_ for estimator in fitted.estimators_]
     roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
 

@@ -2,10 +2,10 @@
 
 A forest of randomized trees predicts logarithms: of the curves of error and calibrated loss in a full and in a short
 training, and of seconds. What is called noise here is the difference between a recorded training and its prediction by
-a forest that was fitted without its configuration. It holds the noise of seeds and what the forest misses. All curves
-of a configuration take theirs from the same recorded training, so a short training tells of the full one as it does in
-reality. Where a recording lacks processor seconds, the cost model of a search predicts them. Called by ``simulate``.
-
+a forest that was fitted without its configuration. It holds the noise of seeds and what the forest misses.
+All curves of a configuration take theirs from the same recorded training, so a short training tells of the full one as
+it does in reality. A recorded configuration is predicted as it was recorded, and has the noise of seeds alone. Where a
+recording lacks processor seconds, the cost model of a search predicts them. Called by ``simulate``.
 """
 
 from __future__ import annotations
@@ -118,6 +118,8 @@ class TrainingModel:
         held_out = self._cross_validated(features, means)
         self._held_out_losses = np.repeat(held_out[:, self._final_loss], [len(target) for target in targets])
         self._noise = np.concatenate([target - row for target, row in zip(targets, held_out, strict=True)])
+        self._seed_noise = np.concatenate([_deviations(target) for target in targets])
+        self._recorded = frozenset(groups)
         self._costs = None if recording.has_cpu_seconds else _cost_model(recording)
         self.quality = self._qualities(means, held_out, targets)
         self._predictions: dict[str, np.ndarray] = {}
@@ -210,9 +212,15 @@ class TrainingModel:
         return row
 
     def _drawn_noise(self, config: Config, prediction: np.ndarray, seed: int) -> np.ndarray:
-        nearest = np.argsort(np.abs(self._held_out_losses - prediction[self._final_loss]), kind="stable")[:NEIGHBOURS]
-        entropy = [seed, zlib.crc32(config_key(config).encode())]
-        drawn: np.ndarray = self._noise[nearest[np.random.default_rng(entropy).integers(len(nearest))]]
+        """Returns the noise of a configuration, (outputs,): for a recorded one that of seeds alone."""
+        key = config_key(config)
+        generator = np.random.default_rng([seed, zlib.crc32(key.encode())])
+        if key in self._recorded:
+            pool = self._seed_noise if len(self._seed_noise) else np.zeros((1, len(prediction)))
+        else:
+            distances = np.abs(self._held_out_losses - prediction[self._final_loss])
+            pool = self._noise[np.argsort(distances, kind="stable")[:NEIGHBOURS]]
+        drawn: np.ndarray = pool[generator.integers(len(pool))]
         return drawn
 
     def _qualities(self, means: np.ndarray, held_out: np.ndarray, targets: Sequence[np.ndarray]) -> tuple[Quality, ...]:
@@ -307,6 +315,13 @@ def _log_targets(trainings: Mapping[int, Training], full: int, short: int) -> np
     longest = max(trainings.values(), key=lambda training: len(training.curve))
     logarithms: np.ndarray = np.log(np.concatenate([errors, losses, np.maximum(_seconds(longest), LEAST_SECONDS)]))
     return logarithms
+
+
+def _deviations(target: np.ndarray) -> np.ndarray:
+    """Returns the deviations of several seeds from their mean, with the variance of one seed; none for one seed."""
+    count = len(target)
+    deviations: np.ndarray = (target - target.mean(axis=0)) * np.sqrt(count / max(1, count - 1))
+    return deviations[: count if count > 1 else 0]
 
 
 def _finite_curve(training: Training, epochs: int) -> np.ndarray:

@@ -40,8 +40,8 @@ gain is the same in the errors that the search saw: what the trees miss counts t
 NOISE_DEFINITION = """\
 The noise of a configuration is the difference between a recorded training and its prediction by trees that did not see
 its configuration, so it holds what the trees miss as well as the noise of seeds. A configuration has the same noise in
-each search of a seed, and noise of the same recorded training at both lengths. That trainings with equal seeds differ
-less is not simulated."""
+each search of a seed, and noise of the same recorded training at both lengths. Recorded configurations, the recipes
+among them, have the noise of seeds alone. That trainings with equal seeds differ less is not simulated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

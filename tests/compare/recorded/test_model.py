@@ -11,7 +11,7 @@ from makers import TINY
 from scipy.stats import spearmanr
 from sklearn.ensemble import ExtraTreesRegressor
 
-from search.compare.recorded.forest import MIN_LEAF, TREES, fit_forest
+from search.compare.recorded.forest import TREES, fit_forest
 from search.compare.recorded.model import encode, load_model
 from search.errors import UserError
 from tests.compare.recorded.made_up import EPOCHS, SHORT, VALIDATION_IMAGES, true_error, write
@@ -20,7 +20,7 @@ from tests.compare.recorded.made_up import EPOCHS, SHORT, VALIDATION_IMAGES, tru
 def test_a_forest_predicts_as_scikit_learn_does() -> None:
     rng = np.random.default_rng(0)
     features, targets = rng.random((60, 5)).astype(np.float32), rng.random((60, 3))
-    theirs = ExtraTreesRegressor(n_estimators=TREES, min_samples_leaf=MIN_LEAF, random_state=0).fit(features, targets)
+    theirs = ExtraTreesRegressor(n_estimators=TREES, random_state=0).fit(features, targets)
     forest, rows = fit_forest(features, targets), rng.random((20, 5)).astype(np.float32)
     assert np.allclose([forest.predict(row) for row in rows], theirs.predict(rows))
 
@@ -38,13 +38,20 @@ def test_new_configurations_are_ranked(path: Path) -> None:
 
 
 def test_noise_is_repeatable_and_shared_by_both_lengths(path: Path) -> None:
-    model, config = load_model(path), TINY.baseline
+    model, config = load_model(path), TINY.sample(random.Random(8))
     assert model.curves(config, 3).full_error.tolist() == model.curves(config, 3).full_error.tolist()
     noisy = [model.curves(config, seed) for seed in range(100)]
     full = [curves.full_loss[-1] for curves in noisy]
     short = [curves.short_loss[-1] for curves in noisy]
     assert len(set(full)) > 10
     assert spearmanr(full, short).statistic > 0.9  # one training of a recorded configuration gave both
+
+
+def test_a_recorded_configuration_is_predicted_as_recorded_with_the_noise_of_seeds(path: Path) -> None:
+    model = load_model(path)
+    errors = [model.error_percent(TINY.baseline, seed) for seed in range(100)]
+    assert model.error_percent(TINY.baseline) == pytest.approx(true_error(TINY.baseline), rel=0.05)
+    assert np.std(np.log(errors)) == pytest.approx(0.02, rel=0.7)
 
 
 def test_a_simulated_trial_has_its_length_whole_images_and_the_search_s_seconds(path: Path) -> None:

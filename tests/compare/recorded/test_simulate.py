@@ -46,8 +46,9 @@ def test_mutants_are_trained_in_full_and_generations_briefly_first(path: Path) -
 def test_more_time_never_does_without_the_baseline_and_a_search_gains(path: Path) -> None:
     none = run(path, "rival:generations", budget=1.0)
     assert none.full_trials == 0
-    gains = [run(path, "rival:generations", repeat).gain_points for repeat in range(5)]
-    assert sum(gains) < 0 < none.gain_points  # the baseline is worse than the recipe
+    assert none.gain_points > 0  # the baseline is worse than the recipe
+    gains = [run(path, "rival:generations", repeat).observed_gain_points for repeat in range(3)]
+    assert max(gains) < 0
 
 
 def test_a_pruner_is_for_engines_that_take_one() -> None:
