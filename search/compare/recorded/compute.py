@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from search.compare.paired_tests import rank, wilcoxon_p
+from search.compare.recorded.fidelity import Predictor, predictors
 from search.compare.recorded.model import Quality, TrainingModel
 from search.compare.recorded.simulate import RecordedSpec, SearchResult, best_recipe_error
 from search.compare.results import Comparison, Metric, PairedTest
@@ -29,6 +30,7 @@ class RecordingSummary:
     Args:
         configurations: Configurations that were trained at both lengths.
         quality: How well each quantity is predicted.
+        predictors: What cheap trainings tell about full ones.
         best_recipe_error_percent: Predicted error of the best recipe.
         best_known_gain_points: The lowest predicted error of a recorded configuration, minus that of the best recipe.
         full_seconds: Predicted seconds of a full training of the best recipe.
@@ -38,6 +40,7 @@ class RecordingSummary:
 
     configurations: int
     quality: tuple[Quality, ...]
+    predictors: tuple[Predictor, ...]
     best_recipe_error_percent: float
     best_known_gain_points: float
     full_seconds: float
@@ -162,6 +165,7 @@ def _summarize_recording(model: TrainingModel) -> RecordingSummary:
     return RecordingSummary(
         configurations=len(model.configs),
         quality=model.quality,
+        predictors=predictors(model.recording),
         best_recipe_error_percent=recipe_error,
         best_known_gain_points=min(map(model.error_percent, model.configs)) - recipe_error,
         full_seconds=model.seconds(min(configs, key=model.error_percent), model.epochs),

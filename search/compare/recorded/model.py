@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
+from search.compare.recorded.fidelity import spearman
 from search.compare.recorded.forest import Forest, fit_forest
 from search.compare.recorded.recordings import Recording, Training, read_recording
 from search.engines.base import short_epochs
@@ -241,8 +241,8 @@ class TrainingModel:
             qualities.append(
                 Quality(
                     name=name,
-                    spearman=_spearman(recorded, predicted),
-                    spearman_of_best=_spearman(recorded[is_best], predicted[is_best]),
+                    spearman=spearman(recorded, predicted),
+                    spearman_of_best=spearman(recorded[is_best], predicted[is_best]),
                     r2=float(1 - ((recorded - predicted) ** 2).mean() / max(recorded.var(), 1e-12)),
                     residual=float(self._noise[:, column].std()),
                     seeds=float(np.sqrt(np.mean(within))) if within else None,
@@ -263,11 +263,6 @@ def _cost_model(recording: Recording) -> CostModel:
         images={Phase.SEARCH: images},
         epochs=recording.epochs,
     )
-
-
-def _spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Returns Spearman's rho; 0 where it is not defined, since one side is constant."""
-    return float(spearmanr(first, second).statistic) if np.ptp(first) > 1e-9 and np.ptp(second) > 1e-9 else 0.0
 
 
 @functools.cache

@@ -4,7 +4,8 @@ The JSON document, schema "recorded/1"; the number rises when a key changes its 
 
     budgets_seconds, repeats, seed, workers    what was run
     recordings   by name: configurations, quality (each predicted quantity: spearman, spearman_of_best, r2, residual and
-                 seeds, both standard deviations of the logarithm), best_recipe_error_percent, best_known_gain_points,
+                 seeds, both standard deviations of the logarithm), predictors (what cheap trainings tell: trainings and
+                 Spearman's rho to_error, to_loss, to_loss_of_best), best_recipe_error_percent, best_known_gain_points,
                  full_seconds, images, search_images
     verdict      the sentences
     rows         recording, budget_seconds, engine, gain and observed_gain (mean, low, high, n), p_value,
@@ -21,6 +22,7 @@ from typing import Any
 
 from search.compare.plot import Plot
 from search.compare.recorded.compute import METRIC, EngineSummary, RecordedComparison, RecordingSummary
+from search.compare.recorded.fidelity import Predictor
 from search.compare.recorded.model import MIN_CONFIGURATIONS, Quality
 from search.compare.recorded.recordings import recording_name
 from search.compare.render import Report, interval_json
@@ -58,6 +60,14 @@ class _QualityRow:
 
     recording: str
     quality: Quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PredictorRow:
+    """What a cheap training of a recording tells."""
+
+    recording: str
+    predictor: Predictor
 
 
 def make_report(result: RecordedComparison) -> Report:
@@ -143,7 +153,16 @@ def _tables(result: RecordedComparison) -> dict[str, Table[Any]]:
         for name, recording in result.recordings.items()
         for quality in recording.quality
     ]
-    return {**tables, "Quality of the predictions, cross-validated over configurations": Table(_QUALITY, qualities)}
+    cheap = [
+        _PredictorRow(recording=name, predictor=predictor)
+        for name, recording in result.recordings.items()
+        for predictor in recording.predictors
+    ]
+    return {
+        **tables,
+        "Quality of the predictions, cross-validated over configurations": Table(_QUALITY, qualities),
+        "Recorded trainings: Spearman's rho to the full training": Table(_PREDICTORS, cheap),
+    }
 
 
 def _rows(result: RecordedComparison, recording: str) -> list[_EngineRow]:
@@ -193,6 +212,16 @@ _QUALITY: list[DisplayColumn[_QualityRow]] = [
     DisplayColumn(
         "of seeds,\nlog", lambda row: "" if row.quality.seeds is None else f"{row.quality.seeds:.3f}", "right"
     ),
+]
+
+
+_PREDICTORS: list[DisplayColumn[_PredictorRow]] = [
+    DisplayColumn("Recording", lambda row: row.recording),
+    DisplayColumn("Predictor", lambda row: row.predictor.name),
+    DisplayColumn("n", lambda row: str(row.predictor.trainings), "right"),
+    DisplayColumn("to its\nerror", lambda row: f"{row.predictor.to_error:.2f}", "right"),
+    DisplayColumn("to its\nloss", lambda row: f"{row.predictor.to_loss:.2f}", "right"),
+    DisplayColumn("best\nthird", lambda row: f"{row.predictor.to_loss_of_best:.2f}", "right"),
 ]
 
 
