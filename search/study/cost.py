@@ -27,24 +27,26 @@ from spaces.workload import Workload, WorkloadFunction
 
 SECONDS_PER_UNIT: Mapping[str, float] = MappingProxyType(
     {
-        "image_convolution_macs": 5.5e-11,
+        "image_convolution_macs": 2.8e-11,
         "convolution_macs": 3.6e-11,
         "dense_macs": 1.8e-11,
         "convolved_values": 1.9e-09,
         "smooth_values": 3.7e-09,
-        "normalized_values": 4.8e-09,
+        "normalized_values": 1.7e-09,
         "pooled_values": 1.9e-09,
-        "dropped_values": 3.8e-09,
+        "dropped_values": 2.5e-09,
         "pixels": 1.2e-08,
-        "augmented_pixels": 5.7e-08,
-        "updated_parameters": 4.3e-09,
+        "augmented_pixels": 2e-08,
+        "updated_parameters": 2.1e-09,
         "layer_steps": 6e-05,
         "epochs": 0.084,
         "first_epochs": 0.22,
     }
 )
 """Seconds of each kind of work on one core, by ``benchmarks/cost.py --fit`` from this project's published studies and
-from 140 random configurations of ``cnn`` and ``mlp`` on another machine, with oneDNN off and on."""
+from 140 random configurations of ``cnn`` and ``mlp`` on another machine, with oneDNN off and on. Where faster layers came
+since, they are scaled by the measured steps (docs/LOG.md): the ratio of each best recipe's speed to its baseline's lies
+within a tenth of what ``benchmarks/step.py`` measures."""
 BUILD_SECONDS, BUILD_SECONDS_PER_LAYER = 0.37, 0.175
 """Seconds to build, trace and compile a network, of all and of each layer: a fit to the published studies."""
 UNKNOWN_NETWORK = Workload(
