@@ -44,9 +44,9 @@ SECONDS_PER_UNIT: Mapping[str, float] = MappingProxyType(
     }
 )
 """Seconds of each kind of work on one core, by ``benchmarks/cost.py --fit`` from this project's published studies and
-from 140 random configurations of ``cnn`` and ``mlp`` on another machine, with oneDNN off and on. Where faster layers came
-since, they are scaled by the measured steps (docs/LOG.md): the ratio of each best recipe's speed to its baseline's lies
-within a tenth of what ``benchmarks/step.py`` measures."""
+from 140 random configurations of ``cnn`` and ``mlp`` on another machine, with oneDNN off and on. Where faster layers
+came since, they are scaled by the measured steps (docs/LOG.md): the ratio of each best recipe's speed to its baseline's
+lies within a tenth of what ``benchmarks/step.py`` measures."""
 BUILD_SECONDS, BUILD_SECONDS_PER_LAYER = 0.37, 0.175
 """Seconds to build, trace and compile a network, of all and of each layer: a fit to the published studies."""
 UNKNOWN_NETWORK = Workload(
