@@ -14,7 +14,7 @@ FOLDER = Path("reports/published/recordings")
 BUDGETS, REPEATS, WORKERS = "5m,15m,60m,240m", 20, 2
 ENGINES = (
     "optuna:mutation,optuna:tpe,optuna:random,optuna:cmaes,optuna:nsga2,keras-tuner:hyperband,"
-    "rival:recipes,rival:mutation,rival:generations"
+    "rival:recipes,rival:mutation,rival:generations,rival:cfo"
 )
 OPTIONS = frozenset(
     {

@@ -136,10 +136,16 @@ class Generations(Rival):
         return Proposal(config=fitting[0])
 
 
+def _make_cfo(space: Space, seed: int, epochs: int) -> Engine:
+    from search.compare.recorded.cfo import FlamlCfo
+
+    return FlamlCfo(space, seed, epochs)
+
+
 RIVAL = "rival"
 """Stands before the colon in a rival's name."""
 RIVALS: Mapping[str, Callable[[Space, int, int], Engine]] = MappingProxyType(
-    {"recipes": Rival, "mutation": RandomMutation, "generations": Generations}
+    {"recipes": Rival, "mutation": RandomMutation, "generations": Generations, "cfo": _make_cfo}
 )
 """Rivals by the name after the colon; each is made from a space, a seed and the epochs of a full trial."""
 

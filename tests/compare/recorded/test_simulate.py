@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ from search.errors import UserError
 
 BUDGET = 240.0
 CONTENDERS = ("optuna:mutation", "optuna:tpe", "keras-tuner:hyperband", *(f"rival:{name}" for name in RIVALS))
+
+
+@pytest.fixture(autouse=True)
+def skip_what_is_not_installed(request: pytest.FixtureRequest) -> None:
+    """CFO needs an extra; without it, see the test of that."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("name") == "rival:cfo":
+        pytest.importorskip("flaml", reason="needs the extra bench (flaml)")
 
 
 def run(path: Path, name: str, repeat: int = 0, budget: float = BUDGET) -> SearchResult:
@@ -65,3 +74,9 @@ def test_numbers_below_one_are_refused(path: Path) -> None:
             RecordedSpec(**{"recordings": (path,), "engines": (parse_contender("rival:recipes"),), **changes})
     with pytest.raises(UserError, match="--budget"):
         RecordedSpec(recordings=(path,), engines=(parse_contender("rival:recipes"),), budgets=(0.0, 5.0))
+
+
+def test_without_flaml_the_extra_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flaml.tune", None)
+    with pytest.raises(UserError, match=r"pip install '\.\[bench\]'"):
+        run(path, "rival:cfo")
