@@ -161,13 +161,13 @@ class ScreenedMutationSampler(BaseSampler):
             return Step(is_full=is_ready, parent=best if is_ready else None)
         if incumbent.key not in history.short:
             return Step(is_full=False, parent=incumbent)  # its own short training, which the others are compared with
-        improvements = [
-            training for training in history.improvements(incumbent) if self._can_finish(training.params, self._full)
-        ]
+        improvements = history.improvements(incumbent)
         is_last_chance = not self._can_finish(incumbent.params, self._short + self._full)
         is_due = len(history.short) >= SCREENING_RATIO * self._cost_ratio * len(history.full)
-        if improvements and (is_due or is_last_chance):
-            return Step(is_full=True, parent=improvements[0])
+        if is_due or is_last_chance:
+            fitting = (one for one in improvements if self._can_finish(one.params, self._full))
+            if (promoted := next(fitting, None)) is not None:
+                return Step(is_full=True, parent=promoted)
         if is_last_chance:
             raise NothingFits
         is_chained = bool(improvements) and self._generator.random() < CHAIN_SHARE
