@@ -119,7 +119,8 @@ def _verify(session: Session) -> int:
     """Verifies the finalists and records ensembles of them; returns the runs for which the time did not suffice."""
     settings, ledger = session.plan.settings, session.ledger
     replicates = Timetable(session.plan, ledger, session.budget).replicates
-    uses_all_time = settings.timeout is not None and settings.replicates is None
+    other_limits = (settings.replicates, settings.trials, settings.total_epochs)
+    uses_all_time = settings.timeout is not None and all(limit is None for limit in other_limits)
 
     def pending_trials(replicates: int = replicates) -> list[Trial]:
         return verification_trials(ledger.read(), count=settings.finalists, replicates=replicates)
