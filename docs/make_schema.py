@@ -135,6 +135,11 @@ STUDY: Mapping[str, list[Key]] = {
     "trials[].outcome": [
         *of_class(Outcome, "metrics"),
         (
+            "calibrated_loss",
+            "number or null",
+            "Calibrated loss of the last scored epoch; None unless one was scored, and in studies of version 0.1.0.",
+        ),
+        (
             "error_percent",
             "number or null",
             "Error of the last scored epoch, in percent: validation error in the search phase, test error in the "

@@ -282,9 +282,11 @@ METRICS: Mapping[str, str] = {
         "The same cross-entropy after one temperature, the best for these images, divided the logits; None where not "
         "scored, and in studies of version 0.1.0."
     ),
-    "error_percent": "Share of scored images classified wrongly, in percent; None where not scored. The objective.",
+    "error_percent": "Share of scored images classified wrongly, in percent; None where not scored.",
 }
 """What each metric is, by name; JSON has each as a key of its own."""
+OUTCOME_METRICS = ("calibrated_loss", "error_percent")
+"""Those that an outcome repeats from its last scored epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,7 +333,7 @@ class Outcome:
     """How a trial ended.
 
     Args:
-        state: Complete, paused, pruned, failed or interrupted.
+        state: Complete, screened, paused, pruned, failed or interrupted.
         metrics: Of the last scored epoch, as ``final_metrics`` has them; empty unless an epoch was scored. Of
             validation images in the search phase, of test images in the other phases.
         history: One report an epoch.
@@ -366,7 +368,7 @@ class Outcome:
 
     @property
     def error_percent(self) -> float | None:
-        """The metric of this name: the objective of a search. None unless an epoch was scored."""
+        """The metric of this name. None unless an epoch was scored."""
         return self.metrics.get("error_percent")
 
     @property
@@ -391,7 +393,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome as a plain dict, in which each metric is a key of its own."""
-        return {**_to_json(self, "error_percent"), "history": [report.to_json() for report in self.history]}
+        return {**_to_json(self, *OUTCOME_METRICS), "history": [report.to_json() for report in self.history]}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Outcome:

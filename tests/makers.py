@@ -58,6 +58,20 @@ def trial(number: int = 0, **changes: Any) -> Trial:
     return Trial(**{**fields, **changes})
 
 
+ADDED_KEYS = {"objective": "error_percent", "is_short": False, "calibrated_loss": None}
+"""Keys of ``study/2`` that ``study/1`` lacks, each with the value that older records have."""
+
+
+def as_study_1(document: Any) -> Any:
+    """A document of ``study/2`` as ``study/1`` had it: without the added keys, where they hold what is assumed."""
+    if isinstance(document, list):
+        return [as_study_1(item) for item in document]
+    if not isinstance(document, dict):
+        return "study/1" if document == "study/2" else document
+    kept = {key: item for key, item in document.items() if key not in ADDED_KEYS or item != ADDED_KEYS[key]}
+    return {key: as_study_1(item) for key, item in kept.items()}
+
+
 def complete(error_percent: float = 1.5, epochs: int = 4) -> Outcome:
     """An outcome with a history that ends at the error."""
     history = tuple(

@@ -30,8 +30,9 @@ SCALAR_TYPES = frozenset({bool, int, float, str, type(None)})
 """Types of JSON's scalar values; an integer is accepted as a float."""
 FILE_NAME = "study.json.gz"
 """Name of the file in a report's folder."""
-SCHEMA = "study/1"
-"""The number increases when a key is added, renamed or gets another meaning."""
+SCHEMA = "study/2"
+"""The number increases when a key is added, renamed or gets another meaning; files of all of them are read. 2: short
+trials, calibrated losses, objective."""
 MAX_DIGITS = 20
 """Limit for the digits of an integer; a seed has ten."""
 _GZIP_MAGIC = b"\x1f\x8b"

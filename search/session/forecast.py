@@ -17,7 +17,8 @@ from search.engines.registry import screens
 from search.records.record import StudyRecord
 from search.session.costs import PlanCosts
 from search.session.settings import DEFAULT_REPLICATES
-from search.session.timetable import CLOSING_SECONDS, MARGIN, VERIFICATION_SHARE, first_epochs, first_seconds
+from search.session.timetable import VERIFICATION_SHARE, first_epochs, first_seconds
+from search.study.time_budget import CLOSING_SECONDS, MARGIN
 from search.trial import BASELINE, RECIPE_PREFIX, Config, Phase, config_key
 
 MAX_TRIALS = 100_000

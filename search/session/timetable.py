@@ -5,24 +5,25 @@ Called by the session. Without a time limit everything fits.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from search.records.ledger import Ledger
 from search.session.costs import fit_model
 from search.session.plan import Plan
 from search.session.settings import DEFAULT_REPLICATES
 from search.study.cost import CostModel
-from search.study.time_budget import TimeBudget
-from search.study.verification import finalists, known_finalists, verification_trials
+from search.study.time_budget import CLOSING_SECONDS, MARGIN, STOP_SECONDS, TimeBudget
+from search.study.verification import (
+    finalists,
+    known_finalists,
+    makespan,
+    running_replicates,
+    verification_trials,
+)
 from search.trial import Config, Phase, Trial, config_key
 
 VERIFICATION_SHARE = 0.25
 """Share of the time that decides how many replicates are planned; one in any case."""
-MARGIN = 1.06
-"""Predicted seconds are multiplied by this much before they are compared with the time that is left."""
-CLOSING_SECONDS = 4.0
-"""Time that reports and ensembles take at the end."""
 REFRESH_SECONDS = 2.0
 """Least time between two readings of the ledger."""
 
@@ -62,7 +63,8 @@ class Timetable:
         if (left := self._seconds_left()) is None:
             return True
         self._refresh()
-        return MARGIN * (self._costs.trial_seconds(config, epochs=epochs) + self._reserve(config)) <= left
+        seconds = self._costs.trial_seconds(config, epochs=epochs) + self._reserve(config)
+        return MARGIN * seconds + STOP_SECONDS <= left  # otherwise the budget would stop it before its end
 
     def has_time_for_run(self, trial: Trial) -> bool:
         """Returns whether a test run can end."""
@@ -105,10 +107,7 @@ class Timetable:
         settings, record = self._plan.settings, self._record
         if not self._plan.has_verification:
             return 0.0
-        running = {
-            entry.trial.replicate_key for entry in record.trials_in_phase(Phase.VERIFICATION) if not entry.outcome
-        }
-        replicates = self.replicates
+        running, replicates = running_replicates(record), self.replicates
         known = {entry.trial.number for entry in known_finalists(record)}
         pending = verification_trials(record, count=settings.finalists, replicates=replicates)
         waiting = [run for run in pending if run.replicate_key not in running]
@@ -119,7 +118,7 @@ class Timetable:
         known_seconds += [self._verification_seconds(config) for config in first for _ in range(replicates)]
         candidate_seconds = [self._verification_seconds(candidate)] * (settings.finalists * replicates)
         winner_seconds = max(best_seconds, candidate_seconds, key=sum)
-        return _makespan([*known_seconds, *winner_seconds], self._plan.concurrent_trials)
+        return makespan([*known_seconds, *winner_seconds], self._plan.concurrent_trials)
 
     def _run_seconds(self, run: Trial) -> float:
         return self._costs.trial_seconds(run.config, epochs=run.epochs, phase=run.phase)
@@ -162,14 +161,6 @@ def first_seconds(
 ) -> float:
     """Returns the seconds in which some workers train configurations, and verify each once; see ``first_epochs``."""
     phases = (Phase.SEARCH, Phase.VERIFICATION) if has_verification else (Phase.SEARCH,)
-    return _makespan(
+    return makespan(
         (sum(model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs), slots
     )
-
-
-def _makespan(seconds: Iterable[float], slots: int) -> float:
-    """Returns how long some workers take for tasks, the longest first."""
-    ends = [0.0] * slots
-    for task in sorted(seconds, reverse=True):
-        heapq.heapreplace(ends, ends[0] + task)
-    return max(ends)

@@ -34,6 +34,8 @@ from search.trial import (
 )
 from spaces.space import Space
 
+ProposalKey = tuple[str, int | None, int | None, int | None]
+"""See ``Proposal.key``."""
 MAX_PROPOSALS = 8
 """Proposals of an engine after which a search ends if none of them could be trained in the time that is left."""
 
@@ -94,7 +96,9 @@ class SearchSource:
         self._epochs_elsewhere: dict[int, int] = {}  # last known epoch of each trial that other coordinators run
         self._trials_left = (math.inf if trials is None else trials) - sum(outcome.is_final for outcome in outcomes)
         self._epochs_left = (math.inf if epochs is None else epochs) - sum(map(_charged_epochs, outcomes))
-        self._queue = deque(_initial_requests(recorded, self._first_requests(header.space, recipes=recipes)))
+        first = self._first_requests(header.space, recipes=recipes)
+        self._first_origins = {request.origin for request in first if request.is_first}
+        self._queue = deque(_initial_requests(recorded, first))
         # Of trials that run or will run again.
         self._keys_in_use = {key for request in self._queue if (key := self._training_key(request)) is not None}
         for record in recorded:
@@ -141,11 +145,15 @@ class SearchSource:
         return None
 
     def _with_first_epochs(self, request: TrialRequest) -> TrialRequest:
-        """Returns a request with fewer epochs if the time is short."""
+        """Returns a request with fewer epochs if the time is short; an interrupted trial then starts over."""
         assert request.proposal is not None
         epochs = self._first_epochs(request.proposal.config)
+        if request.seed is not None and epochs >= (request.proposal.short_epochs or self._epochs):
+            return request
         short = epochs if epochs < self._epochs else None
-        return dataclasses.replace(request, proposal=dataclasses.replace(request.proposal, short_epochs=short))
+        return dataclasses.replace(
+            request, seed=None, proposal=dataclasses.replace(request.proposal, short_epochs=short)
+        )
 
     def _propose(self) -> Trial:
         """Returns a trial that the engine proposes.
@@ -204,9 +212,7 @@ class SearchSource:
         trial = record.trial
         self._engine.ask(trial.number, fixed=trial.proposal)
         self._epochs_elsewhere[trial.number] = 0
-        self._queue = deque(
-            request for request in self._queue if request.proposal is None or request.proposal.key != trial.proposal.key
-        )
+        self._queue = deque(request for request in self._queue if not request.is_for(trial.proposal))
         self._next_number = max(self._next_number, trial.number)
         self._charge(trial)
 
@@ -255,7 +261,8 @@ class SearchSource:
 
     def _requeue(self, trial: Trial, *, seed: int | None) -> None:
         """Puts an interrupted trial at the front of the queue."""
-        self._queue.appendleft(TrialRequest(proposal=trial.proposal, origin=trial.origin, seed=seed))
+        is_first = trial.origin in self._first_origins
+        self._queue.appendleft(TrialRequest(proposal=trial.proposal, origin=trial.origin, seed=seed, is_first=is_first))
 
     def _delete_unneeded_checkpoints(self) -> None:
         """Deletes the checkpoints of paused or pruned trials that the engine will not resume."""
@@ -324,6 +331,14 @@ class TrialRequest:
     seed: int | None = None
     is_first: bool = False
 
+    def is_for(self, proposal: Proposal) -> bool:
+        """Returns whether this request asks for a proposal, or for one whose epochs are still to be set."""
+        if self.proposal is None:
+            return False
+        return (
+            self.proposal.key == (dataclasses.replace(proposal, short_epochs=None) if self.is_first else proposal).key
+        )
+
 
 def final_trials(record: StudyRecord) -> list[TrialRecord]:
     """Returns the search trials that ended and were not interrupted."""
@@ -352,14 +367,27 @@ def _resumable(record: TrialRecord) -> ResumableTrial | None:
 
 
 def _initial_requests(recorded: Sequence[TrialRecord], first: Sequence[TrialRequest]) -> list[TrialRequest]:
-    """Returns the requests before the engine is asked, if not yet run: the first ones and interrupted trials."""
-    interrupted = [record.trial for record in recorded if record.outcome and not record.is_finished]
+    """Returns the requests before the engine is asked, if not yet run: the first ones and interrupted trials.
+
+    Where the baseline or the first recipe was begun with fewer epochs, a full trial follows if the time is enough.
+    """
+    interrupted = {
+        record.trial.proposal.key: TrialRequest(
+            proposal=record.trial.proposal, origin=record.trial.origin, seed=record.trial.seed
+        )
+        for record in recorded
+        if record.outcome is not None and not record.is_finished
+    }
     taken = {record.trial.proposal.key for record in recorded if record.outcome is None or record.is_finished}
-    requests = [*first, *(TrialRequest(proposal=trial.proposal, origin=trial.origin) for trial in interrupted)]
-    seeds_by_key = {trial.proposal.key: trial.seed for trial in interrupted}
-    unique: dict[tuple[str, int | None, int | None, int | None], TrialRequest] = {}
-    for request in requests:
+    requests: list[TrialRequest] = []
+    for request in first:
+        begun = [record.trial.proposal.key for record in recorded if request.is_for(record.trial.proposal)]
+        again = (interrupted[key] for key in begun if key in interrupted)
+        requests += [dataclasses.replace(waiting, is_first=request.is_first) for waiting in again]
+        requests.append(dataclasses.replace(request, is_first=request.is_first and not begun))
+    unique: dict[ProposalKey, TrialRequest] = {}
+    for request in [*requests, *interrupted.values()]:
         assert request.proposal is not None
-        key = request.proposal.key
-        unique.setdefault(key, dataclasses.replace(request, seed=seeds_by_key.get(key)))
-    return [request for key, request in unique.items() if key not in taken]
+        if request.proposal.key not in taken:
+            unique.setdefault(request.proposal.key, request)
+    return list(unique.values())

@@ -1,7 +1,8 @@
 """The time budget of a study over all its sessions, and the handler of Ctrl-C.
 
-The search ends when the time left is the estimated time of verification. At the deadline everything ends, verification
-included. Called by ``search.session``.
+``search.session.timetable`` begins only what can end. Should a trial take longer than predicted, the search ends when
+the time left is the estimated time of verification. At the deadline everything ends, verification included. Called by
+``search.session``.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from search.trial import Cause
 
 REFRESH_SECONDS = 5.0
 """Time between two updates of the ledger; a killed session loses at most this much of its recorded time."""
-RESERVE_MARGIN = 1.25
-"""Time reserved for verification, as a multiple of its estimate. Two runs of a large network slow each other down: they
-took 175 s each, but its search trial took 108 s next to a smaller network. With 1.1 the deadline cut the last run of a
-default search."""
+MARGIN = 1.06
+"""Predicted seconds are multiplied by this much before they are compared with the time that is left."""
+CLOSING_SECONDS = 4.0
+"""Time that reports and ensembles take at the end."""
+STOP_SECONDS = 2.0
+"""Time in which the trials of a search that must end stop and are recorded; what follows can still be begun."""
+SUFFICIENT_MARGIN = 1.25
+"""Time with which another session certainly finishes verification, as a multiple of its estimate: two runs of a large
+network slow each other down."""
 WARM_UP_SECONDS = 15.0
-"""Upper bound of the time in which workers import Keras; verification at the start of a session waits for it."""
+"""Upper bound of the time in which that session's workers import Keras."""
 GRACE_SECONDS = 20.0
 """Time that a cancelled trial has to stop at a step boundary; starting a new worker takes half of it."""
 FINAL_GRACE_SECONDS = 1.5
@@ -122,14 +128,12 @@ class TimeBudget:
         return self._estimate_verification is not None
 
     def verification_seconds(self) -> float:
-        """Returns the latest estimate of verification; 0 while nothing can be verified."""
+        """Returns the latest estimate of the verification that has not begun; 0 while nothing can be verified."""
         return self._estimate
 
     def reserved_seconds(self) -> float:
-        """Returns the seconds that are reserved for verification."""
-        if not self._estimate:
-            return 0.0
-        return RESERVE_MARGIN * self._estimate + max(0.0, WARM_UP_SECONDS - self._session_seconds())
+        """Returns the seconds before the deadline at which the search must end; 0 while nothing can be verified."""
+        return MARGIN * self._estimate + CLOSING_SECONDS + STOP_SECONDS if self._estimate else 0.0
 
     def grace_seconds(self) -> float:
         """Returns the seconds that a cancelled trial has to stop by itself; few after the deadline."""
@@ -156,7 +160,7 @@ class TimeBudget:
     def sufficient_timeout(self) -> int:
         """Returns a time budget, in whole seconds, with which another session finishes the verification."""
         self._refresh(force=True)
-        seconds = self.elapsed_seconds() + RESERVE_MARGIN * self._estimate + WARM_UP_SECONDS
+        seconds = self.elapsed_seconds() + SUFFICIENT_MARGIN * self._estimate + WARM_UP_SECONDS
         return max(math.floor(seconds), math.floor(self._ledger.read().exhausted_seconds) + 1)
 
     def _refresh(self, *, force: bool = False) -> None:

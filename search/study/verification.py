@@ -8,6 +8,7 @@ differences can be paired. Called by ``search.api`` and ``search.session``.
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -22,10 +23,12 @@ from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Tr
 def known_finalists(record: StudyRecord) -> list[TrialRecord]:
     """Returns what is verified whatever the search finds: the baseline, and the best recipe of those trained in full.
 
-    The baseline is included even if its search trial failed, since every row is compared with it.
+    The baseline is included even if its search trial failed, since every row is compared with it. Of a baseline that
+    was first trained briefly, for want of time, and later in full, the full training counts.
     """
     ended = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.is_finished]
-    baseline = [entry for entry in ended if entry.trial.origin == BASELINE]
+    baselines = [entry for entry in ended if entry.trial.origin == BASELINE]
+    baseline = sorted(baselines, key=lambda entry: entry.trial.is_short)
     recipes = [entry for entry in ended if entry.trial.is_recipe and entry.state in (State.COMPLETE, State.SCREENED)]
     return baseline[:1] + sorted(recipes, key=partial(_validation_order, record.header.objective))[:1]
 
@@ -130,7 +133,7 @@ def _unfinished(record: StudyRecord, phase: Phase, trials: Iterable[Trial]) -> l
 def estimate_verification_seconds(
     record: StudyRecord, *, costs: CostModel, count: int, replicates: int, slots: int
 ) -> float:
-    """Estimates the wall-clock seconds of the verification that is left.
+    """Estimates the wall-clock seconds of the verification that is left, without the runs that have begun.
 
     Args:
         record: The study.
@@ -143,9 +146,28 @@ def estimate_verification_seconds(
     if count == 0 or not any(finalist.trial.origin == BASELINE for finalist in finalist_records):
         return 0.0  # nothing can be compared before the baseline has ended
     pending = verification_trials(record, count=count, replicates=replicates)
-    run_seconds = [costs.trial_seconds(trial.config, epochs=trial.epochs, phase=trial.phase) for trial in pending]
-    # While the last trials run some slots are empty: on average for half of the longest trial.
-    return sum(run_seconds) / slots + (max(run_seconds) / 2 if slots > 1 else 0.0) if run_seconds else 0.0
+    running = running_replicates(record)
+    return makespan(
+        [
+            costs.trial_seconds(trial.config, epochs=trial.epochs, phase=trial.phase)
+            for trial in pending
+            if trial.replicate_key not in running
+        ],
+        slots,
+    )
+
+
+def running_replicates(record: StudyRecord) -> set[tuple[int | None, int | None]]:
+    """Returns the keys of the verification runs that have begun and not ended."""
+    return {entry.trial.replicate_key for entry in record.trials_in_phase(Phase.VERIFICATION) if entry.outcome is None}
+
+
+def makespan(seconds: Iterable[float], slots: int) -> float:
+    """Returns how long some workers take for tasks, the longest first."""
+    ends = [0.0] * slots
+    for task in sorted(seconds, reverse=True):
+        heapq.heapreplace(ends, ends[0] + task)
+    return max(ends)
 
 
 class ReplicateSource:
@@ -217,8 +239,10 @@ class ReplicateSource:
             self._queue = deque(queued for queued in self._queue if queued.replicate_key != trial.replicate_key)
         if record.outcome is not None:
             self._running_elsewhere.remove(trial.number)
-            if not record.is_finished and trial.replicate_key in self._by_replicate:
-                self._queue.append(self._by_replicate[trial.replicate_key])
+            if not record.is_finished:
+                self._taken.discard(trial.replicate_key)  # it may be added from now on
+                if trial.replicate_key in self._by_replicate:
+                    self._queue.append(self._by_replicate[trial.replicate_key])
         return is_new or record.outcome is not None
 
     def report(self, trial: Trial, report: EpochReport) -> bool:

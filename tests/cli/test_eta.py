@@ -89,7 +89,7 @@ def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, fl
                 record,
                 costs=fit_model(plan, record),
                 count=settings.finalists,
-                replicates=settings.replicates,
+                replicates=settings.usual_replicates,
                 slots=plan.workers,
             )
 
@@ -107,7 +107,7 @@ def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, fl
         session.search()
         if settings.finalists:
             session.run_trials(
-                verification_trials(ledger.read(), count=settings.finalists, replicates=settings.replicates)
+                verification_trials(ledger.read(), count=settings.finalists, replicates=settings.usual_replicates)
             )
     return watched.shown, executor.now
 

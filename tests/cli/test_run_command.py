@@ -187,9 +187,9 @@ def test_bad_input_is_refused_and_nothing_is_written(tmp_path: Path, cache_dir: 
 
 def test_another_study_of_the_same_name_is_refused(finished: Path) -> None:
     words = json.loads((finished / "words.json").read_text())
-    done = run(finished, "run", *words, *SMALL, "--trials", "4", "--pruner", "none", check=False)
+    done = run(finished, "run", *words, *SMALL, "--trials", "4", "--sampler", "random", check=False)
     assert done.returncode == 2
-    assert "pruner" in done.stderr
+    assert "sampler" in done.stderr
     assert "--study" in done.stderr
 
 

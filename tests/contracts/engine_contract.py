@@ -12,7 +12,7 @@ import pytest
 from search.engines.base import Engine, ProposalPending, SpaceExhausted
 from search.records.record import TrialRecord
 from search.study.search_source import replay
-from search.trial import Cause, Config, EpochReport, Outcome, Proposal, State, Trial
+from search.trial import Cause, Config, EpochReport, Outcome, Proposal, State, Trial, completed_state
 from spaces import Choice, Condition, Float, Int, Space
 
 SMALL = Space(
@@ -50,12 +50,13 @@ def play(engine: Engine, number: int, fixed: Config | None = None) -> TrialRecor
         number=number,
         config=proposal.config,
         seed=0,
-        epochs=EPOCHS,
+        epochs=proposal.short_epochs or EPOCHS,
+        is_short=proposal.short_epochs is not None,
         target_epoch=proposal.target_epoch,
         parent=proposal.parent,
         engine_metadata=proposal.engine_metadata,
     )
-    state = State.COMPLETE if trial.last_epoch == EPOCHS else State.PAUSED
+    state = completed_state(trial)
     for epoch in range(1, trial.last_epoch + 1):
         history.append(
             EpochReport(epoch=epoch, training_loss=1.0, metrics={"error_percent": error_of(trial.config, epoch)})
@@ -69,9 +70,13 @@ def play(engine: Engine, number: int, fixed: Config | None = None) -> TrialRecor
 
 
 def proposal_keys(records: Iterable[TrialRecord]) -> list[str]:
-    """Returns what must not be proposed twice: a configuration, with the part and the parent of its trial."""
-    trials = [record.trial for record in records]
-    return [json.dumps([trial.config, trial.target_epoch, trial.parent], sort_keys=True) for trial in trials]
+    """Returns what must not be proposed twice: a configuration, with the epochs, part and parent of its trial."""
+    return [proposal_key(record.trial.proposal) for record in records]
+
+
+def proposal_key(proposal: Proposal) -> str:
+    """Returns a text that is equal for equal proposals."""
+    return json.dumps([proposal.config, proposal.short_epochs, proposal.target_epoch, proposal.parent], sort_keys=True)
 
 
 def ask(engine: Engine, number: int) -> Config:
@@ -165,8 +170,8 @@ class EngineContract:
     def test_several_trials_run_at_once(self) -> None:
         engine = self.make(self.space, 0)
         for first in (0, 8):  # before a model takes over, and after
-            configs = [ask(engine, first + number) for number in range(8)]
-            assert len({json.dumps(config, sort_keys=True) for config in configs}) == 8
+            proposals = [engine.ask(first + number) for number in range(8)]
+            assert len(set(map(proposal_key, proposals))) == 8
             for number in (2, 0, 3, 1, 5, 4, 7, 6):
                 engine.tell(first + number, Outcome(state=State.COMPLETE, metrics={"error_percent": float(number)}))
         assert self.space.contains(ask(engine, 16))
@@ -179,7 +184,7 @@ class EngineContract:
         assert engine.ask(2, fixed=proposal) == proposal
         engine.tell(2, Outcome(state=State.COMPLETE, metrics={"error_percent": 1.0}))
         seen = proposal_keys([play(engine, number) for number in range(3, 10)])
-        assert json.dumps([proposal.config, proposal.target_epoch, proposal.parent], sort_keys=True) not in seen
+        assert proposal_key(proposal) not in seen
 
     def test_a_replayed_engine_continues_like_one_that_never_stopped(self) -> None:
         straight = self._records(0)
@@ -212,7 +217,7 @@ class EngineContract:
             for number in range(3 * FINITE.size()):
                 running.append((number, engine.ask(number)))
                 asked += 1
-        assert asked == FINITE.size()
+        assert asked == FINITE.size() * (2 if engine.capabilities.screens else 1)
         assert (end.type is ProposalPending) == (engine.capabilities.pauses or engine.capabilities.resumes)
         for number, proposal in running:
             state = State.COMPLETE if proposal.target_epoch is None else State.PAUSED
@@ -237,6 +242,11 @@ class EngineContract:
                 assert record.trial.config == parent.trial.config
                 assert len(record.outcome.history) > len(parent.outcome.history)
         assert len({child.parent for child in children}) == len(children), "nobody has two children"
+
+    def test_short_trials_are_proposed_only_as_capabilities_state(self) -> None:
+        short = [record.trial for record in self._records(0) if record.trial.is_short]
+        assert bool(short) == self.make(self.space, 0).capabilities.screens
+        assert all(trial.epochs < EPOCHS for trial in short)
 
     def test_pruning_happens_only_as_capabilities_state(self) -> None:
         engine = self.make(self.space, 0)

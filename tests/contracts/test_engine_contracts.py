@@ -9,7 +9,7 @@ import warnings
 import pytest
 from engine_contract import EPOCHS, FINITE_AND_LARGER, SMALL, EngineContract
 
-from search.engines.base import Engine, EngineCapabilities
+from search.engines.base import CanEnd, Engine, EngineCapabilities, always
 from search.engines.registry import engine_names, make_engine, parse_engine
 from search.engines.samplers import OPTUNA_PRUNERS, OPTUNA_SAMPLERS
 from search.trial import EpochReport, Outcome, Proposal, State
@@ -60,14 +60,14 @@ def test_every_pruner_prunes_worse_trials_and_none_prunes_nothing(pruner: str) -
 
 
 class BrokenEngine(Engine):
-    """Ignores its seed, leaves the space, repeats itself and claims to prune."""
+    """Ignores its seed, leaves the space, repeats itself, and claims to prune and to screen."""
 
-    capabilities = EngineCapabilities(prunes=True, pauses=True)
+    capabilities = EngineCapabilities(prunes=True, pauses=True, screens=True)
 
     def __init__(self) -> None:
         self._random = random.Random()
 
-    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
         config = {"width": 1000, "optimizer": "adam", "rate": self._random.random(), "norm": number > 3}
         return fixed or Proposal(config=config)
 
@@ -81,7 +81,7 @@ class BrokenEngine(Engine):
 class StuckEngine(BrokenEngine):
     """Always proposes the baseline."""
 
-    def ask(self, number: int, *, fixed: Proposal | None = None) -> Proposal:
+    def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
         return Proposal(config=SMALL.baseline)
 
 
@@ -100,6 +100,7 @@ class FragileEngine(BrokenEngine):
         (BrokenEngine, "test_another_seed_gives_other_proposals"),
         (BrokenEngine, "test_pruning_happens_only_as_capabilities_state"),
         (BrokenEngine, "test_parts_of_trials_are_proposed_only_as_capabilities_state"),
+        (BrokenEngine, "test_short_trials_are_proposed_only_as_capabilities_state"),
         (BrokenEngine, "test_an_exhausted_space_waits_for_running_trials_that_may_be_continued"),
         (FragileEngine, "test_handles_only_failures"),
         (FragileEngine, "test_handles_nan_and_infinite_errors"),

@@ -19,8 +19,8 @@ from search.session.forecast import Forecast, first_configs, make_forecast
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
-from search.session.timetable import CLOSING_SECONDS, Timetable
-from search.study.time_budget import InterruptHandler, TimeBudget
+from search.session.timetable import Timetable
+from search.study.time_budget import CLOSING_SECONDS, InterruptHandler, TimeBudget
 from search.trial import BASELINE, Config, Phase
 
 IMAGES_PER_SECOND = 5_000.0

@@ -17,23 +17,23 @@ pytest.importorskip("upath", reason="the extra ray is not installed")
 def test_checkpoints_are_found_replaced_and_deleted_at_paths_and_urls(root: str, tmp_path: Path) -> None:
     folder = as_path(root.format(tmp_path=tmp_path))
     store = CheckpointStore(folder / "study", max_kept=1)
-    assert store.resume_path(7) is None
-    path = as_path(store.latest_path(7) or "")
+    assert store.resume_path("key") is None
+    path = as_path(store.latest_path("key") or "")
     for content in (b"first", b"second"):
         with draft_of(path) as draft:
             draft.write_bytes(content)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert as_path(store.resume_path(7) or "").read_bytes() == b"second"
-    store.delete_orphans((), requeued_seeds=(7,))
-    assert store.resume_path(7) == store.latest_path(7)
-    store.delete(7)
-    assert store.resume_path(7) is None
+    assert as_path(store.resume_path("key") or "").read_bytes() == b"second"
+    store.delete_orphans((), requeued=("key",))
+    assert store.resume_path("key") == store.latest_path("key")
+    store.delete("key")
+    assert store.resume_path("key") is None
 
 
 def test_without_a_folder_no_checkpoint_is_kept() -> None:
     store = CheckpointStore(None, max_kept=20)
-    assert store.latest_path(1) is None
-    assert store.resume_path(1) is None
+    assert store.latest_path("key") is None
+    assert store.resume_path("key") is None
     assert not store.keeps_any
     store.delete_orphans((), ())
 

@@ -98,14 +98,15 @@ def outcomes(data: Path, cache_dir: Path, folder: Path) -> tuple[dict[int, Outco
     half = dataclasses.replace(trials[3], number=11, target_epoch=1)
     rest = dataclasses.replace(trials[3], number=12)
     tested = dataclasses.replace(trials[1], number=13, epochs=1, phase=Phase.VERIFICATION)
+    short = dataclasses.replace(trials[3], number=15, epochs=1, is_short=True)  # half an epoch of it is augmented
     files = {
         11: TrialFiles(checkpoint=str(folder / "state.npz")),
         12: TrialFiles(resume_from=str(folder / "state-1.npz")),
         13: TrialFiles(model=str(folder / "model.keras"), predictions=str(folder / "said.npz")),
     }
     broken = Trial(number=14, config=config("mlp", activation="no such thing"), seed=0, epochs=1)
-    together = [[*trials, half, broken], [late], [], [], [rest, tested]]
-    alone = [trials[1], *trials[3:], rest]
+    together = [[*trials, half, broken], [late], [], [], [rest, tested, short]]
+    alone = [trials[1], *trials[3:], rest, short]
     return run(Job(task=task_of("mlp", data, cache_dir), together=together, alone=alone, files=files))
 
 
@@ -115,6 +116,13 @@ def test_a_member_equals_the_trial_alone(outcomes: tuple, number: int) -> None:
     assert_same(together[number], alone[number])
     assert together[number].environment["population"] == 3
     assert not together[number].environment["deterministic"]
+
+
+def test_a_short_member_equals_the_short_trial_alone(outcomes: tuple) -> None:
+    one, other = (part[15] for part in outcomes)
+    assert one.state is other.state is State.SCREENED, one.traceback or other.traceback
+    assert one.history[0].training_loss == pytest.approx(other.history[0].training_loss, rel=TOLERANCE)
+    assert one.calibrated_loss == pytest.approx(other.calibrated_loss, rel=TOLERANCE)
 
 
 def test_a_member_may_join_at_a_later_epoch(outcomes: tuple) -> None:

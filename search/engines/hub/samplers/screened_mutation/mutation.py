@@ -64,6 +64,7 @@ def _from_share(share: float, distribution: IntDistribution | FloatDistribution)
     value = math.exp(value) if distribution.log else value
     if distribution.step is not None and not distribution.log:
         steps = round((value - distribution.low) / distribution.step)
-        value = distribution.low + steps * distribution.step
+        # Without the noise of the last digit: an enqueued trial has none, and both must give the same proposals.
+        value = float(f"{distribution.low + steps * distribution.step:.15g}")
     value = min(max(value, distribution.low), distribution.high)
     return round(value) if isinstance(distribution, IntDistribution) else value

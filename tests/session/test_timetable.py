@@ -1,0 +1,125 @@
+"""What is begun in a limited time: whole runs on a virtual clock, whose trials take what the cost model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from virtual_runs import play, predicted_course
+
+from search.execution.virtual import VirtualExecutor
+from search.records.record import StudyRecord
+from search.session.plan import Plan, make_plan
+from search.session.settings import from_mapping
+from search.session.timetable import first_seconds
+from search.study.cost import CostModel
+from search.study.time_budget import CLOSING_SECONDS
+from search.study.verification import finalists, verification_trials
+from search.trial import BASELINE, Phase, State, Trial
+
+EPOCHS = 10
+SAMPLERS = ("mutation", "random")
+
+
+def error_percent(trial: Trial) -> float:
+    """The baseline has the largest error, the recipes the same; what is proposed is better, the later the more."""
+    return 5.0 if trial.origin == BASELINE else 3.0 if trial.is_recipe else 3.0 - 0.01 * min(trial.number, 200)
+
+
+@pytest.fixture
+def make(tmp_path: Path, cache_dir: Path) -> Callable[..., Plan]:
+    """Makes plans of a study. Its time is a multiple of what the first trainings need in full."""
+
+    def make(share: float | None, **options: object) -> Plan:
+        timeout = None if share is None else share * in_full(make(None, **options)) + CLOSING_SECONDS
+        where = {"cache_dir": cache_dir, "studies_dir": tmp_path / "studies"}
+        fixed = {"study": "timed", "seed": 1, "epochs": EPOCHS, "pruner": "none", "sampler": "mutation", "workers": 1}
+        return make_plan(from_mapping({**where, **fixed, "timeout": timeout, **options}))
+
+    return make
+
+
+def in_full(plan: Plan) -> float:
+    """The seconds in which baseline and first recipe are trained in full and verified once."""
+    costs = CostModel.for_data(plan.workload, plan.header.protocol, plan.task.dataset)
+    space, workers = plan.header.space, plan.settings.workers
+    configs = [space.baseline, space.recipe(next(iter(space.recipes)))]
+    return first_seconds(costs, configs, epochs=EPOCHS, slots=workers, has_verification=True)
+
+
+def run(plan: Plan, *, factor: float = 1.0) -> tuple[StudyRecord, float]:
+    """Runs a study, or continues it; returns the record and the seconds.
+
+    Args:
+        plan: The run.
+        factor: How much slower the machine is than that of the shipped cost model.
+    """
+    executor = VirtualExecutor(predicted_course(plan, error_percent, factor=factor), slots=plan.settings.workers)
+    return play(plan, executor)[0], executor.now
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_time_is_used_and_nothing_is_begun_that_cannot_end(
+    make: Callable[..., Plan], sampler: str, workers: int
+) -> None:
+    plan = make(12.0, sampler=sampler, workers=workers)
+    record, seconds = run(plan)
+    assert seconds <= plan.settings.timeout
+    # What a random sampler proposes may be too large for the time that is left, however often it is asked.
+    assert seconds >= 0.97 * plan.settings.timeout or sampler == "random"
+    assert {known.state for known in record.trials} <= {State.COMPLETE, State.SCREENED}
+    assert verification_trials(record, count=1, replicates=1) == [], "all that is compared was verified"
+
+
+def test_the_best_configuration_was_found_by_the_search(make: Callable[..., Plan]) -> None:
+    record, _ = run(make(12.0))
+    baseline, recipe, best = finalists(record, 1)
+    assert (baseline.trial.origin, recipe.trial.is_recipe, best.trial.origin) == (BASELINE, True, "found")
+    assert not best.trial.is_short
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_in_little_time_the_first_trials_are_shortened_and_marked(
+    make: Callable[..., Plan], sampler: str, workers: int
+) -> None:
+    plan = make(0.6, sampler=sampler, workers=workers)
+    record, seconds = run(plan)
+    assert seconds <= plan.settings.timeout - CLOSING_SECONDS
+    searched, tested = record.trials_in_phase(Phase.SEARCH), record.trials_in_phase(Phase.VERIFICATION)
+    assert {known.state for known in tested} == {State.COMPLETE}
+    assert {known.trial.source_trial for known in tested} >= {0, 1}, "both were verified"
+    assert [known.trial.origin == BASELINE for known in searched[:2]] == [True, False]
+    assert [known.trial.is_short for known in searched[:2]] == [True, True]
+    assert {known.state for known in searched} == {State.SCREENED}
+    assert EPOCHS > searched[0].trial.epochs >= searched[1].trial.epochs
+    for known in tested:
+        source = searched[known.trial.source_trial].trial
+        assert (known.trial.epochs, known.trial.is_short) == (source.epochs, source.is_short)
+
+
+def test_a_study_whose_first_trials_were_short_trains_them_in_full_in_more_time(make: Callable[..., Plan]) -> None:
+    first, _ = run(make(0.4))
+    assert all(known.trial.is_short for known in first.trials)
+    again, _ = run(make(0.4))
+    assert again.trials == first.trials, "the same time again runs nothing"
+    more, _ = run(make(12.0))
+    assert [known.trial.is_short for known in finalists(more, 1)] == [False] * 3
+    assert verification_trials(more, count=1, replicates=1) == []
+
+
+def test_a_study_without_a_limit_of_time_is_not_shortened(make: Callable[..., Plan]) -> None:
+    record, _ = run(make(None, trials=4, sampler="random"), factor=1_000.0)
+    assert not any(known.trial.is_short for known in record.trials)
+    assert len(record.trials_in_phase(Phase.SEARCH)) == 4
+    assert verification_trials(record, count=1, replicates=3) == []
+
+
+def test_a_run_without_verification_spends_its_time_on_the_search(make: Callable[..., Plan]) -> None:
+    plan = make(12.0, finalists=0)
+    record, seconds = run(plan)
+    assert {known.trial.phase for known in record.trials} == {Phase.SEARCH}
+    assert {known.state for known in record.trials} <= {State.COMPLETE, State.SCREENED}
+    assert 0.95 * plan.settings.timeout <= seconds <= plan.settings.timeout
