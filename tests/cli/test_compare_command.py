@@ -46,7 +46,7 @@ def compare(folder: Path, *words: str, check: bool = True) -> subprocess.Complet
 BAD = {
     "engine": (["--engines", "optuna:tpe,optunaa:tpe"], "optuna"),
     "sampler": (["--engines", "optuna:tpee"], "tpe"),
-    "twice": (["--engines", "optuna,optuna:tpe"], "optuna:tpe"),
+    "twice": (["--engines", "optuna,optuna:mutation"], "optuna:mutation"),
     "no engine": (["--engines", ","], "--engines"),
     "repeats": (["--repeats", "0"], "--repeats"),
     "two budgets": (["--budget", "5m", "--trials", "3"], "--budget and --trials"),
