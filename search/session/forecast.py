@@ -7,8 +7,9 @@ which show it in three lines before the first trial.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from search.engines.base import short_epochs
@@ -19,10 +20,12 @@ from search.session.costs import PlanCosts
 from search.session.settings import DEFAULT_REPLICATES
 from search.session.timetable import VERIFICATION_SHARE, first_epochs, first_seconds
 from search.study.time_budget import CLOSING_SECONDS, MARGIN
-from search.trial import BASELINE, RECIPE_PREFIX, Config, Phase, config_key
+from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Config, Phase, config_key
 
 MAX_TRIALS = 100_000
 """Trials after which a forecast ends."""
+TYPICAL_TRIALS = 10
+"""Latest proposals of the engine, whose mean cost is expected of further ones."""
 ROUNDED_TO_SECONDS = 60
 """A sufficient time budget is a multiple of this."""
 
@@ -200,7 +203,7 @@ def _steps(costs: PlanCosts, record: StudyRecord) -> Iterator[_Step]:
     """Yields the trials that follow what is recorded: the baseline and the recipes, then what the engine proposes.
 
     An engine with short trials spends ``SCREENING_RATIO`` times as much on them as on full ones; its configurations are
-    expected to take as long as the best recipe. Those of another engine take the mean of the space, without pruning.
+    expected to take as long as the latest ones did, at first as the best recipe. Those of another engine take the mean of the space, without pruning.
     """
     header = costs.plan.header
     full = header.protocol.epochs
@@ -222,14 +225,19 @@ def _steps(costs: PlanCosts, record: StudyRecord) -> Iterator[_Step]:
         is_short = has_short and index > 0
         if (f"{RECIPE_PREFIX}{name}", is_short) not in begun:
             yield step(config, is_short=is_short)
-    incumbent = next(iter(costs.recipes.values()), header.space.baseline)
-    sampled = costs.sampled_seconds()
-    typical = _Step(epochs=full, seconds=sum(sampled) / len(sampled))
-    proposed = [_step(costs, incumbent, full, is_short=False), _step(costs, incumbent, short, is_short=True)]
+    proposals = [entry.trial.config for entry in searched if entry.trial.origin == PROPOSED][-TYPICAL_TRIALS:]
+    typical_configs = proposals or [next(iter(costs.recipes.values()), header.space.baseline)]
+    typical = _Step(epochs=full, seconds=fmean(costs.sampled_seconds()))
+    proposed = [_mean_step(costs, typical_configs, epochs, is_short=epochs < full) for epochs in (full, short)]
     for _ in range(MAX_TRIALS):
         is_short = counts[True] * short < SCREENING_RATIO * counts[False] * full
         counts[is_short] += 1
         yield proposed[is_short] if has_short else typical
+
+
+def _mean_step(costs: PlanCosts, configs: Sequence[Config], epochs: int, *, is_short: bool) -> _Step:
+    seconds = fmean(costs.model.trial_seconds(config, epochs=epochs) for config in configs)
+    return _Step(epochs=epochs, seconds=seconds, is_short=is_short)
 
 
 def _step(costs: PlanCosts, config: Config, epochs: int, *, is_short: bool) -> _Step:
