@@ -9,10 +9,11 @@ from search.cli.eta import DurationEstimator
 from search.engines.registry import screens
 from search.records.record import NO_ENGINE, StudyRecord, TrialRecord
 from search.session.costs import PlanCosts
-from search.session.forecast import Forecast, make_forecast
+from search.session.forecast import Forecast, make_forecast, planned_verification, uses_all_time, waiting_seconds
 from search.session.plan import Plan
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
+from search.study.verification import verification_trials
 from search.trial import BASELINE, PROPOSED, EpochReport, Outcome, Phase, State, Trial
 
 LINE_WIDTH = 80
@@ -43,7 +44,7 @@ class ProgressState:
         self.best_error_percent: float | None = None
         self.baseline_error_percent: float | None = None
         self.epochs_trained = 0
-        self._complete_count = 0
+        self._needed_runs: tuple[Trial, ...] = ()
         self._prior_costs = PlanCosts.of(plan)
         self._begun_origins = {trial_record.trial.origin for trial_record in record.trials}
         self._observations = self._prior_costs.observe(record.trials)
@@ -120,6 +121,7 @@ class ProgressState:
     def start_replication(self, count: int) -> None:
         """Starts counting a fixed number of runs; the budget's estimate prices them until the first has ended."""
         self.verification_runs, self.verification_runs_ended = count, 0  # others ran beside the search
+        self._needed_runs = self._listed_runs(count)
         estimate = self.budget.verification_seconds()
         trial_seconds = estimate * min(count, self.plan.concurrent_trials) / count if count and estimate else None
         if trial_seconds is None and self._costs.is_observed and self.plan.header.engine == NO_ENGINE:
@@ -130,6 +132,12 @@ class ProgressState:
             phase=Phase.REPRODUCTION if is_repeated else Phase.VERIFICATION,
             expected_trial_seconds=trial_seconds,
         )
+
+    def _listed_runs(self, count: int) -> tuple[Trial, ...]:
+        """Returns this many test runs that are not finished; none where they are the baseline's repeats."""
+        record, finalists = self._study_record(), self.plan.settings.finalists
+        lists = (verification_trials(record, count=finalists, replicates=index + 1) for index in range(count))
+        return next((tuple(runs[:count]) for runs in lists if len(runs) >= count), ())
 
     def _observe(self, trial: Trial, outcome: Outcome) -> None:
         """Corrects the predicted costs by what a trial took."""
@@ -145,7 +153,6 @@ class ProgressState:
     def _update_best(self, trial: Trial, outcome: Outcome) -> bool:
         if outcome.state is not State.COMPLETE or outcome.error_percent is None:
             return False
-        self._complete_count += 1
         if trial.origin == BASELINE:
             self.baseline_error_percent = outcome.error_percent
         is_best = self.best_error_percent is None or outcome.error_percent < self.best_error_percent
@@ -161,12 +168,10 @@ class ProgressState:
         """
         settings, now = self.plan.settings, self.budget.elapsed_seconds()
         timeout = settings.timeout
-        is_limited = settings.trials is not None or settings.total_epochs is not None
-        if timeout is not None and settings.replicates is None and self.plan.has_verification and not is_limited:
+        if timeout is not None and self.plan.has_verification and uses_all_time(settings):
             return max(0.0, timeout - now)
         if self.verification_runs is not None:
-            pending = max(0, self.verification_runs - self.verification_runs_ended - len(self.running))
-            bounds = [self._estimator.remaining_seconds(pending, now)]
+            bounds = [self._replication_seconds(now)]
         elif self._has_short_trials:
             bounds = [self._forecast_seconds(now) if self._costs.is_observed else None]
         else:
@@ -182,6 +187,18 @@ class ProgressState:
         if timeout is not None and (self.verification_runs is None or self.budget.includes_verification):
             bounds.append(max(0.0, timeout - now))
         return min((bound for bound in bounds if bound is not None), default=None)
+
+    def _replication_seconds(self, now: float) -> float | None:
+        """Returns the seconds of the test runs, or of the baseline's repeats, that are needed."""
+        assert self.verification_runs is not None
+        workers, runs = self.plan.concurrent_trials, self._needed_runs
+        if not runs or not self._costs.is_observed:
+            pending = max(0, self.verification_runs - self.verification_runs_ended - len(self.running))
+            return self._estimator.remaining_seconds(pending, now)
+        waiting = waiting_seconds(self._costs, self._study_record(), runs)
+        # While the last runs end, some workers are idle: on average half a run each.
+        tail = waiting and fmean(map(self._costs.trial_seconds, runs)) / 2 * (workers - 1) / workers
+        return (waiting + self._estimator.running_seconds(now)) / workers + tail
 
     def _forecast_seconds(self, now: float) -> float:
         """Returns the seconds that the running trials, the forecast ones and the test runs take."""
@@ -200,15 +217,12 @@ class ProgressState:
         return trials, max(0.0, remaining_epochs / (self._estimator.mean_trial_epochs() or settings.epochs))
 
     def _verification_seconds(self) -> float:
-        """Estimates the seconds of verification; before the baseline has ended, from the cost model alone."""
+        """Estimates the seconds of the test runs that have not begun, from the predicted costs."""
         if not self.budget.includes_verification:
             return 0.0
-        settings, estimate = self.plan.settings, self.budget.verification_seconds()
-        finalists = settings.finalists if settings.trials is None else min(settings.finalists, settings.trials - 1)
-        if estimate:
-            measured = min(self._complete_count, finalists + 1)  # the budget's estimate covers the finalists so far
-            return estimate * (finalists + 1) / max(1, measured)
-        return self._costs.verification_seconds() if self._costs.is_observed else 0.0
+        if not self._costs.is_observed:
+            return 0.0
+        return planned_verification(self._costs, self._study_record(), epochs=self.plan.settings.epochs)[1]
 
     def _first_trials_seconds(self) -> list[float]:
         """Returns the seconds of the recipes that have not begun; they precede what the sampler proposes."""

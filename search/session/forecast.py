@@ -17,10 +17,11 @@ from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATI
 from search.engines.registry import screens
 from search.records.record import StudyRecord
 from search.session.costs import PlanCosts
-from search.session.settings import DEFAULT_REPLICATES
+from search.session.settings import DEFAULT_REPLICATES, Settings
 from search.session.timetable import VERIFICATION_SHARE, first_epochs, first_seconds
 from search.study.time_budget import CLOSING_SECONDS, MARGIN
-from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Config, Phase, config_key
+from search.study.verification import best_trials, verification_trials
+from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Config, Phase, Trial, config_key
 
 MAX_TRIALS = 100_000
 """Trials after which a forecast ends."""
@@ -110,14 +111,8 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         costs.model, waiting, full=epochs, left=left, slots=slots, has_verification=plan.has_verification
     )
     is_short = horizon < epochs
-    # The winner is expected to take as long as the best recipe.
-    winners = [list(first.values())[-1]] * (0 if is_short else settings.finalists)
-    verified = [*first.values(), *winners] if plan.has_verification else []
-    seed_seconds = sum(
-        costs.model.trial_seconds(config, epochs=horizon, phase=Phase.VERIFICATION) for config in verified
-    )
-    replicates = 1 if is_short else _replicates(costs, seed_seconds)
-    verification_seconds = max(0.0, replicates * seed_seconds - _begun_seconds(costs, record)) / slots
+    winners = 0 if is_short else settings.finalists
+    replicates, verification_seconds = planned_verification(costs, record, epochs=horizon)
     if is_short:
         steps = [_step(costs, config, horizon, is_short=True) for config in waiting]
     else:
@@ -139,13 +134,61 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         short_trials=sum(step.is_short for step in steps),
         full_trials=sum(not step.is_short for step in steps),
         search_seconds=sum(step.seconds for step in steps) / slots,
-        verified=tuple(_verified_names(first, len(winners))) if verified else (),
+        verified=tuple(_verified_names(first, winners)) if plan.has_verification else (),
         replicates=replicates,
-        uses_all_time=settings.timeout is not None and settings.replicates is None,
+        uses_all_time=uses_all_time(settings),
         verification_seconds=verification_seconds,
         first_epochs=horizon,
         sufficient_timeout=_round_up(elapsed_seconds + CLOSING_SECONDS + sufficient) if is_short else None,
     )
+
+
+def uses_all_time(settings: Settings) -> bool:
+    """Returns whether further seeds of verification fill the rest of the time: where nothing but time is limited."""
+    other_limits = (settings.replicates, settings.trials, settings.total_epochs)
+    return settings.timeout is not None and all(limit is None for limit in other_limits)
+
+
+def planned_verification(costs: PlanCosts, record: StudyRecord, *, epochs: int) -> tuple[int, float]:
+    """Returns the planned fresh seeds, and the wall-clock seconds of the test runs that have not begun; 0 without.
+
+    Args:
+        costs: Predicted seconds.
+        record: The study so far.
+        epochs: Epochs of what is verified; fewer than a full trial's if the time is short.
+    """
+    plan, settings = costs.plan, costs.plan.settings
+    if not plan.has_verification:
+        return settings.usual_replicates, 0.0
+    first, is_short = first_configs(costs), epochs < plan.header.protocol.epochs
+    most = math.inf if settings.trials is None else settings.trials - 1
+    finalists = 0 if is_short else int(min(settings.finalists, max(0, most)))
+
+    def seconds(config: Config) -> float:
+        return costs.model.trial_seconds(config, epochs=epochs, phase=Phase.VERIFICATION)
+
+    # A finalist that is not known yet is expected to take as long as the best recipe.
+    typical_seconds = seconds(list(first.values())[-1])
+    seed_seconds = sum(map(seconds, first.values())) + finalists * typical_seconds
+    replicates = 1 if is_short else _replicates(costs, seed_seconds)
+    runs = verification_trials(record, count=settings.finalists, replicates=replicates)
+    known = {config_key(run.config) for run in runs} | {
+        config_key(run.trial.config) for run in record.trials_in_phase(Phase.VERIFICATION)
+    }
+    unknown_seconds = sum(seconds(config) for config in first.values() if config_key(config) not in known)
+    unknown_seconds += max(0, finalists - len(best_trials(record, finalists))) * typical_seconds
+    worker_seconds = waiting_seconds(costs, record, runs) + replicates * unknown_seconds
+    return replicates, worker_seconds / plan.concurrent_trials
+
+
+def waiting_seconds(costs: PlanCosts, record: StudyRecord, runs: Iterable[Trial]) -> float:
+    """Returns the predicted seconds of those test runs that have not begun, over all workers."""
+    begun = {
+        entry.trial.replicate_key
+        for entry in record.trials_in_phase(Phase.VERIFICATION)
+        if entry.outcome is None or entry.is_finished
+    }
+    return sum(costs.trial_seconds(run) for run in runs if run.replicate_key not in begun)
 
 
 def first_configs(costs: PlanCosts) -> dict[str, Config]:
@@ -158,12 +201,6 @@ def _verified_names(first: Iterable[str], winners: int) -> Iterator[str]:
     yield from first
     if winners:
         yield "winner" if winners == 1 else f"best {winners}"
-
-
-def _begun_seconds(costs: PlanCosts, record: StudyRecord) -> float:
-    """Returns the predicted seconds of the test runs that have ended or run."""
-    runs = record.trials_in_phase(Phase.VERIFICATION)
-    return sum(costs.trial_seconds(run.trial) for run in runs if run.outcome is None or run.is_finished)
 
 
 def _is_trained(config: Config, record: StudyRecord) -> bool:
@@ -203,7 +240,8 @@ def _steps(costs: PlanCosts, record: StudyRecord) -> Iterator[_Step]:
     """Yields the trials that follow what is recorded: the baseline and the recipes, then what the engine proposes.
 
     An engine with short trials spends ``SCREENING_RATIO`` times as much on them as on full ones; its configurations are
-    expected to take as long as the latest ones did, at first as the best recipe. Those of another engine take the mean of the space, without pruning.
+    expected to take as long as the latest ones did, at first as the best recipe. Those of another engine take the mean
+    of the space, without pruning.
     """
     header = costs.plan.header
     full = header.protocol.epochs

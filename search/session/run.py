@@ -11,6 +11,7 @@ from search.records.reader import read_study
 from search.records.record import NO_ENGINE, StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback, CallbackList
+from search.session.forecast import uses_all_time
 from search.session.plan import Plan, make_plan
 from search.session.session import Session, open_session
 from search.session.settings import Settings
@@ -119,15 +120,15 @@ def _verify(session: Session) -> int:
     """Verifies the finalists and records ensembles of them; returns the runs for which the time did not suffice."""
     settings, ledger = session.plan.settings, session.ledger
     replicates = Timetable(session.plan, ledger, session.budget).replicates
-    other_limits = (settings.replicates, settings.trials, settings.total_epochs)
-    uses_all_time = settings.timeout is not None and all(limit is None for limit in other_limits)
 
     def pending_trials(replicates: int = replicates) -> list[Trial]:
         return verification_trials(ledger.read(), count=settings.finalists, replicates=replicates)
 
     if not session.budget.is_exhausted or not pending_trials():
         needed = pending_trials()
-        session.run_trials(needed, further=pending_trials(MAX_REPLICATES)[len(needed) :] if uses_all_time else ())
+        session.run_trials(
+            needed, further=pending_trials(MAX_REPLICATES)[len(needed) :] if uses_all_time(settings) else ()
+        )
     ledger.run_exclusive(lambda: ensembles.record_ensembles(ledger, count=settings.finalists))
     missing = 0 if session.interrupt.is_requested or not session.budget.is_exhausted else len(pending_trials())
     if missing:
