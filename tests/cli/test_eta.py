@@ -31,7 +31,7 @@ EPOCHS = 8
 TOLERANCES = {0.25: 0.35, 0.5: 0.3, 0.75: 0.15}
 """How far what is shown as left may be off after that share of a study, as a share of its whole time; trials vary
 from 16 to 96 seconds."""
-WITH_A_PRUNER = {0.25: 1.5, 0.5: 0.75, 0.75: 0.15}
+WITH_A_PRUNER = {0.25: 1.5, 0.5: 0.75, 0.75: 0.2}
 """The same on the side of too long where most trials will be pruned, which nobody can know while the first ones are
 trained to their ends."""
 
