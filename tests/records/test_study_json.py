@@ -38,7 +38,7 @@ WHOLE = StudyRecord(
         TrialRecord(
             trial=trial(4, epochs=1, is_short=True),
             outcome=dataclasses.replace(
-                complete(epochs=1), state=State.SCREENED, metrics={"error_percent": 4.0, "calibrated_loss": 0.2}
+                complete(epochs=1), state=State.SCREENED, metrics={"calibrated_loss": 0.2, "error_percent": 4.0}
             ),
         ),
         TrialRecord(
