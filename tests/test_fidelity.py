@@ -73,7 +73,7 @@ def test_states_are_those_of_waiting_trials_and_no_more_than_may_be_kept(tmp_pat
     record = asha(tmp_path / "all", executor(), weights=100)
     resumed = {known.trial.parent for known in record.trials}
     waiting = [k for k in record.trials if k.outcome.state is State.PRUNED and k.trial.number not in resumed]
-    expected = {f"{known.trial.seed}-{len(known.outcome.history)}.npz" for known in waiting}
+    expected = {f"{known.trial.training_key}-{len(known.outcome.history)}.npz" for known in waiting}
     assert names(tmp_path / "all") == expected
     assert len(expected) > 2
     few = asha(tmp_path / "few", executor(), weights=2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from search import seeds
 from search.compare.spec import ComparisonSpec, RunKey, schedule, study_name, study_seed
 from search.compare.store import StudyStore, raise_if_different
-from search.engines.registry import ENGINES, EngineChoice, parse_engine
+from search.engines.registry import EngineChoice, parse_engine, pruners_of
 from search.errors import UserError
 from search.records.arithmetic import KERNELS_KEY, LAYERS_KEY, Arithmetic, Layers
 from search.records.record import NO_ENGINE, utc_now
@@ -118,7 +118,7 @@ def choose_engines(engines: Sequence[str], pruner: str | None) -> list[EngineCho
     if not engines:
         raise UserError("There is no engine to compare. Received: --engines without a name.")
     choices = [parse_engine(text) for text in engines]
-    with_pruner = [choice for choice in choices if pruner in ENGINES[choice.engine].pruners]
+    with_pruner = [choice for choice in choices if pruner in pruners_of(choice.engine, choice.sampler)]
     if pruner is not None and not with_pruner:
         parse_engine(engines[0], pruner=pruner)  # raises an error that lists the pruners
     names = [choice.name for choice in choices]

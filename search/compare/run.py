@@ -83,7 +83,7 @@ def _run_study(
     """Searches and verifies; a study whose verification has begun is not searched further."""
     with open_session(plan, callback, executor=executor, interrupt=interrupt) as session:
         if not is_search_finished(session.ledger.read()):
-            session.search()
+            session.search(begins_what_ends=False)  # all engines have the whole time, whatever they would train last
         if not interrupt.is_requested:
             _copy_verification_runs(session, store, replicates)
             session.run_trials(verification_trials(session.ledger.read(), count=1, replicates=replicates))

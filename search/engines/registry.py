@@ -96,11 +96,11 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
     chosen_sampler = sampler_in_text if colon else sampler or next(iter(kind.samplers))
     if chosen_sampler not in kind.samplers:
         raise unknown_name(f"sampler of {engine}", chosen_sampler, kind.samplers)
-    takes_none = objective_of(engine, chosen_sampler) != "error_percent"
-    chosen_pruner = pruner or ("none" if takes_none else next(iter(kind.pruners)))
+    pruners = pruners_of(engine, chosen_sampler)
+    chosen_pruner = pruner or next(iter(pruners))
     if chosen_pruner not in kind.pruners:
         raise unknown_name(f"pruner of {engine}", chosen_pruner, kind.pruners)
-    if takes_none and chosen_pruner != "none":
+    if chosen_pruner not in pruners:
         raise UserError(
             f"Sampler {chosen_sampler!r} screens by short trials and takes no pruner. Received: --pruner {pruner}.",
             hint="Leave --pruner out.",
@@ -116,6 +116,11 @@ def screens(engine: str, sampler: str | None) -> bool:
 def objective_of(engine: str, sampler: str | None) -> str:
     """Returns the metric that an engine's sampler minimizes, a name in ``search.trial.METRICS``."""
     return "calibrated_loss" if screens(engine, sampler) else "error_percent"
+
+
+def pruners_of(engine: str, sampler: str | None) -> Collection[str]:
+    """Returns the pruners that an engine takes with a sampler, the default first."""
+    return ("none",) if screens(engine, sampler) else ENGINES[engine].pruners
 
 
 def engine_names() -> list[str]:

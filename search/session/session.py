@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 
+from search.engines.base import always
 from search.execution.base import Executor
 from search.records.arithmetic import require_same_arithmetic, study_arithmetic
 from search.records.ledger import Ledger
@@ -51,8 +52,12 @@ class Session:
     interrupt: InterruptHandler
     callback: Callback
 
-    def search(self) -> str | None:
-        """Searches until a limit or a goal is reached or no configuration is left; returns the goal, in words."""
+    def search(self, *, begins_what_ends: bool = True) -> str | None:
+        """Searches until a limit or a goal is reached or no configuration is left; returns the goal, in words.
+
+        Args:
+            begins_what_ends: Whether no trial is begun that is predicted to end after the time.
+        """
         settings = self.plan.settings
         checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=settings.keep_weights)
         timetable = Timetable(self.plan, self.ledger, self.budget)
@@ -62,8 +67,8 @@ class Session:
             recipes=settings.recipes,
             trials=settings.trials,
             epochs=settings.total_epochs,
-            has_time=timetable.has_time,
-            first_epochs=timetable.first_epochs,
+            has_time=timetable.has_time if begins_what_ends else always,
+            first_epochs=timetable.first_epochs if begins_what_ends else None,
             checkpoints=checkpoints,
         )
         stopping = StoppingCallback(settings.stop_when, self.ledger.read())

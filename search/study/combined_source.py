@@ -12,7 +12,7 @@ from search.records.record import TrialRecord
 from search.study.checkpoint_store import CheckpointStore
 from search.study.search_source import SearchSource
 from search.study.verification import ReplicateSource
-from search.trial import Cause, EpochReport, Outcome, Phase, Trial
+from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, Trial
 
 
 class CombinedSource:
@@ -43,7 +43,8 @@ class CombinedSource:
         self._stop_cause = stop_cause
         self._search, self._verification = search, verification
         self._early_trials, self._replicates, self._fits = early_trials, replicates, fits
-        self._is_changed = True
+        # Whether a test run may have become due, of those that come first and of the others.
+        self._has_news, self._has_other_news = True, True
 
     @property
     def checkpoints(self) -> CheckpointStore | None:
@@ -57,14 +58,15 @@ class CombinedSource:
 
     def next(self) -> Trial | None:
         """Returns a first test run that is due, else a trial of the search, else a further test run."""
-        if self._is_changed:
+        if self._has_news:
             self._verification.add(self._early_trials(1))
-            self._is_changed = False
+            self._has_news = False
         trial = self._verification.next()
         if trial is None and self._stop_cause() is None:
             trial = self._search.next()
-        if trial is None:
+        if trial is None and self._has_other_news:
             self._verification.add([run for run in self._early_trials(self._replicates()) if self._fits(run)])
+            self._has_other_news = False
             trial = self._verification.next()
         return trial
 
@@ -75,7 +77,7 @@ class CombinedSource:
     def observe(self, record: TrialRecord) -> bool:
         """Passes on what another coordinator has recorded."""
         has_changed = self._of(record.trial).observe(record)
-        self._is_changed = self._is_changed or has_changed
+        self._note(record.trial)
         return has_changed
 
     def report(self, trial: Trial, report: EpochReport) -> bool:
@@ -85,11 +87,16 @@ class CombinedSource:
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Passes on how a trial ended."""
         self._of(trial).tell(trial, outcome)
-        self._is_changed = True
+        self._note(trial)
 
     def cancel_cause(self, trial: Trial) -> Cause | None:
         """Returns why a running trial of the search must be cancelled, or None."""
         return self._stop_cause() if trial.phase is Phase.SEARCH else None
+
+    def _note(self, trial: Trial) -> None:
+        """Notes that a trial changed: the baseline and the recipes have test runs that come first."""
+        self._has_other_news = True
+        self._has_news = self._has_news or trial.origin == BASELINE or trial.is_recipe
 
     def _of(self, trial: Trial) -> SearchSource | ReplicateSource:
         return self._search if trial.phase is Phase.SEARCH else self._verification

@@ -15,7 +15,7 @@ COLON = ("bayesian", "hyperband", "random", "grid")
 CASES = {
     "an engine": (
         ["run", "--engine", "opt"],
-        ["optuna", *(f"optuna:{s}" for s in ["tpe", "gp", "cmaes", "random", "qmc", "grid", "nsga2"])],
+        ["optuna", *(f"optuna:{s}" for s in ["mutation", "tpe", "gp", "cmaes", "random", "qmc", "grid", "nsga2"])],
     ),
     "a sampler after a colon": (["run", "--engine", "keras-tuner", ":", "hy"], ["hyperband"]),
     "the colon itself": (["run", "--engine", "keras-tuner", ":"], list(COLON)),

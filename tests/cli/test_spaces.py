@@ -64,7 +64,7 @@ def test_fix_and_range_narrow_what_is_shown() -> None:
     assert shown.baseline["conv_stages"] == 2
     assert shown.baseline["batch_norm"] is True
     assert shown.parameters["filters_1"].describe() == "16..48 log"
-    assert list(shown.recipes) == ["schedule", "schedule + shift"]  # which "two stages" is now the same as
+    assert list(shown.recipes) == ["two stages", "schedule"]  # "schedule + shift" is now the same as the first
 
 
 def test_a_finite_space_says_how_many_configurations_it_has_at_most() -> None:

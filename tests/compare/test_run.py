@@ -303,9 +303,10 @@ def test_the_recorded_terms_are_plain_json(workplace: Workplace) -> None:
 
 
 def test_a_pruner_goes_to_the_engines_that_have_it() -> None:
-    chosen = choose_engines(("optuna", "keras-tuner:hyperband"), "median")
+    chosen = choose_engines(("optuna:tpe", "optuna:mutation", "keras-tuner:hyperband"), "median")
     assert [(choice.name, choice.pruner) for choice in chosen] == [
         ("optuna:tpe", "median"),
+        ("optuna:mutation", "none"),
         ("keras-tuner:hyperband", "none"),
     ]
     assert [choice.pruner for choice in choose_engines(TWO, None)] == ["asha", "asha"]

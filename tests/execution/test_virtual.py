@@ -78,7 +78,7 @@ def test_the_loop_and_a_ledger_in_memory_stand_a_thousand_slots(tmp_path) -> Non
             ended.append(outcome)
 
     executor = VirtualExecutor(paced, slots=1000)
-    trials = [small(number, phase=Phase.VERIFICATION) for number in range(2000)]
+    trials = [small(number, phase=Phase.VERIFICATION, replicate=number) for number in range(2000)]
     with FileLedger.in_memory(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         run_loop(
             ReplicateSource(trials),
