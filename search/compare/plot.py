@@ -74,9 +74,7 @@ def make_figure(plot: Plot) -> Figure:
 
 def _style(plot: Plot, engine: str) -> dict[str, Any]:
     index = plot.engines.index(engine)
-    color = COLORS[index % len(COLORS)]
-    style = LINE_STYLES[(index + index // len(COLORS)) % len(LINE_STYLES)]  # another one when the colours begin again
-    return {"color": color, "linestyle": style, "linewidth": 1.8}
+    return {"color": COLORS[index % len(COLORS)], "linestyle": LINE_STYLES[index % len(LINE_STYLES)], "linewidth": 1.8}
 
 
 def _draw_curve(axes: Axes, curve: CurveBand, style: dict[str, Any], *, has_band: bool) -> None:
