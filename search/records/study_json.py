@@ -165,9 +165,11 @@ def _record_from_json(document: Mapping[str, Any]) -> TrialRecord | EnsembleReco
 
 def _outcome_from_json(document: Mapping[str, Any]) -> Outcome:
     outcome = Outcome.from_json({**document, "history": ()})
-    images = range(outcome.scored_images if outcome.scored_images is not None else sys.maxsize)
+    count = outcome.scored_images if outcome.scored_images is not None else sys.maxsize
     counts = (0, len(outcome.misclassified))
-    if not all(image in images for image in outcome.misclassified) or len(outcome.predicted_classes) not in counts:
+    # By type first: whether a range holds a float is found by going through the range.
+    are_images = all(isinstance(image, int) and 0 <= image < count for image in outcome.misclassified)
+    if not are_images or len(outcome.predicted_classes) not in counts:
         raise ValueError("images that were not scored")
     return validate(replace(outcome, history=tuple(map(_report_from_json, document["history"]))))
 

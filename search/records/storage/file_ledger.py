@@ -55,6 +55,7 @@ class FileLedger(Ledger):
         self.header, self.folder = header, location.folder(header.name)
         self.log_dir = self.folder / "logs"
         self._storage, self._commit, self._resources = storage, commit, ExitStack()
+        self._ended: dict[tuple[Phase, int], TrialRecord] = {}
         self._study_ids = create_optuna_studies(storage, header.name)
         self._next_numbers = {
             phase: len(storage.get_all_trials(study_id, deepcopy=False)) for phase, study_id in self._study_ids.items()
@@ -163,7 +164,7 @@ class FileLedger(Ledger):
 
     def read(self) -> StudyRecord:
         """Returns the study as recorded so far."""
-        return decode_study(self._storage, self.header)
+        return decode_study(self._storage, self.header, self._ended)
 
     def _add_trial(self, phase: str, frozen_trial: FrozenTrial) -> None:
         trial_id = self._storage.create_new_trial(self._study_ids[phase], template_trial=frozen_trial)

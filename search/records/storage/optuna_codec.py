@@ -7,7 +7,7 @@ by ``search.records.reader``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -99,13 +99,22 @@ def read_header(storage: BaseStorage, name: str) -> StudyHeader | None:
     return StudyHeader.from_json(attributes[HEADER_KEY]) if HEADER_KEY in attributes else None
 
 
-def decode_study(storage: BaseStorage, header: StudyHeader) -> StudyRecord:
-    """Returns everything that is recorded of a study."""
+def decode_study(
+    storage: BaseStorage, header: StudyHeader, ended: MutableMapping[tuple[Phase, int], TrialRecord] | None = None
+) -> StudyRecord:
+    """Returns everything that is recorded of a study.
+
+    Args:
+        storage: Holds it.
+        header: The study.
+        ended: Keeps the records of ended trials, which do not change any more, between calls; None to keep none.
+    """
+    ended = {} if ended is None else ended
     attributes = _study_attributes(storage, header.name)
     return StudyRecord(
         header=header,
         trials=tuple(
-            decode_trial(trial.number, trial.user_attrs, trial.datetime_start)
+            _decode_once(phase, trial, ended)
             for phase in Phase
             for trial in _frozen_trials(storage, optuna_study_name(header.name, phase))
         ),
@@ -118,6 +127,18 @@ def decode_study(storage: BaseStorage, header: StudyHeader) -> StudyRecord:
         exhausted_seconds=attributes.get(EXHAUSTED_KEY, 0.0),
         arithmetic=attributes.get(ARITHMETIC_KEY, {}),
     )
+
+
+def _decode_once(
+    phase: Phase, trial: FrozenTrial, ended: MutableMapping[tuple[Phase, int], TrialRecord]
+) -> TrialRecord:
+    key = (phase, trial.number)
+    if key in ended:
+        return ended[key]
+    record = decode_trial(trial.number, trial.user_attrs, trial.datetime_start)
+    if record.outcome is not None and trial.state.is_finished():
+        ended[key] = record
+    return record
 
 
 def _study_attributes(storage: BaseStorage, name: str) -> dict[str, Any]:
