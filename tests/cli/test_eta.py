@@ -23,6 +23,7 @@ from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import make_plan
 from search.session.session import Session
 from search.session.settings import from_mapping
+from search.session.timetable import Timetable
 from search.study.time_budget import InterruptHandler, TimeBudget
 from search.study.verification import estimate_verification_seconds, verification_trials
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
@@ -106,9 +107,8 @@ def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, fl
         watched.on_session_start(plan, ledger.read(), budget)
         session.search()
         if settings.finalists:
-            session.run_trials(
-                verification_trials(ledger.read(), count=settings.finalists, replicates=settings.usual_replicates)
-            )
+            replicates = Timetable(plan, ledger, budget).replicates
+            session.run_trials(verification_trials(ledger.read(), count=settings.finalists, replicates=replicates))
     return watched.shown, executor.now
 
 

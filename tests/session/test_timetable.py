@@ -64,7 +64,7 @@ def run(plan: Plan, *, factor: float = 1.0) -> tuple[StudyRecord, float]:
 def test_the_time_is_used_and_nothing_is_begun_that_cannot_end(
     make: Callable[..., Plan], sampler: str, workers: int
 ) -> None:
-    plan = make(12.0, sampler=sampler, workers=workers)
+    plan = make(7.0, sampler=sampler, workers=workers)
     record, seconds = run(plan)
     assert seconds <= plan.settings.timeout
     # What a random sampler proposes may be too large for the time that is left, however often it is asked.
@@ -93,7 +93,7 @@ def test_in_little_time_the_first_trials_are_shortened_and_marked(
     assert {known.trial.source_trial for known in tested} >= {0, 1}, "both were verified"
     assert [known.trial.origin == BASELINE for known in searched[:2]] == [True, False]
     assert [known.trial.is_short for known in searched[:2]] == [True, True]
-    assert {known.state for known in searched} == {State.SCREENED}
+    assert {known.state for known in searched[:2]} == {State.SCREENED}
     assert EPOCHS > searched[0].trial.epochs >= searched[1].trial.epochs
     for known in tested:
         source = searched[known.trial.source_trial].trial
