@@ -1,7 +1,8 @@
 """The sampler: sparse mutation of the incumbent with screening.
 
 Every proposal changes a few parameters of a good configuration. At first it is trained briefly. The best of those that
-beat the incumbent's own short training are trained in full; the best full training is the incumbent.
+beat the incumbent's own short training are trained in full; the best full training is the incumbent. A linear surrogate
+chooses among several mutations once there are enough short trainings.
 """
 
 from __future__ import annotations
