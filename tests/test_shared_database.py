@@ -305,7 +305,7 @@ def test_two_real_commands_share_a_study_and_keep_the_password(
         "--workers",
         "1",
     ]
-    options += ["--threads", "1", "--range", "filters_1=8:32", "--range", "conv_stages=1:2"]
+    options += ["--sampler", "tpe", "--threads", "1", "--range", "filters_1=8:32", "--range", "conv_stages=1:2"]
     given = {"typed": (["--storage", url], {}), "environment": ([], {"KERAS_IMAGE_SEARCH_STORAGE": url})}
     sessions = []
     for name, (words, more) in given.items():

@@ -42,6 +42,7 @@ class Bench:
             "cache-dir": cache_dir,
             "study": "bound",
             "seed": 0,
+            "sampler": "tpe",
             "pruner": "none",
             "threads": 1,
         }

@@ -243,7 +243,21 @@ def test_a_search_survives_a_killed_coordinator_and_a_lost_node_and_reports_a_lo
     command = [
         *(sys.executable, "-m", "search", "run", "--executor", "ray", "--address", machines.address),
         *("--checkpoint-dir", str(tmp_path / "states"), "--dataset", str(small_mnist), "--cache-dir", str(cache_dir)),
-        *("--study", "far", "--seed", "0", "--epochs", "20", "--pruner", "none", "--no-recipes", "--finalists", "0"),
+        *(
+            "--study",
+            "far",
+            "--seed",
+            "0",
+            "--epochs",
+            "20",
+            "--sampler",
+            "tpe",
+            "--pruner",
+            "none",
+            "--no-recipes",
+            "--finalists",
+            "0",
+        ),
         *("--fix", "filters_1=8", "--fix", "dense_1=32", "--fix", "conv_stages=1"),
     ]
 

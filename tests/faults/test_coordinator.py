@@ -39,6 +39,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "finalists": FINALISTS,
         "replicates": REPLICATES,
         "epochs": 12,
+        "sampler": "tpe",
         "pruner": "none",
         "threads": 1,
     }

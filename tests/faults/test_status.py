@@ -34,6 +34,7 @@ def run_options(small_mnist: Path, cache_dir: Path) -> list[str]:
         "replicates": 1,
         "epochs": 8,
         "workers": 1,
+        "sampler": "tpe",
     }
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
