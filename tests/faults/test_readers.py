@@ -69,7 +69,7 @@ def test_a_search_whose_reader_leaves_ends_at_once_and_goes_on_when_asked(
     small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
     command = words(small_mnist, cache_dir, trials=2)
-    done = call(["bash", "-c", '"$@" --json | head -2; exit ${PIPESTATUS[0]}', "bash", *command], tmp_path)
+    done = call(["bash", "-c", '"$@" --json | head -3; exit ${PIPESTATUS[0]}', "bash", *command], tmp_path)
     assert done.returncode == READER_LEFT
     assert done.stderr == ""
     assert not [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]
