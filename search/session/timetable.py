@@ -5,6 +5,7 @@ Called by the session. Without a time limit everything fits.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from search.records.ledger import Ledger
@@ -153,7 +154,8 @@ def first_epochs(
         seconds = first_seconds(model, configs, epochs=epochs, slots=slots, has_verification=has_verification)
         return MARGIN * seconds <= left
 
-    return next((epochs for epochs in range(full, 1, -1) if fits(epochs)), 1)
+    # Fewer epochs fit whenever more do.
+    return 1 + bisect_right(range(2, full + 1), False, key=lambda epochs: not fits(epochs))
 
 
 def first_seconds(
