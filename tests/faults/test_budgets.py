@@ -134,7 +134,7 @@ def test_workers_that_are_stopped_at_the_deadline_do_not_delay_it(bench: Bench) 
         for worker in stopped:
             worker.send_signal(signal.SIGSTOP)
 
-    timer = threading.Timer(14.0, stop)  # while the shortened first trials run
+    timer = threading.Timer(11.0, stop)  # while the shortened first trials run
     timer.start()
     _, said = session.communicate(timeout=100)
     took = time.monotonic() - began
