@@ -130,7 +130,9 @@ def test_workers_that_are_stopped_at_the_deadline_do_not_delay_it(bench: Bench) 
     stopped: list[psutil.Process] = []
 
     def stop() -> None:
-        stopped.extend(psutil.Process(session.pid).children())
+        while len(children := psutil.Process(session.pid).children()) < 2:
+            time.sleep(0.1)
+        stopped.extend(children)
         for worker in stopped:
             worker.send_signal(signal.SIGSTOP)
 
