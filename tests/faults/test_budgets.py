@@ -11,15 +11,15 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import wait_for_record
 
 from search.records.reader import read_study
-from search.records.record import StudyRecord
+from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.locations import StudyLocation
 from search.study.verification import verification_trials
 from search.trial import BASELINE, Cause, Phase, State
@@ -64,9 +64,19 @@ class Bench:
         return time.monotonic() - began, printed, said
 
     @property
+    def place(self) -> StudyLocation:
+        """Where the study is kept."""
+        return StudyLocation(studies_dir=self.folder / "studies")
+
+    @property
     def record(self) -> StudyRecord:
         """The study's record."""
-        return read_study(StudyLocation(studies_dir=self.folder / "studies"), "bound")
+        return read_study(self.place, "bound")
+
+
+def unfinished(record: StudyRecord) -> list[TrialRecord]:
+    """The trials that run."""
+    return [known for known in record.trials if known.outcome is None]
 
 
 @pytest.fixture
@@ -126,26 +136,20 @@ def test_one_interrupt_ends_within_seconds(bench: Bench, stopped: bool) -> None:
 
 def test_workers_that_are_stopped_at_the_deadline_do_not_delay_it(bench: Bench) -> None:
     began = time.monotonic()
-    session = bench.start("--timeout", "24s", "--epochs", str(LONG), "--workers", "2")
-    stopped: list[psutil.Process] = []
-
-    def stop() -> None:
-        while len(children := psutil.Process(session.pid).children()) < 2:
-            time.sleep(0.1)
-        stopped.extend(children)
-        for worker in stopped:
-            worker.send_signal(signal.SIGSTOP)
-
-    timer = threading.Timer(11.0, stop)  # while the shortened first trials run
-    timer.start()
+    session = bench.start("--timeout", "24s", "--epochs", "60", "--workers", "2", "--finalists", "0")
+    wait_for_record(bench.place, "bound", lambda record: len(unfinished(record)) == 2, session)
+    stopped = psutil.Process(session.pid).children()
+    for worker in stopped:
+        worker.send_signal(signal.SIGSTOP)
     _, said = session.communicate(timeout=100)
     took = time.monotonic() - began
-    timer.join()
     assert session.returncode == 0, said
     assert 24.0 <= took < 24.0 + GRACE_SECONDS
     assert len(stopped) == 2
     assert not any(worker.is_running() for worker in stopped)
-    assert {known.outcome.cause for known in bench.record.trials} - {None} == {Cause.TIMEOUT}
+    assert unfinished(bench.record) == []
+    causes = [known.outcome.cause for known in bench.record.trials if known.state is State.INTERRUPTED]
+    assert causes == [Cause.TIMEOUT] * 2
 
 
 def test_verification_is_cut_at_the_deadline_and_the_missing_runs_are_reported(bench: Bench) -> None:
