@@ -17,8 +17,8 @@ from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATI
 from search.engines.registry import screens
 from search.records.record import StudyRecord
 from search.session.costs import PlanCosts
-from search.session.settings import DEFAULT_REPLICATES, Settings
-from search.session.timetable import VERIFICATION_SHARE, first_epochs, first_seconds
+from search.session.settings import Settings
+from search.session.timetable import first_epochs, first_seconds, planned_replicates
 from search.study.time_budget import CLOSING_SECONDS, MARGIN
 from search.study.verification import best_trials, verification_trials
 from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Config, Phase, Trial, config_key
@@ -170,7 +170,7 @@ def planned_verification(costs: PlanCosts, record: StudyRecord, *, epochs: int) 
     # A finalist that is not known yet is expected to take as long as the best recipe.
     typical_seconds = seconds(list(first.values())[-1])
     seed_seconds = sum(map(seconds, first.values())) + finalists * typical_seconds
-    replicates = 1 if is_short else _replicates(costs, seed_seconds)
+    replicates = 1 if is_short else planned_replicates(settings, seed_seconds, slots=plan.concurrent_trials)
     runs = verification_trials(record, count=settings.finalists, replicates=replicates)
     known = {config_key(run.config) for run in runs} | {
         config_key(run.trial.config) for run in record.trials_in_phase(Phase.VERIFICATION)
@@ -207,15 +207,6 @@ def _is_trained(config: Config, record: StudyRecord) -> bool:
     """Returns whether a full trial of a configuration was begun."""
     full = (entry.trial for entry in record.trials_in_phase(Phase.SEARCH) if not entry.trial.is_short)
     return any(config_key(trial.config) == config_key(config) for trial in full)
-
-
-def _replicates(costs: PlanCosts, seed_seconds: float) -> int:
-    """Returns the fresh seeds that are planned; see ``Timetable.replicates``."""
-    settings = costs.plan.settings
-    if settings.replicates is not None or settings.timeout is None or not seed_seconds:
-        return settings.usual_replicates
-    count = int(VERIFICATION_SHARE * settings.timeout * costs.plan.concurrent_trials / seed_seconds)
-    return min(max(count, 1), DEFAULT_REPLICATES)
 
 
 def _affordable(

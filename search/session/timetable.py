@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from search.records.ledger import Ledger
 from search.session.costs import fit_model
 from search.session.plan import Plan
-from search.session.settings import DEFAULT_REPLICATES
+from search.session.settings import DEFAULT_REPLICATES, Settings
 from search.study.cost import CostModel
 from search.study.time_budget import CLOSING_SECONDS, MARGIN, STOP_SECONDS, TimeBudget
 from search.study.verification import (
@@ -49,15 +49,14 @@ class Timetable:
         """How many replicates of verification are needed: those of the option, else as the time allows."""
         settings = self._plan.settings
         if settings.replicates is not None or settings.timeout is None:
-            return settings.usual_replicates
+            return settings.usual_replicates  # without a reading of the ledger
         self._refresh()
         rows = finalists(self._record, settings.finalists)
         configs = {config_key(row.trial.config): row.trial.config for row in rows}
         for config in self._first_configs():
             configs.setdefault(config_key(config), config)
         seconds = sum(map(self._verification_seconds, configs.values()))
-        count = int(VERIFICATION_SHARE * settings.timeout * self._plan.concurrent_trials / seconds)
-        return min(max(count, 1), DEFAULT_REPLICATES)
+        return planned_replicates(settings, seconds, slots=self._plan.concurrent_trials)
 
     def has_time(self, config: Config, epochs: int) -> bool:
         """Returns whether a search trial of a configuration can end, and the verification of all that is verified."""
@@ -132,6 +131,20 @@ class Timetable:
             self._record = self._ledger.read()
             self._costs = fit_model(self._plan, self._record)
             self._refreshed_at = self._budget.elapsed_seconds()
+
+
+def planned_replicates(settings: Settings, seed_seconds: float, *, slots: int) -> int:
+    """Returns how many replicates of verification are planned: those of the option, else as the time allows.
+
+    Args:
+        settings: The options.
+        seed_seconds: Seconds of one replicate of all that is verified, over all workers.
+        slots: Trials at a time.
+    """
+    if settings.replicates is not None or settings.timeout is None or not seed_seconds:
+        return settings.usual_replicates
+    count = int(VERIFICATION_SHARE * settings.timeout * slots / seed_seconds)
+    return min(max(count, 1), DEFAULT_REPLICATES)
 
 
 def first_epochs(

@@ -171,5 +171,4 @@ def test_what_is_left_is_what_then_passes_where_short_and_full_trials_mix(plan: 
     for share in (0.25, 0.5, 0.75):
         now, eta = next((now, eta) for now, eta in watched.shown if now >= share * executor.now)
         assert eta is not None
-        print(share, eta, whole - now)
         assert abs(eta - (whole - now)) < 0.3 * whole

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .history import History, Training
 from .mutation import mutated, uniform
-from .surrogate import MIN_TRAININGS, choose
+from .surrogate import MIN_TRAININGS, best_candidate
 
 MAX_CHANGES = 5
 """Most parameters that a mutation changes; their number is uniform from 1."""
@@ -181,9 +181,8 @@ class ScreenedMutationSampler(BaseSampler):
             return Step(is_full=is_full, parent=parent, changes=self._draw_changes(parent))
         candidates = [self._draw_changes(parent) for _ in range(CANDIDATES)]
         whole = [{**parent.params, **changes} for changes in candidates]
-        chosen = choose(whole, trainings, history.distributions(), self._generator)
-        changes = next(change for change, params in zip(candidates, whole, strict=True) if params is chosen)
-        return Step(is_full=is_full, parent=parent, changes=changes)
+        chosen = best_candidate(whole, trainings, history.distributions(), self._generator)
+        return Step(is_full=is_full, parent=parent, changes=candidates[chosen])
 
     def _draw_changes(self, parent: Training) -> dict[str, Any]:
         """Returns new values of a few of a training's parameters."""

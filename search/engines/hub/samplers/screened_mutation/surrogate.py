@@ -23,13 +23,13 @@ MAX_TRAININGS = 1000
 Parameters = Mapping[str, Any]
 
 
-def choose(
+def best_candidate(
     candidates: Sequence[Parameters],
     trainings: Sequence[tuple[Parameters, float]],
     distributions: Mapping[str, BaseDistribution],
     generator: np.random.Generator,
-) -> Parameters:
-    """Returns the candidate with the least loss in a draw from the posterior.
+) -> int:
+    """Returns the index of the candidate with the least loss in a draw from the posterior.
 
     Args:
         candidates: Parameters, one or more.
@@ -48,7 +48,7 @@ def choose(
         model = BayesianRidge().fit(features, losses - np.median(losses))
         effects = generator.multivariate_normal(model.coef_, model.sigma_, check_valid="ignore", method="eigh")
     drawn = [float(_features(candidate, distributions) @ effects) for candidate in candidates]
-    return candidates[int(np.argmin(drawn))]
+    return int(np.argmin(drawn))
 
 
 def _features(parameters: Parameters, distributions: Mapping[str, BaseDistribution]) -> np.ndarray:
