@@ -4,6 +4,7 @@
     import_prepared    another machine      caches a data set that was prepared elsewhere
     open_training      every worker         maps the training images, their labels and groups
     open_test          verification only    maps the test images and their labels
+    open_test_groups   coordinator          maps the groups of the test images, for the intervals of reports
     find_test_images   reports              maps the test images of recorded data, if they are on this machine
 
 Uses no splits, batches or Keras.
@@ -29,6 +30,8 @@ from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
 from search.data.validate import validate_arrays
 from search.errors import FatalError
 
+TEST_GROUPS = "groups_test"
+"""Name of the array of the test images' groups."""
 CACHE_REPAIR_HINT = "Run the command again: the cache is repaired when a study starts."
 
 
@@ -38,7 +41,8 @@ class DatasetInfo:
 
     Args:
         name: The name as given, or the name of the file or folder.
-        sha256: Hash of the decoded arrays, 64 hexadecimal digits; does not depend on the file format.
+        sha256: Hash of the decoded arrays that decide results, 64 hexadecimal digits; does not depend on the file
+            format. Groups of the test images are left out, and the writers of the embedded MNIST.
         image_shape: (height, width, channels).
         classes: Number of classes; labels are 0 to classes - 1.
         training_count: Number of training images, before any split.
@@ -122,7 +126,7 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
     height, width, channels = arrays["x_train"].shape[1:]
     return DatasetInfo(
         name=source.name,
-        sha256=arrays_sha256(arrays),
+        sha256=source.sha256 or _sha256(arrays),
         image_shape=(height, width, channels),
         classes=int(arrays["y_train"].max()) + 1,
         training_count=len(arrays["x_train"]),
@@ -131,6 +135,11 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
         folder=str(folder),
         files=files,
     )
+
+
+def _sha256(arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the hash of the arrays that decide results: those of the test images' groups only widen intervals."""
+    return arrays_sha256({name: array for name, array in arrays.items() if name != TEST_GROUPS})
 
 
 def _folder_name(name: str, fingerprint: str) -> str:
@@ -185,23 +194,36 @@ def open_test(info: DatasetInfo) -> LabeledImages:
     return _open_arrays(info, ("x_test", "y_test"), info.test_count)
 
 
+def open_test_groups(info: DatasetInfo) -> np.ndarray | None:
+    """Returns where each test image came from, (count,) integers or strings; None if the data do not say.
+
+    Raises:
+        FatalError: They are missing or damaged in the cache.
+    """
+    if f"{TEST_GROUPS}.npy" not in info.files:
+        return None
+    return _open_arrays(info, ("x_test", "y_test", TEST_GROUPS), info.test_count).groups
+
+
 def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:
     """Returns the test images of recorded data, to show misclassified ones; None if they are not on this machine.
 
-    Prepares nothing: searches the cached data sets of that name, hashing each, and the embedded MNIST.
+    Prepares nothing: takes the embedded MNIST, or searches the cached data sets of that name, hashing each.
 
     Args:
         name: The data set's name as it was recorded.
         sha256: Hash of its arrays, 64 hexadecimal digits.
         cache_dir: The cache folder; None for ``default_cache_dir``.
     """
+    if sha256 == MNIST_SHA256:
+        return _embedded_mnist_test_images()
     datasets = datasets_folder(cache_dir)
     for folder in sorted(datasets.glob(_folder_name(name, "*"))):
         with contextlib.suppress(OSError, EOFError, ValueError):
             arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
-            if {"x_test", "y_test"} <= arrays.keys() and arrays_sha256(arrays) == sha256:
+            if {"x_test", "y_test"} <= arrays.keys() and _sha256(arrays) == sha256:
                 return LabeledImages(arrays["x_test"], arrays["y_test"], None)
-    return _embedded_mnist_test_images() if sha256 == MNIST_SHA256 else None
+    return None
 
 
 def _embedded_mnist_test_images() -> LabeledImages | None:

@@ -104,11 +104,11 @@ def _damaged_file_error(path: Path, reason: str) -> UserError:
 
 
 REQUIRED_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-OPTIONAL_ARRAYS = ("groups_train",)
+OPTIONAL_ARRAYS = ("groups_train", "groups_test")
 
 SAVE_HINT = (
     "Save it with numpy.savez_compressed(path, x_train=..., y_train=..., x_test=..., y_test=...), "
-    "and groups_train=... where images come from writers or patients."
+    "and groups_train=... and groups_test=... where images come from writers or patients."
 )
 
 ARCHIVE_READ_ERRORS = (
@@ -162,5 +162,5 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         raise UserError(
             f"{name} cannot be read: {error}. Expected: an array of numbers or fixed-width strings.",
             hint="Object arrays are refused because unpickling them could run code. Save x_train with "
-            "dtype uint8 or float32, y_train with an integer dtype, and groups_train as integers or strings.",
+            "dtype uint8 or float32, y_train with an integer dtype, and groups as integers or strings.",
         ) from error

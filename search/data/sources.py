@@ -16,7 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from search.data.cache import arrays_sha256, file_sha256
-from search.data.formats import SAVE_HINT, find_idx_files, read_idx_files, read_npz
+from search.data.formats import (
+    ARCHIVE_READ_ERRORS,
+    OPTIONAL_ARRAYS,
+    SAVE_HINT,
+    find_idx_files,
+    read_idx_files,
+    read_npz,
+)
 from search.data.validate import validate_arrays
 from search.errors import FatalError, UserError, unknown_name
 
@@ -24,6 +31,11 @@ MNIST_SHA256 = "1f48dbc21bb07b821497145f19090855b448d62d1fcf5d59faecebde51d9c292
 """``arrays_sha256`` of the embedded MNIST in canonical form."""
 
 EMBEDDED_MNIST = Path(__file__).with_name("embedded") / "mnist.npz"
+EMBEDDED_WRITERS = EMBEDDED_MNIST.with_name("mnist_writers.npz")
+"""The writer of each image of MNIST, as ``groups_train`` and ``groups_test``; not part of its hash."""
+WRITERS_SHA256 = "07fd0a3cec6e747f07e3986bd67b7599c511a9c1f89d7dd1d8a281c7d17408bd"
+"""``arrays_sha256`` of these two."""
+_REINSTALL_HINT = "Reinstall this package; a file of its MNIST is missing or damaged."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +46,13 @@ class DatasetSource:
         name: The name as given, or the name of the file or folder.
         fingerprint: Changes with the content, and is cheaper to compute.
         read: Returns the arrays by name; raises UserError if they cannot be read.
+        sha256: Hash by which studies name the data, if it is known before; else it is computed from the arrays.
     """
 
     name: str
     fingerprint: str
     read: Callable[[], Mapping[str, np.ndarray]]
+    sha256: str | None = None
 
 
 def find_source(dataset: str) -> DatasetSource:
@@ -74,17 +88,34 @@ def _fingerprint(paths: Iterable[Path]) -> str:
 
 
 def _read_embedded_mnist() -> dict[str, np.ndarray]:
-    """Returns the MNIST of this package, verified by its hash."""
-    hint = "Reinstall this package; its MNIST file is missing or damaged."
+    """Returns the MNIST of this package with its writers, verified by their hashes."""
     try:
         arrays = validate_arrays(read_npz(EMBEDDED_MNIST))
     except UserError as error:
-        raise FatalError(f"The embedded MNIST cannot be read. {error.message}", hint=hint) from error
-    received = arrays_sha256(arrays)
-    if received != MNIST_SHA256:
-        message = f"The embedded MNIST is not the published one. Expected: sha256={MNIST_SHA256}. Received: {received}."
-        raise FatalError(message, hint=hint)
-    return arrays
+        raise FatalError(f"The embedded MNIST cannot be read. {error.message}", hint=_REINSTALL_HINT) from error
+    _check_embedded("MNIST", arrays, MNIST_SHA256)
+    return validate_arrays({**arrays, **read_mnist_writers()})
+
+
+def read_mnist_writers() -> dict[str, np.ndarray]:
+    """Returns the writers of MNIST's images, ``groups_train`` and ``groups_test``, verified by their hash.
+
+    Raises:
+        FatalError: The file is missing or damaged.
+    """
+    try:
+        with np.load(EMBEDDED_WRITERS) as archive:
+            writers = {name: archive[name] for name in OPTIONAL_ARRAYS}
+    except (*ARCHIVE_READ_ERRORS, KeyError) as error:
+        raise FatalError(f"The writers of MNIST cannot be read. {error}", hint=_REINSTALL_HINT) from error
+    _check_embedded("list of MNIST's writers", writers, WRITERS_SHA256)
+    return writers
+
+
+def _check_embedded(what: str, arrays: Mapping[str, np.ndarray], expected: str) -> None:
+    if (received := arrays_sha256(arrays)) != expected:
+        message = f"The embedded {what} is not the published one. Expected: sha256={expected}. Received: {received}."
+        raise FatalError(message, hint=_REINSTALL_HINT)
 
 
 def _load_from_keras(name: str) -> dict[str, np.ndarray]:
@@ -106,7 +137,12 @@ def _load_from_keras(name: str) -> dict[str, np.ndarray]:
 
 
 NAMED_SOURCES: Mapping[str, DatasetSource] = {
-    "mnist": DatasetSource(name="mnist", fingerprint=MNIST_SHA256, read=_read_embedded_mnist),
+    "mnist": DatasetSource(
+        name="mnist",
+        fingerprint=f"{WRITERS_SHA256[:8]}{MNIST_SHA256}",  # caches of versions without writers are not used
+        read=_read_embedded_mnist,
+        sha256=MNIST_SHA256,
+    ),
     "fashion_mnist": DatasetSource(
         name="fashion_mnist", fingerprint="keras", read=partial(_load_from_keras, "fashion_mnist")
     ),

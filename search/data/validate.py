@@ -20,7 +20,7 @@ def validate_arrays(source_arrays: Mapping[str, np.ndarray]) -> dict[str, np.nda
     Args:
         source_arrays: ``x_train`` and ``x_test``, images (count, height, width) or (count, height, width, 1 or 3),
             uint8 or floats in [0, 1]; ``y_train`` and ``y_test``, integer labels (count,) or (count, 1); and perhaps
-            ``groups_train``, integers or strings (count,).
+            ``groups_train`` and ``groups_test``, integers or strings (count,).
 
     Returns:
         The same names. Images are (count, height, width, channels), uint8 or float32; labels are (count,) int64.
@@ -35,9 +35,10 @@ def validate_arrays(source_arrays: Mapping[str, np.ndarray]) -> dict[str, np.nda
         _check_length(arrays, f"x_{part}", f"y_{part}")
     _check_same_image_form(arrays["x_train"], arrays["x_test"])
     _check_classes(arrays["y_train"], arrays["y_test"])
-    if "groups_train" in source_arrays:
-        arrays["groups_train"] = _validate_groups(source_arrays["groups_train"])
-        _check_length(arrays, "x_train", "groups_train")
+    for part in ("train", "test"):
+        if (name := f"groups_{part}") in source_arrays:
+            arrays[name] = _validate_groups(name, source_arrays[name])
+            _check_length(arrays, f"x_{part}", name)
     return arrays
 
 
@@ -91,10 +92,10 @@ def _validate_labels(name: str, labels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(labels.reshape(-1), dtype=np.int64)
 
 
-def _validate_groups(groups: np.ndarray) -> np.ndarray:
+def _validate_groups(name: str, groups: np.ndarray) -> np.ndarray:
     if groups.dtype.kind not in "iuSU" or groups.ndim != 1:
         raise UserError(
-            "groups_train must hold integers or fixed-width strings of shape (count,). "
+            f"{name} must hold integers or fixed-width strings of shape (count,). "
             f"Received: dtype={groups.dtype}, shape={groups.shape}.",
             hint="Give one writer or patient number an image, such as numpy.array(groups, dtype='int64').",
         )

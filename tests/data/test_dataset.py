@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_data import save_idx, save_npz, small_arrays, tree
 
-from search.data.dataset import default_cache_dir, find_test_images, open_test, open_training, prepare
+from search.data.dataset import default_cache_dir, find_test_images, open_test, open_test_groups, open_training, prepare
 from search.data.sources import MNIST_SHA256
 from search.errors import FatalError, UserError
 
@@ -33,7 +33,7 @@ print(json.dumps([asdict(info), Path(info.folder, "x_train.npy").stat().st_ino])
 def test_the_embedded_mnist(cache_dir: Path) -> None:
     info = prepare("mnist", cache_dir)
     assert (info.name, info.sha256) == ("mnist", MNIST_SHA256)
-    assert (info.image_shape, info.classes, info.has_groups) == ((28, 28, 1), 10, False)
+    assert (info.image_shape, info.classes, info.has_groups) == ((28, 28, 1), 10, True)
     training, test = open_training(info), open_test(info)
     assert (len(training.images), len(test.images)) == (info.training_count, info.test_count) == (60000, 10000)
     assert training.labels[:4].tolist() == [5, 0, 4, 1]
@@ -50,6 +50,15 @@ def test_prepared_arrays_equal_the_source(tmp_path: Path) -> None:
     assert np.array_equal(test.images[..., 0], expected["x_test"])
     assert np.array_equal(test.labels, expected["y_test"])
     assert test.groups is None
+    assert open_test_groups(info) is None
+
+
+def test_groups_of_test_images_leave_the_hash_as_it_is(tmp_path: Path) -> None:
+    groups = np.repeat(["anna", "bert", "carl"], 4)
+    grouped = prepare(save_npz(tmp_path / "a.npz", groups_test=groups), tmp_path / "cache")
+    assert np.array_equal(open_test_groups(grouped), groups)
+    assert grouped.sha256 == prepare(save_npz(tmp_path / "b.npz"), tmp_path / "cache").sha256
+    assert find_test_images("a.npz", grouped.sha256, tmp_path / "cache") is not None
 
 
 def test_images_are_read_only_maps(small_mnist: Path, cache_dir: Path) -> None:

@@ -113,6 +113,13 @@ def test_a_split_that_the_data_do_not_allow_is_refused(case: str) -> None:
         make_split_indices(data, split=split, seed=0)
 
 
+def test_whole_writers_of_mnist_are_split(mnist: LabeledImages) -> None:
+    roles = make_split_indices(mnist, split=Split.GROUP, seed=0)
+    assert mnist.groups is not None
+    assert not np.intersect1d(mnist.groups[roles.training], mnist.groups[roles.validation]).size
+    assert len(roles.validation) == pytest.approx(10_000, abs=100)
+
+
 def test_the_default_split_follows_the_data(tmp_path: Path, cache_dir: Path) -> None:
     grouped = save_npz(tmp_path / "grouped.npz", groups_train=np.arange(60) // 5)
     assert default_split(prepare(grouped, cache_dir)) is Split.GROUP

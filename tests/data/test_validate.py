@@ -16,13 +16,14 @@ def with_value(array: np.ndarray, value: float) -> np.ndarray:
 
 
 def test_the_canonical_form() -> None:
-    arrays = validate_arrays(small_arrays(groups_train=np.arange(60) // 5))
+    arrays = validate_arrays(small_arrays(groups_train=np.arange(60) // 5, groups_test=np.arange(12)))
     assert {name: (array.shape, array.dtype.name) for name, array in arrays.items()} == {
         "x_train": ((60, 4, 5, 1), "uint8"),
         "y_train": ((60,), "int64"),
         "x_test": ((12, 4, 5, 1), "uint8"),
         "y_test": ((12,), "int64"),
         "groups_train": ((60,), "int64"),
+        "groups_test": ((12,), "int64"),
     }
     assert np.array_equal(arrays["x_train"][..., 0], small_arrays()["x_train"])
 
@@ -79,6 +80,7 @@ REFUSED = {
     "one class": ({"y_train": LABELS * 0}, "2 to 1000 classes. Received: 1"),
     "an unknown test class": ({"y_test": LABELS[:12] + 1}, "classes of y_train, 0 to 2. Received: 3"),
     "too few groups": ({"groups_train": np.arange(59)}, "x_train and groups_train .* Received: 60 and 59"),
+    "too many test groups": ({"groups_test": np.arange(13)}, "x_test and groups_test .* Received: 12 and 13"),
     "float groups": ({"groups_train": np.arange(60.0)}, r"groups_train must hold integers .* dtype=float64"),
     "a table of groups": ({"groups_train": np.zeros((60, 2), int)}, r"Received: dtype=int64, shape=\(60, 2\)"),
 }
