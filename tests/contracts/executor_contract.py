@@ -11,7 +11,7 @@ from search.trial import Cause, Phase, State, Trial
 from spaces import registry
 
 CONFIG = {**registry.load("cnn").baseline, "filters_1": 8, "dense_1": 32}
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 300.0
 
 
 def trial(number: int, *, epochs: int = 2, **config: object) -> Trial:

@@ -67,16 +67,15 @@ class History:
         """Returns the best short training; None if none has ended."""
         return _best(_scored(self.short))
 
+    def screened(self) -> list[Training]:
+        """Returns the short trainings that have a finite loss and were not trained in full, the best first."""
+        return sorted((one for one in _scored(self.short) if one.key not in self.full), key=_order)
+
     def improvements(self, incumbent: Training) -> list[Training]:
-        """Returns the short trainings that beat the incumbent's and were not trained in full, the best first."""
+        """Returns those of ``screened`` that beat the incumbent's short training."""
         reference = self.short.get(incumbent.key)
         bound = math.inf if reference is None or reference.loss is None else reference.loss
-        found = [
-            training
-            for key, training in self.short.items()
-            if training.loss is not None and training.loss < bound and key not in self.full
-        ]
-        return sorted(found, key=_order)
+        return [training for training in self.screened() if training.loss is not None and training.loss < bound]
 
     def scored(self, *, short: bool) -> list[tuple[Mapping[str, Any], float]]:
         """Returns parameters and losses of the short or the full trainings that have a finite loss, oldest first."""

@@ -166,7 +166,10 @@ class ScreenedMutationSampler(BaseSampler):
         is_last_chance = not self._can_finish(incumbent.params, self._short + self._full)
         is_due = len(history.short) >= SCREENING_RATIO * self._cost_ratio * len(history.full)
         if is_due or is_last_chance:
-            fitting = (one for one in improvements if self._can_finish(one.params, self._full))
+            # At the end the best screened one is trained in full even if it did not beat the incumbent when screened:
+            # the order of short trainings is not certain, and the time serves nothing else.
+            candidates = history.screened() if is_last_chance else improvements
+            fitting = (one for one in candidates if self._can_finish(one.params, self._full))
             if (promoted := next(fitting, None)) is not None:
                 return Step(is_full=True, parent=promoted)
         if is_last_chance:
