@@ -22,7 +22,6 @@ def _suite(engine: str, sampler: str) -> type[EngineContract]:
 
     class Suite(EngineContract):
         name = f"{engine}:{sampler}"
-        count = 9 if name in SLOW_TO_PROPOSE else EngineContract.count
 
         @staticmethod
         def make(space: Space, seed: int) -> Engine:
@@ -38,7 +37,6 @@ def _suite(engine: str, sampler: str) -> type[EngineContract]:
     return pytest.mark.skipif(bool(missing), reason=reason)(type(title, (Suite,), {"__module__": __name__}))
 
 
-SLOW_TO_PROPOSE = {"keras-tuner:bayesian"}  # a second a proposal, after five random ones
 NEEDS_FIVE_GIGABYTES = {"optuna:gp"}  # torch, on the registry, brings CUDA along; tried by hand
 # A sampler that is registered is covered, without another line here. By name, since another process looks them up.
 for _name in sorted(set(engine_names()) - NEEDS_FIVE_GIGABYTES):
