@@ -4,8 +4,9 @@
 
 Both sides get the same finished trials of the space cnn; then ask + tell is timed on both in turn, and the median
 taken. Plain Optuna is ``study.ask``, ``suggest_*`` and ``tell`` on a study in memory, with the same sampler. Plain
-Keras Tuner is ``create_trial``, ``update_trial``, ``end_trial`` and ``save``, as its tuner calls them, in a folder. An
-engine that takes longer than ``--patience`` seconds an ask is not measured at larger numbers.
+Keras Tuner is ``create_trial``, ``update_trial``, ``end_trial`` and ``save``, as its tuner calls them, in a folder.
+Where a sampler screens, five trials in six are short. An engine that takes longer than ``--patience`` seconds an ask is
+not measured at larger numbers.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from typing import Any
 import keras_tuner
 import optuna
 from common import table
+from optuna.distributions import CategoricalDistribution
 
-from search.engines.base import START_UP_TRIALS
+from search.engines.base import START_UP_TRIALS, short_epochs
+from search.engines.hub.samplers.screened_mutation import ScreenedMutationSampler
 from search.engines.keras_tuner_engine import to_hyperparameters
 from search.engines.optuna_engine import suggest
-from search.engines.registry import engine_names, make_engine, parse_engine
+from search.engines.registry import engine_names, make_engine, parse_engine, screens
 from search.engines.samplers import OPTUNA_SAMPLERS
 from search.optuna_domains import to_optuna_distributions
 from search.records.record import TrialRecord
@@ -36,28 +39,33 @@ from search.trial import EpochReport, Outcome, State, Trial
 from spaces import Space, load
 
 SPACE = load("cnn")
-EPOCHS = 10
+EPOCHS, FIDELITY = 10, "epochs"
+FULL_EVERY = 6
+"""Of a sampler that screens, each so many-th trial is full."""
 Turn = Callable[[int], None]
 """Asks for trial ``number`` and tells its outcome."""
 
 
-def history(count: int) -> list[TrialRecord]:
-    """Returns finished trials at random points, the same at every call."""
+def history(count: int, *, is_screened: bool = False) -> list[TrialRecord]:
+    """Returns finished trials at random points, the same at every call; most of them short if an engine screens."""
     generator, records, seen = random.Random(0), [], set()
     while len(records) < count:
         config = SPACE.sample(generator) if records else SPACE.baseline
         key = json.dumps(config, sort_keys=True)
         if key not in seen:
             seen.add(key)
-            trial = Trial(number=len(records), config=config, seed=0, epochs=EPOCHS)
-            records.append(TrialRecord(trial=trial, outcome=ended(generator.uniform(0.5, 3.0))))
+            epochs = short_epochs(EPOCHS) if is_screened and len(records) % FULL_EVERY else EPOCHS
+            trial = Trial(number=len(records), config=config, seed=0, epochs=epochs, is_short=epochs < EPOCHS)
+            records.append(TrialRecord(trial=trial, outcome=ended(generator.uniform(0.5, 3.0), epochs)))
     return records
 
 
-def ended(error: float) -> Outcome:
-    """Returns the outcome of a complete trial."""
-    report = EpochReport(epoch=EPOCHS, training_loss=0.1, metrics={"error_percent": error})
-    return Outcome(state=State.COMPLETE, metrics={"error_percent": error}, history=(report,))
+def ended(error: float, epochs: int = EPOCHS) -> Outcome:
+    """Returns the outcome of a trial that ran to its end."""
+    metrics = {"error_percent": error, "calibrated_loss": error / 30}
+    report = EpochReport(epoch=epochs, training_loss=0.1, metrics=metrics)
+    state = State.COMPLETE if epochs == EPOCHS else State.SCREENED
+    return Outcome(state=state, metrics=metrics, history=(report,))
 
 
 def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
@@ -68,32 +76,37 @@ def ours(name: str, records: Sequence[TrialRecord]) -> Turn:
 
     def turn(number: int) -> None:
         proposal = engine.ask(number)
-        error = 1.0 + random.Random(number).random()
-        engine.report(number, EpochReport(epoch=EPOCHS, training_loss=0.1, metrics={"error_percent": error}))
-        state = State.COMPLETE if proposal.target_epoch is None else State.PAUSED
-        engine.tell(number, Outcome(state=state, metrics={"error_percent": error}))
+        outcome = ended(1.0 + random.Random(number).random(), proposal.short_epochs or EPOCHS)
+        engine.report(number, outcome.history[-1])
+        if proposal.target_epoch is not None:
+            outcome = Outcome(state=State.PAUSED, metrics=outcome.metrics)
+        engine.tell(number, outcome)
 
     return turn
 
 
 def plain_optuna(sampler: str, records: Sequence[TrialRecord]) -> Turn:
     """Returns a turn of Optuna as its own documentation asks and tells."""
-    study = optuna.create_study(
-        sampler=OPTUNA_SAMPLERS[sampler].make(optuna.samplers, 1, 0, 0), pruner=optuna.pruners.NopPruner()
+    lengths, is_screened = [short_epochs(EPOCHS), EPOCHS], OPTUNA_SAMPLERS[sampler].screens
+    made = (
+        ScreenedMutationSampler(fidelity=FIDELITY, short=lengths[0], full=EPOCHS, seed=1)
+        if is_screened
+        else OPTUNA_SAMPLERS[sampler].make(optuna.samplers, 1, 0, 0)
     )
+    study = optuna.create_study(sampler=made, pruner=optuna.pruners.NopPruner())
     space = space_for(f"optuna:{sampler}")
     for record in () if OPTUNA_SAMPLERS[sampler].stateful else records:
-        values = dict(record.trial.config)
+        values, distributions = dict(record.trial.config), to_optuna_distributions(space, record.trial.config)
+        if is_screened:
+            values[FIDELITY], distributions[FIDELITY] = record.trial.epochs, CategoricalDistribution(lengths)
         study.add_trial(
-            optuna.trial.create_trial(
-                params=values,
-                distributions=to_optuna_distributions(space, values),
-                value=record.outcome.error_percent,
-            )
+            optuna.trial.create_trial(params=values, distributions=distributions, value=record.outcome.error_percent)
         )
 
     def turn(number: int) -> None:
         trial = study.ask()
+        if is_screened:
+            trial.suggest_categorical(FIDELITY, lengths)
         values: dict[str, Any] = {}
         for name, domain in space.parameters.items():
             if domain.when is None or domain.when.holds(values):
@@ -184,7 +197,7 @@ def main() -> None:
     for name in options.engines.split(","):
         library, sampler = name.split(":")
         for count in options.trials:
-            records = history(count)
+            records = history(count, is_screened=screens(library, sampler))
             if name == "optuna:grid":
                 finite = space_for(name)
                 records = [r for r in records if not set(finite.parameters) - set(r.trial.config)]

@@ -4,7 +4,7 @@
     gzip -9n mlp.jsonl
     python -m search compare --arena mlp.jsonl.gz
 
-Each configuration is trained at every number of epochs with the same seed, each fourth with a second seed too. The
+Each configuration is trained at every number of epochs with the same seed, some with a second seed, too. The
 configurations are the baseline, the recipes, mutants of the best recipe (35 %), mutants of the best three so far (35 %,
 so that chains of improvements arise), uniform draws (15 %), and mutants of any configuration (15 %). They depend on
 ``--seed`` and on what is recorded. The same command again continues; a larger ``--count`` adds configurations.
@@ -46,8 +46,6 @@ from search.trial import Config, Phase, Trial, config_key
 from spaces import registry
 from spaces.space import Space
 
-SECOND_SEED_EVERY = 4
-"""Each so many-th configuration is trained with two seeds."""
 MAX_CHANGES_OF_RECIPE, MAX_CHANGES_IN_CHAIN = 4, 3
 CHAIN_PARENTS = 3
 """Best configurations from which chains continue."""
@@ -153,6 +151,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="of a full training")
     parser.add_argument("--short", type=int, nargs="*", help="epochs of shorter ones; by default 1 and a fifth")
     parser.add_argument("--count", type=int, default=300, help="configurations; 0 writes the first line only")
+    parser.add_argument("--second-seed-every", type=int, default=4, help="each so many-th has a second seed, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="a file that ends in .jsonl")
     options = parser.parse_args()
@@ -175,7 +174,7 @@ def main() -> None:
             if index < len(full)
             else choose(recording.space, full, index, options.seed)
         )
-        for seed in (1, 2) if index % SECOND_SEED_EVERY == 0 else (1,):
+        for seed in (1, 2) if index % options.second_seed_every == 0 else (1,):
             for epochs in lengths:
                 if (key := (config_key(config), epochs, seed)) not in done:
                     training = recorder.train(config, epochs, seed, kind)

@@ -31,7 +31,7 @@ class OptunaSampler:
         stateful: It stores data with each trial that it proposes (a generation, a place in a sequence), so it
             must also be called if the configuration is given.
         needs_finite_space: It needs every domain to be finite.
-        screens: It is this project's own, which trains briefly first and is made by ``optuna_engine``.
+        screens: It is this project's own, which trains briefly first and is made by ``screened_engine``.
     """
 
     make: Callable[[Any, int, int, int], Any]

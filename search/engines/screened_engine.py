@@ -38,6 +38,12 @@ class ScreenedEngine(OptunaEngine):
         super().__init__(space, sampler=sampler, pruner="none", seed=seed, epochs=epochs)
         self._epochs, self._short = epochs, short_epochs(epochs)
         self._can_end: CanEnd = always
+        self._mutation_sampler = ScreenedMutationSampler(
+            fidelity=EPOCHS if self._short < epochs else None,
+            short=self._short,
+            full=epochs,
+            can_finish=lambda params, epochs: self._can_end(space.active(params), epochs),
+        )
         self._numbers: dict[int, int] = {}  # of the study's trials, by Optuna's numbers
 
     def ask(self, number: int, *, fixed: Proposal | None = None, can_end: CanEnd = always) -> Proposal:
@@ -70,10 +76,4 @@ class ScreenedEngine(OptunaEngine):
     def _make_sampler(self, seed: int, attempt: int, *, use_random: bool) -> BaseSampler:
         if use_random or attempt == MAX_DRAWS:
             return super()._make_sampler(seed, attempt, use_random=use_random)
-        return ScreenedMutationSampler(
-            fidelity=EPOCHS if self._short < self._epochs else None,
-            short=self._short,
-            full=self._epochs,
-            can_finish=lambda params, epochs: self._can_end(self._space.active(params), epochs),
-            seed=seed,
-        )
+        return self._mutation_sampler.with_seed(seed)

@@ -92,6 +92,26 @@ def test_equal_seeds_give_equal_trials_and_others_do_not() -> None:
     assert proposed[0] == proposed[1] != proposed[2]
 
 
+def test_a_sampler_that_has_read_the_trials_proposes_what_a_new_one_does() -> None:
+    def proposed(next_sampler: Callable[[int], BaseSampler]) -> list[dict[str, object]]:
+        study = optuna.create_study()
+        study.enqueue_trial(START)
+        for seed in range(30):
+            study.sampler = next_sampler(seed)
+            trial = study.ask()
+            if seed % 7 == 3:
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                study.tell(trial, bowl(trial))
+        return [trial.params for trial in study.trials]
+
+    settings = {"fidelity": "epochs", "short": SHORT, "full": FULL}
+    kept = ScreenedMutationSampler(**settings)
+    new = proposed(lambda seed: ScreenedMutationSampler(**settings, seed=seed))
+    assert proposed(kept.with_seed) == new
+    assert proposed(kept.with_seed) == new  # in another study, whose trials have the same numbers
+
+
 def test_no_short_training_begins_that_no_full_one_can_follow() -> None:
     left = 3 * FULL
 

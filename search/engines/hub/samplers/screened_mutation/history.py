@@ -10,6 +10,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+Key = frozenset[tuple[str, Any]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
@@ -17,46 +19,83 @@ class Training:
 
     Args:
         trial: The trial.
+        fidelity: Its fidelity; None without fidelities.
         params: Its parameters without the fidelity.
+        key: Equal for equal parameters.
+        distributions: Of those parameters that have more than one value.
         loss: Its value, to be minimized; infinite if it failed, and None while it runs.
     """
 
     trial: FrozenTrial
+    fidelity: Any
     params: Mapping[str, Any]
+    key: Key
+    distributions: Mapping[str, BaseDistribution]
     loss: float | None
 
-    @property
-    def key(self) -> frozenset[tuple[str, Any]]:
-        """Equal for equal parameters."""
-        return frozenset(self.params.items())
+
+class TrainingReader:
+    """Reads trials as trainings; a finished trial is read once.
+
+    Args:
+        fidelity: Name of the parameter that sets the fidelity; None if every training is full.
+        full: The fidelity of a full training.
+    """
+
+    def __init__(self, fidelity: str | None, full: Any) -> None:
+        self._fidelity, self._full = fidelity, full
+        self._known: dict[int, tuple[FrozenTrial, float, Training]] = {}  # trial, sign and training by number
+
+    def read(self, trials: Iterable[FrozenTrial], sign: float) -> Iterator[Training]:
+        """Yields the trials that have parameters.
+
+        Args:
+            trials: Of a study.
+            sign: 1 to minimize their values, -1 to maximize them.
+        """
+        for trial in trials:
+            known = self._known.get(trial.number)
+            if known is not None and known[0] is trial and known[1] == sign:
+                yield known[2]
+            elif trial.params:
+                training = self._read(trial, sign)
+                if trial.state.is_finished():
+                    self._known[trial.number] = (trial, sign, training)
+                yield training
+
+    def _read(self, trial: FrozenTrial, sign: float) -> Training:
+        params = {name: setting for name, setting in trial.params.items() if name != self._fidelity}
+        return Training(
+            trial=trial,
+            fidelity=self._full if self._fidelity is None else trial.params.get(self._fidelity),
+            params=params,
+            key=frozenset(params.items()),
+            distributions={
+                name: trial.distributions[name] for name in params if not trial.distributions[name].single()
+            },
+            loss=_loss(trial, sign),
+        )
 
 
 class History:
     """The trainings of a study.
 
     Args:
-        trials: All trials of the study.
-        fidelity: Name of the parameter that sets the fidelity; None if every training is full.
+        trainings: All of them, in the order of their trials' numbers.
         short: The fidelity of a short training.
         full: That of a full training.
-        sign: 1 to minimize the values, -1 to maximize them.
     """
 
-    def __init__(
-        self, trials: Iterable[FrozenTrial], *, fidelity: str | None, short: Any, full: Any, sign: float = 1.0
-    ) -> None:
-        self.full: dict[frozenset[tuple[str, Any]], Training] = {}
-        self.short: dict[frozenset[tuple[str, Any]], Training] = {}
-        for trial in trials:
-            value = full if fidelity is None else trial.params.get(fidelity)
-            if value not in (short, full) or not trial.params:
+    def __init__(self, trainings: Iterable[Training], *, short: Any, full: Any) -> None:
+        self.full: dict[Key, Training] = {}
+        self.short: dict[Key, Training] = {}
+        for training in trainings:
+            if training.fidelity not in (short, full):
                 continue
-            params = {name: setting for name, setting in trial.params.items() if name != fidelity}
-            training = Training(trial=trial, params=params, loss=_loss(trial, sign))
-            trainings = self.full if value == full else self.short
-            earlier = trainings.get(training.key)
+            alike = self.full if training.fidelity == full else self.short
+            earlier = alike.get(training.key)
             if earlier is None or earlier.loss == math.inf:  # a failure may have been repeated
-                trainings[training.key] = training
+                alike[training.key] = training
 
     def incumbent(self) -> Training | None:
         """Returns the best full training; a running one, the first, while none has ended; None if there is none."""
@@ -77,20 +116,16 @@ class History:
         bound = math.inf if reference is None or reference.loss is None else reference.loss
         return [training for training in self.screened() if training.loss is not None and training.loss < bound]
 
-    def scored(self, *, short: bool) -> list[tuple[Mapping[str, Any], float]]:
-        """Returns parameters and losses of the short or the full trainings that have a finite loss, oldest first."""
-        trainings = sorted((self.short if short else self.full).values(), key=lambda training: training.trial.number)
-        return [(one.params, one.loss) for one in trainings if one.loss is not None and math.isfinite(one.loss)]
+    def scored(self, *, short: bool) -> list[Training]:
+        """Returns the short or the full trainings that have a finite loss, oldest first."""
+        return sorted(_scored(self.short if short else self.full), key=_number)
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Returns the distribution of every parameter that occurred, the latest one."""
-        trainings = [*self.full.values(), *self.short.values()]
-        return {
-            name: distribution
-            for training in sorted(trainings, key=lambda training: training.trial.number)
-            for name, distribution in training.trial.distributions.items()
-            if name in training.params and not distribution.single()
-        }
+        """Returns the distribution of every parameter that occurred with more than one value, the latest one."""
+        found: dict[str, BaseDistribution] = {}
+        for training in sorted([*self.full.values(), *self.short.values()], key=_number):
+            found.update(training.distributions)
+        return found
 
     def best_with(self, name: str) -> Training | None:
         """Returns the best training that has a parameter, a full one before a short one."""
@@ -110,6 +145,10 @@ def _is_scored(training: Training) -> bool:
 
 def _best(trainings: Iterable[Training]) -> Training | None:
     return min(trainings, key=_order, default=None)
+
+
+def _number(training: Training) -> int:
+    return training.trial.number
 
 
 def _order(training: Training) -> tuple[float, int]:

@@ -28,7 +28,7 @@ def mutated(value: Any, distribution: BaseDistribution, generator: np.random.Gen
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     for _ in range(MAX_DRAWS):
         share = to_share(value, distribution) + STEP * generator.standard_normal()
-        drawn = _from_share(1.0 - abs(1.0 - abs(share)), distribution)  # reflected at the ends
+        drawn = from_share(1.0 - abs(1.0 - abs(share)), distribution)  # reflected at the ends
         if drawn != value:
             return drawn
     return uniform(distribution, generator)
@@ -39,10 +39,10 @@ def uniform(distribution: BaseDistribution, generator: np.random.Generator) -> A
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[generator.integers(len(distribution.choices))]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return _from_share(generator.random(), distribution)
+    return from_share(generator.random(), distribution)
 
 
-def _bounds(distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
+def bounds(distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
     """Returns the ends of a distribution on its scale; those of an integer lie half a step outside."""
     low, high = float(distribution.low), float(distribution.high)
     if distribution.step is not None and not distribution.log:
@@ -54,12 +54,13 @@ def _bounds(distribution: IntDistribution | FloatDistribution) -> tuple[float, f
 
 def to_share(value: float, distribution: IntDistribution | FloatDistribution) -> float:
     """Returns where a value lies in a distribution's range, on its scale, from 0 to 1."""
-    low, high = _bounds(distribution)
+    low, high = bounds(distribution)
     return ((math.log(value) if distribution.log else value) - low) / (high - low)
 
 
-def _from_share(share: float, distribution: IntDistribution | FloatDistribution) -> Any:
-    low, high = _bounds(distribution)
+def from_share(share: float, distribution: IntDistribution | FloatDistribution) -> Any:
+    """Returns the value that lies at a share of a distribution's range, on its scale; the nearest one it contains."""
+    low, high = bounds(distribution)
     value = low + min(max(share, 0.0), 1.0) * (high - low)
     value = math.exp(value) if distribution.log else value
     if distribution.step is not None and not distribution.log:

@@ -7,6 +7,7 @@ chooses among several mutations once there are enough short trainings.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .history import History, Training
+from .history import History, Training, TrainingReader
 from .mutation import mutated, uniform
-from .surrogate import MIN_TRAININGS, best_candidate
+from .surrogate import MIN_TRAININGS, Surrogate
 
 MAX_CHANGES = 5
 """Most parameters that a mutation changes; their number is uniform from 1."""
@@ -97,6 +98,14 @@ class ScreenedMutationSampler(BaseSampler):
         self._can_finish: CanFinish = can_finish or (lambda params, fidelity: True)
         self._generator = np.random.default_rng(seed)
         self._steps: dict[int, Step] = {}
+        self._reader = TrainingReader(fidelity, full)
+        self._surrogate = Surrogate()
+
+    def with_seed(self, seed: int) -> ScreenedMutationSampler:
+        """Returns this sampler with another seed; both share what they have read of finished trials."""
+        other = copy.copy(self)
+        other._generator, other._steps = np.random.default_rng(seed), {}
+        return other
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Returns nothing: each parameter is set when the objective asks for it, so spaces may be conditional."""
@@ -148,9 +157,8 @@ class ScreenedMutationSampler(BaseSampler):
 
     def _history(self, study: Study) -> History:
         trials, is_maximized = study.get_trials(deepcopy=False), study.direction is StudyDirection.MAXIMIZE
-        return History(
-            trials, fidelity=self._fidelity, short=self._short, full=self._full, sign=-1.0 if is_maximized else 1.0
-        )
+        trainings = self._reader.read(trials, -1.0 if is_maximized else 1.0)
+        return History(trainings, short=self._short, full=self._full)
 
     def _next_step(self, history: History) -> Step:
         incumbent = history.incumbent()
@@ -184,7 +192,7 @@ class ScreenedMutationSampler(BaseSampler):
             return Step(is_full=is_full, parent=parent, changes=self._draw_changes(parent))
         candidates = [self._draw_changes(parent) for _ in range(CANDIDATES)]
         whole = [{**parent.params, **changes} for changes in candidates]
-        chosen = best_candidate(whole, trainings, history.distributions(), self._generator)
+        chosen = self._surrogate.best_candidate(whole, trainings, history.distributions(), self._generator)
         return Step(is_full=is_full, parent=parent, changes=candidates[chosen])
 
     def _draw_changes(self, parent: Training) -> dict[str, Any]:
