@@ -201,12 +201,12 @@ class ScreenedMutationSampler(BaseSampler):
         names = sorted(name for name in parent.params if not distributions[name].single())
         count = min(len(names), int(generator.integers(1, MAX_CHANGES + 1)))
         is_uniform = generator.random() < UNIFORM_SHARE
-        return {
-            name: uniform(distributions[name], generator)
-            if is_uniform
-            else mutated(parent.params[name], distributions[name], generator)
-            for name in (generator.choice(names, size=count, replace=False).tolist() if names else ())
-        }
+        changes = {}
+        for name in generator.choice(names, size=count, replace=False).tolist() if names else ():
+            value, distribution = parent.params[name], distributions[name]
+            drawn = uniform(distribution, generator) if is_uniform else value
+            changes[name] = mutated(value, distribution, generator) if drawn == value else drawn
+        return changes
 
 
 def _contains(distribution: BaseDistribution, value: Any) -> bool:
