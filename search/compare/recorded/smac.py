@@ -14,15 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
 from search.compare.recorded.rivals import MAX_DRAWS, Rival
 from search.engines.base import CanEnd, ProposalPending, SpaceExhausted
 from search.engines.hub.samplers.screened_mutation.mutation import from_share, to_share
 from search.errors import missing_extra
 from search.optuna_domains import to_optuna_distribution
 from search.trial import Config, Outcome, Proposal, State, config_key
-from spaces.domains import Domain
+from spaces.domains import Choice, Domain
 from spaces.space import Space
 
 PRIOR_DEVIATION = 0.2
@@ -91,7 +89,11 @@ class SmacPibo(Rival):
 
     def _make_facade(self) -> Any:
         given = [config for _, config in sorted(self._full.values(), key=lambda entry: entry[0])]
-        names = {name: domain for name, domain in self._space.parameters.items() if not _distribution(domain).single()}
+        names = {
+            name: domain
+            for name, domain in self._space.parameters.items()
+            if not to_optuna_distribution(domain).single()
+        }
         space = self._spaces.ConfigurationSpace(seed=self._seed)
         space.add([self._parameter(name, domain, given[0]) for name, domain in names.items()])
         facade = self._smac.HyperparameterOptimizationFacade
@@ -118,12 +120,12 @@ class SmacPibo(Rival):
 
     def _parameter(self, name: str, domain: Domain, given: Config) -> Any:
         """Returns a parameter with its prior; a number is given as its place in its range, from 0 to 1."""
-        distribution, value = _distribution(domain), _to_smac(_value(given, name, domain), domain)
-        if isinstance(distribution, CategoricalDistribution):
-            others = (1 - PRIOR_WEIGHT) / (len(distribution.choices) - 1)
-            options = range(len(distribution.choices))
+        value = _to_smac(_value(given, name, domain), domain)
+        if isinstance(domain, Choice):
+            others = (1 - PRIOR_WEIGHT) / (len(domain.options) - 1)
+            options = list(range(len(domain.options)))
             weights = [PRIOR_WEIGHT if option == value else others for option in options]
-            return self._spaces.CategoricalHyperparameter(name, list(options), weights=weights, default_value=value)
+            return self._spaces.CategoricalHyperparameter(name, options, weights=weights, default_value=value)
         return self._spaces.NormalFloatHyperparameter(
             name, mu=value, sigma=PRIOR_DEVIATION, lower=0.0, upper=1.0, default_value=value
         )
@@ -144,20 +146,17 @@ def _value(config: Config, name: str, domain: Domain) -> Any:
 
 
 def _to_smac(value: Any, domain: Domain) -> Any:
-    distribution = _distribution(domain)
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices.index(value)
-    return to_share(value, distribution)
+    """Returns the index of a choice's option, or the place of a number in its range."""
+    if isinstance(domain, Choice):
+        return domain.options.index(value)
+    return to_share(value, _distribution(domain))
 
 
 def _from_smac(value: Any, domain: Domain) -> Any:
-    distribution = _distribution(domain)
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(value)]
-    return from_share(float(value), distribution)
+    if isinstance(domain, Choice):
+        return domain.options[int(value)]
+    return from_share(float(value), _distribution(domain))
 
 
-def _distribution(domain: Domain) -> CategoricalDistribution | IntDistribution | FloatDistribution:
-    distribution = to_optuna_distribution(domain)
-    assert isinstance(distribution, CategoricalDistribution | IntDistribution | FloatDistribution)
-    return distribution
+def _distribution(domain: Domain) -> Any:
+    return to_optuna_distribution(domain)
