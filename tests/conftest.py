@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, settings
 from postgres import Server, server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Ray lowers the priority of its workers, which then wait for the other tests until the deadline has passed.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # A script that starts the tests with & ignores SIGINT, and every process that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
