@@ -20,8 +20,11 @@ class Split(StrEnum):
     wrote training images, so validation error underestimates test error. Whole groups (writers, patients) avoid this
     if the data have them, as the embedded MNIST does. The images of its writers are near each other: 41 % of the
     last 10,000 training images are by writers of earlier ones, so a block overlaps less than a random draw.
+
+    ``given`` takes the validation images that came with the data.
     """
 
+    GIVEN = "given"
     GROUP = "group"
     BLOCK = "block"
     STRATIFIED = "stratified"

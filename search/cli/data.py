@@ -20,7 +20,7 @@ def command() -> None:
     default="mnist",
     show_default=True,
     metavar="NAME|PATH",
-    help="mnist, fashion_mnist, cifar10, an .npz file, or a folder of IDX files.",
+    help="mnist, fashion_mnist, cifar10, or the path of a file or folder.",
 )
 @click.option(
     "--split",

@@ -18,11 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from search.data.dataset import DatasetInfo, LabeledImages, open_test
+from search.data.pixels import to_uint8
 from search.data.split import make_split_indices
 from search.errors import UserError
 from search.protocol import Split
 
 SPLIT_DESCRIPTIONS = {
+    Split.GIVEN: "those that came with the data",
     Split.GROUP: "whole groups, drawn with seed {seed}",
     Split.BLOCK: "the last sixth",
     Split.STRATIFIED: "a sixth of each class, drawn with seed {seed}",
@@ -156,7 +158,7 @@ def _to_pixels(image: np.ndarray) -> np.ndarray:
     """Returns an image as (height, width, 3), uint8, thinned to fit, with an even height."""
     step = -(-max(image.shape[:2]) // MAX_SIDE)
     thinned = image[::step, ::step]
-    pixels = thinned if thinned.dtype == np.uint8 else (thinned * 255).round().astype(np.uint8)
+    pixels = to_uint8(thinned)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     return np.pad(pixels, ((0, len(pixels) % 2), (0, 0), (0, 0)))
 
@@ -196,7 +198,7 @@ def save_grid(images: LabeledImages, path: Path) -> None:
 
     figure = Figure(figsize=(5, 5.4), layout="constrained")
     for axes, image, label in zip(figure.subplots(2, 2).flat, images.images, images.labels, strict=False):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+        axes.imshow(to_uint8(image), cmap="gray", vmin=0, vmax=255)
         axes.set_title(f"class {label}")
         axes.set_axis_off()
     try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,13 +26,18 @@ import platformdirs
 
 from search.data import cache
 from search.data.cache import arrays_sha256
-from search.data.formats import ARCHIVE_READ_ERRORS
+from search.data.canonical import CLASS_NAMES, IS_VALIDATION, READING, make_canonical
+from search.data.raw import ReadOptions
+from search.data.readers.npz import ARCHIVE_READ_ERRORS
 from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
-from search.data.validate import validate_arrays
 from search.errors import FatalError
 
 TEST_GROUPS = "groups_test"
 """Name of the array of the test images' groups."""
+UNHASHED = frozenset({TEST_GROUPS, CLASS_NAMES, READING})
+"""Arrays that decide no result: groups of test images only widen intervals, the others are words."""
+READING_VERSION = 1
+"""Raised by a change of how data are read, so that caches of earlier versions are not used."""
 CACHE_REPAIR_HINT = "Run the command again: the cache is repaired when a study starts."
 
 
@@ -42,7 +48,7 @@ class DatasetInfo:
     Args:
         name: The name as given, or the name of the file or folder.
         sha256: Hash of the decoded arrays that decide results, 64 hexadecimal digits; does not depend on the file
-            format. Groups of the test images are left out, and the writers of the embedded MNIST.
+            format. Groups of the test images and names of classes are left out, and the writers of the embedded MNIST.
         image_shape: (height, width, channels).
         classes: Number of classes; labels are 0 to classes - 1.
         training_count: Number of training images, before any split.
@@ -50,6 +56,9 @@ class DatasetInfo:
         has_groups: Whether each training image has a group, such as its writer.
         folder: Path of the cache folder that holds the arrays.
         files: SHA-256 of each array's file there, by the file's name.
+        class_names: Names of the classes; empty if these are the numbers from 0.
+        given_validation: Number of the training images that the data set aside for validation; 0 if it does not.
+        reading: Lines that say how the data were read.
     """
 
     name: str
@@ -61,11 +70,19 @@ class DatasetInfo:
     has_groups: bool
     folder: str
     files: Mapping[str, str]
+    class_names: tuple[str, ...] = ()
+    given_validation: int = 0
+    reading: tuple[str, ...] = ()
+
+    def class_name(self, label: int) -> str:
+        """Returns the name of a class, or its number."""
+        return self.class_names[label] if self.class_names else str(label)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> DatasetInfo:
         """Returns the data set that ``dataclasses.asdict`` described."""
-        return cls(**{**document, "image_shape": tuple(document["image_shape"])})
+        tuples = ("image_shape", "class_names", "reading")
+        return cls(**{**document, **{name: tuple(document[name]) for name in tuples if name in document}})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,16 +90,18 @@ class LabeledImages:
     """Images with their labels, as read-only memory maps.
 
     Args:
-        images: (count, height, width, channels), uint8 in 0..255 or float32 in [0, 1].
+        images: (count, height, width, channels), uint8 in 0..255, float32 in [0, 1], or standardized float32.
         labels: (count,) int64, 0 to classes - 1.
         groups: (count,) integers or strings that name where each image came from, or None.
         verifiers: Of the mapped files.
+        is_validation: (count,) bool, the training images that the data set aside for validation, or None.
     """
 
     images: np.ndarray
     labels: np.ndarray
     groups: np.ndarray | None
     verifiers: tuple[cache.FileVerifier, ...] = ()
+    is_validation: np.ndarray | None = None
 
     def verify(self) -> None:
         """Checks the mapped files: hashes them the first time, and again if they were touched.
@@ -107,26 +126,29 @@ def datasets_folder(cache_dir: Path | None) -> Path:
     return (cache_dir or default_cache_dir()).absolute() / "datasets"
 
 
-def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
-    """Finds a data set, checks it, and decompresses it into the cache unless it is there undamaged.
+def prepare(dataset: str, cache_dir: Path | None = None, options: ReadOptions | None = None) -> DatasetInfo:
+    """Finds a data set, brings it into canonical form, and keeps it in the cache unless it is there undamaged.
 
     Args:
-        dataset: "mnist" (embedded), "fashion_mnist" or "cifar10" (downloaded by Keras), or the path of a .npz file or
-            of a folder of IDX files.
+        dataset: "mnist" (embedded), "fashion_mnist" or "cifar10" (downloaded by Keras), or the path of a file or folder
+            that a reader of ``search.data.readers`` takes.
         cache_dir: The cache folder; None for ``default_cache_dir``.
+        options: How the data are read; None to read them as they are.
 
     Raises:
         UserError: There is no such data set, it cannot be used, or the cache cannot be written.
         FatalError: The embedded MNIST is missing or damaged.
     """
-    source = find_source(dataset)
-    folder = datasets_folder(cache_dir) / _folder_name(source.name, source.fingerprint)
-    files = cache.ensure_cached(folder, lambda: validate_arrays(source.read()))
+    source, options = find_source(dataset), options or ReadOptions()
+    fingerprint = hashlib.sha256(f"{READING_VERSION} {options} {source.fingerprint}".encode()).hexdigest()
+    folder = datasets_folder(cache_dir) / _folder_name(source.name, fingerprint)
+    files = cache.ensure_cached(folder, lambda: make_canonical(source.read(options), options))
     arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
     height, width, channels = arrays["x_train"].shape[1:]
+    known_sha256 = source.sha256 if options == ReadOptions() else None
     return DatasetInfo(
         name=source.name,
-        sha256=source.sha256 or _sha256(arrays),
+        sha256=known_sha256 or _sha256(arrays),
         image_shape=(height, width, channels),
         classes=int(arrays["y_train"].max()) + 1,
         training_count=len(arrays["x_train"]),
@@ -134,12 +156,15 @@ def prepare(dataset: str, cache_dir: Path | None = None) -> DatasetInfo:
         has_groups="groups_train" in arrays,
         folder=str(folder),
         files=files,
+        class_names=tuple(map(str, arrays.get(CLASS_NAMES, ()))),
+        given_validation=int(arrays[IS_VALIDATION].sum()) if IS_VALIDATION in arrays else 0,
+        reading=tuple(map(str, arrays.get(READING, ()))),
     )
 
 
 def _sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """Returns the hash of the arrays that decide results: those of the test images' groups only widen intervals."""
-    return arrays_sha256({name: array for name, array in arrays.items() if name != TEST_GROUPS})
+    """Returns the hash of the arrays that decide results."""
+    return arrays_sha256({name: array for name, array in arrays.items() if name not in UNHASHED})
 
 
 def _folder_name(name: str, fingerprint: str) -> str:
@@ -182,7 +207,8 @@ def open_training(info: DatasetInfo) -> LabeledImages:
         FatalError: They are missing or damaged in the cache.
     """
     groups = ("groups_train",) if info.has_groups else ()
-    return _open_arrays(info, ("x_train", "y_train", *groups), info.training_count)
+    marks = (IS_VALIDATION,) if info.given_validation else ()
+    return _open_arrays(info, ("x_train", "y_train", *groups, *marks), info.training_count)
 
 
 def open_test(info: DatasetInfo) -> LabeledImages:
@@ -243,5 +269,6 @@ def _open_arrays(info: DatasetInfo, names: tuple[str, ...], count: int) -> Label
         shapes = ", ".join(str(array.shape) for array in arrays)
         expected = f"Expected: {count} images of shape {info.image_shape}. Received: {shapes} in {info.folder}."
         raise FatalError(f"The cache holds another data set than {info.name}. {expected}", hint=CACHE_REPAIR_HINT)
-    images, labels, *rest = arrays
-    return LabeledImages(images, labels, rest[0] if rest else None, tuple(verifiers))
+    opened = dict(zip(names, arrays, strict=True))
+    groups = next((opened[name] for name in ("groups_train", TEST_GROUPS) if name in opened), None)
+    return LabeledImages(arrays[0], arrays[1], groups, tuple(verifiers), opened.get(IS_VALIDATION))

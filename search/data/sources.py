@@ -1,30 +1,25 @@
 """The sources of data sets: the embedded MNIST, Keras's downloads, files and folders. Called by ``dataset``.
 
-Finds and reads them; ``validate`` checks the arrays, and ``cache`` keeps them.
+Finds and reads them; ``canonical`` brings them into one form, and ``cache`` keeps them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from search.data.cache import arrays_sha256, file_sha256
-from search.data.formats import (
-    ARCHIVE_READ_ERRORS,
-    OPTIONAL_ARRAYS,
-    SAVE_HINT,
-    find_idx_files,
-    read_idx_files,
-    read_npz,
-)
-from search.data.validate import validate_arrays
+from search.data.cache import arrays_sha256
+from search.data.canonical import make_canonical
+from search.data.raw import RawDataset, ReadOptions, raw_from_arrays
+from search.data.readers.naming import SAVE_HINT, assemble
+from search.data.readers.npz import ARCHIVE_READ_ERRORS, list_npz
+from search.data.readers.registry import FORMS_HINT, find_reader
 from search.errors import FatalError, UserError, unknown_name
 
 MNIST_SHA256 = "1f48dbc21bb07b821497145f19090855b448d62d1fcf5d59faecebde51d9c292"
@@ -45,13 +40,14 @@ class DatasetSource:
     Args:
         name: The name as given, or the name of the file or folder.
         fingerprint: Changes with the content, and is cheaper to compute.
-        read: Returns the arrays by name; raises UserError if they cannot be read.
-        sha256: Hash by which studies name the data, if it is known before; else it is computed from the arrays.
+        read: Returns the data as they stand in their files; raises UserError if they cannot be read.
+        sha256: Hash by which studies name the data, if it is known before and the data are read as they are; else it
+            is computed from the arrays.
     """
 
     name: str
     fingerprint: str
-    read: Callable[[], Mapping[str, np.ndarray]]
+    read: Callable[[ReadOptions], RawDataset]
     sha256: str | None = None
 
 
@@ -59,42 +55,39 @@ def find_source(dataset: str) -> DatasetSource:
     """Returns the source of a data set.
 
     Args:
-        dataset: A key of ``NAMED_SOURCES``, the path of a .npz file, or the path of a folder of IDX files.
+        dataset: A key of ``NAMED_SOURCES``, or the path of a file or folder.
 
     Raises:
         UserError: There is no such data set, or its files cannot be opened.
     """
     if dataset in NAMED_SOURCES:
         return NAMED_SOURCES[dataset]
-    path = Path(dataset)
     try:
-        if path.is_file():
-            return DatasetSource(name=path.name, fingerprint=_fingerprint([path]), read=partial(read_npz, path))
-        if path.is_dir():
-            files = find_idx_files(path)
-            name, fingerprint = path.resolve().name, _fingerprint(files.values())
-            return DatasetSource(name=name, fingerprint=fingerprint, read=partial(read_idx_files, files))
-    except OSError as error:
-        raise UserError(f"The data set cannot be read: {error.strerror}. Received: dataset={dataset!r}.") from error
+        path = Path(dataset).expanduser()
+        if path.is_file() or path.is_dir():
+            found = find_reader(path)
+            name = path.name if path.is_file() else path.resolve().name
+            return DatasetSource(name=name, fingerprint=found.fingerprint, read=found.read)
+    except (OSError, RuntimeError) as error:  # RuntimeError: an unknown home, or a link that leads to itself
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"The data set cannot be read: {reason}. Received: dataset={dataset!r}.") from error
     raise UserError(
         f"There is no such data set, file or folder. Received: dataset={dataset!r}.",
-        hint=f"{unknown_name('data set', dataset, NAMED_SOURCES).hint} "
-        "Or give the path of a .npz file, or of a folder with the four IDX files.",
+        hint=f"{unknown_name('data set', dataset.lower(), NAMED_SOURCES).hint} Or give the path of a file or folder. "
+        f"{FORMS_HINT}",
     )
 
 
-def _fingerprint(paths: Iterable[Path]) -> str:
-    return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
-
-
-def _read_embedded_mnist() -> dict[str, np.ndarray]:
+def _read_embedded_mnist(options: ReadOptions) -> RawDataset:
     """Returns the MNIST of this package with its writers, verified by their hashes."""
     try:
-        arrays = validate_arrays(read_npz(EMBEDDED_MNIST))
+        raw = assemble(list_npz(EMBEDDED_MNIST), source="images", where=str(EMBEDDED_MNIST))
+        arrays = make_canonical(raw, ReadOptions())
     except UserError as error:
         raise FatalError(f"The embedded MNIST cannot be read. {error.message}", hint=_REINSTALL_HINT) from error
+    arrays = {name: array for name, array in arrays.items() if name.startswith(("x_", "y_"))}
     _check_embedded("MNIST", arrays, MNIST_SHA256)
-    return validate_arrays({**arrays, **read_mnist_writers()})
+    return raw_from_arrays({**arrays, **read_mnist_writers()}, "images")
 
 
 def read_mnist_writers() -> dict[str, np.ndarray]:
@@ -105,7 +98,7 @@ def read_mnist_writers() -> dict[str, np.ndarray]:
     """
     try:
         with np.load(EMBEDDED_WRITERS) as archive:
-            writers = {name: archive[name] for name in OPTIONAL_ARRAYS}
+            writers = {name: archive[name] for name in ("groups_train", "groups_test")}
     except (*ARCHIVE_READ_ERRORS, KeyError) as error:
         raise FatalError(f"The writers of MNIST cannot be read. {error}", hint=_REINSTALL_HINT) from error
     _check_embedded("list of MNIST's writers", writers, WRITERS_SHA256)
@@ -118,7 +111,7 @@ def _check_embedded(what: str, arrays: Mapping[str, np.ndarray], expected: str) 
         raise FatalError(message, hint=_REINSTALL_HINT)
 
 
-def _load_from_keras(name: str) -> dict[str, np.ndarray]:
+def _load_from_keras(name: str, options: ReadOptions) -> RawDataset:
     """Returns a data set that Keras downloads into its own cache."""
     from keras import datasets
 
@@ -133,7 +126,7 @@ def _load_from_keras(name: str) -> dict[str, np.ndarray]:
             hint="Connect to the internet, or fetch the data set elsewhere and give its path with --dataset: "
             f"a folder with its four IDX files, or a .npz file. {SAVE_HINT}",
         ) from error
-    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    return raw_from_arrays({"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}, "images")
 
 
 NAMED_SOURCES: Mapping[str, DatasetSource] = {

@@ -1,4 +1,4 @@
-"""The split of the training images into training and validation images; ``protocol.Split`` explains the three ways.
+"""The split of the training images into training and validation images; ``protocol.Split`` explains the ways.
 
 Uses labels and groups only, and no test data. Called when a study is planned and when a phase's images are opened.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.data.dataset import DatasetInfo, LabeledImages
+from search.data.holdout import nearest_groups
 from search.data.sources import MNIST_SHA256
 from search.errors import UserError
 from search.protocol import Split
@@ -36,12 +37,14 @@ class SplitIndices:
 
 
 def default_split(info: DatasetInfo) -> Split:
-    """Returns the default split: by block for MNIST, as in all earlier studies of it; by groups if there are some.
+    """Returns the default split: by block for MNIST, as in all earlier studies of it; as given if the data say so.
 
-    Else it is stratified.
+    Else it is by groups if there are some, else stratified.
     """
     if info.sha256 == MNIST_SHA256:
         return Split.BLOCK
+    if info.given_validation:
+        return Split.GIVEN
     return Split.GROUP if info.has_groups else Split.STRATIFIED
 
 
@@ -62,21 +65,25 @@ def make_split_indices(images: LabeledImages, *, split: Split, seed: int) -> Spl
 
 
 def _select_groups(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
-    """Goes through the groups in random order and takes each that brings the count nearer to a sixth."""
+    """Takes whole groups, about a sixth of the images."""
     if images.groups is None:
         raise UserError(
             "A split by groups needs groups_train in the data set. Received: none.",
             hint="Add groups_train to the .npz file, or use --split stratified.",
         )
-    names, group_of, sizes = np.unique(images.groups, return_inverse=True, return_counts=True)
-    if len(names) < 2:
-        raise UserError(f"A split by groups needs at least two groups. Received: {len(names)}.")
-    missing, taken = len(group_of) // VALIDATION_DIVISOR, []
-    for group in rng.permutation(len(names)):
-        if abs(missing - sizes[group]) < abs(missing):
-            missing -= sizes[group]
-            taken.append(group)
-    return np.flatnonzero(np.isin(group_of, taken or [sizes.argmin()]))
+    if len(np.unique(images.groups)) < 2:
+        raise UserError("A split by groups needs at least two groups. Received: 1.")
+    return nearest_groups(images.groups, len(images.groups) // VALIDATION_DIVISOR, rng)
+
+
+def _select_given(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
+    """Takes the validation images that came with the data; not random."""
+    if images.is_validation is None:
+        raise UserError(
+            "The data have no validation images of their own. Received: --split given.",
+            hint="Leave --split out; files may hold them as x_val and y_val, folders as val/.",
+        )
+    return np.flatnonzero(images.is_validation)
 
 
 def _select_last_block(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
@@ -95,6 +102,7 @@ def _select_stratified(images: LabeledImages, rng: np.random.Generator) -> np.nd
 
 
 VALIDATION_SELECTORS: Mapping[Split, Callable[[LabeledImages, np.random.Generator], np.ndarray]] = {
+    Split.GIVEN: _select_given,
     Split.GROUP: _select_groups,
     Split.BLOCK: _select_last_block,
     Split.STRATIFIED: _select_stratified,

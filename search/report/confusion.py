@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.data.dataset import LabeledImages
+from search.data.pixels import to_uint8
 from search.leaderboard.board import Row
 
 MAX_IMAGES = 72
@@ -172,13 +173,13 @@ def png_data_uri(image: np.ndarray) -> str:
     """Returns an image as the data URI of a PNG.
 
     Args:
-        image: (height, width, 1 or 3), uint8 in 0..255 or float32 in [0, 1].
+        image: (height, width, 1 or 3), uint8 in 0..255 or float32.
     """
     from PIL import Image
 
     step = -(-max(image.shape[:2]) // MAX_IMAGE_SIDE)
     thinned = image[::step, ::step]
-    pixels = thinned if thinned.dtype == np.uint8 else (thinned * 255).round().astype(np.uint8)
+    pixels = to_uint8(thinned)
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -52,7 +52,10 @@ class Settings:
     """Options of a run; each field's metadata documents it."""
 
     space: str = _option("cnn", f"Search space: {', '.join(SPACES)}, or the path of a space file.")
-    dataset: str = _option("mnist", "mnist (embedded), fashion_mnist, cifar10, an .npz file, or a folder of IDX files.")
+    dataset: str = _option(
+        "mnist",
+        "mnist (embedded), fashion_mnist, cifar10, or a path: a file, or a folder of images by class.",
+    )
     study: str | None = _option(None, "Name of the study.  [default: made from data set, space and sampler]")
     trials: int | None = _option(None, "Total number of search trials, those of earlier runs included.")
     timeout: float | None = _option(
@@ -101,7 +104,7 @@ class Settings:
     seed: int | None = _option(None, "Seed of all randomness.  [default: drawn, shown and recorded]")
     protocol: str = _option("holdout", "holdout, or tutorial, which searches on the test images.")
     split: str | None = _option(
-        None, "How validation images are drawn: group, block or stratified.  [default: by data set]"
+        None, "How validation images are drawn: given, group, block or stratified.  [default: by data set]"
     )
     split_seed: int = _option(0, "Seed of that draw.")
     finalists: int = _option(

@@ -113,7 +113,7 @@ class Observation:
 def images_by_phase(protocol: EvaluationProtocol, dataset: DatasetInfo) -> dict[Phase, EpochImages]:
     """Returns the images of each phase; a split by groups takes nearly, not exactly, a sixth for validation."""
     whole = EpochImages(trained=dataset.training_count, scored=dataset.test_count)
-    validation = dataset.training_count // VALIDATION_DIVISOR
+    validation = dataset.given_validation or dataset.training_count // VALIDATION_DIVISOR
     holdout = EpochImages(trained=dataset.training_count - validation, scored=validation)
     return {
         Phase.SEARCH: holdout if protocol.name is ProtocolName.HOLDOUT else whole,

@@ -12,9 +12,12 @@ from small_data import save_idx, save_npz, small_arrays, to_idx
 
 import search
 from search.data.cache import arrays_sha256
+from search.data.canonical import make_canonical
+from search.data.raw import ReadOptions
 from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
 from search.errors import FatalError, UserError
 
+AS_IT_IS = ReadOptions()
 PUBLISHED_MD5 = {
     "x_train": "6bbc9ace898e44ae57da46a324031adb",
     "y_train": "a25bea736e30d166cdddb491f175f624",
@@ -30,13 +33,13 @@ def test_the_embedded_mnist_is_byte_for_byte_the_published_one() -> None:
 
 
 def test_the_embedded_mnist_has_the_hash_in_the_code() -> None:
-    arrays = find_source("mnist").read()
+    arrays = make_canonical(find_source("mnist").read(AS_IT_IS), AS_IT_IS)
     assert arrays_sha256({name: arrays[name] for name in PUBLISHED_MD5}) == MNIST_SHA256
 
 
 def test_no_writer_of_mnists_test_images_wrote_training_images() -> None:
-    arrays = find_source("mnist").read()
-    training, test = (np.unique(arrays[name]) for name in ("groups_train", "groups_test"))
+    parts = find_source("mnist").read(AS_IT_IS).parts
+    training, test = (np.unique(parts[name].groups) for name in ("train", "test"))
     assert (len(training), len(test), len(np.intersect1d(training, test))) == (539, 297, 0)
 
 
@@ -98,7 +101,7 @@ def test_a_file_has_its_name_and_a_fingerprint_of_its_bytes(tmp_path: Path) -> N
 def test_a_folder_has_its_name_and_a_fingerprint_of_all_its_files(tmp_path: Path) -> None:
     first = find_source(save_idx(tmp_path / "digits", small_arrays()))
     assert first.name == "digits"
-    assert np.array_equal(first.read()["y_test"], small_arrays()["y_test"])
+    assert np.array_equal(first.read(AS_IT_IS).parts["test"].labels, small_arrays()["y_test"])
     changed = find_source(save_idx(tmp_path / "digits", small_arrays(y_test=np.zeros(12, np.uint8))))
     assert changed.fingerprint != first.fingerprint
 
@@ -110,25 +113,33 @@ def test_a_missing_data_set_is_refused(dataset: str) -> None:
 
 
 def test_a_misspelled_name_gets_the_nearest_one() -> None:
-    with pytest.raises(UserError) as caught:
-        find_source("fashion-mnist")
-    assert "Did you mean 'fashion_mnist'?" in caught.value.hint
+    for name in ("fashion-mnist", "Fashion_MNIST"):
+        with pytest.raises(UserError) as caught:
+            find_source(name)
+        assert "Did you mean 'fashion_mnist'?" in caught.value.hint
+
+
+def test_the_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_npz(tmp_path / "\u6570\u5b57 1.npz")
+    assert find_source("~/\u6570\u5b57 1.npz").name == "\u6570\u5b57 1.npz"
 
 
 THROUGH_KERAS = """
 import json, shutil, sys
 from pathlib import Path
 from search.errors import UserError
+from search.data.raw import ReadOptions
 from search.data.sources import find_source
 
 try:
-    find_source("fashion_mnist").read()
+    find_source("fashion_mnist").read(ReadOptions())
 except UserError as error:
     refused = str(error)
 for path in Path(sys.argv[1]).iterdir():
     shutil.copy(path, sys.argv[2])
-arrays = find_source("fashion_mnist").read()
-print(json.dumps([refused, arrays["x_train"].tolist(), arrays["y_test"].tolist()]))
+parts = find_source("fashion_mnist").read(ReadOptions()).parts
+print(json.dumps([refused, parts["train"].images.tolist(), parts["test"].labels.tolist()]))
 """
 
 

@@ -1,0 +1,201 @@
+"""Decodes image files by Pillow into one array of one size. Used by ``class_folders`` and ``parquet``."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from search.data.raw import ReadOptions
+from search.data.readers.stored import check_expansion
+from search.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 64_000_000
+"""Pixels of an image, such as 8,000 x 8,000; decoding one of them takes a quarter of a GiB."""
+NAMED_FILES = 3
+"""Unreadable files that are named; the others are counted."""
+GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L")
+OPAQUE_MODES = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
+READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, MemoryError)
+"""What Pillow raises for files that are damaged or no images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """An encoded image.
+
+    Args:
+        name: Its name in messages.
+        open: Opens its bytes, or returns its path.
+    """
+
+    name: str
+    open: Callable[[], Path | BinaryIO]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DecodedImages:
+    """Images in one array.
+
+    Args:
+        images: (count, height, width, 1 or 3), uint8.
+        indices: Which of the sources they are, ascending.
+        formats: Their formats, such as "JPEG", with how many there are.
+        unreadable: Names of the sources that could not be read.
+    """
+
+    images: np.ndarray
+    indices: np.ndarray
+    formats: Counter[str]
+    unreadable: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The images in the plural, such as "JPEGs"."""
+        return f"{next(iter(self.formats))}s" if len(self.formats) == 1 else "images"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line on the files that could not be read, if there are any."""
+        if not self.unreadable:
+            return ()
+        count = len(self.unreadable)
+        more = f" and {count - NAMED_FILES:,} more" if count > NAMED_FILES else ""
+        return (f"left out, as not readable: {', '.join(self.unreadable[:NAMED_FILES])}{more}",)
+
+
+def decode_images(sources: Sequence[ImageSource], options: ReadOptions, *, where: str) -> DecodedImages:
+    """Returns all images in one size: that of the options, else their own, else the median.
+
+    Color where any image has color, unless the options say otherwise.
+
+    Args:
+        sources: The images.
+        options: Image size and channels.
+        where: The file or folder, for messages.
+
+    Raises:
+        UserError: An image is too large, more than half of them are unreadable, or all do not fit into memory.
+    """
+    shapes, formats, modes = {}, Counter[str](), set[str]()
+    for index, source in enumerate(sources):
+        with _opened(source) as image:
+            if image is not None:
+                shapes[index] = image.size[::-1]
+                formats[image.format or "image"] += 1
+                modes.add(image.mode)
+    _check_readable(len(shapes), sources, where)
+    height, width = options.image_size or tuple(round(side) for side in np.median(list(shapes.values()), axis=0))
+    channels = options.channels or (1 if modes <= set(GREY_MODES) else 3)
+    size = len(shapes) * height * width * channels
+    check_expansion(f"All images of {where} at {height} x {width}", expanded=size, stored=size)
+    images, kept = np.empty((len(shapes), height, width, channels), np.uint8), list[int]()
+    for index in shapes:
+        with _opened(sources[index]) as image:
+            if image is not None and (pixels := _decode(image, (height, width), channels)) is not None:
+                images[len(kept)] = pixels
+                kept.append(index)
+    _check_readable(len(kept), sources, where)
+    images = images[: len(kept)]
+    if options.channels is None and channels == 3 and _is_grey(images):
+        images = np.ascontiguousarray(images[..., :1])
+    unreadable = sorted(set(range(len(sources))) - set(kept))
+    return DecodedImages(
+        images=images,
+        indices=np.array(kept),
+        formats=formats,
+        unreadable=tuple(sources[index].name for index in unreadable),
+    )
+
+
+def _check_readable(count: int, sources: Sequence[ImageSource], where: str) -> None:
+    if count <= len(sources) // 2:
+        raise UserError(
+            f"{len(sources) - count} of {len(sources)} images cannot be read. Received: {where}.",
+            hint="Check that the files are images that Pillow can open, and copy them again if they are damaged.",
+        )
+
+
+@contextmanager
+def _opened(source: ImageSource) -> Iterator[Image.Image | None]:
+    """Yields an image, of which only the header was read; None if it is no image.
+
+    Raises:
+        UserError: It has more than ``MAX_PIXELS`` pixels.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked below; other warnings concern single files
+            image: Any = Image.open(source.open())
+    except Image.DecompressionBombError as error:
+        raise _too_large_error(source.name, str(error)) from error
+    except READ_ERRORS:
+        yield None
+        return
+    with image:
+        if image.size[0] * image.size[1] > MAX_PIXELS:
+            raise _too_large_error(source.name, f"{image.size[1]:,} x {image.size[0]:,}")
+        yield image
+
+
+def _too_large_error(name: str, received: str) -> UserError:
+    return UserError(
+        f"The image {name} is too large. Expected: at most {MAX_PIXELS:,} pixels. Received: {received}.",
+        hint="Make it smaller, or leave it out.",
+    )
+
+
+def _decode(image: Image.Image, size: tuple[int, int], channels: int) -> np.ndarray | None:
+    """Returns an image's pixels, (height, width, channels); None if it is damaged."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.draft(
+                "RGB" if channels == 3 else "L", (4 * size[1], 4 * size[0])
+            )  # JPEGs decode smaller; others ignore it
+            upright = ImageOps.exif_transpose(image)
+            flat = _without_opacity(_to_8_bits(upright)).convert("L" if channels == 1 else "RGB")
+    except READ_ERRORS:
+        return None
+    if flat.size != (size[1], size[0]):
+        flat = flat.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(flat).reshape(*size, channels)
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Returns an image of 16 bits a pixel in 8; others as they are."""
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    return Image.fromarray((values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8))
+
+
+def _without_opacity(image: Image.Image) -> Image.Image:
+    """Returns an image on white, as browsers show it; a drawing on a transparent ground is black without this."""
+    from PIL import Image
+
+    if image.mode in OPAQUE_MODES or (image.mode == "P" and "transparency" not in image.info):
+        return image
+    layered = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layered.size, (255, 255, 255, 255)), layered)
+
+
+def _is_grey(images: np.ndarray) -> bool:
+    """Returns whether red, green and blue are equal everywhere."""
+    return all((image[..., :1] == image[..., 1:]).all() for image in images)

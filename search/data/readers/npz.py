@@ -1,0 +1,81 @@
+"""NPZ archives: read completely, which verifies their checksums, and never unpickled."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from search.data.readers.naming import SAVE_HINT
+from search.data.readers.npy import check_is_data, read_header
+from search.data.readers.stored import StoredArray
+from search.errors import UserError
+
+ARCHIVE_READ_ERRORS = (
+    OSError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What the zip and NumPy readers raise for a damaged, encrypted or oversized archive."""
+SUFFIX = ".npy"
+
+
+def list_npz(path: Path) -> list[StoredArray]:
+    """Returns the arrays of an archive, by the headers alone.
+
+    Raises:
+        UserError: The file is not an archive, or is damaged.
+    """
+    with _read_errors(path), zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(SUFFIX)]
+        return [_stored_array(archive, member, path) for member in members]
+
+
+def _stored_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> StoredArray:
+    name = member.filename.removesuffix(SUFFIX)
+    with archive.open(member) as stream:
+        shape, dtype = read_header(stream)
+        start = stream.tell()
+    array = StoredArray(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        stored_bytes=member.compress_size,
+        load=partial(_read_member, path, member.filename),
+    )
+    if not dtype.hasobject and array.expanded_bytes != member.file_size - start:
+        raise ValueError(f"{name} has {member.file_size - start} bytes of the {array.expanded_bytes} of its shape")
+    return array
+
+
+def _read_member(path: Path, member: str) -> np.ndarray:
+    """Returns one array; reads it to its end, where ``zipfile`` compares the checksum."""
+    with _read_errors(path), zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        _, dtype = read_header(stream)
+        check_is_data(member.removesuffix(SUFFIX), dtype)
+        stream.seek(0)
+        array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        stream.read()
+        return array
+
+
+@contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ARCHIVE_READ_ERRORS as error:
+        raise UserError(
+            f"The data set cannot be read: {error}. Expected: a whole .npz file. Received: dataset={str(path)!r}.",
+            hint=f"Copy or make the file again. {SAVE_HINT}",
+        ) from error

@@ -1,0 +1,77 @@
+"""Arrays in files: shape and type are known from a header, the values are read when they are needed.
+
+Refuses what would expand beyond memory before anything is decompressed. Used by every reader.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+from search.errors import UserError
+
+MAX_EXPANSION = 250
+"""Bytes in memory per byte in the file. Digits on black reach about 20, an empty archive of zeros 1,000."""
+SMALL_BYTES = 256 * 2**20
+"""Arrays of up to this size may expand further, such as masks that are nearly empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredArray:
+    """An array in a file.
+
+    Args:
+        name: Its name there.
+        shape: Its shape, as the file says.
+        dtype: Its type.
+        stored_bytes: Bytes that it takes in the file.
+        load: Reads it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    stored_bytes: int
+    load: Callable[[], np.ndarray]
+
+    @property
+    def expanded_bytes(self) -> int:
+        """Bytes that it takes in memory."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def read(self) -> np.ndarray:
+        """Returns the array.
+
+        Raises:
+            UserError: It would take too much memory, or cannot be read.
+        """
+        check_expansion(self.name, expanded=self.expanded_bytes, stored=self.stored_bytes)
+        return self.load()
+
+
+def check_expansion(name: str, *, expanded: int, stored: int) -> None:
+    """Checks the size of an array before it is read.
+
+    Args:
+        name: What it is called in the message.
+        expanded: Bytes that it would take in memory.
+        stored: Bytes that it takes in its file.
+
+    Raises:
+        UserError: It would not fit into the free memory, or its file is too small to hold it.
+    """
+    if expanded > max(SMALL_BYTES, MAX_EXPANSION * stored):
+        raise UserError(
+            f"{name} would expand from {stored:,} to {expanded:,} bytes. Expected: at most {MAX_EXPANSION} times as "
+            "many; more is a damaged or malicious file.",
+            hint="Make the file again, without compression if the data are this uniform.",
+        )
+    if expanded > (free := psutil.virtual_memory().available):
+        raise UserError(
+            f"{name} does not fit into memory. Expected: at most {free:,} free bytes. Received: {expanded:,} bytes.",
+            hint="Store fewer or smaller images, or uint8 in place of floats; folders of images take --image-size.",
+        )
