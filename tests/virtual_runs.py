@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from unittest.mock import patch
 
 from search.cli.progress_state import ProgressState
@@ -46,7 +47,7 @@ def play(plan: Plan, executor: VirtualExecutor) -> tuple[StudyRecord, Listener]:
     with ExitStack() as stack:
         for name, value in (
             ("session.stopwatch", lambda started_at: lambda: executor.now - started),
-            ("session.choose_parallelism", lambda plan, *_, **__: choose_parallelism(plan)),
+            ("session.choose_parallelism", lambda plan, *_, **__: replace(choose_parallelism(plan), start_seconds=0.0)),
             ("session.make_executor", lambda *_, **__: executor),
             ("publish.publish_study", lambda *_: []),
         ):

@@ -37,7 +37,7 @@ def describe_dry_run(plan: Plan) -> str:
     epoch_seconds = fmean(entry.outcome.seconds_trained for entry in measured if entry.outcome)
     costs = PlanCosts.of(plan)
     costs = costs.after([*costs.observe(record.trials).values(), *costs.observe(measured).values()])
-    forecast = make_forecast(costs, record, elapsed_seconds=record.spent_seconds)
+    forecast = make_forecast(costs, record, elapsed_seconds=record.spent_seconds + parallelism.start_seconds)
     lines = [
         describe_plan(plan, record, forecast),
         f"  measured now, {len(measured)} at a time: {epoch_seconds:.1f} s the first epoch of the baseline",

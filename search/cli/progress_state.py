@@ -79,7 +79,9 @@ class ProgressState:
 
     def forecast(self) -> Forecast:
         """Returns what the rest of the budget buys."""
-        return make_forecast(self._costs, self._study_record(), elapsed_seconds=self.budget.elapsed_seconds())
+        starting = 0.0 if self.trials_started else self.plan.parallelism.start_seconds
+        elapsed_seconds = self.budget.elapsed_seconds() + starting
+        return make_forecast(self._costs, self._study_record(), elapsed_seconds=elapsed_seconds)
 
     def record_start(self, trial: Trial) -> None:
         """Counts a trial as running."""

@@ -90,7 +90,13 @@ Request = RunTrial | Cancel | Capacity
 
 @dataclass(frozen=True, slots=True)
 class ProbeReady:
-    """Probe process to coordinator: it trains at full speed and can measure."""
+    """Probe process to coordinator: it trains at full speed and can measure.
+
+    Args:
+        start_seconds: Seconds from its start until it could train.
+    """
+
+    start_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 from search.execution.base import TrialKey
 from search.records.record import NO_ENGINE, StudyRecord, TrialRecord
@@ -16,19 +15,10 @@ from search.session.plan import Plan
 from search.session.settings import ExecutorName
 from search.study.cost import MAX_OBSERVATIONS, CostModel, Observation
 from search.study.verification import finalists
-from search.trial import Config, Phase, Trial
+from search.trial import BASELINE, Config, Phase, Trial
 
 SAMPLED_CONFIGS = 64
 """Configurations drawn uniformly from a space. Their mean is expected of what a sampler proposes."""
-
-
-def fit_model(plan: Plan, record: StudyRecord) -> CostModel:
-    """Returns the cost model fitted to a study: to its latest trials, and to those of its finalists."""
-    prior, measured = _prior(plan)
-    records = [*finalists(record, plan.settings.finalists), *record.trials[-MAX_OBSERVATIONS:]]
-    unique = {entry.trial.key: entry for entry in records}.values()
-    seen = [observation for entry in unique if (observation := prior.observe(entry)) is not None]
-    return prior.fit([*measured, *seen])
 
 
 def _prior(plan: Plan) -> tuple[CostModel, tuple[Observation, ...]]:
@@ -90,6 +80,17 @@ class PlanCosts:
         observed = {record.trial.key: self.prior.observe(record) for record in records}
         return {key: observation for key, observation in observed.items() if observation is not None}
 
+    def fitted(self, record: StudyRecord) -> PlanCosts:
+        """Returns the predictions after a study's latest trials and those of its finalists."""
+        latest = [*finalists(record, self.plan.settings.finalists), *record.trials[-MAX_OBSERVATIONS:]]
+        return self.after(self.observe(latest).values())
+
+    @property
+    def first_configs(self) -> dict[str, Config]:
+        """What is trained and verified in any case, by name: the baseline, and the best recipe if it is tried."""
+        recipe = list(self.recipes.values())[:1]
+        return dict(zip((BASELINE, "best recipe"), (self.plan.header.space.baseline, *recipe), strict=False))
+
     def trial_seconds(self, trial: Trial) -> float:
         """Returns the seconds of a trial from its first epoch to its last."""
         return self.model.trial_seconds(trial.config, epochs=trial.last_epoch, phase=trial.phase)
@@ -98,22 +99,10 @@ class PlanCosts:
         """Returns the seconds of the baseline in a phase."""
         return self.model.trial_seconds(self.plan.header.space.baseline, phase=phase)
 
-    def recipe_seconds(self, phase: Phase = Phase.SEARCH) -> dict[str, float]:
-        """Returns the seconds of each recipe that the plan tries, by name."""
-        return {name: self.model.trial_seconds(config, phase=phase) for name, config in self.recipes.items()}
+    def recipe_seconds(self) -> dict[str, float]:
+        """Returns the seconds of a full trial of each recipe that the plan tries, by name."""
+        return {name: self.model.trial_seconds(config) for name, config in self.recipes.items()}
 
-    def sampled_seconds(self, phase: Phase = Phase.SEARCH) -> list[float]:
-        """Returns the seconds of configurations drawn from the space, ascending, without pruning."""
-        return sorted(self.model.trial_seconds(config, phase=phase) for config in self.sampled)
-
-    def verification_seconds(self) -> float:
-        """Returns the seconds of verification as expected before its configurations are known; 0 without it.
-
-        The finalists are expected to take as long as the slowest recipe, or without recipes as a mean configuration.
-        """
-        settings, phase = self.plan.settings, Phase.VERIFICATION
-        if not self.plan.has_verification:
-            return 0.0
-        finalist = max(self.recipe_seconds(phase).values(), default=0.0) or fmean(self.sampled_seconds(phase))
-        replicate = self.baseline_seconds(phase) + settings.finalists * finalist
-        return settings.usual_replicates * replicate / self.plan.concurrent_trials
+    def sampled_seconds(self) -> list[float]:
+        """Returns the seconds of full trials of configurations drawn from the space, ascending, without pruning."""
+        return sorted(self.model.trial_seconds(config) for config in self.sampled)

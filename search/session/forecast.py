@@ -100,16 +100,14 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
     Args:
         costs: Predicted seconds, as far as anything was observed.
         record: The trials of earlier sessions.
-        elapsed_seconds: Seconds of the study so far.
+        elapsed_seconds: Seconds of the study until trials can begin.
     """
     plan, settings = costs.plan, costs.plan.settings
     epochs, slots = plan.header.protocol.epochs, plan.concurrent_trials
     left = None if settings.timeout is None else settings.timeout - elapsed_seconds - CLOSING_SECONDS
-    first = first_configs(costs)
+    first = costs.first_configs
     waiting = [config for config in first.values() if not _is_trained(config, record)]
-    horizon = first_epochs(
-        costs.model, waiting, full=epochs, left=left, slots=slots, has_verification=plan.has_verification
-    )
+    horizon = first_epochs(costs, waiting, full=epochs, left=left)
     is_short = horizon < epochs
     winners = 0 if is_short else settings.finalists
     replicates, verification_seconds = planned_verification(costs, record, epochs=horizon)
@@ -117,9 +115,7 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         steps = [_step(costs, config, horizon, is_short=True) for config in waiting]
     else:
         steps = list(_affordable(costs, record, left, verification_seconds))
-    sufficient = MARGIN * first_seconds(
-        costs.model, waiting, epochs=epochs, slots=slots, has_verification=plan.has_verification
-    )
+    sufficient = MARGIN * first_seconds(costs, waiting, epochs=epochs)
     recipe = next(iter(costs.recipes), None)
     short = short_epochs(epochs)
     throughput = plan.parallelism.images_per_second.get(plan.parallelism.layout)
@@ -160,7 +156,7 @@ def planned_verification(costs: PlanCosts, record: StudyRecord, *, epochs: int) 
     plan, settings = costs.plan, costs.plan.settings
     if not plan.has_verification:
         return settings.usual_replicates, 0.0
-    first, is_short = first_configs(costs), epochs < plan.header.protocol.epochs
+    first, is_short = costs.first_configs, epochs < plan.header.protocol.epochs
     most = math.inf if settings.trials is None else settings.trials - 1
     finalists = 0 if is_short else int(min(settings.finalists, max(0, most)))
 
@@ -189,12 +185,6 @@ def waiting_seconds(costs: PlanCosts, record: StudyRecord, runs: Iterable[Trial]
         if entry.outcome is None or entry.is_finished
     }
     return sum(costs.trial_seconds(run) for run in runs if run.replicate_key not in begun)
-
-
-def first_configs(costs: PlanCosts) -> dict[str, Config]:
-    """Returns what is trained and verified in any case, by name: the baseline, and the best recipe if it is tried."""
-    recipe = list(costs.recipes.values())[:1]
-    return dict(zip((BASELINE, "best recipe"), (costs.plan.header.space.baseline, *recipe), strict=False))
 
 
 def _verified_names(first: Iterable[str], winners: int) -> Iterator[str]:

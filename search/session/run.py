@@ -16,7 +16,6 @@ from search.session.plan import Plan, make_plan
 from search.session.session import Session, open_session
 from search.session.settings import Settings
 from search.session.tensorboard import TensorBoardCallback
-from search.session.timetable import Timetable
 from search.study import ensembles
 from search.study.verification import baseline_trials, verification_trials
 from search.trial import Trial
@@ -119,7 +118,7 @@ def run_baseline(settings: Settings, callback: Callback, *, repeats: int) -> Stu
 def _verify(session: Session) -> int:
     """Verifies the finalists and records ensembles of them; returns the runs for which the time did not suffice."""
     settings, ledger = session.plan.settings, session.ledger
-    replicates = Timetable(session.plan, ledger, session.budget).replicates
+    replicates = session.timetable.replicates
 
     def pending_trials(replicates: int = replicates) -> list[Trial]:
         return verification_trials(ledger.read(), count=settings.finalists, replicates=replicates)

@@ -15,7 +15,6 @@ from search.records.arithmetic import require_same_arithmetic, study_arithmetic
 from search.records.ledger import Ledger
 from search.records.opening import open_ledger
 from search.session.callbacks import Callback, CallbackList, StoppingCallback
-from search.session.costs import fit_model
 from search.session.executors import make_executor
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import Parallelism
@@ -28,7 +27,7 @@ from search.study.loop import run_loop
 from search.study.peers import interrupt_orphans
 from search.study.search_source import SearchSource
 from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
-from search.study.verification import ReplicateSource, early_verification_trials, estimate_verification_seconds
+from search.study.verification import ReplicateSource, early_verification_trials
 from search.trial import Cause, Phase, Trial
 
 
@@ -42,6 +41,7 @@ class Session:
         executor: Runs the trials.
         budget: The time budget.
         interrupt: Whether the user asked to stop.
+        timetable: Decides what can be begun.
         callback: Receives the events.
     """
 
@@ -50,6 +50,7 @@ class Session:
     executor: Executor
     budget: TimeBudget
     interrupt: InterruptHandler
+    timetable: Timetable
     callback: Callback
 
     def search(self, *, begins_what_ends: bool = True) -> str | None:
@@ -58,9 +59,8 @@ class Session:
         Args:
             begins_what_ends: Whether no trial is begun that is predicted to end after the time.
         """
-        settings = self.plan.settings
+        settings, timetable = self.plan.settings, self.timetable
         checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=settings.keep_weights)
-        timetable = Timetable(self.plan, self.ledger, self.budget)
         search = SearchSource(
             engine_for(self.ledger.header),
             self.ledger,
@@ -108,8 +108,7 @@ class Session:
         self.callback.on_replication_start(len(trials))
         listed = [*trials, *further]
         recorded = self.ledger.read().trials_in_phase(listed[0].phase) if listed else ()
-        timetable = Timetable(self.plan, self.ledger, self.budget)
-        source = ReplicateSource(listed, recorded, can_end=timetable.has_time_for_run)
+        source = ReplicateSource(listed, recorded, can_end=self.timetable.has_time_for_run)
         self._run_loop(source, self.callback, self.budget.verification_stop_cause)
 
     def _run_loop(self, source: TrialSource, callback: Callback, stop_cause: Callable[[], Cause | None]) -> None:
@@ -117,7 +116,7 @@ class Session:
             source,
             executor=self.executor,
             ledger=self.ledger,
-            callback=callback,
+            callback=CallbackList(self.timetable, callback),
             stop_cause=stop_cause,
             elapsed_seconds=self.budget.elapsed_seconds,
         )
@@ -142,55 +141,59 @@ def open_session(
         interrupt: Shared by several sessions; None for one of its own.
         started_at: When the run was requested, on the monotonic clock; the time budget counts from then. None for now.
     """
-    settings, any_seed = plan.settings, plan.settings.seed is None
+    any_seed = plan.settings.seed is None
     with open_ledger(plan.location, plan.header, accept_recorded_seed=any_seed) as ledger, ExitStack() as stack:
         plan = replace(plan, header=ledger.header).with_recorded_layers(study_arithmetic(ledger.read()).layers)
         interrupt = interrupt or stack.enter_context(InterruptHandler())
         interrupt_orphans(ledger)
         require_same_arithmetic(ledger.read(), plan.arithmetic)
 
-        def estimate_verification() -> float:  # called once the plan's workers are known
-            record = ledger.read()
-            return estimate_verification_seconds(
-                record,
-                costs=fit_model(plan, record),
-                count=settings.finalists,
-                replicates=1 if settings.replicates is None else settings.replicates,
-                slots=plan.concurrent_trials,
-            )
+        def verification_seconds() -> float:  # called once the search has begun
+            return timetable.verification_seconds()
 
         budget = TimeBudget(
             ledger,
-            timeout=settings.timeout,
-            estimate_verification=estimate_verification if plan.has_verification else None,
+            timeout=plan.settings.timeout,
+            estimate_verification=verification_seconds if plan.has_verification else None,
             interrupt=interrupt,
             # The measurement counts as the study's time, except where a shared ledger keeps the time.
             session_seconds=stopwatch(None if ledger.is_shared else started_at),
         )
         if executor is None:
-            parallelism = choose_parallelism(
-                plan,
-                ledger.read(),
-                on_probe_start=callback.on_probe_start,
-                should_stop=lambda: budget.is_interrupted or budget.is_exhausted,
-            )
-            parallelism = agree_with_coordinators(plan, parallelism, ledger)
-            plan = plan.with_recorded_layers(study_arithmetic(ledger.read()).layers)
-            executor = make_executor(
-                plan,
-                parallelism,
-                log_dir=ledger.log_dir,
-                grace_seconds=budget.grace_seconds,
-                notify=callback.on_message,
-            )
-            stack.enter_context(closing(executor))
-            plan = replace(plan, chosen_parallelism=parallelism.with_workers(executor.slots))
+            plan, executor = _open_executor(plan, ledger, budget, callback, stack)
+        timetable = Timetable(plan, ledger, elapsed_seconds=budget.elapsed_seconds)
+        session = Session(
+            plan=plan,
+            ledger=ledger,
+            executor=executor,
+            budget=budget,
+            interrupt=interrupt,
+            timetable=timetable,
+            callback=callback,
+        )
         stack.enter_context(closing(callback))
         callback.on_session_start(plan, ledger.read(), budget)
-        yield Session(
-            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=callback
-        )
+        yield session
         ledger.record_spent_seconds(budget.elapsed_seconds())
+
+
+def _open_executor(
+    plan: Plan, ledger: Ledger, budget: TimeBudget, callback: Callback, stack: ExitStack
+) -> tuple[Plan, Executor]:
+    """Chooses the parallelism and makes the executor, which the stack closes; returns the plan with its workers."""
+    parallelism = choose_parallelism(
+        plan,
+        ledger.read(),
+        on_probe_start=callback.on_probe_start,
+        should_stop=lambda: budget.is_interrupted or budget.is_exhausted,
+    )
+    parallelism = agree_with_coordinators(plan, parallelism, ledger)
+    plan = plan.with_recorded_layers(study_arithmetic(ledger.read()).layers)
+    executor = make_executor(
+        plan, parallelism, log_dir=ledger.log_dir, grace_seconds=budget.grace_seconds, notify=callback.on_message
+    )
+    stack.enter_context(closing(executor))
+    return replace(plan, chosen_parallelism=parallelism.with_workers(executor.slots)), executor
 
 
 def agree_with_coordinators(plan: Plan, parallelism: Parallelism, ledger: Ledger) -> Parallelism:

@@ -1,19 +1,20 @@
 """What still fits into the time of a run: trials of the search, and the test runs that must follow.
 
-Called by the session. Without a time limit everything fits.
+A session has one timetable, which alone reads the ledger for its plans. Without a time limit everything fits.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
 from search.records.ledger import Ledger
-from search.session.costs import fit_model
+from search.session.callbacks import Callback
+from search.session.costs import PlanCosts
 from search.session.plan import Plan
 from search.session.settings import DEFAULT_REPLICATES, Settings
-from search.study.cost import CostModel
-from search.study.time_budget import CLOSING_SECONDS, MARGIN, STOP_SECONDS, TimeBudget
+from search.study.time_budget import CLOSING_SECONDS, MARGIN, STOP_SECONDS
 from search.study.verification import (
     finalists,
     known_finalists,
@@ -21,27 +22,28 @@ from search.study.verification import (
     running_replicates,
     verification_trials,
 )
-from search.trial import Config, Phase, Trial, config_key
+from search.trial import BASELINE, Config, Outcome, Phase, Trial, config_key
 
 VERIFICATION_SHARE = 0.25
 """Share of the time that decides how many replicates are planned; one in any case."""
 REFRESH_SECONDS = 2.0
-"""Least time between two readings of the ledger."""
+"""Least time between two readings of the ledger while no trial begins or ends."""
 
 
-class Timetable:
-    """Decides what can be begun.
+class Timetable(Callback):
+    """Decides what can be begun. Between two starts or ends of trials it reads the ledger only now and then.
 
     Args:
         plan: The run, with its workers.
         ledger: Its records.
-        budget: Its time.
+        elapsed_seconds: Returns the seconds of all sessions so far.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, budget: TimeBudget) -> None:
-        self._plan, self._ledger, self._budget = plan, ledger, budget
+    def __init__(self, plan: Plan, ledger: Ledger, *, elapsed_seconds: Callable[[], float]) -> None:
+        self._plan, self._ledger, self._elapsed_seconds = plan, ledger, elapsed_seconds
+        self._opened_at, self._refreshed_at = elapsed_seconds(), float("-inf")
+        self._prior_costs = PlanCosts.of(plan)
         self._first_epochs, self._begun_first = plan.header.protocol.epochs, set[str]()
-        self._refreshed_at = float("-inf")
         self._refresh()
 
     @property
@@ -53,25 +55,41 @@ class Timetable:
         self._refresh()
         rows = finalists(self._record, settings.finalists)
         configs = {config_key(row.trial.config): row.trial.config for row in rows}
-        for config in self._first_configs():
+        for config in self._costs.first_configs.values():
             configs.setdefault(config_key(config), config)
         seconds = sum(map(self._verification_seconds, configs.values()))
         return planned_replicates(settings, seconds, slots=self._plan.concurrent_trials)
 
+    def verification_seconds(self) -> float:
+        """Returns the wall-clock seconds of the verification that has not begun; 0 while nothing can be compared.
+
+        It is that of one replicate, unless the option asks for more: what the search must leave in any case.
+        """
+        self._refresh(force=True)
+        if not any(entry.trial.origin == BASELINE for entry in known_finalists(self._record)):
+            return 0.0
+        replicates = 1 if self._plan.settings.replicates is None else self._plan.settings.replicates
+        return self._makespan(map(self._costs.trial_seconds, self._waiting_runs(replicates)))
+
     def has_time(self, config: Config, epochs: int) -> bool:
-        """Returns whether a search trial of a configuration can end, and the verification of all that is verified."""
+        """Returns whether a search trial of a configuration can end, and the verification of all that is verified.
+
+        Args:
+            config: The configuration.
+            epochs: Epochs that it is to train, without those of its checkpoint.
+        """
         if (left := self._seconds_left()) is None:
             return True
         self._refresh()
-        seconds = self._costs.trial_seconds(config, epochs=epochs) + self._reserve(config)
+        seconds = self._costs.model.trial_seconds(config, epochs=epochs) + self._reserve(config)
         return MARGIN * seconds + STOP_SECONDS <= left  # otherwise the budget would stop it before its end
 
     def has_time_for_run(self, trial: Trial) -> bool:
         """Returns whether a test run can end."""
-        if (left := self._seconds_left()) is None or not self._budget.includes_verification:
+        if (left := self._seconds_left()) is None or not self._plan.has_verification:
             return True
         self._refresh()
-        return MARGIN * self._costs.trial_seconds(trial.config, epochs=trial.epochs, phase=trial.phase) <= left
+        return MARGIN * self._costs.trial_seconds(trial) <= left
 
     def first_epochs(self, config: Config) -> int:
         """Returns the epochs of the baseline or the first recipe: a full trial's, or as many as can also be verified.
@@ -82,55 +100,76 @@ class Timetable:
         searched = self._record.trials_in_phase(Phase.SEARCH)
         trained = {config_key(entry.trial.config) for entry in searched if not entry.trial.is_short}
         self._begun_first |= {config_key(config), *trained}
-        later = [other for other in self._first_configs() if config_key(other) not in self._begun_first]
+        first = self._costs.first_configs.values()
+        later = [other for other in first if config_key(other) not in self._begun_first]
         self._first_epochs = first_epochs(
-            self._costs,
-            [config, *later],
-            full=self._first_epochs,
-            left=self._seconds_left(),
-            slots=self._plan.concurrent_trials,
-            has_verification=self._plan.has_verification,
+            self._costs, [config, *later], full=self._first_epochs, left=self._seconds_left()
         )
         return self._first_epochs
 
-    def _seconds_left(self) -> float | None:
-        timeout = self._plan.settings.timeout
-        return None if timeout is None else timeout - self._budget.elapsed_seconds() - CLOSING_SECONDS
+    def on_trial_start(self, trial: Trial) -> None:
+        """Has the ledger read again: the trial takes up a worker, and may win."""
+        self._refreshed_at = float("-inf")
 
-    def _first_configs(self) -> list[Config]:
-        """Returns the baseline, and the first recipe if recipes are tried."""
-        space, recipes = self._plan.header.space, self._plan.settings.recipes
-        return [space.baseline, *(space.recipe(name) for name in list(space.recipes)[:1] if recipes)]
+    def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
+        """Has the ledger read again."""
+        self._refreshed_at = float("-inf")
+
+    on_trial_end_elsewhere = on_trial_end
+
+    def _seconds_left(self) -> float | None:
+        """Returns the seconds for trials: at first the workers start."""
+        if (timeout := self._plan.settings.timeout) is None:
+            return None
+        now = self._elapsed_seconds()
+        starting = max(0.0, self._plan.parallelism.start_seconds - (now - self._opened_at))
+        return timeout - now - starting - CLOSING_SECONDS
 
     def _reserve(self, candidate: Config) -> float:
-        """Returns the seconds of the verification that is left if a candidate wins or the present best does."""
-        settings, record = self._plan.settings, self._record
+        """Returns the seconds that must be left when a candidate ends.
+
+        In these the first configurations are trained and verified, and the winner is verified: the candidate, a running
+        full trial or the present best, whichever takes the longest.
+        """
         if not self._plan.has_verification:
             return 0.0
-        running, replicates = running_replicates(record), self.replicates
-        known = {entry.trial.number for entry in known_finalists(record)}
-        pending = verification_trials(record, count=settings.finalists, replicates=replicates)
-        waiting = [run for run in pending if run.replicate_key not in running]
-        known_seconds = [self._run_seconds(run) for run in waiting if run.source_trial in known]
-        best_seconds = [self._run_seconds(run) for run in waiting if run.source_trial not in known]
-        begun = {config_key(entry.trial.config) for entry in record.trials_in_phase(Phase.SEARCH)}
-        first = [config for config in self._first_configs() if config_key(config) not in begun]
-        known_seconds += [self._verification_seconds(config) for config in first for _ in range(replicates)]
-        candidate_seconds = [self._verification_seconds(candidate)] * (settings.finalists * replicates)
-        winner_seconds = max(best_seconds, candidate_seconds, key=sum)
-        return makespan([*known_seconds, *winner_seconds], self._plan.concurrent_trials)
+        settings, replicates = self._plan.settings, self.replicates
+        known = {entry.trial.number for entry in known_finalists(self._record)}
+        searched = self._record.trials_in_phase(Phase.SEARCH)
+        finished = {config_key(entry.trial.config) for entry in searched if entry.is_finished}
+        running = [entry.trial for entry in searched if entry.outcome is None and not entry.trial.is_short]
+        begun = {config_key(config): config for config in (candidate, *(trial.config for trial in running))}
+        first = {config_key(config): config for config in self._costs.first_configs.values()}
+        needed = list[float]()
+        for key in first.keys() - finished:
+            needed += [self._verification_seconds(first[key])] * replicates
+            needed += [] if key in begun else [self._costs.model.trial_seconds(first[key])]
+        winners = defaultdict[int | None, list[float]](list)
+        for run in self._waiting_runs(replicates):
+            (needed if run.source_trial in known else winners[run.source_trial]).append(self._costs.trial_seconds(run))
+        possible = [config for key, config in begun.items() if key in finished or key not in first]
+        groups = [*winners.values(), *([self._verification_seconds(config)] * replicates for config in possible)]
+        longest = sorted(groups, key=sum)[-settings.finalists :]
+        return self._makespan([*needed, *(seconds for group in longest for seconds in group)])
 
-    def _run_seconds(self, run: Trial) -> float:
-        return self._costs.trial_seconds(run.config, epochs=run.epochs, phase=run.phase)
+    def _waiting_runs(self, replicates: int) -> list[Trial]:
+        """Returns the test runs that have not begun."""
+        running = running_replicates(self._record)
+        runs = verification_trials(self._record, count=self._plan.settings.finalists, replicates=replicates)
+        return [run for run in runs if run.replicate_key not in running]
 
     def _verification_seconds(self, config: Config) -> float:
-        return self._costs.trial_seconds(config, phase=Phase.VERIFICATION)
+        return self._costs.model.trial_seconds(config, phase=Phase.VERIFICATION)
 
-    def _refresh(self) -> None:
-        if self._budget.elapsed_seconds() - self._refreshed_at > REFRESH_SECONDS:
+    def _makespan(self, seconds: Iterable[float]) -> float:
+        return makespan(seconds, self._plan.concurrent_trials)
+
+    def _refresh(self, *, force: bool = False) -> None:
+        now = self._elapsed_seconds()
+        if force or now - self._refreshed_at > REFRESH_SECONDS:
             self._record = self._ledger.read()
-            self._costs = fit_model(self._plan, self._record)
-            self._refreshed_at = self._budget.elapsed_seconds()
+            self._costs = self._prior_costs.fitted(self._record)
+            self._refreshed_at = now
 
 
 def planned_replicates(settings: Settings, seed_seconds: float, *, slots: int) -> int:
@@ -147,35 +186,29 @@ def planned_replicates(settings: Settings, seed_seconds: float, *, slots: int) -
     return min(max(count, 1), DEFAULT_REPLICATES)
 
 
-def first_epochs(
-    model: CostModel, configs: Sequence[Config], *, full: int, left: float | None, slots: int, has_verification: bool
-) -> int:
+def first_epochs(costs: PlanCosts, configs: Sequence[Config], *, full: int, left: float | None) -> int:
     """Returns the most epochs for which all of some configurations can be trained, and verified once; at least 1.
 
     Args:
-        model: Predicts seconds.
+        costs: Predicts seconds.
         configs: The baseline and the first recipe, as far as they have not begun.
         full: Most epochs.
         left: Seconds that are left; None for no limit.
-        slots: Trials at a time.
-        has_verification: Whether they are verified.
     """
     if left is None:
         return full
 
     def fits(epochs: int) -> bool:
-        seconds = first_seconds(model, configs, epochs=epochs, slots=slots, has_verification=has_verification)
-        return MARGIN * seconds <= left
+        return MARGIN * first_seconds(costs, configs, epochs=epochs) <= left
 
     # Fewer epochs fit whenever more do.
     return 1 + bisect_right(range(2, full + 1), False, key=lambda epochs: not fits(epochs))
 
 
-def first_seconds(
-    model: CostModel, configs: Sequence[Config], *, epochs: int, slots: int, has_verification: bool
-) -> float:
-    """Returns the seconds in which some workers train configurations, and verify each once; see ``first_epochs``."""
-    phases = (Phase.SEARCH, Phase.VERIFICATION) if has_verification else (Phase.SEARCH,)
-    return makespan(
-        (sum(model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs), slots
+def first_seconds(costs: PlanCosts, configs: Sequence[Config], *, epochs: int) -> float:
+    """Returns the seconds in which the workers train configurations, and verify each once; see ``first_epochs``."""
+    phases = (Phase.SEARCH, Phase.VERIFICATION) if costs.plan.has_verification else (Phase.SEARCH,)
+    seconds = (
+        sum(costs.model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs
     )
+    return makespan(seconds, costs.plan.concurrent_trials)

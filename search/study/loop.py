@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from search.errors import FatalError
-from search.execution.base import Executor, Finished, TrialKey
+from search.execution.base import Event, Executor, Finished, TrialKey
 from search.records.ledger import Ledger
 from search.study.checkpoint_store import trial_files
 from search.study.interfaces import LoopCallback, TrialSource
@@ -56,65 +56,98 @@ def run_loop(
     Raises:
         FatalError: The study cannot continue; the trials that ran were recorded.
     """
-    record = ledger.read()
-    retries = {phase: RetryPolicy(record.trials_in_phase(phase)) for phase in source.phases}
-    peers = PeerSync(source, retries, ledger, callback)
-    active: dict[TrialKey, _ActiveTrial] = {}
-    cause: Cause | None = None
-    fatal_error: FatalError | None = None
-    is_idle = False  # the source has no trial until something happens
+    loop = _Loop(source, executor, ledger, callback, elapsed_seconds)
     while True:
-        cause = cause or stop_cause()
-        while cause is None and not is_idle and len(executor.running) < executor.slots:
-            if (trial := peers.next()) is None:
-                is_idle = True
-            else:
-                callback.on_trial_start(trial)
-                active[trial.key] = _ActiveTrial(trial)
-                executor.submit(trial, trial_files(trial, ledger.folder, source.checkpoints))
-        for key, trial in executor.running.items():
-            if (own_cause := cause or source.cancel_cause(trial)) is not None:
-                executor.cancel(key, own_cause)
-        if not executor.running and (cause is not None or not peers.wait_for_peers()):
+        loop.cause = loop.cause or stop_cause()
+        loop.start_trials()
+        loop.cancel_trials()
+        if loop.is_over():
             break
         for event in executor.collect(TICK_SECONDS):
-            is_idle = False
-            if isinstance(event, Finished):
-                run = active.pop(event.key)
-                outcome = _make_outcome(run, event.outcome, elapsed_seconds)
-                try:
-                    policy = retries[run.trial.phase]
-                    outcome = ledger.finish(run.trial, policy.classify(run.trial, outcome))
-                    callback.on_trial_end(run.trial, outcome)
-                    source.tell(run.trial, outcome)
-                    policy.raise_if_fatal(run.trial, outcome)
-                except FatalError as error:
-                    fatal_error, cause = fatal_error or error, Cause.CANCELLED
-            elif not active[event.key].is_pruned:
-                _handle_report(active[event.key], event.report, source, executor, ledger, callback)
-        is_idle = not peers.sync() and is_idle
+            loop.handle(event)
+        loop.sync()
         ledger.flush()
         callback.on_tick()
-    if fatal_error is not None:
-        raise fatal_error
+    if loop.fatal_error is not None:
+        raise loop.fatal_error
 
 
-def _handle_report(
-    run: _ActiveTrial,
-    report: EpochReport,
-    source: TrialSource,
-    executor: Executor,
-    ledger: Ledger,
-    callback: LoopCallback,
-) -> None:
-    """Records an epoch; cancels the trial if the source prunes it, or if another coordinator has taken it over."""
-    run.reports.append(report)
-    is_owner = ledger.report(run.trial, report)
-    callback.on_epoch_end(run.trial, report)
-    is_pruned = source.report(run.trial, report) and report.epoch < run.trial.last_epoch
-    if is_pruned or not is_owner:
-        run.is_pruned = True
-        executor.cancel(run.trial.key, Cause.CANCELLED)
+class _Loop:
+    """The steps of the loop, and what it knows from one to the next; see ``run_loop``.
+
+    ``cause`` is why it must stop, or None; ``fatal_error`` is the first error that ends the study, or None.
+    """
+
+    def __init__(
+        self,
+        source: TrialSource,
+        executor: Executor,
+        ledger: Ledger,
+        callback: LoopCallback,
+        elapsed_seconds: Callable[[], float] | None,
+    ) -> None:
+        self._source, self._executor, self._ledger, self._callback = source, executor, ledger, callback
+        self._elapsed_seconds = elapsed_seconds
+        record = ledger.read()
+        self._retries = {phase: RetryPolicy(record.trials_in_phase(phase)) for phase in source.phases}
+        self._peers = PeerSync(source, self._retries, ledger, callback)
+        self._active: dict[TrialKey, _ActiveTrial] = {}
+        self._is_idle = False  # the source has no trial until something happens
+        self.cause: Cause | None = None
+        self.fatal_error: FatalError | None = None
+
+    def start_trials(self) -> None:
+        """Submits trials to the free workers, unless the loop must stop."""
+        while self.cause is None and not self._is_idle and len(self._executor.running) < self._executor.slots:
+            if (trial := self._peers.next()) is None:
+                self._is_idle = True
+            else:
+                self._callback.on_trial_start(trial)
+                self._active[trial.key] = _ActiveTrial(trial)
+                self._executor.submit(trial, trial_files(trial, self._ledger.folder, self._source.checkpoints))
+
+    def cancel_trials(self) -> None:
+        """Cancels the running trials that must stop."""
+        for key, trial in self._executor.running.items():
+            if (cause := self.cause or self._source.cancel_cause(trial)) is not None:
+                self._executor.cancel(key, cause)
+
+    def is_over(self) -> bool:
+        """Returns whether nothing runs and nothing will; waits a moment for other coordinators otherwise."""
+        return not self._executor.running and (self.cause is not None or not self._peers.wait_for_peers())
+
+    def handle(self, event: Event) -> None:
+        """Records what happened to a trial, and tells the source."""
+        self._is_idle = False
+        if isinstance(event, Finished):
+            self._finish(self._active.pop(event.key), event.outcome)
+        elif not self._active[event.key].is_pruned:
+            self._report(self._active[event.key], event.report)
+
+    def sync(self) -> None:
+        """Observes other coordinators."""
+        self._is_idle = not self._peers.sync() and self._is_idle
+
+    def _finish(self, run: _ActiveTrial, outcome: Outcome) -> None:
+        outcome = _make_outcome(run, outcome, self._elapsed_seconds)
+        try:
+            policy = self._retries[run.trial.phase]
+            outcome = self._ledger.finish(run.trial, policy.classify(run.trial, outcome))
+            self._callback.on_trial_end(run.trial, outcome)
+            self._source.tell(run.trial, outcome)
+            policy.raise_if_fatal(run.trial, outcome)
+        except FatalError as error:
+            self.fatal_error, self.cause = self.fatal_error or error, Cause.CANCELLED
+
+    def _report(self, run: _ActiveTrial, report: EpochReport) -> None:
+        """Records an epoch; cancels the trial if the source prunes it, or if another coordinator has taken it over."""
+        run.reports.append(report)
+        is_owner = self._ledger.report(run.trial, report)
+        self._callback.on_epoch_end(run.trial, report)
+        is_pruned = self._source.report(run.trial, report) and report.epoch < run.trial.last_epoch
+        if is_pruned or not is_owner:
+            run.is_pruned = True
+            self._executor.cancel(run.trial.key, Cause.CANCELLED)
 
 
 def _make_outcome(run: _ActiveTrial, outcome: Outcome, elapsed_seconds: Callable[[], float] | None) -> Outcome:

@@ -139,7 +139,7 @@ class SearchSource:
             assert request.proposal is not None
             if request.is_first:
                 return self._make_trial(self._with_first_epochs(request))
-            if self._can_end(request.proposal.config, request.proposal.short_epochs or self._epochs):
+            if self._can_end(request.proposal.config, self._epochs_to_train(request)):
                 return self._make_trial(request)
             self.is_out_of_time = True
         return None
@@ -147,13 +147,27 @@ class SearchSource:
     def _with_first_epochs(self, request: TrialRequest) -> TrialRequest:
         """Returns a request with fewer epochs if the time is short; an interrupted trial then starts over."""
         assert request.proposal is not None
-        epochs = self._first_epochs(request.proposal.config)
-        if request.seed is not None and epochs >= (request.proposal.short_epochs or self._epochs):
+        config, whole, left = request.proposal.config, self._whole_epochs(request), self._epochs_to_train(request)
+        if left < whole and self._has_time(config, left):
+            return request
+        epochs = self._first_epochs(config)
+        if request.seed is not None and epochs >= whole:
             return request
         short = epochs if epochs < self._epochs else None
         return dataclasses.replace(
             request, seed=None, proposal=dataclasses.replace(request.proposal, short_epochs=short)
         )
+
+    def _whole_epochs(self, request: TrialRequest) -> int:
+        assert request.proposal is not None
+        return request.proposal.short_epochs or self._epochs
+
+    def _epochs_to_train(self, request: TrialRequest) -> int:
+        """Returns the epochs that a request trains: of an interrupted trial with a checkpoint, the rest."""
+        key, epochs = self._training_key(request), self._whole_epochs(request)
+        if key is None or self.checkpoints.resume_path(key) is None:
+            return epochs
+        return max(1, epochs - request.epochs_trained)
 
     def _propose(self) -> Trial:
         """Returns a trial that the engine proposes.
@@ -205,7 +219,7 @@ class SearchSource:
         del self._epochs_elsewhere[trial.number]
         self._handle_end(trial, outcome)
         if outcome.state is State.INTERRUPTED:
-            self._requeue(trial, seed=trial.seed)
+            self._requeue(trial, seed=trial.seed, epochs_trained=len(outcome.history))
         return True
 
     def _begin_elsewhere(self, record: TrialRecord) -> None:
@@ -228,7 +242,7 @@ class SearchSource:
         """
         self._handle_end(trial, outcome)
         if should_requeue(outcome):
-            self._requeue(trial, seed=trial.seed)
+            self._requeue(trial, seed=trial.seed, epochs_trained=len(outcome.history))
 
     def cancel_cause(self, trial: Trial) -> Cause | None:
         """Returns None: its trials end by themselves."""
@@ -259,10 +273,16 @@ class SearchSource:
         self._epochs_left += trial.last_epoch - _charged_epochs(outcome)
         self._trials_left += outcome.state is State.INTERRUPTED
 
-    def _requeue(self, trial: Trial, *, seed: int | None) -> None:
+    def _requeue(self, trial: Trial, *, seed: int | None, epochs_trained: int = 0) -> None:
         """Puts an interrupted trial at the front of the queue."""
-        is_first = trial.origin in self._first_origins
-        self._queue.appendleft(TrialRequest(proposal=trial.proposal, origin=trial.origin, seed=seed, is_first=is_first))
+        request = TrialRequest(
+            proposal=trial.proposal,
+            origin=trial.origin,
+            seed=seed,
+            epochs_trained=epochs_trained,
+            is_first=trial.origin in self._first_origins,
+        )
+        self._queue.appendleft(request)
 
     def _delete_unneeded_checkpoints(self) -> None:
         """Deletes the checkpoints of paused or pruned trials that the engine will not resume."""
@@ -312,7 +332,7 @@ class SearchSource:
         """Returns the key of the training that a request continues; None if it begins one."""
         if request.proposal is None or request.seed is None:
             return None
-        return training_key(request.proposal.config, request.seed, request.proposal.short_epochs or self._epochs)
+        return training_key(request.proposal.config, request.seed, self._whole_epochs(request))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,12 +343,14 @@ class TrialRequest:
         proposal: What to run; None to ask the engine.
         origin: The trial's.
         seed: That of an interrupted trial that runs again; None for a new one.
+        epochs_trained: Epochs that it had trained. Its checkpoint holds them, but for those of the last seconds.
         is_first: Whether it is the baseline or the first recipe, which are trained in any case.
     """
 
     proposal: Proposal | None = None
     origin: str = PROPOSED
     seed: int | None = None
+    epochs_trained: int = 0
     is_first: bool = False
 
     def is_for(self, proposal: Proposal) -> bool:
@@ -373,7 +395,10 @@ def _initial_requests(recorded: Sequence[TrialRecord], first: Sequence[TrialRequ
     """
     interrupted = {
         record.trial.proposal.key: TrialRequest(
-            proposal=record.trial.proposal, origin=record.trial.origin, seed=record.trial.seed
+            proposal=record.trial.proposal,
+            origin=record.trial.origin,
+            seed=record.trial.seed,
+            epochs_trained=len(record.history),
         )
         for record in recorded
         if record.outcome is not None and not record.is_finished

@@ -15,7 +15,6 @@ from functools import partial
 
 from search import seeds
 from search.records.record import StudyRecord, TrialRecord
-from search.study.cost import CostModel
 from search.study.retries import should_requeue
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial, config_key
 
@@ -128,33 +127,6 @@ def _unfinished(record: StudyRecord, phase: Phase, trials: Iterable[Trial]) -> l
     finished = {trial.trial.replicate_key for trial in recorded if trial.is_finished}
     unfinished = (trial for trial in trials if trial.replicate_key not in finished)
     return [dataclasses.replace(trial, number=number) for number, trial in enumerate(unfinished, start=len(recorded))]
-
-
-def estimate_verification_seconds(
-    record: StudyRecord, *, costs: CostModel, count: int, replicates: int, slots: int
-) -> float:
-    """Estimates the wall-clock seconds of the verification that is left, without the runs that have begun.
-
-    Args:
-        record: The study.
-        costs: Fitted to the study's trials.
-        count: Number of finalists, without the baseline.
-        replicates: Fresh seeds each.
-        slots: Trials at a time.
-    """
-    finalist_records = finalists(record, count)
-    if count == 0 or not any(finalist.trial.origin == BASELINE for finalist in finalist_records):
-        return 0.0  # nothing can be compared before the baseline has ended
-    pending = verification_trials(record, count=count, replicates=replicates)
-    running = running_replicates(record)
-    return makespan(
-        [
-            costs.trial_seconds(trial.config, epochs=trial.epochs, phase=trial.phase)
-            for trial in pending
-            if trial.replicate_key not in running
-        ],
-        slots,
-    )
 
 
 def running_replicates(record: StudyRecord) -> set[tuple[int | None, int | None]]:

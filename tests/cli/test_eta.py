@@ -18,14 +18,13 @@ from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExec
 from search.records.record import StudyRecord
 from search.records.storage.file_ledger import FileLedger
 from search.session.callbacks import Callback
-from search.session.costs import fit_model
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import make_plan
 from search.session.session import Session
 from search.session.settings import from_mapping
 from search.session.timetable import Timetable
 from search.study.time_budget import InterruptHandler, TimeBudget
-from search.study.verification import estimate_verification_seconds, verification_trials
+from search.study.verification import verification_trials
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 
 EPOCHS = 8
@@ -79,36 +78,36 @@ class Watched(Callback):
 def play(folder: Path, options: Mapping[str, Any]) -> tuple[list[tuple[float, float | None]], float]:
     """Runs a study; returns what was shown when, and when it ended."""
     plan = make_plan(from_mapping({"seed": 3, **options, "studies_dir": folder, "epochs": EPOCHS, "sampler": "random"}))
-    plan = replace(plan, chosen_parallelism=choose_parallelism(plan))
+    plan = replace(plan, chosen_parallelism=replace(choose_parallelism(plan), start_seconds=0.0))
     executor = VirtualExecutor(course, slots=plan.workers)
     watched, settings = Watched(executor), plan.settings
     with FileLedger.in_memory(plan.location, plan.header) as ledger:
 
-        def verification() -> float:
-            record = ledger.read()
-            return estimate_verification_seconds(
-                record,
-                costs=fit_model(plan, record),
-                count=settings.finalists,
-                replicates=settings.usual_replicates,
-                slots=plan.workers,
-            )
+        def verification_seconds() -> float:
+            return timetable.verification_seconds()
 
         budget = TimeBudget(
             ledger,
             timeout=settings.timeout,
-            estimate_verification=verification if settings.finalists else None,
+            estimate_verification=verification_seconds if settings.finalists else None,
             interrupt=(interrupt := InterruptHandler()),
             session_seconds=lambda: executor.now,
         )
+        timetable = Timetable(plan, ledger, elapsed_seconds=budget.elapsed_seconds)
         session = Session(
-            plan=plan, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=watched
+            plan=plan,
+            ledger=ledger,
+            executor=executor,
+            budget=budget,
+            interrupt=interrupt,
+            timetable=timetable,
+            callback=watched,
         )
         watched.on_session_start(plan, ledger.read(), budget)
         session.search()
         if settings.finalists:
-            replicates = Timetable(plan, ledger, budget).replicates
-            session.run_trials(verification_trials(ledger.read(), count=settings.finalists, replicates=replicates))
+            runs = verification_trials(ledger.read(), count=settings.finalists, replicates=timetable.replicates)
+            session.run_trials(runs)
     return watched.shown, executor.now
 
 

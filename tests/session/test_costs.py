@@ -13,12 +13,11 @@ from search.cli.progress_state import ProgressState
 from search.errors import UserError
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.file_ledger import FileLedger
-from search.session.costs import SAMPLED_CONFIGS, PlanCosts, fit_model
+from search.session.costs import SAMPLED_CONFIGS, PlanCosts
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
 from search.study.time_budget import InterruptHandler, TimeBudget
-from search.trial import Phase
 
 TWO = WorkerLayout(workers=2, threads=1)
 OWN_SPACE = """
@@ -60,16 +59,8 @@ def test_the_throughput_of_a_worker_is_its_share_of_what_was_measured(plan: Call
     assert slow.baseline_seconds() > 3 * fast.baseline_seconds()
     assert len(slow.sampled_seconds()) == SAMPLED_CONFIGS
     assert list(slow.recipe_seconds()) == ["two stages", "schedule + shift", "schedule"]
-    assert slow.recipe_seconds()["two stages"] > slow.recipe_seconds()["schedule"]
-
-
-def test_verification_is_expected_of_the_baseline_and_of_the_slowest_recipe(plan: Callable[..., Plan]) -> None:
-    costs = PlanCosts.of(plan(5_000.0, finalists=2, replicates=3))
-    slowest = max(costs.recipe_seconds(Phase.VERIFICATION).values())
-    one_seed = costs.baseline_seconds(Phase.VERIFICATION) + 2 * slowest
-    assert costs.verification_seconds() == pytest.approx(3 * one_seed / 2)
-    assert PlanCosts.of(plan(5_000.0, finalists=0)).verification_seconds() == 0.0
     assert PlanCosts.of(plan(5_000.0, recipes=False)).recipe_seconds() == {}
+    assert slow.recipe_seconds()["two stages"] > slow.recipe_seconds()["schedule"]
 
 
 def test_what_ran_corrects_the_expectation(plan: Callable[..., Plan]) -> None:
@@ -80,7 +71,7 @@ def test_what_ran_corrects_the_expectation(plan: Callable[..., Plan]) -> None:
     assert after.is_observed
     assert after.baseline_seconds() != before.baseline_seconds()
     record = StudyRecord(header=prepared.header, trials=(ran,))
-    assert fit_model(prepared, record).trial_seconds(prepared.header.space.baseline) == after.baseline_seconds()
+    assert before.fitted(record).baseline_seconds() == after.baseline_seconds()
 
 
 def test_the_remaining_time_is_known_from_the_start_where_the_throughput_was_measured(

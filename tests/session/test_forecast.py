@@ -15,12 +15,12 @@ from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATI
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.file_ledger import FileLedger
 from search.session.costs import PlanCosts
-from search.session.forecast import Forecast, first_configs, make_forecast
+from search.session.forecast import Forecast, make_forecast
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
 from search.session.timetable import Timetable
-from search.study.time_budget import CLOSING_SECONDS, InterruptHandler, TimeBudget
+from search.study.time_budget import CLOSING_SECONDS
 from search.trial import BASELINE, Config, Phase
 
 IMAGES_PER_SECOND = 5_000.0
@@ -97,16 +97,11 @@ def test_baseline_and_best_recipe_get_the_forecast_epochs_both(plan: Callable[..
     for timeout in (30, 60, 600):
         prepared = plan(timeout=timeout, images_per_second=200.0)
         with FileLedger.in_memory(prepared.location, prepared.header) as ledger:
-            budget = TimeBudget(
-                ledger,
-                timeout=timeout,
-                estimate_verification=lambda: 0.0,
-                interrupt=InterruptHandler(),
-                session_seconds=lambda: 0.0,
-            )
-            timetable = Timetable(prepared, ledger, budget)
-            configs = first_configs(PlanCosts.of(prepared)).values()
-            assert {timetable.first_epochs(config) for config in configs} == {forecast(prepared).first_epochs}
+            timetable = Timetable(prepared, ledger, elapsed_seconds=lambda: 0.0)
+            configs = PlanCosts.of(prepared).first_configs.values()
+            until_begin = prepared.parallelism.start_seconds
+            expected = forecast(prepared, elapsed_seconds=until_begin).first_epochs
+            assert {timetable.first_epochs(config) for config in configs} == {expected}
 
 
 def test_what_is_recorded_is_not_forecast_again(plan: Callable[..., Plan]) -> None:

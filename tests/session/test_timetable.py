@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from makers import complete
 from virtual_runs import play, predicted_course
 
 from search.execution.virtual import VirtualExecutor
 from search.records.record import StudyRecord
+from search.records.storage.file_ledger import FileLedger
+from search.session.costs import PlanCosts
+from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
-from search.session.timetable import first_seconds
-from search.study.cost import CostModel
+from search.session.timetable import Timetable, first_seconds
 from search.study.time_budget import CLOSING_SECONDS
 from search.study.verification import finalists, verification_trials
 from search.trial import BASELINE, Phase, State, Trial
@@ -40,12 +45,15 @@ def make(tmp_path: Path, cache_dir: Path) -> Callable[..., Plan]:
     return make
 
 
+def with_workers(plan: Plan) -> Plan:
+    """The plan, with workers that start at once."""
+    return replace(plan, chosen_parallelism=replace(choose_parallelism(plan), start_seconds=0.0))
+
+
 def in_full(plan: Plan) -> float:
     """The seconds in which baseline and first recipe are trained in full and verified once."""
-    costs = CostModel.for_data(plan.workload, plan.header.protocol, plan.task.dataset)
-    space, workers = plan.header.space, plan.settings.workers
-    configs = [space.baseline, space.recipe(next(iter(space.recipes)))]
-    return first_seconds(costs, configs, epochs=EPOCHS, slots=workers, has_verification=True)
+    costs = PlanCosts.of(with_workers(plan))
+    return first_seconds(costs, list(costs.first_configs.values()), epochs=EPOCHS)
 
 
 def run(plan: Plan, *, factor: float = 1.0) -> tuple[StudyRecord, float]:
@@ -123,3 +131,51 @@ def test_a_run_without_verification_spends_its_time_on_the_search(make: Callable
     assert {known.trial.phase for known in record.trials} == {Phase.SEARCH}
     assert {known.state for known in record.trials} <= {State.COMPLETE, State.SCREENED}
     assert 0.95 * plan.settings.timeout <= seconds <= plan.settings.timeout
+
+
+def latest(fits: Callable[[float], bool], end: float) -> float:
+    """The last time, to a ten-thousandth of the end, at which something that fits at first still fits."""
+    seconds = [end * share / 10_000 for share in range(10_000)]
+    return seconds[bisect_left(seconds, True, key=lambda now: not fits(now)) - 1]
+
+
+def test_a_running_trial_may_win_so_that_the_time_of_its_verification_is_kept(make: Callable[..., Plan]) -> None:
+    plan = with_workers(make(12.0))
+    clock = [0.0]
+    with FileLedger.in_memory(plan.location, plan.header) as ledger:
+        timetable = Timetable(plan, ledger, elapsed_seconds=lambda: clock[0])
+        costs = PlanCosts.of(plan)
+        baseline, slow = costs.first_configs.values()
+        for number, config in enumerate((baseline, slow)):
+            ended = Trial(number=number, config=config, seed=0, epochs=EPOCHS, origin=(BASELINE, "recipe: 1")[number])
+            ledger.begin(ended)
+            ledger.finish(ended, complete(epochs=EPOCHS))
+            timetable.on_trial_end(ended, complete(epochs=EPOCHS))
+
+        def fits(now: float) -> bool:
+            clock[0] = now
+            return timetable.has_time(baseline, 1)
+
+        before = latest(fits, plan.settings.timeout)
+        running = Trial(number=2, config={**slow, "batch_size": 50}, seed=0, epochs=EPOCHS)
+        ledger.begin(running)
+        timetable.on_trial_start(running)
+        after = latest(fits, plan.settings.timeout)
+    assert costs.model.trial_seconds(running.config) > costs.model.trial_seconds(slow)
+    assert after < before
+
+
+def test_the_start_of_the_workers_takes_its_time_once(make: Callable[..., Plan]) -> None:
+    plan = with_workers(make(1.3))
+    starting = replace(plan, chosen_parallelism=replace(plan.parallelism, start_seconds=0.5 * plan.settings.timeout))
+    first = plan.header.space.baseline
+
+    def epochs(plan: Plan, *, opened_at: float) -> int:
+        clock = [opened_at]
+        with FileLedger.in_memory(plan.location, plan.header) as ledger:
+            timetable = Timetable(plan, ledger, elapsed_seconds=lambda: clock[0])
+            clock[0] = 0.0
+            return timetable.first_epochs(first)
+
+    assert epochs(plan, opened_at=0.0) == EPOCHS > epochs(starting, opened_at=0.0)
+    assert epochs(starting, opened_at=-plan.settings.timeout) == EPOCHS, "they have started long ago"

@@ -7,11 +7,10 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from doubles import InstantExecutor, bowl
-from makers import MNIST, TINY, complete, header, trial
+from makers import TINY, complete, header
 
 from search.engines.keras_tuner_engine import KerasTunerEngine
 from search.engines.optuna_engine import OptunaEngine
@@ -19,17 +18,16 @@ from search.errors import FatalError
 from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
 from search.records.opening import open_ledger
-from search.records.record import StudyRecord, TrialRecord
+from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback
-from search.study.cost import CostModel
+from search.study.checkpoint_store import CheckpointStore
 from search.study.loop import run_loop
 from search.study.peers import interrupt_orphans
 from search.study.search_source import SearchSource, final_trials
 from search.study.verification import (
     ReplicateSource,
     baseline_trials,
-    estimate_verification_seconds,
     finalists,
     verification_trials,
 )
@@ -265,6 +263,33 @@ def test_a_killed_trials_epochs_count_for_the_budget(tmp_path: Path) -> None:
     assert sum(known.outcome.epochs_trained for known in record.trials) == 2 + 8, "two lost epochs, and two trials"
 
 
+@pytest.mark.parametrize(("has_checkpoint", "epochs"), [(True, 1), (False, 4)])
+def test_an_interrupted_trial_takes_the_time_of_what_is_left_of_it(
+    tmp_path: Path, has_checkpoint: bool, epochs: int
+) -> None:
+    asked: list[int] = []
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
+        for number, state in enumerate((State.COMPLETE, State.INTERRUPTED)):
+            ended = Trial(number=number, config={**TINY.baseline, "width": 16 + number}, seed=7, epochs=4)
+            ledger.begin(ended)
+            history = complete().history[: 4 - number]
+            ledger.finish(ended, dataclasses.replace(complete(), state=state, history=history))
+        checkpoints = CheckpointStore(tmp_path / "checkpoints")
+        (tmp_path / "checkpoints").mkdir()
+        if has_checkpoint:
+            Path(checkpoints.latest_path(ended.training_key)).touch()
+        engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=0, epochs=4)
+        source = SearchSource(
+            engine,
+            ledger,
+            recipes=False,
+            has_time=lambda config, epochs: not asked.append(epochs),
+            checkpoints=checkpoints,
+        )
+        assert source.next().training_key == ended.training_key
+    assert asked == [epochs]
+
+
 def test_a_search_whose_proposals_all_fail_uses_its_budget_up(tmp_path: Path) -> None:
     def curve(trial: Trial, epoch: int) -> float:
         if trial.origin == BASELINE:
@@ -341,21 +366,6 @@ def test_verification_is_resumed_and_not_repeated(tmp_path: Path) -> None:
     assert len({(known.trial.source_trial, known.trial.replicate) for known in done}) == len(done) == 9
     assert len(record.trials_in_phase(Phase.VERIFICATION)) > 9
     assert record.test_evaluations == len(record.trials_in_phase(Phase.VERIFICATION))
-
-
-def test_the_reserve_for_verification_follows_what_finalists_cost(tmp_path: Path) -> None:
-    record = search(tmp_path, InstantExecutor())
-    prior = CostModel.for_data(None, record.header.protocol, MNIST)
-    ended = TrialRecord(trial=trial(config=TINY.baseline), outcome=complete(epochs=4))
-    costs = prior.fit(seen for seen in [prior.observe(ended)] * 20 if seen is not None)
-
-    def estimate(**changes: Any) -> float:
-        options = {"costs": costs, "count": 2, "replicates": 3, "slots": 1, **changes}
-        return estimate_verification_seconds(record, **options)
-
-    assert estimate() == pytest.approx(9 * 4 * 6 / 5, rel=0.15)  # four seconds in the search, of five sixths
-    assert estimate() / 2 <= estimate(slots=2) < estimate()
-    assert estimate(count=0) == 0.0
 
 
 def test_the_baselines_repeats_have_seeds_of_their_own(tmp_path: Path) -> None:

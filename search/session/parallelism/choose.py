@@ -186,7 +186,8 @@ def _for_cpu(
     except ProbeError as error:
         return replace(default, note=str(error))
     if not is_busy:
-        _write_cache(path, {"images_per_second": list(measured.layouts.values()), "kernels": dict(measured.kernels)})
+        document = {"images_per_second": list(measured.layouts.values()), "kernels": dict(measured.kernels)}
+        _write_cache(path, {**document, "start_seconds": measured.start_seconds})
     note = "other programs kept the machine busy, so it is measured again next time" if is_busy else ""
     return replace(_by_throughput(default, measured, ChosenBy.MEASURED), note=note)
 
@@ -199,6 +200,7 @@ def _by_throughput(default: Parallelism, measured: Throughput, chosen_by: Chosen
         images_per_second=measured.layouts,
         kernels=fastest(measured.kernels) if measured.kernels else default.kernels,
         kernels_images_per_second=measured.kernels,
+        start_seconds=measured.start_seconds or default.start_seconds,
     )
 
 
@@ -289,7 +291,11 @@ def _read_throughput(path: Path, layouts: Sequence[WorkerLayout], candidates: Se
         return None
     if set(by_kernels) != set(candidates):
         return None
-    return Throughput(layouts=dict(zip(measured_layouts, speeds, strict=True)), kernels=by_kernels)
+    return Throughput(
+        layouts=dict(zip(measured_layouts, speeds, strict=True)),
+        kernels=by_kernels,
+        start_seconds=seconds if _is_positive(seconds := document.get("start_seconds")) else None,
+    )
 
 
 def _kernel_speeds(document: Mapping[str, Any]) -> dict[Kernels, float]:

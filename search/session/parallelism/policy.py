@@ -30,6 +30,9 @@ USABLE_MEMORY_FRACTION = 0.9
 """Share of a GPU's free memory that its workers may take together."""
 MEMORY_HEADROOM_FACTOR = 2.0
 """Memory reserved for a worker, as a multiple of the baseline's, for larger configurations."""
+START_SECONDS = 5.0
+"""Seconds in which workers start, where that was not measured: importing Keras takes 3 on a fast machine, 15 on a slow
+one. More would leave trials out for want of time that there is."""
 T = TypeVar("T")
 
 
@@ -69,6 +72,7 @@ class Parallelism:
         note: What else was measured, or why nothing was; may be empty.
         kernels: TensorFlow's kernels on a CPU; None for its default, and where there is no choice.
         kernels_images_per_second: Throughput of one worker of one thread with each, if it was measured.
+        start_seconds: Seconds from the start of the workers until they can train.
     """
 
     layout: WorkerLayout
@@ -77,6 +81,7 @@ class Parallelism:
     note: str = ""
     kernels: Kernels | None = None
     kernels_images_per_second: Mapping[Kernels, float] = field(default_factory=dict)
+    start_seconds: float = START_SECONDS
 
     def with_workers(self, workers: int) -> Parallelism:
         """Returns the same choice with the number of workers that fit the executor."""

@@ -13,12 +13,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from search.execution.local import WorkerProcess
-from search.execution.messages import ProbeResult, WorkerUnusable
+from search.execution.messages import ProbeReady, ProbeResult, WorkerUnusable
 from search.execution.worker_backend import reap_all
 from search.records.arithmetic import Kernels
 from search.session.parallelism.policy import WorkerLayout, fastest
@@ -46,10 +46,12 @@ class Throughput:
     Args:
         layouts: Of each layout, all its processes together; empty if there is only one.
         kernels: Of one worker of one thread with each kernels; empty if there is no choice.
+        start_seconds: Seconds in which workers start, one a core at the same time; None if unknown.
     """
 
     layouts: Mapping[WorkerLayout, float] = field(default_factory=dict)
     kernels: Mapping[Kernels, float] = field(default_factory=dict)
+    start_seconds: float | None = None
 
 
 def measure_throughput(
@@ -81,7 +83,7 @@ def measure_throughput(
     tasks += [(task.with_arithmetic(threads=1, kernels=other), 0) for other in others]
     with _probe_processes(tasks, config) as workers:
         connections = [worker.connection for worker in workers]
-        _receive_from_each(connections, should_stop)
+        start_seconds = _start_seconds(_receive_from_each(connections, should_stop))
         by_kernels = dict[Kernels, float]()
         if others:
             alone = [connections[0], *connections[-len(others) :]]
@@ -90,9 +92,15 @@ def measure_throughput(
             remaining = iter(connections)
             by_layout = {layout: [next(remaining) for _ in range(layout.workers)] for layout in layouts}
             speeds = _measure_layouts(by_layout, should_stop) if len(layouts) > 1 else {}
-            return Throughput(layouts=speeds, kernels=by_kernels)
+            return Throughput(layouts=speeds, kernels=by_kernels, start_seconds=start_seconds)
     task = task.with_arithmetic(threads=1, kernels=fastest(by_kernels))
-    return Throughput(layouts=measure_throughput(task, config, layouts, should_stop).layouts, kernels=by_kernels)
+    return replace(measure_throughput(task, config, layouts, should_stop), kernels=by_kernels)
+
+
+def _start_seconds(messages: Sequence[object]) -> float:
+    """Returns the seconds in which workers start, from those of more processes than cores, which share the cores."""
+    longest = max(message.start_seconds for message in messages if isinstance(message, ProbeReady))
+    return longest / max(1.0, len(messages) / usable_cores())
 
 
 def measure_gpu_memory(task: Task, config: Config, should_stop: Callable[[], bool]) -> tuple[tuple[float, ...], float]:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+import psutil
+
 from search.execution.messages import ProbeReady, ProbeResult, WorkerUnusable
 from search.training.runtime import import_keras
 from search.trial import BASELINE, Cause, Trial
@@ -71,11 +73,12 @@ def main(connection: Connection) -> None:
     from search.training.trainer import Trainer
 
     trainer = Trainer(task)
+    start_seconds = time.time() - psutil.Process().create_time()
     peak_memory_mib = BACKEND_ADAPTERS[task.runtime.backend].peak_memory_mib
 
     def next_request(measured: tuple[int, float] | None) -> float:
         if measured is None:
-            connection.send(ProbeReady())
+            connection.send(ProbeReady(start_seconds))
         else:
             connection.send(ProbeResult(images=measured[0], seconds=measured[1], device_mib=peak_memory_mib()))
         try:
