@@ -83,7 +83,8 @@ def _run_study(
     """Searches and verifies; a study whose verification has begun is not searched further."""
     with open_session(plan, callback, executor=executor, interrupt=interrupt) as session:
         if not is_search_finished(session.ledger.read()):
-            session.search(begins_what_ends=False)  # all engines have the whole time, whatever they would train last
+            # All engines have the whole time, whatever they would train last, and seeds of their own study.
+            session.search(begins_what_ends=False, takes_over_runs=False)
         if not interrupt.is_requested:
             _copy_verification_runs(session, store, replicates)
             session.run_trials(verification_trials(session.ledger.read(), count=1, replicates=replicates))

@@ -15,6 +15,7 @@ from search.records.arithmetic import require_same_arithmetic, study_arithmetic
 from search.records.ledger import Ledger
 from search.records.opening import open_ledger
 from search.session.callbacks import Callback, CallbackList, StoppingCallback
+from search.session.earlier_runs import EarlierRuns
 from search.session.executors import make_executor
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import Parallelism
@@ -53,11 +54,12 @@ class Session:
     timetable: Timetable
     callback: Callback
 
-    def search(self, *, begins_what_ends: bool = True) -> str | None:
+    def search(self, *, begins_what_ends: bool = True, takes_over_runs: bool = True) -> str | None:
         """Searches until a limit or a goal is reached or no configuration is left; returns the goal, in words.
 
         Args:
             begins_what_ends: Whether no trial is begun that is predicted to end after the time.
+            takes_over_runs: Whether the baseline's test runs of other studies are taken over; see ``EarlierRuns``.
         """
         settings, timetable = self.plan.settings, self.timetable
         checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=settings.keep_weights)
@@ -78,15 +80,7 @@ class Session:
 
         callback = CallbackList(self.callback, stopping)
         if self.plan.has_verification:
-            recorded = self.ledger.read().trials_in_phase(Phase.VERIFICATION)
-            source = CombinedSource(
-                search,
-                ReplicateSource((), recorded, can_end=timetable.has_time_for_run),
-                early_trials=lambda replicates: early_verification_trials(self.ledger.read(), replicates),
-                replicates=lambda: timetable.replicates,
-                fits=timetable.has_time_for_run,
-                stop_cause=stop_cause,
-            )
+            source = self._with_verification(search, stop_cause, takes_over_runs=takes_over_runs)
             self._run_loop(source, callback, self.budget.verification_stop_cause)
         else:
             self._run_loop(search, callback, stop_cause)
@@ -97,6 +91,28 @@ class Session:
         elif search.is_exhausted:
             self.callback.on_space_exhausted()
         return stopping.reason
+
+    def _with_verification(
+        self, search: SearchSource, stop_cause: Callable[[], Cause | None], *, takes_over_runs: bool
+    ) -> CombinedSource:
+        """Returns the search with its early verification."""
+        recorded = self.ledger.read().trials_in_phase(Phase.VERIFICATION)
+        verification = ReplicateSource((), recorded, can_end=self.timetable.has_time_for_run)
+        earlier = EarlierRuns(self.plan, self.ledger, self.callback)
+
+        def early_trials(replicates: int) -> list[Trial]:
+            if takes_over_runs:
+                earlier.take_over(verification)
+            return early_verification_trials(self.ledger.read(), replicates)
+
+        return CombinedSource(
+            search,
+            verification,
+            early_trials=early_trials,
+            replicates=lambda: self.timetable.replicates,
+            fits=self.timetable.has_time_for_run,
+            stop_cause=stop_cause,
+        )
 
     def run_trials(self, trials: Sequence[Trial], *, further: Sequence[Trial] = ()) -> None:
         """Runs a fixed list of trials: verification, or the baseline's repeats.
