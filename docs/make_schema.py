@@ -40,6 +40,7 @@ MAPS = (
     "notes",
     "seconds",
     "states",
+    "test_openings",
     "values",
     "versions",
 )
@@ -123,7 +124,17 @@ TRIALS = (
     "`ensemble` with the weights of its models in `notes`, by the number of the verification run."
 )
 STUDY: Mapping[str, list[Key]] = {
-    "": [of_schema(study_json.SCHEMA), *of_class(StudyRecord, "ensembles", "arithmetic", words={"trials": TRIALS})],
+    "": [
+        of_schema(study_json.SCHEMA),
+        *of_class(StudyRecord, "ensembles", "arithmetic", "opened_by", words={"trials": TRIALS}),
+        (
+            "test_openings",
+            "object",
+            "Number of evaluations on the test images, by what made them: `search` and `reproduction` (each epoch "
+            "under the tutorial protocol), `verification`, `ensemble`, and the commands `export` and `reproduce`.",
+        ),
+        ("searched_after_opening", "whole number", "Search trials that began after the first test run had begun."),
+    ],
     "header": of_class(StudyHeader),
     "header.space": of_class(Space, "build", "workload"),
     "header.space.parameters.*": of_domains(),

@@ -61,6 +61,9 @@ def trial(number: int = 0, **changes: Any) -> Trial:
 ADDED_KEYS = {"objective": "error_percent", "is_short": False, "calibrated_loss": None}
 """Keys of ``study/2`` that ``study/1`` lacks, each with the value that older records have."""
 
+COMPUTED_KEYS = {"test_openings", "searched_after_opening"}
+"""Keys of ``study/2`` that are computed from the trials."""
+
 
 def as_study_1(document: Any) -> Any:
     """A document of ``study/2`` as ``study/1`` had it: without the added keys, where they hold what is assumed."""
@@ -68,7 +71,8 @@ def as_study_1(document: Any) -> Any:
         return [as_study_1(item) for item in document]
     if not isinstance(document, dict):
         return "study/1" if document == "study/2" else document
-    kept = {key: item for key, item in document.items() if key not in ADDED_KEYS or item != ADDED_KEYS[key]}
+    added = {key for key, item in document.items() if key in ADDED_KEYS and item == ADDED_KEYS[key]} | COMPUTED_KEYS
+    kept = {key: item for key, item in document.items() if key not in added}
     return {key: as_study_1(item) for key, item in kept.items()}
 
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.cli.options import make_completer, setting_options, study_location
-from search.cli.retraining import add_reproduction_options, pop_reproduction_options, training_bar
+from search.cli.retraining import (
+    add_reproduction_options,
+    pop_reproduction_options,
+    record_test_openings,
+    training_bar,
+)
 
 if TYPE_CHECKING:
     from search.export.target import ExportTarget
@@ -57,6 +62,7 @@ def command(study: str, row: str, form: str, out: Path | None, seed: int | None,
         click.echo(target.note, err=True)
     if form == "model":
         _model(target, out or Path(f"{name}.keras"), score=score, quiet=quiet)
+        record_test_openings(study, study_location(options), by="export", count=int(score))
     else:
         _text(target, form, out, fallback=f"{name}.py")
 

@@ -1,7 +1,8 @@
-"""What ``export`` and ``reproduce`` share: the options of a retraining and its progress bars."""
+"""What ``export`` and ``reproduce`` share: options of a retraining, progress bars, and what they count."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from search.execution.base import TrialKey
+    from search.records.storage.locations import StudyLocation
     from search.reproduction.restore import ReproductionOptions
     from search.reproduction.retrain import EpochCallback
     from search.trial import EpochReport, Trial
@@ -58,6 +60,24 @@ def pop_reproduction_options(options: dict[str, Any]) -> ReproductionOptions:
 
     names = ("dataset", "space", "cache_dir", "backend", "devices", "precision", "kernels", "layers", "threads")
     return ReproductionOptions(**{name: options.pop(name) for name in names})
+
+
+def record_test_openings(study: str, location: StudyLocation, *, by: str, count: int) -> None:
+    """Counts how often a command has opened the test images, in the study's folder; a published study has none.
+
+    Args:
+        study: The STUDY argument.
+        location: Where studies are kept.
+        by: The command.
+        count: Evaluations on the test images.
+    """
+    from search.errors import UserError
+    from search.records.lookup import locate_ledger
+    from search.records.openings import record_openings
+
+    with contextlib.suppress(UserError):
+        found, name = locate_ledger(study, location)
+        record_openings(found.folder(name), by=by, count=count)
 
 
 @contextmanager

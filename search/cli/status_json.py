@@ -72,6 +72,8 @@ def _totals(summary: StudySummary) -> dict[str, Any]:
         },
         "baseline_validation_error_percent": summary.baseline_error_percent,
         "test_runs": sum(verified.complete for verified in summary.verified_runs),
+        "test_openings": dict(summary.test_openings),
+        "searched_after_opening": summary.searched_after_opening,
         "epochs": summary.epochs,
         "spent_seconds": summary.spent_seconds,
         "exhausted_seconds": summary.exhausted_seconds or None,

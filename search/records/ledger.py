@@ -10,6 +10,7 @@ Layout of a study's folder::
     coordinator.json the coordinator's process (absent on a database server, which records it)
     logs/            output of worker processes; on a database server one folder per coordinator
     checkpoints/     states of unfinished trials
+    openings.jsonl   how often commands have opened the test images; see ``search.records.openings``
     predictions/     predictions of the scored images; see ``search.training.predictions``
 """
 

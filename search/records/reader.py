@@ -6,8 +6,10 @@ Called by the commands, the API and the comparison of engines.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from search.errors import UserError, unknown_name
+from search.records.openings import read_openings
 from search.records.record import StudyHeader, StudyRecord, require_same_study
 from search.records.storage.locations import StudyLocation, read_storage
 from search.records.storage.optuna_codec import decode_study, read_header, study_names
@@ -74,9 +76,12 @@ def _read_study_and_note(location: StudyLocation, name: str) -> tuple[StudyRecor
         if names:
             raise unknown_name("study", name, names)
         raise UserError(f"Unknown study. Received: {name!r}; there is none in {location.studies_dir}.")
+    folder = location.folder(name)
     storage, note = read_storage(location, name)
     recorded_names = study_names(storage)
     if location.storage is None and len(recorded_names) == 1:
         name = recorded_names[0]  # a journal's folder may have been copied or renamed
     header = read_header(storage, name)
-    return None if header is None else decode_study(storage, header), note
+    if header is None:
+        return None, note
+    return replace(decode_study(storage, header), opened_by=read_openings(folder)), note

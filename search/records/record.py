@@ -24,6 +24,9 @@ NO_ENGINE = "none"
 LEGACY_DEFAULTS = {"precision": "tf32"}
 """Values of environment keys that records of older versions lack."""
 
+OPENING_COMMANDS = ("export", "reproduce")
+"""Commands that score models on the test images beside the runs of a study."""
+
 MAX_DIFFERENCES = 4
 """Differences between two studies that an error lists."""
 
@@ -180,6 +183,8 @@ class StudyRecord:
         exhausted_seconds: The largest time budget that was used up; 0 if none was.
         arithmetic: What its trials compute with, as its first coordinator chose it; empty if only its trials tell. See
             ``search.records.arithmetic``.
+        opened_by: How often commands have scored models on the test images beside its own runs, by command; see
+            ``search.records.openings``.
     """
 
     header: StudyHeader
@@ -188,6 +193,7 @@ class StudyRecord:
     spent_seconds: float = 0.0
     exhausted_seconds: float = 0.0
     arithmetic: Mapping[str, Any] = field(default_factory=dict)
+    opened_by: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def runs(self) -> tuple[TrialRecord | EnsembleRecord, ...]:
@@ -199,19 +205,48 @@ class StudyRecord:
         return tuple(record for record in self.trials if record.trial.phase is phase)
 
     @property
-    def test_evaluations(self) -> int:
-        """Number of evaluations on the test images.
+    def test_openings(self) -> Mapping[str, int]:
+        """Number of evaluations on the test images, by what made them; what made none is left out.
 
         One per verification run and ensemble, and one per epoch under the tutorial protocol. A verification run counts
         from its start, since its end may not be recorded; a run copied from another study counts there.
         """
-        per_epoch = self.trials_in_phase(Phase.REPRODUCTION)
-        if self.header.protocol.name is ProtocolName.TUTORIAL:
-            per_epoch += self.trials_in_phase(Phase.SEARCH)
-        per_epoch = tuple(record for record in per_epoch if not record.copied_from)
-        epochs = sum(len(record.outcome.history) if record.outcome else record.trial.epochs for record in per_epoch)
-        verified = sum(not record.copied_from for record in self.trials_in_phase(Phase.VERIFICATION))
-        return verified + sum(not ensemble.copied_from for ensemble in self.ensembles) + epochs
+        counts = {phase.value: self._evaluations_in(phase) for phase in Phase}
+        counts |= {"ensemble": sum(not ensemble.copied_from for ensemble in self.ensembles), **self.opened_by}
+        return {name: count for name, count in counts.items() if count}
+
+    @property
+    def test_evaluations(self) -> int:
+        """Number of evaluations on the test images; see ``test_openings``."""
+        return sum(self.test_openings.values())
+
+    def evaluations_of(self, trial: Trial, epochs: int | None = None) -> int:
+        """Returns how often a trial of this study's protocol is scored on the test images.
+
+        Args:
+            trial: The trial.
+            epochs: Epochs that it was trained for; None for all.
+        """
+        if trial.phase is Phase.VERIFICATION:
+            return 1
+        is_scored = trial.phase is Phase.REPRODUCTION or self.header.protocol.name is ProtocolName.TUTORIAL
+        return (trial.last_epoch if epochs is None else epochs) if is_scored else 0
+
+    def _evaluations_in(self, phase: Phase) -> int:
+        own = (record for record in self.trials_in_phase(phase) if not record.copied_from)
+        return sum(self.evaluations_of(run.trial, len(run.history) if run.outcome else None) for run in own)
+
+    @property
+    def searched_after_opening(self) -> int:
+        """Search trials that began when the test images had been opened, or in the same second.
+
+        The baseline and the best recipe are verified beside the search. No test error reaches an engine: it is told of
+        search trials alone.
+        """
+        opened = [run.started for run in self.trials_in_phase(Phase.VERIFICATION) if not run.copied_from]
+        if not opened:
+            return 0
+        return sum(entry.started >= min(opened) for entry in self.trials_in_phase(Phase.SEARCH))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from search.errors import UserError
-from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
+from search.records.record import OPENING_COMMANDS, EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.records.redact import redacted
 from search.records.storage.optuna_codec import ENSEMBLE_PHASE, ensemble_from_json, ensemble_to_json
 from search.trial import EpochReport, Outcome, Trial
@@ -32,7 +32,7 @@ FILE_NAME = "study.json.gz"
 """Name of the file in a report's folder."""
 SCHEMA = "study/2"
 """The number increases when a key is added, renamed or gets another meaning; files of all of them are read. 2: short
-trials, calibrated losses, objective."""
+trials, calibrated losses, objective, and how often the test images were opened."""
 MAX_DIGITS = 20
 """Limit for the digits of an integer; a seed has ten."""
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -48,6 +48,8 @@ def dumps(study: StudyRecord) -> bytes:
         "header": redacted_study.header.to_json(),
         "spent_seconds": redacted_study.spent_seconds,
         "exhausted_seconds": redacted_study.exhausted_seconds,
+        "test_openings": dict(redacted_study.test_openings),
+        "searched_after_opening": redacted_study.searched_after_opening,
         "trials": [
             *map(_trial_to_json, redacted_study.trials),
             *(_ensemble_to_json(number, ensemble) for number, ensemble in enumerate(redacted_study.ensembles)),
@@ -78,10 +80,16 @@ def loads(content: bytes, source: str) -> StudyRecord:
                 ensembles=tuple(record for record in records if isinstance(record, EnsembleRecord)),
                 spent_seconds=document["spent_seconds"],
                 exhausted_seconds=document["exhausted_seconds"],
+                opened_by=_counts_of_commands(document.get("test_openings", {})),
             )
         )
     except _INVALID_DOCUMENT_ERRORS as error:
         raise _damaged_file_error(source, f"{type(error).__name__}: {error}") from error
+
+
+def _counts_of_commands(openings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the openings of the test images that the study's own runs do not tell."""
+    return {name: count for name, count in openings.items() if name in OPENING_COMMANDS}
 
 
 def _parse_document(content: bytes, source: str) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class StudySummary:
         best: Best trial; None before a search trial is complete.
         baseline_error_percent: The baseline's validation error; None before it is complete.
         verified_runs: Verification and reproduction runs by configuration, in the order of their starts.
+        test_openings: Evaluations on the test images, by what made them; see ``StudyRecord``.
+        searched_after_opening: Search trials that began after the first of them; see ``StudyRecord``.
         epochs: Epochs trained by all trials, of every phase.
         spent_seconds: Wall-clock seconds of all sessions.
         exhausted_seconds: The largest time budget that was used up; 0 if none was.
@@ -103,6 +105,8 @@ class StudySummary:
     best: BestTrial | None
     baseline_error_percent: float | None
     verified_runs: tuple[VerifiedRuns, ...]
+    test_openings: Mapping[str, int]
+    searched_after_opening: int
     epochs: int
     spent_seconds: float
     exhausted_seconds: float
@@ -130,6 +134,8 @@ def summarize(study: StudyRecord) -> StudySummary:
         best=_best_trial(study, baseline_error),
         baseline_error_percent=baseline_error,
         verified_runs=_verified_runs(study),
+        test_openings=study.test_openings,
+        searched_after_opening=study.searched_after_opening,
         epochs=sum(not report.restored for record in study.trials for report in record.epochs_so_far),
         spent_seconds=study.spent_seconds,
         exhausted_seconds=study.exhausted_seconds,
