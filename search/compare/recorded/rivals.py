@@ -142,16 +142,10 @@ def _make_cfo(space: Space, seed: int, epochs: int) -> Engine:
     return FlamlCfo(space, seed, epochs)
 
 
-def _make_smac(space: Space, seed: int, epochs: int) -> Engine:
-    from search.compare.recorded.smac import SmacPibo
-
-    return SmacPibo(space, seed, epochs)
-
-
 RIVAL = "rival"
 """Stands before the colon in a rival's name."""
 RIVALS: Mapping[str, Callable[[Space, int, int], Engine]] = MappingProxyType(
-    {"recipes": Rival, "mutation": RandomMutation, "generations": Generations, "cfo": _make_cfo, "smac": _make_smac}
+    {"recipes": Rival, "mutation": RandomMutation, "generations": Generations, "cfo": _make_cfo}
 )
 """Rivals by the name after the colon; each is made from a space, a seed and the epochs of a full trial."""
 
