@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from search.leaderboard import render_data
-from search.leaderboard.board import Board, Ensemble, Replicate, Section, SelectionBias, TrialSegment
+from search.leaderboard.board import Board, Ensemble, PooledTrial, Replicate, Row, Section, TrialSegment
 from search.leaderboard.columns import COLUMNS
 from search.leaderboard.reference import Reference
-from search.leaderboard.statistics import Interval
+from search.leaderboard.statistics import Difference, Interval
 from search.protocol import EvaluationProtocol
 from search.records import study_json
 from search.records.failures import FailedTrial, FailureGroup
@@ -99,6 +99,7 @@ def of_columns() -> list[Key]:
     nested = [
         ("replicates", "", "A list of every test run."),
         ("steps", "", "A list of the search trials that trained it, in order."),
+        ("pooled", "", arguments(Row)["pooled"]),
     ]
     return [*((name, "", column.doc) for name, column in COLUMNS.items()), *nested]
 
@@ -164,7 +165,7 @@ BOARD: Mapping[str, list[Key]] = {
     "": [of_schema(render_data.SCHEMA), *of_class(Board)],
     "sections[]": [
         ("protocol", "object", "As recorded with the section's first study."),
-        *(key for key in of_class(Section) if key[0] != "rows"),
+        *(key for key in of_class(Section) if key[0] not in ("rows", "pooled_rows")),
         ("verdict", "list of texts", "A summary in sentences."),
         ("rows", "list of objects", arguments(Section)["rows"]),
     ],
@@ -178,12 +179,14 @@ BOARD: Mapping[str, list[Key]] = {
         ("study", "text", "The study's name.") if key[0] == "study" else key for key in of_class(Ensemble)
     ],
     "sections[].ensembles[].interval": of_class(Interval),
-    "sections[].selections[]": of_class(SelectionBias),
+    "sections[].ensembles[].difference": of_class(Difference),
+    "sections[].ensembles[].difference.interval": of_class(Interval),
     "sections[].failures[]": of_failures(),
     "sections[].failures[].trials[]": of_class(FailedTrial),
     "sections[].rows[]": of_columns(),
     "sections[].rows[].replicates[]": of_class(Replicate),
     "sections[].rows[].steps[]": of_class(TrialSegment),
+    "sections[].rows[].pooled[]": of_class(PooledTrial),
 }
 
 INTRODUCTION = """\

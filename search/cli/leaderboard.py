@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import make_completer, setting_options, study_location
+from search.cli.options import equivalence_points, make_completer, setting_options, study_location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ HTML = "html"
 @click.option(
     "--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets, for images on the page."
 )
-@setting_options("studies_dir", "storage")
+@setting_options("equivalence", "studies_dir", "storage")
 def command(
     studies: tuple[str, ...],
     form: str,
@@ -67,7 +67,7 @@ def command(
         raise click.UsageError("--open needs --format html.")
     merged = merge_studies(find_studies(studies, study_location(options)))
     records = merged.records
-    board = compute(records)
+    board = compute(records, equivalence_points(options))
     board = replace(board, notes=(*board.notes, *merged.notes))
     board = top_rows(board, top) if top else board
     form = HTML if is_opened else form

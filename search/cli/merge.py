@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from search.cli.options import make_completer, setting_options, study_location
+from search.cli.options import equivalence_points, make_completer, setting_options, study_location
 
 
 @click.command("merge")
@@ -16,7 +16,7 @@ from search.cli.options import make_completer, setting_options, study_location
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the reports into."
 )
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets, for images.")
-@setting_options("studies_dir", "storage")
+@setting_options("equivalence", "studies_dir", "storage")
 def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **options: Any) -> None:
     """Rank several studies in one board, as a folder of files.
 
@@ -30,7 +30,7 @@ def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **optio
     from search.session.publish import publish_combined
 
     merged = merge_studies(find_studies(studies, study_location(options)))
-    written = publish_combined(merged, out, cache_dir)
+    written = publish_combined(merged, out, cache_dir, equivalence_points(options))
     for note in (*merged.notes, *written.messages):
         click.echo(note, err=True)
     click.echo(f"Written: {', '.join(map(str, written.paths))}", err=True)

@@ -43,7 +43,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         field.name,
         type=int if kind == "int" else str,
         default=None,
-        metavar={"duration": "TIME", "size": "SIZE", "int": "N"}.get(kind, field.name.upper()),
+        metavar={"duration": "TIME", "size": "SIZE", "int": "N", "number": "POINTS"}.get(kind, field.name.upper()),
         help=text,
         envvar=field.metadata.get("envvar"),
         show_envvar="envvar" in field.metadata,
@@ -68,6 +68,11 @@ def study_location(options: Mapping[str, Any]) -> StudyLocation:
 
     settings = from_mapping(merge_options(options))
     return StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
+
+
+def equivalence_points(options: Mapping[str, Any]) -> float:
+    """Returns half the width of the region of practical equivalence, in percentage points, from ``--equivalence``."""
+    return from_mapping(merge_options(options)).equivalence
 
 
 def merge_options(

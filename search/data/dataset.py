@@ -231,6 +231,21 @@ def open_test_groups(info: DatasetInfo) -> np.ndarray | None:
     return _open_arrays(info, ("x_test", "y_test", TEST_GROUPS), info.test_count).groups
 
 
+def image_group_numbers(info: DatasetInfo) -> list[int] | None:
+    """Returns a number for each test image, equal for images of one group, for a study's record; not the names.
+
+    None if the data do not say, and for the embedded MNIST, whose writers are always known.
+
+    Raises:
+        FatalError: The groups are missing or damaged in the cache.
+    """
+    groups = None if info.sha256 == MNIST_SHA256 else open_test_groups(info)
+    if groups is None:
+        return None
+    numbers: list[int] = np.unique(groups, return_inverse=True)[1].tolist()
+    return numbers
+
+
 def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:
     """Returns the test images of recorded data, to show misclassified ones; None if they are not on this machine.
 

@@ -30,21 +30,22 @@ def render_card(target: ExportTarget) -> str:
 def _bullets(target: ExportTarget) -> Iterator[str]:
     row = target.row
     if row.test_error is not None:
-        errors = ", ".join(f"{seed}: {formatting.percent(error)} %" for seed, error in row.errors_by_seed.items())
+        errors = ", ".join(f"{run.seed}: {formatting.percent(run.error_percent)} %" for run in row.completed_replicates)
         yield f"By seed, each trained on all training images and scored after the last epoch: {errors}."
     if row.baseline_difference is not None:
         yield (
             "Against the baseline of its study, in percentage points: "
-            f"{formatting.difference(row.baseline_difference)}."
+            f"{formatting.error_difference(row.baseline_difference)}, {formatting.verdict(row.baseline_difference)}."
         )
     if row.best_recipe is not None:
         yield (
             f"Against {row.best_recipe.recipe}, the best of its study, in percentage points: "
-            f"{formatting.difference(row.best_recipe.difference)}."
+            f"{formatting.error_difference(row.best_recipe.difference)}, "
+            f"{formatting.verdict(row.best_recipe.difference)}."
         )
     yield from _tutorial(row)
     if row.test_error is not None and row.validation_error_percent is not None:
-        yield f"Validation error, by which it was chosen: {formatting.percent(row.validation_error_percent)} %."
+        yield f"Validation error: {formatting.percent(row.validation_error_percent)} %."
     yield f"{formatting.count(row.parameters)} trainable parameters, {formatting.epochs(row.schedule_epochs)}."
     if row.is_short:
         yield f"Caution: a short training; a full one has {formatting.epochs(row.study.protocol.epochs)}."

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from search.leaderboard.image_groups import ImageGroups
 from search.leaderboard.reference import Reference, tutorial_error_percent
-from search.leaderboard.statistics import Difference, Estimate, Interval
+from search.leaderboard.statistics import EQUIVALENCE_POINTS, Difference, Estimate, Interval, Verdict
 from search.leaderboard.variance import RunErrors
 from search.protocol import EvaluationProtocol
 from search.records.failures import FailureGroup
@@ -30,7 +31,8 @@ class Replicate:
     """One test run: a training on all training images, scored on the test images.
 
     Args:
-        number: Index of the repeat, from 0.
+        number: Index of the repeat in its study, from 0.
+        study: Name of the study that it ran in.
         seed: Of weights, dropout, data order and augmentation.
         state: How it ended; None while it runs, or when its coordinator died.
         cause: Why it failed or was interrupted.
@@ -42,6 +44,7 @@ class Replicate:
     """
 
     number: int
+    study: str
     seed: int
     state: State | None
     cause: Cause | None = None
@@ -109,16 +112,20 @@ class RecipeComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NextRankComparison:
-    """A row compared with the row of the next rank.
+class PooledTrial:
+    """A search trial whose test runs a row pools with those of other studies.
 
     Args:
-        difference: Its test error minus the next row's.
-        p_value: See ``variance.p_value``.
+        study: Name of its study.
+        trial: Its number; None in a reproduction.
+        validation_error_percent: Validation error, in percent; None in a reproduction.
+        test_error_percent: Mean test error over its complete test runs, in percent.
     """
 
-    difference: Difference
-    p_value: float | None
+    study: str
+    trial: int | None
+    validation_error_percent: float | None
+    test_error_percent: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +137,22 @@ class Ensemble:
         study: The study that its models belong to.
         error_percent: Test error, in percent.
         interval: Of the error, over the choice of test images alone; None where their number was not recorded.
-        members: Number of models by search trial.
+        members: Share of the mean that the models of each search trial have, by its number.
+        models: Number of its models.
         parameters: Trainable parameters of all its models together.
+        compared_with: Name of the row that its study chose by validation; empty where none is verified.
+        difference: Its test error minus that row's, paired by image; None without such a row.
     """
 
     label: str
     study: StudyHeader
     error_percent: float
     interval: Interval | None
-    members: Mapping[int, int]
+    members: Mapping[int, float]
+    models: int
     parameters: int | None = None
+    compared_with: str = ""
+    difference: Difference | None = None
 
     @property
     def name(self) -> str:
@@ -148,39 +161,12 @@ class Ensemble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionBias:
-    """Selection bias of a study: the lowest of many validation errors underestimates the error.
-
-    Args:
-        study: The study's name.
-        tried: Search trials chosen from: complete and paused, or short ones where only those were verified.
-        chosen: Name of the verified row with the lowest validation error.
-        validation_error_percent: Its validation error, in percent.
-        test_error_percent: Its mean test error, in percent.
-        baseline_shift: The baseline's test minus validation error, in percentage points: the part of the change that is
-            no selection bias (other images, a fifth more training images); None without a verified baseline.
-    """
-
-    study: str
-    tried: int
-    chosen: str
-    validation_error_percent: float
-    test_error_percent: float
-    baseline_shift: float | None
-
-    @property
-    def validation_test_gap(self) -> float:
-        """Test minus validation error of the chosen row, in percentage points."""
-        return self.test_error_percent - self.validation_error_percent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One configuration of one study.
+    """One configuration of one study, or of several whose test runs are pooled.
 
     Args:
         label: "baseline", "recipe: NAME", "found" or "baseline (tutorial protocol)".
-        study: The study that it belongs to.
+        study: The study that it belongs to; of pooled ones the first.
         trial: Number of its search trial; None in a reproduction.
         state: How the search trial ended; None while it runs, or when its coordinator died.
         cause: Why it failed or was interrupted.
@@ -188,12 +174,17 @@ class Row:
         schedule_epochs: Epochs over which its schedule runs.
         is_short: Whether these are fewer than a full trial's.
         mutation: What the engine made it from; None where the engine did not record it.
-        validation_error_percent: Validation error, in percent; None in a reproduction.
+        validation_error_percent: Validation error, in percent; the mean over pooled trials. None in a reproduction.
+        objective: What its study's engine minimizes, on the validation images; None in a reproduction.
         segments: The search trials that trained it, in order; empty in a reproduction.
         replicates: Its test runs by number, failed ones included.
+        image_groups: Of the test images; None where they are taken as independent.
+        pooled: The search trials whose test runs it pools; empty in a row of one study.
+        chosen_in: Names of the studies whose verified row with the lowest validation figure it is.
         test_error: Mean test error in percent over the complete replicates; None without one.
         baseline_difference: Test error minus that of the study's verified baseline of equal epochs, in percentage
             points.
+        baseline_verdict: What its interval shows, given the section's region of practical equivalence.
         best_recipe: Comparison with the study's best verified recipe of equal epochs; None in that recipe's row.
         parameters: Trainable parameters.
         epochs: Epochs trained by the search trial; in a reproduction, by a repeat.
@@ -203,7 +194,7 @@ class Row:
         copied_from: Name of the study that all its runs were copied from; empty where one is its own.
         rank: Rank by mean test error, from 1; None unless verified. A short trial has none beside a full one.
         rank_range: Lowest and highest rank that the runs leave open; None without a rank.
-        next_rank: Comparison with the row of the next rank; None unless there is one.
+        next_difference: Test error minus that of the row of the next rank; None unless there is one.
     """
 
     label: str
@@ -216,10 +207,15 @@ class Row:
     is_short: bool = False
     mutation: Mutation | None = None
     validation_error_percent: float | None = None
+    objective: float | None = None
     segments: tuple[TrialSegment, ...] = ()
     replicates: tuple[Replicate, ...] = ()
+    image_groups: ImageGroups | None = field(default=None, compare=False, repr=False)
+    pooled: tuple[PooledTrial, ...] = ()
+    chosen_in: tuple[str, ...] = ()
     test_error: Estimate | None = None
     baseline_difference: Difference | None = None
+    baseline_verdict: Verdict | None = None
     best_recipe: RecipeComparison | None = None
     parameters: int | None = None
     epochs: int = 0
@@ -229,7 +225,7 @@ class Row:
     copied_from: str = ""
     rank: int | None = None
     rank_range: tuple[int, int] | None = None
-    next_rank: NextRankComparison | None = None
+    next_difference: Difference | None = None
 
     @property
     def name(self) -> str:
@@ -269,14 +265,14 @@ class Row:
         return tuple(run for run in self.replicates if run.error_percent is not None)
 
     @property
-    def errors_by_seed(self) -> Mapping[int, float]:
-        """Test errors in percent of the complete replicates, by seed."""
-        return self.run_errors.errors_percent
+    def study_names(self) -> tuple[str, ...]:
+        """Names of the studies that its test runs come from."""
+        return tuple(dict.fromkeys(trial.study for trial in self.pooled)) or (self.study.name,)
 
     @property
     def run_errors(self) -> RunErrors:
         """The complete replicates, for the statistics."""
-        return run_errors(self.replicates)
+        return run_errors(self.replicates, self.image_groups)
 
     @property
     def validation_test_gap(self) -> float | None:
@@ -292,14 +288,20 @@ class Row:
         return {name: value for name, value in self.config.items() if name not in baseline or baseline[name] != value}
 
 
-def run_errors(replicates: Sequence[Replicate]) -> RunErrors:
-    """Returns the complete replicates, for the statistics."""
+def run_errors(replicates: Sequence[Replicate], groups: ImageGroups | None) -> RunErrors:
+    """Returns the complete replicates, for the statistics.
+
+    Args:
+        replicates: All replicates.
+        groups: Of the test images; None where they are taken as independent.
+    """
     complete = [run for run in replicates if run.error_percent is not None]
     image_counts = {run.scored for run in complete}
     return RunErrors(
-        errors_percent={run.seed: run.error_percent for run in complete if run.error_percent is not None},
-        wrong_indices={run.seed: run.wrong for run in complete if run.scored},
+        errors_percent=[run.error_percent for run in complete if run.error_percent is not None],
+        wrong_indices=[run.wrong for run in complete],
         image_count=image_counts.pop() if len(image_counts) == 1 else None,
+        groups=groups,
     )
 
 
@@ -317,7 +319,9 @@ class Section:
             error.
         references: Published figures for the same data.
         ensembles: Ensembles of the studies' verification models, by test error; they have no rank.
-        selections: Selection bias of each study with a verified row.
+        pooled_rows: The rows of one study each that are pooled in ``rows``.
+        image_groups: Groups of the test images that the intervals count; None where images are taken as independent.
+        equivalence_points: Half the width of the region of practical equivalence, in percentage points.
         states: Number of search trials by state.
         failures: Failed and interrupted trials and test runs, by study and cause.
         test_openings: How often the test images were scored.
@@ -332,7 +336,9 @@ class Section:
     test_openings: int
     spent_seconds: float
     ensembles: tuple[Ensemble, ...] = ()
-    selections: tuple[SelectionBias, ...] = ()
+    pooled_rows: tuple[Row, ...] = ()
+    image_groups: int | None = None
+    equivalence_points: float = EQUIVALENCE_POINTS
     failures: tuple[FailureGroup, ...] = ()
     hidden_rows: int = 0
 
@@ -347,11 +353,30 @@ class Section:
         return tuple(row for row in self.rows if row.rank is not None)
 
     @property
+    def chosen(self) -> tuple[Row, ...]:
+        """The rows that studies chose by validation, by test error."""
+        chosen = [row for row in self.rows if row.chosen_in]
+        return tuple(sorted(chosen, key=lambda row: row.error_percent or 0.0))
+
+    @property
+    def headline(self) -> Row | None:
+        """The row that its study chose by validation; of several studies' the lowest on the test images.
+
+        None where nothing is verified.
+        """
+        return next(iter(self.chosen), None)
+
+    @property
+    def study_rows(self) -> tuple[Row, ...]:
+        """Rows of one study each, for what is shown by study."""
+        return (*self.pooled_rows, *(row for row in self.rows if not row.pooled))
+
+    @property
     def ranked_entries(self) -> list[BoardEntry]:
-        """The verified rows, ensembles and published figures, by test error; short trials may have no rank."""
+        """The verified rows and published figures by test error, then the ensembles; short trials may have no rank."""
         verified = [row for row in self.rows if row.test_error]
-        entries: list[BoardEntry] = [*verified, *self.ensembles, *self.references]
-        return sorted(entries, key=lambda entry: entry.error_percent or 0.0)
+        entries: list[BoardEntry] = [*verified, *self.references]
+        return [*sorted(entries, key=lambda entry: entry.error_percent or 0.0), *self.ensembles]
 
     @property
     def unverified(self) -> tuple[Row, ...]:
@@ -373,10 +398,10 @@ class Board:
 
 
 def top_rows(board: Board, count: int) -> Board:
-    """Returns the board with the first ``count`` rows of each section, and all baselines."""
+    """Returns the board with the first ``count`` rows of each section, all baselines, and all chosen rows."""
     return replace(board, sections=tuple(_top(section, count) for section in board.sections))
 
 
 def _top(section: Section, count: int) -> Section:
-    kept = tuple(row for index, row in enumerate(section.rows) if index < count or row.is_baseline)
+    kept = tuple(row for index, row in enumerate(section.rows) if index < count or row.is_baseline or row.chosen_in)
     return replace(section, rows=kept, hidden_rows=section.hidden_rows + len(section.rows) - len(kept))

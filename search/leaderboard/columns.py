@@ -85,10 +85,6 @@ def _with_interval(
     }
 
 
-def _next_p(row: Row) -> float | None:
-    return row.next_rank.p_value if row.next_rank else None
-
-
 def _last_segment(row: Row) -> TrialSegment | None:
     return row.segments[-1] if row.segments else None
 
@@ -109,19 +105,24 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "label": Column(
             "baseline, recipe: NAME, found, or baseline (tutorial protocol).",
             lambda row: row.label,
-            DisplayColumn("Name", lambda entry: entry.name, wraps=True),
+            DisplayColumn("Name", formatting.entry_name, wraps=True),
         ),
         "study": Column(
-            "The study's name.",
+            "The study's name; of several whose test runs are pooled, the first's.",
             lambda row: row.study.name,
             DisplayColumn(
                 "Study",
-                lambda entry: "" if isinstance(entry, Reference) else entry.study.name,
+                formatting.entry_study,
                 wraps=True,
                 only_if_different=True,
             ),
         ),
         "trial": Column("Number of the search trial.", lambda row: row.trial),
+        "studies": Column("Studies whose test runs it pools.", lambda row: list(row.study_names)),
+        "chosen_in": Column(
+            "Studies that chose it: of their verified rows it has the lowest validation figure.",
+            lambda row: list(row.chosen_in),
+        ),
         "state": Column(
             "complete, screened (a short trial that reached its last epoch), paused (at an epoch that the engine asked "
             "for), pruned, failed, interrupted or unfinished.",
@@ -159,7 +160,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "test_runs": Column(
             "Complete test runs.",
             lambda row: len(row.completed_replicates),
-            DisplayColumn("Seeds", _of_row(formatting.replicate_count), "right"),
+            DisplayColumn("Seeds\n/ studies", _of_row(formatting.replicate_count), "right", min_width=76),
         ),
         "test_runs_without_figure": Column(
             "Test runs that failed, were interrupted or are unfinished.",
@@ -170,12 +171,24 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Test error minus that of the verified baseline of equal epochs, in percentage points.",
             lambda row: row.baseline_difference,
             DisplayColumn(
-                "To baseline,\n% points", _of_row(lambda row: formatting.difference(row.baseline_difference)), "right"
+                "To baseline,\n% points",
+                _of_row(lambda row: formatting.error_difference(row.baseline_difference)),
+                "right",
             ),
         ),
         "baseline_difference_paired": Column(
-            "Whether it is paired by seed.",
+            "Whether it is paired by image.",
             lambda row: row.baseline_difference.paired if row.baseline_difference else None,
+        ),
+        "baseline_outperforming": Column(
+            "Share of the pairs of one test run and one of the baseline in which the baseline's error is higher; equal "
+            "ones count half.",
+            lambda row: row.baseline_difference.outperforming if row.baseline_difference else None,
+        ),
+        "baseline_verdict": Column(
+            "What the interval of the difference to the baseline shows: lower, higher, equivalent (it is inside the "
+            "region of practical equivalence), undecided.",
+            lambda row: row.baseline_verdict.value if row.baseline_verdict else None,
         ),
         **_with_interval(
             "recipe_difference_points",
@@ -189,19 +202,18 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
                 "To tutorial,\n% points",
                 _of_row(lambda row: formatting.percentage_points(row.tutorial_difference)),
                 "right",
-                min_width=100,
+                min_width=140,
             ),
         ),
         **_with_interval(
             "next_difference_points",
             "Test error minus that of the next rank, in percentage points.",
-            lambda row: row.next_rank.difference if row.next_rank else None,
-        ),
-        "next_p": Column(
-            "p value against the next rank: how often models of equal error would differ as much on these images.",
-            _next_p,
+            lambda row: row.next_difference,
             DisplayColumn(
-                "p, to\nnext", _of_row(lambda row: formatting.probability(_next_p(row))), "right", min_width=124
+                "To next,\n% points",
+                _of_row(lambda row: formatting.error_difference(row.next_difference)),
+                "right",
+                min_width=190,
             ),
         ),
         "validation_to_test_points": Column(
@@ -211,7 +223,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
                 "Test\n- val.",
                 _of_row(lambda row: formatting.percentage_points(row.validation_test_gap)),
                 "right",
-                min_width=124,
+                min_width=150,
             ),
         ),
         "parameters": Column(
@@ -221,13 +233,13 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
                 "Parameters",
                 lambda entry: formatting.count(None if isinstance(entry, Reference) else entry.parameters),
                 "right",
-                min_width=76,
+                min_width=92,
             ),
         ),
         "epochs": Column(
             "Epochs trained by the search trial.",
             lambda row: row.epochs,
-            DisplayColumn("Epochs", _of_row(lambda row: str(row.epochs) if row.state else ""), "right", min_width=100),
+            DisplayColumn("Epochs", _of_row(lambda row: str(row.epochs) if row.state else ""), "right", min_width=118),
         ),
         "parent": Column(
             "Number of the search trial that it continued.",
@@ -242,7 +254,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Wall-clock seconds of the search trial.",
             lambda row: row.seconds,
             DisplayColumn(
-                "Seconds", _of_row(lambda row: f"{row.seconds:.0f}" if row.state else ""), "right", min_width=100
+                "Seconds", _of_row(lambda row: f"{row.seconds:.0f}" if row.state else ""), "right", min_width=118
             ),
         ),
         "space": Column("The space's name.", lambda row: row.study.space.name),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from math import inf
 
 from search.leaderboard.board import (
@@ -19,14 +18,16 @@ from search.leaderboard.board import (
     Replicate,
     Row,
     Section,
-    SelectionBias,
     TrialSegment,
     run_errors,
     state_name,
 )
 from search.leaderboard.ensembles import study_ensembles
+from search.leaderboard.image_groups import ImageGroups, image_groups
+from search.leaderboard.pooling import by_trial, pool_rows, row_of
 from search.leaderboard.ranking import STATE_ORDER, rank_rows
 from search.leaderboard.reference import references
+from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.leaderboard.variance import error_difference, estimate_error
 from search.protocol import ProtocolName
 from search.records.failures import group_failures
@@ -38,8 +39,13 @@ TUTORIAL_CAVEAT = "the test images steered the search"
 REPRODUCTION_CAVEAT = "the test images were watched each epoch"
 
 
-def compute(studies: Sequence[StudyRecord]) -> Board:
-    """Returns the board of the studies; a study without a finished trial is left out, and a note says so."""
+def compute(studies: Sequence[StudyRecord], equivalence_points: float = EQUIVALENCE_POINTS) -> Board:
+    """Returns the board of the studies; a study without a finished trial is left out, and a note says so.
+
+    Args:
+        studies: The studies.
+        equivalence_points: Half the width of the region of practical equivalence, in percentage points.
+    """
     notes = [] if studies else ["There is no study to show."]
     groups: dict[tuple[str, str, str], list[StudyRecord]] = defaultdict(list)
     for study in sorted(studies, key=lambda study: (study.header.name, study.header.created)):
@@ -48,16 +54,23 @@ def compute(studies: Sequence[StudyRecord]) -> Board:
         else:
             begun = f"begun {len(study.trials)} and finished none" if study.trials else "begun none"
             notes.append(f"Study {study.header.name} has no finished trial: it has {begun}.")
-    return Board(sections=tuple(_section(groups[key]) for key in sorted(groups)), notes=tuple(notes))
+    sections = tuple(_section(groups[key], equivalence_points) for key in sorted(groups))
+    return Board(sections=sections, notes=tuple(notes))
 
 
-def _section(studies: Sequence[StudyRecord]) -> Section:
+def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Section:
     names = {study.header.name for study in studies}
-    all_rows = [row for study in studies for row in (*_search_rows(study), *_reproduction_rows(study))]
-    rows = rank_rows(row for row in all_rows if row.copied_from not in names)  # the original study shows them
-    ensembles = [ensemble for study in studies for ensemble in study_ensembles(study)]
+    groups = image_groups(studies)
+    by_study = {study.header.name: _study_rows(study, groups) for study in studies}
+    originals = (row for rows in by_study.values() for row in rows if row.copied_from not in names)
+    kept, pooled_rows = pool_rows(originals)
+    pooled = by_trial(kept)
+    rows = rank_rows(_with_comparisons(row, by_study, pooled, equivalence_points) for row in kept)
+    chosen = {name: row for row in rows for name in row.chosen_in}
+    ensembles = [
+        ensemble for study in studies for ensemble in study_ensembles(study, chosen.get(study.header.name), groups)
+    ]
     trials = [record for study in studies for record in _representative_trials(study) if not record.copied_from]
-    biases = (selection_bias(study.header.name, rows) for study in studies)
     return Section(
         studies=tuple(study.header for study in studies),
         rows=rows,
@@ -66,33 +79,30 @@ def _section(studies: Sequence[StudyRecord]) -> Section:
         test_openings=sum(study.test_evaluations for study in studies),
         spent_seconds=sum(study.spent_seconds for study in studies),
         ensembles=tuple(sorted(ensembles, key=lambda ensemble: ensemble.error_percent)),
-        selections=tuple(bias for bias in biases if bias),
+        pooled_rows=tuple(replace(row, rank=row_of(row, by_trial(rows)).rank) for row in pooled_rows),
+        image_groups=len(groups.sizes) if groups else None,
+        equivalence_points=equivalence_points,
         failures=group_failures(studies),
     )
 
 
-def selection_bias(study: str, rows: Iterable[Row]) -> SelectionBias | None:
-    """Returns the selection bias of a study; None where no searched configuration was verified."""
-    own = [row for row in rows if row.study.name == study and row.validation_error_percent is not None]
-    verified = [row for row in own if row.test_error and not row.is_baseline and not row.caveat]
-    if not verified:
-        return None
-    is_short = all(row.is_short for row in verified)
-    own, verified = ([row for row in group if row.is_short is is_short] for group in (own, verified))
-    chosen = min(verified, key=lambda row: row.validation_error_percent or 0.0)
-    assert chosen.test_error is not None and chosen.validation_error_percent is not None
-    return SelectionBias(
-        study=study,
-        tried=sum(row.state in (State.COMPLETE, State.PAUSED, State.SCREENED) for row in own),
-        chosen=chosen.name,
-        validation_error_percent=chosen.validation_error_percent,
-        test_error_percent=chosen.test_error.mean,
-        baseline_shift=next((row.validation_test_gap for row in own if row.is_baseline), None),
-    )
+def _study_rows(study: StudyRecord, groups: ImageGroups | None) -> list[Row]:
+    """Returns a study's rows, of which the chosen one is marked."""
+    rows = [*_search_rows(study, groups), *_reproduction_rows(study, groups)]
+    verified = [row for row in rows if row.test_error]
+    full = [row for row in verified if not row.is_short]
+    chosen = min(full or verified, key=_validation_order, default=None)
+    return [replace(row, chosen_in=(study.header.name,)) if row is chosen else row for row in rows]
 
 
-def _search_rows(study: StudyRecord) -> list[Row]:
-    """Returns a row for each search trial, compared with the study's baseline and best recipe where verified."""
+def _validation_order(row: Row) -> tuple[int, float, float]:
+    """Returns what the lowest of is chosen: longer trainings first, then what the study's engine minimizes."""
+    error = inf if row.validation_error_percent is None else row.validation_error_percent
+    return (-row.epochs, error if row.objective is None else row.objective, error)
+
+
+def _search_rows(study: StudyRecord, groups: ImageGroups | None) -> list[Row]:
+    """Returns a row for each search trial."""
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.VERIFICATION):
         runs[record.trial.source_trial].append(record)
@@ -101,14 +111,16 @@ def _search_rows(study: StudyRecord) -> list[Row]:
         segments[record.trial.training_key].append(_segment(record))
     caveat = TUTORIAL_CAVEAT if study.header.protocol.name is ProtocolName.TUTORIAL else ""
     searched = {record.trial.number: record for record in study.trials_in_phase(Phase.SEARCH)}
-    rows = [
+    return [
         _row(
             study.header,
             record,
             runs[record.trial.number],
+            groups,
             label=record.trial.origin,
             trial=record.trial.number,
             validation_error_percent=record.error_percent,
+            objective=_objective(study.header, record),
             segments=tuple(segments[record.trial.training_key]),
             seconds=_seconds(record),
             caveat=caveat,
@@ -116,18 +128,12 @@ def _search_rows(study: StudyRecord) -> list[Row]:
         )
         for record in _representative_trials(study)
     ]
-    # Of equal epochs the first one is compared with: the baseline, and the recipe with the best validation figure.
-    recipes = sorted((row for row in rows if row.is_recipe and row.test_error), key=partial(_objective, searched))
-    baselines = [row for row in rows if row.is_baseline and row.test_error]
-    return [_with_comparisons(row, baselines, recipes) for row in rows]
 
 
-def _objective(searched: Mapping[int, TrialRecord], row: Row) -> float:
-    """Returns what the study's engine minimizes, of a row's search trial."""
-    assert row.trial is not None
-    outcome = searched[row.trial].outcome
-    error = inf if outcome is None or outcome.error_percent is None else outcome.error_percent
-    return error if outcome is None else outcome.metrics.get(row.study.objective, error)
+def _objective(study: StudyHeader, record: TrialRecord) -> float | None:
+    """Returns what the study's engine minimizes, of a search trial."""
+    outcome = record.outcome
+    return None if outcome is None else outcome.metrics.get(study.objective, outcome.error_percent)
 
 
 def _mutation(record: TrialRecord, searched: Mapping[int, TrialRecord]) -> Mutation | None:
@@ -141,14 +147,16 @@ def _mutation(record: TrialRecord, searched: Mapping[int, TrialRecord]) -> Mutat
     return Mutation(trial=parent.trial.number, is_short=parent.trial.is_short, changes=changes)
 
 
-def _reproduction_rows(study: StudyRecord) -> list[Row]:
+def _reproduction_rows(study: StudyRecord, groups: ImageGroups | None) -> list[Row]:
     """Returns the one row of a reproduction's repeats; empty where the study has none."""
     runs = study.trials_in_phase(Phase.REPRODUCTION)
     if not runs:
         return []
-    seconds = sum(run.seconds for run in _replicates(runs))
+    seconds = sum(run.seconds for run in _replicates(study.header.name, runs))
     head, caveat = _best_ended(runs), REPRODUCTION_CAVEAT
-    return [_row(study.header, head, runs, label=REPRODUCTION_LABEL, trial=None, seconds=seconds, caveat=caveat)]
+    return [
+        _row(study.header, head, runs, groups, label=REPRODUCTION_LABEL, trial=None, seconds=seconds, caveat=caveat)
+    ]
 
 
 def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
@@ -176,38 +184,64 @@ def _segment(record: TrialRecord) -> TrialSegment:
     )
 
 
-def _with_comparisons(row: Row, baselines: Sequence[Row], recipes: Sequence[Row]) -> Row:
-    """Returns a verified row with its differences to the first baseline and the first recipe of equal epochs."""
+def _with_comparisons(
+    row: Row,
+    by_study: Mapping[str, Sequence[Row]],
+    pooled: Mapping[tuple[str, int | None], Row],
+    equivalence_points: float,
+) -> Row:
+    """Returns a verified row with its differences to the baseline and the best recipe of equal epochs.
+
+    Both are those of its study, or of the first of its studies that has one; their runs in other studies count too.
+
+    Args:
+        row: The row.
+        by_study: All rows by study, before they are pooled.
+        pooled: Pooled rows by study and trial.
+        equivalence_points: Half the width of the region of practical equivalence, in percentage points.
+    """
     if not row.test_error:
         return row
-    baseline, recipe = (
-        next((other for other in others if other.schedule_epochs == row.schedule_epochs), None)
-        for others in (baselines, recipes)
-    )
+    comparable = [
+        other
+        for name in row.study_names
+        for other in by_study[name]
+        if other.test_error and other.schedule_epochs == row.schedule_epochs
+    ]
+    baseline = next((row_of(other, pooled) for other in comparable if other.is_baseline), None)
+    recipes = [other for other in comparable if other.is_recipe and other.study.name == comparable[0].study.name]
+    recipe = row_of(min(recipes, key=_objective_of), pooled) if recipes else None
     if baseline is not None and not row.is_baseline:
-        row = replace(row, baseline_difference=error_difference(row.run_errors, baseline.run_errors))
-    if recipe is not None and recipe.trial != row.trial:
+        difference = error_difference(row.run_errors, baseline.run_errors)
+        row = replace(row, baseline_difference=difference, baseline_verdict=difference.verdict(equivalence_points))
+    if recipe is not None and (recipe.study.name, recipe.trial) != (row.study.name, row.trial):
         difference = error_difference(row.run_errors, recipe.run_errors)
         row = replace(row, best_recipe=RecipeComparison(recipe=recipe.name, difference=difference))
     return row
+
+
+def _objective_of(row: Row) -> float:
+    return inf if row.objective is None else row.objective
 
 
 def _row(
     study: StudyHeader,
     head: TrialRecord,
     runs: Sequence[TrialRecord],
+    groups: ImageGroups | None,
     *,
     label: str,
     trial: int | None,
     seconds: float,
     caveat: str,
     validation_error_percent: float | None = None,
+    objective: float | None = None,
     segments: tuple[TrialSegment, ...] = (),
     mutation: Mutation | None = None,
 ) -> Row:
     """Returns the row with the state and cost of ``head`` and the test errors of ``runs``."""
-    replicates = _replicates(runs)
-    errors = run_errors(replicates)
+    replicates = _replicates(study.name, runs)
+    errors = run_errors(replicates, groups)
     environment = _best_ended([*runs, head]).environment
     return Row(
         label=label,
@@ -220,8 +254,10 @@ def _row(
         is_short=head.trial.is_short,
         mutation=mutation,
         validation_error_percent=validation_error_percent,
+        objective=objective,
         segments=segments,
         replicates=replicates,
+        image_groups=groups,
         test_error=estimate_error(errors) if errors.errors_percent else None,
         parameters=head.outcome.parameter_count if head.outcome else None,
         epochs=head.history[-1].epoch if head.history else 0,
@@ -242,20 +278,21 @@ def _best_ended(records: Sequence[TrialRecord]) -> TrialRecord:
     return min(records, key=lambda record: STATE_ORDER.index(record.state))
 
 
-def _replicates(runs: Iterable[TrialRecord]) -> tuple[Replicate, ...]:
+def _replicates(study: str, runs: Iterable[TrialRecord]) -> tuple[Replicate, ...]:
     """Returns one replicate a number, in order: the last complete run, or the last where none is complete."""
-    complete_last = sorted(map(_replicate, runs), key=lambda run: run.error_percent is not None)
+    complete_last = sorted((_replicate(study, run) for run in runs), key=lambda run: run.error_percent is not None)
     by_number = {run.number: run for run in complete_last}
     return tuple(by_number[number] for number in sorted(by_number))
 
 
-def _replicate(record: TrialRecord) -> Replicate:
+def _replicate(study: str, record: TrialRecord) -> Replicate:
     number, seed, outcome = record.trial.replicate or 0, record.trial.seed, record.outcome
     if outcome is None:
-        return Replicate(number=number, seed=seed, state=None)
+        return Replicate(number=number, study=study, seed=seed, state=None)
     is_complete = outcome.state is State.COMPLETE
     return Replicate(
         number=number,
+        study=study,
         seed=seed,
         state=outcome.state,
         cause=outcome.cause,

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.leaderboard.board import BoardEntry, Ensemble, Row, state_name
 from search.leaderboard.reference import Reference
-from search.leaderboard.statistics import Difference, Estimate, Interval
+from search.leaderboard.statistics import EQUIVALENCE_POINTS, Difference, Estimate, Interval, Verdict
 from search.records.arithmetic import with_reliable_kernels
 from search.records.record import StudyHeader, flatten
 from search.trial import Config, State
@@ -79,18 +79,49 @@ def estimate(value: Estimate | None, digits: int = 2) -> str:
     return f"{value.mean:.{digits}f} {basis}"
 
 
+def with_ends(figure: str, interval: Interval | None) -> str:
+    """Returns a figure with the ends of its interval: "0.44 (0.31-0.58)", "-0.57 (-0.71 to -0.43)"."""
+    if interval is None:
+        return figure
+    between = " to " if interval.low < 0 or interval.high < 0 else "-"
+    return f"{figure} ({interval.low:z.2f}{between}{interval.high:z.2f})"
+
+
 def test_error(entry: BoardEntry) -> str:
-    """Returns the test error of a line of the board: "0.52 ± 0.06", "0.52 (n=1)", "about 0.20"; empty without one."""
+    """Returns the test error of a line of the board: "0.52 (0.46-0.59)", "0.52 (n=1)", "about 0.20".
+
+    Empty without one.
+    """
     if isinstance(entry, Row):
-        return estimate(entry.test_error)
-    figure = with_interval(percent(entry.error_percent), entry.interval)
+        return error_estimate(entry.test_error)
+    figure = with_ends(percent(entry.error_percent), entry.interval)
     return f"about {figure}" if isinstance(entry, Reference) and entry.is_rounded else figure
+
+
+def error_estimate(value: Estimate | None) -> str:
+    """Returns a mean with the ends of its interval, or why it has none: "0.52 (n=1)"; empty for None."""
+    if value is None:
+        return ""
+    return with_ends(percent(value.mean), value.interval) if value.interval else estimate(value)
+
+
+def entry_name(entry: BoardEntry) -> str:
+    """Returns the name of a line of the board, with a remark if a study chose the row by validation."""
+    return f"{entry.name} (chosen)" if isinstance(entry, Row) and entry.chosen_in else entry.name
+
+
+def entry_study(entry: BoardEntry) -> str:
+    """Returns the study of a line of the board, "mnist-cnn and 2 more" if pooled; empty for a published figure."""
+    if isinstance(entry, Reference):
+        return ""
+    more = len(entry.study_names) - 1 if isinstance(entry, Row) else 0
+    return f"{entry.study.name} and {more} more" if more else entry.study.name
 
 
 def errors_by_seed(entry: BoardEntry) -> str:
     """Returns the test error of each seed, an ensemble's models, or the source of a published figure."""
     if isinstance(entry, Row):
-        return ", ".join(f"{seed}: {percent(error)}" for seed, error in entry.errors_by_seed.items())
+        return ", ".join(f"{run.seed}: {percent(run.error_percent)}" for run in entry.completed_replicates)
     return f"models: {ensemble_members(entry)}" if isinstance(entry, Ensemble) else entry.source
 
 
@@ -102,6 +133,25 @@ def difference(value: Difference | None) -> str:
     return f"{figure} tie" if value.is_tie else figure
 
 
+def error_difference(value: Difference | None) -> str:
+    """Returns a difference of errors with the ends of its interval: "-0.57 (-0.71 to -0.43)"; empty for None."""
+    return "" if value is None else with_ends(percentage_points(value.mean), value.interval)
+
+
+VERDICTS = {
+    Verdict.LOWER: "lower",
+    Verdict.HIGHER: "higher",
+    Verdict.EQUIVALENT: "equivalent in practice",
+    Verdict.UNDECIDED: "not shown to differ",
+}
+"""What people read of a difference."""
+
+
+def verdict(value: Difference | None, equivalence_points: float = EQUIVALENCE_POINTS) -> str:
+    """Returns what a difference shows: "lower", "higher", "equivalent in practice", "not shown to differ"."""
+    return "" if value is None else VERDICTS[value.verdict(equivalence_points)]
+
+
 def rank_range(row: Row) -> str:
     """Returns the rank, or the range that the runs leave open: "1", "1-3"; empty unless verified."""
     if row.rank_range is None:
@@ -110,27 +160,24 @@ def rank_range(row: Row) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def probability(value: float | None) -> str:
-    """Returns a p value with two significant digits; empty for None."""
-    if value is None:
-        return ""
-    return "<0.001" if value < 0.001 else f"{value:.2g}" if value < 0.995 else "1"
-
-
 def interval_bounds(value: Interval | None) -> str:
     """Returns an interval by its ends, "0.31 to 0.48"; empty for None."""
     return "" if value is None else f"{value.low:.2f} to {value.high:.2f}"
 
 
 def ensemble_members(ensemble: Ensemble) -> str:
-    """Returns the number of models by search trial: "3 of #12, 3 of #7"."""
-    return ", ".join(f"{count} of #{trial}" for trial, count in ensemble.members.items())
+    """Returns the share of the models of each search trial in the mean: "96 % #12, 4 % #7"."""
+    return ", ".join(f"{share:.0%}".replace("%", " %") + f" #{trial}" for trial, share in ensemble.members.items())
 
 
 def replicate_count(row: Row) -> str:
-    """Returns the number of complete test runs, "3", or "2 of 3" where others were begun; empty without a test run."""
+    """Returns the number of complete test runs and of their studies, "9 / 3"; the runs alone of one study.
+
+    "2 of 3" where others were begun; empty without a test run.
+    """
     complete, begun = len(row.completed_replicates), len(row.replicates)
-    return str(begun or "") if complete == begun else f"{complete} of {begun}"
+    runs = str(begun or "") if complete == begun else f"{complete} of {begun}"
+    return f"{runs} / {len(row.study_names)}" if row.pooled else runs
 
 
 def entry_state(entry: BoardEntry) -> str:

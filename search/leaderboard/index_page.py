@@ -25,7 +25,7 @@ END_MARKER = "<!-- board ends -->"
 MAX_RANKED_ROWS = 10
 """Ranked rows of each section; the other files of the board hold all."""
 _REPORT = "leaderboard.md"
-_HEADERS = ("Study", "Space", "Engine", "Protocol", "Best test error %", "Machine", "Version", "Made with")
+_HEADERS = ("Study", "Space", "Engine", "Protocol", "Chosen row's test error %", "Machine", "Version", "Made with")
 _GENERATED_BLOCK = re.compile(rf"(?s)^{re.escape(BEGIN_MARKER)}$.*?^{re.escape(END_MARKER)}$", re.MULTILINE)
 
 
@@ -69,8 +69,8 @@ def _reports(board: Board, folder: Path, files: Mapping[str, Path]) -> str:
 
 
 def _line(study: StudyHeader, section: Section, folder: Path, file: Path) -> tuple[str, ...]:
-    rows = [row for row in section.rows if row.study.name == study.name]
-    ranked = [row for row in rows if row.rank is not None]
+    chosen = next((row for row in section.chosen if study.name in row.chosen_in), None)
+    rows = [row for row in section.study_rows if row.study.name == study.name]
     report = file.with_name(_REPORT)
     target = (report if report.is_file() else file).relative_to(folder)
     protocol = study.protocol
@@ -78,8 +78,8 @@ def _line(study: StudyHeader, section: Section, folder: Path, file: Path) -> tup
         study.space.name,
         formatting.engine_label(study),
         f"{protocol.name.value} {protocol.version}",
-        formatting.estimate(ranked[0].test_error) if ranked else "",
-        next((machine for row in (*ranked, *rows) if (machine := formatting.machine_label(row))), ""),
+        formatting.error_estimate(chosen.test_error) if chosen else "",
+        next((machine for row in rows if (machine := formatting.machine_label(row))), ""),
         formatting.package_version(study),
     )
     command = (

@@ -1,10 +1,11 @@
 """Ranks the rows of a section by mean test error, each with the range of ranks that the runs leave open.
 
-A row ranks behind every row that is shown to be better and before every row that is shown to be worse. Each pair is
-judged by the 95 % interval of its difference, not corrected for the number of pairs. Called by ``compute``.
+A row ranks behind every row that is shown to be better and before every row that is shown to be worse. All pairs of a
+section are judged together: their p values are adjusted, so that of a board of equal rows one in twenty tells any pair
+apart. Called by ``compute``.
 
 Source: Goldstein and Spiegelhalter, "League Tables and Their Limitations", J. R. Statist. Soc. A 159 (1996), for ranges
-of ranks.
+of ranks; Mogstad, Romano, Shaikh and Wilhelm, Review of Economic Studies 91 (2024), for such of adjusted pairs.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import replace
 from itertools import combinations
 from math import inf
 
-from search.leaderboard.board import NextRankComparison, Row
-from search.leaderboard.variance import error_difference, p_value
+from search.leaderboard.board import Row
+from search.leaderboard.statistics import CONFIDENCE, holm
+from search.leaderboard.variance import RunErrors, error_difference
 from search.trial import State
 
 STATE_ORDER = (
@@ -42,28 +44,32 @@ def rank_rows(rows: Iterable[Row]) -> tuple[Row, ...]:
     return (*_with_ranks(full or short), *(short if full else ()), *others)
 
 
+def told_apart(runs: Sequence[RunErrors]) -> list[list[bool]]:
+    """Returns whether each configuration is shown to have a lower error than each other, in the order given."""
+    pairs = list(combinations(range(len(runs)), 2))
+    differences = [error_difference(runs[first], runs[second]) for first, second in pairs]
+    adjusted = holm([1.0 if difference.p is None else difference.p for difference in differences])
+    is_lower = [[False] * len(runs) for _ in runs]
+    for (first, second), difference, p in zip(pairs, differences, adjusted, strict=True):
+        if p < 1 - CONFIDENCE:
+            lower, higher = (first, second) if difference.mean < 0 else (second, first)
+            is_lower[lower][higher] = True
+    return is_lower
+
+
 def _with_ranks(verified: Sequence[Row]) -> list[Row]:
-    """Returns the rows, given by mean test error, with their ranks and comparisons with the next rank."""
-    better, worse = [0] * len(verified), [0] * len(verified)
-    for ahead, behind in combinations(range(len(verified)), 2):
-        gap = error_difference(verified[behind].run_errors, verified[ahead].run_errors)
-        if gap.mean > 0 and not gap.is_tie:
-            worse[ahead] += 1
-            better[behind] += 1
+    """Returns the rows, given by mean test error, with their ranks and differences to the next rank."""
+    runs = [row.run_errors for row in verified]
+    is_lower = told_apart(runs)
     return [
         replace(
             row,
             rank=index + 1,
-            rank_range=(better[index] + 1, len(verified) - worse[index]),
-            next_rank=_next_rank_comparison(row, verified[index + 1]) if index + 1 < len(verified) else None,
+            rank_range=(sum(line[index] for line in is_lower) + 1, len(verified) - sum(is_lower[index])),
+            next_difference=error_difference(runs[index], runs[index + 1]) if index + 1 < len(verified) else None,
         )
         for index, row in enumerate(verified)
     ]
-
-
-def _next_rank_comparison(row: Row, following: Row) -> NextRankComparison:
-    ours, theirs = row.run_errors, following.run_errors
-    return NextRankComparison(difference=error_difference(ours, theirs), p_value=p_value(ours, theirs))
 
 
 def _row_key(row: Row) -> tuple[str, int]:

@@ -24,10 +24,11 @@ from search.records.record import StudyHeader
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "leaderboard/5"
+SCHEMA = "leaderboard/6"
 """The number rises when a key is added, renamed, or changes its meaning. 2: failures; 3: ranges of ranks, comparisons
 with the next rank, ensembles, selection bias, results by image; 4: nodes; 5: short trials, lineage, differences to the
-best recipe."""
+best recipe; 6: rows pooled over studies, chosen rows, groups of images, verdicts, differences of ensembles; without p
+values and selection bias."""
 
 
 def to_json(board: Board) -> str:
@@ -97,14 +98,16 @@ def _section(section: Section) -> dict[str, Any]:
         "verdict": summary_sentences(section),
         "references": [asdict(reference) for reference in section.references],
         "ensembles": [_ensemble(ensemble) for ensemble in section.ensembles],
-        "selections": [asdict(bias) for bias in section.selections],
+        "image_groups": section.image_groups,
+        "equivalence_points": section.equivalence_points,
         "rows": [_row(row) for row in section.rows],
     }
 
 
 def _row(row: Row) -> dict[str, Any]:
     replicates, steps = [asdict(replicate) for replicate in row.replicates], [_step(part) for part in row.segments]
-    return {**row_record(row), "replicates": replicates, "steps": steps}
+    pooled = [asdict(trial) for trial in row.pooled]
+    return {**row_record(row), "replicates": replicates, "steps": steps, "pooled": pooled}
 
 
 def _step(segment: TrialSegment) -> dict[str, Any]:
@@ -119,7 +122,10 @@ def _ensemble(ensemble: Ensemble) -> dict[str, Any]:
         "study": ensemble.study.name,
         "error_percent": ensemble.error_percent,
         "interval": asdict(ensemble.interval) if ensemble.interval else None,
-        "members": {str(trial): count for trial, count in ensemble.members.items()},
+        "members": {str(trial): share for trial, share in ensemble.members.items()},
+        "models": ensemble.models,
+        "compared_with": ensemble.compared_with,
+        "difference": asdict(ensemble.difference) if ensemble.difference else None,
         "parameters": ensemble.parameters,
     }
 

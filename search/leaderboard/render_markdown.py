@@ -24,10 +24,9 @@ PLOT_FILE = "leaderboard.svg"
 """Name of the plot, which is written beside the report."""
 
 _LEGEND = """\
-A rank is a range where these runs leave the order open: each pair of rows is judged by the 95 % interval of its own
-difference. Intervals cover the training seeds and the choice of the test images; an ensemble's, the test images alone.
-`p, to next`: how often models with equal error rates would differ as much from the next row on these images (McNemar's
-test for one run each, a permutation test over images for several)."""
+A rank is a range where these runs leave the order open; all pairs of rows are judged together (Holm). Brackets hold
+95 % intervals over the training seeds and the choice of the test images; an ensemble's, over the images alone.
+*Chosen*: of its study's verified rows it has the lowest validation figure."""
 
 
 def to_markdown(board: Board) -> str:
@@ -75,8 +74,8 @@ def _section(section: Section) -> Iterator[str]:
         yield f"### {tables.FAILURES_TITLE}"
         yield markdown_table(tables.failure_table(section.failures))
     yield escape(cost_line(section))
-    if section.ranked:
-        yield from _winner(section.ranked[0])
+    if section.headline:
+        yield from _configuration(section.headline)
     if tables.has_continued_trials(section):
         yield "### Search trials one by one"
         yield markdown_table(tables.trial_table(section))
@@ -85,7 +84,7 @@ def _section(section: Section) -> Iterator[str]:
     yield fence("sh", (formatting.one_line(study.command) for study in section.studies if study.command))
 
 
-def _winner(row: Row) -> Iterator[str]:
+def _configuration(row: Row) -> Iterator[str]:
     """Yields the configuration, as a file for ``python -m search run --config``, and hardware and versions."""
     yield f"### Configuration of {escape(row.name)}, study {escape(row.study.name)}"
     yield fence("toml", [formatting.config_toml(row.study, row.config)])

@@ -98,5 +98,5 @@ def _section(section: Section, width: int) -> Iterator[RenderableType]:
 
 def _style(entry: BoardEntry) -> str:
     if isinstance(entry, Row):
-        return "bold" if entry.rank == 1 else ""
+        return "bold" if entry.chosen_in else ""
     return "dim" if isinstance(entry, Reference) else ""

@@ -1,5 +1,7 @@
 """Selects a row of a study's board by ``winner``, ``baseline``, ``rank:2`` or the number of a search trial.
 
+The winner is the verified row with the lowest validation figure; ranks are those of the test error.
+
 Called by ``reproduce``, ``export`` and ``predict``.
 """
 
@@ -58,10 +60,9 @@ def select_row(record: StudyRecord, text: str) -> SelectedRow:
 
 
 def _winner(rows: list[Row], name: str) -> SelectedRow:
-    """Returns the first verified row, or the first with a validation error where none is verified."""
-    ranked = [row for row in rows if row.rank is not None]
-    if ranked:
-        return SelectedRow(row=ranked[0])
+    """Returns the row chosen by validation, or the first with a validation error where none is verified."""
+    if chosen := [row for row in rows if row.chosen_in]:
+        return SelectedRow(row=chosen[0])
     validated = [row for row in rows if row.validation_error_percent is not None]
     if not validated:
         raise UserError(

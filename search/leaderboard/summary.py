@@ -1,4 +1,4 @@
-"""Summarizes a section in sentences: the winner, its difference to baseline and tutorial, caveats, cost.
+"""Summarizes a section in sentences: the chosen row, its difference to baseline and tutorial, caveats, cost.
 
 Called by the renderers for people; JSON has the sentences under "verdict".
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from search.leaderboard import formatting
-from search.leaderboard.board import Ensemble, Row, Section, SelectionBias
-from search.leaderboard.statistics import Difference
+from search.leaderboard.board import Ensemble, Row, Section
+from search.leaderboard.statistics import Difference, Verdict
 from search.trial import RECIPE_PREFIX
 
 
@@ -34,93 +34,113 @@ def summary_sentences(section: Section) -> list[str]:
 
 
 def _sentences(section: Section) -> Iterator[str]:
-    if section.ranked:
-        winner = section.ranked[0]
-        yield _winner(winner, is_only_row=len(section.ranked) == 1)
-        if winner.rank_range and winner.rank_range[1] > 1:
-            first, last = winner.rank_range
-            yield f"These runs do not establish its rank: it may have any rank from {first} to {last}."
-        yield from _short_trainings(winner)
-        yield from _to_baseline(winner)
-        yield from _to_best_recipe(winner)
-        yield from _to_tutorial(winner)
-        yield from map(_selection_bias, section.selections)
-        yield from map(_ensemble, section.ensembles)
+    row = section.headline
+    if row is not None:
+        yield _headline(section, row)
+        if row.rank_range and row.rank_range != (1, 1):
+            first, last = row.rank_range
+            yield (
+                f"These runs leave its rank open: {first} to {last} of {len(section.ranked)}."
+                if first != last
+                else (f"Its rank on the test images is {first}.")
+            )
+        yield from _short_trainings(row)
+        yield from _to_baseline(section, row)
+        yield from _to_best_recipe(section, row)
+        yield from _to_tutorial(row)
+        yield from (_ensemble(section, ensemble) for ensemble in section.ensembles)
+        yield _units(section)
     else:
         yield "Nothing here was verified on the test images, so nothing is ranked."
     yield from sorted({f"Caution: {row.caveat}." for row in section.rows if row.caveat})
     times = "once" if section.test_openings == 1 else f"{section.test_openings:,} times"
-    yield f"The test images were scored {times}."
+    yield f"The test images were scored {times} in {'this study' if len(section.studies) == 1 else 'these studies'}."
 
 
-def _winner(row: Row, *, is_only_row: bool) -> str:
+def _headline(section: Section, row: Row) -> str:
     assert row.test_error is not None
-    is_tied = row.rank_range is not None and row.rank_range[1] > 1
-    head = "Verified" if is_only_row else "Lowest mean" if is_tied else "Winner"
+    if len(section.chosen) > 1:
+        head = f"Lowest of {len(section.chosen)} looked at on the test images, each chosen by its study"
+    elif len(section.ranked) == 1:
+        head = "Verified"
+    else:
+        head = "Chosen by validation"
+    return f"{head}: {row.name} of {_studies(row)}, test error {_error(row)}."
+
+
+def _studies(row: Row) -> str:
+    names = row.study_names
+    return f"study {names[0]}" if len(names) == 1 else f"studies {', '.join(names)}"
+
+
+def _error(row: Row) -> str:
+    assert row.test_error is not None
     runs = f"{row.test_error.n} seeds: {', '.join(str(run.seed) for run in row.completed_replicates)}"
     mean = formatting.percent(row.test_error.mean)
     if row.test_error.interval:
-        figure = f"{formatting.estimate(row.test_error)} % (95 % interval; {runs})"
-    elif row.test_error.n == 1:
-        figure = f"{mean} % from one seed, {row.completed_replicates[0].seed}, so without an interval"
-    else:
-        figure = f"{mean} % each time, so without an interval ({runs})"
-    return f"{head}: {row.name} of study {row.study.name}, test error {figure}."
+        return f"{mean} % (95 % interval {formatting.interval_bounds(row.test_error.interval)}; {runs})"
+    if row.test_error.n == 1:
+        return f"{mean} % from one seed, {row.completed_replicates[0].seed}, so without an interval"
+    return f"{mean} % each time, so without an interval ({runs})"
 
 
-def _selection_bias(bias: SelectionBias) -> str:
-    before, after = formatting.percent(bias.validation_error_percent), formatting.percent(bias.test_error_percent)
-    text = (
-        f"Selection effect in study {bias.study}: {bias.chosen}, whose validation error is the lowest of {bias.tried}, "
-        f"went from {before} % to {after} % on the test images "
-        f"({formatting.percentage_points(bias.validation_test_gap)} points)"
+def _units(section: Section) -> str:
+    """Returns what the intervals take as the units of the test set."""
+    if section.image_groups is None:
+        return "Intervals: images taken as independent, since nothing says which belong together."
+    return (
+        f"Intervals count the {section.image_groups:,} writers or other groups of the test images, not single images."
     )
-    if bias.baseline_shift is None:
-        return f"{text}."
-    shift = formatting.percentage_points(bias.baseline_shift)
-    return f"{text}; the baseline, which was not selected, moved by {shift}."
 
 
-def _ensemble(ensemble: Ensemble) -> str:
+def _ensemble(section: Section, ensemble: Ensemble) -> str:
     bounds = formatting.interval_bounds(ensemble.interval)
     interval = f" (95 % interval over test images alone: {bounds})" if bounds else ""
-    models, error = sum(ensemble.members.values()), formatting.percent(ensemble.error_percent)
-    return f"E{ensemble.label[1:]} of study {ensemble.study.name}, {models} models: test error {error} %{interval}."
+    error = formatting.percent(ensemble.error_percent)
+    name = f"E{ensemble.label[1:]} of study {ensemble.study.name}, {ensemble.models} models"
+    head = f"{name}: test error {error} %{interval}"
+    if ensemble.difference is None:
+        return f"{head}."
+    return f"{head}; to {ensemble.compared_with}, {_difference(section, ensemble.difference)}."
 
 
-def _to_baseline(row: Row) -> Iterator[str]:
+def _to_baseline(section: Section, row: Row) -> Iterator[str]:
     difference = row.baseline_difference
     if row.is_baseline:
-        yield "It is the baseline itself: nothing verified has a lower mean."
+        yield "It is the baseline itself."
     elif difference is None and row.trial is not None:
         yield "Its study has no verified baseline to compare it with."
     elif difference:
-        yield f"Difference to the baseline: {_difference(difference)}."
+        yield f"Difference to the baseline: {_difference(section, difference)}."
 
 
-def _to_best_recipe(row: Row) -> Iterator[str]:
+def _to_best_recipe(section: Section, row: Row) -> Iterator[str]:
     """Yields what the search gained over the best recipe."""
     if row.best_recipe:
         name = row.best_recipe.recipe.removeprefix(RECIPE_PREFIX)
-        yield f"Difference to the best recipe, {name}: {_difference(row.best_recipe.difference)}."
+        yield f"Difference to the best recipe, {name}: {_difference(section, row.best_recipe.difference)}."
     elif row.is_recipe:
-        yield "It is the best recipe itself: no configuration that the engine proposed has a lower verified mean."
+        yield "It is the best recipe itself: nothing that the engine proposed has a lower validation figure."
 
 
-def _difference(difference: Difference) -> str:
-    figure = formatting.with_interval(formatting.percentage_points(difference.mean), difference.interval)
-    pairing = "paired by seed" if difference.paired else "seeds not paired"
-    tie = ": a tie, for the interval holds 0" if difference.is_tie else ""
-    detail = f" (95 % interval, {pairing}){tie}" if difference.interval else ", without an interval: counted as a tie"
-    return f"{figure} percentage points{detail}"
+def _difference(section: Section, difference: Difference) -> str:
+    figure, points = formatting.percentage_points(difference.mean), section.equivalence_points
+    if difference.interval is None:
+        return f"{figure} percentage points, without an interval"
+    verdict = formatting.verdict(difference, points)
+    if difference.verdict(points) is Verdict.EQUIVALENT:
+        verdict += f" (within {points:g} points)"
+    if difference.outperforming is not None:
+        verdict += f"; the lower one in {difference.outperforming:.0%}".replace("%", " % of the pairs of runs")
+    return f"{figure} percentage points (95 % interval {formatting.interval_bounds(difference.interval)}): {verdict}"
 
 
-def _short_trainings(winner: Row) -> Iterator[str]:
-    """Yields that the first row is a short training, where no full one was verified."""
-    if winner.is_short:
-        epochs = formatting.epochs(winner.schedule_epochs)
+def _short_trainings(chosen: Row) -> Iterator[str]:
+    """Yields that the chosen row is a short training, where no full one was verified."""
+    if chosen.is_short:
+        epochs = formatting.epochs(chosen.schedule_epochs)
         yield (
-            f"Caution: it was trained for {epochs}, not the {winner.study.protocol.epochs} of a full trial; no full "
+            f"Caution: it was trained for {epochs}, not the {chosen.study.protocol.epochs} of a full trial; no full "
             "trial was verified."
         )
 

@@ -30,7 +30,7 @@ RANKED_COLUMNS = (
     "test_runs",
     "baseline_difference_points",
     "tutorial_difference_points",
-    "next_p",
+    "next_difference_points",
     "validation_error_percent",
     "validation_to_test_points",
     "parameters",
@@ -59,7 +59,6 @@ PAGE_COLUMNS = (
     "test_error_percent",
     "test_runs",
     "baseline_difference_points",
-    "next_p",
     "validation_error_percent",
     "parameters",
     "epochs",
@@ -133,14 +132,14 @@ def has_continued_trials(section: Section) -> bool:
     """Returns whether a trial continued another, ran on a cluster, or has notes of its engine."""
     return any(
         segment.engine_metadata or segment.node or segment.parent is not None
-        for row in section.rows
+        for row in section.study_rows
         for segment in row.segments
     )
 
 
 def trial_table(section: Section) -> Table[TrialEntry]:
     """Returns every search trial, those that others continued too, by study and number."""
-    entries = [(row, segment) for row in section.rows for segment in row.segments]
+    entries = [(row, segment) for row in section.study_rows for segment in row.segments]
     return _table(_TRIAL_COLUMNS, sorted(entries, key=lambda entry: (entry[0].study.name, entry[1].trial)))
 
 

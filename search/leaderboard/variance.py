@@ -1,198 +1,194 @@
 """Test errors and their differences, with intervals that cover the training seeds and the choice of the test images.
 
 Every run classifies every image, so seeds and images are crossed, and the mean's variance is that of a two-way layout
-with both factors random. Without results by image, the intervals cover the seeds alone.
+with both factors random. Where images come in groups, such as writers, the groups are the factor, and results are
+summed by group. Without results by image, the intervals cover the seeds alone.
 
     estimate_error     mean error of a configuration
-    error_difference   ours minus theirs, paired by seed and image where both have the same seeds
-    p_value            of a difference on these test images, for these trained models
+    single_model       error of one model, over the choice of the test images alone
+    error_difference   ours minus theirs, paired by image
 
-Called by ``compute`` and ``ranking``.
+Called by ``compute``, ``ranking`` and ``ensembles``.
 
 Source: Searle, Casella and McCulloch, "Variance Components" (1992), chapter 4, for the mean squares; Obuchowski and
 Rockette, Communications in Statistics 24 (1995), and Hillis, Statistics in Medicine 26 (2007), for their use where
-readers (here: seeds) and cases (here: images) are both drawn at random.
+readers (here: seeds) and cases (here: images) are both drawn at random; Cameron, Gelbach and Miller, Journal of
+Business and Economic Statistics 29 (2011), for sums over groups in two ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import sqrt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, sqrt
 
 import numpy as np
 
 from search.leaderboard import statistics
-from search.leaderboard.statistics import MIN_STANDARD_ERROR, Difference, Estimate, t_interval
+from search.leaderboard.image_groups import ImageGroups
+from search.leaderboard.statistics import (
+    MIN_STANDARD_ERROR,
+    PERCENT,
+    Difference,
+    Estimate,
+    Interval,
+    t_difference,
+    wilson_interval,
+)
 
-RESAMPLES = 9999
-"""Of the permutation test; its smallest p value is 0.0002."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunErrors:
     """The complete test runs of a configuration.
 
     Args:
-        errors_percent: Test error in percent by seed.
-        wrong_indices: Indices of the misclassified images, by seed; empty where they were not recorded.
+        errors_percent: Test error of each run, in percent.
+        wrong_indices: Indices of the misclassified images of each run; empty where a run lacks them.
         image_count: Number of test images; None where it was not recorded.
+        groups: Of the test images; None where they are taken as independent.
     """
 
-    errors_percent: Mapping[int, float]
-    wrong_indices: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    errors_percent: Sequence[float]
+    wrong_indices: Sequence[Sequence[int]] = ()
     image_count: int | None = None
+    groups: ImageGroups | None = None
 
-    @property
-    def has_per_image_results(self) -> bool:
-        """Whether the results by image are known."""
-        return self.image_count is not None and self.wrong_indices.keys() == self.errors_percent.keys()
+    @cached_property
+    def by_image(self) -> ErrorTable | None:
+        """The results by image; None where they are not known."""
+        if self.image_count is None or len(self.wrong_indices) != len(self.errors_percent) or not self.errors_percent:
+            return None
+        groups = self.groups if self.groups is not None and len(self.groups.codes) == self.image_count else None
+        wrong = np.zeros((len(self.errors_percent), self.image_count))
+        for line, indices in zip(wrong, self.wrong_indices, strict=True):
+            line[np.asarray(indices, dtype=np.int64)] = 1.0
+        return ErrorTable.of(wrong, groups)
 
 
 @dataclass(frozen=True, slots=True)
-class _MeanSquares:
-    """Mean squares of a two-way layout with one value a cell.
+class _Term:
+    """A part of the variance of a mean: an estimate with its degrees of freedom."""
+
+    variance: float
+    degrees_of_freedom: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorTable:
+    """The results of a configuration by image.
 
     Args:
-        seeds: Between seeds.
-        images: Between images.
-        residual: Residual.
-        shape: Number of seeds and of images.
+        error_shares: (images,) share of the runs that misclassify each image.
+        groups: Of the images; None where they are taken as independent.
+        seed_terms: Variance of the mean share that other seeds would add; empty if it is not positive.
+        shares_by_run: Share of the images that each run misclassifies.
     """
 
-    seeds: float
-    images: float
-    residual: float
-    shape: tuple[int, int]
+    error_shares: np.ndarray
+    groups: ImageGroups | None
+    seed_terms: tuple[_Term, ...]
+    shares_by_run: tuple[float, ...]
 
-    @property
-    def degrees_of_freedom(self) -> tuple[int, int, int]:
-        """Degrees of freedom, in the order of the mean squares."""
-        seeds, images = self.shape
-        return seeds - 1, images - 1, (seeds - 1) * (images - 1)
+    @classmethod
+    def of(cls, wrong: np.ndarray, groups: ImageGroups | None) -> ErrorTable:
+        """Returns the table of (runs, images) values, 1 for a misclassified image, else 0."""
+        return cls(wrong.mean(axis=0), groups, _seed_terms(wrong, groups), tuple(wrong.mean(axis=1).tolist()))
+
+
+def _seed_terms(wrong: np.ndarray, groups: ImageGroups | None) -> tuple[_Term, ...]:
+    """Returns the mean square of the seeds and, negative, that of the residual; empty where it is not the smaller."""
+    seeds, images = wrong.shape
+    if seeds < 2:
+        return ()
+    by_seed = wrong.mean(axis=1, keepdims=True)
+    effects = by_seed - by_seed.mean()
+    between = float((effects**2).sum()) / (seeds - 1) / seeds
+    rest = wrong - wrong.mean(axis=0) - effects
+    if groups is not None:
+        rest = np.stack([np.bincount(groups.codes, weights=line) for line in rest])
+    units = rest.shape[1]
+    residual = units / (units - 1) * float((rest**2).sum()) / ((seeds - 1) * seeds * images**2)
+    if between <= residual:
+        return ()
+    return (_Term(between, seeds - 1), _Term(-residual, (seeds - 1) * (units - 1)))
+
+
+def _image_term(values: np.ndarray, groups: ImageGroups | None) -> _Term:
+    """Returns the variance of the mean of (images,) values over the choice of images, or of their groups.
+
+    Images of a group are not taken as less alike than independent ones: with few errors, that would be chance.
+    """
+    images = len(values)
+    deviations = values - values.mean()
+    independent = _Term(float(deviations @ deviations) / (images - 1) / images, images - 1)
+    if groups is None:
+        return independent
+    sums, count = np.bincount(groups.codes, weights=deviations), len(groups.sizes)
+    clustered = count / (count - 1) * float(sums @ sums) / images**2
+    return _Term(max(clustered, independent.variance), count - 1)
 
 
 def estimate_error(runs: RunErrors) -> Estimate:
     """Returns the mean error in percent with its interval; at least one run."""
-    seeds = sorted(runs.errors_percent)
-    if len(seeds) < 2 or not runs.has_per_image_results:
-        return statistics.t_estimate([runs.errors_percent[seed] for seed in seeds])
-    assert runs.image_count is not None
-    mean, layout = _analyze_variance(_error_matrix(runs, seeds, _misclassified_images(runs)), runs.image_count)
-    return Estimate(mean=mean, interval=_crossed_interval(mean, layout), n=len(seeds))
+    table = runs.by_image
+    if len(runs.errors_percent) < 2 or table is None or len(table.error_shares) < 2:
+        return statistics.t_estimate(runs.errors_percent, within=(0.0, 100.0))
+    terms = (_image_term(table.error_shares, table.groups), *table.seed_terms)
+    interval = _error_interval(table, terms)
+    return Estimate(mean=PERCENT * float(table.error_shares.mean()), interval=interval, n=len(runs.errors_percent))
+
+
+def single_model(runs: RunErrors) -> Interval | None:
+    """Returns the interval of one model's error in percent, over the test images; None without results by image."""
+    table = runs.by_image
+    if table is None or len(table.error_shares) < 2:
+        return None
+    return _error_interval(table, (_image_term(table.error_shares, table.groups),))
+
+
+def _error_interval(table: ErrorTable, terms: Sequence[_Term]) -> Interval:
+    """Returns Wilson's interval for as many independent images as would give the variance, at most those there are.
+
+    More seeds do not replace images: the images that no seed misclassifies tell as much of rare errors as one run.
+    """
+    share, (variance, freedom) = float(table.error_shares.mean()), _sum(terms)
+    images = float(len(table.error_shares))
+    if sqrt(variance) < MIN_STANDARD_ERROR:
+        return wilson_interval(share, images, inf)
+    return wilson_interval(share, min(images, share * (1 - share) / variance), freedom)
 
 
 def error_difference(ours: RunErrors, theirs: RunErrors) -> Difference:
     """Returns our mean error minus theirs, in percentage points.
 
-    With at least two common seeds, the runs with these are paired; else the seeds count as independent. The images are
-    the same in both cases.
+    The images are the same, so they are paired: the variance is that of the difference of the mean results by image,
+    and of the seeds of each side. Seeds are not paired, since equal seeds make networks of other configurations hardly
+    more alike. One image more on which the two differ is added to the variance, so that few images do not decide.
+
+    Source: Agresti and Min, Statistics in Medicine 24 (2005), for the images that are added.
     """
-    if not (ours.has_per_image_results and theirs.has_per_image_results and ours.image_count == theirs.image_count):
-        return statistics.seed_difference(ours.errors_percent, theirs.errors_percent)
-    assert ours.image_count is not None
-    union = np.union1d(_misclassified_images(ours), _misclassified_images(theirs))
-    shared = sorted(ours.errors_percent.keys() & theirs.errors_percent.keys())
-    if len(shared) >= 2:
-        gap = _error_matrix(ours, shared, union) - _error_matrix(theirs, shared, union)
-        mean, layout = _analyze_variance(gap, ours.image_count)
-        return Difference(mean=mean, interval=_crossed_interval(mean, layout), paired=True)
-    tables = [_error_matrix(runs, sorted(runs.errors_percent), union) for runs in (ours, theirs)]
-    return _unpaired_difference(tables[0], tables[1], ours.image_count)
-
-
-def p_value(ours: RunErrors, theirs: RunErrors) -> float | None:
-    """Returns how often models of equal error would differ as much on these images; None without results by image.
-
-    With one run each, McNemar's exact test. With several, a permutation test that exchanges the two sides' mean error
-    on each image. Neither covers the training seeds.
-
-    Source: McNemar, Psychometrika 12 (1947); Edgington, "Randomization Tests" (1980).
-    """
-    if not (ours.has_per_image_results and theirs.has_per_image_results and ours.image_count == theirs.image_count):
-        return None
-    from scipy import stats
-
-    union = np.union1d(_misclassified_images(ours), _misclassified_images(theirs))
-    means = [_error_matrix(runs, sorted(runs.errors_percent), union).mean(axis=0) for runs in (ours, theirs)]
-    gap = (means[0] - means[1])[means[0] != means[1]]
-    if not len(gap):
-        return 1.0
-    if np.all(np.abs(gap) == 1.0):
-        return float(stats.binomtest(int((gap > 0).sum()), len(gap)).pvalue)
-    test = stats.permutation_test((gap,), np.sum, permutation_type="samples", n_resamples=RESAMPLES, rng=0)
-    return float(test.pvalue)
-
-
-def _misclassified_images(runs: RunErrors) -> np.ndarray:
-    """Returns the images that any run misclassified, sorted."""
-    return np.unique(np.concatenate([np.asarray(wrong, dtype=np.int64) for wrong in runs.wrong_indices.values()]))
-
-
-def _error_matrix(runs: RunErrors, seeds: Sequence[int], images: np.ndarray) -> np.ndarray:
-    """Returns 1 where a seed's run misclassified an image, else 0: (seeds, images)."""
-    return np.array([np.isin(images, runs.wrong_indices[seed]) for seed in seeds], dtype=np.float64)
-
-
-def _analyze_variance(matrix: np.ndarray, image_count: int) -> tuple[float, _MeanSquares]:
-    """Returns the mean and the mean squares of the values, in percent.
-
-    Args:
-        matrix: (seeds, images that are not all 0), values in [-1, 1].
-        image_count: Number of all images.
-    """
-    values, seeds = 100.0 * matrix, len(matrix)
-    mean = float(values.sum()) / (seeds * image_count)
-    between_seeds = image_count * float(((values.sum(axis=1) / image_count - mean) ** 2).sum())
-    by_image = values.mean(axis=0)
-    between_images = seeds * (float(((by_image - mean) ** 2).sum()) + (image_count - len(by_image)) * mean**2)
-    total = float((values**2).sum()) - seeds * image_count * mean**2
-    rest = max(0.0, total - between_seeds - between_images)
-    freedom = _MeanSquares(0, 0, 0, (seeds, image_count)).degrees_of_freedom
-    squares = (between_seeds, between_images, rest)
-    seeds_ms, images_ms, rest_ms = (s / f if f else 0.0 for s, f in zip(squares, freedom, strict=True))
-    return mean, _MeanSquares(seeds_ms, images_ms, rest_ms, (seeds, image_count))
-
-
-def _crossed_interval(mean: float, mean_squares: _MeanSquares) -> statistics.Interval | None:
-    """Returns the interval of a mean over seeds and images; a negative variance of the seeds counts as 0."""
-    if mean_squares.seeds <= mean_squares.residual:
-        terms: tuple[float, ...] = (mean_squares.images,)
-        freedom: tuple[int, ...] = (mean_squares.degrees_of_freedom[1],)
-    else:
-        terms, freedom = (
-            (mean_squares.seeds, mean_squares.images, -mean_squares.residual),
-            mean_squares.degrees_of_freedom,
-        )
-    return _satterthwaite_interval(
-        mean, [term / (mean_squares.shape[0] * mean_squares.shape[1]) for term in terms], freedom
+    a, b = ours.by_image, theirs.by_image
+    if a is None or b is None or len(a.error_shares) != len(b.error_shares) or len(a.error_shares) < 2:
+        return statistics.welch_difference(ours.errors_percent, theirs.errors_percent)
+    gap, images = a.error_shares - b.error_shares, len(a.error_shares)
+    image_term = _image_term(gap, a.groups)
+    image_term = _Term(image_term.variance + 1 / images**2, image_term.degrees_of_freedom)
+    variance, freedom = _sum((image_term, *a.seed_terms, *b.seed_terms))
+    return t_difference(
+        PERCENT * float(gap.mean()),
+        standard_error=PERCENT * sqrt(variance),
+        degrees_of_freedom=freedom,
+        is_paired=True,
+        outperforming=statistics.outperforming(a.shares_by_run, b.shares_by_run),
     )
 
 
-def _unpaired_difference(ours: np.ndarray, theirs: np.ndarray, images: int) -> Difference:
-    """Returns the difference of two means over the same images and independent seeds.
-
-    With a single run on a side, its seed's share of the variance is that which shows between the images.
-    """
-    means, layouts = zip(*(_analyze_variance(table, images) for table in (ours, theirs)), strict=True)
-    mean = means[0] - means[1]
-    gap = 100.0 * (ours.mean(axis=0) - theirs.mean(axis=0))
-    spread = float((gap**2).sum()) - images * mean**2
-    terms, freedom = [spread / (images - 1) / images], [images - 1]
-    for layout in layouts:
-        if layout.seeds > layout.residual:
-            terms.append((layout.seeds - layout.residual) / (layout.shape[0] * images))
-            freedom.append(layout.degrees_of_freedom[0])
-    return Difference(mean=mean, interval=_satterthwaite_interval(mean, terms, freedom), paired=False)
-
-
-def _satterthwaite_interval(mean: float, terms: Sequence[float], freedom: Sequence[int]) -> statistics.Interval | None:
-    """Returns the interval of a mean whose variance is a sum of mean squares, each with its degrees of freedom.
+def _sum(terms: Sequence[_Term]) -> tuple[float, float]:
+    """Returns the sum of the variances and its degrees of freedom.
 
     Source: Satterthwaite, Biometrics Bulletin 2 (1946).
     """
-    total = max(0.0, sum(terms))
-    spread = sum(term**2 / degrees for term, degrees in zip(terms, freedom, strict=True) if degrees)
-    if sqrt(total) < MIN_STANDARD_ERROR or not spread:
-        return None
-    return t_interval(mean, sqrt(total), total**2 / spread)
+    total = max(0.0, sum(term.variance for term in terms))
+    spread = sum(term.variance**2 / term.degrees_of_freedom for term in terms)
+    return total, total**2 / spread if spread else inf

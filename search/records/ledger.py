@@ -132,6 +132,10 @@ class Ledger(ABC):
         """
 
     @abstractmethod
+    def record_test_groups(self, groups: Sequence[int]) -> None:
+        """Records the group of each test image, unless it is recorded; see ``StudyRecord.test_groups``."""
+
+    @abstractmethod
     def record_exhausted_seconds(self, seconds: float) -> None:
         """Records that a time budget of this many seconds was used up, verification included."""
 

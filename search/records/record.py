@@ -185,6 +185,8 @@ class StudyRecord:
             ``search.records.arithmetic``.
         opened_by: How often commands have scored models on the test images beside its own runs, by command; see
             ``search.records.openings``.
+        test_groups: Number of the group that each test image belongs to, such as its writer; empty if the data do not
+            say. Not needed for the embedded MNIST, whose writers are known.
     """
 
     header: StudyHeader
@@ -194,6 +196,7 @@ class StudyRecord:
     exhausted_seconds: float = 0.0
     arithmetic: Mapping[str, Any] = field(default_factory=dict)
     opened_by: Mapping[str, int] = field(default_factory=dict)
+    test_groups: tuple[int, ...] = ()
 
     @property
     def runs(self) -> tuple[TrialRecord | EnsembleRecord, ...]:

@@ -32,7 +32,7 @@ FILE_NAME = "study.json.gz"
 """Name of the file in a report's folder."""
 SCHEMA = "study/2"
 """The number increases when a key is added, renamed or gets another meaning; files of all of them are read. 2: short
-trials, calibrated losses, objective, and how often the test images were opened."""
+trials, calibrated losses, objective, groups of the test images, and how often these were opened."""
 MAX_DIGITS = 20
 """Limit for the digits of an integer; a seed has ten."""
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -50,6 +50,7 @@ def dumps(study: StudyRecord) -> bytes:
         "exhausted_seconds": redacted_study.exhausted_seconds,
         "test_openings": dict(redacted_study.test_openings),
         "searched_after_opening": redacted_study.searched_after_opening,
+        "test_groups": list(redacted_study.test_groups),
         "trials": [
             *map(_trial_to_json, redacted_study.trials),
             *(_ensemble_to_json(number, ensemble) for number, ensemble in enumerate(redacted_study.ensembles)),
@@ -81,6 +82,7 @@ def loads(content: bytes, source: str) -> StudyRecord:
                 spent_seconds=document["spent_seconds"],
                 exhausted_seconds=document["exhausted_seconds"],
                 opened_by=_counts_of_commands(document.get("test_openings", {})),
+                test_groups=tuple(document.get("test_groups", ())),
             )
         )
     except _INVALID_DOCUMENT_ERRORS as error:

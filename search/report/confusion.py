@@ -1,4 +1,4 @@
-"""The winner's misclassified test images, with true and predicted classes, and its confusion matrix.
+"""The chosen row's misclassified test images, with true and predicted classes, and its confusion matrix.
 
 The record holds indices and predicted classes; true classes and pixels come from the data set, where it is available.
 Called by ``page``.

@@ -56,7 +56,7 @@ def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> li
 
 
 def render_html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | None = None) -> str:
-    """Returns the page, with the winners' misclassified images where the data are available.
+    """Returns the page, with the chosen rows' misclassified images where the data are available.
 
     Args:
         board: The board.

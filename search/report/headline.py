@@ -1,4 +1,4 @@
-"""The headline of a section: the best test error, and its differences to baseline, tutorial and state of the art.
+"""The headline of a section: the chosen row's test error, and its differences to baseline, tutorial and others.
 
 Called by ``page``.
 """
@@ -40,15 +40,15 @@ class Headline:
     """The first part of a section.
 
     Args:
-        winner: The first ranked row; None where nothing was verified.
-        best_unverified: Without a winner, the complete row with the lowest validation error, if there is one.
+        chosen: The row that its study chose by validation; None where nothing was verified.
+        best_unverified: Without it, the complete row with the lowest validation error, if there is one.
         statistics: Differences to other figures.
-        marks: Lines of the ruler by test error: "winner", "row", "baseline", "ensemble" or "published", and the entry.
+        marks: Lines of the ruler by test error: "chosen", "row", "baseline", "ensemble" or "published", and the entry.
         scale_end: End of the ruler, in percent; it begins at 0.
         ticks: Of the ruler, in percent.
     """
 
-    winner: Row | None
+    chosen: Row | None
     best_unverified: Row | None
     statistics: tuple[HeadlineStatistic, ...]
     marks: tuple[tuple[str, BoardEntry], ...]
@@ -58,14 +58,14 @@ class Headline:
 
 def section_headline(section: Section) -> Headline:
     """Returns a section's headline."""
-    winner = section.ranked[0] if section.ranked else None
-    marks = sorted(_marks(section, winner), key=lambda mark: mark[1].error_percent or 0.0) if winner else []
+    chosen = section.headline
+    marks = sorted(_marks(section, chosen), key=lambda mark: mark[1].error_percent or 0.0) if chosen else []
     ends = [entry.interval.high if entry.interval else entry.error_percent or 0.0 for _, entry in marks]
     step, end = _scale(max(ends, default=1.0))
     return Headline(
-        winner=winner,
-        best_unverified=None if winner else _best_unverified(section),
-        statistics=tuple(_statistics(section, winner)) if winner else (),
+        chosen=chosen,
+        best_unverified=None if chosen else _best_unverified(section),
+        statistics=tuple(_statistics(section, chosen)) if chosen else (),
         marks=tuple(marks),
         scale_end=end,
         ticks=tuple(round(index * step, 6) for index in range(round(end / step) + 1)),
@@ -77,19 +77,19 @@ def _best_unverified(section: Section) -> Row | None:
     return min(complete, key=lambda row: row.validation_error_percent or 0.0, default=None)
 
 
-def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
-    error = winner.error_percent or 0.0
-    if winner.baseline_difference:
-        yield _difference("To the baseline", winner.baseline_difference)
-    elif not winner.is_baseline and winner.trial is not None:
+def _statistics(section: Section, chosen: Row) -> Iterator[HeadlineStatistic]:
+    error = chosen.error_percent or 0.0
+    if chosen.baseline_difference:
+        yield _difference("To the baseline", chosen.baseline_difference, section)
+    elif not chosen.is_baseline and chosen.trial is not None:
         yield HeadlineStatistic(title="To the baseline", value="not known", note="its study has no verified baseline")
-    if winner.best_recipe:
-        name = formatting.one_line(winner.best_recipe.recipe.removeprefix(RECIPE_PREFIX))
-        yield _difference("To the best recipe", winner.best_recipe.difference, name)
-    if winner.tutorial_difference is not None:
+    if chosen.best_recipe:
+        name = formatting.one_line(chosen.best_recipe.recipe.removeprefix(RECIPE_PREFIX))
+        yield _difference("To the best recipe", chosen.best_recipe.difference, section, name)
+    if chosen.tutorial_difference is not None:
         yield HeadlineStatistic(
-            title=f"To the tutorial's {formatting.percent(error - winner.tutorial_difference)} %",
-            value=f"{formatting.percentage_points(winner.tutorial_difference)} points",
+            title=f"To the tutorial's {formatting.percent(error - chosen.tutorial_difference)} %",
+            value=f"{formatting.percentage_points(chosen.tutorial_difference)} points",
             note="the tutorial's figure is from one run",
         )
     for reference in section.references:
@@ -99,32 +99,34 @@ def _statistics(section: Section, winner: Row) -> Iterator[HeadlineStatistic]:
                 value=f"{formatting.percentage_points(error - reference.error_percent)} points",
                 note=f"quoted as {formatting.test_error(reference)} %",
             )
-    if winner.validation_test_gap is not None:
+    if chosen.validation_test_gap is not None:
         yield HeadlineStatistic(
             title="Validation error",
-            value=f"{formatting.percent(winner.validation_error_percent)} %",
-            note=f"test minus validation {formatting.percentage_points(winner.validation_test_gap)}",
+            value=f"{formatting.percent(chosen.validation_error_percent)} %",
+            note=f"test minus validation {formatting.percentage_points(chosen.validation_test_gap)}",
         )
 
 
-def _difference(title: str, difference: Difference, name: str = "") -> HeadlineStatistic:
-    figure = formatting.with_interval(formatting.percentage_points(difference.mean), difference.interval)
-    pairing = "paired by seed" if difference.paired else "seeds not paired"
-    note = "a tie: the interval holds 0" if difference.is_tie else pairing
-    return HeadlineStatistic(title=title, value=f"{figure} points", note=f"{name}; {note}" if name else note)
+def _difference(title: str, difference: Difference, section: Section, name: str = "") -> HeadlineStatistic:
+    verdict = formatting.verdict(difference, section.equivalence_points)
+    figure = formatting.percentage_points(difference.mean)
+    bounds = f"95 % {formatting.interval_bounds(difference.interval)}: " if difference.interval else ""
+    note = f"{name}; {bounds}{verdict}" if name else f"{bounds}{verdict}"
+    return HeadlineStatistic(title=title, value=f"{figure} points", note=note)
 
 
-def _marks(section: Section, winner: Row) -> Iterator[tuple[str, BoardEntry]]:
-    yield from (
-        ("winner" if row is winner else "row", row)
-        for row in [row for row in section.ranked if not row.is_baseline][:MAX_RULER_ROWS]
-    )
-    baseline = next((row for row in section.ranked if row.is_baseline and row.study == winner.study), None)
+def _marks(section: Section, chosen: Row) -> Iterator[tuple[str, BoardEntry]]:
+    others = [row for row in section.ranked if not row.is_baseline and row is not chosen]
+    if not chosen.is_baseline:
+        yield ("chosen", chosen)
+    yield from (("row", row) for row in others[: MAX_RULER_ROWS - 1])
+    studies = set(chosen.study_names)
+    baseline = next((row for row in section.ranked if row.is_baseline and studies & set(row.study_names)), None)
     if baseline:
-        yield ("winner" if baseline is winner else "baseline", baseline)
+        yield ("chosen" if baseline is chosen else "baseline", baseline)
     yield from (("ensemble", ensemble) for ensemble in section.ensembles[:1])
     for reference in section.references:
-        if reference.is_rounded or reference.label == f"{TUTORIAL_LABEL_PREFIX}{winner.study.space.name}":
+        if reference.is_rounded or reference.label == f"{TUTORIAL_LABEL_PREFIX}{chosen.study.space.name}":
             yield ("published", reference)
 
 

@@ -57,7 +57,7 @@ class SectionView:
         leaderboard: The leaderboard.
         charts: Of all its studies together.
         studies: Charts of each study.
-        misclassifications: Of the first row; None where none were recorded.
+        misclassifications: Of the chosen row; None where none were recorded.
         time_spent: Time by kind of run.
         machines: Names of rows by hardware and versions.
         versions: Names of studies by the versions that created them.
@@ -118,10 +118,10 @@ def _section_view(
     engine_colors: Mapping[str, str],
 ) -> SectionView:
     own = [record for record in records if record.header in section.studies]
-    studies = [study_points(record, section.rows) for record in own]
+    studies = [study_points(record, section.study_rows) for record in own]
     searched = _top_studies(studies, section)
     headline = section_headline(section)
-    winner = headline.winner
+    chosen = headline.chosen
     return SectionView(
         section=section,
         headline=headline,
@@ -131,18 +131,18 @@ def _section_view(
         if any(study.rows for study in studies)
         else (),
         studies=tuple(_study_view(study, len(searched), engine_colors) for study in searched),
-        misclassifications=find_misclassifications(winner, test_images.get(section.protocol.data_sha256))
-        if winner
+        misclassifications=find_misclassifications(chosen, test_images.get(section.protocol.data_sha256))
+        if chosen
         else None,
         time_spent=time_spent(own),
-        machines=_names_by_environment((row.name, row.environment) for row in section.rows),
+        machines=_names_by_environment((row.name, row.environment) for row in section.study_rows),
         versions=_names_by_environment((study.name, study.versions) for study in section.studies),
     )
 
 
 def _top_studies(studies: Sequence[StudyPoints], section: Section) -> list[StudyPoints]:
     """Returns the studies with a search, in the order of their best rows."""
-    order = {row.study.name: index for index, row in reversed(list(enumerate(section.rows)))}
+    order = {row.study.name: index for index, row in reversed(list(enumerate(section.study_rows)))}
     searched = [study for study in studies if len(study.points) > 1]
     return sorted(searched, key=lambda study: order[study.header.name])[:MAX_STUDIES]
 

@@ -52,7 +52,7 @@ def _panels(board: Board, records: Sequence[StudyRecord]) -> list[Panel]:
     """Returns the title and the studies of each section with a search."""
     panels: list[Panel] = []
     for section in board.sections:
-        studies = [study_points(record, section.rows) for record in records if record.header in section.studies]
+        studies = [study_points(record, section.study_rows) for record in records if record.header in section.studies]
         if any(study.points for study in studies):
             panels.append((section_title(section), [study for study in studies if study.points]))
     return panels

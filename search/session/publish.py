@@ -12,6 +12,7 @@ from pathlib import Path
 from search.files import write_atomic
 from search.leaderboard import index_page
 from search.leaderboard.compute import compute
+from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.records import redact, study_json
 from search.records.lookup import read_study_json
 from search.records.merge import LocatedStudy, MergedStudies, is_copy
@@ -33,38 +34,44 @@ class CombinedReport:
     messages: tuple[str, ...] = ()
 
 
-def publish_study(study: StudyRecord, folder: Path, cache_dir: Path | None = None) -> list[Path]:
+def publish_study(
+    study: StudyRecord, folder: Path, cache_dir: Path | None = None, equivalence_points: float = EQUIVALENCE_POINTS
+) -> list[Path]:
     """Writes a study's reports and its ``study.json.gz``; returns their paths.
 
     Args:
         study: The study.
         folder: Folder to write into.
         cache_dir: Folder of the data sets, for images in the report; None for the platform's.
+        equivalence_points: Half the width of the region of practical equivalence, in percentage points.
 
     Raises:
         UserError: The folder cannot be written to.
         FatalError: The disk is full.
     """
     redacted = redact.redacted(study)
-    paths = write_reports(compute([redacted]), [redacted], folder, cache_dir)
+    paths = write_reports(compute([redacted], equivalence_points), [redacted], folder, cache_dir)
     write_atomic(folder / study_json.FILE_NAME, study_json.dumps(redacted), what="study file")
     return [*paths, folder / study_json.FILE_NAME]
 
 
-def publish_combined(merged: MergedStudies, folder: Path, cache_dir: Path | None = None) -> CombinedReport:
+def publish_combined(
+    merged: MergedStudies, folder: Path, cache_dir: Path | None = None, equivalence_points: float = EQUIVALENCE_POINTS
+) -> CombinedReport:
     """Writes the board of several studies, README.md with its best rows, and each study's file in a subfolder.
 
     Args:
         merged: The studies; one whose file is below the folder already is not written again.
         folder: Folder to write into.
         cache_dir: Folder of the data sets, for images in the report; None for the platform's.
+        equivalence_points: Half the width of the region of practical equivalence, in percentage points.
 
     Raises:
         UserError: The folder cannot be written to.
         FatalError: The disk is full.
     """
     redacted = [redact.redacted(record) for record in merged.records]
-    board = compute(redacted)
+    board = compute(redacted, equivalence_points)
     board = replace(board, notes=(*board.notes, *map(redact.redact_text, merged.notes)))
     paths = write_reports(board, redacted, folder, cache_dir)
     files = [_write_study_file(study, folder) for study in merged.originals]

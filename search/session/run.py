@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.leaderboard.compute import compute
+from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.records.reader import read_study
 from search.records.record import NO_ENGINE, StudyRecord
 from search.records.storage.locations import StudyLocation
@@ -41,6 +42,7 @@ class Study:
         goal: The goal that its search reached, in words; empty if none.
         missing: Verification runs for which the time did not suffice.
         reports: The report files that were written.
+        equivalence_points: Half the width of the region of practical equivalence, in percentage points.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Study:
     goal: str = ""
     missing: int = 0
     reports: tuple[Path, ...] = ()
+    equivalence_points: float = EQUIVALENCE_POINTS
 
     @property
     def record(self) -> StudyRecord:
@@ -58,7 +61,7 @@ class Study:
     @property
     def board(self) -> Board:
         """The leaderboard as values."""
-        return compute([self.record])
+        return compute([self.record], self.equivalence_points)
 
     def leaderboard(self) -> pd.DataFrame:
         """Returns the leaderboard, a row a trial, best first."""
@@ -140,7 +143,12 @@ def _publish(session: Session, folder: Path) -> Study:
     from search.session.publish import publish_study
 
     plan = session.plan
-    study = Study(name=plan.header.name, place=plan.location, interrupted=session.interrupt.is_requested)
+    study = Study(
+        name=plan.header.name,
+        place=plan.location,
+        interrupted=session.interrupt.is_requested,
+        equivalence_points=plan.settings.equivalence,
+    )
     cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
-    paths = publish_study(study.record, Path(plan.settings.reports_dir) / folder, cache_dir)
+    paths = publish_study(study.record, Path(plan.settings.reports_dir) / folder, cache_dir, plan.settings.equivalence)
     return replace(study, reports=tuple(paths))

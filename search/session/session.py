@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 
+from search.data.dataset import image_group_numbers
 from search.engines.base import always
 from search.execution.base import Executor
 from search.records.arithmetic import require_same_arithmetic, study_arithmetic
@@ -162,6 +163,8 @@ def open_session(
         plan = replace(plan, header=ledger.header).with_recorded_layers(study_arithmetic(ledger.read()).layers)
         interrupt = interrupt or stack.enter_context(InterruptHandler())
         interrupt_orphans(ledger)
+        if (groups := image_group_numbers(plan.task.dataset)) is not None:
+            ledger.record_test_groups(groups)
         require_same_arithmetic(ledger.read(), plan.arithmetic)
 
         def verification_seconds() -> float:  # called once the search has begun

@@ -17,6 +17,7 @@ from typing import Any
 
 from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
+from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.study import stopping
 from spaces.registry import SPACES
 
@@ -115,6 +116,11 @@ class Settings:
         "Number of fresh seeds with which each of them and the best recipe are retrained.  [default: 3; with --timeout "
         "as many as its time allows]",
     )
+    equivalence: float = _option(
+        EQUIVALENCE_POINTS,
+        "Differences of test errors up to so many percentage points make no difference in practice.",
+        kind="number",
+    )
     keep_weights: int = _option(
         20, "Number of stopped trials whose weights are kept to continue from; other trials start over."
     )
@@ -189,6 +195,7 @@ class Settings:
             _check_minimum(name, getattr(self, name), 1)
         for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
             _check_minimum(name, getattr(self, name), 0)
+        _check_minimum("equivalence", self.equivalence, 0)
         _check_minimum("trial_timeout", self.trial_timeout, 1)
         if self.trial_memory is not None and self.trial_memory < MIN_MEMORY_MIB:
             raise UserError(
@@ -241,6 +248,13 @@ def parse_size(text: str) -> float:
     if not match:
         raise UserError(f"A size is such as 4GiB, 2.5GiB or 3000MiB. Received: {text!r}.")
     return float(match[1]) * _UNITS_MIB[match[2].lower()]
+
+
+def _parse_number(value: str | float) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise UserError(f"A number is such as 0.05. Received: {value!r}.") from None
 
 
 def parse_pair(text: str, option: str) -> tuple[str, str]:
@@ -324,6 +338,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
         "seconds or a duration",
         lambda value: parse_duration(value) if isinstance(value, str) else value,
     ),
+    "number": ((str, int, float), "a number", _parse_number),
     "size": ((str,), "a size such as '4GiB'", parse_size),
     "pairs": ((Mapping,), "pairs", _parse_pairs),
     "goals": ((str, list, tuple), "goals such as 'error<0.6'", _split_texts),

@@ -142,9 +142,9 @@ def test_a_row_opens_to_its_settings_and_the_command_that_makes_it_again(browser
 def test_a_command_is_copied(browser: Browser, report: Write) -> None:
     browser.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
     browser.show(report("usual"))
-    click(browser, "#winner-1 .copy")
-    browser.wait("return document.querySelector('#winner-1 .copy').textContent !== 'Copy'")
-    told = browser.texts("#winner-1 .copy")[0]
+    click(browser, "#chosen-1 .copy")
+    browser.wait("return document.querySelector('#chosen-1 .copy').textContent !== 'Copy'")
+    told = browser.texts("#chosen-1 .copy")[0]
     chosen = browser.run("return getSelection().toString()")
     copied = browser.driver.execute_async_script(
         "const done = arguments[0]; navigator.clipboard.readText().then(done, () => done(null))"

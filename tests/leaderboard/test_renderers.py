@@ -119,8 +119,15 @@ def test_no_line_is_wider_than_the_terminal(width: int, monkeypatch: pytest.Monk
 def test_figures_stay_on_one_line(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     lines = FORMATS["table"](BOARD).splitlines()
-    assert any(re.search(r"1-4\s+found #6 .*0\.52 ± 0\.06\s+3\s+-0\.51 ± 0\.02", line) for line in lines)
-    assert any(re.search(r"found #4 .*0\.65 ± 0\.19\s+2 of 3", line) for line in lines)
+    best, fourth = (
+        next(row for row in BOARD.sections[0].rows if (row.study.name, row.trial) == ("cnn-tpe", trial))
+        for trial in (6, 4)
+    )
+    difference = re.escape(formatting.error_difference(best.baseline_difference))
+    assert any(
+        re.search(rf"found #6.*{re.escape(formatting.test_error(best))}\s+3\s+{difference}", line) for line in lines
+    )
+    assert any(re.search(rf"found #4.*{re.escape(formatting.test_error(fourth))}\s+2 of 3", line) for line in lines)
     assert any(re.search(r"found #1 .*0\.99 \(n=1\)", line) for line in lines)
 
 
@@ -141,18 +148,27 @@ def test_published_figures_stand_at_their_place(monkeypatch: pytest.MonkeyPatch)
     assert [re.search(r"\d\.\d\d", line).group() for line in order[:5]] == ["0.65", "0.83", "0.95", "1.03", "1.74"]
 
 
-def test_the_summary_names_winner_runs_and_differences() -> None:
+def test_the_summary_names_the_chosen_row_its_runs_and_differences() -> None:
     text = " ".join(FORMATS["table"](compute([records.tpe()])).split())
-    assert "found #6 of study cnn-tpe, test error 0.52 ± 0.06 % (95 % interval; 3 seeds: 100, 101, 102)" in text
-    assert "it may have any rank from 1 to 3" in text
+    assert "Chosen by validation: found #6 of study cnn-tpe, test error 0.52 % (95 % interval 0.46 to 0.59;" in text
+    assert "3 seeds: 100, 101, 102)" in text
     assert "Ensemble: mean of study cnn-tpe, 6 models: test error 0.44 % (95 % interval over test images alone" in text
-    assert "found #6, whose validation error is the lowest of 8, went from 0.55 % to 0.52 % on the test images" in text
-    assert "(-0.03 points); the baseline, which was not selected, moved by -0.38" in text
-    assert "Difference to the baseline: -0.51 ± 0.02 percentage points (95 % interval, paired by seed)" in text
+    assert "to found #6, -0.08 percentage points" in text
+    assert "Difference to the baseline: -0.51 percentage points (95 % interval -" in text
+    assert ": lower; the lower one in 100 % of the pairs of runs" in text
+    assert "images taken as independent" in text
     assert "The test images were scored 17 times" in text
 
 
-def test_the_summary_names_a_tie() -> None:
+def test_of_several_studies_the_summary_says_of_how_many_it_is_the_lowest() -> None:
+    """Nothing that is lowest on the test images is called the winner."""
+    for form in ("table", "markdown"):
+        text = " ".join(FORMATS[form](BOARD).split())
+        assert "Lowest of 2 looked at on the test images" in text
+        assert "inner" not in text
+
+
+def test_the_summary_says_what_is_not_shown() -> None:
     board = compute(
         [
             study(
@@ -163,7 +179,16 @@ def test_the_summary_names_a_tie() -> None:
             )
         ]
     )
-    assert "percentage points (95 % interval, paired by seed): a tie" in " ".join(FORMATS["table"](board).split())
+    assert ": not shown to differ" in " ".join(FORMATS["table"](board).split())
+    wider = " ".join(
+        FORMATS["table"](
+            dataclasses.replace(
+                board,
+                sections=tuple(dataclasses.replace(section, equivalence_points=0.5) for section in board.sections),
+            )
+        ).split()
+    )
+    assert ": equivalent in practice (within 0.5 points)" in wider
 
 
 def test_the_summary_of_one_seed_has_no_interval() -> None:
@@ -198,10 +223,11 @@ def test_markdown_tables_can_be_read_back() -> None:
     assert [line["Rank"] for line in ranked if line["Rank"]] == [
         formatting.rank_range(row) for row in BOARD.sections[0].ranked
     ]
-    joint, first = ranked[1], ranked[2]
-    assert (joint["Name"], joint["Rank"], joint["Test error %"]) == ("ensemble: mean", "", "0.44 ± 0.13")
-    assert joint["Test error % by seed"] == "models: 3 of #1, 3 of #6"
-    assert first["Test error %"] == "0.52 ± 0.06"
+    first, joint = ranked[1], ranked[-1]
+    assert (joint["Name"], joint["Rank"]) == ("ensemble: mean", "")
+    assert re.fullmatch(r"0\.44 \(0\.\d\d-0\.\d\d\)", joint["Test error %"])
+    assert joint["Test error % by seed"] == "models: 50 % #1, 50 % #6"
+    assert first["Test error %"] == "0.52 (0.46-0.59)"
     assert first["Test error % by seed"] == "100: 0.52, 101: 0.50, 102: 0.55"
     assert first["Changed from the baseline"].startswith("filters_1=48 filters_2=96")
     assert unranked[5]["State"] == "pruned"
@@ -254,17 +280,17 @@ def test_csv_has_one_line_a_row_with_the_documented_columns() -> None:
     assert all(column.doc.endswith(".") for column in COLUMNS.values())
     assert (lines[0]["rank"], lines[0]["trial"], lines[0]["test_errors_percent"]) == ("1", "6", "0.52 0.5 0.55")
     assert float(lines[0]["baseline_difference_points"]) == pytest.approx(-0.51)
-    assert lines[0]["baseline_difference_paired"] == "true"
+    assert lines[0]["baseline_difference_paired"] == "false"
     assert lines[-1]["test_error_percent_low"] != ""
     assert next(line for line in lines if line["test_runs"] == "1")["test_error_percent_low"] == ""
 
 
 def test_json_has_its_schema_and_every_replicate() -> None:
     document = json.loads(FORMATS["json"](BOARD))
-    assert document["schema"] == "leaderboard/5"
+    assert document["schema"] == "leaderboard/6"
     assert document["notes"] == ["Study fresh has no finished trial: it has begun none."]
     holdout, tutorial = document["sections"]
-    assert [list(row) for row in holdout["rows"]] == [[*COLUMNS, "replicates", "steps"]] * 16
+    assert [list(row) for row in holdout["rows"]] == [[*COLUMNS, "replicates", "steps", "pooled"]] * 16
     found = next(row for row in holdout["rows"] if row["trial"] == 4 and row["study"] == "cnn-tpe")
     assert [run["state"] for run in found["replicates"]] == ["complete", "failed", "complete"]
     assert found["replicates"][1]["error_percent"] is None

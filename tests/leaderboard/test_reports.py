@@ -16,7 +16,7 @@ def test_reports_are_written_in_every_format_for_files(tmp_path: Path) -> None:
     assert paths[0].read_text(encoding="utf-8").startswith("# Leaderboard")
     with paths[1].open(encoding="utf-8", newline="") as lines:
         assert len(list(csv.DictReader(lines))) == 14
-    assert json.loads(paths[2].read_text(encoding="utf-8"))["schema"] == "leaderboard/5"
+    assert json.loads(paths[2].read_text(encoding="utf-8"))["schema"] == "leaderboard/6"
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
 
 

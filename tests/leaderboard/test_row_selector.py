@@ -22,6 +22,17 @@ def test_a_row_is_selected_by_name_rank_or_trial(text: str, trial: int) -> None:
     assert (picked.row.trial, picked.note) == (trial, "")
 
 
+def test_the_winner_is_chosen_by_validation_not_by_test_error() -> None:
+    record = records.study(
+        records.searched(1, records.outcome(0.6)),
+        records.searched(2, records.outcome(0.7)),
+        records.verified(1, (0.6, 0.7)),
+        records.verified(2, (0.4, 0.5)),
+    )
+    assert select_row(record, "rank:1").row.trial == 2
+    assert select_row(record, "winner").row.trial == 1
+
+
 def test_without_a_verified_row_the_winner_is_the_best_by_validation_error_with_a_note() -> None:
     picked = select_row(UNVERIFIED, "winner")
     assert picked.row.trial == 1

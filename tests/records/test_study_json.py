@@ -49,6 +49,7 @@ WHOLE = StudyRecord(
     ensembles=records.joined("mean", wrong=(3, 9), members=(0,)),
     spent_seconds=12.5,
     exhausted_seconds=10.0,
+    test_groups=(0, 1, 1),
 )
 REPORTS = Path(__file__).parents[2] / "reports"
 DOCUMENT = json.loads(gzip.decompress(study_json.dumps(WHOLE)))

@@ -40,12 +40,14 @@ from search.records.storage.optuna_codec import (
     OUTCOME_KEY,
     REPORT_KEY_PREFIX,
     SPENT_KEY,
+    TEST_GROUPS_KEY,
     TRIAL_KEY,
     create_optuna_studies,
     decode_outcome,
     decode_study,
     decode_trial,
     encode_ensemble,
+    encode_groups,
     encode_outcome,
     encode_running_trial,
     objective_values,
@@ -240,6 +242,11 @@ class DatabaseLedger(Ledger):
         """Records the values, unless they are recorded."""
         study_id = self._study_ids[Phase.SEARCH]
         call_with_retry(lambda: _insert_attribute_once(self._server, study_id, ARITHMETIC_KEY, dict(values)))
+
+    def record_test_groups(self, groups: Sequence[int]) -> None:
+        """Records the group of each test image, unless it is recorded."""
+        study_id = self._study_ids[Phase.SEARCH]
+        call_with_retry(lambda: _insert_attribute_once(self._server, study_id, TEST_GROUPS_KEY, encode_groups(groups)))
 
     def record_exhausted_seconds(self, seconds: float) -> None:
         """Records the seconds, unless another coordinator recorded more."""

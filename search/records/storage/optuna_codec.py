@@ -6,8 +6,11 @@ by ``search.records.reader``.
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Mapping, MutableMapping
+import struct
+import zlib
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +35,8 @@ HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_se
 """Attributes of the search phase's Optuna study."""
 ARITHMETIC_KEY = "arithmetic"
 """Another attribute of it: the backend, precision, threads and kernels that the study trains with."""
+TEST_GROUPS_KEY = "test_groups"
+"""Another: the group of each test image, see ``encode_groups``; absent if the data do not say."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
 ENSEMBLE_PHASE = "ensemble"
@@ -126,7 +131,20 @@ def decode_study(
         spent_seconds=attributes.get(SPENT_KEY, 0.0),
         exhausted_seconds=attributes.get(EXHAUSTED_KEY, 0.0),
         arithmetic=attributes.get(ARITHMETIC_KEY, {}),
+        test_groups=decode_groups(attributes.get(TEST_GROUPS_KEY, "")),
     )
+
+
+def encode_groups(groups: Sequence[int]) -> str:
+    """Returns numbers of groups as a text that fits into a database's text column: 32-bit integers, compressed."""
+    content = b"".join(group.to_bytes(4, "little") for group in groups)
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
+def decode_groups(text: str) -> tuple[int, ...]:
+    """Returns the numbers that ``encode_groups`` encoded; none for an empty text."""
+    content = zlib.decompress(base64.b64decode(text)) if text else b""
+    return tuple(number for (number,) in struct.iter_unpack("<I", content))
 
 
 def _decode_once(

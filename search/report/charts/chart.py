@@ -230,7 +230,7 @@ def hover_text(row: Row) -> str:
             if row.validation_error_percent is not None
             else []
         ),
-        *([f"test error {formatting.estimate(row.test_error)} %"] if row.test_error else []),
+        *([f"test error {formatting.error_estimate(row.test_error)} %"] if row.test_error else []),
         *([f"{row.parameters:,} parameters"] if row.parameters else []),
         *([escape_label(lineage, 120)] if (lineage := formatting.lineage(row)) else []),
     ]
