@@ -131,7 +131,7 @@ def _difference(section: Section, difference: Difference) -> str:
     if difference.verdict(points) is Verdict.EQUIVALENT:
         verdict += f" (within {points:g} points)"
     if difference.outperforming is not None:
-        verdict += f"; the lower one in {difference.outperforming:.0%}".replace("%", " % of the pairs of runs")
+        verdict += f"; lower in {difference.outperforming:.0%}".replace("%", " % of the pairs of runs")
     return f"{figure} percentage points (95 % interval {formatting.interval_bounds(difference.interval)}): {verdict}"
 
 

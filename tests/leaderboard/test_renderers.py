@@ -155,7 +155,7 @@ def test_the_summary_names_the_chosen_row_its_runs_and_differences() -> None:
     assert "Ensemble: mean of study cnn-tpe, 6 models: test error 0.44 % (95 % interval over test images alone" in text
     assert "to found #6, -0.08 percentage points" in text
     assert "Difference to the baseline: -0.51 percentage points (95 % interval -" in text
-    assert ": lower; the lower one in 100 % of the pairs of runs" in text
+    assert ": lower; lower in 100 % of the pairs of runs" in text
     assert "images taken as independent" in text
     assert "The test images were scored 17 times" in text
 
