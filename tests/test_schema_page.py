@@ -72,7 +72,8 @@ def test_the_page_has_the_keys_of_a_study() -> None:
 
 
 def test_the_page_has_the_keys_of_a_board() -> None:
-    boards = [compute([records.tpe(), records.other()]), compute([records.reproduction()])]
+    pooled = [records.of_several("a", 10), records.of_several("b", 20)]
+    boards = [compute(studies) for studies in ([records.tpe(), records.other()], [records.reproduction()], pooled)]
     assert all_keys(json.loads(FORMATS["json"](board)) for board in boards) == MAKE.paths(MAKE.BOARD)
 
 

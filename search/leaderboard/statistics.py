@@ -81,7 +81,8 @@ class Difference:
         interval: Of the difference; None where it cannot be estimated.
         paired: Whether results are paired, by repeat or by image.
         p: Of a difference of 0, two-sided; None where there is no interval.
-        outperforming: See the function of this name; None where it was not asked for.
+        outperforming: Share of the pairs of one run of each side in which ours is lower, equal ones counting half; None
+            where it was not asked for.
     """
 
     mean: float

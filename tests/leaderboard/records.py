@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
@@ -248,3 +249,36 @@ def other() -> StudyRecord:
 
 def reproduction() -> StudyRecord:
     return study(reproduced((1.00, 1.01, 1.07)), of=header("tutorial-cnn", judged=protocol(ProtocolName.TUTORIAL)))
+
+
+def with_images(error: float, seed: int, environment: Mapping[str, Any] | None = None) -> Outcome:
+    """A test run on 1,000 images, of which each seed misclassifies others."""
+    wrong = tuple(range(seed % 7, seed % 7 + round(error * 10)))
+    return replace(
+        outcome(error), scored_images=1000, misclassified=wrong, environment={**ENVIRONMENT, **(environment or {})}
+    )
+
+
+def of_several(
+    name: str, first_seed: int, *, found: float = 0.5, environment: Mapping[str, Any] | None = None
+) -> StudyRecord:
+    """One of several studies that verified the same two configurations, with results by image and an ensemble.
+
+    Args:
+        name: Its name.
+        first_seed: Of its two test runs of each.
+        found: Validation error of the better configuration, in percent.
+        environment: What differs in the environment of its test runs.
+    """
+    runs = {
+        trial: [with_images(error, seed, environment) for seed in (first_seed, first_seed + 1)]
+        for trial, error in ((0, 1.2), (1, 0.6))
+    }
+    return study(
+        searched(0, outcome(1.4), origin=BASELINE, config=SPACE.baseline),
+        searched(1, outcome(found)),
+        verified(0, runs[0], first_seed=first_seed, config=SPACE.baseline),
+        verified(1, runs[1], first_seed=first_seed),
+        (replace(joined("mean", wrong=range(5), members=(100, 101))[0], error_percent=0.5, scored_images=1000),),
+        of=header(name),
+    )

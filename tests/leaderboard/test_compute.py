@@ -284,28 +284,8 @@ def test_the_studys_objective_chooses() -> None:
 # Rows pooled over studies
 
 
-def with_images(error: float, seed: int, environment: dict | None = None):
-    """A test run on 1,000 images with as many errors, of which each seed misclassifies others."""
-    ended = outcome(error)
-    wrong = tuple(range(seed % 7, seed % 7 + round(error * 10)))
-    return replace(
-        ended, scored_images=1000, misclassified=wrong, environment={**ended.environment, **(environment or {})}
-    )
-
-
-def one_of_several(name: str, first_seed: int, *, found: float = 0.5, environment: dict | None = None) -> StudyRecord:
-    seeds = range(first_seed, first_seed + 2)
-    return study(
-        searched(0, outcome(1.4), origin=BASELINE, config=records.SPACE.baseline),
-        searched(1, outcome(found)),
-        verified(0, [with_images(1.2, seed) for seed in seeds], first_seed=first_seed, config=records.SPACE.baseline),
-        verified(1, [with_images(0.6, seed, environment) for seed in seeds], first_seed=first_seed),
-        of=header(name),
-    )
-
-
 def test_one_configuration_of_several_studies_is_one_row() -> None:
-    section = compute([one_of_several("a", 10), one_of_several("b", 20, found=0.7)]).sections[0]
+    section = compute([records.of_several("a", 10), records.of_several("b", 20, found=0.7)]).sections[0]
     best, base = section.ranked
     assert best.study_names == base.study_names == ("a", "b")
     assert best.chosen_in == ("a", "b")
@@ -322,13 +302,13 @@ def test_one_configuration_of_several_studies_is_one_row() -> None:
 
 
 def test_equal_runs_of_two_studies_count_once() -> None:
-    section = compute([one_of_several("a", 10), one_of_several("b", 11)]).sections[0]
+    section = compute([records.of_several("a", 10), records.of_several("b", 11)]).sections[0]
     assert [run.seed for run in section.ranked[0].completed_replicates] == [10, 11, 12]
 
 
 def test_runs_of_another_arithmetic_stand_apart_and_what_was_not_recorded_agrees() -> None:
-    a, b = one_of_several("a", 10), one_of_several("b", 20, environment={"kernels": "eigen"})
-    c = one_of_several("c", 30, environment={"kernels": "onednn"})
+    a, b = records.of_several("a", 10), records.of_several("b", 20, environment={"kernels": "eigen"})
+    c = records.of_several("c", 30, environment={"kernels": "onednn"})
     assert [row.study_names for row in compute([b, c]).sections[0].rows if row.trial == 1] == [("b",), ("c",)]
     assert [row.study_names for row in compute([a, b]).sections[0].rows if row.trial == 1] == [("a", "b")]
 
@@ -349,7 +329,7 @@ def test_every_study_of_mnist_counts_writers() -> None:
 
 
 def test_recorded_groups_widen_an_interval() -> None:
-    alone = one_of_several("a", 10)
+    alone = records.of_several("a", 10)
     grouped = replace(alone, test_groups=tuple(index // 20 for index in range(1000)))
     wide, narrow = (compute([each]).sections[0].ranked[0].interval for each in (grouped, alone))
     assert wide.high - wide.low > narrow.high - narrow.low
