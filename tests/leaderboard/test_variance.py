@@ -72,7 +72,7 @@ def test_groups_of_one_image_are_independent_images() -> None:
 
 def test_images_that_err_together_count_as_one() -> None:
     """Each group is one image, ten times: the interval is as wide as that of a tenth of the images."""
-    once = drawn(np.random.default_rng(4), 3)
+    once = np.repeat(drawn(np.random.default_rng(4), 1), 3, axis=0)
     tenfold = runs(np.repeat(once, 10, axis=1), ImageGroups.of(np.repeat(np.arange(IMAGES), 10)))
     found, expected = estimate_error(tenfold).interval, estimate_error(runs(once)).interval
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
@@ -142,6 +142,6 @@ def test_few_images_do_not_decide() -> None:
 
 
 def test_equal_results_are_equivalent_on_a_large_test_set() -> None:
-    table = drawn(np.random.default_rng(2), 3)
+    table = np.repeat(drawn(np.random.default_rng(2), 1), 3, axis=0)
     larger = runs(np.repeat(table, 5, axis=1))
     assert error_difference(larger, larger).verdict(0.05) is statistics.Verdict.EQUIVALENT
