@@ -19,6 +19,7 @@ from search.leaderboard.board import top_rows
 from search.leaderboard.summary import summary_sentences
 from search.report import page
 from tests.leaderboard import records as usual
+from tests.leaderboard.records import joined
 from tests.report import studies
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -256,7 +257,11 @@ def test_rows_of_two_sections_do_not_share_a_table() -> None:
 def test_of_many_sentences_the_first_stand_above_the_board_and_the_rest_can_be_opened() -> None:
     first = studies.many(4)
     known = [
-        dataclasses.replace(first, header=dataclasses.replace(first.header, name=f"study-{number}"))
+        dataclasses.replace(
+            first,
+            header=dataclasses.replace(first.header, name=f"study-{number}"),
+            ensembles=joined("mean", wrong=range(40 + number), members=(0, 1)),
+        )
         for number in range(12)
     ]
     reader = Reader(page.render(studies.board(known), known))

@@ -115,7 +115,7 @@ def test_ensembles_of_a_study(tmp_path: Path) -> None:
     section = compute([record]).sections[0]
     assert [one.error_percent for one in section.ensembles] == [0.5, 0.5]
     best = next(one for one in section.ensembles if MEAN in one.label)
-    assert best.members == {1: 2, 2: 2}
+    assert (best.models, best.members) == (4, {1: 0.5, 2: 0.5})
     assert best.interval.low < 0.5 < best.interval.high
     assert all(row.label != MEAN for row in section.rows)
 
@@ -138,7 +138,7 @@ def test_more_runs_make_another_ensemble_and_the_board_shows_the_last(tmp_path: 
         record = ledger.read()
     assert [len(ensemble.weights) for ensemble in record.ensembles if ensemble.origin == MEAN] == [3, 4]
     shown = [one for one in compute([record]).sections[0].ensembles if MEAN in one.label]
-    assert [sum(one.members.values()) for one in shown] == [4]
+    assert [one.models for one in shown] == [4]
 
 
 def test_without_predictions_nothing_is_formed(tmp_path: Path) -> None:
