@@ -20,6 +20,7 @@ from search.session.callbacks import Callback
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import Plan, make_plan
 from search.session.session import Session
+from search.session.timetable import Timetable
 from search.session.settings import from_mapping
 from search.study.time_budget import InterruptHandler, TimeBudget
 from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial
@@ -163,7 +164,13 @@ def test_what_is_left_is_what_then_passes_where_short_and_full_trials_mix(plan: 
             session_seconds=lambda: executor.now,
         )
         session = Session(
-            plan=prepared, ledger=ledger, executor=executor, budget=budget, interrupt=interrupt, callback=watched
+            plan=prepared,
+            ledger=ledger,
+            executor=executor,
+            budget=budget,
+            interrupt=interrupt,
+            timetable=Timetable(prepared, ledger, elapsed_seconds=budget.elapsed_seconds),
+            callback=watched,
         )
         watched.on_session_start(prepared, ledger.read(), budget)
         session.search()
