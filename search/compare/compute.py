@@ -24,7 +24,6 @@ PAIRED_T = PairedTest(
     name="paired t test over repeats, whose studies share all seeds",
     units="repeats",
     p_value=paired_t,
-    only_against_best=False,
 )
 
 

@@ -1,7 +1,7 @@
 """Paired tests between engines, and the ranks that follow from them.
 
-Pure arithmetic on scores by engine and unit: a repeat, a table, or a table's repeat. Engines share the seeds of a unit,
-so they are compared unit by unit. Called by ``compute`` of both kinds of comparison.
+Pure arithmetic on scores by engine and unit: a repeat of real searches, or a table. Engines share the seeds of a unit,
+so they are compared unit by unit. Called by ``compute`` of each kind of comparison.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-from scipy.stats import false_discovery_control, ttest_1samp, wilcoxon
+from scipy.stats import ttest_1samp, wilcoxon
 
 from search.compare.results import Comparison, EnginePair, EngineResult, Metric, PairedTest
-from search.leaderboard.statistics import Estimate, paired_difference, t_estimate
+from search.leaderboard.statistics import Estimate, holm, paired_difference, t_estimate
 
 Scores = Mapping[str, Mapping[Any, float]]
 """Scores by engine and unit; lower is better."""
+MIN_UNITS = 6
+"""Fewest units for a p: with five, the least p of Wilcoxon's test is 2 / 2**5, above 0.05, and a mean of five tells
+little of its own spread."""
 
 
 def rank(
@@ -65,16 +68,14 @@ def rank_engines(scores: Scores) -> list[str]:
 
 
 def paired_tests(scores: Scores, test: PairedTest) -> tuple[EnginePair, ...]:
-    """Returns the tested pairs, with p adjusted for their number; a pair needs a unit in common.
+    """Returns all pairs, with p adjusted for their number; a pair needs a unit in common.
 
-    Source: Benjamini and Hochberg, "Controlling the False Discovery Rate", JRSS B 57 (1995).
+    Which engine is lowest is known only after looking, so pairs with the lowest alone would not be a fair family.
     """
-    order = rank_engines(scores)
-    candidates = [(order[0], other) for other in order[1:]] if test.only_against_best else combinations(order, 2)
+    candidates = combinations(rank_engines(scores), 2)
     pairs = [pair for first, second in candidates if (pair := _test_pair(scores, first, second, test))]
-    p_values = [pair.p for pair in pairs if pair.p is not None]
-    adjusted = iter(false_discovery_control(p_values) if p_values else ())
-    return tuple(pair if pair.p is None else replace(pair, p_adjusted=float(next(adjusted))) for pair in pairs)
+    adjusted = iter(holm([pair.p for pair in pairs if pair.p is not None]))
+    return tuple(pair if pair.p is None else replace(pair, p_adjusted=next(adjusted)) for pair in pairs)
 
 
 def _test_pair(scores: Scores, first: str, second: str, test: PairedTest) -> EnginePair | None:
@@ -86,7 +87,7 @@ def _test_pair(scores: Scores, first: str, second: str, test: PairedTest) -> Eng
         second=second,
         n=len(differences),
         difference=paired_difference(differences),
-        p=test.p_value(differences),
+        p=test.p_value(differences) if len(differences) >= MIN_UNITS else None,
     )
 
 

@@ -27,7 +27,7 @@ BUDGET_TOLERANCE = 1.1
 """A study that cost more than its budget by a larger factor is named."""
 _TABLE_NOTE = """\
 Engines that share a rank (=) are not shown to differ from the first of them: the paired t test over repeats gives a p,
-adjusted for the number of pairs, of 0.05 or more, or there are too few repeats for one. A study's figure is the test
+adjusted for the number of pairs, of 0.05 or more, or there are fewer than six repeats. A study's figure is the test
 error of the complete search trial with the least validation error, retrained on all training images with fresh seeds.
 Intervals are Student's t over repeats; they leave out the choice of test images. Epochs and minutes are those of the
 search alone, including trials that were paused, pruned, failed or interrupted."""

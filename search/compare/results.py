@@ -42,13 +42,11 @@ class PairedTest:
         name: Such as "paired t test over repeats".
         units: What engines are paired by, such as "repeats".
         p_value: Takes the differences first minus second by unit; returns the two-sided p, or None without one.
-        only_against_best: Whether each engine is tested against the best alone, or every pair is tested.
     """
 
     name: str
     units: str
     p_value: Callable[[Sequence[float]], float | None]
-    only_against_best: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +58,7 @@ class EnginePair:
         second: The other engine.
         n: Units that both engines have.
         difference: First minus second.
-        p: Of the paired test; None where it cannot be computed.
+        p: Of the paired test; None where it cannot be computed, or has too few units.
         p_adjusted: The same, adjusted for the number of pairs.
     """
 

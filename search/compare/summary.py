@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from search.compare.paired_tests import MIN_UNITS
 from search.compare.results import ALPHA, Comparison, EnginePair, EngineResult, Metric
 from search.leaderboard import formatting
 
@@ -28,11 +29,11 @@ def summary_sentences(comparison: Comparison) -> Iterator[str]:
         yield f"{best.engine} shares no finished {units} with another engine, so nothing is compared."
     if tested := [pair for pair in comparison.pairs if pair.p is not None]:
         yield (
-            f"Test: {comparison.test.name}; p adjusted for {plural(len(tested), 'pair')} after Benjamini and "
-            f"Hochberg; a tie from p = {ALPHA:g} on."
+            f"Test: {comparison.test.name}; p adjusted for {plural(len(tested), 'pair')} after Holm; a tie from "
+            f"p = {ALPHA:g} on."
         )
     elif comparison.pairs:
-        yield f"There is no p: a paired test needs two {units} in common and some spread. Without a p it is a tie."
+        yield f"There is no p: it needs {MIN_UNITS} {units} in common and some spread. Without a p it is a tie."
 
 
 def _best_sentence(metric: Metric, best: EngineResult, *, is_alone: bool) -> str:

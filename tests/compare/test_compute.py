@@ -9,12 +9,13 @@ from search.trial import BASELINE, COPIED_FROM_KEY, State
 from tests.compare.studies import ENVIRONMENT, finished, make_spec, outcome, simple, study
 
 A, B, C = "optuna:tpe", "optuna:random", "keras-tuner:bayesian"
-CLEAR = {A: (0.50, 0.52, 0.49), B: (0.81, 0.80, 0.84)}
+CLEAR = {A: (0.50, 0.52, 0.49) * 2, B: (0.81, 0.80, 0.84, 0.80, 0.82, 0.83)}
 UNCLEAR = {A: (0.50, 0.80, 0.60), B: (0.70, 0.55, 0.75)}
 
 
 def compared(errors, **changes) -> TrainedComparison:
-    return compute(make_spec(*errors, **changes), finished(errors))
+    repeats = {"repeats": len(next(iter(errors.values())))}
+    return compute(make_spec(*errors, **{**repeats, **changes}), finished(errors))
 
 
 def summary(result: TrainedComparison) -> str:
@@ -26,12 +27,12 @@ def test_a_clear_difference_is_a_difference() -> None:
     first, second = result.comparison.engines
     assert [(place.engine, place.rank, place.ties) for place in (first, second)] == [(A, 1, 0), (B, 2, 0)]
     assert first.score.mean == pytest.approx(0.5033, abs=1e-4)
-    assert first.score.interval.half_width == pytest.approx(0.0379, abs=1e-4)
+    assert first.score.interval.half_width == pytest.approx(0.0143, abs=1e-4)
     expected = pytest.approx(ttest_rel(CLEAR[A], CLEAR[B]).pvalue)
     assert second.pair_with_best.p == second.pair_with_best.p_adjusted == expected
     assert first.pair_with_best is None
-    assert f"Best: {A}, mean verified test error 0.50 ± 0.04 % (95 % interval over 3 repeats)." in summary(result)
-    assert f"better than {B} (-0.31 percentage points, p = 0.004)" in summary(result)
+    assert f"Best: {A}, mean verified test error 0.50 ± 0.01 % (95 % interval over 6 repeats)." in summary(result)
+    assert f"better than {B} (-0.31 percentage points, p < 0.001)" in summary(result)
 
 
 def test_a_tie_is_called_a_tie() -> None:
@@ -43,7 +44,7 @@ def test_a_tie_is_called_a_tie() -> None:
 
 
 def test_p_is_adjusted_for_the_number_of_pairs() -> None:
-    result = compared({**CLEAR, C: (0.60, 0.70, 0.72)})
+    result = compared({**CLEAR, C: (0.60, 0.70, 0.72, 0.65, 0.82, 0.80)})
     pairs = result.comparison.pairs
     assert len(pairs) == 3
     ordered, adjusted = sorted(pair.p for pair in pairs), sorted(pair.p_adjusted for pair in pairs)

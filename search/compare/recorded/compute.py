@@ -131,10 +131,9 @@ def compute(
 def _compare(results: Mapping[str, list[SearchResult]]) -> Comparison:
     repeats = len(next(iter(results.values())))
     test = PairedTest(
-        name=f"Wilcoxon's signed-rank test against the lowest mean, over {repeats} seeds",
+        name=f"Wilcoxon's signed-rank test over {repeats} seeds",
         units="seeds",
         p_value=wilcoxon_p,
-        only_against_best=True,
     )
     gains = {name: {repeat: run.gain_points for repeat, run in enumerate(runs)} for name, runs in results.items()}
     return rank(gains, METRIC, test)

@@ -83,7 +83,7 @@ def make_report(result: RecordedComparison) -> Report:
         notes=excluded,
         tables=_tables(result),
         table_note="* is the lowest mean gain of a budget, or not told apart from it (Wilcoxon's signed-rank test, p "
-        "adjusted for the number of engines). Observed gain, trials (full + short) and milliseconds are those of the "
+        "adjusted for the number of pairs). Observed gain, trials (full + short) and milliseconds are those of the "
         "largest budget.",
         plot=_make_plot(result),
         plot_title="Gain over the best recipe against the time of a search",

@@ -17,8 +17,6 @@ from search.records.curves import CurveBand
 
 REPORTED_TRIAL_COUNTS = (25, 50, 100)
 """Trials after which regrets are reported, besides the last trial."""
-MIN_TABLES_FOR_TEST = 6
-"""Fewest tables for a test over tables: with five, the least p of Wilcoxon's test is 2 / 2**5, above 0.05."""
 BAND_PERCENTILES = (25, 75)
 """Percentiles over seeds between which a curve's band lies."""
 
@@ -78,9 +76,13 @@ def compute(
     }
     metric = Metric(name=f"mean normalised regret after {spec.trials} trials", digits=4, sample="table")
     comparison = rank(
-        {engine: _scores(regrets[engine][:, :, -1], tables) for engine in engines},
+        {engine: dict(zip(tables, regrets[engine][:, :, -1].mean(axis=1).tolist(), strict=True)) for engine in engines},
         metric,
-        _paired_test(len(tables), spec.repeats),
+        PairedTest(
+            name=f"Wilcoxon's signed-rank test over the mean regrets of {len(tables)} tables",
+            units="tables",
+            p_value=wilcoxon_p,
+        ),
         {engine: by_count[spec.trials] for engine, by_count in estimates.items()},
     )
     order = [result.engine for result in comparison.engines]
@@ -108,32 +110,6 @@ def _regrets(spec: TabularSpec, runs: Mapping[RunKey, RegretTrace], engine: str,
         for table in tables
     ]
     return np.array([[[*trace, *[trace[-1]] * (spec.trials - len(trace))] for trace in row] for row in traces])
-
-
-def _scores(final_regrets: np.ndarray, tables: Sequence[str]) -> dict[object, float]:
-    """Returns the regrets of (tables, seeds) by unit of the test: the table, or table and repeat if tables are few."""
-    if len(tables) >= MIN_TABLES_FOR_TEST:
-        return dict(zip(tables, final_regrets.mean(axis=1).tolist(), strict=True))
-    return {
-        (table, repeat): regret
-        for table, by_repeat in zip(tables, final_regrets.tolist(), strict=True)
-        for repeat, regret in enumerate(by_repeat)
-    }
-
-
-def _paired_test(tables: int, repeats: int) -> PairedTest:
-    over_tables = tables >= MIN_TABLES_FOR_TEST
-    units = (
-        f"the mean regrets of {tables} tables"
-        if over_tables
-        else f"{tables * repeats} pairs of table and seed, because {tables} tables are too few"
-    )
-    return PairedTest(
-        name=f"Wilcoxon's signed-rank test against the lowest mean, over {units}",
-        units="tables" if over_tables else "pairs of table and seed",
-        p_value=wilcoxon_p,
-        only_against_best=True,
-    )
 
 
 def _seconds_per_trial(runs: Mapping[RunKey, RegretTrace], engine: str) -> float:

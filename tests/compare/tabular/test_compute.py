@@ -24,7 +24,7 @@ def test_an_engine_behind_on_every_table_differs_and_one_level_ties() -> None:
     best, tie, worse = result.comparison.engines
     assert best.pair_with_best is None
     assert tie.pair_with_best.is_tie
-    assert worse.pair_with_best.p_adjusted == pytest.approx(2 * 2 / 2**8)  # every table, and two comparisons
+    assert worse.pair_with_best.p_adjusted == pytest.approx(3 * 2 / 2**8)  # every table, and three pairs
     assert not worse.pair_with_best.is_tie
     assert result.mean_ranks == {BEST: 1.5, TIE: 1.5, WORSE: 3.0}
     assert result.seconds_per_trial[BEST] == pytest.approx(0.002)
@@ -32,7 +32,7 @@ def test_an_engine_behind_on_every_table_differs_and_one_level_ties() -> None:
     summary = " ".join(result_sentences(result))
     assert "Lowest mean: optuna:tpe" in summary
     assert "ties with optuna:nsga2 (" in summary
-    assert "better than optuna:random (-0.1800, p = 0.016)" in summary
+    assert "better than optuna:random (-0.1800, p = 0.023)" in summary
 
 
 def test_regrets_are_means_over_tables_with_student_s_interval() -> None:
@@ -54,16 +54,14 @@ def test_regret_after_the_last_trial_is_always_reported(trials: int, counts: tup
     assert simulated(FINALS, trials=trials).trial_counts == counts
 
 
-def test_with_few_tables_the_test_is_over_pairs_of_table_and_seed() -> None:
+def test_five_tables_are_too_few_for_a_test_however_many_seeds() -> None:
     finals = {
         BEST: lambda table, repeat: 0.01 + 0.001 * repeat,
         WORSE: lambda table, repeat: 0.02 + 0.003 * repeat + 0.0001 * table,
     }
-    result = simulated(finals, tables=4, repeats=5)
-    differences = [0.01 + 0.002 * repeat + 0.0001 * table for table in range(4) for repeat in range(5)]
-    assert p_values(result)[1] == pytest.approx(stats.wilcoxon(differences).pvalue)
-    assert result.comparison.engines[0].score.n == 4
-    assert "20 pairs of table and seed" in " ".join(result_sentences(result))
+    result = simulated(finals, tables=5)
+    assert p_values(result) == [None, None]
+    assert [place.rank for place in result.comparison.engines] == [1, 1]
 
 
 def test_engines_without_any_difference_tie() -> None:
