@@ -20,8 +20,8 @@ from search.session.callbacks import Callback
 from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayout
 from search.session.plan import Plan, make_plan
 from search.session.session import Session
-from search.session.timetable import Timetable
 from search.session.settings import from_mapping
+from search.session.timetable import Timetable
 from search.study.time_budget import InterruptHandler, TimeBudget
 from search.trial import BASELINE, EpochReport, Outcome, Phase, State, Trial
 
