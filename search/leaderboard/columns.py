@@ -105,7 +105,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "label": Column(
             "baseline, recipe: NAME, found, or baseline (tutorial protocol).",
             lambda row: row.label,
-            DisplayColumn("Name", formatting.entry_name, wraps=True),
+            DisplayColumn("Configuration", formatting.entry_name, wraps=True),
         ),
         "study": Column(
             "The study's name; of several whose test runs are pooled, the first's.",
@@ -140,14 +140,17 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Validation error, by which the engine searches.",
             lambda row: row.validation_error_percent,
             DisplayColumn(
-                "Val.\nerror %", _of_row(lambda row: formatting.percent(row.validation_error_percent)), "right"
+                "Val.\n%",
+                _of_row(lambda row: formatting.percent(row.validation_error_percent)),
+                "right",
+                min_width=76,
             ),
         ),
         **_with_interval(
             "test_error_percent",
             "Mean test error over the complete test runs; its interval covers seeds and test images.",
             lambda row: row.test_error,
-            DisplayColumn("Test\nerror %", formatting.test_error, "right"),
+            DisplayColumn("Test error %,\n95 % interval", formatting.test_error, "right"),
         ),
         "test_errors_percent": Column(
             "Test error of each complete test run.",
@@ -160,7 +163,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "test_runs": Column(
             "Complete test runs.",
             lambda row: len(row.completed_replicates),
-            DisplayColumn("Seeds\n/ studies", _of_row(formatting.replicate_count), "right", min_width=76),
+            DisplayColumn("Seeds /\nstudies", _of_row(formatting.replicate_count), "right", min_width=92),
         ),
         "test_runs_without_figure": Column(
             "Test runs that failed, were interrupted or are unfinished.",
@@ -171,7 +174,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Test error minus that of the verified baseline of equal epochs, in percentage points.",
             lambda row: row.baseline_difference,
             DisplayColumn(
-                "To baseline,\n% points",
+                "To baseline, points,\n95 % interval",
                 _of_row(lambda row: formatting.error_difference(row.baseline_difference)),
                 "right",
             ),
@@ -199,7 +202,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Test error minus the tutorial's figure, in percentage points.",
             lambda row: row.tutorial_difference,
             DisplayColumn(
-                "To tutorial,\n% points",
+                "To tutorial,\npoints",
                 _of_row(lambda row: formatting.percentage_points(row.tutorial_difference)),
                 "right",
                 min_width=140,
@@ -230,10 +233,10 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Trainable parameters.",
             lambda row: row.parameters,
             DisplayColumn(
-                "Parameters",
+                "Params",
                 lambda entry: formatting.count(None if isinstance(entry, Reference) else entry.parameters),
                 "right",
-                min_width=92,
+                min_width=99,
             ),
         ),
         "epochs": Column(
@@ -254,7 +257,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "Wall-clock seconds of the search trial.",
             lambda row: row.seconds,
             DisplayColumn(
-                "Seconds", _of_row(lambda row: f"{row.seconds:.0f}" if row.state else ""), "right", min_width=118
+                "s a\ntrial", _of_row(lambda row: f"{row.seconds:.0f}" if row.state else ""), "right", min_width=100
             ),
         ),
         "space": Column("The space's name.", lambda row: row.study.space.name),

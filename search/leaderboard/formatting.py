@@ -18,6 +18,8 @@ from search.records.record import StudyHeader, flatten
 from search.trial import Config, State
 
 PACKAGE = "keras-image-search"
+CHOSEN_MARK = "*"
+"""After the name of a row that its study chose; tables explain it."""
 
 
 def engine_label(study: StudyHeader) -> str:
@@ -106,8 +108,8 @@ def error_estimate(value: Estimate | None) -> str:
 
 
 def entry_name(entry: BoardEntry) -> str:
-    """Returns the name of a line of the board, with a remark if a study chose the row by validation."""
-    return f"{entry.name} (chosen)" if isinstance(entry, Row) and entry.chosen_in else entry.name
+    """Returns the name of a line of the board, with the mark of a row that a study chose by validation."""
+    return f"{entry.name} {CHOSEN_MARK}" if isinstance(entry, Row) and entry.chosen_in else entry.name
 
 
 def entry_study(entry: BoardEntry) -> str:

@@ -25,8 +25,7 @@ PLOT_FILE = "leaderboard.svg"
 
 _LEGEND = """\
 A rank is a range where these runs leave the order open; all pairs of rows are judged together (Holm). Brackets hold
-95 % intervals over the training seeds and the choice of the test images; an ensemble's, over the images alone.
-*Chosen*: of its study's verified rows it has the lowest validation figure."""
+95 % intervals over the training seeds and the choice of the test images; an ensemble's, over the images alone."""
 
 
 def to_markdown(board: Board) -> str:
@@ -63,13 +62,15 @@ def _section(section: Section) -> Iterator[str]:
     if any(row.trial is not None and row.validation_error_percent is not None for row in section.rows):
         yield f"![Validation error against the cost of the search]({PLOT_FILE})"
     if section.ranked:
-        keys = (*tables.RANKED_COLUMNS, "test_errors_percent", "changes")
         yield "### Ranked by test error"
-        yield markdown_table(tables.board_table(keys, section.ranked_entries))
-        yield _LEGEND
+        yield markdown_table(tables.board_table(tables.RANKED_COLUMNS, section.ranked_entries))
+        yield "\n".join([_LEGEND, *map(escape, tables.remarks(section.ranked_entries))])
+        yield "### Seeds and configurations"
+        yield markdown_table(tables.board_table(tables.DETAIL_COLUMNS, section.ranked_entries))
     if section.unverified:
         yield "### Not verified on the test images"
         yield markdown_table(tables.board_table((*tables.UNVERIFIED_COLUMNS, "changes"), section.unverified))
+        yield from map(escape, tables.remarks(section.unverified))
     if section.failures:
         yield f"### {tables.FAILURES_TITLE}"
         yield markdown_table(tables.failure_table(section.failures))

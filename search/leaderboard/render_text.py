@@ -6,7 +6,7 @@ Names reach Rich as ``Text``, so markup in them is shown as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich import box
@@ -17,14 +17,11 @@ from rich.text import Text
 
 from search.leaderboard import formatting, tables
 from search.leaderboard.board import Board, BoardEntry, Row, Section
-from search.leaderboard.columns import COLUMNS
 from search.leaderboard.reference import Reference
 from search.leaderboard.summary import cost_line, section_title, summary_sentences
 
 T = TypeVar("T")
 
-STUDY_COLUMN_WIDTH = 20
-"""Characters of a line that the column of studies takes."""
 MAX_UNVERIFIED_CONFIGS = 3
 """Configurations spelled out where none is verified."""
 
@@ -62,10 +59,8 @@ def rich_table(table: tables.Table[T], width: int | None = None, style: Callable
         width: Characters per line; None shows every column.
         style: Returns the style of an entry's line.
     """
-    if width is not None and COLUMNS["study"].display in table.columns:
-        width -= STUDY_COLUMN_WIDTH
     columns = [column for column in table.columns if width is None or column.min_width <= width]
-    rich = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    rich = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for column in columns:
         rich.add_column(column.header, justify=column.align, no_wrap=not column.wraps, overflow="fold")
     for entry in table.entries:
@@ -77,13 +72,15 @@ def _section(section: Section, width: int) -> Iterator[RenderableType]:
     yield Text(section_title(section), "bold")
     if section.ranked:
         yield rich_table(tables.board_table(tables.RANKED_COLUMNS, section.ranked_entries), width, _style)
+        yield from _remarks(section.ranked_entries)
     if section.unverified:
         yield Text("Not verified on the test images", "bold")
         yield rich_table(tables.board_table(tables.UNVERIFIED_COLUMNS, section.unverified), width, _style)
+        yield from _remarks(section.unverified)
     changed = [row for row in section.ranked or section.unverified[:MAX_UNVERIFIED_CONFIGS] if row.changed_parameters]
     if changed:
         yield Text("Changed from the baseline", "bold")
-        for row, names in zip(changed, tables.board_table(("label", "study"), changed).rows(), strict=True):
+        for row, names in zip(changed, tables.board_table(("label",), changed).rows(), strict=True):
             yield Text(", ".join(names))
             values = formatting.one_line(formatting.parameter_values(row.changed_parameters))
             yield Padding(Text(values), (0, 0, 0, 4))
@@ -94,6 +91,13 @@ def _section(section: Section, width: int) -> Iterator[RenderableType]:
     for sentence in (*summary_sentences(section), cost_line(section)):
         yield Text(sentence)
     yield Text()
+
+
+def _remarks(entries: Sequence[BoardEntry]) -> Iterator[RenderableType]:
+    remarks = tables.remarks(entries)
+    yield from (Text(formatting.one_line(remark)) for remark in remarks)
+    if remarks:
+        yield Text()
 
 
 def _style(entry: BoardEntry) -> str:

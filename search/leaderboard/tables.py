@@ -7,12 +7,13 @@ failures too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from search.leaderboard import formatting
 from search.leaderboard.board import BoardEntry, Row, Section, TrialSegment
 from search.leaderboard.columns import COLUMNS, DisplayColumn
+from search.leaderboard.reference import Reference
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader
 from search.trial import MUTATION_KEY, Phase
@@ -22,36 +23,17 @@ T = TypeVar("T")
 RANKED_COLUMNS = (
     "rank",
     "label",
-    "study",
-    "engine",
-    "machine",
-    "package_version",
     "test_error_percent",
-    "test_runs",
     "baseline_difference_points",
-    "tutorial_difference_points",
-    "next_difference_points",
+    "test_runs",
     "validation_error_percent",
-    "validation_to_test_points",
     "parameters",
-    "epochs",
     "seconds",
-    "caveat",
 )
 """Columns of the rows with a test error, in the terminal and in Markdown."""
-UNVERIFIED_COLUMNS = (
-    "label",
-    "study",
-    "engine",
-    "machine",
-    "package_version",
-    "state",
-    "validation_error_percent",
-    "parameters",
-    "epochs",
-    "seconds",
-    "caveat",
-)
+DETAIL_COLUMNS = ("label", "test_errors_percent", "tutorial_difference_points", "changes", "machine", "package_version")
+"""Columns of the same rows in a second table, in Markdown."""
+UNVERIFIED_COLUMNS = ("label", "state", "validation_error_percent", "parameters", "epochs", "seconds")
 """Columns of the rows without a test error."""
 PAGE_COLUMNS = (
     "rank",
@@ -107,8 +89,44 @@ def board_columns(keys: Sequence[str], entries: Sequence[BoardEntry]) -> dict[st
 
 
 def board_table(keys: Sequence[str], entries: Sequence[BoardEntry]) -> Table[BoardEntry]:
-    """Returns lines of the leaderboard with their ``board_columns``."""
-    return Table(list(board_columns(keys, entries).values()), entries)
+    """Returns lines of the leaderboard with their ``board_columns``.
+
+    Names are followed by what else tells the rows apart, unless it has a column: study and epochs.
+    """
+    columns = board_columns(keys, entries)
+    if (name := columns.get("label")) is not None:
+        columns["label"] = _qualified_name(name, keys, [entry for entry in entries if isinstance(entry, Row)])
+    return Table(list(columns.values()), entries)
+
+
+def remarks(entries: Sequence[BoardEntry]) -> list[str]:
+    """Returns what a table leaves to be said: the mark of chosen rows, and warnings about figures."""
+    rows = [entry for entry in entries if isinstance(entry, Row)]
+    found = []
+    if any(row.chosen_in for row in rows):
+        found.append(f"{formatting.CHOSEN_MARK} chosen: of its study's verified rows the lowest validation figure.")
+    for caveat in dict.fromkeys(row.caveat for row in rows if row.caveat):
+        names = [row.name for row in rows if row.caveat == caveat]
+        whose = "all rows" if 1 < len(names) == len(rows) else ", ".join(dict.fromkeys(names))
+        found.append(f"Caution, {whose}: {caveat}.")
+    return found
+
+
+def _qualified_name(
+    name: DisplayColumn[BoardEntry], keys: Sequence[str], rows: Sequence[Row]
+) -> DisplayColumn[BoardEntry]:
+    names_study = "study" not in keys and len({formatting.entry_study(row) for row in rows}) > 1
+    names_epochs = "epochs" not in keys and len({row.schedule_epochs for row in rows}) > 1
+
+    def cell(entry: BoardEntry) -> str:
+        parts = [name.cell(entry)]
+        if names_study and not isinstance(entry, Reference):
+            parts.append(formatting.entry_study(entry))
+        if names_epochs and isinstance(entry, Row):
+            parts.append(formatting.epochs(entry.schedule_epochs))
+        return ", ".join(parts)
+
+    return replace(name, cell=cell)
 
 
 TrialEntry = tuple[Row, TrialSegment]

@@ -204,13 +204,13 @@ def test_the_summary_without_verified_rows() -> None:
     assert "filters_1=64" in text
 
 
-def test_cautions_are_shown_on_every_row_and_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cautions_name_their_rows_and_stand_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     judged = header("steered", judged=records.protocol(ProtocolName.TUTORIAL))
     steered = study(searched(0, outcome(1.0)), searched(1, outcome(0.6)), of=judged)
     text = FORMATS["table"](compute([steered, records.reproduction()]))
-    assert text.count(TUTORIAL_CAVEAT) == 3
-    assert text.count(REPRODUCTION_CAVEAT) == 2
+    assert f"Caution, all rows: {TUTORIAL_CAVEAT}." in text
+    assert text.count(TUTORIAL_CAVEAT) == text.count(REPRODUCTION_CAVEAT) == 2
 
 
 def test_markup_in_a_name_is_shown_as_it_is() -> None:
@@ -221,17 +221,18 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 
 
 def test_markdown_tables_can_be_read_back() -> None:
-    ranked, unranked, _, studies, *_ = markdown_tables(FORMATS["markdown"](BOARD))
+    ranked, details, unranked, _, studies, *_ = markdown_tables(FORMATS["markdown"](BOARD))
     assert [line["Rank"] for line in ranked if line["Rank"]] == [
         formatting.rank_range(row) for row in BOARD.sections[0].ranked
     ]
+    assert len(ranked[0]) <= 8
     first, joint = ranked[1], ranked[-1]
-    assert (joint["Name"], joint["Rank"]) == ("ensemble: mean", "")
-    assert re.fullmatch(r"0\.44 \(0\.\d\d-0\.\d\d\)", joint["Test error %"])
-    assert joint["Test error % by seed"] == "models: 50 % #1, 50 % #6"
-    assert first["Test error %"] == "0.52 (0.46-0.59)"
-    assert first["Test error % by seed"] == "100: 0.52, 101: 0.50, 102: 0.55"
-    assert first["Changed from the baseline"].startswith("filters_1=48 filters_2=96")
+    assert (joint["Configuration"], joint["Rank"]) == ("ensemble: mean, cnn-tpe", "")
+    assert re.fullmatch(r"0\.44 \(0\.\d\d-0\.\d\d\)", joint["Test error %, 95 % interval"])
+    assert details[-1]["Test error % by seed"] == "models: 50 % #1, 50 % #6"
+    assert first["Test error %, 95 % interval"] == "0.52 (0.46-0.59)"
+    assert details[1]["Test error % by seed"] == "100: 0.52, 101: 0.50, 102: 0.55"
+    assert details[1]["Changed from the baseline"].startswith("filters_1=48 filters_2=96")
     assert unranked[5]["State"] == "pruned"
     assert [line["Study"] for line in studies] == ["cnn-hyperband-with-a-long-name", "cnn-tpe"]
 
@@ -254,7 +255,7 @@ def test_the_winners_configuration_is_toml() -> None:
 def test_names_in_markdown_are_shown_as_they_are(name: str) -> None:
     text = FORMATS["markdown"](named(name))
     shown = " ".join("".join(mark if mark.isprintable() else " " for mark in name).split())
-    _, _, _, studies, *_ = markdown_tables(text)
+    _, _, _, _, studies, *_ = markdown_tables(text)
     tokens = MarkdownIt("commonmark").parse(text)
     assert not [token for token in tokens if token.type == "html_block"]
     (toml,) = [token.content for token in tokens if token.info == "toml"]
