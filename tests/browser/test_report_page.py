@@ -79,17 +79,17 @@ def test_text_and_tables_stand_before_the_charts(browser: Browser, report: Write
 def test_columns_sort_by_click_and_by_key(browser: Browser, report: Write) -> None:
     browser.show(report("usual"))
     before = browser.texts(NAMES)
-    assert press(browser, "Parameters") == "ascending"
-    assert press(browser, "Val. error %", Keys.SPACE) == "ascending"
-    errors = [float(cell) for cell in cells(browser, "Val. error %") if cell]
+    assert press(browser, "Params") == "ascending"
+    assert press(browser, "Val. %", Keys.SPACE) == "ascending"
+    errors = [float(cell) for cell in cells(browser, "Val. %") if cell]
     assert errors == sorted(errors) and len(set(errors)) > 5
-    assert cells(browser, "Val. error %")[-1] == ""
+    assert cells(browser, "Val. %")[-1] == ""
     click(browser, "thead th[aria-sort=ascending] button")
-    errors = [float(cell) for cell in cells(browser, "Val. error %") if cell]
+    errors = [float(cell) for cell in cells(browser, "Val. %") if cell]
     assert errors == sorted(errors, reverse=True)
-    assert cells(browser, "Val. error %")[-1] == ""
+    assert cells(browser, "Val. %")[-1] == ""
     sorted_by = browser.driver.find_elements(By.CSS_SELECTOR, "th[aria-sort=ascending], th[aria-sort=descending]")
-    assert [one.text.split() for one in sorted_by] == [["Val.", "error", "%"]]
+    assert [one.text.split() for one in sorted_by] == [["Val.", "%"]]
     click(browser, "thead th[aria-sort=descending] button")
     assert browser.texts(NAMES) == before
 
@@ -127,7 +127,7 @@ def test_a_row_opens_to_its_settings_and_the_command_that_makes_it_again(browser
     browser.show(report("usual"))
     assert browser.texts(".detail") == []
     before = browser.texts(NAMES)
-    row = next(one for one in browser.driver.find_elements(By.CSS_SELECTOR, NAMES) if one.text == "found #6")
+    row = next(one for one in browser.driver.find_elements(By.CSS_SELECTOR, NAMES) if one.text == "found #6 *")
     row.send_keys(Keys.ENTER)
     assert row.get_attribute("aria-expanded") == "true"
     (detail,) = browser.texts(".detail")
@@ -258,8 +258,8 @@ def test_a_page_without_its_plot_library_shows_the_reason_and_its_tables(
         notes = browser.texts(".chart .pending")
         assert len(notes) > 5
         assert all(note.startswith("This chart cannot be drawn: ") for note in notes)
-        assert "found #6" in browser.texts(NAMES)
-        assert press(browser, "Parameters") == "ascending"
+        assert "found #6 *" in browser.texts(NAMES)
+        assert press(browser, "Params") == "ascending"
 
 
 def test_without_scripts_text_and_tables_are_whole(browser: Browser, report: Write) -> None:

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from search.records.reader import read_study
@@ -124,7 +125,7 @@ BAD = {
     "engine": (["--engine", "optunaa"], "optuna"),
     "protocol": (["--protocol", "holdup"], "holdout"),
     "split": (["--split", "groups"], "group"),
-    "no groups": (["--split", "group"], "group"),
+    "no groups": (["--split", "group", "--dataset", "ungrouped.npz"], "group"),
     "device": (["--devices", "tpu"], "gpu:0,1"),
     "devices": (["--devices", "cpu,gpu"], "gpu:0,1"),
     "gpu by no number": (["--devices", "gpu:one"], "gpu:0,1"),
@@ -174,6 +175,9 @@ def test_bad_input_is_refused_and_nothing_is_written(tmp_path: Path, cache_dir: 
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "wrong.toml").write_text("trails = 3\n")
     (tmp_path / "broken.toml").write_text("trials = = 3\n")
+    images = {f"x_{part}": np.zeros((40, 4, 4), np.uint8) for part in ("train", "test")}
+    labels = {f"y_{part}": np.arange(40) % 2 for part in ("train", "test")}
+    np.savez(tmp_path / "ungrouped.npz", **images, **labels)
     before = sorted(tmp_path.rglob("*"))
     cache = () if "--cache-dir" in words else ("--cache-dir", str(cache_dir))
     done = run(tmp_path, "run", *cache, *words, check=False)
