@@ -172,7 +172,7 @@ def test_a_missing_extra_is_named(studies_dir: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["journal", "database"])
+@pytest.mark.parametrize("storage", ["database"])  # test_read_only follows a journal, too
 def test_trials_appear_while_a_search_runs_undisturbed(
     storage: str, tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:

@@ -39,7 +39,9 @@ CONNECTION_TIMEOUTS: Mapping[str, Mapping[str, int]] = {
 }
 """Timeouts by driver, after which a silent connection is given up, as when the network is down."""
 TABLE_CREATION_ATTEMPTS = 5
-"""Attempts to create a server's tables; of coordinators that create them at once, one succeeds."""
+"""Attempts to create a database's tables; of processes that create them at once, one succeeds."""
+CREATED_BY_ANOTHER = ("already exists", "duplicate", "unique constraint")
+"""Words of the others' errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,7 @@ def _open_or_explain(url: str, open_url: Callable[[str], T]) -> T:
         )
     redacted_url = without_password(url)
     try:
-        return open_url(url)
+        return _with_tables(lambda: open_url(url))
     except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
         if isinstance(error, ImportError) and _url_scheme(url) in SERVER_EXTRAS:
             raise missing_extra(f"--storage {redacted_url}", SERVER_EXTRAS[_url_scheme(url)]) from None
@@ -181,25 +183,31 @@ def _open_or_explain(url: str, open_url: Callable[[str], T]) -> T:
         ) from None
 
 
+def _with_tables(open_storage: Callable[[], T]) -> T:
+    """Returns an opened database with its tables; tries again where another process creates them at this moment."""
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for attempts_left in reversed(range(TABLE_CREATION_ATTEMPTS)):
+        try:
+            return open_storage()
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not attempts_left or not any(word in str(error).lower() for word in CREATED_BY_ANOTHER):
+                raise
+            time.sleep(0.5)
+    raise AssertionError("the last try returns or raises")
+
+
 def _server_storage(url: str, options: dict[str, Any]) -> RDBStorage:
-    """Returns a server's storage, with its tables created.
+    """Returns a server's storage.
 
     Args:
         url: URL of the server.
         options: Options of SQLAlchemy's engine; ``pool_pre_ping`` replaces connections that a restart has closed.
     """
     from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-    for attempts_left in reversed(range(TABLE_CREATION_ATTEMPTS)):
-        try:
-            timeouts = CONNECTION_TIMEOUTS.get(make_url(url).get_driver_name(), {})
-            return RDBStorage(url, engine_kwargs={**options, "connect_args": dict(timeouts)})
-        except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if not attempts_left or not any(word in str(error).lower() for word in ("already exists", "duplicate")):
-                raise
-            time.sleep(0.5)
-    raise AssertionError("the last try returns or raises")
+    timeouts = CONNECTION_TIMEOUTS.get(make_url(url).get_driver_name(), {})
+    return RDBStorage(url, engine_kwargs={**options, "connect_args": dict(timeouts)})
 
 
 def lock_study(location: StudyLocation, name: str) -> ExitStack:
