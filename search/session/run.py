@@ -132,7 +132,7 @@ def _verify(session: Session) -> int:
             needed, further=pending_trials(MAX_REPLICATES)[len(needed) :] if uses_all_time(settings) else ()
         )
     ledger.run_exclusive(lambda: ensembles.record_ensembles(ledger, count=settings.finalists))
-    missing = 0 if session.interrupt.is_requested or not session.budget.is_exhausted else len(pending_trials())
+    missing = 0 if session.interrupt.is_requested or settings.timeout is None else len(pending_trials())
     if missing:
         session.callback.on_verification_incomplete(missing, session.budget.sufficient_timeout())
     return missing

@@ -85,10 +85,14 @@ class Timetable(Callback):
         return MARGIN * seconds + STOP_SECONDS <= left  # otherwise the budget would stop it before its end
 
     def has_time_for_run(self, trial: Trial) -> bool:
-        """Returns whether a test run can end."""
-        if (left := self._seconds_left()) is None or not self._plan.has_verification:
+        """Returns whether a test run can end.
+
+        A run that cannot is dropped for good, so the seconds in which workers still start, an estimate, do not count.
+        """
+        if (timeout := self._plan.settings.timeout) is None or not self._plan.has_verification:
             return True
         self._refresh()
+        left = timeout - self._elapsed_seconds() - CLOSING_SECONDS
         return MARGIN * self._costs.trial_seconds(trial) <= left
 
     def first_epochs(self, config: Config) -> int:

@@ -136,7 +136,7 @@ def test_one_interrupt_ends_within_seconds(bench: Bench, stopped: bool) -> None:
 
 def test_workers_that_are_stopped_at_the_deadline_do_not_delay_it(bench: Bench) -> None:
     began = time.monotonic()
-    session = bench.start("--timeout", "24s", "--epochs", "60", "--workers", "2", "--finalists", "0")
+    session = bench.start("--timeout", "40s", "--epochs", "60", "--workers", "2", "--finalists", "0")
     wait_for_record(bench.place, "bound", lambda record: len(unfinished(record)) == 2, session)
     stopped = psutil.Process(session.pid).children()
     for worker in stopped:
@@ -144,7 +144,7 @@ def test_workers_that_are_stopped_at_the_deadline_do_not_delay_it(bench: Bench) 
     _, said = session.communicate(timeout=100)
     took = time.monotonic() - began
     assert session.returncode == 0, said
-    assert 24.0 <= took < 24.0 + GRACE_SECONDS
+    assert 40.0 <= took < 40.0 + GRACE_SECONDS
     assert len(stopped) == 2
     assert not any(worker.is_running() for worker in stopped)
     assert unfinished(bench.record) == []
@@ -158,7 +158,7 @@ def test_verification_is_cut_at_the_deadline_and_the_missing_runs_are_reported(b
     timeout = int(bench.record.spent_seconds) + 20
     left = timeout - bench.record.spent_seconds
     took, printed, said = bench.run(*common, "--timeout", f"{timeout}s")
-    assert left <= took < left + GRACE_SECONDS
+    assert left / 2 < took < left + GRACE_SECONDS  # no run is begun that cannot end
     outcomes = [known.outcome for known in bench.record.trials_in_phase(Phase.VERIFICATION)]
     complete = [outcome for outcome in outcomes if outcome.state is State.COMPLETE]
     assert complete, "some runs fit"

@@ -103,8 +103,8 @@ def test_sigkill_in_the_middle_of_hyperband_changes_nothing(
         check=True,
     ).stdout
     assert all(name in shown for name in ("iteration", "bracket", "round", "initial", "epochs"))
-    waiting = {known.trial.seed for known in settled(record) if known.outcome.state is State.PAUSED}
-    kept = {int(path.stem.partition("-")[0]) for path in (tmp_path / "studies/bands/checkpoints").glob("*.npz")}
+    waiting = {known.trial.training_key for known in settled(record) if known.outcome.state is State.PAUSED}
+    kept = {path.stem.partition("-")[0] for path in (tmp_path / "studies/bands/checkpoints").glob("*.npz")}
     assert kept <= waiting, "only what may go on is kept"
-    over = {k.trial.seed for k in settled(record) if k.trial.engine_metadata.get("iteration") == 0}
+    over = {k.trial.training_key for k in settled(record) if k.trial.engine_metadata.get("iteration") == 0}
     assert not kept & over, "and nothing of a bracket that is over"
