@@ -212,22 +212,10 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "next_difference_points",
             "Test error minus that of the next rank, in percentage points.",
             lambda row: row.next_difference,
-            DisplayColumn(
-                "To next,\n% points",
-                _of_row(lambda row: formatting.error_difference(row.next_difference)),
-                "right",
-                min_width=190,
-            ),
         ),
         "validation_to_test_points": Column(
             "Test error minus validation error, in percentage points.",
             lambda row: row.validation_test_gap,
-            DisplayColumn(
-                "Test\n- val.",
-                _of_row(lambda row: formatting.percentage_points(row.validation_test_gap)),
-                "right",
-                min_width=150,
-            ),
         ),
         "parameters": Column(
             "Trainable parameters.",
@@ -264,9 +252,6 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "engine": Column(
             "The engine that proposed it.",
             lambda row: row.study.engine,
-            DisplayColumn(
-                "Engine", _of_row(lambda row: formatting.engine_label(row.study)), min_width=140, only_if_different=True
-            ),
         ),
         "sampler": Column("The engine's sampler.", lambda row: row.study.sampler),
         "pruner": Column("The engine's pruner.", lambda row: row.study.pruner),
@@ -318,7 +303,6 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "caveat": Column(
             "Warning about the figure.",
             lambda row: row.caveat,
-            DisplayColumn("Caution", _of_row(lambda row: row.caveat), wraps=True),
         ),
     }
 )

@@ -89,10 +89,9 @@ class Timetable(Callback):
 
         A run that cannot is dropped for good, so the seconds in which workers still start, an estimate, do not count.
         """
-        if (timeout := self._plan.settings.timeout) is None or not self._plan.has_verification:
+        if (left := self._seconds_left(workers_start=False)) is None or not self._plan.has_verification:
             return True
         self._refresh()
-        left = timeout - self._elapsed_seconds() - CLOSING_SECONDS
         return MARGIN * self._costs.trial_seconds(trial) <= left
 
     def first_epochs(self, config: Config) -> int:
@@ -121,12 +120,16 @@ class Timetable(Callback):
 
     on_trial_end_elsewhere = on_trial_end
 
-    def _seconds_left(self) -> float | None:
-        """Returns the seconds for trials: at first the workers start."""
+    def _seconds_left(self, *, workers_start: bool = True) -> float | None:
+        """Returns the seconds for trials; None without a limit.
+
+        Args:
+            workers_start: Whether those in which the workers still start, an estimate, are left out.
+        """
         if (timeout := self._plan.settings.timeout) is None:
             return None
         now = self._elapsed_seconds()
-        starting = max(0.0, self._plan.parallelism.start_seconds - (now - self._opened_at))
+        starting = max(0.0, self._plan.parallelism.start_seconds - (now - self._opened_at)) if workers_start else 0.0
         return timeout - now - starting - CLOSING_SECONDS
 
     def _reserve(self, candidate: Config) -> float:

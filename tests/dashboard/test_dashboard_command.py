@@ -172,16 +172,13 @@ def test_a_missing_extra_is_named(studies_dir: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("storage", ["database"])  # test_read_only follows a journal, too
-def test_trials_appear_while_a_search_runs_undisturbed(
-    storage: str, tmp_path: Path, small_mnist: Path, cache_dir: Path
-) -> None:
-    where = [] if storage == "journal" else ["--storage", f"sqlite:///{tmp_path}/studies.db"]
+def test_trials_appear_while_a_search_runs_undisturbed(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
+    where = ["--storage", f"sqlite:///{tmp_path}/studies.db"]  # test_read_only follows a journal, too
     words = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "live", "--seed", "0", *where)
     small = ("--space", "mlp", "--fix", "width_1=64", "--epochs", "30", "--threads", "1", "--workers", "1")
     run = command("run", *words, *small, "--trials", "8", "--finalists", "0", "--sampler", "tpe", "--quiet")
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
-        place = StudyLocation(studies_dir=tmp_path / "studies", storage=where[1] if where else None)
+        place = StudyLocation(studies_dir=tmp_path / "studies", storage=where[1])
         wait_for_record(place, "live", lambda record: bool(record.trials), search)
         seen = set()
         with dashboard("live", *where, cwd=tmp_path) as (address, _):
