@@ -60,12 +60,12 @@ def make_split_indices(images: LabeledImages, *, split: Split, seed: int) -> Spl
     is_validation = np.zeros(count, dtype=bool)
     is_validation[VALIDATION_SELECTORS[split](images, np.random.default_rng(seed))] = True
     indices = SplitIndices(training=np.flatnonzero(~is_validation), validation=np.flatnonzero(is_validation))
-    _check_training_classes(images.labels, indices)
+    _check_classes(images.labels, indices)
     return indices
 
 
 def _select_groups(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
-    """Takes whole groups, about a sixth of the images."""
+    """Takes whole groups, about a sixth of the images; none that holds the last training images of a class."""
     if images.groups is None:
         raise UserError(
             "A split by groups needs groups_train in the data set. Received: none.",
@@ -73,7 +73,7 @@ def _select_groups(images: LabeledImages, rng: np.random.Generator) -> np.ndarra
         )
     if len(np.unique(images.groups)) < 2:
         raise UserError("A split by groups needs at least two groups. Received: 1.")
-    return nearest_groups(images.groups, len(images.groups) // VALIDATION_DIVISOR, rng)
+    return nearest_groups(images.groups, images.labels, len(images.groups) // VALIDATION_DIVISOR, rng)
 
 
 def _select_given(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
@@ -95,10 +95,18 @@ def _select_last_block(images: LabeledImages, rng: np.random.Generator) -> np.nd
 
 
 def _select_stratified(images: LabeledImages, rng: np.random.Generator) -> np.ndarray:
-    """Takes every sixth image of a random order sorted by class, which meets the share of each class to one image."""
+    """Takes every sixth image of a random order sorted by class, which meets the share of each class to one image.
+
+    Of a class that this leaves out, the first is taken. The only image of a class is never taken.
+    """
     order = rng.permutation(len(images.labels))
     by_class = order[np.argsort(images.labels[order], kind="stable")]
-    return by_class[VALIDATION_DIVISOR - 1 :: VALIDATION_DIVISOR]
+    _, first, counts = np.unique(images.labels[by_class], return_index=True, return_counts=True)
+    is_taken = np.arange(len(by_class)) % VALIDATION_DIVISOR == VALIDATION_DIVISOR - 1
+    taken_of_class = np.add.reduceat(is_taken.astype(int), first)
+    is_taken[first[taken_of_class == 0]] = True
+    is_taken[first[counts == 1]] = False
+    return by_class[is_taken]
 
 
 VALIDATION_SELECTORS: Mapping[Split, Callable[[LabeledImages, np.random.Generator], np.ndarray]] = {
@@ -124,13 +132,19 @@ def _check_block_classes(labels: np.ndarray, block: np.ndarray) -> None:
         )
 
 
-def _check_training_classes(labels: np.ndarray, indices: SplitIndices) -> None:
-    overall = np.bincount(labels)
-    missing = np.flatnonzero(np.bincount(labels[indices.training], minlength=len(overall)) == 0)
-    if len(missing):
-        label = missing[0]
+def _check_classes(labels: np.ndarray, indices: SplitIndices) -> None:
+    """Raises a UserError where nothing is left to validate on, or nothing of a class to train on."""
+    if not len(indices.validation):
         raise UserError(
-            f"No image of class {label} is left to train on. Received: {overall[label]} in all, every one of them "
-            "drawn for validation.",
-            hint="Draw again with another --split-seed, or give the class more images.",
+            "No image can be used for validation: each class would lose its last training image. "
+            f"Received: {len(labels)} images of {len(np.unique(labels))} classes.",
+            hint="Give the classes more images; with groups, --split stratified needs only two of a class.",
+        )
+    missing = np.setdiff1d(labels, labels[indices.training])
+    if len(missing):
+        count = np.count_nonzero(labels == missing[0])
+        raise UserError(
+            f"No image of class {missing[0]} is left to train on. Received: {count} in all, every one of them for "
+            "validation.",
+            hint="Use --split stratified, which keeps images of each class for training.",
         )

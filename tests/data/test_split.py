@@ -27,13 +27,31 @@ def mnist(cache_dir: Path) -> LabeledImages:
     return open_training(prepare("mnist", cache_dir))
 
 
-@given(counts=st.lists(st.integers(2, 40), min_size=3, max_size=6), seed=SEEDS)
-def test_stratified_takes_a_sixth_of_every_class(counts: list[int], seed: int) -> None:
+@given(counts=st.lists(st.integers(1, 40), min_size=3, max_size=6), seed=SEEDS)
+def test_stratified_takes_a_sixth_of_every_class_and_an_image_of_a_rare_one(counts: list[int], seed: int) -> None:
+    assume(sum(counts) >= 6 and max(counts) > 1)
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     roles = make_split_indices(images(labels), split=Split.STRATIFIED, seed=seed)
     assert np.array_equal(np.sort(np.concatenate([roles.training, roles.validation])), np.arange(len(labels)))
-    assert len(roles.validation) == len(labels) // 6
-    assert np.all(np.abs(np.bincount(labels[roles.validation], minlength=len(counts)) - np.array(counts) / 6) < 1)
+    validated = np.bincount(labels[roles.validation], minlength=len(counts))
+    if min(counts) >= 6:
+        assert len(roles.validation) == len(labels) // 6
+    assert np.all(np.abs(validated - np.array(counts) / 6) < 1)
+    assert np.all((validated > 0) == (np.array(counts) > 1)), "the only image of a class is trained on"
+
+
+@given(
+    groups=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), min_size=12, max_size=60),
+    seed=SEEDS,
+)
+def test_a_group_that_holds_all_of_a_class_is_trained_on(groups: list[tuple[int, int]], seed: int) -> None:
+    names, labels = np.array(groups).T
+    only = [name for name in set(names) if any(set(names[labels == label]) == {name} for label in labels)]
+    assume(len(set(names)) > len(only) + len(set(labels)))
+    roles = make_split_indices(images(labels, names), split=Split.GROUP, seed=seed)
+    assert set(labels[roles.training]) == set(labels)
+    assert not set(names[roles.validation]) & {*only, *names[roles.training]}
+    assert len(roles.validation)
 
 
 @given(sizes=st.lists(st.integers(1, 30), min_size=2, max_size=40), seed=SEEDS)
@@ -102,7 +120,9 @@ REFUSED = {
     "no groups": (images(np.arange(60) % 3), Split.GROUP, "needs groups_train"),
     "one group": (images(np.arange(60) % 3, np.zeros(60, int)), Split.GROUP, "at least two groups. Received: 1"),
     "few images": (images([0, 1, 0, 1, 0]), Split.STRATIFIED, "at least 6 training images. Received: 5"),
-    "a class in one group": (images([0] * 50 + [1] * 10, [0] * 50 + [1] * 10), Split.GROUP, "class 1 .* Received: 10"),
+    "classes that are groups": (images([0] * 50 + [1] * 10, [0] * 50 + [1] * 10), Split.GROUP, "for validation"),
+    "a class in the block alone": (images([0] * 50 + [1] * 10 + [0] * 6), Split.BLOCK, "class 1"),
+    "classes of one image": (images(range(7)), Split.STRATIFIED, "Received: 7 images of 7 classes"),
 }
 
 
