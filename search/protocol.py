@@ -1,4 +1,4 @@
-"""The evaluation protocol: which images train, which validate, and which test.
+"""The evaluation protocol: which images train, with which weights, which validate, and which test.
 
 It is recorded with every study. Results are ranked together only if name and version of their protocols and the hashes
 of the data agree, as in the AlgoPerf benchmark.
@@ -30,6 +30,18 @@ class Split(StrEnum):
     STRATIFIED = "stratified"
 
 
+class ClassWeight(StrEnum):
+    """How much a training image of each class counts in the loss.
+
+    ``balanced`` weights an image by the number of all training images, divided by the number of classes and by the
+    number of images of its class: each class counts as much as any other, and the weights have a mean of 1 over the
+    images. Source: ``class_weight="balanced"`` of scikit-learn.
+    """
+
+    NONE = "none"
+    BALANCED = "balanced"
+
+
 class ProtocolName(StrEnum):
     """The two protocols.
 
@@ -54,6 +66,7 @@ class EvaluationProtocol:
         split: How validation images are drawn; ignored by the tutorial protocol.
         split_seed: Seed of that draw.
         epochs: Passes over the training images of a full trial.
+        class_weight: Weights of the classes in the loss of every training, also in verification.
     """
 
     name: ProtocolName = ProtocolName.HOLDOUT
@@ -63,6 +76,7 @@ class EvaluationProtocol:
     split: Split
     split_seed: int = 0
     epochs: int = 10
+    class_weight: ClassWeight = ClassWeight.NONE
 
     @property
     def ranking_key(self) -> tuple[str, str, str]:
@@ -79,9 +93,15 @@ class EvaluationProtocol:
             "split": self.split.value,
             "split_seed": self.split_seed,
             "epochs": self.epochs,
+            "class_weight": self.class_weight.value,
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> EvaluationProtocol:
-        """Returns the protocol that ``to_json`` described."""
-        return cls(**{**document, "name": ProtocolName(document["name"]), "split": Split(document["split"])})
+        """Returns the protocol that ``to_json`` described, or that a version without class weights did."""
+        enums = {
+            "name": ProtocolName(document["name"]),
+            "split": Split(document["split"]),
+            "class_weight": ClassWeight(document.get("class_weight", ClassWeight.NONE)),
+        }
+        return cls(**{**document, **enums})

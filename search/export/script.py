@@ -15,6 +15,7 @@ from search.data.sources import MNIST_SHA256
 from search.export.script_parts import ScriptParts, make_script_parts
 from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
 from search.leaderboard import formatting
+from search.protocol import ClassWeight
 from search.records.arithmetic import Kernels
 from search.reproduction.restore import (
     restore_dataset,
@@ -81,6 +82,7 @@ def fill_template(
         shape=dataset.image_shape,
         classes=dataset.classes,
         steps=-(-dataset.training_count // config["batch_size"]) * epochs,
+        is_weighted=target.record.header.protocol.class_weight is ClassWeight.BALANCED,
         has_schedule=config["schedule"] != "constant",
         kernels_variable=ONEDNN_VARIABLE,
         kernels_switch=ONEDNN_SWITCH[kernels] if kernels else "",

@@ -13,6 +13,7 @@ from typing import Any
 from search.leaderboard.board import BoardEntry, Ensemble, Row, state_name
 from search.leaderboard.reference import Reference
 from search.leaderboard.statistics import EQUIVALENCE_POINTS, Difference, Estimate, Interval, Verdict
+from search.protocol import ClassWeight
 from search.records.arithmetic import with_reliable_kernels
 from search.records.record import StudyHeader, flatten
 from search.trial import Config, State
@@ -263,6 +264,7 @@ def config_toml(study: StudyHeader, config: Config, *, dataset: str | None = Non
         "epochs": protocol.epochs,
         "split": protocol.split.value,
         "split_seed": protocol.split_seed,
+        **({"class_weight": protocol.class_weight.value} if protocol.class_weight is not ClassWeight.NONE else {}),
     }
     lines = [f"{name} = {_toml_value(value)}" for name, value in settings.items()]
     return "\n".join(

@@ -1,7 +1,7 @@
 """Pools the test runs of one configuration over several studies, so that it is one row with more seeds.
 
-Rows are pooled that agree in configuration, epochs and arithmetic. A section's rows agree in protocol and data, and
-test runs train on all training images. Called by ``compute``.
+Rows are pooled that agree in configuration, epochs, class weights and arithmetic. A section's rows agree in the
+protocol's name and in the data, and test runs train on all training images. Called by ``compute``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _key(row: Row) -> Hashable:
     if row.test_error is None:
         return (row.study.name, row.trial)
     key = (row.study.space.name, config_key(row.config), row.schedule_epochs, row.is_short, row.trial is None)
-    return (*key, str(row.environment.get("device", "")))
+    return (*key, row.study.protocol.class_weight, str(row.environment.get("device", "")))
 
 
 def _is_comparable(row: Row, members: Iterable[Row]) -> bool:

@@ -14,6 +14,7 @@ from search.leaderboard import formatting
 from search.leaderboard.board import BoardEntry, Row, Section, TrialSegment
 from search.leaderboard.columns import COLUMNS, DisplayColumn
 from search.leaderboard.reference import Reference
+from search.protocol import ClassWeight
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader
 from search.trial import MUTATION_KEY, Phase
@@ -208,6 +209,11 @@ def failure_table(failures: Sequence[FailureGroup]) -> Table[FailureGroup]:
     return _table(_FAILURE_COLUMNS, failures)
 
 
+def _class_weight(study: StudyHeader) -> str:
+    weight = study.protocol.class_weight
+    return "" if weight is ClassWeight.NONE else weight.value
+
+
 _STUDY_COLUMNS: Sequence[DisplayColumn[StudyHeader]] = (
     DisplayColumn("Study", lambda study: study.name),
     DisplayColumn("Space", lambda study: study.space.name),
@@ -218,6 +224,7 @@ _STUDY_COLUMNS: Sequence[DisplayColumn[StudyHeader]] = (
     DisplayColumn("Epochs", lambda study: str(study.protocol.epochs), "right"),
     DisplayColumn("Split", lambda study: study.protocol.split.value),
     DisplayColumn("Split seed", lambda study: str(study.protocol.split_seed), "right"),
+    DisplayColumn("Class weight", _class_weight),
     DisplayColumn("Created, UTC", lambda study: study.created[:16].replace("T", " ")),
 )
 

@@ -21,7 +21,7 @@ from search.engines.base import Engine
 from search.engines.registry import ENGINES, EngineChoice, make_engine, objective_of, parse_engine
 from search.errors import UserError, missing_extra
 from search.files import as_path, check_location
-from search.protocol import EvaluationProtocol, ProtocolName, Split
+from search.protocol import ClassWeight, EvaluationProtocol, ProtocolName, Split
 from search.records import redact
 from search.records.arithmetic import Arithmetic, Layers
 from search.records.lookup import find_studies
@@ -126,6 +126,7 @@ def make_plan(settings: Settings) -> Plan:
         split=split,
         split_seed=settings.split_seed,
         epochs=settings.epochs,
+        class_weight=parse_choice(ClassWeight, settings.class_weight, "class weight"),
     )
     if protocol_name is ProtocolName.HOLDOUT:  # refuses a split that lacks a class
         make_split_indices(open_training(dataset), split=split, seed=settings.split_seed)

@@ -18,6 +18,7 @@ from typing import Any
 from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
+from search.protocol import ClassWeight
 from search.study import stopping
 from spaces.registry import SPACES
 
@@ -108,6 +109,11 @@ class Settings:
         None, "How validation images are drawn: given, group, block or stratified.  [default: by data set]"
     )
     split_seed: int = _option(0, "Seed of that draw.")
+    class_weight: str = _option(
+        ClassWeight.NONE.value,
+        "Weights of the classes in the training loss: none, or balanced, by which each class counts as much as any "
+        "other.",
+    )
     finalists: int = _option(
         1, "Number of best configurations to verify on the test images, besides the baseline; 0 skips verification."
     )

@@ -164,6 +164,35 @@ def make_optimizer(config: Mapping[str, Any], total_steps: int) -> Any:
     return keras.optimizers.Adam(schedule)
 
 
-def make_loss(config: Mapping[str, Any]) -> Any:
-    """Returns cross-entropy over one-hot labels, smoothed where the configuration says so."""
-    return keras.losses.CategoricalCrossentropy(label_smoothing=config["label_smoothing"])
+def make_loss(config: Mapping[str, Any], class_weights: np.ndarray | None = None) -> Any:
+    """Returns cross-entropy over one-hot labels, smoothed where the configuration says so.
+
+    Args:
+        config: The complete configuration.
+        class_weights: Factor of the loss of an image of each class, (classes,); None for 1.
+    """
+    if class_weights is None:
+        return keras.losses.CategoricalCrossentropy(label_smoothing=config["label_smoothing"])
+    return WeightedCrossEntropy(class_weights, label_smoothing=config["label_smoothing"])
+
+
+class WeightedCrossEntropy(keras.losses.CategoricalCrossentropy):  # type: ignore[misc]
+    """Cross-entropy whose images have the weights of their classes, as by ``class_weight`` of Keras's ``fit``.
+
+    Args:
+        class_weights: (classes,).
+        label_smoothing: Share of the labels that is spread over all classes.
+    """
+
+    def __init__(self, class_weights: np.ndarray, *, label_smoothing: float) -> None:
+        super().__init__(label_smoothing=label_smoothing)
+        self._class_weights = np.asarray(class_weights, np.float32)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each image, (batch,).
+
+        Args:
+            y_true: One-hot labels, (batch, classes).
+            y_pred: Probabilities, (batch, classes).
+        """
+        return super().call(y_true, y_pred) * keras.ops.sum(y_true * self._class_weights, axis=-1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from search.data.dataset import DatasetInfo, LabeledImages, open_test, open_training
 from search.data.split import make_split_indices
-from search.protocol import EvaluationProtocol, ProtocolName
+from search.protocol import ClassWeight, EvaluationProtocol, ProtocolName
 from search.records.arithmetic import Kernels
 from search.training.runtime import Runtime
 from search.trial import Phase
@@ -97,6 +97,7 @@ class PhaseImages:
         evaluation_labels: (count,).
         evaluate_every_epoch: Whether they are evaluated every epoch, or only after the last.
         verified_images: The data sets' images that these were taken from.
+        class_weights: Factor of the training loss of an image of each class, (classes,) float32; None for 1.
     """
 
     training_images: Any
@@ -105,6 +106,7 @@ class PhaseImages:
     evaluation_labels: np.ndarray
     evaluate_every_epoch: bool
     verified_images: tuple[LabeledImages, ...]
+    class_weights: np.ndarray | None = None
 
     def verify(self) -> None:
         """Checks that the images are those that were prepared; takes microseconds unless files were touched.
@@ -124,21 +126,35 @@ def open_phase_images(phase: Phase, task: Task) -> PhaseImages:
     """
     training = open_training(task.dataset)
     training.verify()
+    weights = class_weights(training.labels, task.dataset.classes, task.protocol.class_weight)
     if not task.is_scored:
         no_images = (training.images[:0], training.labels[:0])
-        return PhaseImages(
-            training.images, training.labels, *no_images, evaluate_every_epoch=False, verified_images=(training,)
-        )
+        return PhaseImages(training.images, training.labels, *no_images, False, (training,), weights)
     every_epoch = phase is not Phase.VERIFICATION
     if phase is not Phase.SEARCH or task.protocol.name is not ProtocolName.HOLDOUT:
         test = open_test(task.dataset)
         test.verify()
-        return PhaseImages(training.images, training.labels, test.images, test.labels, every_epoch, (training, test))
+        scored = (test.images, test.labels)
+        return PhaseImages(training.images, training.labels, *scored, every_epoch, (training, test), weights)
     indices = make_split_indices(training, split=task.protocol.split, seed=task.protocol.split_seed)
     fit, score = _select_images(training.images, indices.training), _select_images(training.images, indices.validation)
     scored = score[np.arange(len(score))] if isinstance(score, Subset) else score
     fit_labels, score_labels = training.labels[indices.training], training.labels[indices.validation]
-    return PhaseImages(fit, fit_labels, scored, score_labels, every_epoch, (training,))
+    return PhaseImages(fit, fit_labels, scored, score_labels, every_epoch, (training,), weights)
+
+
+def class_weights(labels: np.ndarray, classes: int, kind: ClassWeight) -> np.ndarray | None:
+    """Returns the factor of the loss of an image of each class, (classes,) float32; None for 1.
+
+    Args:
+        labels: Of all training images, (count,), so that all phases have equal weights.
+        classes: Number of classes.
+        kind: How they are weighted.
+    """
+    if kind is ClassWeight.NONE:
+        return None
+    counts = np.maximum(np.bincount(labels, minlength=classes), 1)  # a class may have test images alone
+    return (len(labels) / (classes * counts)).astype(np.float32)
 
 
 def _select_images(images: np.ndarray, indices: np.ndarray) -> np.ndarray | Subset:

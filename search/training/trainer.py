@@ -180,7 +180,7 @@ class Trainer:
             use_fused_update(optimizer)
         model.compile(
             optimizer=optimizer,
-            loss=make_loss(config),
+            loss=make_loss(config, images.class_weights),
             steps_per_execution=steps_per_call(config["batch_size"], steps),
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if self._is_tensorflow_on_cpu else "auto",

@@ -17,6 +17,7 @@ from search.export.card import TEXT_FORMATS, render_card
 from search.export.script import fill_template
 from search.export.script_parts import ScriptParts
 from search.export.target import make_target
+from search.protocol import ClassWeight
 from search.records.record import StudyRecord
 from search.session.plan import make_plan
 from search.session.settings import from_mapping
@@ -127,11 +128,15 @@ PARTS = ScriptParts(
 )
 
 
-@pytest.mark.parametrize(("shift", "clean"), [(0, 0), (2, 0), (2, 1)])
-def test_the_script_is_python_that_imports_keras_and_numpy_alone(shift: int, clean: int, cache_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("shift", "clean", "weight"), [(0, 0, ClassWeight.BALANCED), (2, 0, ClassWeight.NONE), (2, 1, ClassWeight.NONE)]
+)
+def test_the_script_is_python_that_imports_keras_and_numpy_alone(
+    shift: int, clean: int, weight: ClassWeight, cache_dir: Path
+) -> None:
     space = registry.load("cnn")
     config = {**space.baseline, "shift": shift, "clean_epochs": clean}
-    of = records.header(space=space)
+    of = records.header(space=space, judged=dataclasses.replace(records.protocol(), class_weight=weight))
     study = records.study(records.searched(0, records.outcome(0.5), origin=HOSTILE, config=config), of=of)
     text = fill_template(make_target(study, "0"), prepare("mnist", cache_dir), PARTS, HOSTILE)
     tree = ast.parse(text)
@@ -144,6 +149,7 @@ def test_the_script_is_python_that_imports_keras_and_numpy_alone(shift: int, cle
     assert max(map(len, text.splitlines())) <= 120
     assert ("class Augment" in text) == (shift > 0)
     assert ("strength" in text) == (clean > 0)
+    assert ("class_weight=class_weight" in text) == (weight is ClassWeight.BALANCED)
 
 
 def test_a_short_training_is_exported_with_its_own_epochs_and_called_short(cache_dir: Path) -> None:

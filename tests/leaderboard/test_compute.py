@@ -9,7 +9,7 @@ from search.data.sources import MNIST_SHA256
 from search.leaderboard.board import Board, Row, top_rows
 from search.leaderboard.compute import REPRODUCTION_CAVEAT, REPRODUCTION_LABEL, TUTORIAL_CAVEAT, compute
 from search.leaderboard.ranking import rank_rows
-from search.protocol import ProtocolName
+from search.protocol import ClassWeight, ProtocolName
 from search.records.record import StudyRecord
 from search.trial import BASELINE, Cause, Phase, State
 from spaces import Float, Space
@@ -311,6 +311,12 @@ def test_runs_of_another_arithmetic_stand_apart_and_what_was_not_recorded_agrees
     c = records.of_several("c", 30, environment={"kernels": "onednn"})
     assert [row.study_names for row in compute([b, c]).sections[0].rows if row.trial == 1] == [("b",), ("c",)]
     assert [row.study_names for row in compute([a, b]).sections[0].rows if row.trial == 1] == [("a", "b")]
+
+
+def test_trainings_of_other_class_weights_are_not_pooled() -> None:
+    a, b = records.of_several("a", 10), records.of_several("b", 20)
+    weighted = replace(b.header, protocol=replace(b.header.protocol, class_weight=ClassWeight.BALANCED))
+    assert compute([a, replace(b, header=weighted)]).sections[0].pooled_rows == ()
 
 
 def test_short_and_full_trainings_are_not_pooled() -> None:

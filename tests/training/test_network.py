@@ -174,3 +174,11 @@ def test_optimizers_are_keras_classes() -> None:
 
 def test_the_loss_smooths_labels() -> None:
     assert make_loss({"label_smoothing": 0.05}).label_smoothing == 0.05
+
+
+def test_class_weights_are_those_of_keras_fit() -> None:
+    labels, probabilities = np.array([0, 2, 2, 1]), np.random.default_rng(0).dirichlet(np.ones(3), 4)
+    targets, weights = np.eye(3, dtype="float32")[labels], np.array([0.5, 1.0, 4.0])
+    smoothed = {"label_smoothing": 0.05}
+    expected = make_loss(smoothed)(targets, probabilities, sample_weight=weights[labels])
+    assert float(make_loss(smoothed, weights)(targets, probabilities)) == pytest.approx(float(expected), rel=1e-6)

@@ -45,6 +45,7 @@ class Program:
         config: Its complete configuration, for the optimizer's class.
         method: How convolutions are computed.
         memory_limit: Free bytes; None to query the device.
+        class_weights: Factor of the loss of an image of each class, (classes,); None for 1.
 
     Attributes:
         pads_last_batch: Whether a short last batch is filled up and masked; else it is a step of another shape.
@@ -59,7 +60,9 @@ class Program:
         *,
         method: ConvolutionMethod = ConvolutionMethod.GROUPED,
         memory_limit: int | None = None,
+        class_weights: np.ndarray | None = None,
     ) -> None:
+        self._class_weights = class_weights
         self._template, self._memory_limit = make_template(model, method), memory_limit
         self.pads_last_batch = is_samplewise(model)
         optimizer_name = ADAM_FAMILY[-1] if config["optimizer"] in ADAM_FAMILY else config["optimizer"]
@@ -204,6 +207,8 @@ class Program:
             smoothing, classes = values["label_smoothing"], probabilities.shape[-1]
             targets = jax.nn.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
             losses = jnp.where(mask, keras.losses.categorical_crossentropy(targets, probabilities), 0.0)
+            if self._class_weights is not None:
+                losses *= jnp.asarray(self._class_weights)[labels]
             return losses.sum() / count + sum(extra_losses), others
 
         (loss, others), gradients = jax.value_and_grad(loss_function, has_aux=True)(state["trainable"])

@@ -192,8 +192,14 @@ class PopulationScheduler:
             method = ConvolutionMethod.GROUPED
             if any(map(is_supported_convolution, member.model.layers)):
                 method = self._convolution_method = self._convolution_method or fastest_convolution(self._program_cache)
-            program = Program(member.model, member.config, method=method, memory_limit=self._memory_limit)
             images = self._images_of(member.trial.phase)
+            program = Program(
+                member.model,
+                member.config,
+                method=method,
+                memory_limit=self._memory_limit,
+                class_weights=images[0].class_weights,
+            )
             self._populations[member.key] = Population(program, *images, self._max_members)
         return self._populations[member.key]
 

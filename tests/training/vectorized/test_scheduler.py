@@ -14,7 +14,7 @@ from scipy import stats
 from vectorized_job import Job, held, run, run_all
 
 from search.data.dataset import prepare
-from search.protocol import EvaluationProtocol, Split
+from search.protocol import ClassWeight, EvaluationProtocol, Split
 from search.training.runtime import Backend, Device, Precision, Runtime
 from search.training.task import Task
 from search.trial import Cause, Outcome, Phase, State, Trial, TrialFiles
@@ -183,13 +183,15 @@ def test_an_epoch_that_ran_out_of_memory_is_repeated(data: Path, cache_dir: Path
 
 
 def test_members_with_nested_layers_or_functions_equal_the_trials_alone(data: Path, cache_dir: Path) -> None:
+    """With class weights too."""
     space = str(Path(__file__).parents[2] / "unlike_space.py")
-    known = registry.load(space)
+    known, task = registry.load(space), task_of(space, data, cache_dir)
+    task = dataclasses.replace(task, protocol=dataclasses.replace(task.protocol, class_weight=ClassWeight.BALANCED))
     jobs = []
     for kind in ("nested", "function"):
         config = known.active({**known.baseline, "kind": kind, "batch_size": 60})
         trials = [Trial(number=number, config=config, seed=number, epochs=2) for number in range(2)]
-        jobs.append(Job(task=task_of(space, data, cache_dir), together=[trials], alone=trials))
+        jobs.append(Job(task=task, together=[trials], alone=trials))
     for together, alone in run_all(jobs):
         for number in (0, 1):
             assert together[number].environment["population"] == 2
