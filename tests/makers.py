@@ -58,7 +58,13 @@ def trial(number: int = 0, **changes: Any) -> Trial:
     return Trial(**{**fields, **changes})
 
 
-ADDED_KEYS = {"objective": "error_percent", "is_short": False, "calibrated_loss": None, "test_groups": []}
+ADDED_KEYS = {
+    "objective": "error_percent",
+    "is_short": False,
+    "calibrated_loss": None,
+    "test_groups": [],
+    "class_weight": "none",
+}
 """Keys of ``study/2`` that ``study/1`` lacks, each with the value that older records have."""
 
 COMPUTED_KEYS = {"test_openings", "searched_after_opening"}
