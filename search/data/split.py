@@ -106,7 +106,8 @@ def _select_stratified(images: LabeledImages, rng: np.random.Generator) -> np.nd
     taken_of_class = np.add.reduceat(is_taken.astype(int), first)
     is_taken[first[taken_of_class == 0]] = True
     is_taken[first[counts == 1]] = False
-    return by_class[is_taken]
+    taken: np.ndarray = by_class[is_taken]
+    return taken
 
 
 VALIDATION_SELECTORS: Mapping[Split, Callable[[LabeledImages, np.random.Generator], np.ndarray]] = {

@@ -134,8 +134,9 @@ def open_phase_images(phase: Phase, task: Task) -> PhaseImages:
     if phase is not Phase.SEARCH or task.protocol.name is not ProtocolName.HOLDOUT:
         test = open_test(task.dataset)
         test.verify()
-        scored = (test.images, test.labels)
-        return PhaseImages(training.images, training.labels, *scored, every_epoch, (training, test), weights)
+        return PhaseImages(
+            training.images, training.labels, test.images, test.labels, every_epoch, (training, test), weights
+        )
     indices = make_split_indices(training, split=task.protocol.split, seed=task.protocol.split_seed)
     fit, score = _select_images(training.images, indices.training), _select_images(training.images, indices.validation)
     scored = score[np.arange(len(score))] if isinstance(score, Subset) else score
