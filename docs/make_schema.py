@@ -38,6 +38,7 @@ MAPS = (
     "environment",
     "members",
     "notes",
+    "openings",
     "seconds",
     "states",
     "test_openings",

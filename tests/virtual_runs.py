@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from search.cli.progress_state import ProgressState
 from search.execution.virtual import SimulatedEpoch, SimulatedTrial, VirtualExecutor
+from search.leaderboard.files import WrittenFiles
 from search.records.record import StudyRecord
 from search.session.callbacks import Callback
 from search.session.parallelism.choose import choose_parallelism
@@ -49,7 +50,7 @@ def play(plan: Plan, executor: VirtualExecutor) -> tuple[StudyRecord, Listener]:
             ("session.stopwatch", lambda started_at: lambda: executor.now - started),
             ("session.choose_parallelism", lambda plan, *_, **__: replace(choose_parallelism(plan), start_seconds=0.0)),
             ("session.make_executor", lambda *_, **__: executor),
-            ("publish.publish_study", lambda *_: []),
+            ("publish.publish_study", lambda *_: WrittenFiles()),
         ):
             stack.enter_context(patch(f"search.session.{name}", value))
         return run_plan(plan, listener).record, listener

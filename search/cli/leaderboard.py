@@ -82,7 +82,10 @@ def command(
     if form == "markdown":
         from search.report.files import write_plot
 
-        written += write_plot(board, records, out.parent)
+        plot = write_plot(board, records, out.parent)
+        written += plot.paths
+        for message in plot.messages:
+            click.echo(message, err=True)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=True)
     if is_opened and not webbrowser.open(out.absolute().as_uri()):
         click.echo(f"No browser was found. Open {out} in a browser.", err=True)

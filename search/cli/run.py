@@ -50,6 +50,8 @@ def command(
         return
     study = run_plan(plan, make_display(quiet=quiet, as_json=as_json), started_at=started_at)
     click.echo(leaderboard_event(study.board) if as_json else FORMATS["table"](study.board).rstrip())
+    for message in study.messages:
+        click.echo(message, err=True)
     if not quiet and not as_json:
         click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
     if study.missing and quiet:

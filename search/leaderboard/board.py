@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from search.leaderboard.image_groups import ImageGroups
 from search.leaderboard.reference import Reference, tutorial_error_percent
 from search.leaderboard.statistics import EQUIVALENCE_POINTS, Difference, Estimate, Interval, Verdict
 from search.leaderboard.variance import RunErrors
@@ -41,6 +40,7 @@ class Replicate:
         scored: Number of test images; None where it was not recorded.
         wrong: Indices of the misclassified test images.
         predicted: Predicted class of each of these; empty where it was not recorded.
+        copied_from: Name of the study that it was taken over from; empty if it is the study's own.
     """
 
     number: int
@@ -53,6 +53,7 @@ class Replicate:
     scored: int | None = None
     wrong: tuple[int, ...] = ()
     predicted: tuple[int, ...] = ()
+    copied_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +179,7 @@ class Row:
         objective: What its study's engine minimizes, on the validation images; None in a reproduction.
         segments: The search trials that trained it, in order; empty in a reproduction.
         replicates: Its test runs by number, failed ones included.
-        image_groups: Of the test images; None where they are taken as independent.
+        run_errors: The complete replicates, for the statistics.
         pooled: The search trials whose test runs it pools; empty in a row of one study.
         chosen_in: Names of the studies whose verified row with the lowest validation figure it is.
         test_error: Mean test error in percent over the complete replicates; None without one.
@@ -210,7 +211,7 @@ class Row:
     objective: float | None = None
     segments: tuple[TrialSegment, ...] = ()
     replicates: tuple[Replicate, ...] = ()
-    image_groups: ImageGroups | None = field(default=None, compare=False, repr=False)
+    run_errors: RunErrors = field(compare=False, repr=False)
     pooled: tuple[PooledTrial, ...] = ()
     chosen_in: tuple[str, ...] = ()
     test_error: Estimate | None = None
@@ -270,11 +271,6 @@ class Row:
         return tuple(dict.fromkeys(trial.study for trial in self.pooled)) or (self.study.name,)
 
     @property
-    def run_errors(self) -> RunErrors:
-        """The complete replicates, for the statistics."""
-        return run_errors(self.replicates, self.image_groups)
-
-    @property
     def validation_test_gap(self) -> float | None:
         """Mean test error minus validation error, in percentage points; None where either is missing."""
         if self.error_percent is None or self.validation_error_percent is None:
@@ -286,23 +282,6 @@ class Row:
         """Active parameters whose value is not the baseline's."""
         baseline = self.study.space.baseline
         return {name: value for name, value in self.config.items() if name not in baseline or baseline[name] != value}
-
-
-def run_errors(replicates: Sequence[Replicate], groups: ImageGroups | None) -> RunErrors:
-    """Returns the complete replicates, for the statistics.
-
-    Args:
-        replicates: All replicates.
-        groups: Of the test images; None where they are taken as independent.
-    """
-    complete = [run for run in replicates if run.error_percent is not None]
-    image_counts = {run.scored for run in complete}
-    return RunErrors(
-        errors_percent=[run.error_percent for run in complete if run.error_percent is not None],
-        wrong_indices=[run.wrong for run in complete],
-        image_count=image_counts.pop() if len(image_counts) == 1 else None,
-        groups=groups,
-    )
 
 
 BoardEntry = Row | Ensemble | Reference
@@ -324,7 +303,10 @@ class Section:
         equivalence_points: Half the width of the region of practical equivalence, in percentage points.
         states: Number of search trials by state.
         failures: Failed and interrupted trials and test runs, by study and cause.
-        test_openings: How often the test images were scored.
+        test_openings: How often the test images were opened, each run counted from its start.
+        openings: The same by what opened them: verification, reproduction, search (under the tutorial protocol),
+            ensemble, export, reproduce.
+        searched_after_opening: Search trials that began after the first opening in their study.
         spent_seconds: Wall-clock seconds of all sessions of all studies together.
         hidden_rows: Number of rows left out of ``rows``.
     """
@@ -335,6 +317,8 @@ class Section:
     states: Mapping[str, int]
     test_openings: int
     spent_seconds: float
+    openings: Mapping[str, int] = field(default_factory=dict)
+    searched_after_opening: int = 0
     ensembles: tuple[Ensemble, ...] = ()
     pooled_rows: tuple[Row, ...] = ()
     image_groups: int | None = None
@@ -395,6 +379,10 @@ class Board:
 
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
+
+
+MAX_SHOWN_ROWS = 500
+"""Rows of a section in reports for people; CSV and JSON hold all."""
 
 
 def top_rows(board: Board, count: int) -> Board:

@@ -19,12 +19,11 @@ from search.leaderboard.board import (
     Row,
     Section,
     TrialSegment,
-    run_errors,
     state_name,
 )
 from search.leaderboard.ensembles import study_ensembles
 from search.leaderboard.image_groups import ImageGroups, image_groups
-from search.leaderboard.pooling import by_trial, pool_rows, row_of
+from search.leaderboard.pooling import by_trial, complete_runs, pool_rows, row_of
 from search.leaderboard.ranking import STATE_ORDER, rank_rows
 from search.leaderboard.reference import references
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
@@ -34,6 +33,8 @@ from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import MUTATION_KEY, NODE_KEY, PRIVATE_KEYS, Outcome, Phase, State
 
+Training = tuple[TrialRecord, tuple[TrialRecord, ...]]
+"""The search trials of one training: the last finished one, or the last where none finished; and all, in order."""
 REPRODUCTION_LABEL = "baseline (tutorial protocol)"
 TUTORIAL_CAVEAT = "the test images steered the search"
 REPRODUCTION_CAVEAT = "the test images were watched each epoch"
@@ -61,7 +62,8 @@ def compute(studies: Sequence[StudyRecord], equivalence_points: float = EQUIVALE
 def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Section:
     names = {study.header.name for study in studies}
     groups = image_groups(studies)
-    by_study = {study.header.name: _study_rows(study, groups) for study in studies}
+    trainings = {study.header.name: _trainings(study) for study in studies}
+    by_study = {study.header.name: _study_rows(study, trainings[study.header.name], groups) for study in studies}
     originals = (row for rows in by_study.values() for row in rows if row.copied_from not in names)
     kept, pooled_rows = pool_rows(originals)
     pooled = by_trial(kept)
@@ -70,25 +72,28 @@ def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Secti
     ensembles = [
         ensemble for study in studies for ensemble in study_ensembles(study, chosen.get(study.header.name), groups)
     ]
-    trials = [record for study in studies for record in _representative_trials(study) if not record.copied_from]
+    trials = [head for each in trainings.values() for head, _ in each if not head.copied_from]
+    ranked, openings = by_trial(rows), sum((Counter(study.test_openings) for study in studies), Counter[str]())
     return Section(
         studies=tuple(study.header for study in studies),
         rows=rows,
         references=references(studies[0].header.protocol.dataset),
         states=Counter(state_name(record.state) for record in trials),
-        test_openings=sum(study.test_evaluations for study in studies),
+        test_openings=openings.total(),
+        openings=openings,
+        searched_after_opening=sum(study.searched_after_opening for study in studies),
         spent_seconds=sum(study.spent_seconds for study in studies),
         ensembles=tuple(sorted(ensembles, key=lambda ensemble: ensemble.error_percent)),
-        pooled_rows=tuple(replace(row, rank=row_of(row, by_trial(rows)).rank) for row in pooled_rows),
+        pooled_rows=tuple(replace(row, rank=row_of(row, ranked).rank) for row in pooled_rows),
         image_groups=len(groups.sizes) if groups else None,
         equivalence_points=equivalence_points,
         failures=group_failures(studies),
     )
 
 
-def _study_rows(study: StudyRecord, groups: ImageGroups | None) -> list[Row]:
+def _study_rows(study: StudyRecord, trainings: Sequence[Training], groups: ImageGroups | None) -> list[Row]:
     """Returns a study's rows, of which the chosen one is marked."""
-    rows = [*_search_rows(study, groups), *_reproduction_rows(study, groups)]
+    rows = [*_search_rows(study, trainings, groups), *_reproduction_rows(study, groups)]
     verified = [row for row in rows if row.test_error]
     full = [row for row in verified if not row.is_short]
     chosen = min(full or verified, key=_validation_order, default=None)
@@ -101,14 +106,11 @@ def _validation_order(row: Row) -> tuple[int, float, float]:
     return (-row.epochs, error if row.objective is None else row.objective, error)
 
 
-def _search_rows(study: StudyRecord, groups: ImageGroups | None) -> list[Row]:
-    """Returns a row for each search trial."""
+def _search_rows(study: StudyRecord, trainings: Sequence[Training], groups: ImageGroups | None) -> list[Row]:
+    """Returns a row for each training of the search."""
     runs: dict[int | None, list[TrialRecord]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.VERIFICATION):
         runs[record.trial.source_trial].append(record)
-    segments: dict[str, list[TrialSegment]] = defaultdict(list)
-    for record in study.trials_in_phase(Phase.SEARCH):
-        segments[record.trial.training_key].append(_segment(record))
     caveat = TUTORIAL_CAVEAT if study.header.protocol.name is ProtocolName.TUTORIAL else ""
     searched = {record.trial.number: record for record in study.trials_in_phase(Phase.SEARCH)}
     return [
@@ -121,12 +123,12 @@ def _search_rows(study: StudyRecord, groups: ImageGroups | None) -> list[Row]:
             trial=record.trial.number,
             validation_error_percent=record.error_percent,
             objective=_objective(study.header, record),
-            segments=tuple(segments[record.trial.training_key]),
+            segments=tuple(map(_segment, parts)),
             seconds=_seconds(record),
             caveat=caveat,
             mutation=_mutation(record, searched),
         )
-        for record in _representative_trials(study)
+        for record, parts in trainings
     ]
 
 
@@ -159,14 +161,16 @@ def _reproduction_rows(study: StudyRecord, groups: ImageGroups | None) -> list[R
     ]
 
 
-def _representative_trials(study: StudyRecord) -> list[TrialRecord]:
-    """Returns one search trial of each training: the last finished one, or the last where none finished."""
-    representatives: dict[str, TrialRecord] = {}
+def _trainings(study: StudyRecord) -> list[Training]:
+    """Returns the trainings of a study's search, by the number of their representative trial."""
+    parts: dict[str, list[TrialRecord]] = defaultdict(list)
     for record in study.trials_in_phase(Phase.SEARCH):
-        current = representatives.get(record.trial.training_key)
-        if current is None or record.is_finished or not current.is_finished:
-            representatives[record.trial.training_key] = record
-    return sorted(representatives.values(), key=lambda record: record.trial.number)
+        parts[record.trial.training_key].append(record)
+    trainings = (
+        (([record for record in records if record.is_finished] or records)[-1], tuple(records))
+        for records in parts.values()
+    )
+    return sorted(trainings, key=lambda training: training[0].trial.number)
 
 
 def _segment(record: TrialRecord) -> TrialSegment:
@@ -241,7 +245,7 @@ def _row(
 ) -> Row:
     """Returns the row with the state and cost of ``head`` and the test errors of ``runs``."""
     replicates = _replicates(study.name, runs)
-    errors = run_errors(replicates, groups)
+    errors = complete_runs(replicates, groups)
     environment = _best_ended([*runs, head]).environment
     return Row(
         label=label,
@@ -257,7 +261,7 @@ def _row(
         objective=objective,
         segments=segments,
         replicates=replicates,
-        image_groups=groups,
+        run_errors=errors,
         test_error=estimate_error(errors) if errors.errors_percent else None,
         parameters=head.outcome.parameter_count if head.outcome else None,
         epochs=head.history[-1].epoch if head.history else 0,
@@ -301,6 +305,7 @@ def _replicate(study: str, record: TrialRecord) -> Replicate:
         scored=_image_count(outcome) if is_complete else None,
         wrong=outcome.misclassified,
         predicted=outcome.predicted_classes,
+        copied_from=record.copied_from,
     )
 
 

@@ -195,6 +195,13 @@ def entry_state(entry: BoardEntry) -> str:
     return f"{text}; verification failed" if has_failed else f"{text}; not verified"
 
 
+def exceptional_state(row: Row) -> str:
+    """Returns what ``entry_state`` says of a row beside "complete" or "short", which its name says: "pruned"."""
+    state, _, verification = entry_state(row).partition("; ")
+    is_usual = row.state in (State.COMPLETE, State.SCREENED) and row.cause is None
+    return "; ".join(part for part in ("" if is_usual else state, verification) if part)
+
+
 def trial_state(state: State | None) -> str:
     """Returns how a trial ended; "short" for a short trial that reached its last epoch."""
     return state_text(state_name(state))

@@ -11,8 +11,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from search.leaderboard.board import PooledTrial, Replicate, Row, run_errors
-from search.leaderboard.variance import estimate_error
+from search.leaderboard.board import PooledTrial, Replicate, Row
+from search.leaderboard.image_groups import ImageGroups
+from search.leaderboard.variance import RunErrors, estimate_error
 from search.records.arithmetic import Arithmetic
 from search.trial import config_key
 
@@ -55,12 +56,14 @@ def _pool(members: Sequence[Row]) -> Row:
     """Returns one row with the test runs of several; the first of the most telling name gives the rest."""
     first = min(members, key=lambda row: (not row.is_baseline, not row.is_recipe))
     replicates = _distinct(replicate for row in members for replicate in row.replicates)
+    errors = complete_runs(replicates, first.run_errors.groups)
     validated = [row.validation_error_percent for row in members if row.validation_error_percent is not None]
     return replace(
         first,
         validation_error_percent=fmean(validated) if validated else None,
         replicates=replicates,
-        test_error=estimate_error(run_errors(replicates, first.image_groups)),
+        run_errors=errors,
+        test_error=estimate_error(errors),
         pooled=tuple(
             PooledTrial(
                 study=row.study.name,
@@ -72,6 +75,23 @@ def _pool(members: Sequence[Row]) -> Row:
             if row.test_error
         ),
         chosen_in=tuple(name for row in members for name in row.chosen_in),
+    )
+
+
+def complete_runs(replicates: Sequence[Replicate], groups: ImageGroups | None) -> RunErrors:
+    """Returns the complete replicates, for the statistics.
+
+    Args:
+        replicates: All replicates.
+        groups: Of the test images; None where they are taken as independent.
+    """
+    complete = [run for run in replicates if run.error_percent is not None]
+    image_counts = {run.scored for run in complete}
+    return RunErrors(
+        errors_percent=[run.error_percent for run in complete if run.error_percent is not None],
+        wrong_indices=[run.wrong for run in complete],
+        image_count=image_counts.pop() if len(image_counts) == 1 else None,
+        groups=groups,
     )
 
 

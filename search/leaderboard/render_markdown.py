@@ -15,7 +15,7 @@ from typing import TypeVar
 from tabulate import tabulate
 
 from search.leaderboard import formatting, tables
-from search.leaderboard.board import Board, Row, Section
+from search.leaderboard.board import MAX_SHOWN_ROWS, Board, Row, Section, top_rows
 from search.leaderboard.summary import cost_line, section_title, summary_sentences
 
 T = TypeVar("T")
@@ -30,7 +30,8 @@ A rank is a range where these runs leave the order open; all pairs of rows are j
 
 def to_markdown(board: Board) -> str:
     """Returns the board as Markdown."""
-    blocks = ["# Leaderboard", *(block for section in board.sections for block in _section(section))]
+    shown = top_rows(board, MAX_SHOWN_ROWS)
+    blocks = ["# Leaderboard", *(block for section in shown.sections for block in _section(section))]
     return "\n\n".join([*blocks, *(escape(note) for note in board.notes)]) + "\n"
 
 

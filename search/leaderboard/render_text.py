@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.leaderboard import formatting, tables
-from search.leaderboard.board import Board, BoardEntry, Row, Section
+from search.leaderboard.board import MAX_SHOWN_ROWS, Board, BoardEntry, Row, Section, top_rows
 from search.leaderboard.reference import Reference
 from search.leaderboard.summary import cost_line, section_title, summary_sentences
 
@@ -29,7 +29,8 @@ MAX_UNVERIFIED_CONFIGS = 3
 def to_text(board: Board) -> str:
     """Returns the board as text that fits standard output."""
     console = Console(highlight=False)
-    sections = (part for section in board.sections for part in _section(section, console.width))
+    shown = top_rows(board, MAX_SHOWN_ROWS)
+    sections = (part for section in shown.sections for part in _section(section, console.width))
     return printed(console, [*sections, *(Text(formatting.one_line(note)) for note in board.notes)])
 
 

@@ -53,8 +53,8 @@ def _sentences(section: Section) -> Iterator[str]:
     else:
         yield "Nothing here was verified on the test images, so nothing is ranked."
     yield from sorted({f"Caution: {row.caveat}." for row in section.rows if row.caveat})
-    times = "once" if section.test_openings == 1 else f"{section.test_openings:,} times"
-    yield f"The test images were scored {times} in {'this study' if len(section.studies) == 1 else 'these studies'}."
+    yield from _taken_over(section)
+    yield _openings(section)
 
 
 def _headline(section: Section, row: Row) -> str:
@@ -91,6 +91,39 @@ def _units(section: Section) -> str:
     return (
         f"Intervals count the {section.image_groups:,} writers or other groups of the test images, not single images."
     )
+
+
+def _taken_over(section: Section) -> Iterator[str]:
+    """Yields which rows have test runs that were trained in other studies, as one sentence."""
+    parts = []
+    for row in section.study_rows:
+        copied = [run for run in row.completed_replicates if run.copied_from]
+        if copied:
+            sources = ", ".join(dict.fromkeys(run.copied_from for run in copied))
+            parts.append(f"{row.name} of {row.study.name}, {len(copied)} from {sources}")
+    if parts:
+        yield f"Test runs taken over from other studies, where they were trained: {'; '.join(parts)}."
+
+
+def openings_text(section: Section) -> str:
+    """Returns how often the test images were opened: "never", "once", "17 times"."""
+    count = section.test_openings
+    return "never" if count == 0 else "once" if count == 1 else f"{count:,} times"
+
+
+def _openings(section: Section) -> str:
+    """Returns how often the test images were opened, by what, and how far the search had come by then."""
+    where = "this study" if len(section.studies) == 1 else "these studies"
+    sentence = f"The test images were opened {openings_text(section)} in {where}"
+    if not section.test_openings:
+        return f"{sentence}."
+    by_what = ", ".join(f"{name} {count:,}" for name, count in section.openings.items())
+    after = section.searched_after_opening
+    trials = "no search trial" if not after else "1 search trial" if after == 1 else f"{after:,} search trials"
+    runs = [run for row in section.study_rows for run in row.replicates if not run.copied_from]
+    without = sum(run.error_percent is None for run in runs)
+    no_figure = f"; {without:,} of these runs without a figure" if without else ""
+    return f"{sentence} ({by_what}; a run counts from its start{no_figure}); {trials} began after the first time."
 
 
 def _ensemble(section: Section, ensemble: Ensemble) -> str:

@@ -31,25 +31,11 @@ RANKED_COLUMNS = (
     "parameters",
     "seconds",
 )
-"""Columns of the rows with a test error, in the terminal and in Markdown."""
+"""Columns of the rows with a test error, in the terminal and in Markdown; on the HTML page, of all rows."""
 DETAIL_COLUMNS = ("label", "test_errors_percent", "tutorial_difference_points", "changes", "machine", "package_version")
 """Columns of the same rows in a second table, in Markdown."""
 UNVERIFIED_COLUMNS = ("label", "state", "validation_error_percent", "parameters", "epochs", "seconds")
 """Columns of the rows without a test error."""
-PAGE_COLUMNS = (
-    "rank",
-    "label",
-    "test_error_percent",
-    "test_runs",
-    "baseline_difference_points",
-    "validation_error_percent",
-    "parameters",
-    "epochs",
-    "seconds",
-    "state",
-    "study",
-)
-"""Columns of the one table on the HTML page."""
 FAILURES_TITLE = "Failed and interrupted"
 UNKNOWN_CAUSE = "not recorded"
 MAX_LISTED_TRIALS = 6
@@ -83,21 +69,22 @@ def _is_informative(column: DisplayColumn[T], entries: Sequence[T]) -> bool:
 
 
 def board_columns(keys: Sequence[str], entries: Sequence[BoardEntry]) -> dict[str, DisplayColumn[BoardEntry]]:
-    """Returns the columns that are not empty in the rows, and where needed differ, by key."""
+    """Returns the columns that are not empty in the rows, and where needed differ, by key.
+
+    Names are followed by what else tells the rows apart, unless it has a column: study, epochs, and the state of trials
+    that were not trained in full.
+    """
     rows = [entry for entry in entries if isinstance(entry, Row)]
     displays = {key: display for key in keys if (display := COLUMNS[key].display)}
-    return {key: display for key, display in displays.items() if _is_informative(display, rows)}
+    columns = {key: display for key, display in displays.items() if _is_informative(display, rows)}
+    if (name := columns.get("label")) is not None:
+        columns["label"] = _qualified_name(name, keys, rows)
+    return columns
 
 
 def board_table(keys: Sequence[str], entries: Sequence[BoardEntry]) -> Table[BoardEntry]:
-    """Returns lines of the leaderboard with their ``board_columns``.
-
-    Names are followed by what else tells the rows apart, unless it has a column: study and epochs.
-    """
-    columns = board_columns(keys, entries)
-    if (name := columns.get("label")) is not None:
-        columns["label"] = _qualified_name(name, keys, [entry for entry in entries if isinstance(entry, Row)])
-    return Table(list(columns.values()), entries)
+    """Returns lines of the leaderboard with their ``board_columns``."""
+    return Table(list(board_columns(keys, entries).values()), entries)
 
 
 def remarks(entries: Sequence[BoardEntry]) -> list[str]:
@@ -117,14 +104,17 @@ def _qualified_name(
     name: DisplayColumn[BoardEntry], keys: Sequence[str], rows: Sequence[Row]
 ) -> DisplayColumn[BoardEntry]:
     names_study = "study" not in keys and len({formatting.entry_study(row) for row in rows}) > 1
-    names_epochs = "epochs" not in keys and len({row.schedule_epochs for row in rows}) > 1
+    names_state = "state" not in keys
+    epochs = {is_short: {row.schedule_epochs for row in rows if row.is_short is is_short} for is_short in (False, True)}
 
     def cell(entry: BoardEntry) -> str:
         parts = [name.cell(entry)]
         if names_study and not isinstance(entry, Reference):
             parts.append(formatting.entry_study(entry))
-        if names_epochs and isinstance(entry, Row):
+        if "epochs" not in keys and isinstance(entry, Row) and len(epochs[entry.is_short]) > 1:
             parts.append(formatting.epochs(entry.schedule_epochs))
+        if names_state and isinstance(entry, Row) and (state := formatting.exceptional_state(entry)):
+            parts.append(state)
         return ", ".join(parts)
 
     return replace(name, cell=cell)

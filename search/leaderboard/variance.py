@@ -56,9 +56,12 @@ class RunErrors:
 
     @cached_property
     def by_image(self) -> ErrorTable | None:
-        """The results by image; None where they are not known."""
+        """The results by image; None where they are not known, or where they are of one image."""
         if self.image_count is None or len(self.wrong_indices) != len(self.errors_percent) or not self.errors_percent:
             return None
+        highest = max(max(indices, default=-1) for indices in self.wrong_indices)
+        if self.image_count < 2 or highest >= self.image_count:
+            return None  # the count of an older record follows from its rounded error, and may be too low
         groups = self.groups if self.groups is not None and len(self.groups.codes) == self.image_count else None
         wrong = np.zeros((len(self.errors_percent), self.image_count))
         for line, indices in zip(wrong, self.wrong_indices, strict=True):
@@ -132,7 +135,7 @@ def _image_term(values: np.ndarray, groups: ImageGroups | None) -> _Term:
 def estimate_error(runs: RunErrors) -> Estimate:
     """Returns the mean error in percent with its interval; at least one run."""
     table = runs.by_image
-    if len(runs.errors_percent) < 2 or table is None or len(table.error_shares) < 2:
+    if len(runs.errors_percent) < 2 or table is None:
         return statistics.t_estimate(runs.errors_percent, within=(0.0, 100.0))
     terms = (_image_term(table.error_shares, table.groups), *table.seed_terms)
     interval = _error_interval(table, terms)
@@ -142,7 +145,7 @@ def estimate_error(runs: RunErrors) -> Estimate:
 def single_model(runs: RunErrors) -> Interval | None:
     """Returns the interval of one model's error in percent, over the test images; None without results by image."""
     table = runs.by_image
-    if table is None or len(table.error_shares) < 2:
+    if table is None:
         return None
     return _error_interval(table, (_image_term(table.error_shares, table.groups),))
 
@@ -169,7 +172,7 @@ def error_difference(ours: RunErrors, theirs: RunErrors) -> Difference:
     Source: Agresti and Min, Statistics in Medicine 24 (2005), for the images that are added.
     """
     a, b = ours.by_image, theirs.by_image
-    if a is None or b is None or len(a.error_shares) != len(b.error_shares) or len(a.error_shares) < 2:
+    if a is None or b is None or len(a.error_shares) != len(b.error_shares):
         return statistics.welch_difference(ours.errors_percent, theirs.errors_percent)
     gap, images = a.error_shares - b.error_shares, len(a.error_shares)
     image_term = _image_term(gap, a.groups)

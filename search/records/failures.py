@@ -57,12 +57,12 @@ def _sort_key(group: FailureGroup) -> tuple[str, bool, int, str]:
 
 
 def _study_failures(study: StudyRecord) -> list[FailureGroup]:
-    continued_by = continuations(study)
     groups: dict[tuple[State, Cause | None], list[TrialRecord]] = defaultdict(list)
     for record in _sorted_trials(study):
         has_failed = record.outcome is not None and record.outcome.state in (State.FAILED, State.INTERRUPTED)
         if record.outcome is not None and has_failed and not record.copied_from:
             groups[record.outcome.state, record.outcome.cause].append(record)
+    continued_by = continuations(study) if groups else {}
     return [
         FailureGroup(
             study=study.header.name,

@@ -141,28 +141,35 @@ def _mark_duplicate_runs(records: Sequence[StudyRecord]) -> tuple[list[StudyReco
     A run belongs to the study that has it without a mark; of several, to the one that started first.
     """
     ordered = sorted(records, key=lambda record: (record.header.created, record.header.name))
+    keys = {record.header.name: _run_keys(record) for record in records}
     owners: dict[Hashable, str] = {}
     for are_copied in (False, True):
         for record in ordered:
-            for run in record.runs:
+            for run, key in zip(record.runs, keys[record.header.name], strict=True):
                 if bool(run.copied_from) is are_copied:
-                    owners.setdefault(_run_key(record.header, run), record.header.name)
+                    owners.setdefault(key, record.header.name)
     names = {record.header.name for record in records}
-    marked = [_mark_copies(record, owners, names) for record in records]
+    marked = [_mark_copies(record, keys[record.header.name], owners, names) for record in records]
     return marked, [note for record in marked for note in _copied_run_notes(record, names)]
 
 
-def _run_key(header: StudyHeader, run: TrialRecord | EnsembleRecord) -> Hashable:
+def _run_keys(record: StudyRecord) -> list[Hashable]:
+    """Returns the key of each of a study's runs."""
+    study_key = _study_key(record.header)  # once: a large space takes a millisecond
+    return [_run_key(study_key, run) for run in record.runs]
+
+
+def _run_key(study_key: str, run: TrialRecord | EnsembleRecord) -> Hashable:
     """Returns a key that only the copies of a run share: what was trained, and how long each epoch took.
 
     The key of a run without trained epochs is its place in its study.
     """
     if isinstance(run, EnsembleRecord):
-        return (_study_key(header), repr(replace(run, copied_from="")))
+        return (study_key, repr(replace(run, copied_from="")))
     trial, outcome = run.trial, run.outcome
     if outcome is None or not outcome.epochs_trained:
         ended = outcome and (outcome.state, outcome.cause, outcome.error_percent, outcome.misclassified)
-        return (_study_key(header), trial.key, run.started, ended)
+        return (study_key, trial.key, run.started, ended)
     epochs = tuple((repr(report.training_loss), report.seconds) for report in outcome.history)
     return (trial.phase, trial.training_key, epochs, outcome.error_percent)
 
@@ -172,16 +179,27 @@ def _outcome_key(record: TrialRecord) -> str:
     return repr(record.outcome)
 
 
-def _mark_copies(record: StudyRecord, owners: Mapping[Hashable, str], names: Set[str]) -> StudyRecord:
-    """Returns the record with its copied runs marked, and without the time that the copied runs took."""
+def _mark_copies(
+    record: StudyRecord, keys: Sequence[Hashable], owners: Mapping[Hashable, str], names: Set[str]
+) -> StudyRecord:
+    """Returns the record with its copied runs marked, and without the time that the copied runs took.
 
-    def copied_from(run: TrialRecord | EnsembleRecord) -> str:
-        owner = owners.get(_run_key(record.header, run), record.header.name)
+    Args:
+        record: The study.
+        keys: Of its runs.
+        owners: The study that each run counts in, by its key.
+        names: Of all the studies.
+    """
+
+    def copied_from(run: TrialRecord | EnsembleRecord, key: Hashable) -> str:
+        owner = owners.get(key, record.header.name)
         if owner != record.header.name:
             return owner
         return f"{run.copied_from} (another one)" if run.copied_from in names else run.copied_from
 
-    trials = [_with_copied_from(trial_record, copied_from(trial_record)) for trial_record in record.trials]
+    marks = [copied_from(run, key) for run, key in zip(record.runs, keys, strict=True)]
+    count = len(record.trials)
+    trials = list(map(_with_copied_from, record.trials, marks[:count]))
     copied_seconds = [
         trial_record.outcome.elapsed_seconds or 0.0
         for trial_record in trials
@@ -190,7 +208,9 @@ def _mark_copies(record: StudyRecord, owners: Mapping[Hashable, str], names: Set
     return replace(
         record,
         trials=tuple(trials),
-        ensembles=tuple(replace(ensemble, copied_from=copied_from(ensemble)) for ensemble in record.ensembles),
+        ensembles=tuple(
+            replace(ensemble, copied_from=mark) for ensemble, mark in zip(record.ensembles, marks[count:], strict=True)
+        ),
         spent_seconds=record.spent_seconds - max(copied_seconds, default=0.0),
     )
 

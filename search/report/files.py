@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.data.dataset import LabeledImages, find_test_images
-from search.files import write_atomic
 from search.leaderboard import files
 from search.leaderboard.board import Board
+from search.leaderboard.files import WrittenFiles, write_each
 from search.leaderboard.render_markdown import PLOT_FILE
 from search.records.record import StudyRecord
 from search.report import page, plot
@@ -23,8 +23,8 @@ PAGE_FILE = "report.html"
 
 def write_reports(
     board: Board, records: Sequence[StudyRecord], folder: Path, cache_dir: Path | None = None
-) -> list[Path]:
-    """Writes the board's files, its plot and its page, and returns their paths.
+) -> WrittenFiles:
+    """Writes the board's files, its plot and its page; one that cannot be made leaves the others.
 
     Args:
         board: The board.
@@ -36,23 +36,24 @@ def write_reports(
         UserError: The folder cannot be made or written to.
         FatalError: The disk is full.
     """
-    paths = [*files.write_reports(board, folder), *write_plot(board, records, folder)]
-    write_atomic(folder / PAGE_FILE, render_html(board, records, cache_dir), what="report")
-    return [*paths, folder / PAGE_FILE]
+    return write_each(
+        folder,
+        {
+            **files.report_contents(board),
+            PLOT_FILE: lambda: plot.render_svg(board, records),
+            PAGE_FILE: lambda: render_html(board, records, cache_dir),
+        },
+    )
 
 
-def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> list[Path]:
-    """Writes the plot of the Markdown report and returns its path; empty where there is nothing to draw.
+def write_plot(board: Board, records: Sequence[StudyRecord], folder: Path) -> WrittenFiles:
+    """Writes the plot of the Markdown report; nothing where there is nothing to draw.
 
     Raises:
         UserError: The folder cannot be made or written to.
         FatalError: The disk is full.
     """
-    svg = plot.render_svg(board, records)
-    if not svg:
-        return []
-    write_atomic(folder / PLOT_FILE, svg, what="plot")
-    return [folder / PLOT_FILE]
+    return write_each(folder, {PLOT_FILE: lambda: plot.render_svg(board, records)})
 
 
 def render_html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | None = None) -> str:
@@ -67,11 +68,11 @@ def render_html(board: Board, records: Sequence[StudyRecord], cache_dir: Path | 
 
 
 def _test_images(board: Board, cache_dir: Path | None) -> dict[str, LabeledImages]:
-    """Returns test images by the data's hash, for sections whose first row lists misclassified images."""
+    """Returns test images by the data's hash, for sections whose chosen row lists misclassified images."""
     protocols = [
         section.protocol
         for section in board.sections
-        if any(run.wrong for row in section.ranked[:1] for run in row.completed_replicates)
+        if section.headline is not None and any(run.wrong for run in section.headline.completed_replicates)
     ]
     return {
         protocol.data_sha256: images

@@ -16,6 +16,8 @@ from search.trial import RECIPE_PREFIX, State
 
 MAX_RULER_ROWS = 4
 """Verified rows on the ruler, besides the baseline."""
+MIN_SCALE_PERCENT = 0.01
+"""Error that the ruler holds at least, in percent: one image of MNIST's 10,000."""
 TUTORIAL_LABEL_PREFIX = "tutorial: "
 """Prefix of the tutorial's labels; the space's name follows."""
 
@@ -131,8 +133,9 @@ def _marks(section: Section, chosen: Row) -> Iterator[tuple[str, BoardEntry]]:
 
 
 def _scale(largest: float) -> tuple[float, float]:
-    """Returns a round distance between ticks and the end of the scale, about five ticks on."""
-    rough = max(largest, 1e-3) * 1.02 / 5
+    """Returns a round distance between ticks and the end of the scale, about five ticks on; both above 0."""
+    largest = max(largest, MIN_SCALE_PERCENT)
+    rough = largest * 1.02 / 5
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough)
     return step, step * math.ceil(largest * 1.02 / step)

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.leaderboard import formatting
-from search.leaderboard.board import BoardEntry, Ensemble, Row, Section
+from search.leaderboard.board import MAX_SHOWN_ROWS, BoardEntry, Ensemble, Row, Section
 from search.leaderboard.columns import COLUMNS, DisplayColumn
 from search.leaderboard.reference import Reference
 from search.leaderboard.row_selector import BASELINE
-from search.leaderboard.tables import PAGE_COLUMNS, board_columns
+from search.leaderboard.tables import RANKED_COLUMNS, board_columns, remarks
 
-MAX_TABLE_ROWS = 500
-"""Rows on the page; the other report files hold all."""
 FILTER_FIELDS = ("engine", "space", "study", "state")
 """Fields of ``TableRow`` that the page can filter by."""
 
@@ -67,26 +65,30 @@ class LeaderboardTable:
         columns: By key.
         rows: By test error, then those without one in the order of the board.
         filters: Fields to filter by, with their values; those with several values.
+        remarks: What is said below it: the mark of chosen rows, and cautions.
         hidden_rows: Rows left out.
     """
 
     columns: Mapping[str, DisplayColumn[BoardEntry]]
     rows: tuple[TableRow, ...]
     filters: Mapping[str, tuple[str, ...]]
+    remarks: tuple[str, ...]
     hidden_rows: int
 
 
 def leaderboard_table(section: Section) -> LeaderboardTable:
     """Returns a section's leaderboard."""
     ranked = section.ranked_entries
-    unverified = section.unverified[: max(0, MAX_TABLE_ROWS - len(ranked))]
-    columns = board_columns(PAGE_COLUMNS, [*ranked, *unverified])
-    rows = tuple(_table_row(entry, columns) for entry in (*ranked, *unverified))
+    unverified = section.unverified[: max(0, MAX_SHOWN_ROWS - len(ranked))]
+    entries = [*ranked, *unverified]
+    columns = board_columns(RANKED_COLUMNS, entries)
+    rows = tuple(_table_row(entry, columns) for entry in entries)
     choices = {name: tuple(sorted({getattr(row, name) for row in rows} - {""})) for name in FILTER_FIELDS}
     return LeaderboardTable(
         columns=columns,
         rows=rows,
         filters={name: values for name, values in choices.items() if len(values) > 1},
+        remarks=tuple(remarks(entries)),
         hidden_rows=section.hidden_rows + len(section.unverified) - len(unverified),
     )
 

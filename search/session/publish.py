@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from search.files import write_atomic
 from search.leaderboard import index_page
 from search.leaderboard.compute import compute
+from search.leaderboard.files import WrittenFiles, write_each
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.records import redact, study_json
 from search.records.lookup import read_study_json
@@ -21,23 +22,10 @@ from search.report.files import write_reports
 from search.session.settings import to_study_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CombinedReport:
-    """The files written for several studies.
-
-    Args:
-        paths: Their paths.
-        messages: Messages for the user.
-    """
-
-    paths: tuple[Path, ...]
-    messages: tuple[str, ...] = ()
-
-
 def publish_study(
     study: StudyRecord, folder: Path, cache_dir: Path | None = None, equivalence_points: float = EQUIVALENCE_POINTS
-) -> list[Path]:
-    """Writes a study's reports and its ``study.json.gz``; returns their paths.
+) -> WrittenFiles:
+    """Writes a study's ``study.json.gz`` and its reports.
 
     Args:
         study: The study.
@@ -50,14 +38,14 @@ def publish_study(
         FatalError: The disk is full.
     """
     redacted = redact.redacted(study)
-    paths = write_reports(compute([redacted], equivalence_points), [redacted], folder, cache_dir)
-    write_atomic(folder / study_json.FILE_NAME, study_json.dumps(redacted), what="study file")
-    return [*paths, folder / study_json.FILE_NAME]
+    file = write_each(folder, {study_json.FILE_NAME: lambda: study_json.dumps(redacted)})
+    reports = write_reports(compute([redacted], equivalence_points), [redacted], folder, cache_dir)
+    return WrittenFiles(paths=(*reports.paths, *file.paths), messages=(*file.messages, *reports.messages))
 
 
 def publish_combined(
     merged: MergedStudies, folder: Path, cache_dir: Path | None = None, equivalence_points: float = EQUIVALENCE_POINTS
-) -> CombinedReport:
+) -> WrittenFiles:
     """Writes the board of several studies, README.md with its best rows, and each study's file in a subfolder.
 
     Args:
@@ -73,20 +61,24 @@ def publish_combined(
     redacted = [redact.redacted(record) for record in merged.records]
     board = compute(redacted, equivalence_points)
     board = replace(board, notes=(*board.notes, *map(redact.redact_text, merged.notes)))
-    paths = write_reports(board, redacted, folder, cache_dir)
     files = [_write_study_file(study, folder) for study in merged.originals]
+    reports = write_reports(board, redacted, folder, cache_dir)
     files_by_name = {record.header.name: file for record, file in zip(redacted, files, strict=True)}
     page_file = folder / index_page.PAGE_FILE
     existing_page = page_file.read_text(encoding="utf-8") if page_file.is_file() else None
-    page = index_page.render_index_page(
-        board, folder, files=files_by_name, board_files=paths, existing_page=existing_page
+    page = write_each(
+        folder,
+        {
+            index_page.PAGE_FILE: lambda: index_page.render_index_page(
+                board, folder, files=files_by_name, board_files=reports.paths, existing_page=existing_page
+            )
+        },
     )
-    if page is None:
+    messages = (*reports.messages, *page.messages)
+    if not page.paths and not page.messages:
         lines = f"{index_page.BEGIN_MARKER!r} and {index_page.END_MARKER!r}"
-        message = f"{page_file} was left as it is: it lacks the lines {lines}, between which the board goes."
-        return CombinedReport(paths=(*paths, *files), messages=(message,))
-    write_atomic(page_file, page, what="report")
-    return CombinedReport(paths=(page_file, *paths, *files))
+        messages += (f"{page_file} was left as it is: it lacks the lines {lines}, between which the board goes.",)
+    return WrittenFiles(paths=(*page.paths, *reports.paths, *files), messages=messages)
 
 
 def _write_study_file(study: LocatedStudy, folder: Path) -> Path:

@@ -42,6 +42,7 @@ class Study:
         goal: The goal that its search reached, in words; empty if none.
         missing: Verification runs for which the time did not suffice.
         reports: The report files that were written.
+        messages: A line for each report that could not be made.
         equivalence_points: Half the width of the region of practical equivalence, in percentage points.
     """
 
@@ -51,6 +52,7 @@ class Study:
     goal: str = ""
     missing: int = 0
     reports: tuple[Path, ...] = ()
+    messages: tuple[str, ...] = ()
     equivalence_points: float = EQUIVALENCE_POINTS
 
     @property
@@ -150,5 +152,6 @@ def _publish(session: Session, folder: Path) -> Study:
         equivalence_points=plan.settings.equivalence,
     )
     cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
-    paths = publish_study(study.record, Path(plan.settings.reports_dir) / folder, cache_dir, plan.settings.equivalence)
-    return replace(study, reports=tuple(paths))
+    target = Path(plan.settings.reports_dir) / folder
+    written = publish_study(study.record, target, cache_dir, plan.settings.equivalence)
+    return replace(study, reports=written.paths, messages=written.messages)

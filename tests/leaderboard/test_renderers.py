@@ -159,7 +159,7 @@ def test_the_summary_names_the_chosen_row_its_runs_and_differences() -> None:
     assert "Difference to the baseline: -0.51 percentage points (95 % interval -" in text
     assert ": lower; lower in 100 % of the pairs of runs" in text
     assert "images taken as independent" in text
-    assert "The test images were scored 17 times" in text
+    assert "The test images were opened 17 times" in text
 
 
 def test_of_several_studies_the_summary_says_of_how_many_it_is_the_lowest() -> None:

@@ -170,7 +170,7 @@ def test_the_page_shows_failures_time_test_scorings_and_machine(pages: dict[str,
     text = pages["usual"].text
     assert "out of memory failed 1 #5" in text
     assert "coordinator died" not in text
-    assert "Test images scored 17 times" in text
+    assert "Test images opened 17 times" in text
     assert "tensorflow 2.21.0" in text
     assert "a-private-name" not in text
     for kind in ("complete", "pruned", "failed", "interrupted", "unfinished", "verification"):

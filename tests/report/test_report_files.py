@@ -24,7 +24,7 @@ BOARDS = studies.boards()
 
 def test_a_run_leaves_every_report(tmp_path: Path) -> None:
     known = studies.engines()
-    paths = write_reports(studies.board(known), known, tmp_path / "new" / "folder", tmp_path / "no-cache")
+    paths = write_reports(studies.board(known), known, tmp_path / "new" / "folder", tmp_path / "no-cache").paths
     names = ["leaderboard.md", "leaderboard.csv", "leaderboard.json", "leaderboard.svg", "report.html"]
     assert [path.name for path in paths] == names
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(names)
@@ -34,7 +34,7 @@ def test_a_run_leaves_every_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BOARDS)
 def test_markdown_shows_the_plot_where_there_is_one(name: str, tmp_path: Path) -> None:
     board = studies.board(BOARDS[name])
-    paths = write_plot(board, BOARDS[name], tmp_path)
+    paths = write_plot(board, BOARDS[name], tmp_path).paths
     assert [path.name for path in paths] == [render_markdown.PLOT_FILE] * len(paths)
     assert render_markdown.to_markdown(board).count(f"]({render_markdown.PLOT_FILE})") == sum(
         any(row.trial is not None and row.validation_error_percent is not None for row in section.rows)

@@ -72,7 +72,7 @@ def test_the_headline_has_the_gain_over_baseline_and_best_recipe() -> None:
 
 def test_the_page_tells_of_each_trial_what_it_was_made_from() -> None:
     text = page.render(BOARD, [RECORD])
-    names = re.findall(r"aria-expanded=\"false\">([^<]*)</button>", text)
+    names = re.findall(r"aria-expanded=\"false\">(?:<i [^>]*></i>)?([^<]*)</button>", text)
     assert {name for name in names if name.endswith("(short)")} == {row.name for row in SECTION.rows if row.is_short}
     assert "Mutation of trial 5: " in text
     assert "dropout 0" in text

@@ -31,7 +31,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_report_includes_its_study(tmp_path: Path) -> None:
-    paths = publish_study(records.tpe(), tmp_path / "board")
+    paths = publish_study(records.tpe(), tmp_path / "board").paths
     assert {path.name for path in paths} == {*WHOLE_SET, study_json.FILE_NAME}
     (found,) = find_studies([str(tmp_path / "board")], NOWHERE)
     assert compute([found.record]) == compute([study_json.loads(study_json.dumps(records.tpe()), "")])
