@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import inf
+from math import inf, isfinite
+from typing import Any
 
 from search.leaderboard.board import (
     Board,
@@ -181,11 +182,16 @@ def _segment(record: TrialRecord) -> TrialSegment:
         first_epoch=len(record.history) - len(trained) + 1,
         last_epoch=len(record.history),
         parent=record.trial.parent,
-        engine_metadata=record.trial.engine_metadata,
+        engine_metadata={name: _json_value(value) for name, value in record.trial.engine_metadata.items()},
         validation_error_percent=record.error_percent,
         seconds=sum(report.seconds for report in trained),
         node=str(record.environment.get(NODE_KEY, "")),
     )
+
+
+def _json_value(value: Any) -> Any:
+    """Returns a note of an engine, as text where it is a number that JSON has not."""
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def _with_comparisons(

@@ -144,7 +144,8 @@ def _trial_to_json(record: TrialRecord) -> dict[str, Any]:
         history = [_encode_nonfinite(report.to_json()) for report in record.outcome.history]
         outcome = {**_encode_nonfinite(record.outcome.to_json()), "history": history}
     reports = [_encode_nonfinite(report.to_json()) for report in record.reports]
-    return {"trial": record.trial.to_json(), "started": record.started, "outcome": outcome, "reports": reports}
+    trial = replace(record.trial, engine_metadata=_encode_nonfinite(record.trial.engine_metadata))
+    return {"trial": trial.to_json(), "started": record.started, "outcome": outcome, "reports": reports}
 
 
 def _ensemble_to_json(number: int, ensemble: EnsembleRecord) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _outcome_from_json(document: Mapping[str, Any]) -> Outcome:
     return validate(replace(outcome, history=tuple(map(_report_from_json, document["history"]))))
 
 
-def _encode_nonfinite(document: dict[str, Any]) -> dict[str, Any]:
+def _encode_nonfinite(document: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a document with numbers that are not finite as texts, since JSON has none."""
     return {
         key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
