@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 Config = Mapping[str, Any]
@@ -63,10 +64,19 @@ def _to_json(value: Any, *metrics: str) -> dict[str, Any]:
 
 def _from_json(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields of a dataclass with metrics; the keys of other names are its metrics, unless they are null."""
-    names = {field.name for field in dataclasses.fields(cls)}
-    values = {_FIELD_NAMES.get(key, key): value for key, value in document.items()}
-    metrics = {name: _number(value) for name, value in values.items() if name not in names and value is not None}
-    return {**{name: value for name, value in values.items() if name in names}, "metrics": metrics}
+    names, fields, metrics = _names_of_fields(cls), dict[str, Any](), dict[str, Any]()
+    for key, value in document.items():
+        name = _FIELD_NAMES.get(key, key)
+        if name in names:
+            fields[name] = value
+        elif value is not None:
+            metrics[name] = _number(value)
+    return {**fields, "metrics": metrics}
+
+
+@cache
+def _names_of_fields(cls: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(cls))
 
 
 def _number(value: Any) -> Any:

@@ -5,10 +5,11 @@ Called by the charts and by ``plot``.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from search.leaderboard.board import Row
+from search.leaderboard.board import Row, Section
 from search.records.curves import CurvePoint, best_error_curve
 from search.records.record import StudyHeader, StudyRecord
 from search.trial import Phase, State
@@ -145,6 +146,14 @@ def leading_points(study: StudyPoints, study_count: int, max_points: int = MAX_P
         return study.points
     leading = {row.trial for row in study.rows[:count]}
     return tuple(point for point in study.points if point.row.trial in leading or point.row.is_baseline)
+
+
+def section_points(section: Section, records: Sequence[StudyRecord]) -> list[StudyPoints]:
+    """Returns the points of the records that a section has, in their order."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for row in section.study_rows:
+        rows[row.study.name].append(row)
+    return [study_points(record, rows[record.header.name]) for record in records if record.header in section.studies]
 
 
 def study_points(record: StudyRecord, rows: Sequence[Row]) -> StudyPoints:

@@ -19,7 +19,7 @@ from search.leaderboard.board import Board, Section
 from search.leaderboard.columns import COLUMNS
 from search.records.record import StudyHeader, StudyRecord
 from search.report import colors, table
-from search.report.chart_data import StudyPoints, leading_points, study_points
+from search.report.chart_data import StudyPoints, leading_points, section_points
 from search.report.charts import curves, importance, parallel, pareto, progress, slices
 from search.report.charts.chart import Chart, StringTable
 from search.report.confusion import Misclassifications, find_misclassifications
@@ -118,7 +118,7 @@ def _section_view(
     engine_colors: Mapping[str, str],
 ) -> SectionView:
     own = [record for record in records if record.header in section.studies]
-    studies = [study_points(record, section.study_rows) for record in own]
+    studies = section_points(section, own)
     searched = _top_studies(studies, section)
     headline = section_headline(section)
     chosen = headline.chosen
@@ -161,7 +161,11 @@ def _study_view(study: StudyPoints, study_count: int, engine_colors: Mapping[str
 def _names_by_environment(named: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, list[str]]:
     """Returns names by their environment as text: "device CPU, threads 1"."""
     groups: dict[str, list[str]] = {}
+    texts: dict[str, str] = {}
     for name, values in named:
-        if text := formatting.environment_text(values):
+        key = repr(values)  # nearly all rows of a study have the same
+        if key not in texts:
+            texts[key] = formatting.environment_text(values)
+        if text := texts[key]:
             groups.setdefault(text, []).append(formatting.one_line(name))
     return groups

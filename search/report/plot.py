@@ -14,7 +14,7 @@ from search.leaderboard import formatting
 from search.leaderboard.board import Board
 from search.leaderboard.summary import section_title
 from search.records.record import StudyRecord
-from search.report.chart_data import Clock, StudyPoints, TrialPoint, available_clocks, leading_points, study_points
+from search.report.chart_data import Clock, StudyPoints, TrialPoint, available_clocks, leading_points, section_points
 from search.report.charts.chart import error_range, format_tick, log_ticks
 from search.report.colors import TEXT_COLOR, engine_colors
 
@@ -52,7 +52,7 @@ def _panels(board: Board, records: Sequence[StudyRecord]) -> list[Panel]:
     """Returns the title and the studies of each section with a search."""
     panels: list[Panel] = []
     for section in board.sections:
-        studies = [study_points(record, section.study_rows) for record in records if record.header in section.studies]
+        studies = section_points(section, records)
         if any(study.points for study in studies):
             panels.append((section_title(section), [study for study in studies if study.points]))
     return panels

@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.leaderboard import index_page
 from search.leaderboard.compute import compute
-from search.leaderboard.files import FORMATS, write_each
+from search.leaderboard.files import FORMATS
 from search.protocol import ProtocolName
 from search.records import study_json
 from search.records.merge import LocatedStudy, merge_studies

@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 
-from search.optuna_domains import to_optuna_distributions
+from search.optuna_domains import to_optuna_distribution
 from search.report.chart_data import StudyPoints
 from search.report.charts.chart import Chart, escape_label, round_significant
 
@@ -87,10 +87,12 @@ def _to_optuna_study(study: StudyPoints) -> optuna.Study:
     """Returns the complete trials as a study of Optuna."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # no message about the new study
     optuna_study = optuna.create_study(direction="minimize")
+    space = study.header.space
+    distributions = {name: to_optuna_distribution(domain) for name, domain in space.parameters.items()}
     optuna_study.add_trials(
         optuna.trial.create_trial(
             params=dict(point.row.config),
-            distributions=to_optuna_distributions(study.header.space, point.row.config),
+            distributions={name: distributions[name] for name in point.row.config},
             value=point.error_percent,
         )
         for point in study.complete_points
