@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.leaderboard.compute import compute
 from search.leaderboard.files import FORMATS
+from search.leaderboard.index_page import render_index_page
 from search.protocol import ProtocolName
 from search.records import study_json
 from search.records.merge import LocatedStudy, merge_studies
@@ -142,6 +144,13 @@ def contents(studies: list[StudyRecord]) -> dict[str, Callable[[], str | bytes |
     board = compute(merged.records)
     return {
         **{name: lambda form=form: form(board) for name, form in FORMATS.items()},
+        "README": lambda: render_index_page(
+            board,
+            Path(),
+            files={record.header.name: Path(record.header.name, study_json.FILE_NAME) for record in merged.records},
+            board_files=[],
+            existing_page=None,
+        ),
         "plot": lambda: render_svg(board, merged.records),
         "html": lambda: render_html(board, merged.records),
         **{f"study {place}": lambda study=study: study_json.dumps(study) for place, study in enumerate(studies)},

@@ -16,8 +16,11 @@ from plotly.offline import get_plotlyjs
 from search.data.dataset import find_test_images
 from search.leaderboard import formatting
 from search.leaderboard.board import top_rows
+from search.leaderboard.render_markdown import to_markdown
 from search.leaderboard.summary import summary_sentences
+from search.leaderboard.tables import RANKED_COLUMNS
 from search.report import page
+from search.trial import COPIED_FROM_KEY, Phase
 from tests.leaderboard import records as usual
 from tests.leaderboard.records import joined
 from tests.report import studies
@@ -270,3 +273,40 @@ def test_of_many_sentences_the_first_stand_above_the_board_and_the_rest_can_be_o
     assert f"{count - 8} more sentences" in reader.text
     for sentence in summary_sentences(section):
         assert reader.text.replace("\N{MINUS SIGN}", "-").count(sentence) == 1
+
+
+def test_the_board_has_the_main_table_and_says_the_rest_below_it(pages: dict[str, Reader]) -> None:
+    reader = pages["usual"]
+    heads = [known["class"].split()[0] for tag, known in reader.tags if tag == "th" and "aria-sort" in known]
+    assert heads == list(RANKED_COLUMNS)
+    assert "found #3, pruned" in reader.text
+    assert "found #5, failed: out of memory" in reader.text
+    table, _, below = reader.text.partition("A rank is a range")
+    chosen = studies.board(BOARDS["usual"]).sections[0].headline
+    assert f"{chosen.name} {formatting.CHOSEN_MARK}" in table
+    assert f"{formatting.CHOSEN_MARK} chosen: of its study's verified rows" in below
+    assert "Caution, baseline #0: the test images steered the search." in pages["tutorial protocol"].text
+
+
+def test_runs_that_were_taken_over_and_openings_are_told_once_on_board_and_page() -> None:
+    record = usual.tpe()
+    taken = [
+        dataclasses.replace(
+            run,
+            outcome=run.outcome
+            and dataclasses.replace(run.outcome, environment={**run.outcome.environment, COPIED_FROM_KEY: "earlier"}),
+        )
+        if run.trial.phase is Phase.VERIFICATION and run.trial.source_trial == 0
+        else run
+        for run in record.trials
+    ]
+    known = [dataclasses.replace(record, trials=tuple(taken), opened_by={"export": 2})]
+    board = studies.board(known)
+    told = (
+        "Test runs taken over from other studies, where they were trained: baseline #0 of cnn-tpe, 3 from earlier.",
+        "The test images were opened 16 times in this study (verification 13, ensemble 1, export 2; a run counts from "
+        "its start; 2 of these runs without a figure); 14 search trials began after the first time.",
+    )
+    for text in (to_markdown(board), Reader(page.render(board, known)).text):
+        for sentence in told:
+            assert text.count(sentence) == 1

@@ -207,14 +207,17 @@ def error_range(
 
 
 def log_ticks(low: float, high: float, *, max_ticks: int) -> list[float]:
-    """Returns round figures between two ends, in the finest steps with at most ``max_ticks`` of them."""
+    """Returns round figures between two ends, in the finest steps with at most ``max_ticks`` of them.
+
+    Between ends that are more decades apart, as those of a loss that diverges, every so many decades have one.
+    """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in TICK_STEPS:
         ticks = [round_significant(step * 10.0**decade) for decade in decades for step in steps]
         inside = [tick for tick in ticks if low / 1.01 <= tick <= high * 1.01]
         if len(inside) <= max_ticks:
             break
-    return inside
+    return inside[:: max(1, -(-len(inside) // max_ticks))]
 
 
 # Texts and numbers.
