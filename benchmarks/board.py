@@ -124,7 +124,8 @@ def measure(folder: Path, form: str, *, is_profiled: bool) -> tuple[object, ...]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     figures, *profile = child.stdout.read().splitlines()
-    print("\n".join(profile[:60]))
+    if is_profiled:
+        print("\n".join(profile[:60]))
     _, status, usage = os.wait4(child.pid, 0)
     assert status == 0
     return (form, *json.loads(figures), usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)

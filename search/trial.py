@@ -64,7 +64,8 @@ def _to_json(value: Any, *metrics: str) -> dict[str, Any]:
 
 def _from_json(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields of a dataclass with metrics; the keys of other names are its metrics, unless they are null."""
-    names, fields, metrics = _names_of_fields(cls), dict[str, Any](), dict[str, Any]()
+    names = _names_of_fields(cls)  # type: ignore[arg-type]
+    fields, metrics = dict[str, Any](), dict[str, Any]()
     for key, value in document.items():
         name = _FIELD_NAMES.get(key, key)
         if name in names:

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from search.data.dataset import find_test_images
 from search.leaderboard import formatting
 from search.leaderboard.board import top_rows
-from search.leaderboard.render_markdown import to_markdown
+from search.leaderboard.render_markdown import escape, to_markdown
 from search.leaderboard.summary import summary_sentences
 from search.leaderboard.tables import RANKED_COLUMNS
 from search.report import page
@@ -307,6 +307,7 @@ def test_runs_that_were_taken_over_and_openings_are_told_once_on_board_and_page(
         "The test images were opened 16 times in this study (verification 13, ensemble 1, export 2; a run counts from "
         "its start; 2 of these runs without a figure); 14 search trials began after the first time.",
     )
-    for text in (to_markdown(board), Reader(page.render(board, known)).text):
-        for sentence in told:
-            assert text.count(sentence) == 1
+    markdown, shown = to_markdown(board), Reader(page.render(board, known)).text
+    for sentence in told:
+        assert markdown.count(escape(sentence)) == 1
+        assert shown.count(sentence) == 1
