@@ -120,7 +120,7 @@ def _step(segment: TrialSegment) -> dict[str, Any]:
 
 def _plain(value: Replicate | TrialSegment | PooledTrial) -> dict[str, Any]:
     """Returns a dataclass value as a dict; ``asdict`` copies every value and takes ten times as long."""
-    return {name: getattr(value, name) for name in _field_names(type(value))}
+    return {name: getattr(value, name) for name in _field_names(type(value))}  # type: ignore[arg-type]
 
 
 @cache
