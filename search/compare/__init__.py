@@ -6,6 +6,6 @@ An interrupted comparison continues where it stopped.
 
     plan, run, store    what is run, running what is missing, what is recorded
     compute             from recorded studies to a result
-    results, paired_tests, summary, plot, render    the core: ranking and reports of both kinds
+    results, paired_tests, curves, summary, plot, render    the core: ranking and reports of both kinds
     report              how a comparison of studies is described
 """

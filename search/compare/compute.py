@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
+from search.compare.curves import CurveBand, expected_best_error
 from search.compare.paired_tests import paired_t, rank
 from search.compare.results import Comparison, Metric, PairedTest
 from search.compare.spec import ComparisonSpec, RunKey
@@ -18,8 +20,21 @@ from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, RUN_KEYS, Phase, State
 
 TEST_ERROR = Metric(
-    name="mean verified test error", unit=" %", difference_unit=" percentage points", digits=2, sample="repeat"
+    name="mean verified test error",
+    unit=" %",
+    difference_unit=" percentage points",
+    digits=2,
+    sample="repeat",
+    limits=(0.0, 100.0),
 )
+COSTS: Mapping[str, Callable[[CurvePoint], float]] = MappingProxyType(
+    {
+        "trials": lambda point: float(point.trials),
+        "epochs": lambda point: float(point.epochs),
+        "minutes": lambda point: point.seconds / 60,
+    }
+)
+"""What a search costs, by name."""
 PAIRED_T = PairedTest(
     name="paired t test over repeats, whose studies share all seeds",
     units="repeats",
@@ -100,6 +115,8 @@ class TrainedComparison:
         spec: What its studies share.
         comparison: Engines by rank.
         studies: By the engine's rank and the repeat.
+        expected_best: Expected best validation error, in percent, by a name in ``COSTS`` and by engine, without engines
+            that have no complete trial.
         baseline_test: Mean over repeats of the baseline's test error, in percent.
         baseline_validation_percent: Mean over studies of its validation error, in percent.
         test_openings: How often the test images were scored; copied runs count once.
@@ -109,6 +126,7 @@ class TrainedComparison:
     spec: ComparisonSpec
     comparison: Comparison
     studies: tuple[StudyResult, ...]
+    expected_best: Mapping[str, Mapping[str, CurveBand]]
     baseline_test: Estimate | None
     baseline_validation_percent: float | None
     test_openings: int
@@ -159,7 +177,8 @@ def compute(spec: ComparisonSpec, runs: Mapping[RunKey, StudyRecord]) -> Trained
         spec=spec,
         comparison=comparison,
         studies=tuple(sorted(studies, key=lambda study: order.index(study.key.engine))),
-        baseline_test=t_estimate(list(baselines.values())) if baselines else None,
+        expected_best={name: _expected_best(spec.engines, studies, cost) for name, cost in COSTS.items()},
+        baseline_test=t_estimate(list(baselines.values()), within=TEST_ERROR.limits) if baselines else None,
         baseline_validation_percent=_mean(_baseline_validation(runs[key]) for key in keys),
         test_openings=sum(record.test_evaluations for record in runs.values()),
         environments=_distinct_environments(runs[key] for key in keys),
@@ -187,6 +206,14 @@ def _study_result(key: RunKey, record: StudyRecord, replicates: int) -> StudyRes
         test_runs=_test_runs(record, best, replicates),
         baseline_runs=_test_runs(record, baseline, replicates),
     )
+
+
+def _expected_best(
+    engines: Iterable[str], studies: Iterable[StudyResult], cost: Callable[[CurvePoint], float]
+) -> dict[str, CurveBand]:
+    curves = {engine: [study.curve for study in studies if study.key.engine == engine] for engine in engines}
+    bands = {engine: expected_best_error(of_engine, cost) for engine, of_engine in curves.items()}
+    return {engine: band for engine, band in bands.items() if band}
 
 
 def _test_runs(record: StudyRecord, source: TrialRecord | None, replicates: int) -> tuple[TrialRecord, ...]:

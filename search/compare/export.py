@@ -11,6 +11,9 @@ The JSON document, schema "comparison/1"; the number rises when a key changes it
     engines         by rank: engine, rank, ties, test_error_percent, to_baseline_points, validation_error_percent
     pairs           first (the lower mean), second, repeats, difference_points, p, p_adjusted, is_tie
     studies         the columns of ``STUDY_FIELDS``, and under "curve" the steps of the best-so-far curve
+    expected_best_validation_percent
+                    expected best validation error over repeats, by cost (trials, epochs, minutes) and engine: costs,
+                    where it changes, and from there on mean, low and high
     test_openings   how often the test images were scored
 
 An estimate is {mean, low, high, n}, a difference {mean, low, high}, with the bounds of the 95 % interval over repeats.
@@ -118,5 +121,9 @@ def to_document(result: TrainedComparison, summary: list[str], terms: list[str])
             {**study_fields(result, study), "curve": [asdict(point) for point in study.curve]}
             for study in result.studies
         ],
+        "expected_best_validation_percent": {
+            cost: {engine: asdict(band) for engine, band in by_engine.items()}
+            for cost, by_engine in result.expected_best.items()
+        },
         "test_openings": result.test_openings,
     }

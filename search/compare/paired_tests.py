@@ -15,7 +15,7 @@ from typing import Any
 from scipy.stats import ttest_1samp, wilcoxon
 
 from search.compare.results import Comparison, EnginePair, EngineResult, Metric, PairedTest
-from search.leaderboard.statistics import Estimate, holm, paired_difference, t_estimate
+from search.leaderboard.statistics import holm, paired_difference, t_estimate
 
 Scores = Mapping[str, Mapping[Any, float]]
 """Scores by engine and unit; lower is better."""
@@ -24,16 +24,13 @@ MIN_UNITS = 6
 little of its own spread."""
 
 
-def rank(
-    scores: Scores, metric: Metric, test: PairedTest, estimates: Mapping[str, Estimate] | None = None
-) -> Comparison:
+def rank(scores: Scores, metric: Metric, test: PairedTest) -> Comparison:
     """Returns the engines by rank and the tested pairs.
 
     Args:
         scores: Of every engine; those without a score come last, in their order.
         metric: What the scores are.
         test: How engines are tested.
-        estimates: Means with intervals, where they are not over the units of the test.
     """
     order = rank_engines(scores)
     pairs = paired_tests(scores, test)
@@ -47,7 +44,7 @@ def rank(
             EngineResult(
                 engine=engine,
                 scores=scores[engine],
-                score=estimates[engine] if estimates else t_estimate(values) if values else None,
+                score=t_estimate(values, within=metric.limits) if values else None,
                 rank=1 + sum(map(len, groups[: groups.index(group)])) if group else None,
                 ties=len(group) - 1 if group else 0,
                 pair_with_best=pairs_with_best.get(engine),

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from search.compare.curves import CurveBand
 from search.leaderboard import formatting
-from search.records.curves import CurveBand
 from search.report.colors import ENGINE_COLORS
 from search.report.plot import svg_text
 
@@ -58,7 +58,7 @@ def make_figure(plot: Plot) -> Figure:
     """Returns the figure, its panels side by side."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    figure = Figure(figsize=(max(9, 4 * len(plot.panels)), 4.5), layout="constrained")
     all_axes = figure.subplots(1, len(plot.panels), sharey=True, squeeze=False)[0]
     for axes, (x_label, curves) in zip(all_axes, plot.panels.items(), strict=True):
         for engine, curve in curves.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from statistics import fmean
 from typing import Any
 
@@ -15,7 +15,6 @@ from search.compare.summary import format_p, plural, summary_sentences
 from search.leaderboard import formatting
 from search.leaderboard.columns import DisplayColumn
 from search.leaderboard.tables import Table
-from search.records.curves import CurvePoint, aggregate_curves
 
 MIN_REPEATS = 10
 """With fewer repeats, small differences between engines cannot be distinguished from the spread between seeds.
@@ -30,7 +29,8 @@ Engines that share a rank (=) are not shown to differ from the first of them: th
 adjusted for the number of pairs, of 0.05 or more, or there are fewer than six repeats. A study's figure is the test
 error of the complete search trial with the least validation error, retrained on all training images with fresh seeds.
 Intervals are Student's t over repeats; they leave out the choice of test images. Epochs and minutes are those of the
-search alone, including trials that were paused, pruned, failed or interrupted."""
+search alone, including trials that were paused, pruned, failed or interrupted. Lines of the plot are expected best
+validation errors (Dodge et al. 2019): means over repeats of the least error so far; bands are their 95 % intervals."""
 
 
 def make_report(result: TrainedComparison) -> Report:
@@ -51,7 +51,7 @@ def make_report(result: TrainedComparison) -> Report:
         tables=tables,
         table_note=_TABLE_NOTE,
         plot=_make_plot(result),
-        plot_title="Best validation error so far against epochs and minutes" if has_curves else "",
+        plot_title="Expected best validation error against trials, epochs and minutes" if has_curves else "",
         sections={"Terms": [*terms, *_environment_sentences(result)]},
         commands=result.spec.commands,
         document=to_document(result, summary, terms),
@@ -215,25 +215,12 @@ _PAIR_COLUMNS: tuple[DisplayColumn[EnginePair], ...] = (
 
 
 def _make_plot(result: TrainedComparison) -> Plot:
-    """Returns the best validation error so far against epochs and minutes, the band from the least to the most."""
-    costs: Mapping[str, Callable[[CurvePoint], float]] = {
-        "Epochs trained": lambda point: float(point.epochs),
-        "Minutes of search": lambda point: point.seconds / 60,
-    }
-    spec = result.spec
-    panels = {
-        label: {
-            engine: band
-            for engine in spec.engines
-            if (band := aggregate_curves([study.curve for study in result.studies_of(engine)], cost))
-        }
-        for label, cost in costs.items()
-    }
+    spec, labels = result.spec, {"trials": "Trials ended", "epochs": "Epochs trained", "minutes": "Minutes of search"}
     return Plot(
-        title=f"Mean of {spec.repeats} repeats, band from the least to the most" if spec.repeats > 1 else "One repeat",
+        title=f"Mean of {spec.repeats} repeats, band of its 95 % interval" if spec.repeats > 1 else "One repeat",
         engines=spec.engines,
-        panels=panels,
-        y_label="Best validation error so far, %",
+        panels={label: result.expected_best[cost] for cost, label in labels.items()},
+        y_label="Expected best validation error, %",
         y_limits=_error_limits(result),
         engines_with_band=spec.engines,
         baseline=result.baseline_validation_percent,

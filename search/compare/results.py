@@ -25,6 +25,7 @@ class Metric:
         difference_unit: Follows a difference, such as " percentage points".
         digits: Decimals of a value.
         sample: What intervals are over, such as "repeat".
+        limits: Least and largest possible mean, where intervals end; None without limits.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Metric:
     difference_unit: str = ""
     digits: int
     sample: str
+    limits: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

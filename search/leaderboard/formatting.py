@@ -75,19 +75,24 @@ def with_interval(figure: str, interval: Interval | None) -> str:
 
 
 def estimate(value: Estimate | None, digits: int = 2) -> str:
-    """Returns a mean with its interval, "0.52 ± 0.06", or why it has none, "0.52 (n=1)"."""
+    """Returns a mean with its interval, "0.52 ± 0.06", or why it has none, "0.52 (n=1)".
+
+    An interval that ends at a limit is not symmetric, and its ends are shown: "0.02 (0.00-0.05)".
+    """
     if value is None:
         return ""
+    if value.interval and abs(value.interval.low + value.interval.high - 2 * value.mean) > 10.0**-digits:
+        return with_ends(f"{value.mean:.{digits}f}", value.interval, digits)
     basis = plus_minus(value.interval, digits) if value.interval else "(n=1)" if value.n == 1 else "(no spread)"
     return f"{value.mean:.{digits}f} {basis}"
 
 
-def with_ends(figure: str, interval: Interval | None) -> str:
+def with_ends(figure: str, interval: Interval | None, digits: int = 2) -> str:
     """Returns a figure with the ends of its interval: "0.44 (0.31-0.58)", "-0.57 (-0.71 to -0.43)"."""
     if interval is None:
         return figure
     between = " to " if interval.low < 0 or interval.high < 0 else "-"
-    return f"{figure} ({interval.low:z.2f}{between}{interval.high:z.2f})"
+    return f"{figure} ({interval.low:z.{digits}f}{between}{interval.high:z.{digits}f})"
 
 
 def test_error(entry: BoardEntry) -> str:

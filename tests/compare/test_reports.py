@@ -116,7 +116,7 @@ def test_markdown_of_tables_holds_every_engine_and_how_to_reproduce_it() -> None
         assert [row[0] for row in engines[1:]] == [place.engine for place in TABULAR.comparison.engines]
     for expected in (
         "# Arena hpobench-mlp: 8 tables, 3 seeds, 100 trials\n",
-        "0.0450 ± 0.0205",
+        "0.0450 (0.0245-0.0655)",
         "](arena.svg)",
         "Regret is ",
         "Versions: python 3, optuna 5.",
@@ -183,7 +183,16 @@ def test_json_of_studies_has_its_schema_pairs_and_curves() -> None:
     assert len(document["pairs"]) == 6
     assert {"p", "p_adjusted", "is_tie", "difference_points"} <= document["pairs"][0].keys()
     assert document["rules"]["seed"] == 7
-    assert document["studies"][0]["curve"][0] == {"epochs": 10, "seconds": 40.0, "error_percent": 1.2}
+    assert document["studies"][0]["curve"][0] == {
+        "trials": 1,
+        "epochs": 10,
+        "seconds": 40.0,
+        "error_percent": 1.2,
+    }
+    expected_best = document["expected_best_validation_percent"]
+    assert expected_best.keys() == {"trials", "epochs", "minutes"}
+    assert expected_best["trials"].keys() == set(ENGINES)
+    assert expected_best["trials"][ENGINES[0]].keys() == {"costs", "mean", "low", "high"}
     assert len(document["studies"]) == 12
 
 
@@ -198,25 +207,27 @@ def test_json_without_a_p_has_null() -> None:
 
 def test_json_of_tables_has_its_schema_seeds_and_figures() -> None:
     document = json.loads(show("json", TABULAR))
-    assert document["schema"] == "arena/1"
+    assert document["schema"] == "arena/2"
     assert document["rows"][0]["regrets"]["100"]["mean"] == TABULAR.regrets[BEST][100].mean
     assert [row["standing"] for row in document["rows"]] == ["lowest", "tie", "behind"]
     assert [row["p_value"] is None for row in document["rows"]] == [True, False, False]
-    assert (document["test"], list(document["left_out"])) == ("tables", ["optuna:gp"])
+    assert [pair["tables"] for pair in document["pairs"]] == [8, 8, 8]
+    assert list(document["left_out"]) == ["optuna:gp"]
     assert document["curves"][BEST].keys() == {"mean", "low", "high"}
     assert len(document["curves"][BEST]["mean"]) == 100
     assert document["tables"]["table_3"] == [study_seed(0, repeat, "table_3") for repeat in range(3)]
 
 
-def test_the_plot_has_a_line_an_engine_in_both_panels() -> None:
-    left, right = make_figure(make_report(TRAINED).plot).axes
-    for axes in (left, right):
+def test_the_plot_has_a_line_an_engine_in_every_panel() -> None:
+    trials, epochs, minutes = make_figure(make_report(TRAINED).plot).axes
+    for axes in (trials, epochs, minutes):
         lines = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
         assert len(lines) == 4
         assert len({line.get_color() for line in lines}) == 4
         assert len(axes.collections) == 4
-    assert max(left.lines[0].get_xdata()) == 180
-    assert max(right.lines[0].get_xdata()) < 10
+    assert max(trials.lines[0].get_xdata()) == 25
+    assert max(epochs.lines[0].get_xdata()) == 180
+    assert max(minutes.lines[0].get_xdata()) < 10
 
 
 def test_lines_of_many_engines_can_be_told_apart() -> None:

@@ -1,6 +1,8 @@
+import dataclasses
+
 import pytest
 
-from search.records.curves import CurvePoint, aggregate_curves, best_error_curve
+from search.records.curves import best_error_curve
 from search.trial import State
 from tests.compare.studies import outcome, study
 
@@ -40,12 +42,8 @@ def test_a_trial_that_runs_or_whose_coordinator_died_changes_nothing() -> None:
     assert points(None) == points(died) == points() == []
 
 
-def test_a_band_is_the_mean_least_and_most_at_each_step() -> None:
-    def curve(*steps: tuple[int, float]) -> list[CurvePoint]:
-        return [CurvePoint(epochs=epochs, seconds=10.0 * epochs, error_percent=error) for epochs, error in steps]
-
-    curves = [curve((4, 1.0), (10, 0.5)), curve((6, 2.0), (8, 1.0)), []]
-    made = aggregate_curves(curves, lambda point: point.epochs)
-    assert (made.costs, made.mean, made.low, made.high) == ((6, 8, 10), (1.5, 1.0, 0.75), (1.0, 1.0, 0.5), (2, 1, 1))
-    assert aggregate_curves(curves, lambda point: point.seconds).costs == (60.0, 80.0, 100.0)
-    assert aggregate_curves([[], []], lambda point: point.epochs) is None
+def test_a_trial_counts_once_it_has_ended_unless_it_was_interrupted() -> None:
+    cut, failed = outcome(None, at=11.0, state=State.INTERRUPTED), outcome(None, at=12.0, state=State.FAILED, epochs=0)
+    again = dataclasses.replace(failed, elapsed_seconds=25.0)
+    (record,) = study(searched=[outcome(1.2, at=10.0), cut, failed, outcome(0.8, at=20.0), again]).values()
+    assert [(point.trials, point.error_percent) for point in best_error_curve(record)] == [(1, 1.2), (3, 0.8), (4, 0.8)]

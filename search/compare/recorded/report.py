@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from search.compare.curves import CurveBand
 from search.compare.plot import Plot
 from search.compare.recorded.compute import METRIC, EngineSummary, RecordedComparison, RecordingSummary
 from search.compare.recorded.fidelity import Predictor
@@ -29,7 +30,6 @@ from search.compare.render import Report, interval_json
 from search.leaderboard import formatting
 from search.leaderboard.columns import DisplayColumn
 from search.leaderboard.tables import Table
-from search.records.curves import CurveBand
 
 SCHEMA = "recorded/1"
 RELIABLE_SPEARMAN, RELIABLE_CONFIGURATIONS = 0.6, 5 * MIN_CONFIGURATIONS

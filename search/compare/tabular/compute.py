@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from search.compare.curves import CurveBand
 from search.compare.paired_tests import rank, wilcoxon_p
 from search.compare.results import Comparison, Metric, PairedTest
 from search.compare.spec import RunKey
 from search.compare.tabular.simulate import RegretTrace, TabularSpec
 from search.leaderboard.statistics import Estimate, t_estimate
-from search.records.curves import CurveBand
 
 REPORTED_TRIAL_COUNTS = (25, 50, 100)
 """Trials after which regrets are reported, besides the last trial."""
 BAND_PERCENTILES = (25, 75)
 """Percentiles over seeds between which a curve's band lies."""
+REGRET_LIMITS = (0.0, 1.0)
+"""Of an expected regret; intervals end there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +73,15 @@ def compute(
     regrets = {engine: _regrets(spec, runs, engine, tables) for engine in engines}
     trial_counts = (*(count for count in REPORTED_TRIAL_COUNTS if count < spec.trials), spec.trials)
     estimates = {
-        engine: {count: t_estimate(regrets[engine][:, :, count - 1].mean(axis=1).tolist()) for count in trial_counts}
+        engine: {
+            count: t_estimate(regrets[engine][:, :, count - 1].mean(axis=1).tolist(), within=REGRET_LIMITS)
+            for count in trial_counts
+        }
         for engine in engines
     }
-    metric = Metric(name=f"mean normalised regret after {spec.trials} trials", digits=4, sample="table")
+    metric = Metric(
+        name=f"mean normalised regret after {spec.trials} trials", digits=4, sample="table", limits=REGRET_LIMITS
+    )
     comparison = rank(
         {engine: dict(zip(tables, regrets[engine][:, :, -1].mean(axis=1).tolist(), strict=True)) for engine in engines},
         metric,
@@ -83,7 +90,6 @@ def compute(
             units="tables",
             p_value=wilcoxon_p,
         ),
-        {engine: by_count[spec.trials] for engine, by_count in estimates.items()},
     )
     order = [result.engine for result in comparison.engines]
     ranks = rankdata([regrets[engine][:, :, -1].mean(axis=1) for engine in order], axis=0).mean(axis=1)

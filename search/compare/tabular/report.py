@@ -1,16 +1,19 @@
 """The report of a comparison on tables: its table, sentences, plot, CSV and JSON document.
 
-The JSON document, schema "arena/1"; the number rises when a key changes its name or meaning::
+The JSON document, schema "arena/2"; the number rises when a key changes its name or meaning::
 
     arena, trials, repeats, seed, workers    what was run
     tables       name to the studies' seeds on it, repeat by repeat
     verdict      the sentences
-    test         "tables" or "table and seed": what the p-values are over
+    test         name of the test of two engines
     rows         an engine each: regrets by trial count (mean, low, high, n), mean_rank, seconds_a_trial, p_value,
                  standing ("lowest", "tie" with it, or "behind" it)
+    pairs        first (the lower mean), second, tables, difference (mean, low, high), p, p_adjusted, is_tie
     curves       by engine, regret after each trial: mean, low and high (quartiles over seeds)
     left_out     engines that cannot search the tables, and why
     versions, command
+
+In "arena/1" the run that made a configuration the chosen one counted in its regret.
 """
 
 from __future__ import annotations
@@ -29,11 +32,13 @@ from search.leaderboard import formatting
 from search.leaderboard.columns import DisplayColumn
 from search.leaderboard.tables import Table
 
-SCHEMA = "arena/1"
+SCHEMA = "arena/2"
 REGRET_DEFINITION = """\
 Regret is the distance of the configuration that a search would choose from the best of its table: 0 is the table's best
 configuration, 1 its worst, by the mean over the table's training seeds. A search sees one training run of a
-configuration and chooses the lowest error it saw, so a lucky run can make its regret rise."""
+configuration and chooses the lowest error it saw, so a lucky run can make its regret rise. That run does not count in
+the regret: the choice is scored by the mean over its other runs in the table, by itself only where it was trained once.
+"""
 
 
 def make_report(result: TabularComparison) -> Report:
@@ -45,7 +50,7 @@ def make_report(result: TabularComparison) -> Report:
         REGRET_DEFINITION,
         f"Tables: {', '.join(result.tables)} ({benchmark.source}; {benchmark.unit}). They hold the last epoch of every "
         f"training, so trials are not pruned. Baseline: {benchmark.baseline_source}. Concurrent trials: "
-        f"{spec.workers}. Intervals are Student's t over the tables' means.",
+        f"{spec.workers}. Intervals are Student's t over the tables' means and end at 0.",
     ]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     summary = list(result_sentences(result))
@@ -85,14 +90,14 @@ def result_sentences(result: TabularComparison) -> Iterator[str]:
 
 
 def _tables(result: TabularComparison) -> dict[str, Table[EngineResult]]:
-    def regret(count: int) -> DisplayColumn[EngineResult]:
-        return DisplayColumn(
-            f"Regret\n@{count}",
-            lambda engine_result: formatting.estimate(
-                result.regrets[engine_result.engine][count], result.comparison.metric.digits
-            ),
-            "right",
-        )
+    digits = result.comparison.metric.digits
+
+    def regret(count: int, min_width: int = 0) -> DisplayColumn[EngineResult]:
+        def cell(engine_result: EngineResult) -> str:
+            estimate = result.regrets[engine_result.engine][count]
+            return formatting.with_ends(f"{estimate.mean:.{digits}f}", estimate.interval, digits)
+
+        return DisplayColumn(f"Regret\n@{count}", cell, "right", min_width=min_width)
 
     engine: DisplayColumn[EngineResult] = DisplayColumn("Engine", lambda engine_result: engine_result.engine)
     *earlier, last = result.trial_counts
@@ -108,7 +113,8 @@ def _tables(result: TabularComparison) -> dict[str, Table[EngineResult]]:
     engine_results = result.comparison.engines
     tables = {f"Engines after {last} trials": Table(columns, engine_results)}
     if earlier:
-        tables["Engines after fewer trials"] = Table([engine, *map(regret, earlier)], engine_results)
+        regrets = [regret(count, 100 if place > 1 else 0) for place, count in enumerate(earlier)]
+        tables["Engines after fewer trials"] = Table([engine, *regrets], engine_results)
     return tables
 
 
@@ -151,7 +157,7 @@ def _document(result: TabularComparison, summary: list[str]) -> dict[str, Any]:
             table: [study_seed(spec.seed, repeat, table) for repeat in range(spec.repeats)] for table in result.tables
         },
         "verdict": summary,
-        "test": "tables" if result.comparison.test.units == "tables" else "table and seed",
+        "test": result.comparison.test.name,
         "rows": [
             {
                 "engine": engine_result.engine,
@@ -164,6 +170,18 @@ def _document(result: TabularComparison, summary: list[str]) -> dict[str, Any]:
                 "standing": _standing(engine_result),
             }
             for engine_result in result.comparison.engines
+        ],
+        "pairs": [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "tables": pair.n,
+                "difference": interval_json(pair.difference),
+                "p": pair.p,
+                "p_adjusted": pair.p_adjusted,
+                "is_tie": pair.is_tie,
+            }
+            for pair in result.comparison.pairs
         ],
         "curves": {
             engine: {"mean": curve.mean, "low": curve.low, "high": curve.high}

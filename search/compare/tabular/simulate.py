@@ -76,9 +76,11 @@ class RegretTrace:
 
     Args:
         observed: Error reported to the engine: that of one training run, in the benchmark's unit.
-        incumbent: Mean error, over the table's seeds, of the configuration with the lowest observed error so far.
-        regrets: Normalised regret of the incumbent, in [0, 1]: its mean's distance from the table's best as a share of
-            that of the table's worst. It may rise, where a lucky run makes a worse configuration the incumbent.
+        incumbent: Mean error of the configuration with the lowest observed error so far, over the table's seeds but
+            the observed one.
+        regrets: Normalised regret of the incumbent: its mean's distance from the table's best as a share of that of the
+            table's worst. It may rise, where a lucky run makes a worse configuration the incumbent, and lie slightly
+            outside [0, 1], since the best and the worst are means over all seeds.
         engine_seconds: Wall-clock seconds that the engine took for asking, reporting and telling.
     """
 
@@ -116,7 +118,7 @@ def simulate(spec: TabularSpec, key: RunKey) -> RegretTrace:
             executor = VirtualExecutor(simulated_trial, slots=spec.workers)
             source = SearchSource(engine, ledger, trials=spec.trials, recipes=False)
             run_loop(source, executor=executor, ledger=ledger, callback=recorder)
-    return _regret_trace(recorder.ended, table, engine.seconds)
+    return _regret_trace(recorder.ended, table, seed, engine.seconds)
 
 
 def make_tabular_engine(choice: EngineChoice, table: BenchmarkTable, *, seed: int = 0) -> Engine:
@@ -207,17 +209,19 @@ def _header(benchmark: str, choice: EngineChoice, table: BenchmarkTable, seed: i
     )
 
 
-def _regret_trace(ended: list[tuple[Trial, Outcome]], table: BenchmarkTable, engine_seconds: float) -> RegretTrace:
+def _regret_trace(
+    ended: list[tuple[Trial, Outcome]], table: BenchmarkTable, seed: int, engine_seconds: float
+) -> RegretTrace:
     observed: list[float] = []
     incumbent: list[float] = []
     for trial, outcome in ended:
         assert outcome.error_percent is not None
         is_better = not observed or outcome.error_percent < min(observed)
         observed.append(outcome.error_percent)
-        incumbent.append(table.mean_error(trial.config) if is_better else incumbent[-1])
+        incumbent.append(table.error_of_others(trial.config, seed) if is_better else incumbent[-1])
     return RegretTrace(
         observed=tuple(observed),
         incumbent=tuple(incumbent),
-        regrets=tuple(table.normalized_regret(mean) for mean in incumbent),
+        regrets=tuple(table.normalized_regret(error) for error in incumbent),
         engine_seconds=engine_seconds,
     )

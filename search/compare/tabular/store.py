@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from search.compare.spec import RunKey
 from search.compare.store import RunStore, folder_lock, raise_if_different
-from search.errors import FatalError
+from search.errors import FatalError, UserError
 from search.records.record import flatten
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-SCHEMA = "games/1"
+SCHEMA = "games/2"
+"""Runs on tables. In "games/1" the run that made a configuration the chosen one counted in its regret."""
 KEY_FIELDS = tuple(item.name for item in fields(RunKey))
 
 
@@ -67,7 +68,7 @@ def open_store(
         schema: Names the format of the file.
 
     Raises:
-        UserError: The folder holds runs of other terms, is in use, or cannot be written.
+        UserError: The folder holds runs of other terms or of another schema, is in use, or cannot be written.
         FatalError: The file is damaged.
     """
     path = folder / "games.jsonl"
@@ -75,8 +76,17 @@ def open_store(
         drop_incomplete_line(path)
         if not path.exists() or not path.stat().st_size:
             _append_line(path, {"schema": schema, **terms})
-        header, runs = _read(path, parse)
+        header, *lines = _read_lines(path)
+        if header.get("schema") != schema:
+            raise UserError(
+                f"The runs in {folder} are of another version or kind of comparison, so their figures cannot stand "
+                f"beside new ones. Expected: schema {schema!r}. Received: {header.get('schema')!r} in {path}.",
+                hint="Name this comparison with --name NAME, or move the folder away to run it again.",
+            )
         raise_if_different(folder, flatten(header), flatten({"schema": schema, **terms}))
+        with _damage_reported(path):
+            keys = [RunKey(**{name: line.pop(name) for name in KEY_FIELDS}) for line in lines]
+            runs = dict(zip(keys, map(parse, lines), strict=True))
         yield JsonLinesStore(path, runs)
 
 
@@ -95,12 +105,15 @@ def _append_line(path: Path, document: Mapping[str, Any]) -> None:
         file.write(json.dumps(document, allow_nan=False) + "\n")
 
 
-def _read(path: Path, parse: Callable[[dict[str, Any]], T]) -> tuple[dict[str, Any], dict[RunKey, T]]:
-    """Returns the first line and the runs."""
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with _damage_reported(path):
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@contextmanager
+def _damage_reported(path: Path) -> Iterator[None]:
     try:
-        header, *documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        keys = [RunKey(**{name: document.pop(name) for name in KEY_FIELDS}) for document in documents]
-        return header, dict(zip(keys, map(parse, documents), strict=True))
+        yield
     except (ValueError, KeyError, TypeError) as error:
         raise FatalError(
             f"The runs cannot be read. Received: {path} ({type(error).__name__}: {error}).",

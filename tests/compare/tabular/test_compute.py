@@ -44,6 +44,8 @@ def test_regrets_are_means_over_tables_with_student_s_interval() -> None:
     assert regrets[100] == result.comparison.engines[0].score
     assert regrets[100].mean == pytest.approx(np.mean(means))
     assert (regrets[100].interval.low, regrets[100].interval.high) == pytest.approx((expected.low, expected.high))
+    low_end = simulated({BEST: lambda table, repeat: 0.001 if table else 0.5}).regrets[BEST][100].interval.low
+    assert low_end == 0.0  # Student's interval would end below
     assert regrets[25].mean > regrets[50].mean > regrets[100].mean
 
 

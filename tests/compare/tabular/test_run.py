@@ -103,6 +103,15 @@ def test_a_folder_of_other_terms_is_refused(whole: Path, changes: dict[str, obje
     assert lines(whole) == before
 
 
+def test_runs_that_were_scored_otherwise_are_refused(whole: Path, tmp_path: Path) -> None:
+    folder = copy(whole, tmp_path, (whole / "games.jsonl").read_text().replace("games/2", "games/1"))
+    before = lines(folder)
+    with pytest.raises(UserError, match=r"Expected: schema 'games/2'\. Received: 'games/1'") as refused:
+        run_simulations(make_spec(), folder)
+    assert "--name" in refused.value.hint
+    assert lines(folder) == before
+
+
 def test_a_folder_in_use_or_damaged_is_refused(whole: Path, tmp_path: Path) -> None:
     with (
         open_store(tmp_path, {"arena": "x"}, RegretTrace.from_json),
