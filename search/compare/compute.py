@@ -177,7 +177,7 @@ def compute(spec: ComparisonSpec, runs: Mapping[RunKey, StudyRecord]) -> Trained
         spec=spec,
         comparison=comparison,
         studies=tuple(sorted(studies, key=lambda study: order.index(study.key.engine))),
-        expected_best={name: _expected_best(spec.engines, studies, cost) for name, cost in COSTS.items()},
+        expected_best={name: _expected_best(spec, studies, cost) for name, cost in COSTS.items()},
         baseline_test=t_estimate(list(baselines.values()), within=TEST_ERROR.limits) if baselines else None,
         baseline_validation_percent=_mean(_baseline_validation(runs[key]) for key in keys),
         test_openings=sum(record.test_evaluations for record in runs.values()),
@@ -209,10 +209,10 @@ def _study_result(key: RunKey, record: StudyRecord, replicates: int) -> StudyRes
 
 
 def _expected_best(
-    engines: Iterable[str], studies: Iterable[StudyResult], cost: Callable[[CurvePoint], float]
+    spec: ComparisonSpec, studies: Iterable[StudyResult], cost: Callable[[CurvePoint], float]
 ) -> dict[str, CurveBand]:
-    curves = {engine: [study.curve for study in studies if study.key.engine == engine] for engine in engines}
-    bands = {engine: expected_best_error(of_engine, cost) for engine, of_engine in curves.items()}
+    curves = {engine: [study.curve for study in studies if study.key.engine == engine] for engine in spec.engines}
+    bands = {engine: expected_best_error(each, cost, repeats=spec.repeats) for engine, each in curves.items()}
     return {engine: band for engine, band in bands.items() if band}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.compare.paired_tests import MIN_UNITS
 from search.leaderboard.statistics import t_estimate
 from search.records.curves import CurvePoint
 
@@ -32,20 +33,20 @@ class CurveBand:
 
 
 def expected_best_error(
-    curves: Sequence[Sequence[CurvePoint]], cost: Callable[[CurvePoint], float]
+    curves: Sequence[Sequence[CurvePoint]], cost: Callable[[CurvePoint], float], *, repeats: int
 ) -> CurveBand | None:
-    """Returns the expected best validation error against the cost, in percent, with its 95 % interval over repeats.
+    """Returns the expected best validation error against the cost, in percent, with a band over repeats.
 
-    The curve begins where all repeats have a complete trial. Without a spread, or with one repeat, the band is empty.
-
-    The mean over repeats is used as the estimate. That of the source draws from the trials of one search as if their
-    order did not matter, which does not hold where an engine learns from trials or prunes them.
+    The curve begins where all of them have a complete trial. The mean over repeats is used as the estimate. That of the
+    source draws from the trials of one search as if their order did not matter, which does not hold where an engine
+    learns from trials or prunes them.
 
     Source: Dodge et al., "Show Your Work: Improved Reporting of Experimental Results", EMNLP 2019, for the quantity.
 
     Args:
         curves: Best-so-far curves, one per repeat; empty ones are left out.
         cost: Returns the cost of a point; it does not fall along a curve.
+        repeats: Planned repeats, which decide what the band is; see ``has_interval``.
 
     Returns:
         The curve; None without one.
@@ -56,13 +57,26 @@ def expected_best_error(
     first = max(cost(curve[0]) for curve in nonempty)
     costs = sorted({first} | {cost(point) for curve in nonempty for point in curve if cost(point) > first})
     errors = np.array([_errors_at(curve, costs, cost) for curve in nonempty])
-    estimates = [t_estimate(at_cost.tolist(), within=ERROR_LIMITS) for at_cost in errors.T]
-    ends = [
-        (estimate.interval.low, estimate.interval.high) if estimate.interval else (estimate.mean, estimate.mean)
-        for estimate in estimates
-    ]
-    low, high = zip(*ends, strict=True)
-    return CurveBand(costs=tuple(costs), mean=tuple(estimate.mean for estimate in estimates), low=low, high=high)
+    ends = _interval_at if has_interval(repeats) else _range_at
+    low, high = zip(*map(ends, errors.T.tolist()), strict=True)
+    return CurveBand(costs=tuple(costs), mean=tuple(errors.mean(axis=0).tolist()), low=low, high=high)
+
+
+def has_interval(repeats: int) -> bool:
+    """Returns whether a band is the mean's 95 % interval; with fewer repeats it lies from the least to the most.
+
+    Student's interval over three repeats jumps from one cost to the next and is wider than the plot.
+    """
+    return repeats >= MIN_UNITS
+
+
+def _interval_at(errors: Sequence[float]) -> tuple[float, float]:
+    estimate = t_estimate(errors, within=ERROR_LIMITS)
+    return (estimate.interval.low, estimate.interval.high) if estimate.interval else (estimate.mean, estimate.mean)
+
+
+def _range_at(errors: Sequence[float]) -> tuple[float, float]:
+    return min(errors), max(errors)
 
 
 def _errors_at(curve: Sequence[CurvePoint], costs: Sequence[float], cost: Callable[[CurvePoint], float]) -> np.ndarray:

@@ -13,7 +13,8 @@ The JSON document, schema "comparison/1"; the number rises when a key changes it
     studies         the columns of ``STUDY_FIELDS``, and under "curve" the steps of the best-so-far curve
     expected_best_validation_percent
                     expected best validation error over repeats, by cost (trials, epochs, minutes) and engine: costs,
-                    where it changes, and from there on mean, low and high
+                    where it changes, and from there on mean, low and high: the 95 % interval, or with fewer than six
+                    repeats the least and the most
     test_openings   how often the test images were scored
 
 An estimate is {mean, low, high, n}, a difference {mean, low, high}, with the bounds of the 95 % interval over repeats.

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from search.compare.compute import StudyResult, TrainedComparison
+from search.compare.curves import has_interval
 from search.compare.export import STUDY_FIELDS, study_fields, to_document
 from search.compare.plot import Plot
 from search.compare.render import Report
@@ -30,7 +31,7 @@ adjusted for the number of pairs, of 0.05 or more, or there are fewer than six r
 error of the complete search trial with the least validation error, retrained on all training images with fresh seeds.
 Intervals are Student's t over repeats; they leave out the choice of test images. Epochs and minutes are those of the
 search alone, including trials that were paused, pruned, failed or interrupted. Lines of the plot are expected best
-validation errors (Dodge et al. 2019): means over repeats of the least error so far; bands are their 95 % intervals."""
+validation errors (Dodge et al. 2019): means over repeats of the least error so far."""
 
 
 def make_report(result: TrainedComparison) -> Report:
@@ -215,9 +216,11 @@ _PAIR_COLUMNS: tuple[DisplayColumn[EnginePair], ...] = (
 
 
 def _make_plot(result: TrainedComparison) -> Plot:
+    """Returns the expected best validation error against each cost."""
     spec, labels = result.spec, {"trials": "Trials ended", "epochs": "Epochs trained", "minutes": "Minutes of search"}
+    band = "of its 95 % interval" if has_interval(spec.repeats) else "from the least to the most"
     return Plot(
-        title=f"Mean of {spec.repeats} repeats, band of its 95 % interval" if spec.repeats > 1 else "One repeat",
+        title=f"Mean of {spec.repeats} repeats, band {band}" if spec.repeats > 1 else "One repeat",
         engines=spec.engines,
         panels={label: result.expected_best[cost] for cost, label in labels.items()},
         y_label="Expected best validation error, %",
