@@ -60,7 +60,7 @@ class EngineSummary:
         full_trials: Mean number of full trials.
         short_trials: Mean number of short ones.
         busy_share: Mean share of the workers' time in trials that ended.
-        seconds_per_trial: Median wall-clock seconds that the engine took for a trial.
+        seconds_per_trial: Median processor seconds that the engine took for a trial.
         worse_share: Share of searches whose choice is predicted to be worse than the best recipe.
     """
 

@@ -99,7 +99,7 @@ class SearchResult:
         short_trials: Short trials that ended.
         other_trials: Trials that were paused, pruned or interrupted.
         busy_share: Share of the workers' time in trials that ended.
-        engine_seconds: Wall-clock seconds that the engine took.
+        engine_seconds: Processor seconds that the engine took.
     """
 
     gain_points: float

@@ -34,7 +34,7 @@ class TabularComparison:
         trial_counts: Trials after which regrets are given, rising.
         regrets: By engine and trial count, the mean normalised regret, with an interval over the tables' means.
         mean_ranks: By engine, the mean over tables of its rank by mean regret; 1 is best, ties share.
-        seconds_per_trial: By engine, the median over runs of the wall-clock seconds that it took for a trial.
+        seconds_per_trial: By engine, the median over runs of the processor seconds that it took for a trial.
         curves: By engine, regret after each trial: the mean over tables and seeds, and quartiles over seeds.
         runs: The simulated runs.
         excluded: Engines that cannot search the tables, and why.

@@ -81,7 +81,7 @@ class RegretTrace:
         regrets: Normalised regret of the incumbent: its mean's distance from the table's best as a share of that of the
             table's worst. It may rise, where a lucky run makes a worse configuration the incumbent, and lie slightly
             outside [0, 1], since the best and the worst are means over all seeds.
-        engine_seconds: Wall-clock seconds that the engine took for asking, reporting and telling.
+        engine_seconds: Processor seconds that the engine took for asking, reporting and telling.
     """
 
     observed: tuple[float, ...]
@@ -142,7 +142,7 @@ def make_tabular_engine(choice: EngineChoice, table: BenchmarkTable, *, seed: in
 
 
 class TimedEngine(Engine):
-    """Measures the seconds that another engine takes."""
+    """Measures the processor seconds that another engine takes, which do not depend on what else the machine runs."""
 
     def __init__(self, inner: Engine) -> None:
         self.capabilities = inner.capabilities
@@ -171,11 +171,11 @@ class TimedEngine(Engine):
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             yield
         finally:
-            self.seconds += time.perf_counter() - started
+            self.seconds += time.process_time() - started
 
 
 class _OutcomeRecorder(Callback):
