@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 TUTORIAL_EPOCHS = 10
 OPTIONS = (
-    "space", "dataset", "study", "epochs", "fix", "seed", "workers", "threads", "executor", "backend", "devices",
+    "space", "dataset", "image_size", "test_share", "transpose", "channels", "study",
+    "epochs", "fix", "seed", "workers", "threads", "executor", "backend", "devices",
     "deterministic", "precision", "kernels", "storage", "studies_dir", "reports_dir", "cache_dir",
 )  # fmt: skip
 

@@ -1,26 +1,29 @@
-"""``data``: shows a data set and how a split divides it. Opens the labels of the test images only."""
+"""``data``: shows a data set, how it is read and how a split divides it; and converts it into one file."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from search.cli.options import setting_options
 from search.protocol import Split
+
+READ_OPTIONS = ("image_size", "test_share", "transpose", "channels")
 
 
 @click.group()
 def command() -> None:
-    """Inspect a data set before searching on it."""
+    """Inspect or convert a data set before searching on it."""
 
 
 @command.command()
+@click.argument("path", required=False, metavar="[NAME|PATH]")
 @click.option(
     "--dataset",
-    default="mnist",
-    show_default=True,
     metavar="NAME|PATH",
-    help="mnist, fashion_mnist, cifar10, or the path of a file or folder.",
+    help="The same as an option: mnist, fashion_mnist, cifar10, or the path of a file or folder.  [default: mnist]",
 )
 @click.option(
     "--split",
@@ -28,13 +31,24 @@ def command() -> None:
     help="How validation images are drawn.  [default: by data set]",
 )
 @click.option("--split-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of that draw.")
+@setting_options(*READ_OPTIONS)
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the first four training images as a PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def show(
-    dataset: str, split: str | None, split_seed: int, cache_dir: Path | None, out: Path | None, as_json: bool
+    path: str | None,
+    dataset: str | None,
+    split: str | None,
+    split_seed: int,
+    cache_dir: Path | None,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Show a data set: size, classes, first images, and which images train, validate and test."""
+    """Show a data set: how it is read, its classes, first images, and which images train, validate and test.
+
+    Says how many test images equal training images, and the error of always predicting the largest class.
+    """
     import json
 
     from rich.console import Console
@@ -42,15 +56,42 @@ def show(
     from search.cli.data_view import print_images, print_summary, save_grid, summarize_dataset
     from search.data.dataset import open_training, prepare
     from search.data.split import default_split
+    from search.errors import UserError
 
-    info = prepare(dataset, cache_dir)
+    if path is not None and dataset is not None:
+        raise UserError(f"One data set is shown at a time. Received: {path!r} and --dataset {dataset!r}.")
+    info = prepare(path or dataset or "mnist", cache_dir, _read_options(options))
     training = open_training(info)
     summary = summarize_dataset(info, training, split=Split(split) if split else default_split(info), seed=split_seed)
     if out:
-        save_grid(training, out)
+        save_grid(info, training, out)
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))
         return
     console = Console(highlight=False)
     print_summary(summary, console)
-    print_images(training, console)
+    print_images(info, training, console)
+
+
+@command.command()
+@click.argument("source", metavar="NAME|PATH")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz")
+@setting_options(*READ_OPTIONS)
+def convert(source: str, out: Path, **options: Any) -> None:
+    """Write a data set of any form as one .npz file, in the form in which it would be searched on.
+
+    The file is the same data set: studies of both have one hash and are ranked together.
+    """
+    from search.data.convert import convert as convert_dataset
+
+    converted = convert_dataset(source, out, _read_options(options))
+    for line in converted.reading:
+        click.echo(line)
+    click.echo(f"Written: {out}, sha256 {converted.sha256}")
+
+
+def _read_options(options: dict[str, Any]) -> Any:
+    from search.cli.options import merge_options
+    from search.session.settings import from_mapping
+
+    return from_mapping(merge_options(options)).read_options

@@ -67,12 +67,16 @@ class DatasetSummary:
         split: How validation images are drawn.
         split_seed: Seed of that draw.
         roles: Training, validation and test.
+        constant_error_percent: Test error of always predicting the class that is largest in training.
+        equal_images: Number of test images that equal a training image to the bit.
     """
 
     info: DatasetInfo
     split: Split
     split_seed: int
     roles: tuple[SubsetSummary, ...]
+    constant_error_percent: float
+    equal_images: int
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as a plain dict."""
@@ -80,17 +84,20 @@ class DatasetSummary:
 
 
 def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Split, seed: int) -> DatasetSummary:
-    """Returns the summary of a data set under a split. Opens the labels of the test images only.
+    """Returns the summary of a data set under a split.
+
+    Of the test images it tells the number in each class, and how many of them are training images.
 
     Raises:
         UserError: The data do not allow the split.
     """
     indices = make_split_indices(training, split=split, seed=seed)
     description = SPLIT_DESCRIPTIONS[split].format(seed=seed)
+    test = open_test(info)
     parts = (
         ("training", _range(indices.training) or "all other training images", training.labels[indices.training]),
         ("validation", _range(indices.validation) or description, training.labels[indices.validation]),
-        ("test", f"all {info.test_count:,} test images, counted by their labels alone", open_test(info).labels),
+        ("test", f"all {info.test_count:,} test images, counted by their labels alone", test.labels),
     )
     roles = tuple(
         SubsetSummary(
@@ -98,7 +105,21 @@ def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Spli
         )
         for name, images, labels in parts
     )
-    return DatasetSummary(info=info, split=split, split_seed=seed, roles=roles)
+    largest = int(np.bincount(training.labels).argmax())
+    return DatasetSummary(
+        info=info,
+        split=split,
+        split_seed=seed,
+        roles=roles,
+        constant_error_percent=100 * float(np.mean(test.labels != largest)),
+        equal_images=_count_equal(training.images, test.images),
+    )
+
+
+def _count_equal(training_images: np.ndarray, test_images: np.ndarray) -> int:
+    """Returns the number of test images that equal a training image, by hashes of 64 bits."""
+    known = {hash(image.tobytes()) for image in training_images}
+    return sum(hash(image.tobytes()) in known for image in test_images)
 
 
 def _range(indices: np.ndarray) -> str:
@@ -116,16 +137,25 @@ def print_summary(summary: DatasetSummary, console: Console) -> None:
 def _facts(summary: DatasetSummary) -> Table:
     """Returns a table of the data set's facts and the images of each role."""
     info = summary.info
-    height, width, channels = info.image_shape
+    validation_count = summary.roles[1].count
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("Data set", info.name)
     table.add_row("SHA-256", info.sha256)
-    table.add_row("Images", f"{height} x {width}, {channels} channel{'s' if channels > 1 else ''}")
+    for line in info.reading:
+        table.add_row("Read as", line)
     table.add_row("Split", f"{summary.split}: {SPLIT_DESCRIPTIONS[summary.split].format(seed=summary.split_seed)}")
     for role in summary.roles:
         table.add_row(role.name.capitalize(), role.images)
+    table.add_row("Resolution", f"one validation image is {100 / validation_count:.2g} points of error")
+    table.add_row(
+        "Constant", f"always predicting the largest class has {summary.constant_error_percent:.1f} % test error"
+    )
+    if summary.equal_images:
+        table.add_row(
+            "Caution", f"{summary.equal_images:,} test images equal a training image; their error says little"
+        )
     return table
 
 
@@ -136,16 +166,17 @@ def _counts(summary: DatasetSummary) -> Table:
     for role in summary.roles:
         table.add_column(role.name.capitalize(), f"{role.count:,}", justify="right")
     for label, counts in enumerate(zip(*(role.per_class for role in summary.roles), strict=True)):
-        table.add_row(str(label), *(f"{count:,}" for count in counts))
+        table.add_row(Text(summary.info.class_name(label)), *(f"{count:,}" for count in counts))
     return table
 
 
-def print_images(images: LabeledImages, console: Console) -> None:
+def print_images(info: DatasetInfo, images: LabeledImages, console: Console) -> None:
     """Draws the first images, two pixels to a character, as many beside each other as fit 80 columns."""
     is_colourless = console.color_system is None or console.no_color or console.options.ascii_only
     draw = _draw_in_shades if is_colourless else _draw_in_colours
     pixels = [_to_pixels(image) for image in images.images[:IMAGE_COUNT]]
-    pictures = [Text(f"class {label}\n") + draw(part) for label, part in zip(images.labels, pixels, strict=False)]
+    names = [info.class_name(int(label)) for label in images.labels[:IMAGE_COUNT]]
+    pictures = [Text(f"class {name}\n") + draw(part) for name, part in zip(names, pixels, strict=False)]
     per_row = max(1, (min(console.width, WIDTH) + GAP) // (pixels[0].shape[1] + GAP))
     for first in range(0, len(pictures), per_row):
         grid = Table.grid(padding=(0, GAP, 0, 0))
@@ -188,7 +219,7 @@ def _draw_in_shades(pixels: np.ndarray) -> Text:
     )
 
 
-def save_grid(images: LabeledImages, path: Path) -> None:
+def save_grid(info: DatasetInfo, images: LabeledImages, path: Path) -> None:
     """Writes the first images as a PNG, two by two, with their classes.
 
     Raises:
@@ -199,7 +230,7 @@ def save_grid(images: LabeledImages, path: Path) -> None:
     figure = Figure(figsize=(5, 5.4), layout="constrained")
     for axes, image, label in zip(figure.subplots(2, 2).flat, images.images, images.labels, strict=False):
         axes.imshow(to_uint8(image), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"class {label}")
+        axes.set_title(f"class {info.class_name(int(label))}", parse_math=False)
         axes.set_axis_off()
     try:
         figure.savefig(path, dpi=150, format="png")

@@ -48,6 +48,7 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     protocol = header.protocol
     details = [
         f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial",
+        *(f"  {line}" for line in plan.task.dataset.reading),
         f"  {plan.parallelism.describe()}",
     ]
     if header.engine == NO_ENGINE:
@@ -240,7 +241,13 @@ class JsonDisplay(Callback):
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Writes the study's header, workers and forecast."""
         self._budget = budget
-        self._write("opened", study=plan.header.to_json(), recorded=len(record.trials), workers=plan.workers)
+        self._write(
+            "opened",
+            study=plan.header.to_json(),
+            recorded=len(record.trials),
+            workers=plan.workers,
+            reading=plan.task.dataset.reading,
+        )
         self._write("packed", **plan.parallelism.to_json())
         if plan.header.engine != NO_ENGINE:
             self._write("plan", **ProgressState(plan, record, budget).forecast().to_json())

@@ -34,7 +34,20 @@ INDENT = 19
 
 
 @click.command("doctor")
-@setting_options("space", "dataset", "backend", "devices", "kernels", "studies_dir", "reports_dir", "cache_dir")
+@setting_options(
+    "space",
+    "dataset",
+    "image_size",
+    "test_share",
+    "transpose",
+    "channels",
+    "backend",
+    "devices",
+    "kernels",
+    "studies_dir",
+    "reports_dir",
+    "cache_dir",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def command(as_json: bool, **options: Any) -> None:
     """Check whether a search would run here, and show how to fix problems.

@@ -30,6 +30,10 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
+_METAVARS = {"duration": "TIME", "size": "SIZE", "int": "N", "number": "POINTS", "share": "SHARE"}
+"""Kinds of options to what stands for their values in help texts."""
+
+
 def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     option, kind = flag(field.name), field.metadata.get("kind", str(field.type).replace(" | None", ""))
     has_default = kind != "bool" and field.default not in (None, (), dataclasses.MISSING)
@@ -43,7 +47,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
         field.name,
         type=int if kind == "int" else str,
         default=None,
-        metavar={"duration": "TIME", "size": "SIZE", "int": "N", "number": "POINTS"}.get(kind, field.name.upper()),
+        metavar=_METAVARS.get(kind, field.name.upper()),
         help=text,
         envvar=field.metadata.get("envvar"),
         show_envvar="envvar" in field.metadata,

@@ -61,7 +61,8 @@ def _table(predictions: ImagePredictions) -> str:
     table.add_column("Probability", justify="right", no_wrap=True)
     for prediction in predictions.classified:
         file = Text(formatting.one_line(prediction.file))
-        table.add_row(file, str(prediction.label), _percent(prediction.probability))
+        name = Text(formatting.one_line(predictions.class_name(prediction.label)))
+        table.add_row(file, name, _percent(prediction.probability))
     return printed(Console(highlight=False), [table]).rstrip()
 
 
@@ -77,6 +78,7 @@ def _json(predictions: ImagePredictions) -> str:
         {
             "file": prediction.file,
             "class": prediction.label,
+            **({"name": predictions.class_name(prediction.label)} if predictions.class_names else {}),
             "probability": prediction.probability,
             "probabilities": prediction.probabilities,
         }
@@ -93,12 +95,18 @@ def _csv(predictions: ImagePredictions) -> str:
 
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["file", "class", "probability"])
+    has_names = bool(predictions.class_names)
+    writer.writerow(["file", "class", "probability", *(["name"] if has_names else [])])
     files = (
         prediction.file.encode(errors="backslashreplace").decode() for prediction in predictions.classified
     )  # names need not be UTF-8
     writer.writerows(
-        [file, prediction.label, f"{prediction.probability:.6f}"]
+        [
+            file,
+            prediction.label,
+            f"{prediction.probability:.6f}",
+            *([predictions.class_name(prediction.label)] if has_names else []),
+        ]
         for file, prediction in zip(files, predictions.classified, strict=True)
     )
     return lines.getvalue().rstrip("\n")

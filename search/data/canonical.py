@@ -13,7 +13,8 @@ import numpy as np
 from search.data.holdout import DEFAULT_TEST_SHARE, HOLDOUT_SEED, select_test_images
 from search.data.labels import describe_classes, flatten_labels, map_labels
 from search.data.pixels import apply_scale, find_scale, flatten_opacity
-from search.data.raw import RawDataset, RawPart, ReadOptions
+from search.data.raw import RawDataset, RawPart
+from search.data.read_options import ReadOptions
 from search.data.resize import resize_images, with_channels
 from search.data.shapes import arrange_images
 from search.data.validate import validate_arrays

@@ -27,7 +27,7 @@ import platformdirs
 from search.data import cache
 from search.data.cache import arrays_sha256
 from search.data.canonical import CLASS_NAMES, IS_VALIDATION, READING, make_canonical
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.data.readers.npz import ARCHIVE_READ_ERRORS
 from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
 from search.errors import FatalError
@@ -95,6 +95,7 @@ class LabeledImages:
         groups: (count,) integers or strings that name where each image came from, or None.
         verifiers: Of the mapped files.
         is_validation: (count,) bool, the training images that the data set aside for validation, or None.
+        class_names: Names of the classes, in recorded data that are shown; empty if these are the numbers from 0.
     """
 
     images: np.ndarray
@@ -102,6 +103,7 @@ class LabeledImages:
     groups: np.ndarray | None
     verifiers: tuple[cache.FileVerifier, ...] = ()
     is_validation: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
 
     def verify(self) -> None:
         """Checks the mapped files: hashes them the first time, and again if they were touched.
@@ -148,7 +150,7 @@ def prepare(dataset: str, cache_dir: Path | None = None, options: ReadOptions | 
     known_sha256 = source.sha256 if options == ReadOptions() else None
     return DatasetInfo(
         name=source.name,
-        sha256=known_sha256 or _sha256(arrays),
+        sha256=known_sha256 or hash_results(arrays),
         image_shape=(height, width, channels),
         classes=int(arrays["y_train"].max()) + 1,
         training_count=len(arrays["x_train"]),
@@ -162,7 +164,7 @@ def prepare(dataset: str, cache_dir: Path | None = None, options: ReadOptions | 
     )
 
 
-def _sha256(arrays: Mapping[str, np.ndarray]) -> str:
+def hash_results(arrays: Mapping[str, np.ndarray]) -> str:
     """Returns the hash of the arrays that decide results."""
     return arrays_sha256({name: array for name, array in arrays.items() if name not in UNHASHED})
 
@@ -262,8 +264,9 @@ def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> L
     for folder in sorted(datasets.glob(_folder_name(name, "*"))):
         with contextlib.suppress(OSError, EOFError, ValueError):
             arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
-            if {"x_test", "y_test"} <= arrays.keys() and _sha256(arrays) == sha256:
-                return LabeledImages(arrays["x_test"], arrays["y_test"], None)
+            if {"x_test", "y_test"} <= arrays.keys() and hash_results(arrays) == sha256:
+                names = tuple(map(str, arrays.get(CLASS_NAMES, ())))
+                return LabeledImages(arrays["x_test"], arrays["y_test"], None, class_names=names)
     return None
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from search.data.cache import arrays_sha256
 from search.data.canonical import make_canonical
-from search.data.raw import RawDataset, ReadOptions, raw_from_arrays
+from search.data.raw import RawDataset, raw_from_arrays
+from search.data.read_options import ReadOptions
 from search.data.readers.naming import SAVE_HINT, assemble
 from search.data.readers.npz import ARCHIVE_READ_ERRORS, list_npz
 from search.data.readers.registry import FORMS_HINT, find_reader

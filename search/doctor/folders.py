@@ -22,7 +22,7 @@ def check_data(context: CheckContext) -> CheckResult:
     settings = context.settings
     cache = Path(settings.cache_dir) if settings.cache_dir else default_cache_dir()
     inodes = {path: path.stat().st_ino for path in datasets_folder(cache).glob("*") if path.is_dir()}
-    info = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
+    info = prepare(settings.dataset, cache, settings.read_options)
     make_split_indices(open_training(info), split=default_split(info), seed=settings.split_seed)
     context.dataset = info
     folder, free = Path(info.folder), shutil.disk_usage(info.folder).free

@@ -34,11 +34,13 @@ class Classifier:
         model: The Keras model.
         input_spec: Its input.
         white_value: Value of a white pixel: 255, or 1 if the model does not rescale its input.
+        class_names: Names of the classes; empty if these are the numbers from 0.
     """
 
     model: Any
     input_spec: InputSpec
     white_value: float
+    class_names: tuple[str, ...] = ()
 
     def predict_probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the probabilities (images, classes).
@@ -85,7 +87,10 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
     )
     scales = [layer.scale for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
     return Classifier(
-        model=model, input_spec=input_spec, white_value=255.0 if any(scale < 0.5 for scale in scales) else 1.0
+        model=model,
+        input_spec=input_spec,
+        white_value=255.0 if any(scale < 0.5 for scale in scales) else 1.0,
+        class_names=metadata.class_names if metadata else (),
     )
 
 
@@ -113,7 +118,11 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
             probabilities_by_file |= {
                 file: row.tolist() for file, row in zip(images_by_file, probabilities, strict=True)
             }
-    return {"probabilities": probabilities_by_file, "unreadable": unreadable}
+    return {
+        "probabilities": probabilities_by_file,
+        "unreadable": unreadable,
+        "class_names": list(classifier.class_names),
+    }
 
 
 def _batches(files: Sequence[str]) -> Iterator[Sequence[str]]:

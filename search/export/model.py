@@ -129,6 +129,7 @@ def _make_metadata(target: ExportTarget, dataset: DatasetInfo) -> model_metadata
         epochs=row.schedule_epochs,
         config=row.config,
         recorded=format_test_error(row) if row.test_error is not None else "",
+        class_names=dataset.class_names,
     )
 
 

@@ -30,6 +30,7 @@ class ModelMetadata:
         epochs: Passes over all training images.
         config: Active parameters and their values.
         recorded: The row's recorded test error as text; empty if it has none.
+        class_names: Names of the classes; empty if these are the numbers from 0.
     """
 
     study: str
@@ -41,6 +42,7 @@ class ModelMetadata:
     epochs: int
     config: Mapping[str, Any] = field(default_factory=dict)
     recorded: str = ""
+    class_names: tuple[str, ...] = ()
 
 
 def write(file: Path, metadata: ModelMetadata) -> None:
@@ -58,6 +60,7 @@ def read(file: Path) -> ModelMetadata | None:
     try:
         with zipfile.ZipFile(file) as archive:
             document = json.loads(archive.read(ARCHIVE_MEMBER))
-        return ModelMetadata(**document) if document.pop("schema") == SCHEMA else None
+        names = tuple(document.pop("class_names", ()))
+        return ModelMetadata(**document, class_names=names) if document.pop("schema") == SCHEMA else None
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return None

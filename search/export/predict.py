@@ -44,10 +44,16 @@ class ImagePredictions:
     Args:
         classified: Predictions for the readable images, in the given order.
         unreadable: Files that could not be read, with the reason.
+        class_names: Names of the classes; empty if these are the numbers from 0.
     """
 
     classified: tuple[ImagePrediction, ...]
     unreadable: Mapping[str, str]
+    class_names: tuple[str, ...] = ()
+
+    def class_name(self, label: int) -> str:
+        """Returns the name of a class, or its number."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
 
 
 def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | None = None) -> ImagePredictions:
@@ -74,7 +80,9 @@ def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | Non
     classified = tuple(
         ImagePrediction(file=file, probabilities=tuple(probabilities[file])) for file in files if file in probabilities
     )
-    return ImagePredictions(classified=classified, unreadable=response["unreadable"])
+    return ImagePredictions(
+        classified=classified, unreadable=response["unreadable"], class_names=tuple(response["class_names"])
+    )
 
 
 def _files(path: Path) -> list[Path]:

@@ -94,6 +94,7 @@ class Misclassifications:
         shown: The first ``MAX_IMAGES`` of them.
         confusion: None where the data or the predictions are not available.
         missing_reason: What cannot be shown, and why; empty where all can.
+        class_names: Names of the classes; empty if these are the numbers from 0.
     """
 
     seed_count: int
@@ -103,6 +104,11 @@ class Misclassifications:
     shown: tuple[MisclassifiedImage, ...]
     confusion: ConfusionMatrix | None = None
     missing_reason: str = ""
+    class_names: tuple[str, ...] = ()
+
+    def class_name(self, label: int) -> str:
+        """Returns the name of a class, or its number."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
 
 
 def find_misclassifications(row: Row, test: LabeledImages | None) -> Misclassifications | None:
@@ -131,6 +137,7 @@ def find_misclassifications(row: Row, test: LabeledImages | None) -> Misclassifi
         shown=tuple(_misclassified_image(index, predictions_by_image[index], test) for index in ordered[:MAX_IMAGES]),
         confusion=_confusion(predictions_by_image, test, len(runs)) if test is not None and has_predictions else None,
         missing_reason=_missing_reason(has_images=test is not None, has_predictions=has_predictions),
+        class_names=() if test is None else test.class_names,
     )
 
 

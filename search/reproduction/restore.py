@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search.data.dataset import DatasetInfo, prepare
+from search.data.read_options import ReadOptions, make_read_options, parse_share
 from search.errors import UserError, missing_extra, unknown_name
 from search.records.arithmetic import Kernels, Layers, recorded_kernels, recorded_layers
 from search.records.record import LEGACY_DEFAULTS, StudyHeader, StudyRecord, TrialRecord
@@ -85,30 +86,59 @@ def restore_dataset(header: StudyHeader, options: ReproductionOptions) -> Datase
         UserError: It is missing, or its data differ.
     """
     protocol, source = header.protocol, options.dataset or recorded_dataset(header)
+    cache_dir = Path(options.cache_dir) if options.cache_dir else None
     hint = "Say where it is with --dataset PATH."
-    try:
-        dataset = prepare(source, Path(options.cache_dir) if options.cache_dir else None)
-    except UserError as error:
-        message = f"The data set of study {header.name!r}, {protocol.dataset}, cannot be had. {error.message}"
-        raise UserError(message, hint=hint) from error
-    if dataset.sha256 != protocol.data_sha256:
-        raise UserError(
-            f"The data are not those of study {header.name!r}. Expected: sha256={protocol.data_sha256}. "
-            f"Received: {dataset.sha256}, dataset={source!r}.",
-            hint=hint,
-        )
-    return dataset
+    dataset: DatasetInfo | None = None
+    refusal: UserError | None = None
+    # As recorded, or as it is: the file may be what the data set was converted to.
+    for read_options in dict.fromkeys((recorded_read_options(header), ReadOptions())):
+        try:
+            dataset = prepare(source, cache_dir, read_options)
+        except UserError as error:
+            refusal = refusal or error
+            continue
+        if dataset.sha256 == protocol.data_sha256:
+            return dataset
+    if dataset is None:
+        assert refusal is not None
+        message = f"The data set of study {header.name!r}, {protocol.dataset}, cannot be had. {refusal.message}"
+        raise UserError(message, hint=hint) from refusal
+    raise UserError(
+        f"The data are not those of study {header.name!r}. Expected: sha256={protocol.data_sha256}. "
+        f"Received: {dataset.sha256}, dataset={source!r}.",
+        hint=hint,
+    )
 
 
 def recorded_dataset(header: StudyHeader) -> str:
     """Returns the data set as named in the study's command, or else the protocol's name of it."""
+    return _recorded_option(header, "--dataset") or header.protocol.dataset
+
+
+def recorded_read_options(header: StudyHeader) -> ReadOptions:
+    """Returns how the data were read, by the study's command."""
+    share, channels = _recorded_option(header, "--test-share"), _recorded_option(header, "--channels")
+    return make_read_options(
+        image_size=_recorded_option(header, "--image-size"),
+        test_share=None if share is None else parse_share(share),
+        transpose="--transpose" in _recorded_words(header),
+        channels=None if channels is None else int(channels),
+    )
+
+
+def _recorded_option(header: StudyHeader, option: str) -> str | None:
+    """Returns the value of an option in the study's command, or None."""
+    words = _recorded_words(header)
+    values = [word.partition("=")[2] for word in words if word.startswith(f"{option}=")]
+    values += [after for word, after in pairwise(words) if word == option]
+    return values[-1] if values else None
+
+
+def _recorded_words(header: StudyHeader) -> list[str]:
     try:
-        words = shlex.split(header.command)
+        return shlex.split(header.command)
     except ValueError:
-        words = []
-    values = [word.partition("=")[2] for word in words if word.startswith("--dataset=")]
-    values += [after for word, after in pairwise(words) if word == "--dataset"]
-    return values[-1] if values else header.protocol.dataset
+        return []
 
 
 def restore_space_source(header: StudyHeader, config: Config, options: ReproductionOptions) -> str:

@@ -117,7 +117,8 @@ def make_plan(settings: Settings) -> Plan:
     _check_executor(settings)
     runtime = make_runtime(settings)
     _check_outputs(settings)
-    dataset = prepare(settings.dataset, Path(settings.cache_dir) if settings.cache_dir else None)
+    cache_dir = Path(settings.cache_dir) if settings.cache_dir else None
+    dataset = prepare(settings.dataset, cache_dir, settings.read_options)
     split = default_split(dataset) if settings.split is None else parse_choice(Split, settings.split, "split")
     protocol = EvaluationProtocol(
         name=protocol_name,

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from search.data.read_options import ReadOptions, make_read_options, parse_share
 from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
@@ -58,6 +59,17 @@ class Settings:
         "mnist",
         "mnist (embedded), fashion_mnist, cifar10, or a path: a file, or a folder of images by class.",
     )
+    image_size: str | None = _option(
+        None,
+        "Resize all images, to 64 or to 48x64 (height x width).  [default: their own size, or the median of several]",
+    )
+    test_share: float | None = _option(
+        None,
+        "Share of the images to hold out for testing, such as 0.15, if the data have no test images.  [default: 0.15]",
+        kind="share",
+    )
+    transpose: bool = _option(False, "Exchange rows and columns of all images, such as EMNIST's.")
+    channels: int | None = _option(None, "1 for grey or 3 for color images.  [default: as they are]")
     study: str | None = _option(None, "Name of the study.  [default: made from data set, space and sampler]")
     trials: int | None = _option(None, "Total number of search trials, those of earlier runs included.")
     timeout: float | None = _option(
@@ -187,6 +199,13 @@ class Settings:
     cache_dir: str | None = _option(None, "Folder of decompressed data.  [default: the platform's cache folder]")
 
     @property
+    def read_options(self) -> ReadOptions:
+        """How the data set is read."""
+        return make_read_options(
+            image_size=self.image_size, test_share=self.test_share, transpose=self.transpose, channels=self.channels
+        )
+
+    @property
     def usual_replicates(self) -> int:
         """The option, or the default without a time limit."""
         return self.replicates or DEFAULT_REPLICATES
@@ -197,6 +216,7 @@ class Settings:
         return self.backend or ("jax" if self.executor == ExecutorName.VECTORIZED else "tensorflow")
 
     def __post_init__(self) -> None:
+        _ = self.read_options  # checks their ranges
         for name in ("epochs", "replicates", "workers", "threads"):
             _check_minimum(name, getattr(self, name), 1)
         for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
@@ -346,6 +366,11 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
     ),
     "number": ((str, int, float), "a number", _parse_number),
     "size": ((str,), "a size such as '4GiB'", parse_size),
+    "share": (
+        (str, float),
+        "a share such as 0.15",
+        lambda value: parse_share(value) if isinstance(value, str) else value,
+    ),
     "pairs": ((Mapping,), "pairs", _parse_pairs),
     "goals": ((str, list, tuple), "goals such as 'error<0.6'", _split_texts),
     "studies": ((str, list, tuple), "names or paths of studies", _split_texts),

@@ -9,12 +9,14 @@ import matplotlib.image
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from makers import MNIST
 from rich.console import Console
-from small_data import save_npz
+from small_data import save_npz, small_arrays, tree
 
 from search.cli import data_view
 from search.cli.data import command
-from search.data.dataset import LabeledImages
+from search.data.dataset import LabeledImages, prepare
+from search.data.read_options import ReadOptions
 from search.errors import UserError
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 8, 7]]], np.uint8)
@@ -31,7 +33,7 @@ def shown(cache_dir: Path, *arguments: object) -> str:
 def drawn(images: np.ndarray, **console: object) -> str:
     output = StringIO()
     data_view.print_images(
-        LabeledImages(images, np.arange(len(images)), None), Console(file=output, width=80, **console)
+        MNIST, LabeledImages(images, np.arange(len(images)), None), Console(file=output, width=80, **console)
     )
     return output.getvalue()
 
@@ -112,3 +114,58 @@ def test_help_loads_nothing_and_showing_loads_no_keras(cache_dir: Path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[] set()"
+
+
+def converted(*arguments: object) -> str:
+    result = CliRunner().invoke(command, ["convert", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_what_is_shown_of_a_users_own_data(tmp_path: Path) -> None:
+    arrays = small_arrays()
+    names = np.array(["cat", "dog", "owl"])
+    arrays |= {name: names[arrays[name]] for name in ("y_train", "y_test")}
+    arrays["x_test"][:5] = arrays["x_train"][:5]
+    np.savez(tmp_path / "a.npz", **arrays)
+    text = " ".join(shown(tmp_path, tmp_path / "a.npz", "--image-size", "8x6").split())
+    assert "resized to 8 x 6 grey; white is 255; 3 classes: cat, dog, owl" in text
+    assert "5 test images equal a training image" in text
+    assert "has 66.7 % test error" in text
+    assert "class owl" in text
+    assert re.search(r"dog 17 3 4", text)
+
+
+def test_the_converted_file_is_the_same_data(tmp_path: Path) -> None:
+    labels = np.array(["cat", "dog", "owl"])[small_arrays()["y_train"]]
+    x_train, x_val = np.split(small_arrays()["x_train"] // 16, 2)
+    np.savez(tmp_path / "a.npz", x_train=x_train, y_train=labels[:30], x_val=x_val, y_val=labels[30:])
+    given = ("--test-share", "20%", "--transpose", "--channels", "3")
+    options = ReadOptions(test_share=0.2, transpose=True, channels=3)
+    info = prepare(str(tmp_path / "a.npz"), tmp_path / "cache", options)
+    assert info.sha256 in converted(tmp_path / "a.npz", tmp_path / "out.npz", *given)
+    again = prepare(str(tmp_path / "out.npz"), tmp_path / "cache")
+    assert (again.sha256, again.class_names, again.given_validation) == (info.sha256, ("cat", "dog", "owl"), 30)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("a.npz", "out.txt"),
+        ("a.npz", "out.npz", "--image-size", "0"),
+        ("a.npz", "out.npz", "--image-size", "wide"),
+        ("a.npz", "out.npz", "--test-share", "2"),
+        ("a.npz", "out.npz", "--test-share", "0.2"),
+        ("a.npz", "out.npz", "--channels", "4"),
+        ("b.npz", "out.npz"),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_npz(tmp_path / "a.npz")
+    with pytest.raises(UserError) as caught:
+        converted(*arguments)
+    assert caught.value.exit_code == 2
+    assert tree(tmp_path) == {"a.npz"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -45,6 +46,14 @@ def test_json_and_csv_hold_every_picture() -> None:
     assert entries[-1] == {"file": "d.png", "error": "no picture"}
     lines = list(csv.DictReader(_FORMATS["csv"](SAID).splitlines(keepends=True)))
     assert [line["class"] for line in lines] == ["1", "0", "2"]
+
+
+def test_classes_with_names_are_named() -> None:
+    named = dataclasses.replace(SAID, class_names=("cat", "dog", "owl"))
+    assert _FORMATS["table"](named).splitlines()[2].split()[1] == "dog"
+    assert json.loads(_FORMATS["json"](named))[0]["name"] == "dog"
+    lines = list(csv.DictReader(_FORMATS["csv"](named).splitlines(keepends=True)))
+    assert [(line["class"], line["name"]) for line in lines] == [("1", "dog"), ("0", "cat"), ("2", "owl")]
 
 
 def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from small_data import save_npz, small_arrays
 
 from search.data.canonical import make_canonical
 from search.data.dataset import open_test, open_training, prepare
-from search.data.raw import ReadOptions, raw_from_arrays
+from search.data.raw import raw_from_arrays
+from search.data.read_options import ReadOptions
 from search.data.split import default_split, make_split_indices
 from search.errors import UserError
 from search.protocol import Split

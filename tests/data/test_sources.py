@@ -13,7 +13,7 @@ from small_data import save_idx, save_npz, small_arrays, to_idx
 import search
 from search.data.cache import arrays_sha256
 from search.data.canonical import make_canonical
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
 from search.errors import FatalError, UserError
 
@@ -129,7 +129,7 @@ THROUGH_KERAS = """
 import json, shutil, sys
 from pathlib import Path
 from search.errors import UserError
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.data.sources import find_source
 
 try:

@@ -44,6 +44,6 @@ def test_models_from_elsewhere_or_of_a_newer_kind_have_none(file: Path, tmp_path
 
 
 def test_it_survives_json(file: Path) -> None:
-    hostile = dataclasses.replace(KNOWN, study='x"\n\\', row="\u2028")
+    hostile = dataclasses.replace(KNOWN, study='x"\n\\', row="\u2028", class_names=("caf\u00e9", "b"))
     model_metadata.write(file, hostile)
     assert model_metadata.read(file) == hostile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_what_most_seeds_miss_comes_first_with_true_and_predicted_class(mnist: L
 def test_a_picture_is_the_image_itself(mnist: LabeledImages) -> None:
     found = find_misclassifications(winner(([8], [6])), mnist)
     assert (pixels(found.shown[0].data_uri) == mnist.images[8][..., 0]).all()
+
+
+def test_classes_have_the_names_of_the_data(mnist: LabeledImages) -> None:
+    named = dataclasses.replace(mnist, class_names=tuple("abcdefghij"))
+    assert find_misclassifications(winner(([8], [6])), named).class_name(6) == "g"
+    assert find_misclassifications(winner(([8], [6])), mnist).class_name(6) == "6"
 
 
 def test_the_matrix_counts_the_mean_over_seeds(mnist: LabeledImages) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trained
-from small_data import save_npz
+from small_data import save_npz, small_arrays
 
+from search.data.convert import convert
 from search.errors import UserError
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.reproduction.restore import ReproductionOptions, restore_dataset, restore_space_source, restore_task
+from search.reproduction.restore import (
+    ReproductionOptions,
+    recorded_read_options,
+    restore_dataset,
+    restore_space_source,
+    restore_task,
+)
 from search.training.runtime import Backend, Device, Precision
 from search.trial import Outcome, State, Trial
 from spaces import registry
@@ -109,3 +117,18 @@ def test_a_space_that_is_gone_broken_or_another_is_refused(header: StudyHeader, 
     (tmp_path / "elsewhere.py").write_text(SPACE_FILE.format(most=64), encoding="utf-8")
     found = restore_space_source(own, config, ReproductionOptions(space=str(tmp_path / "elsewhere.py")))
     assert found == str((tmp_path / "elsewhere.py").resolve())
+
+
+@pytest.mark.parametrize("options", ["--image-size 8x6 --channels=3 --transpose --test-share 20%", ""])
+def test_data_are_read_again_as_the_command_says_or_as_they_were_converted(tmp_path: Path, options: str) -> None:
+    arrays = small_arrays()
+    np.savez(tmp_path / "a.npz", x_train=arrays["x_train"], y_train=arrays["y_train"])
+    bare = dataclasses.replace(
+        trained.header(tmp_path / "a.npz", tmp_path),
+        command=f"python -m search run --dataset {tmp_path}/a.npz {options}",
+    )
+    converted = convert(str(tmp_path / "a.npz"), tmp_path / "b.npz", recorded_read_options(bare))
+    header = dataclasses.replace(bare, protocol=dataclasses.replace(bare.protocol, data_sha256=converted.sha256))
+    for dataset in (None, str(tmp_path / "b.npz")):
+        known = ReproductionOptions(cache_dir=str(tmp_path), dataset=dataset)
+        assert restore_dataset(header, known).sha256 == converted.sha256

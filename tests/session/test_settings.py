@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.cli.progress_state import format_clock
+from search.data.read_options import ReadOptions
 from search.errors import UserError
 from search.session.settings import Settings, from_file, from_mapping, parse_duration, parse_pair, parse_size
 
@@ -39,6 +40,15 @@ def test_sizes_are_parsed(text: str, mebibytes: float) -> None:
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="4GiB"):
         parse_size(text)
+
+
+def test_how_data_are_read_is_parsed_and_checked() -> None:
+    options = from_mapping({"image-size": "48x64", "test-share": "15%", "transpose": True, "channels": 1}).read_options
+    assert options == ReadOptions(image_size=(48, 64), test_share=0.15, transpose=True, channels=1)
+    assert from_mapping({"test_share": 0.2, "image_size": "7"}).read_options.image_size == (7, 7)
+    for name, value in {"image_size": "0x9", "test_share": "nan", "channels": 2}.items():
+        with pytest.raises(UserError, match=f"Received: .*{value}"):
+            from_mapping({name: value})
 
 
 @given(st.integers(0, 10**6))

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from search.data.labels import sort_classes
-from search.data.raw import RawDataset, RawPart, ReadOptions
+from search.data.raw import RawDataset, RawPart
+from search.data.read_options import ReadOptions
 from search.data.readers.images import ImageSource, decode_images
 from search.data.readers.naming import PART_WORDS
 from search.errors import UserError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.data.readers.stored import check_expansion
 from search.errors import UserError
 

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from search.data.raw import RawDataset, RawPart, ReadOptions
+from search.data.raw import RawDataset, RawPart
+from search.data.read_options import ReadOptions
 from search.data.readers.images import ImageSource, decode_images
 from search.data.readers.naming import parse_name
 from search.data.readers.stored import check_expansion

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from search.data.cache import file_sha256
-from search.data.raw import RawDataset, ReadOptions
+from search.data.raw import RawDataset
+from search.data.read_options import ReadOptions
 from search.data.readers.arrays import companions, read_arrays
 from search.data.readers.class_folders import (
     find_class_folders,

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from search.data.raw import RawDataset, RawPart, ReadOptions
+from search.data.raw import RawDataset, RawPart
+from search.data.read_options import ReadOptions
 from search.data.readers.naming import parse_name
 from search.data.readers.stored import check_expansion
 from search.errors import UserError

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from search.data.dataset import open_test, open_training, prepare
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.data.split import default_split
 from search.errors import UserError
 from search.protocol import Split

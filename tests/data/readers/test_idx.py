@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from small_data import IDX_NAMES, save_idx, small_arrays, to_idx
 
 from search.data.dataset import prepare
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.data.readers.idx import read_idx
 from search.data.readers.registry import find_reader
 from search.errors import UserError

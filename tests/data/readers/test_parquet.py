@@ -14,7 +14,7 @@ from PIL import Image
 from small_data import save_npz, small_arrays
 
 from search.data.dataset import prepare
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.data.readers.parquet import read_parquet
 from search.errors import UserError
 

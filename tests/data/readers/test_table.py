@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from search.data.dataset import open_test, open_training, prepare
-from search.data.raw import ReadOptions
+from search.data.read_options import ReadOptions
 from search.errors import UserError
 
 RNG = np.random.default_rng(0)
