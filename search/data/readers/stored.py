@@ -14,10 +14,13 @@ import psutil
 
 from search.errors import UserError
 
-MAX_EXPANSION = 250
-"""Bytes in memory per byte in the file. Digits on black reach about 20, an empty archive of zeros 1,000."""
+MAX_EXPANSION = 100
+"""Bytes in memory per byte in the file. Digits on black reach about 20 as floats, zeros 229 to 1,030."""
 SMALL_BYTES = 256 * 2**20
 """Arrays of up to this size may expand further, such as masks that are nearly empty."""
+
+COPIES = 2
+"""How often images are in memory while they are brought into canonical form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,8 +73,9 @@ def check_expansion(name: str, *, expanded: int, stored: int) -> None:
             "many; more is a damaged or malicious file.",
             hint="Make the file again, without compression if the data are this uniform.",
         )
-    if expanded > (free := psutil.virtual_memory().available):
+    if COPIES * expanded > (free := psutil.virtual_memory().available):
         raise UserError(
-            f"{name} does not fit into memory. Expected: at most {free:,} free bytes. Received: {expanded:,} bytes.",
+            f"{name} does not fit into memory. Expected: at most half of the {free:,} free bytes. "
+            f"Received: {expanded:,} bytes.",
             hint="Store fewer or smaller images, or uint8 in place of floats; folders of images take --image-size.",
         )
