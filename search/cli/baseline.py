@@ -87,4 +87,4 @@ def _reference_error_percent(header: StudyHeader) -> float | None:
     if not is_shipped or header.space.baseline != registry.load(header.space_source).baseline:
         return None
     is_as_long = header.protocol.epochs == TUTORIAL_EPOCHS
-    return tutorial_error_percent(header.protocol.dataset, header.space.name) if is_as_long else None
+    return tutorial_error_percent(header.protocol.data_sha256, header.space.name) if is_as_long else None

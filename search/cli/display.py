@@ -31,9 +31,14 @@ from search.study.retries import is_retried
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
 from search.trial import EpochReport, Outcome, Phase, State, Trial
+from spaces.training import complete
 
 REDRAW_SECONDS = 0.5
 """Least time between two drawings of the live line."""
+LARGE_PARAMETERS = 10_000_000
+"""Parameters of a baseline that are mentioned before it trains; on MNIST those of all spaces are below a million."""
+USUAL_SIDES = (128, 96, 64, 48, 32, 28)
+"""Heights and widths of images that are proposed in place of larger ones."""
 
 
 def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = None) -> str:
@@ -48,7 +53,7 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     protocol = header.protocol
     details = [
         f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial",
-        *(f"  {line}" for line in plan.task.dataset.reading),
+        *(f"  {line}" for line in (*plan.task.dataset.reading, describe_size(plan)) if line),
         f"  {plan.parallelism.describe()}",
     ]
     if header.engine == NO_ENGINE:
@@ -73,6 +78,30 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     if done := len(final_trials(record)):
         lines.append(f"  {done} trials are recorded already; {format_clock(record.spent_seconds)} spent")
     return "\n".join(lines)
+
+
+def describe_size(plan: Plan) -> str:
+    """Returns a sentence on the baseline if it is large because the images are; else an empty text.
+
+    A network that flattens its images has as many weights for each unit as they have pixels.
+    """
+    height, width, channels = plan.task.dataset.image_shape
+    parameters = _count_parameters(plan, (height, width, channels))
+    if parameters <= LARGE_PARAMETERS:
+        return ""
+    said = f"the baseline has {parameters / 1e6:,.0f} million parameters at {height} x {width}"
+    for side in USUAL_SIDES:
+        smaller = _count_parameters(plan, (side, side, channels))
+        if side < min(height, width) and smaller <= LARGE_PARAMETERS:
+            return f"{said}; with --image-size {side} it has {smaller / 1e6:,.1f} million"
+    return said
+
+
+def _count_parameters(plan: Plan, image_shape: tuple[int, int, int]) -> int:
+    """Returns the trainable parameters of the baseline; 0 if the space does not count them."""
+    if plan.workload is None:
+        return 0
+    return plan.workload(complete(plan.header.space.baseline), image_shape, plan.task.dataset.classes).parameters
 
 
 def _describe_limits(plan: Plan) -> list[str]:
@@ -246,7 +275,7 @@ class JsonDisplay(Callback):
             study=plan.header.to_json(),
             recorded=len(record.trials),
             workers=plan.workers,
-            reading=plan.task.dataset.reading,
+            reading=[line for line in (*plan.task.dataset.reading, describe_size(plan)) if line],
         )
         self._write("packed", **plan.parallelism.to_json())
         if plan.header.engine != NO_ENGINE:

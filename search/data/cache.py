@@ -97,7 +97,7 @@ def ensure_cached(folder: Path, read_arrays: Callable[[], Mapping[str, np.ndarra
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            return _read_valid_manifest(folder) or _replace_folder(folder, read_arrays())
+            return read_valid_manifest(folder) or _replace_folder(folder, read_arrays())
     except OSError as error:
         raise UserError(
             f"The data set cannot be written to the cache: {error.strerror or error}. Received: {str(folder)!r}.",
@@ -117,8 +117,8 @@ def open_array(folder: Path, name: str) -> np.ndarray:
     return array
 
 
-def _read_valid_manifest(folder: Path) -> Mapping[str, str]:
-    """Returns the manifest of an undamaged folder, else an empty mapping."""
+def read_valid_manifest(folder: Path) -> Mapping[str, str]:
+    """Returns the SHA-256 of each array's file in an undamaged folder, by the file's name, else an empty mapping."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         hashes = _hash_files(folder)

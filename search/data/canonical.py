@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from search.data.raw import RawDataset, RawPart
 from search.data.read_options import ReadOptions
 from search.data.resize import resize_images, with_channels
 from search.data.shapes import arrange_images
+from search.data.spill import blocks_of, map_blocks
 from search.data.validate import validate_arrays
 from search.errors import UserError
 
@@ -119,7 +121,8 @@ def _with_test_part(parts: Mapping[str, RawPart], options: ReadOptions) -> tuple
 
 def _select(part: RawPart, chosen: np.ndarray) -> RawPart:
     groups = None if part.groups is None else part.groups[chosen]
-    return replace(part, images=part.images[chosen], labels=part.labels[chosen], groups=groups)
+    images = map_blocks(blocks_of(part.images, np.flatnonzero(chosen)))
+    return replace(part, images=images, labels=part.labels[chosen], groups=groups)
 
 
 def _join_parts(parts: Mapping[str, RawPart]) -> dict[str, np.ndarray]:
@@ -137,7 +140,7 @@ def _join_parts(parts: Mapping[str, RawPart]) -> dict[str, np.ndarray]:
                 )
         arrays["is_validation"] = np.repeat([False, True], [len(train.labels), len(val.labels)])
         train = RawPart(
-            images=np.concatenate([train.images, val.images]),
+            images=map_blocks(chain(blocks_of(train.images), blocks_of(val.images))),
             labels=np.concatenate([train.labels, val.labels]),
             groups=np.concatenate([train.groups, val.groups]) if has_groups else None,
         )

@@ -5,6 +5,7 @@
     open_training      every worker         maps the training images, their labels and groups
     open_test          verification only    maps the test images and their labels
     open_test_groups   coordinator          maps the groups of the test images, for the intervals of reports
+    find_prepared      reproduction         finds cached data by their hash
     find_test_images   reports              maps the test images of recorded data, if they are on this machine
 
 Uses no splits, batches or Keras.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from search.data.read_options import ReadOptions
 from search.data.readers.npz import ARCHIVE_READ_ERRORS
 from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
 from search.errors import FatalError
+from search.files import draft_of
 
 TEST_GROUPS = "groups_test"
 """Name of the array of the test images' groups."""
@@ -38,6 +41,8 @@ UNHASHED = frozenset({TEST_GROUPS, CLASS_NAMES, READING})
 """Arrays that decide no result: groups of test images only widen intervals, the others are words."""
 READING_VERSION = 1
 """Raised by a change of how data are read, so that caches of earlier versions are not used."""
+INFO_NAME = "info.json"
+"""File in the folder of cached data that describes them, so that they are found by their hash."""
 CACHE_REPAIR_HINT = "Run the command again: the cache is repaired when a study starts."
 
 
@@ -59,6 +64,7 @@ class DatasetInfo:
         class_names: Names of the classes; empty if these are the numbers from 0.
         given_validation: Number of the training images that the data set aside for validation; 0 if it does not.
         reading: Lines that say how the data were read.
+        loader: Module of Keras whose ``load_data`` returns the same data; empty for a user's own.
     """
 
     name: str
@@ -73,6 +79,7 @@ class DatasetInfo:
     class_names: tuple[str, ...] = ()
     given_validation: int = 0
     reading: tuple[str, ...] = ()
+    loader: str = ""
 
     def class_name(self, label: int) -> str:
         """Returns the name of a class, or its number."""
@@ -145,11 +152,22 @@ def prepare(dataset: str, cache_dir: Path | None = None, options: ReadOptions | 
     fingerprint = hashlib.sha256(f"{READING_VERSION} {options} {source.fingerprint}".encode()).hexdigest()
     folder = datasets_folder(cache_dir) / _folder_name(source.name, fingerprint)
     files = cache.ensure_cached(folder, lambda: make_canonical(source.read(options), options))
+    info = _read_info(folder)
+    if info is None or info.files != files:
+        info = _describe(folder, files, known_sha256=source.sha256 if options == ReadOptions() else None)
+        with contextlib.suppress(OSError), draft_of(folder / INFO_NAME) as draft:
+            draft.write_text(json.dumps(dataclasses.asdict(info)), encoding="utf-8")
+    return dataclasses.replace(
+        info, name=source.name, folder=str(folder), loader=source.loader if options == ReadOptions() else ""
+    )
+
+
+def _describe(folder: Path, files: Mapping[str, str], *, known_sha256: str | None) -> DatasetInfo:
+    """Returns the data set in a folder of the cache, named after the folder."""
     arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
     height, width, channels = arrays["x_train"].shape[1:]
-    known_sha256 = source.sha256 if options == ReadOptions() else None
     return DatasetInfo(
-        name=source.name,
+        name=folder.name,
         sha256=known_sha256 or hash_results(arrays),
         image_shape=(height, width, channels),
         classes=int(arrays["y_train"].max()) + 1,
@@ -162,6 +180,31 @@ def prepare(dataset: str, cache_dir: Path | None = None, options: ReadOptions | 
         given_validation=int(arrays[IS_VALIDATION].sum()) if IS_VALIDATION in arrays else 0,
         reading=tuple(map(str, arrays.get(READING, ()))),
     )
+
+
+def _read_info(folder: Path) -> DatasetInfo | None:
+    """Returns the description of the data set in a folder of the cache; None if it has none."""
+    try:
+        return DatasetInfo.from_json(json.loads((folder / INFO_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def find_prepared(sha256: str, cache_dir: Path | None = None, *, has_groups: bool = False) -> DatasetInfo | None:
+    """Returns an undamaged data set of the cache by its hash, whatever its name; None if there is none.
+
+    Args:
+        sha256: Hash of the arrays that decide results, 64 hexadecimal digits.
+        cache_dir: The cache folder; None for ``default_cache_dir``.
+        has_groups: Whether only data with groups of the training images are taken.
+    """
+    for file in sorted(datasets_folder(cache_dir).glob(f"*/{INFO_NAME}")):
+        info = _read_info(file.parent)
+        if info is not None and info.sha256 == sha256 and (info.has_groups or not has_groups):
+            with contextlib.suppress(OSError, ValueError):
+                if cache.read_valid_manifest(file.parent) == info.files:
+                    return dataclasses.replace(info, folder=str(file.parent))
+    return None
 
 
 def hash_results(arrays: Mapping[str, np.ndarray]) -> str:
@@ -248,26 +291,24 @@ def image_group_numbers(info: DatasetInfo) -> list[int] | None:
     return numbers
 
 
-def find_test_images(name: str, sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:
+def find_test_images(sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:
     """Returns the test images of recorded data, to show misclassified ones; None if they are not on this machine.
 
-    Prepares nothing: takes the embedded MNIST, or searches the cached data sets of that name, hashing each.
+    Prepares nothing: takes the embedded MNIST, or searches the cached data sets.
 
     Args:
-        name: The data set's name as it was recorded.
         sha256: Hash of its arrays, 64 hexadecimal digits.
         cache_dir: The cache folder; None for ``default_cache_dir``.
     """
     if sha256 == MNIST_SHA256:
         return _embedded_mnist_test_images()
-    datasets = datasets_folder(cache_dir)
-    for folder in sorted(datasets.glob(_folder_name(name, "*"))):
-        with contextlib.suppress(OSError, EOFError, ValueError):
-            arrays = {path.stem: cache.open_array(folder, path.stem) for path in folder.glob("*.npy")}
-            if {"x_test", "y_test"} <= arrays.keys() and hash_results(arrays) == sha256:
-                names = tuple(map(str, arrays.get(CLASS_NAMES, ())))
-                return LabeledImages(arrays["x_test"], arrays["y_test"], None, class_names=names)
-    return None
+    info = find_prepared(sha256, cache_dir)
+    if info is None:
+        return None
+    try:
+        return dataclasses.replace(open_test(info), class_names=info.class_names)
+    except FatalError:  # removed since
+        return None
 
 
 def _embedded_mnist_test_images() -> LabeledImages | None:

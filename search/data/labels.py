@@ -107,7 +107,8 @@ def map_labels(
     for part, given in labels.items():
         if (given.dtype.kind == "U") is not (classes.dtype.kind == "U"):
             raise UserError(
-                f"y_{part} and y_train must hold labels of one type. Received: {given.dtype} and {classes.dtype}."
+                f"y_{part} and y_train must hold labels of one type. Received: {given.dtype} and {classes.dtype}.",
+                hint="Number or name the classes of both alike.",
             )
         unknown = np.setdiff1d(given, classes)
         if len(unknown):

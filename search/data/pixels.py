@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.data.spill import blocks_of, map_blocks
 from search.errors import UserError
 
 FEW_LEVELS = 16
@@ -102,7 +103,8 @@ def apply_scale(name: str, images: np.ndarray, scale: PixelScale) -> np.ndarray:
         raise UserError(f"{name} must hold numbers. Received: dtype={images.dtype}.")
     if scale.white is None:
         _check_finite(name, images)
-        return images.astype(np.float32, copy=False)
+        is_float32 = images.dtype == np.float32
+        return images if is_float32 else map_blocks(block.astype(np.float32) for block in blocks_of(images))
     if images.dtype.kind == "f":
         _check_finite(name, images)
     low, high = images.min().item(), images.max().item()
@@ -115,6 +117,15 @@ def apply_scale(name: str, images: np.ndarray, scale: PixelScale) -> np.ndarray:
             f"Received: {low:g} to {high:g}.",
             hint="Prepare both in the same way.",
         )
+    if scale.is_whole and scale.white == 255 and images.dtype == np.uint8:
+        return images
+    if not scale.is_whole and scale.white == 1 and images.dtype == np.float32 and high <= 1:
+        return images
+    return map_blocks(_scaled(block, scale, is_above=high > scale.white) for block in blocks_of(images))
+
+
+def _scaled(images: np.ndarray, scale: PixelScale, *, is_above: bool) -> np.ndarray:
+    assert scale.white is not None
     if scale.white == 255 and scale.is_whole:
         return images.astype(np.uint8, copy=False)
     if scale.is_whole and 255 % scale.white == 0:
@@ -123,7 +134,7 @@ def apply_scale(name: str, images: np.ndarray, scale: PixelScale) -> np.ndarray:
     floats = images.astype(np.float32, copy=False)
     if scale.white != 1:
         floats = floats / np.float32(scale.white)
-    clipped: np.ndarray = np.minimum(floats, np.float32(1)) if high > scale.white else floats
+    clipped: np.ndarray = np.minimum(floats, np.float32(1)) if is_above else floats
     return clipped
 
 
@@ -134,7 +145,10 @@ def _check_finite(name: str, images: np.ndarray) -> None:
 
 def flatten_opacity(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns scaled images with opacity as color on white, as browsers show them; others as they are."""
-    return {name: _on_white(part) if part.shape[3] == 4 else part for name, part in images.items()}
+    return {
+        name: map_blocks(map(_on_white, blocks_of(part))) if part.shape[3] == 4 else part
+        for name, part in images.items()
+    }
 
 
 def _on_white(images: np.ndarray) -> np.ndarray:

@@ -45,6 +45,17 @@ class ReadOptions:
         if self.channels not in (None, 1, 3):
             raise UserError(f"Images have 1 channel (grey) or 3 (color). Received: --channels {self.channels}.")
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Words for the name of a study of data that are read so, such as "64x64"; none for data as they are."""
+        height, width = self.image_size or (0, 0)
+        return (
+            *([f"{height}x{width}"] if self.image_size else []),
+            *([f"test{100 * self.test_share:g}"] if self.test_share is not None else []),
+            *(["transposed"] if self.transpose else []),
+            *([{1: "grey", 3: "color"}[self.channels]] if self.channels else []),
+        )
+
 
 def parse_image_size(text: str) -> tuple[int, int]:
     """Returns (height, width) of a text such as ``64`` or ``48x64``.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from search.data.spill import blocks_of, map_blocks
+
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey. Source: ITU-R BT.601, as in Pillow."""
 
@@ -20,12 +22,13 @@ def resize_images(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     height, width = size
-    resized = np.empty((len(images), height, width, images.shape[3]), images.dtype)
-    for image, target in zip(images, resized, strict=True):
-        for channel in range(images.shape[3]):
-            plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
-            target[..., channel] = plane.resize((width, height), Image.Resampling.BILINEAR)
-    return resized
+
+    def resize(image: np.ndarray) -> np.ndarray:
+        planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(image, -1, 0)]
+        resized = [np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR)) for plane in planes]
+        return np.stack(resized, axis=-1)[np.newaxis]
+
+    return map_blocks(map(resize, images))
 
 
 def with_channels(images: np.ndarray, channels: int | None) -> np.ndarray:
@@ -38,6 +41,10 @@ def with_channels(images: np.ndarray, channels: int | None) -> np.ndarray:
     if channels in (None, images.shape[3]):
         return images
     if channels == 3:
-        return np.repeat(images, 3, axis=3)
+        return map_blocks(np.repeat(block, 3, axis=3) for block in blocks_of(images))
+    return map_blocks(map(_to_grey, blocks_of(images)))
+
+
+def _to_grey(images: np.ndarray) -> np.ndarray:
     grey = (images @ np.array(LUMINANCE, np.float32))[..., np.newaxis]
     return grey.round().astype(np.uint8) if images.dtype == np.uint8 else grey

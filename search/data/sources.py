@@ -44,12 +44,14 @@ class DatasetSource:
         read: Returns the data as they stand in their files; raises UserError if they cannot be read.
         sha256: Hash by which studies name the data, if it is known before and the data are read as they are; else it
             is computed from the arrays.
+        loader: Module of Keras whose ``load_data`` returns the same data; empty for a user's own.
     """
 
     name: str
     fingerprint: str
     read: Callable[[ReadOptions], RawDataset]
     sha256: str | None = None
+    loader: str = ""
 
 
 def find_source(dataset: str) -> DatasetSource:
@@ -137,9 +139,11 @@ NAMED_SOURCES: Mapping[str, DatasetSource] = {
         read=_read_embedded_mnist,
         sha256=MNIST_SHA256,
     ),
-    "fashion_mnist": DatasetSource(
-        name="fashion_mnist", fingerprint="keras", read=partial(_load_from_keras, "fashion_mnist")
-    ),
-    "cifar10": DatasetSource(name="cifar10", fingerprint="keras", read=partial(_load_from_keras, "cifar10")),
+    **{
+        name: DatasetSource(
+            name=name, fingerprint="keras", read=partial(_load_from_keras, name), loader=f"keras.datasets.{name}"
+        )
+        for name in ("fashion_mnist", "cifar10")
+    },
 }
 """Data sets by name."""

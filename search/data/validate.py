@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from search.data.spill import blocks_of, map_blocks
 from search.errors import UserError
 
 
 def validate_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Returns the arrays, C-contiguous.
+    """Returns the arrays, C-contiguous, large ones as memory maps.
 
     Args:
         arrays: ``x_train`` and ``x_test``, images (count, height, width, channels), uint8 or float32; ``y_train`` and
@@ -24,7 +25,7 @@ def validate_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for part in ("train", "test"):
         if (name := f"groups_{part}") in arrays:
             _check_groups(name, arrays[name], expected=len(arrays[f"y_{part}"]))
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return {name: array if array.flags.c_contiguous else map_blocks(blocks_of(array)) for name, array in arrays.items()}
 
 
 def _check_same_image_form(training_images: np.ndarray, test_images: np.ndarray) -> None:

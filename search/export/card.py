@@ -56,7 +56,7 @@ def _bullets(target: ExportTarget) -> Iterator[str]:
 
 
 def _tutorial(row: Row) -> Iterator[str]:
-    figure = tutorial_error_percent(row.study.protocol.dataset, row.study.space.name)
+    figure = tutorial_error_percent(row.study.protocol.data_sha256, row.study.space.name)
     if figure is not None and row.tutorial_difference is not None:
         yield (
             f"Against the tutorial's {formatting.percent(figure)} %, one run: "

@@ -27,9 +27,6 @@ from search.reproduction.restore import (
 from search.training.runtime import ONEDNN_SWITCH, ONEDNN_VARIABLE
 from spaces.training import AUGMENTATION_PARAMETERS, complete
 
-KERAS_DATASETS = ("fashion_mnist", "cifar10")
-"""Data sets that Keras downloads, besides MNIST."""
-
 
 def render_script(target: ExportTarget, file: str) -> str:
     """Returns the script.
@@ -92,9 +89,7 @@ def fill_template(
 
 def _loader(dataset: DatasetInfo) -> str:
     """Returns the module that downloads the data set, or "" for a user's own."""
-    if dataset.sha256 == MNIST_SHA256:
-        return "keras.datasets.mnist"
-    return f"keras.datasets.{dataset.name}" if dataset.name in KERAS_DATASETS else ""
+    return "keras.datasets.mnist" if dataset.sha256 == MNIST_SHA256 else dataset.loader
 
 
 def _quoted(text: str) -> str:

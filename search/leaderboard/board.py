@@ -257,7 +257,7 @@ class Row:
     @property
     def tutorial_difference(self) -> float | None:
         """Test error minus the tutorial's for the space, in percentage points; None where either is missing."""
-        tutorial = tutorial_error_percent(self.study.protocol.dataset, self.study.space.name)
+        tutorial = tutorial_error_percent(self.study.protocol.data_sha256, self.study.space.name)
         return None if tutorial is None or self.error_percent is None else self.error_percent - tutorial
 
     @property

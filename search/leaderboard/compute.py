@@ -78,7 +78,7 @@ def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Secti
     return Section(
         studies=tuple(study.header for study in studies),
         rows=rows,
-        references=references(studies[0].header.protocol.dataset),
+        references=references(studies[0].header.protocol.data_sha256),
         states=Counter(state_name(record.state) for record in trials),
         test_openings=openings.total(),
         openings=openings,

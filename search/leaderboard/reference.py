@@ -1,5 +1,7 @@
 """Published error rates, quoted beside the board's rows. They hold for MNIST with its own 10,000 test images.
 
+The data are recognized by their hash: a file of any name may hold MNIST, and one named so may hold other images.
+
 Source: Jason Brownlee, "Handwritten Digit Recognition Using Convolutional Neural Networks in Python with Keras",
 Machine Learning Mastery; the figures stand in its text and in the outputs it shows.
 """
@@ -11,10 +13,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
 
+from search.data.sources import MNIST_SHA256
 from search.leaderboard.statistics import prediction_interval
-
-DATASET = "mnist"
-"""Data set of all figures here."""
 
 TUTORIAL_ERROR_PERCENT: Mapping[str, float] = MappingProxyType({"mlp": 1.74, "cnn": 0.95, "cnn-large": 0.83})
 """The tutorial's test error in percent by space name, one run each."""
@@ -68,14 +68,14 @@ REFERENCES: tuple[Reference, ...] = (
 )
 
 
-def references(dataset: str) -> tuple[Reference, ...]:
-    """Returns the published figures for a data set; empty unless it is MNIST."""
-    return REFERENCES if dataset == DATASET else ()
+def references(data_sha256: str) -> tuple[Reference, ...]:
+    """Returns the published figures for data of a hash; empty unless they are MNIST."""
+    return REFERENCES if data_sha256 == MNIST_SHA256 else ()
 
 
-def tutorial_error_percent(dataset: str, space: str) -> float | None:
-    """Returns the tutorial's test error in percent for a space on a data set; None where it has none."""
-    return TUTORIAL_ERROR_PERCENT.get(space) if dataset == DATASET else None
+def tutorial_error_percent(data_sha256: str, space: str) -> float | None:
+    """Returns the tutorial's test error in percent for a space on data of a hash; None where it has none."""
+    return TUTORIAL_ERROR_PERCENT.get(space) if data_sha256 == MNIST_SHA256 else None
 
 
 def consistency_sentence(errors_percent: Sequence[float], published_error_percent: float | None) -> str:

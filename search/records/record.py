@@ -298,10 +298,11 @@ def require_same_study(
 
 
 def _study_settings(header: StudyHeader) -> dict[str, Any]:
-    """Returns the settings that define a study, by dotted name; not name, time, versions, command or descriptions."""
+    """Returns the settings that define a study, by dotted name; not names, time, versions, command or descriptions."""
     document = header.to_json()
     parts = ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")
     settings = flatten({part: document[part] for part in parts})
+    del settings["protocol.dataset"]  # the data are known by their hash
     return {name: value for name, value in settings.items() if name.rpartition(".")[2] not in ("doc", "unit", "source")}
 
 

@@ -77,5 +77,5 @@ def _test_images(board: Board, cache_dir: Path | None) -> dict[str, LabeledImage
     return {
         protocol.data_sha256: images
         for protocol in protocols
-        if (images := find_test_images(protocol.dataset, protocol.data_sha256, cache_dir)) is not None
+        if (images := find_test_images(protocol.data_sha256, cache_dir)) is not None
     }

@@ -14,9 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from search.data.dataset import DatasetInfo, prepare
+from search.data.dataset import DatasetInfo, find_prepared, prepare
 from search.data.read_options import ReadOptions, make_read_options, parse_share
 from search.errors import UserError, missing_extra, unknown_name
+from search.protocol import Split
 from search.records.arithmetic import Kernels, Layers, recorded_kernels, recorded_layers
 from search.records.record import LEGACY_DEFAULTS, StudyHeader, StudyRecord, TrialRecord
 from search.training import devices
@@ -80,7 +81,7 @@ def trial_environment(record: StudyRecord, trial_record: TrialRecord) -> Mapping
 
 
 def restore_dataset(header: StudyHeader, options: ReproductionOptions) -> DatasetInfo:
-    """Returns the study's data set, prepared, from the options or else from the study's command.
+    """Returns the study's data set, prepared, from the options, or else from the study's command or the cache.
 
     Raises:
         UserError: It is missing, or its data differ.
@@ -99,6 +100,9 @@ def restore_dataset(header: StudyHeader, options: ReproductionOptions) -> Datase
             continue
         if dataset.sha256 == protocol.data_sha256:
             return dataset
+    needs_groups = protocol.split is Split.GROUP
+    if options.dataset is None and (found := find_prepared(protocol.data_sha256, cache_dir, has_groups=needs_groups)):
+        return found  # its file was moved, or is named from another folder
     if dataset is None:
         assert refusal is not None
         message = f"The data set of study {header.name!r}, {protocol.dataset}, cannot be had. {refusal.message}"

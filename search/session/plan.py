@@ -248,15 +248,19 @@ def _check_outputs(settings: Settings) -> None:
 
 
 def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
-    """Returns a study's default name: data set, space, and sampler or "baseline".
+    """Returns a study's default name: data set, how it is read, space, and sampler or "baseline".
 
     The name of an engine other than the default precedes its sampler, since two engines may share a sampler's name.
+    Data sets whose names hold letters that no study's name has are told apart by their hashes.
     """
     method = "baseline" if settings.engine == NO_ENGINE else str(settings.sampler)
     if settings.engine not in (NO_ENGINE, next(iter(ENGINES))):
         method = f"{settings.engine}-{method}"
     tutorial = "-tutorial" if settings.protocol == ProtocolName.TUTORIAL and settings.engine != NO_ENGINE else ""
-    return to_study_name(f"{Path(dataset.name).stem}-{space.name}-{method}{tutorial}")
+    stem = Path(dataset.name).stem.replace(" ", "-")
+    is_spelled = to_study_name(stem) == stem
+    data = "-".join([stem, *([] if is_spelled else [dataset.sha256[:6]]), *settings.read_options.words])
+    return to_study_name(f"{data}-{space.name}-{method}{tutorial}")
 
 
 def _make_header(

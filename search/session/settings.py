@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os.path
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -162,6 +163,7 @@ class Settings:
         None,
         "Folder or URL (s3://...) for the states of unfinished trials, reachable by every worker.  [default: the "
         "study's folder; none with --address]",
+        kind="path",
     )
     backend: str | None = _option(
         None, "Keras backend: tensorflow, jax or torch; the vectorized executor needs jax.  [default: tensorflow]"
@@ -191,12 +193,14 @@ class Settings:
         "on a server, such as postgresql+psycopg://user@host/database.",
         envvar="KERAS_IMAGE_SEARCH_STORAGE",
     )
-    studies_dir: str = _option("studies", "Folder of the studies' records.")
-    reports_dir: str = _option("reports", "Folder of the reports.")
+    studies_dir: str = _option("studies", "Folder of the studies' records.", kind="path")
+    reports_dir: str = _option("reports", "Folder of the reports.", kind="path")
     tensorboard: str | None = _option(
-        None, "Folder for TensorBoard logs: each trial's curves, and HParams.  [default: none]"
+        None, "Folder for TensorBoard logs: each trial's curves, and HParams.  [default: none]", kind="path"
     )
-    cache_dir: str | None = _option(None, "Folder of decompressed data.  [default: the platform's cache folder]")
+    cache_dir: str | None = _option(
+        None, "Folder of decompressed data.  [default: the platform's cache folder]", kind="path"
+    )
 
     @property
     def read_options(self) -> ReadOptions:
@@ -331,8 +335,8 @@ def _parse_value(setting: dataclasses.Field[Any], value: Any) -> Any:
     kind = setting.metadata.get("kind", str(setting.type).replace(" | None", ""))
     if value is None and "None" in str(setting.type):
         return None
-    if isinstance(value, Path) and kind == "str":
-        return str(value)
+    if isinstance(value, Path) and kind in ("str", "path"):
+        value = str(value)
     expected, description, parse = _KINDS[kind]
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
         raise UserError(f"Option {setting.name!r} takes {description}. Received: {value!r}.")
@@ -357,6 +361,7 @@ def _unchanged(value: Any) -> Any:
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
     "str": ((str,), "str", _unchanged),
+    "path": ((str,), "a path", os.path.expanduser),
     "int": ((int,), "int", _unchanged),
     "bool": ((bool,), "bool", _unchanged),
     "duration": (

@@ -98,7 +98,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Writes the page of one of ``studies.boards()``, by name, with pictures of MNIST, and returns where it is."""
     folder = tmp_path_factory.mktemp("reports")
     known: dict[str, Any] = studies.boards()
-    test = find_test_images("mnist", studies.MNIST_SHA256)
+    test = find_test_images(studies.MNIST_SHA256)
     assert test is not None
 
     def write(name: str) -> Path:

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from small_data import save_idx, save_npz, small_arrays, tree
 
-from search.data.dataset import default_cache_dir, find_test_images, open_test, open_test_groups, open_training, prepare
+from search.data.dataset import (
+    default_cache_dir,
+    find_prepared,
+    find_test_images,
+    open_test,
+    open_test_groups,
+    open_training,
+    prepare,
+)
 from search.data.sources import MNIST_SHA256
 from search.errors import FatalError, UserError
 
@@ -58,7 +66,7 @@ def test_groups_of_test_images_leave_the_hash_as_it_is(tmp_path: Path) -> None:
     grouped = prepare(save_npz(tmp_path / "a.npz", groups_test=groups), tmp_path / "cache")
     assert np.array_equal(open_test_groups(grouped), groups)
     assert grouped.sha256 == prepare(save_npz(tmp_path / "b.npz"), tmp_path / "cache").sha256
-    assert find_test_images("a.npz", grouped.sha256, tmp_path / "cache") is not None
+    assert find_test_images(grouped.sha256, tmp_path / "cache") is not None
 
 
 def test_images_are_read_only_maps(small_mnist: Path, cache_dir: Path) -> None:
@@ -109,22 +117,19 @@ def test_training_does_not_touch_the_test_images(tmp_path: Path) -> None:
         open_test(info)
 
 
-def test_recorded_data_are_found_in_the_cache_by_name_and_hash(tmp_path: Path) -> None:
-    info = prepare(save_npz(tmp_path / "my data [1].npz"), tmp_path / "cache")
-    other = prepare(save_npz(tmp_path / "other.npz", y_test=np.array([2] * 12)), tmp_path / "cache")
-    found = find_test_images(info.name, info.sha256, tmp_path / "cache")
+def test_recorded_data_are_found_in_the_cache_by_their_hash(tmp_path: Path) -> None:
+    names = np.array(["cat", "dog", "owl"])
+    changes = {name: names[small_arrays()[name]] for name in ("y_train", "y_test")}
+    info = prepare(save_npz(tmp_path / "same [1].npz", **changes), tmp_path / "cache")
+    other = prepare(save_npz(tmp_path / "same [1].npz", y_test=np.array([2] * 12)), tmp_path / "cache")
+    found = find_test_images(info.sha256, tmp_path / "cache")
     assert np.array_equal(found.images, open_test(info).images)
     assert np.array_equal(found.labels, open_test(info).labels)
-    assert find_test_images(info.name, other.sha256, tmp_path / "cache") is None
-    assert find_test_images("others", other.sha256, tmp_path / "cache") is None
-    assert find_test_images(info.name, info.sha256, tmp_path / "no cache") is None
-
-
-def test_of_two_data_sets_of_one_name_the_recorded_one_is_found(tmp_path: Path) -> None:
-    first = prepare(save_npz(tmp_path / "same.npz"), tmp_path / "cache")
-    second = prepare(save_npz(tmp_path / "same.npz", y_test=np.array([2] * 12)), tmp_path / "cache")
-    assert set(find_test_images("same.npz", second.sha256, tmp_path / "cache").labels) == {2}
-    assert set(find_test_images("same.npz", first.sha256, tmp_path / "cache").labels) == {0, 1, 2}
+    assert found.class_names == ("cat", "dog", "owl")
+    assert set(find_test_images(other.sha256, tmp_path / "cache").labels) == {2}
+    assert find_test_images(info.sha256, tmp_path / "no cache") is None
+    assert find_prepared(info.sha256, tmp_path / "cache").given_validation == 0
+    assert find_prepared(info.sha256, tmp_path / "cache", has_groups=True) is None
 
 
 def test_damaged_data_are_not_found(tmp_path: Path) -> None:
@@ -133,11 +138,11 @@ def test_damaged_data_are_not_found(tmp_path: Path) -> None:
     content = file.read_bytes()
     for damaged in (b"", content[:-7], content[:-1] + bytes([content[-1] ^ 1])):
         file.write_bytes(damaged)
-        assert find_test_images(info.name, info.sha256, tmp_path / "cache") is None
+        assert find_test_images(info.sha256, tmp_path / "cache") is None
 
 
 def test_the_embedded_mnist_is_found_without_a_cache(tmp_path: Path, cache_dir: Path) -> None:
-    found, prepared = find_test_images("mnist", MNIST_SHA256, tmp_path), open_test(prepare("mnist", cache_dir))
+    found, prepared = find_test_images(MNIST_SHA256, tmp_path), open_test(prepare("mnist", cache_dir))
     assert np.array_equal(found.images, prepared.images)
     assert np.array_equal(found.labels, prepared.labels)
     assert found.labels.dtype == prepared.labels.dtype

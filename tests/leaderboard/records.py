@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from search.data.sources import MNIST_SHA256
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, MUTATION_KEY, PROPOSED, Cause, Config, EpochReport, Outcome, Phase, State, Trial
@@ -44,7 +45,9 @@ ENVIRONMENT = {
 }
 
 
-def protocol(name: ProtocolName = ProtocolName.HOLDOUT, version: str = "1.0", dataset: str = "mnist", data: str = "3f"):
+def protocol(
+    name: ProtocolName = ProtocolName.HOLDOUT, version: str = "1.0", dataset: str = "mnist", data: str = MNIST_SHA256
+):
     return EvaluationProtocol(
         name=name, version=version, dataset=dataset, data_sha256=data.ljust(64, "0"), split=Split.BLOCK
     )

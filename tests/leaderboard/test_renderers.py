@@ -158,7 +158,7 @@ def test_the_summary_names_the_chosen_row_its_runs_and_differences() -> None:
     assert "to found #6, -0.08 percentage points" in text
     assert "Difference to the baseline: -0.51 percentage points (95 % interval -" in text
     assert ": lower; lower in 100 % of the pairs of runs" in text
-    assert "images taken as independent" in text
+    assert "images taken as independent" not in text  # MNIST's writers are known
     assert "The test images were opened 17 times" in text
 
 

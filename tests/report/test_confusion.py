@@ -27,7 +27,7 @@ def winner(*runs: tuple[list[int], list[int]], images: int = 10_000) -> Row:
 
 @pytest.fixture(scope="module")
 def mnist() -> LabeledImages:
-    found = find_test_images("mnist", studies.MNIST_SHA256)
+    found = find_test_images(studies.MNIST_SHA256)
     assert found is not None
     return found
 

@@ -110,9 +110,7 @@ def test_a_page_is_the_same_whenever_it_is_made() -> None:
 
 def test_a_page_is_small() -> None:
     known = [studies.many(200)]
-    text = page.render(
-        studies.board(known), known, {studies.MNIST_SHA256: find_test_images("mnist", studies.MNIST_SHA256)}
-    )
+    text = page.render(studies.board(known), known, {studies.MNIST_SHA256: find_test_images(studies.MNIST_SHA256)})
     assert len(text.encode()) < 2_600_000
 
 

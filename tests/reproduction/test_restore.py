@@ -77,8 +77,9 @@ def test_the_data_are_found_where_the_command_found_them_or_where_the_user_says(
     means = ReproductionOptions(cache_dir=str(cache_dir))
     assert restore_dataset(header, means).sha256 == header.protocol.data_sha256
     silent = dataclasses.replace(header, command="")
+    assert restore_dataset(silent, means).sha256 == header.protocol.data_sha256  # in the cache, by its hash
     with pytest.raises(UserError, match=r"small\.npz") as raised:
-        restore_dataset(silent, means)
+        restore_dataset(silent, ReproductionOptions(cache_dir=str(tmp_path / "empty")))
     assert "--dataset" in raised.value.hint
     found = restore_dataset(silent, ReproductionOptions(cache_dir=str(cache_dir), dataset=str(small_mnist)))
     assert found.sha256 == header.protocol.data_sha256

@@ -1,11 +1,14 @@
-"""Decodes image files by Pillow into one array of one size. Used by ``class_folders`` and ``parquet``."""
+"""Decodes image files by Pillow into one array of one size. Used by ``class_folders`` and ``parquet``.
+
+One image at a time is in memory.
+"""
 
 from __future__ import annotations
 
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from search.data.raw import RawPart
 from search.data.read_options import ReadOptions
-from search.data.readers.stored import check_expansion
+from search.data.spill import blocks_of, check_space, map_blocks
 from search.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,7 +52,7 @@ class DecodedImages:
     """Images in one array.
 
     Args:
-        images: (count, height, width, 1 or 3), uint8.
+        images: (count, height, width, 1 or 3), uint8, as a memory map.
         indices: Which of the sources they are, ascending.
         formats: Their formats, such as "JPEG", with how many there are.
         unreadable: Names of the sources that could not be read.
@@ -74,54 +78,87 @@ class DecodedImages:
         return (f"left out, as not readable: {', '.join(self.unreadable[:NAMED_FILES])}{more}",)
 
 
-def decode_images(sources: Sequence[ImageSource], options: ReadOptions, *, where: str) -> DecodedImages:
+def decode_images(sources: Callable[[], Iterable[ImageSource]], options: ReadOptions, *, where: str) -> DecodedImages:
     """Returns all images in one size: that of the options, else their own, else the median.
 
     Color where any image has color, unless the options say otherwise.
 
     Args:
-        sources: The images.
+        sources: Lists the images; called twice, as their sizes are known only after all headers were read.
         options: Image size and channels.
         where: The file or folder, for messages.
 
     Raises:
-        UserError: An image is too large, more than half of them are unreadable, or all do not fit into memory.
+        UserError: An image is too large, half of them or more are unreadable, or all do not fit on the disk.
     """
-    shapes, formats, modes = {}, Counter[str](), set[str]()
-    for index, source in enumerate(sources):
+    shapes, formats, modes, unreadable = list[tuple[int, int]](), Counter[str](), set[str](), dict[int, str]()
+    count = 0
+    for index, source in enumerate(sources()):
+        count += 1
         with _opened(source) as image:
-            if image is not None:
-                shapes[index] = image.size[::-1]
+            if image is None:
+                unreadable[index] = source.name
+            else:
+                shapes.append(image.size[::-1])
                 formats[image.format or "image"] += 1
                 modes.add(image.mode)
-    _check_readable(len(shapes), sources, where)
-    height, width = options.image_size or tuple(round(side) for side in np.median(list(shapes.values()), axis=0))
+    _check_readable(unreadable, count, where)
+    height, width = options.image_size or tuple(round(side) for side in np.median(shapes, axis=0))
     channels = options.channels or (1 if modes <= set(GREY_MODES) else 3)
-    size = len(shapes) * height * width * channels
-    check_expansion(f"All images of {where} at {height} x {width}", expanded=size, stored=size)
-    images, kept = np.empty((len(shapes), height, width, channels), np.uint8), list[int]()
-    for index in shapes:
-        with _opened(sources[index]) as image:
-            if image is not None and (pixels := _decode(image, (height, width), channels)) is not None:
-                images[len(kept)] = pixels
-                kept.append(index)
-    _check_readable(len(kept), sources, where)
-    images = images[: len(kept)]
-    if options.channels is None and channels == 3 and _is_grey(images):
-        images = np.ascontiguousarray(images[..., :1])
-    unreadable = sorted(set(range(len(sources))) - set(kept))
+    check_space(f"All images of {where} at {height} x {width}", len(shapes) * height * width * channels)
+    is_grey = True
+
+    def decode() -> Iterator[np.ndarray]:
+        nonlocal is_grey
+        for index, source in enumerate(sources()):
+            if index in unreadable:
+                continue
+            with _opened(source) as image:
+                pixels = None if image is None else _decode(image, (height, width), channels)
+            if pixels is None:
+                unreadable[index] = source.name
+            else:
+                is_grey = is_grey and bool((pixels[..., :1] == pixels[..., 1:]).all())
+                yield pixels[np.newaxis]
+
+    images = map_blocks(decode())
+    _check_readable(unreadable, count, where)
+    if options.channels is None and channels == 3 and is_grey:
+        images = map_blocks(block[..., :1] for block in blocks_of(images))
     return DecodedImages(
         images=images,
-        indices=np.array(kept),
+        indices=np.array([index for index in range(count) if index not in unreadable]),
         formats=formats,
-        unreadable=tuple(sources[index].name for index in unreadable),
+        unreadable=tuple(unreadable[index] for index in sorted(unreadable)),
     )
 
 
-def _check_readable(count: int, sources: Sequence[ImageSource], where: str) -> None:
-    if count <= len(sources) // 2:
+def split_parts(decoded: DecodedImages, parts: Sequence[str], labels: Sequence[object]) -> Mapping[str, RawPart]:
+    """Returns the images that could be decoded by part.
+
+    Args:
+        decoded: The images.
+        parts: The part of each source; those of one part are neighbors.
+        labels: The label of each source.
+
+    Raises:
+        UserError: No training image is among them.
+    """
+    kept_parts, kept_labels = np.array(parts)[decoded.indices], np.array(labels)[decoded.indices]
+    found = {}
+    for part in dict.fromkeys(kept_parts.tolist()):
+        places = np.flatnonzero(kept_parts == part)
+        members = slice(places[0], places[-1] + 1)
+        found[part] = RawPart(images=decoded.images[members], labels=kept_labels[members])
+    if "train" not in found:
+        raise UserError("No training image can be read.", hint="Name the folder or file of the training images train.")
+    return found
+
+
+def _check_readable(unreadable: Mapping[int, str], count: int, where: str) -> None:
+    if 2 * len(unreadable) >= count:
         raise UserError(
-            f"{len(sources) - count} of {len(sources)} images cannot be read. Received: {where}.",
+            f"{len(unreadable)} of {count} images cannot be read. Received: {where}.",
             hint="Check that the files are images that Pillow can open, and copy them again if they are damaged.",
         )
 
@@ -140,7 +177,7 @@ def _opened(source: ImageSource) -> Iterator[Image.Image | None]:
             warnings.simplefilter("ignore")  # the size is checked below; other warnings concern single files
             image: Any = Image.open(source.open())
     except Image.DecompressionBombError as error:
-        raise _too_large_error(source.name, str(error)) from error
+        raise _too_large_error(source.name, str(error).rstrip(".")) from error
     except READ_ERRORS:
         yield None
         return
@@ -194,8 +231,3 @@ def _without_opacity(image: Image.Image) -> Image.Image:
         return image
     layered = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layered.size, (255, 255, 255, 255)), layered)
-
-
-def _is_grey(images: np.ndarray) -> bool:
-    """Returns whether red, green and blue are equal everywhere."""
-    return all((image[..., :1] == image[..., 1:]).all() for image in images)

@@ -10,15 +10,15 @@ import importlib.util
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-
-from search.data.raw import RawDataset, RawPart
+from search.data.raw import RawDataset
 from search.data.read_options import ReadOptions
-from search.data.readers.images import ImageSource, decode_images
+from search.data.readers.images import ImageSource, decode_images, split_parts
 from search.data.readers.naming import parse_name
 from search.data.readers.stored import check_expansion
 from search.errors import UserError, missing_extra
@@ -26,6 +26,8 @@ from search.errors import UserError, missing_extra
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 ROWS_AT_ONCE = 1000
+BATCH_BYTES = 2**28
+"""Bytes of the rows that are read at once."""
 
 
 def read_parquet(files: Sequence[Path], options: ReadOptions) -> RawDataset:
@@ -41,60 +43,88 @@ def read_parquet(files: Sequence[Path], options: ReadOptions) -> RawDataset:
         by_part[parse_name(file.stem.partition("-of-")[0])[0] or "train"].append(file)
     if "train" not in by_part and len(by_part) == 1:
         by_part = defaultdict(list, train=list(files))
-    rows = [(part, *row) for part, members in by_part.items() for file in members for row in _read_rows(file)]
-    names = _class_names(files[0])
-    sources = [ImageSource(name=f"number {index}", open=_opener(row[1])) for index, row in enumerate(rows)]
-    decoded = decode_images(sources, options, where=", ".join(file.name for file in files))
-    kept = [rows[index] for index in decoded.indices]
-    parts_of = np.array([row[0] for row in kept])
-    parts = {
-        part: RawPart(
-            images=decoded.images[parts_of == part], labels=np.array([row[2] for row in kept if row[0] == part])
-        )
-        for part in by_part
-    }
-    if "train" not in parts:
-        raise UserError(f"The files hold no training images. Received: {', '.join(file.name for file in files)}.")
+    members = [(part, file, *_check_file(file)) for part, files_of in by_part.items() for file in files_of]
+    labels = [(part, label) for part, file, _, column in members for label in _labels(file, column)]
+
+    def list_images() -> Iterator[ImageSource]:
+        for _, file, column, _ in members:
+            for row, content in enumerate(_values(file, column)):
+                if content is None:
+                    raise _empty_row_error(file, "an image")
+                yield ImageSource(name=f"row {row} of {file.name}", open=partial(io.BytesIO, content))
+
+    decoded = decode_images(list_images, options, where=", ".join(file.name for file in files))
+    parts = split_parts(decoded, [part for part, _ in labels], [label for _, label in labels])
     return RawDataset(
-        parts=parts, source=f"{decoded.kind} in Parquet", class_names=names, notes=decoded.notes, is_resized=True
+        parts=parts,
+        source=f"{decoded.kind} in Parquet",
+        class_names=_class_names(files[0]),
+        notes=decoded.notes,
+        is_resized=True,
     )
 
 
-def _opener(content: bytes) -> Callable[[], BinaryIO]:
-    return lambda: io.BytesIO(content)
-
-
-def _read_rows(path: Path) -> list[tuple[bytes, Any]]:
-    """Returns the encoded image and the label of each row.
+def _check_file(path: Path) -> tuple[str, str]:
+    """Returns the names of the columns of images and labels.
 
     Raises:
         UserError: The file is damaged, claims more than it holds, or has no such columns.
     """
+    import pyarrow.parquet as pq
+
+    with _read_errors(path), pq.ParquetFile(path) as file:
+        columns = _find_columns(file, path)
+        _check_lengths(file, path)
+        return columns
+
+
+def _labels(path: Path, column: str) -> list[Any]:
+    """Returns the label of each row."""
+    labels = list(_values(path, column))
+    if None in labels:
+        raise _empty_row_error(path, "a label")
+    return labels
+
+
+def _values(path: Path, name: str) -> Iterator[Any]:
+    """Yields the values of a column, of which few are in memory; of images, their encoded bytes.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    with _read_errors(path), pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        # A value that a dictionary holds once may stand in every row, so any value may be as large as its column.
+        largest = max(
+            (group.column(index).total_uncompressed_size for group in groups for index in range(group.num_columns)),
+            default=0,
+        )
+        rows = max(1, min(ROWS_AT_ONCE, BATCH_BYTES // max(1, largest)))
+        for batch in file.iter_batches(batch_size=rows, columns=[name]):
+            column = batch.column(0)
+            yield from (column.field("bytes") if pa.types.is_struct(column.type) else column).to_pylist()
+
+
+def _empty_row_error(path: Path, what: str) -> UserError:
+    return UserError(
+        f"{path} has a row without {what}.",
+        hint="Leave such rows out; images that are links to other files are not followed.",
+    )
+
+
+@contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
-        with pq.ParquetFile(path) as file:
-            image, label = _find_columns(file, path)
-            _check_lengths(file, path)
-            rows: list[tuple[bytes, Any]] = []
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=[image, label]):
-                images, labels = batch.column(0), batch.column(1)
-                if batch.schema.names[0] != image:
-                    images, labels = labels, images
-                encoded = images.field("bytes") if pa.types.is_struct(images.type) else images
-                rows += zip(encoded.to_pylist(), labels.to_pylist(), strict=True)
+        yield
     except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
         raise UserError(
             f"{path} is not a whole Parquet file: {error}.", hint="Download or copy the file again."
         ) from error
-    missing = [index for index, (content, value) in enumerate(rows) if content is None or value is None]
-    if missing:
-        raise UserError(
-            f"{path} has rows without an image or a label. Received: none in row {missing[0]}.",
-            hint="Leave such rows out; images that are links to other files are not followed.",
-        )
-    return rows
 
 
 def _find_columns(file: Any, path: Path) -> tuple[str, str]:

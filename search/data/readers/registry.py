@@ -107,7 +107,7 @@ def find_reader(path: Path) -> FoundData:
 def _find_file(path: Path) -> FoundData:
     reader = _reader_of(path)
     if reader is None:
-        raise _unknown_error(path)
+        raise _pickle_error(path) if _is_pickle(path) else _unknown_error(path)
     files = [path]
     if reader.takes_companions:
         others = [other for other in _visible_files(path.parent) if _reader_of(other) is reader]
@@ -139,6 +139,8 @@ def _find_in_folder(root: Path) -> FoundData:
             f"The images have no classes. Expected: a folder of images for each class. Received: images in {root}.",
             hint="Make a folder for each class, named after it, and move its images there.",
         )
+    if pickles := [file for file in visible if _is_pickle(file)]:
+        raise _pickle_error(pickles[0])
     raise _unknown_error(root)
 
 
@@ -155,19 +157,10 @@ def _visible_files(folder: Path) -> list[Path]:
 
 
 def _reader_of(path: Path) -> Reader | None:
-    """Returns the reader of a file; None if there is none.
-
-    Raises:
-        UserError: It is a pickle, which is never loaded.
-    """
-    with path.open("rb") as file:
-        start = file.read(START_BYTES)
-    if len(start) > 1 and start[0] == 0x80 and start[1] in range(2, 6):
-        raise UserError(
-            f"{path} is a Python pickle, which is never loaded: that could run any code.",
-            hint="If its author is trusted, load it yourself and save its arrays: numpy.savez_compressed(path, "
-            "x_train=..., y_train=..., x_test=..., y_test=...).",
-        )
+    """Returns the reader of a file; None if there is none."""
+    start = _start_of(path)
+    if _is_pickle(path):
+        return None
     name = path.name.lower()
     for reader in READERS.values():
         if any(start.startswith(magic) for magic in reader.magic):
@@ -175,6 +168,24 @@ def _reader_of(path: Path) -> Reader | None:
     if is_idx(path):
         return READERS["idx"]
     return next((reader for reader in READERS.values() if name.endswith(reader.suffixes)), None)
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(START_BYTES)
+
+
+def _is_pickle(path: Path) -> bool:
+    start = _start_of(path)
+    return len(start) > 1 and start[0] == 0x80 and start[1] in range(2, 6)
+
+
+def _pickle_error(path: Path) -> UserError:
+    return UserError(
+        f"{path} is a Python pickle, which is never loaded: that could run any code.",
+        hint="If its author is trusted, load it yourself and save its arrays: numpy.savez_compressed(path, "
+        "x_train=..., y_train=..., x_test=..., y_test=...).",
+    )
 
 
 def _unknown_error(path: Path) -> UserError:

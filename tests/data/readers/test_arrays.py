@@ -155,6 +155,12 @@ BAD = {
 }
 
 
+def test_a_pickle_beside_the_files_of_a_data_set_is_left_out(tmp_path: Path) -> None:
+    dataset = one_of_pairs(tmp_path)
+    pickled(Path(dataset).parent)
+    assert prepare(dataset, tmp_path / "cache").training_count == 60
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_damaged_and_malicious_files_are_refused(tmp_path: Path, case: str) -> None:
     make, message = BAD[case]

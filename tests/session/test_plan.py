@@ -1,0 +1,42 @@
+"""Default names of studies."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from makers import MNIST, TINY
+
+from search.session.plan import default_study_name
+from search.session.settings import from_mapping
+
+
+def name(dataset: str, **options: object) -> str:
+    settings = from_mapping({"sampler": "tpe", **options})
+    return default_study_name(settings, dataclasses.replace(MNIST, name=dataset), TINY)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "leaves-tiny-tpe"),
+        ({"image_size": "64"}, "leaves-64x64-tiny-tpe"),
+        (
+            {"image_size": "48x64", "test_share": 0.2, "transpose": True, "channels": 1},
+            "leaves-48x64-test20-transposed-grey-tiny-tpe",
+        ),
+    ],
+)
+def test_how_data_are_read_is_part_of_the_name(options: dict[str, object], expected: str) -> None:
+    assert name("leaves.npz", **options) == expected
+
+
+def test_data_whose_names_cannot_be_spelled_are_told_apart() -> None:
+    first, second = (
+        default_study_name(
+            from_mapping({"sampler": "tpe"}), dataclasses.replace(MNIST, name=given, sha256=sha256 * 64), TINY
+        )
+        for given, sha256 in (("\u6570\u5b57.npz", "a"), ("\u6570\u636e.npz", "b"))
+    )
+    assert (first, second) == ("aaaaaa-tiny-tpe", "bbbbbb-tiny-tpe")
+    assert name("my leaves.npz") == "my-leaves-tiny-tpe"
