@@ -5,7 +5,9 @@ A shipped space is imported when it is loaded. Called by the command line, the s
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from types import MappingProxyType, ModuleType
 from spaces.errors import SpaceError, name_hint
 from spaces.space import Builder, Space
 
-__all__ = ["SPACES", "SpaceError", "load", "load_builder"]
+__all__ = ["SPACES", "SpaceError", "builder_file", "builder_sha256", "load", "load_builder"]
 
 SPACES: Mapping[str, str] = MappingProxyType(
     {"mlp": "spaces.mlp:SPACE", "cnn": "spaces.cnn:SPACE", "cnn-large": "spaces.cnn:LARGE"}
@@ -55,6 +57,43 @@ def load_builder(source: str) -> Builder:
     build = load(source).build
     assert build is not None, "a loaded space has a builder"
     return build
+
+
+def builder_file(source: str) -> Path:
+    """Returns the file that defines a space's model builder; the space's own if the builder has none.
+
+    Args:
+        source: As ``load`` takes it.
+
+    Raises:
+        SpaceError: As ``load``.
+    """
+    build = load_builder(source)
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(build))
+    except TypeError:  # a partial or an object that can be called
+        file = None
+    return Path(file or source)
+
+
+def builder_sha256(source: str) -> str:
+    """Returns the SHA-256 of the file that defines a space's model builder, 64 hexadecimal digits.
+
+    Empty for a builder of this package: the version of the protocol is raised where its networks change.
+
+    Args:
+        source: As ``load`` takes it.
+
+    Raises:
+        SpaceError: As ``load``, or the file cannot be read.
+    """
+    file = builder_file(source).resolve()
+    if source in SPACES or file.parent == Path(__file__).resolve().parent:
+        return ""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SpaceError(f"The file of the model builder cannot be read: {error.strerror}. Received: {file}.") from None
 
 
 def _run_space_file(path: Path) -> ModuleType:

@@ -60,6 +60,7 @@ def trial(number: int = 0, **changes: Any) -> Trial:
 
 ADDED_KEYS = {
     "objective": "error_percent",
+    "builder_sha256": "",
     "is_short": False,
     "calibrated_loss": None,
     "test_groups": [],

@@ -22,6 +22,8 @@ from search.session.plan import Plan, command_line, default_study_name, make_pla
 from search.session.settings import NAME, Settings
 from search.training.runtime import Backend, Device
 
+BUILDER_KEY = "builder_sha256"
+"""Name of the hash of the model builder's file among a comparison's terms."""
 DEFAULT_TRIALS = 20
 """Full trials' worth of epochs for each study when no budget is given."""
 
@@ -100,8 +102,9 @@ def make_comparison_plan(
         created=utc_now(),
     )
     if recorded is not None:
-        # Older comparisons recorded no kernels; if options or the environment give any, those are theirs from now on.
-        older = {KERNELS_KEY: spec.terms[KERNELS_KEY], LAYERS_KEY: _recorded_layers(recorded)}
+        # Older comparisons recorded neither kernels nor the builder's hash; those of this run are theirs from now on.
+        older = {name: spec.terms[name] for name in (KERNELS_KEY, BUILDER_KEY)}
+        older[LAYERS_KEY] = _recorded_layers(recorded)
         recorded = replace(recorded, terms={**older, **recorded.terms})
         raise_if_different(folder, recorded.fixed_terms(), spec.fixed_terms())
         spec = _merge_specs(recorded, spec)
@@ -181,6 +184,7 @@ def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> d
     return {
         "space": header.space.to_json(),
         "space_source": header.space_source,
+        BUILDER_KEY: header.builder_sha256,
         "protocol": header.protocol.to_json(),
         "pruner": pruner or "each engine's own",
         "workers": parallelism.layout.workers,

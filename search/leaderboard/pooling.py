@@ -1,7 +1,7 @@
 """Pools the test runs of one configuration over several studies, so that it is one row with more seeds.
 
-Rows are pooled that agree in configuration, epochs, class weights and arithmetic. A section's rows agree in the
-protocol's name and in the data, and test runs train on all training images. Called by ``compute``.
+Rows are pooled that agree in configuration, model builder, epochs, class weights and arithmetic. A section's rows agree
+in the protocol's name and in the data, and test runs train on all training images. Called by ``compute``.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ def _key(row: Row) -> Hashable:
     """Returns what rows that are pooled share beside the arithmetic; a row without a test error shares it with none."""
     if row.test_error is None:
         return (row.study.name, row.trial)
-    key = (row.study.space.name, config_key(row.config), row.schedule_epochs, row.is_short, row.trial is None)
-    return (*key, row.study.protocol.class_weight, str(row.environment.get("device", "")))
+    study, is_repeat = row.study, row.trial is None
+    network = (study.space.name, study.builder_sha256, config_key(row.config))
+    training = (row.schedule_epochs, row.is_short, study.protocol.class_weight, str(row.environment.get("device", "")))
+    return (*network, *training, is_repeat)
 
 
 def _is_comparable(row: Row, members: Iterable[Row]) -> bool:

@@ -8,7 +8,7 @@ Pure; called by the commands that rank several studies.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +54,8 @@ def merge_studies(studies: Sequence[LocatedStudy]) -> MergedStudies:
     originals = sorted(longest, key=_sort_key)
     named, renamed = _with_unique_names(originals)
     records, copied = _mark_duplicate_runs(named)
-    return MergedStudies(records=tuple(records), originals=tuple(originals), notes=(*left_out, *renamed, *copied))
+    notes = (*left_out, *renamed, *copied, *_builder_notes(records))
+    return MergedStudies(records=tuple(records), originals=tuple(originals), notes=notes)
 
 
 def _sort_key(study: LocatedStudy) -> tuple[str, str, int, str]:
@@ -220,6 +221,20 @@ def _with_copied_from(record: TrialRecord, copied_from: str) -> TrialRecord:
         return record
     environment = {**record.outcome.environment, COPIED_FROM_KEY: copied_from}
     return replace(record, outcome=replace(record.outcome, environment=environment))
+
+
+def _builder_notes(records: Sequence[StudyRecord]) -> list[str]:
+    """Returns notes about spaces of one name whose model builders are of different files."""
+    studies: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for header in (record.header for record in records):
+        if header.builder_sha256:
+            studies[header.space.name][header.builder_sha256].append(header.name)
+    return [
+        f"The model builders of space {space} are of different files in the studies "
+        f"{' and in '.join(map(', '.join, by_file.values()))}; equal configurations are different networks."
+        for space, by_file in studies.items()
+        if len(by_file) > 1
+    ]
 
 
 def _copied_run_notes(record: StudyRecord, names: Set[str]) -> list[str]:

@@ -48,6 +48,8 @@ class StudyHeader:
         versions: Library versions at creation.
         command: The command that made the study.
         objective: The metric of the last epoch that the engine minimizes, a name in ``search.trial.METRICS``.
+        builder_sha256: Hash of the file that defines the model builder, 64 hexadecimal digits; empty for a shipped
+            space, and in records of older versions.
     """
 
     name: str
@@ -62,6 +64,7 @@ class StudyHeader:
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     objective: str = "error_percent"
+    builder_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the header as a plain dict."""
@@ -78,6 +81,7 @@ class StudyHeader:
             "versions": dict(self.versions),
             "command": self.command,
             "objective": self.objective,
+            "builder_sha256": self.builder_sha256,
         }
 
     @classmethod
@@ -287,6 +291,8 @@ def require_same_study(
         UserError: The studies differ; the message names the differences.
     """
     requested = replace(requested, seed=recorded.seed) if accept_recorded_seed else requested
+    if not recorded.builder_sha256:  # an older version recorded none
+        requested = replace(requested, builder_sha256="")
     if differences := describe_differences(_study_settings(recorded), _study_settings(requested)):
         more = f"; and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
         raise UserError(
@@ -300,7 +306,7 @@ def require_same_study(
 def _study_settings(header: StudyHeader) -> dict[str, Any]:
     """Returns the settings that define a study, by dotted name; not names, time, versions, command or descriptions."""
     document = header.to_json()
-    parts = ("space", "space_source", "protocol", "engine", "sampler", "pruner", "seed")
+    parts = ("space", "space_source", "builder_sha256", "protocol", "engine", "sampler", "pruner", "seed")
     settings = flatten({part: document[part] for part in parts})
     del settings["protocol.dataset"]  # the data are known by their hash
     return {name: value for name, value in settings.items() if name.rpartition(".")[2] not in ("doc", "unit", "source")}

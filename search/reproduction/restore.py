@@ -149,16 +149,20 @@ def restore_space_source(header: StudyHeader, config: Config, options: Reproduct
     """Returns the source of the study's space, in which the configuration is valid.
 
     Raises:
-        UserError: Its file is missing or invalid, or the space has changed.
+        UserError: Its file is missing or invalid, or the space or the file of its model builder has changed.
     """
     source = options.space or header.space_source
     try:
-        space = registry.load(source)
+        space, builder_sha256 = registry.load(source), registry.builder_sha256(source)
     except registry.SpaceError as error:
         hint = "Say where its file is with --space PATH; it builds the networks."
         raise UserError(f"The space of study {header.name!r} cannot be had. {error}", hint=hint) from None
     missing = [f"{name} is gone" for name in header.space.parameters if name not in space.parameters]
-    if changes := [*missing, *space.problems(config)]:
+    changes = [*missing, *space.problems(config)]
+    if header.builder_sha256 not in ("", builder_sha256):  # older versions recorded none
+        received = builder_sha256 or "a builder of this package"
+        changes.append(f"its model builder is of another file (recorded {header.builder_sha256}, received {received})")
+    if changes:
         raise UserError(
             f"The space {header.space.name!r} has changed since study {header.name!r}: {'; '.join(changes)}. "
             f"Received: {source}.",

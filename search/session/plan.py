@@ -266,7 +266,15 @@ def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space) -
 def _make_header(
     settings: Settings, name: str, space: Space, source: str, protocol: EvaluationProtocol, location: StudyLocation
 ) -> StudyHeader:
-    """Returns the study's header, with the seed that was given, else the existing study's, else a fresh one."""
+    """Returns the study's header, with the seed that was given, else the existing study's, else a fresh one.
+
+    Raises:
+        UserError: The engine cannot be used, or the file of the model builder cannot be read.
+    """
+    try:
+        builder_sha256 = registry.builder_sha256(source)
+    except SpaceError as error:
+        raise UserError(str(error)) from None
     header = StudyHeader(
         name=name,
         space=space,
@@ -278,6 +286,7 @@ def _make_header(
         seed=settings.seed or 0,
         created=utc_now(),
         objective=objective_of(settings.engine, settings.sampler),
+        builder_sha256=builder_sha256,
         versions=package_versions("tensorflow", "keras", "optuna", "keras-tuner", "numpy", "keras-image-search"),
     )
     if settings.engine != NO_ENGINE:

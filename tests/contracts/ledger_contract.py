@@ -120,13 +120,15 @@ class LedgerContract:
             "sampler": {"sampler": "tpe"},
             "pruner": {"pruner": "asha"},
             "seed": {"seed": 6},
+            "builder_sha256": {"builder_sha256": "2" * 64},
         }
-        with open_ledger(place, header()) as ledger:
+        hashed = header(builder_sha256="1" * 64)
+        with open_ledger(place, hashed) as ledger:
             ledger.begin(trial(0))
         before = read_study(place, "study")
         for named, changes in others.items():
             with pytest.raises(UserError, match=named) as refusal:
-                open_ledger(place, header(**changes))
+                open_ledger(place, dataclasses.replace(hashed, **changes))
             assert "--study" in refusal.value.hint
         assert read_study(place, "study") == before
 

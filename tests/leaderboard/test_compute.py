@@ -322,6 +322,13 @@ def test_trainings_of_other_class_weights_are_not_pooled() -> None:
     assert compute([a, replace(b, header=weighted)]).sections[0].pooled_rows == ()
 
 
+def test_networks_of_different_builders_stand_apart() -> None:
+    a, b = records.of_several("a", 10), records.of_several("b", 20)
+    edited = replace(b, header=replace(b.header, builder_sha256="2" * 64))
+    rows = compute([replace(a, header=replace(a.header, builder_sha256="1" * 64)), edited]).sections[0].rows
+    assert [row.study_names for row in rows if row.trial == 1] == [("a",), ("b",)]
+
+
 def test_short_and_full_trainings_are_not_pooled() -> None:
     section = compute([records.screened(), records.short_only()]).sections[0]
     assert section.pooled_rows == ()

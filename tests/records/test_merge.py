@@ -135,6 +135,14 @@ def test_two_studies_of_one_name_are_told_apart_whatever_their_order() -> None:
         assert "cnn-tpe (2) is another study named cnn-tpe: place" in merged.notes[0]
 
 
+def test_spaces_of_one_name_with_different_builders_are_noted() -> None:
+    first, second = (
+        replace(study, header=replace(study.header, builder_sha256=sha)) for study, sha in ((ONE, "1"), (OTHER, "2"))
+    )
+    assert "in the studies cnn-tpe and in cnn-tpe (2)" in board(first, second)[1].notes[-1]
+    assert not any("builder" in note for note in board(first, OTHER)[1].notes)
+
+
 def test_equal_seeds_and_errors_on_two_machines_are_two_runs_that_say_the_same() -> None:
     """Deterministic training gives both the same errors; the time that each epoch took tells them apart.
 

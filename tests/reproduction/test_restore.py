@@ -102,7 +102,12 @@ def test_a_space_that_is_gone_broken_or_another_is_refused(header: StudyHeader, 
     space = registry.load(str(file))
     own = dataclasses.replace(header, space=space, space_source=str(file))
     config = {**space.baseline, "units": 50}
-    restore_space_source(own, config, ReproductionOptions())
+    restore_space_source(own, config, ReproductionOptions())  # an older version recorded no hash of the builder
+    hashed = dataclasses.replace(own, builder_sha256=registry.builder_sha256(str(file)))
+    restore_space_source(hashed, config, ReproductionOptions())
+    file.write_text(SPACE_FILE.format(most=64).replace("...", "return images"), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"has changed .* builder .*{hashed.builder_sha256}"):
+        restore_space_source(hashed, config, ReproductionOptions())
     file.write_text(SPACE_FILE.format(most=32), encoding="utf-8")
     with pytest.raises(UserError, match=r"has changed .* units=50 lies outside"):
         restore_space_source(own, config, ReproductionOptions())

@@ -6,6 +6,7 @@ import pytest
 
 import spaces
 from spaces import SPACES, Condition, Space, SpaceError, load
+from spaces.registry import builder_file, builder_sha256
 
 USER_FILE = """
 from __future__ import annotations
@@ -49,6 +50,7 @@ SPACE = Space(
 
 
 def written(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "mine.py"
     path.write_text(text)
     return path
@@ -122,6 +124,18 @@ def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path: Path) -> None
             load(str(missing))
     with pytest.raises(SpaceError, match="There is no space file"):
         load(str(tmp_path / "missing.py"))
+
+
+def test_the_builder_of_a_file_has_the_hash_of_the_file_that_defines_it_and_a_shipped_one_none(tmp_path: Path) -> None:
+    path = written(tmp_path, USER_FILE)
+    first = builder_sha256(str(path))
+    assert len(first) == 64
+    assert builder_file(str(path)) == path
+    other = written(tmp_path / "elsewhere", USER_FILE)
+    assert builder_sha256(str(other)) == first
+    written(tmp_path, USER_FILE + "# edited")
+    assert builder_sha256(str(path)) != first
+    assert builder_sha256("cnn") == builder_sha256(str(written(tmp_path, "from spaces.cnn import SPACE"))) == ""
 
 
 def test_an_unknown_name_names_the_nearest() -> None:

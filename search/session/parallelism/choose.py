@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -253,7 +252,7 @@ def _cache_path(plan: Plan, *, has_choice: bool) -> Path:
     task, header, runtime, machine = plan.task, plan.header, plan.task.runtime, machine_info()
     conditions = {
         "baseline": dict(header.space.baseline),
-        "builder": _builder_sha256(task.space_source),
+        "builder": _builder_key(task.space_source),
         "data": [task.dataset.image_shape, task.dataset.classes, task.dataset.training_count],
         "split": task.protocol.split.value,
         "runtime": [
@@ -273,14 +272,10 @@ def _cache_path(plan: Plan, *, has_choice: bool) -> Path:
     return folder.absolute() / "packing" / f"{digest}.json"
 
 
-def _builder_sha256(space_source: str) -> str:
-    """Returns the hash of the file that holds a space's model builder."""
-    build = registry.load_builder(space_source)
-    try:
-        file = inspect.getsourcefile(inspect.unwrap(build)) or space_source
-    except TypeError:  # a partial or an object that can be called
-        file = space_source
-    return file_sha256(Path(file)) if Path(file).is_file() else space_source
+def _builder_key(space_source: str) -> str:
+    """Returns the hash of the file that defines a space's model builder, also of one of this package."""
+    file = registry.builder_file(space_source)
+    return file_sha256(file) if file.is_file() else space_source
 
 
 def _read_throughput(path: Path, layouts: Sequence[WorkerLayout], candidates: Sequence[Kernels]) -> Throughput | None:
