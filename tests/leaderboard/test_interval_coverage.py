@@ -8,7 +8,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
-from interval_coverage import Setting, boards_with_false_pairs, coverage, false_improvements
+from interval_coverage import (
+    Setting,
+    boards_with_false_pairs,
+    coverage,
+    false_improvements,
+    staged_improvements,
+)
 
 
 @pytest.mark.parametrize(("images", "deviation", "seeds"), [(10_000, 0.0, 3), (10_000, 0.07, 3), (500, 0.03, 10)])
@@ -31,3 +37,11 @@ def test_the_chosen_of_equal_finalists_is_rarely_called_better() -> None:
     setting = Setting(error_percent=1.0, seed_deviation=0.03, seeds=3, images=2_000)
     chosen, _ = false_improvements(np.random.default_rng(0), setting, 3, 100)
     assert chosen <= 0.1
+
+
+def test_stages_that_end_by_time_rarely_call_an_equal_row_better() -> None:
+    """100 draws: what happens 3 times in 100 happens more than 10 times once in 5,000."""
+    setting = Setting(error_percent=1.0, seed_deviation=0.03, seeds=4, images=2_000)
+    _, by_time, at_first = staged_improvements(np.random.default_rng(0), setting, 100)
+    assert by_time <= 0.1
+    assert at_first >= by_time
