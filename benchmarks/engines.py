@@ -197,7 +197,7 @@ def main() -> None:
     for name in options.engines.split(","):
         library, sampler = name.split(":")
         for count in options.trials:
-            records = history(count, is_screened=screens(library, sampler))
+            records = history(count, is_screened=screens(library, sampler, "none"))
             if name == "optuna:grid":
                 finite = space_for(name)
                 records = [r for r in records if not set(finite.parameters) - set(r.trial.config)]

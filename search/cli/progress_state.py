@@ -35,7 +35,7 @@ class ProgressState:
         self.running: dict[tuple[Phase, int], tuple[Trial, int]] = {}
         self.trials_started = 0
         self._record = {entry.trial.key: entry for entry in record.trials}
-        self._has_short_trials = screens(plan.header.engine, plan.header.sampler)
+        self._has_short_trials = screens(plan.header.engine, plan.header.sampler, plan.header.pruner)
         self.verification_runs: int | None = None
         self.verification_runs_ended = 0
         self.is_exhausted = False

@@ -44,12 +44,13 @@ class KerasTunerEngine(Engine):
         sampler: A name in ``KERAS_TUNER_SAMPLERS``.
         seed: The study's seed; 0 is a seed.
         epochs: Epochs of a full trial, for Hyperband's rounds.
+        objective: The metric to minimize; where a record lacks it, the error.
     """
 
-    def __init__(self, space: Space, *, sampler: str, seed: int, epochs: int) -> None:
+    def __init__(self, space: Space, *, sampler: str, seed: int, epochs: int, objective: str = "error_percent") -> None:
         if sampler not in KERAS_TUNER_SAMPLERS:
             raise unknown_name("sampler of keras-tuner", sampler, KERAS_TUNER_SAMPLERS)
-        self._space, self._seed = space, seed
+        self._space, self._seed, self._objective = space, seed, objective
         self._oracle = KERAS_TUNER_SAMPLERS[sampler](keras_tuner_oracles, to_hyperparameters(space), epochs)
         self._oracle._random_values = self._untried_values
         self._hyperband = self._oracle if isinstance(self._oracle, HyperbandOracle) else None
@@ -89,16 +90,17 @@ class KerasTunerEngine(Engine):
         return False
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Records how a trial ended: its last error, not its least, is its score."""
+        """Records how a trial ended: its last metric, not its least, is its score."""
         trial = self._oracle.ongoing_trials.pop(str(number))
         if outcome.state is State.INTERRUPTED:
             del self._oracle.trials[trial.trial_id]
             if self._hyperband is not None:
                 self._hyperband.remove_place(number)
             return
-        error = outcome.error_percent if outcome.state in (State.COMPLETE, State.PAUSED) else None
-        if error is not None and math.isfinite(error):
-            trial.status, trial.score = TrialStatus.COMPLETED, error
+        is_scored = outcome.state in (State.COMPLETE, State.PAUSED)
+        score = outcome.metrics.get(self._objective, outcome.error_percent) if is_scored else None
+        if score is not None and math.isfinite(score):
+            trial.status, trial.score = TrialStatus.COMPLETED, score
         elif self._hyperband is not None:
             trial.status, trial.score = TrialStatus.COMPLETED, math.inf  # it keeps its place in the round, as the last
         else:

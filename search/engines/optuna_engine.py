@@ -60,14 +60,17 @@ class OptunaEngine(Engine):
         pruner: A name in ``OPTUNA_PRUNERS``.
         seed: The study's seed; 0 is a seed.
         epochs: Epochs of a full trial, for the rungs.
+        objective: The metric to minimize; where a record lacks it, the error.
     """
 
     capabilities = EngineCapabilities(prunes=True, resumes=True)
 
-    def __init__(self, space: Space, *, sampler: str, pruner: str, seed: int, epochs: int) -> None:
+    def __init__(
+        self, space: Space, *, sampler: str, pruner: str, seed: int, epochs: int, objective: str = "error_percent"
+    ) -> None:
         if pruner not in OPTUNA_PRUNERS:
             raise unknown_name("pruner", pruner, OPTUNA_PRUNERS)
-        self._space, self._seed = space, seed
+        self._space, self._seed, self._objective = space, seed, objective
         self._sampler = _available_sampler(sampler, space)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # Hyperband chooses brackets by the study's name, so the name is fixed.
@@ -140,7 +143,9 @@ class OptunaEngine(Engine):
 
     def _value(self, outcome: Outcome) -> float | None:
         """Returns what to minimize; None unless the trial is complete."""
-        return outcome.error_percent if outcome.state is State.COMPLETE else None
+        if outcome.state is not State.COMPLETE:
+            return None
+        return outcome.metrics.get(self._objective, outcome.error_percent)
 
     def _next_promotion(self) -> Proposal | None:
         """Returns the proposal to continue a stopped trial, or None."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from search.engines.base import Engine
-from search.engines.samplers import KERAS_TUNER_SAMPLERS, OPTUNA_PRUNERS, OPTUNA_SAMPLERS
+from search.engines.base import Engine, short_epochs
+from search.engines.samplers import KERAS_TUNER_SAMPLERS, OPTUNA_PRUNERS, OPTUNA_SAMPLERS, SCREENING
 from search.errors import UserError, unknown_name
 from spaces.domains import Int
 from spaces.space import Space
@@ -45,13 +45,14 @@ def _optuna(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engin
 
     if OPTUNA_SAMPLERS[choice.sampler].screens:
         return ScreenedEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs)
-    return OptunaEngine(space, sampler=choice.sampler, pruner=choice.pruner, seed=seed, epochs=epochs)
+    pruner, objective = "none" if choice.pruner == SCREENING else choice.pruner, _objective(choice)
+    return OptunaEngine(space, sampler=choice.sampler, pruner=pruner, seed=seed, epochs=epochs, objective=objective)
 
 
 def _keras_tuner(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
     from search.engines.keras_tuner_engine import KerasTunerEngine
 
-    return KerasTunerEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs)
+    return KerasTunerEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs, objective=_objective(choice))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +71,8 @@ class EngineKind:
 
 
 ENGINES: Mapping[str, EngineKind] = {
-    "optuna": EngineKind(make=_optuna, samplers=OPTUNA_SAMPLERS, pruners=OPTUNA_PRUNERS),
-    "keras-tuner": EngineKind(make=_keras_tuner, samplers=KERAS_TUNER_SAMPLERS, pruners=("none",)),
+    "optuna": EngineKind(make=_optuna, samplers=OPTUNA_SAMPLERS, pruners=(*OPTUNA_PRUNERS, SCREENING)),
+    "keras-tuner": EngineKind(make=_keras_tuner, samplers=KERAS_TUNER_SAMPLERS, pruners=("none", SCREENING)),
 }
 """Engines by name, the default first."""
 
@@ -102,25 +103,35 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
         raise unknown_name(f"pruner of {engine}", chosen_pruner, kind.pruners)
     if chosen_pruner not in pruners:
         raise UserError(
-            f"Sampler {chosen_sampler!r} screens by short trials and takes no pruner. Received: --pruner {pruner}.",
+            f"Sampler {chosen_sampler!r} decides by itself what is trained in full, and takes no pruner. "
+            f"Received: --pruner {pruner}.",
             hint="Leave --pruner out.",
         )
     return EngineChoice(engine=engine, sampler=chosen_sampler, pruner=chosen_pruner)
 
 
-def screens(engine: str, sampler: str | None) -> bool:
-    """Returns whether an engine's sampler proposes short trials; see ``EngineCapabilities.screens``."""
-    return engine == "optuna" and sampler is not None and OPTUNA_SAMPLERS[sampler].screens
+def screens(engine: str, sampler: str | None, pruner: str | None) -> bool:
+    """Returns whether an engine proposes short trials; see ``EngineCapabilities.screens``."""
+    return pruner == SCREENING or _screens_itself(engine, sampler)
 
 
-def objective_of(engine: str, sampler: str | None) -> str:
+def objective_of(engine: str, sampler: str | None, pruner: str | None) -> str:
     """Returns the metric that an engine's sampler minimizes, a name in ``search.trial.METRICS``."""
-    return "calibrated_loss" if screens(engine, sampler) else "error_percent"
+    return "calibrated_loss" if screens(engine, sampler, pruner) else "error_percent"
 
 
 def pruners_of(engine: str, sampler: str | None) -> Collection[str]:
     """Returns the pruners that an engine takes with a sampler, the default first."""
-    return ("none",) if screens(engine, sampler) else ENGINES[engine].pruners
+    decides_itself = _screens_itself(engine, sampler) or (engine, sampler) == ("keras-tuner", "hyperband")
+    return ("none",) if decides_itself else ENGINES[engine].pruners
+
+
+def _screens_itself(engine: str, sampler: str | None) -> bool:
+    return engine == "optuna" and sampler is not None and OPTUNA_SAMPLERS[sampler].screens
+
+
+def _objective(choice: EngineChoice) -> str:
+    return objective_of(choice.engine, choice.sampler, choice.pruner)
 
 
 def engine_names() -> list[str]:
@@ -150,7 +161,12 @@ def make_engine(choice: EngineChoice, space: Space, *, seed: int, epochs: int) -
     Raises:
         UserError: An extra is missing, or the sampler cannot search the space.
     """
-    return ENGINES[choice.engine].make(choice, space, seed, epochs)
+    engine = ENGINES[choice.engine].make(choice, space, seed, epochs)
+    if choice.pruner == SCREENING and short_epochs(epochs) < epochs:
+        from search.engines.screening import Screening
+
+        return Screening(engine, epochs=epochs)
+    return engine
 
 
 def caveats(space: Space) -> Iterator[str]:

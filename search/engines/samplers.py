@@ -17,6 +17,8 @@ NSGA2_POPULATION_SIZE = 10
 """With Optuna's default of 50, a search of tens of trials would consist of random draws."""
 ASHA = "asha"
 """The pruner whose stopped trials may continue later (``search.engines.asha``); others stop a trial for good."""
+SCREENING = "screening"
+"""Stands for a pruner: short trials first, the best of them in full (``search.engines.screening``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

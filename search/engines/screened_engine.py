@@ -35,7 +35,7 @@ class ScreenedEngine(OptunaEngine):
     capabilities = EngineCapabilities(prunes=False, screens=True, shares_seed=True)
 
     def __init__(self, space: Space, *, sampler: str, seed: int, epochs: int) -> None:
-        super().__init__(space, sampler=sampler, pruner="none", seed=seed, epochs=epochs)
+        super().__init__(space, sampler=sampler, pruner="none", seed=seed, epochs=epochs, objective="calibrated_loss")
         self._epochs, self._short = epochs, short_epochs(epochs)
         self._can_end: CanEnd = always
         self._mutation_sampler = ScreenedMutationSampler(
@@ -60,7 +60,7 @@ class ScreenedEngine(OptunaEngine):
         """Returns the calibrated cross-entropy, or the error where a record lacks it; None unless complete."""
         if outcome.state not in (State.COMPLETE, State.SCREENED):
             return None
-        return outcome.error_percent if outcome.calibrated_loss is None else outcome.calibrated_loss
+        return outcome.metrics.get(self._objective, outcome.error_percent)
 
     def _parameters(self, proposal: Proposal) -> dict[str, Any]:
         # A first trial for which the time is short may have any number of epochs; it counts as the next longer kind.

@@ -126,7 +126,9 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         recipe=recipe,
         recipe_seconds=None if recipe is None else costs.recipe_seconds()[recipe],
         epochs=epochs,
-        short_epochs=short if screens(plan.header.engine, plan.header.sampler) and short < epochs else None,
+        short_epochs=short
+        if screens(plan.header.engine, plan.header.sampler, plan.header.pruner) and short < epochs
+        else None,
         short_trials=sum(step.is_short for step in steps),
         full_trials=sum(not step.is_short for step in steps),
         search_seconds=sum(step.seconds for step in steps) / slots,
@@ -227,7 +229,7 @@ def _steps(costs: PlanCosts, record: StudyRecord) -> Iterator[_Step]:
     header = costs.plan.header
     full = header.protocol.epochs
     short = short_epochs(full)
-    has_short = screens(header.engine, header.sampler) and short < full
+    has_short = screens(header.engine, header.sampler, header.pruner) and short < full
     searched = record.trials_in_phase(Phase.SEARCH)
     begun = {(entry.trial.origin, entry.trial.is_short) for entry in searched}
     counts = {True: 0, False: 0}

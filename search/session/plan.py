@@ -285,7 +285,7 @@ def _make_header(
         pruner=settings.pruner or NO_ENGINE,
         seed=settings.seed or 0,
         created=utc_now(),
-        objective=objective_of(settings.engine, settings.sampler),
+        objective=objective_of(settings.engine, settings.sampler, settings.pruner),
         builder_sha256=builder_sha256,
         versions=package_versions("tensorflow", "keras", "optuna", "keras-tuner", "numpy", "keras-image-search"),
     )

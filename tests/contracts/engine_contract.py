@@ -88,6 +88,8 @@ class EngineContract:
     """Inherit, and define ``make(space, seed)``."""
 
     name = ""
+    screens_another = False
+    """Whether short trials come before the full trials of an engine that has none by itself."""
     count = 15
     """Trials of a search: enough for a model to take over from the start-up, and for promotions."""
 
@@ -217,13 +219,18 @@ class EngineContract:
             for number in range(3 * FINITE.size()):
                 running.append((number, engine.ask(number)))
                 asked += 1
-        assert asked == FINITE.size() * (2 if engine.capabilities.screens else 1)
-        assert (end.type is ProposalPending) == (engine.capabilities.pauses or engine.capabilities.resumes)
+        trains_more = engine.capabilities.pauses or engine.capabilities.resumes or self.screens_another
+        assert asked == FINITE.size() * (2 if engine.capabilities.screens and not trains_more else 1)
+        assert (end.type is ProposalPending) == trains_more
         for number, proposal in running:
             state = State.COMPLETE if proposal.target_epoch is None else State.PAUSED
             engine.tell(number, Outcome(state=state, metrics={"error_percent": float(number)}))
         if engine.capabilities.pauses:
             assert engine.ask(asked).parent is not None
+        elif self.screens_another:
+            best = engine.ask(asked)
+            assert best.short_epochs is None
+            assert best.config == running[0][1].config
         else:
             with pytest.raises(SpaceExhausted):
                 engine.ask(asked)

@@ -11,21 +11,22 @@ from engine_contract import EPOCHS, FINITE_AND_LARGER, SMALL, EngineContract
 
 from search.engines.base import CanEnd, Engine, EngineCapabilities, always
 from search.engines.registry import engine_names, make_engine, parse_engine
-from search.engines.samplers import OPTUNA_PRUNERS, OPTUNA_SAMPLERS
+from search.engines.samplers import OPTUNA_PRUNERS, OPTUNA_SAMPLERS, SCREENING
 from search.trial import EpochReport, Outcome, Proposal, State
 from spaces import Space
 
 
-def _suite(engine: str, sampler: str) -> type[EngineContract]:
+def _suite(engine: str, sampler: str, pruner: str | None = None) -> type[EngineContract]:
     needs = OPTUNA_SAMPLERS[sampler] if engine == "optuna" else None
     is_finite = needs is not None and needs.needs_finite_space
 
     class Suite(EngineContract):
         name = f"{engine}:{sampler}"
+        screens_another = pruner == SCREENING
 
         @staticmethod
         def make(space: Space, seed: int) -> Engine:
-            return make_engine(parse_engine(Suite.name), space, seed=seed, epochs=EPOCHS)
+            return make_engine(parse_engine(Suite.name, pruner=pruner), space, seed=seed, epochs=EPOCHS)
 
         @property
         def space(self) -> Space:
@@ -33,7 +34,7 @@ def _suite(engine: str, sampler: str) -> type[EngineContract]:
 
     missing = needs is not None and needs.module and importlib.util.find_spec(needs.module) is None
     reason = f"sampler {sampler} needs the extra {needs.extra if needs else ''!r}"
-    title = f"Test{engine.title()}{sampler.title()}".replace("-", "")
+    title = f"Test{engine.title()}{sampler.title()}{(pruner or '').title()}".replace("-", "")
     return pytest.mark.skipif(bool(missing), reason=reason)(type(title, (Suite,), {"__module__": __name__}))
 
 
@@ -41,6 +42,10 @@ NEEDS_FIVE_GIGABYTES = {"optuna:gp"}  # torch, on the registry, brings CUDA alon
 # A sampler that is registered is covered, without another line here. By name, since another process looks them up.
 for _name in sorted(set(engine_names()) - NEEDS_FIVE_GIGABYTES):
     _made = _suite(*_name.split(":"))
+    globals()[_made.__name__] = _made
+# One of each kind: a model, a state that is stored with the trials, an oracle.
+for _name in ("optuna:tpe", "optuna:nsga2", "keras-tuner:random"):
+    _made = _suite(*_name.split(":"), pruner=SCREENING)
     globals()[_made.__name__] = _made
 
 

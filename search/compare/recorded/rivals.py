@@ -22,7 +22,7 @@ from search.engines.base import (
     always,
     short_epochs,
 )
-from search.engines.registry import EngineChoice, make_engine, objective_of, parse_engine
+from search.engines.registry import EngineChoice, make_engine, objective_of, parse_engine, pruners_of
 from search.errors import unknown_name
 from search.trial import Config, EpochReport, Outcome, Proposal, State, config_key
 from spaces.space import Space
@@ -166,8 +166,7 @@ def parse_contender(text: str, *, pruner: str | None = None) -> EngineChoice:
             raise unknown_name("rival", name, RIVALS)
         return EngineChoice(engine=RIVAL, sampler=name, pruner="none")
     choice = parse_engine(text)
-    takes_pruner = choice.pruner != "none" and pruner is not None
-    return parse_engine(text, pruner=pruner) if takes_pruner else choice
+    return parse_engine(text, pruner=pruner) if pruner in pruners_of(choice.engine, choice.sampler) else choice
 
 
 def make_contender(choice: EngineChoice, space: Space, *, seed: int, epochs: int) -> tuple[Engine, str]:
@@ -178,7 +177,9 @@ def make_contender(choice: EngineChoice, space: Space, *, seed: int, epochs: int
     """
     if choice.engine == RIVAL:
         return RIVALS[choice.sampler](space, seed, epochs), "calibrated_loss"
-    return make_engine(choice, space, seed=seed, epochs=epochs), objective_of(choice.engine, choice.sampler)
+    return make_engine(choice, space, seed=seed, epochs=epochs), objective_of(
+        choice.engine, choice.sampler, choice.pruner
+    )
 
 
 def _loss(entry: tuple[float, Config]) -> float:
