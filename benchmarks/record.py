@@ -9,6 +9,9 @@ configurations are the baseline, the recipes, mutants of the best recipe (35 %),
 so that chains of improvements arise), uniform draws (15 %), and mutants of any configuration (15 %). They depend on
 ``--seed`` and on what is recorded. The same command again continues; a larger ``--count`` adds configurations.
 ``search.compare.recorded.recordings`` describes the file.
+
+With ``--like`` the configurations are the best of another recording, in its order, and its baseline and recipes. From
+recordings of the same configurations on several data sets ``benchmarks/portfolio.py`` chooses recipes.
 """
 
 from __future__ import annotations
@@ -47,6 +50,8 @@ from spaces import registry
 from spaces.space import Space
 
 MAX_CHANGES_OF_RECIPE, MAX_CHANGES_IN_CHAIN = 4, 3
+GIVEN = ("baseline", "recipe")
+"""Kinds of configurations that every search begins with."""
 CHAIN_PARENTS = 3
 """Best configurations from which chains continue."""
 
@@ -142,6 +147,13 @@ def choose(space: Space, done: list[Training], index: int, seed: int) -> tuple[d
     return mutant(space, parent.config, int(generator.integers(1, most + 1)), generator), kind
 
 
+def best_of(recording: Recording) -> list[tuple[Config, str]]:
+    """Returns the configurations of a recording with their kinds: the given ones first, then by their full losses."""
+    full = [t for t in recording.trainings if t.epochs == recording.epochs and t.seed == 1 and t.is_complete]
+    ranked = sorted(full, key=lambda training: (training.kind not in GIVEN, training.curve[-1, 1]))
+    return [(training.config, training.kind) for training in ranked]
+
+
 def main() -> None:
     """Records until the file holds enough configurations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,6 +164,7 @@ def main() -> None:
     parser.add_argument("--short", type=int, nargs="*", help="epochs of shorter ones; by default 1 and a fifth")
     parser.add_argument("--count", type=int, default=300, help="configurations; 0 writes the first line only")
     parser.add_argument("--second-seed-every", type=int, default=4, help="each so many-th has a second seed, too")
+    parser.add_argument("--like", type=Path, help="another recording, whose best configurations are trained")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="a file that ends in .jsonl")
     options = parser.parse_args()
@@ -167,13 +180,15 @@ def main() -> None:
     trainings = list(recording.trainings)
     lengths = [*(options.short or sorted({1, short_epochs(options.epochs)})), options.epochs]
     done = {(config_key(training.config), training.epochs, training.seed) for training in trainings}
-    for index in range(options.count):
+    taken = None if options.like is None else best_of(read_recording(options.like))
+    for index in range(options.count if taken is None else min(options.count, len(taken))):
         full = [training for training in trainings if training.epochs == options.epochs and training.seed == 1]
-        config, kind = (
-            (full[index].config, full[index].kind)
-            if index < len(full)
-            else choose(recording.space, full, index, options.seed)
-        )
+        if taken is not None:
+            config, kind = taken[index]
+        elif index < len(full):
+            config, kind = full[index].config, full[index].kind
+        else:
+            config, kind = choose(recording.space, full, index, options.seed)
         for seed in (1, 2) if index % options.second_seed_every == 0 else (1,):
             for epochs in lengths:
                 if (key := (config_key(config), epochs, seed)) not in done:

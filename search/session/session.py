@@ -89,7 +89,7 @@ class Session:
             self.budget.has_cut_session = True
         if stopping.reason:
             self.callback.on_goal_reached(stopping.reason)
-        elif search.is_exhausted and not search.is_out_of_time:  # what cannot end is drawn, and dropped, many times
+        elif search.is_exhausted:
             self.callback.on_space_exhausted()
         return stopping.reason
 

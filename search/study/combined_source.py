@@ -96,6 +96,7 @@ class CombinedSource:
     def _note(self, trial: Trial) -> None:
         """Notes that a trial changed: the baseline and the recipes have test runs that come first."""
         self._has_other_news = True
+        self._search.ask_again()
         self._has_news = self._has_news or trial.origin == BASELINE or trial.is_recipe
 
     def _of(self, trial: Trial) -> SearchSource | ReplicateSource:

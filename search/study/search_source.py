@@ -109,6 +109,7 @@ class SearchSource:
             self.checkpoints.delete_orphans(self._resumable.values(), self._keys_in_use)
         self.checkpoints.trim(self._resumable.values())
         self.is_exhausted = self.is_out_of_time = False
+        self._waits_for_end = False  # nothing can end until a running trial did, and the seconds are predicted anew
 
     @property
     def running_elsewhere(self) -> int:
@@ -119,15 +120,17 @@ class SearchSource:
         """Returns the next trial; None if the budget is spent, or if the engine has no proposal, at all or yet."""
         if self._trials_left <= 0 or self._epochs_left <= 0 or (self.is_exhausted and not self._queue):
             return None
+        if self._waits_for_end and not self._queue:
+            return None
         try:
             trial = self._next_initial() or self._propose()
         except ProposalPending:
             return None
         except NothingFits:
-            self.is_out_of_time = True
+            self.is_out_of_time = self._waits_for_end = True
             return None
-        except SpaceExhausted:
-            self.is_exhausted = True
+        except SpaceExhausted:  # maybe of configurations that could not end, which are not proposed again
+            self.is_exhausted, self._waits_for_end = not self.is_out_of_time, True
             return None
         self._charge(trial)
         return trial
@@ -189,6 +192,10 @@ class SearchSource:
         """
         has_trials = self._trials_left >= math.ceil(epochs / self._epochs)
         return has_trials and self._epochs_left > epochs - self._epochs and self._has_time(config, epochs)
+
+    def ask_again(self) -> None:
+        """Notes that a trial or a test run ended: what could not end before may fit now."""
+        self._waits_for_end = False
 
     def undo_next(self, trial: Trial) -> None:
         """Takes the last trial back, and requeues it.
@@ -258,6 +265,7 @@ class SearchSource:
     def _handle_end(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine how a trial ended, and deletes the checkpoints that are not needed any more."""
         self._tell_and_refund(trial, outcome)
+        self.ask_again()
         if outcome.state is not State.INTERRUPTED:
             self._keys_in_use.discard(trial.training_key)
             if (resumable := _resumable(TrialRecord(trial=trial, outcome=outcome))) is not None:
