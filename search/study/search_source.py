@@ -9,8 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from search import seeds
 from search.engines.base import CanEnd, Engine, NothingFits, ProposalPending, SpaceExhausted, always, short_epochs
@@ -18,6 +17,7 @@ from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
 from search.study.checkpoint_store import CheckpointStore, ResumableTrial
 from search.study.retries import should_requeue
+from search.study.trial_requests import TrialRequest, initial_requests
 from search.trial import (
     BASELINE,
     PROPOSED,
@@ -34,8 +34,6 @@ from search.trial import (
 )
 from spaces.space import Space
 
-ProposalKey = tuple[str, int | None, int | None, int | None]
-"""See ``Proposal.key``."""
 MAX_PROPOSALS = 8
 """Proposals of an engine after which a search ends if none of them could be trained in the time that is left."""
 
@@ -98,7 +96,7 @@ class SearchSource:
         self._epochs_left = (math.inf if epochs is None else epochs) - sum(map(_charged_epochs, outcomes))
         first = self._first_requests(header.space, recipes=recipes)
         self._first_origins = {request.origin for request in first if request.is_first}
-        self._queue = deque(_initial_requests(recorded, first))
+        self._queue = deque(initial_requests(recorded, first))
         # Of trials that run or will run again.
         self._keys_in_use = {key for request in self._queue if (key := self._training_key(request)) is not None}
         for record in recorded:
@@ -343,33 +341,6 @@ class SearchSource:
         return training_key(request.proposal.config, request.seed, self._whole_epochs(request))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialRequest:
-    """A trial that is to be made.
-
-    Args:
-        proposal: What to run; None to ask the engine.
-        origin: The trial's.
-        seed: That of an interrupted trial that runs again; None for a new one.
-        epochs_trained: Epochs that it had trained. Its checkpoint holds them, but for those of the last seconds.
-        is_first: Whether it is the baseline or the first recipe, which are trained in any case.
-    """
-
-    proposal: Proposal | None = None
-    origin: str = PROPOSED
-    seed: int | None = None
-    epochs_trained: int = 0
-    is_first: bool = False
-
-    def is_for(self, proposal: Proposal) -> bool:
-        """Returns whether this request asks for a proposal, or for one whose epochs are still to be set."""
-        if self.proposal is None:
-            return False
-        return (
-            self.proposal.key == (dataclasses.replace(proposal, short_epochs=None) if self.is_first else proposal).key
-        )
-
-
 def final_trials(record: StudyRecord) -> list[TrialRecord]:
     """Returns the search trials that ended and were not interrupted."""
     return [trial_record for trial_record in record.trials_in_phase(Phase.SEARCH) if trial_record.is_finished]
@@ -394,33 +365,3 @@ def _resumable(record: TrialRecord) -> ResumableTrial | None:
         epoch=len(outcome.history),
         error_percent=outcome.error_percent,
     )
-
-
-def _initial_requests(recorded: Sequence[TrialRecord], first: Sequence[TrialRequest]) -> list[TrialRequest]:
-    """Returns the requests before the engine is asked, if not yet run: the first ones and interrupted trials.
-
-    Where the baseline or the first recipe was begun with fewer epochs, a full trial follows if the time is enough.
-    """
-    interrupted = {
-        record.trial.proposal.key: TrialRequest(
-            proposal=record.trial.proposal,
-            origin=record.trial.origin,
-            seed=record.trial.seed,
-            epochs_trained=len(record.history),
-        )
-        for record in recorded
-        if record.outcome is not None and not record.is_finished
-    }
-    taken = {record.trial.proposal.key for record in recorded if record.outcome is None or record.is_finished}
-    requests: list[TrialRequest] = []
-    for request in first:
-        begun = [record.trial.proposal.key for record in recorded if request.is_for(record.trial.proposal)]
-        again = (interrupted[key] for key in begun if key in interrupted)
-        requests += [dataclasses.replace(waiting, is_first=request.is_first) for waiting in again]
-        requests.append(dataclasses.replace(request, is_first=request.is_first and not begun))
-    unique: dict[ProposalKey, TrialRequest] = {}
-    for request in [*requests, *interrupted.values()]:
-        assert request.proposal is not None
-        if request.proposal.key not in taken:
-            unique.setdefault(request.proposal.key, request)
-    return list(unique.values())

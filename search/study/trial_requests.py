@@ -1,0 +1,70 @@
+"""The trials that a search begins with: the baseline, the recipes, interrupted trials. Called by ``search_source``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.records.record import TrialRecord
+from search.trial import PROPOSED, Proposal
+
+ProposalKey = tuple[str, int | None, int | None, int | None]
+"""See ``Proposal.key``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRequest:
+    """A trial that is to be made.
+
+    Args:
+        proposal: What to run; None to ask the engine.
+        origin: The trial's.
+        seed: That of an interrupted trial that runs again; None for a new one.
+        epochs_trained: Epochs that it had trained. Its checkpoint holds them, but for those of the last seconds.
+        is_first: Whether it is the baseline or the first recipe, which are trained in any case.
+    """
+
+    proposal: Proposal | None = None
+    origin: str = PROPOSED
+    seed: int | None = None
+    epochs_trained: int = 0
+    is_first: bool = False
+
+    def is_for(self, proposal: Proposal) -> bool:
+        """Returns whether this request asks for a proposal, or for one whose epochs are still to be set."""
+        if self.proposal is None:
+            return False
+        return (
+            self.proposal.key == (dataclasses.replace(proposal, short_epochs=None) if self.is_first else proposal).key
+        )
+
+
+def initial_requests(recorded: Sequence[TrialRecord], first: Sequence[TrialRequest]) -> list[TrialRequest]:
+    """Returns the requests before the engine is asked, if not yet run: the first ones and interrupted trials.
+
+    Where the baseline or the first recipe was begun with fewer epochs, a full trial follows if the time is enough.
+    """
+    interrupted = {
+        record.trial.proposal.key: TrialRequest(
+            proposal=record.trial.proposal,
+            origin=record.trial.origin,
+            seed=record.trial.seed,
+            epochs_trained=len(record.history),
+        )
+        for record in recorded
+        if record.outcome is not None and not record.is_finished
+    }
+    taken = {record.trial.proposal.key for record in recorded if record.outcome is None or record.is_finished}
+    requests: list[TrialRequest] = []
+    for request in first:
+        begun = [record.trial.proposal.key for record in recorded if request.is_for(record.trial.proposal)]
+        again = (interrupted[key] for key in begun if key in interrupted)
+        requests += [dataclasses.replace(waiting, is_first=request.is_first) for waiting in again]
+        requests.append(dataclasses.replace(request, is_first=request.is_first and not begun))
+    unique: dict[ProposalKey, TrialRequest] = {}
+    for request in [*requests, *interrupted.values()]:
+        assert request.proposal is not None
+        if request.proposal.key not in taken:
+            unique.setdefault(request.proposal.key, request)
+    return list(unique.values())
