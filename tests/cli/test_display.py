@@ -1,4 +1,4 @@
-"""Tests the live line on a pseudo-terminal."""
+"""Tests the live line on a pseudo-terminal, and what is said before a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from search.cli.display import describe_size
+from search.session.plan import make_plan
+from search.session.settings import from_mapping
 
 RICH = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
 
@@ -73,3 +78,17 @@ def test_two_interrupts_leave_the_terminal_as_it_was(words: list[str], tmp_path:
     assert code == 130, drawn
     assert "Traceback" not in drawn
     assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") > 0
+
+
+def test_a_baseline_that_is_large_because_its_images_are_is_mentioned_with_a_size_at_which_it_is_not(
+    tmp_path: Path,
+) -> None:
+    np.savez(tmp_path / "a.npz", x_train=np.zeros((40, 224, 224, 3), np.uint8), y_train=np.arange(40) % 2)
+    folders = {name: str(tmp_path) for name in ("studies_dir", "reports_dir", "cache_dir")}
+
+    def said(**options: str) -> str:
+        return describe_size(make_plan(from_mapping({**folders, "dataset": str(tmp_path / "a.npz"), **options})))
+
+    assert re.search(r"\b50 million parameters at 224 x 224\b", said())
+    proposed = re.search(r"--image-size (\d+)", said())
+    assert said(image_size=proposed[1]) == ""

@@ -22,6 +22,8 @@ from search.errors import UserError
 
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "icon\r"})
 """What operating systems put into folders, besides hidden files."""
+USUAL_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+"""Ends of the names of most images; the others are asked of Pillow, which loads all its formats for that."""
 
 
 def is_visible(name: str) -> bool:
@@ -75,7 +77,7 @@ def read_class_folders(root: Path, options: ReadOptions) -> RawDataset:
 
 
 @cache
-def _image_suffixes() -> frozenset[str]:
+def _pillow_suffixes() -> frozenset[str]:
     from PIL import Image
 
     return frozenset(Image.registered_extensions())
@@ -84,7 +86,8 @@ def _image_suffixes() -> frozenset[str]:
 def is_image_file(path: str | Path) -> bool:
     """Returns whether a file is an image by its name."""
     _, dot, suffix = str(path).rpartition(".")
-    return f"{dot}{suffix.lower()}" in _image_suffixes()
+    suffix = f"{dot}{suffix.lower()}"
+    return suffix in USUAL_SUFFIXES or suffix in _pillow_suffixes()
 
 
 def _folders(root: Path) -> list[Path]:
@@ -122,12 +125,16 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
             hint="Remove the link, or copy what it means.",
         )
     seen.add(identity)
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if is_visible(entry.name)]
-    for entry in visible:
+    with os.scandir(folder) as scanned:
+        entries = list(scanned)
+    for entry in entries:
+        name = entry.name
+        is_usual = not name.startswith(".") and name[name.rfind(".") :].lower() in USUAL_SUFFIXES
+        if not is_usual and not is_visible(name):
+            continue
         if _is_folder(entry):
             yield from _walk(entry.path, seen)
-        elif is_image_file(entry.name):
+        elif is_usual or is_image_file(name):
             yield entry.path
 
 
@@ -138,7 +145,6 @@ def fingerprint_text(found: Mapping[str, Mapping[str, Sequence[str]]], root: Pat
     for part, classes in found.items():
         for name, files in classes.items():
             lines.append(f"{part} {name}")
-            for file in files:
-                status = os.stat(file)  # noqa: PTH116 - a third of the time of Path's
-                lines.append(f"{file[start:]} {status.st_size} {status.st_mtime_ns}")
+            statuses = map(os.stat, files)
+            lines += [f"{file[start:]} {it.st_size} {it.st_mtime_ns}" for file, it in zip(files, statuses, strict=True)]
     return "\n".join(lines)

@@ -20,9 +20,9 @@ from search.data.readers.naming import parse_name
 from search.data.readers.stored import check_expansion
 from search.errors import UserError
 
-MAX_COLUMNS = 200_000
-"""Columns of a table; a color image of 256 x 256 has 196,609."""
-MAX_LINE_BYTES = 4 * 2**20
+MAX_COLUMNS = 50_000
+"""Columns of a table; a color image of 128 x 128 has 49,153. pandas takes minutes for more, whatever their lines."""
+MAX_LINE_BYTES = 2**20
 BLOCK_VALUES = 4_000_000
 """Values of the lines that are read at once; pandas takes 8 bytes for each."""
 SCAN_BYTES = 2**22
