@@ -29,6 +29,7 @@ MNIST = DatasetInfo(
     training_count=60_000,
     test_count=10_000,
     has_groups=False,
+    equal_images=0,
     folder="",
     files={},
 )
@@ -61,6 +62,7 @@ def trial(number: int = 0, **changes: Any) -> Trial:
 ADDED_KEYS = {
     "objective": "error_percent",
     "builder_sha256": "",
+    "equal_images": 0,
     "is_short": False,
     "calibrated_loss": None,
     "test_groups": [],

@@ -68,7 +68,6 @@ class DatasetSummary:
         split_seed: Seed of that draw.
         roles: Training, validation and test.
         constant_error_percent: Test error of always predicting the class that is largest in training.
-        equal_images: Number of test images that equal a training image to the bit.
     """
 
     info: DatasetInfo
@@ -76,7 +75,6 @@ class DatasetSummary:
     split_seed: int
     roles: tuple[SubsetSummary, ...]
     constant_error_percent: float
-    equal_images: int
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as a plain dict."""
@@ -86,7 +84,7 @@ class DatasetSummary:
 def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Split, seed: int) -> DatasetSummary:
     """Returns the summary of a data set under a split.
 
-    Of the test images it tells the number in each class, and how many of them are training images.
+    Of the test images it tells the number in each class.
 
     Raises:
         UserError: The data do not allow the split.
@@ -112,14 +110,7 @@ def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Spli
         split_seed=seed,
         roles=roles,
         constant_error_percent=100 * float(np.mean(test.labels != largest)),
-        equal_images=_count_equal(training.images, test.images),
     )
-
-
-def _count_equal(training_images: np.ndarray, test_images: np.ndarray) -> int:
-    """Returns the number of test images that equal a training image, by hashes of 64 bits."""
-    known = {hash(image.tobytes()) for image in training_images}
-    return sum(hash(image.tobytes()) in known for image in test_images)
 
 
 def _range(indices: np.ndarray) -> str:
@@ -152,10 +143,8 @@ def _facts(summary: DatasetSummary) -> Table:
     table.add_row(
         "Constant", f"always predicting the largest class has {summary.constant_error_percent:.1f} % test error"
     )
-    if summary.equal_images:
-        table.add_row(
-            "Caution", f"{summary.equal_images:,} test images equal a training image; their error says little"
-        )
+    if info.caution:
+        table.add_row("Caution", info.caution)
     return table
 
 

@@ -53,7 +53,7 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     protocol = header.protocol
     details = [
         f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial",
-        *(f"  {line}" for line in (*plan.task.dataset.reading, describe_size(plan)) if line),
+        *(f"  {line}" for line in describe_data(plan)),
         f"  {plan.parallelism.describe()}",
     ]
     if header.engine == NO_ENGINE:
@@ -78,6 +78,13 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     if done := len(final_trials(record)):
         lines.append(f"  {done} trials are recorded already; {format_clock(record.spent_seconds)} spent")
     return "\n".join(lines)
+
+
+def describe_data(plan: Plan) -> list[str]:
+    """Returns lines that say how the data were read, and what is to be heeded of them."""
+    dataset = plan.task.dataset
+    caution = f"Caution: {dataset.caution}" if dataset.caution else ""
+    return [line for line in (*dataset.reading, caution, describe_size(plan)) if line]
 
 
 def describe_size(plan: Plan) -> str:
@@ -275,7 +282,8 @@ class JsonDisplay(Callback):
             study=plan.header.to_json(),
             recorded=len(record.trials),
             workers=plan.workers,
-            reading=[line for line in (*plan.task.dataset.reading, describe_size(plan)) if line],
+            reading=describe_data(plan),
+            equal_images=plan.task.dataset.equal_images,
         )
         self._write("packed", **plan.parallelism.to_json())
         if plan.header.engine != NO_ENGINE:

@@ -59,6 +59,7 @@ class DatasetInfo:
         training_count: Number of training images, before any split.
         test_count: Number of test images.
         has_groups: Whether each training image has a group, such as its writer.
+        equal_images: Number of test images that equal a training image to the bit.
         folder: Path of the cache folder that holds the arrays.
         files: SHA-256 of each array's file there, by the file's name.
         class_names: Names of the classes; empty if these are the numbers from 0.
@@ -74,12 +75,20 @@ class DatasetInfo:
     training_count: int
     test_count: int
     has_groups: bool
+    equal_images: int
     folder: str
     files: Mapping[str, str]
     class_names: tuple[str, ...] = ()
     given_validation: int = 0
     reading: tuple[str, ...] = ()
     loader: str = ""
+
+    @property
+    def caution(self) -> str:
+        """What lessens the worth of a test error on these data, as a clause; usually empty."""
+        if not self.equal_images:
+            return ""
+        return f"{self.equal_images:,} test images equal a training image; their error says little"
 
     def class_name(self, label: int) -> str:
         """Returns the name of a class, or its number."""
@@ -174,12 +183,19 @@ def _describe(folder: Path, files: Mapping[str, str], *, known_sha256: str | Non
         training_count=len(arrays["x_train"]),
         test_count=len(arrays["x_test"]),
         has_groups="groups_train" in arrays,
+        equal_images=_count_equal(arrays["x_train"], arrays["x_test"]),
         folder=str(folder),
         files=files,
         class_names=tuple(map(str, arrays.get(CLASS_NAMES, ()))),
         given_validation=int(arrays[IS_VALIDATION].sum()) if IS_VALIDATION in arrays else 0,
         reading=tuple(map(str, arrays.get(READING, ()))),
     )
+
+
+def _count_equal(training_images: np.ndarray, test_images: np.ndarray) -> int:
+    """Returns the number of test images that equal a training image, by hashes of 64 bits."""
+    known = {hash(image.tobytes()) for image in training_images}
+    return sum(hash(image.tobytes()) in known for image in test_images)
 
 
 def _read_info(folder: Path) -> DatasetInfo | None:

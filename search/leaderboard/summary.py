@@ -53,6 +53,8 @@ def _sentences(section: Section) -> Iterator[str]:
     else:
         yield "Nothing here was verified on the test images, so nothing is ranked."
     yield from sorted({f"Caution: {row.caveat}." for row in section.rows if row.caveat})
+    if equal := max(study.equal_images for study in section.studies):
+        yield f"Caution: {equal:,} of the test images equal a training image; the error on them says little."
     yield from _taken_over(section)
     yield _openings(section)
 

@@ -50,6 +50,7 @@ class StudyHeader:
         objective: The metric of the last epoch that the engine minimizes, a name in ``search.trial.METRICS``.
         builder_sha256: Hash of the file that defines the model builder, 64 hexadecimal digits; empty for a shipped
             space, and in records of older versions.
+        equal_images: Number of test images that equal a training image to the bit; older versions did not count them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class StudyHeader:
     command: str = ""
     objective: str = "error_percent"
     builder_sha256: str = ""
+    equal_images: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns the header as a plain dict."""
@@ -82,6 +84,7 @@ class StudyHeader:
             "command": self.command,
             "objective": self.objective,
             "builder_sha256": self.builder_sha256,
+            "equal_images": self.equal_images,
         }
 
     @classmethod

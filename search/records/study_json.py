@@ -32,7 +32,8 @@ FILE_NAME = "study.json.gz"
 """Name of the file in a report's folder."""
 SCHEMA = "study/2"
 """The number increases when a key is added, renamed or gets another meaning; files of all of them are read. 2: short
-trials, calibrated losses, objective, groups of the test images, how often these were opened, and the builder's hash."""
+trials, calibrated losses, objective, groups of the test images, how often these were opened, which of them equal a
+training image, and the builder's hash."""
 MAX_DIGITS = 20
 """Limit for the digits of an integer; a seed has ten."""
 _GZIP_MAGIC = b"\x1f\x8b"

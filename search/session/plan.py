@@ -142,7 +142,7 @@ def make_plan(settings: Settings) -> Plan:
         trial_seconds=settings.trial_timeout,
         trial_memory_mib=settings.trial_memory,
     )
-    header = _make_header(settings, name, space, source, protocol, location)
+    header = replace(_make_header(settings, name, space, source, protocol, location), equal_images=dataset.equal_images)
     return Plan(header=header, location=location, task=task, settings=settings, workload=space.workload)
 
 

@@ -87,7 +87,7 @@ def backend() -> ScriptedBackend:
 def task() -> Task:
     dataset = DatasetInfo(
         name="none", sha256="", image_shape=(1, 1, 1), classes=2, training_count=1, test_count=1, has_groups=False,
-        folder="", files={},
+        equal_images=0, folder="", files={},
     )  # fmt: skip
     protocol = EvaluationProtocol(dataset="none", data_sha256="", split=Split.BLOCK, epochs=1)
     return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))

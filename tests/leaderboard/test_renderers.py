@@ -204,6 +204,13 @@ def test_the_summary_without_verified_rows() -> None:
     assert "filters_1=64" in text
 
 
+def test_test_images_that_equal_a_training_image_are_a_caution() -> None:
+    known = records.tpe()
+    leaking = dataclasses.replace(known, header=dataclasses.replace(known.header, equal_images=12))
+    assert "Caution: 12 of the test images" in " ".join(FORMATS["table"](compute([leaking])).split())
+    assert "equal a training image" not in FORMATS["markdown"](compute([known]))
+
+
 def test_cautions_name_their_rows_and_stand_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     judged = header("steered", judged=records.protocol(ProtocolName.TUTORIAL))
