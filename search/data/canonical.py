@@ -63,7 +63,8 @@ def make_canonical(raw: RawDataset, options: ReadOptions) -> dict[str, np.ndarra
     parts, test_line = _with_test_part(parts, options)
     arrays = validate_arrays(_join_parts(parts))
     names = class_names or tuple(map(str, range(int(arrays["y_train"].max()) + 1)))
-    size_line = _describe_size(arrays["x_train"], is_resized=arrays["x_train"].shape[1:3] != found_size)
+    is_resized = arrays["x_train"].shape[1:3] != found_size
+    size_line = _describe_size(arrays["x_train"], f"{found_size[0]} x {found_size[1]}" if is_resized else raw.sizes)
     validation_line = f"{len(parts['val'].labels):,} of them given for validation" if "val" in parts else ""
     facts = (
         f"{len(arrays['y_train']):,} training and {len(arrays['y_test']):,} test {raw.source}, {size_line}",
@@ -86,9 +87,9 @@ def _resized(images: np.ndarray, options: ReadOptions) -> np.ndarray:
     return images if options.image_size is None else resize_images(images, options.image_size)
 
 
-def _describe_size(images: np.ndarray, *, is_resized: bool) -> str:
+def _describe_size(images: np.ndarray, before: str) -> str:
     height, width, channels = images.shape[1:]
-    return f"{'resized to ' if is_resized else ''}{height} x {width} {'grey' if channels == 1 else 'color'}"
+    return f"{f'resized from {before} to ' if before else ''}{height} x {width} {'grey' if channels == 1 else 'color'}"
 
 
 def _check_lengths(images: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> None:

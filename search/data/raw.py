@@ -36,6 +36,7 @@ class RawDataset:
         class_names: Names of the classes if labels are indices into them, else empty.
         notes: What the user should know of the reading, such as files that were left out.
         is_resized: Whether the reader has applied the image size and the channels of the options.
+        sizes: What sizes the images had that the reader has resized, such as "32 x 32" or "7 sizes"; else empty.
     """
 
     parts: Mapping[str, RawPart]
@@ -43,6 +44,7 @@ class RawDataset:
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_resized: bool = False
+    sizes: str = ""
 
 
 def raw_from_arrays(arrays: Mapping[str, np.ndarray], source: str) -> RawDataset:

@@ -129,7 +129,7 @@ def test_what_is_shown_of_a_users_own_data(tmp_path: Path) -> None:
     arrays["x_test"][:5] = arrays["x_train"][:5]
     np.savez(tmp_path / "a.npz", **arrays)
     text = " ".join(shown(tmp_path, tmp_path / "a.npz", "--image-size", "8x6").split())
-    assert "resized to 8 x 6 grey; white is 255; 3 classes: cat, dog, owl" in text
+    assert "resized from 4 x 5 to 8 x 6 grey; white is 255; 3 classes: cat, dog, owl" in text
     assert "5 test images equal a training image" in text
     assert "has 66.7 % test error" in text
     assert "class owl" in text

@@ -203,7 +203,7 @@ def test_options_turn_resize_and_color() -> None:
     assert np.array_equal(turned["x_train"][..., 0], PIXELS.swapaxes(1, 2))
     arrays = canonical(ReadOptions(image_size=(6, 7), channels=3))
     assert arrays["x_train"].shape == (60, 6, 7, 3)
-    assert "resized to 6 x 7 color" in arrays["reading"][0]
+    assert "resized from 4 x 5 to 6 x 7 color" in arrays["reading"][0]
     color = {name: array for name, array in canonical(ReadOptions(channels=3)).items() if name in ARRAYS}
     assert np.array_equal(canonical(ReadOptions(channels=1), **color)["x_train"][..., 0], PIXELS)
 

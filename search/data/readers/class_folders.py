@@ -71,8 +71,9 @@ def read_class_folders(root: Path, options: ReadOptions) -> RawDataset:
         parts=parts,
         source=f"{decoded.kind} in {len(names):,} folders",
         class_names=tuple(names),
-        notes=decoded.notes,
+        notes=(*decoded.notes, *_inner_folder_notes(found)),
         is_resized=True,
+        sizes=decoded.sizes,
     )
 
 
@@ -81,6 +82,21 @@ def _pillow_suffixes() -> frozenset[str]:
     from PIL import Image
 
     return frozenset(Image.registered_extensions())
+
+
+def _inner_folder_notes(found: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[str, ...]:
+    """Returns a line on classes whose images all lie in several folders below their own, which may be the classes."""
+    nested: dict[str, int] = {}
+    for classes in found.values():
+        for name, files in classes.items():
+            folders = {file.rpartition(os.sep)[0] for file in files}
+            if len(folders) > 1 and not any(folder.endswith(f"{os.sep}{name}") for folder in folders):
+                nested[name] = len(folders)
+    if not nested:
+        return ()
+    name, count = next(iter(nested.items()))
+    more = f", as those in {len(nested) - 1} others" if len(nested) > 1 else ""
+    return (f"the {count} folders in {name} are read as one class{more}; give {name} itself to tell them apart",)
 
 
 def is_image_file(path: str | Path) -> bool:

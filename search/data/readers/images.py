@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +56,14 @@ class DecodedImages:
         indices: Which of the sources they are, ascending.
         formats: Their formats, such as "JPEG", with how many there are.
         unreadable: Names of the sources that could not be read.
+        sizes: What sizes they had if they were resized, such as "32 x 32" or "7 sizes"; else empty.
     """
 
     images: np.ndarray
     indices: np.ndarray
     formats: Counter[str]
     unreadable: tuple[str, ...]
+    sizes: str
 
     @property
     def kind(self) -> str:
@@ -130,7 +132,16 @@ def decode_images(sources: Callable[[], Iterable[ImageSource]], options: ReadOpt
         indices=np.array([index for index in range(count) if index not in unreadable]),
         formats=formats,
         unreadable=tuple(unreadable[index] for index in sorted(unreadable)),
+        sizes=_describe_sizes(set(shapes), (height, width)),
     )
+
+
+def _describe_sizes(found: Set[tuple[int, int]], size: tuple[int, int]) -> str:
+    """Returns the sizes of images that were resized, in words; empty if all had that size."""
+    if len(found) > 1:
+        return f"{len(found):,} sizes"
+    ((height, width),) = found
+    return "" if (height, width) == size else f"{height} x {width}"
 
 
 def split_parts(decoded: DecodedImages, parts: Sequence[str], labels: Sequence[object]) -> Mapping[str, RawPart]:

@@ -61,6 +61,7 @@ def read_parquet(files: Sequence[Path], options: ReadOptions) -> RawDataset:
         class_names=_class_names(files[0]),
         notes=decoded.notes,
         is_resized=True,
+        sizes=decoded.sizes,
     )
 
 

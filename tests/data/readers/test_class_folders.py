@@ -59,6 +59,14 @@ def test_parts_are_folders_too(tmp_path: Path) -> None:
     assert default_split(info) is Split.GIVEN
 
 
+def test_folders_below_a_class_are_one_class_and_are_mentioned(tmp_path: Path) -> None:
+    make_classes(tmp_path / "set" / "data")
+    make_classes(tmp_path / "set" / "examples", names=("few",))
+    info = prepare(str(tmp_path / "set"), tmp_path / "cache")
+    assert info.class_names == ("data", "examples")
+    assert info.reading[1:] == ("the 3 folders in data are read as one class; give data itself to tell them apart",)
+
+
 def test_images_of_several_sizes_and_kinds_become_one(tmp_path: Path) -> None:
     root = tmp_path / "set"
     for index, (height, width) in enumerate([(8, 12), (10, 12), (20, 14)] * 2):
@@ -68,7 +76,7 @@ def test_images_of_several_sizes_and_kinds_become_one(tmp_path: Path) -> None:
     save(root / "1" / "deep.png", GREY.astype(np.uint16) * 257)
     info = prepare(str(root), tmp_path / "cache")
     assert info.image_shape == (8, 12, 3)  # the medians
-    assert "8 x 12 color" in info.reading[0]
+    assert "resized from 4 sizes to 8 x 12 color" in info.reading[0]
     resized = prepare(str(root), tmp_path / "cache", ReadOptions(image_size=(4, 6), channels=1))
     assert resized.image_shape == (4, 6, 1)
     assert resized.sha256 != info.sha256
