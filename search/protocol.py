@@ -65,6 +65,8 @@ class EvaluationProtocol:
         data_sha256: Hash over the decoded arrays, 64 hexadecimal digits.
         split: How validation images are drawn; ignored by the tutorial protocol.
         split_seed: Seed of that draw.
+        folds: Networks that a search trial trains, each validated on another part of the training images; 1 for one
+            network, validated on a sixth of them.
         epochs: Passes over the training images of a full trial.
         class_weight: Weights of the classes in the loss of every training, also in verification.
     """
@@ -75,6 +77,7 @@ class EvaluationProtocol:
     data_sha256: str
     split: Split
     split_seed: int = 0
+    folds: int = 1
     epochs: int = 10
     class_weight: ClassWeight = ClassWeight.NONE
 
@@ -92,13 +95,14 @@ class EvaluationProtocol:
             "data_sha256": self.data_sha256,
             "split": self.split.value,
             "split_seed": self.split_seed,
+            "folds": self.folds,
             "epochs": self.epochs,
             "class_weight": self.class_weight.value,
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> EvaluationProtocol:
-        """Returns the protocol that ``to_json`` described, or that a version without class weights did."""
+        """Returns the protocol that ``to_json`` described, or a version without folds and class weights."""
         enums = {
             "name": ProtocolName(document["name"]),
             "split": Split(document["split"]),

@@ -66,6 +66,7 @@ ADDED_KEYS = {
     "is_short": False,
     "calibrated_loss": None,
     "test_groups": [],
+    "folds": 1,
     "class_weight": "none",
 }
 """Keys of ``study/2`` that ``study/1`` lacks, each with the value that older records have."""

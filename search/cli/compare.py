@@ -18,7 +18,7 @@ ARENAS = ("hpobench-mlp", "fcnet", "nasbench201", "recorded")  # as in search.co
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
     "space", "dataset", "image_size", "test_share", "transpose", "channels", "epochs", "pruner", "fix", "range", "seed",
-    "split", "split_seed", "class_weight", "replicates", "workers", "threads", "ordered", "backend", "devices",
+    "split", "split_seed", "folds", "class_weight", "replicates", "workers", "threads", "ordered", "backend", "devices",
     "deterministic", "precision", "kernels", "layers", "studies_dir", "reports_dir", "cache_dir",
 )  # fmt: skip
 REPEATS = 3

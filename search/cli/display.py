@@ -51,8 +51,9 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     """
     header, settings = plan.header, plan.settings
     protocol = header.protocol
+    folds = f", {protocol.folds} folds" if protocol.folds > 1 else ""
     details = [
-        f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial",
+        f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{folds}",
         *(f"  {line}" for line in describe_data(plan)),
         f"  {plan.parallelism.describe()}",
     ]

@@ -213,9 +213,9 @@ class ProgressState:
         settings = self.plan.settings
         running = [trial for trial, _ in self.running.values() if trial.phase is Phase.SEARCH]
         trials = None if settings.trials is None else max(0, settings.trials - self.trials_ended - len(running))
-        if settings.total_epochs is None:
+        if (total_epochs := self.plan.total_epochs) is None:
             return trials, None
-        remaining_epochs = settings.total_epochs - self.epochs_trained - sum(trial.last_epoch for trial in running)
+        remaining_epochs = total_epochs - self.epochs_trained - sum(trial.last_epoch for trial in running)
         return trials, max(0.0, remaining_epochs / (self._estimator.mean_trial_epochs() or settings.epochs))
 
     def _verification_seconds(self) -> float:

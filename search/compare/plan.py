@@ -155,7 +155,7 @@ def _with_budget(settings: Settings) -> Settings:
         raise UserError(f"{option} must be more than 0. Received: {option} {amount:g}.")
     if option == "--budget":
         return settings
-    epochs = int(amount) * (settings.epochs if option == "--trials" else 1)
+    epochs = int(amount) * (settings.epochs * (settings.folds or 1) if option == "--trials" else 1)
     return replace(settings, trials=None, total_epochs=epochs)
 
 

@@ -276,6 +276,7 @@ def config_toml(study: StudyHeader, config: Config, *, dataset: str | None = Non
         "epochs": protocol.epochs,
         "split": protocol.split.value,
         "split_seed": protocol.split_seed,
+        **({"folds": protocol.folds} if protocol.folds > 1 else {}),
         **({"class_weight": protocol.class_weight.value} if protocol.class_weight is not ClassWeight.NONE else {}),
     }
     lines = [f"{name} = {_toml_value(value)}" for name, value in settings.items()]

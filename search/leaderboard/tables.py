@@ -214,6 +214,7 @@ _STUDY_COLUMNS: Sequence[DisplayColumn[StudyHeader]] = (
     DisplayColumn("Epochs", lambda study: str(study.protocol.epochs), "right"),
     DisplayColumn("Split", lambda study: study.protocol.split.value),
     DisplayColumn("Split seed", lambda study: str(study.protocol.split_seed), "right"),
+    DisplayColumn("Folds", lambda study: "" if study.protocol.folds == 1 else str(study.protocol.folds), "right"),
     DisplayColumn("Class weight", _class_weight),
     DisplayColumn("Created, UTC", lambda study: study.created[:16].replace("T", " ")),
 )

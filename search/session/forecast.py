@@ -209,7 +209,7 @@ def _affordable(
     finished = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.is_finished]
     trials = math.inf if settings.trials is None else settings.trials - len(finished)
     trained = sum(entry.outcome.epochs_trained for entry in finished if entry.outcome)
-    epochs = math.inf if settings.total_epochs is None else settings.total_epochs - trained
+    epochs = math.inf if costs.plan.total_epochs is None else costs.plan.total_epochs - trained
     seconds = math.inf if left is None else slots * (left / MARGIN - verification_seconds)
     for step in _steps(costs, record):
         trials, seconds = trials - 1, seconds - step.seconds

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import random
 import shlex
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from search import seeds
 from search.data.dataset import DatasetInfo, open_training, prepare
-from search.data.split import default_split, make_split_indices
+from search.data.split import default_split, make_folds
 from search.engines.base import Engine
 from search.engines.registry import ENGINES, EngineChoice, make_engine, objective_of, parse_engine
 from search.errors import UserError, missing_extra
@@ -100,6 +101,12 @@ class Plan:
         return 1 if self.settings.executor == ExecutorName.VECTORIZED else self.workers
 
     @property
+    def total_epochs(self) -> int | None:
+        """Budget of the trials' epochs; in ``--total-epochs`` an epoch of a trial counts once for each fold."""
+        total = self.settings.total_epochs
+        return None if total is None else math.ceil(total / self.header.protocol.folds)
+
+    @property
     def has_verification(self) -> bool:
         """Whether verification follows the search; it does not if the search uses the test images."""
         return self.settings.finalists > 0 and self.header.protocol.name is ProtocolName.HOLDOUT
@@ -119,18 +126,25 @@ def make_plan(settings: Settings) -> Plan:
     _check_outputs(settings)
     cache_dir = Path(settings.cache_dir) if settings.cache_dir else None
     dataset = prepare(settings.dataset, cache_dir, settings.read_options)
-    split = default_split(dataset) if settings.split is None else parse_choice(Split, settings.split, "split")
+    folds = settings.folds or 1
+    split = default_split(dataset, folds) if settings.split is None else parse_choice(Split, settings.split, "split")
     protocol = EvaluationProtocol(
         name=protocol_name,
         dataset=dataset.name,
         data_sha256=dataset.sha256,
         split=split,
         split_seed=settings.split_seed,
+        folds=folds,
         epochs=settings.epochs,
         class_weight=parse_choice(ClassWeight, settings.class_weight, "class weight"),
     )
     if protocol_name is ProtocolName.HOLDOUT:  # refuses a split that lacks a class
-        make_split_indices(open_training(dataset), split=split, seed=settings.split_seed)
+        make_folds(open_training(dataset), split=split, seed=settings.split_seed, folds=folds)
+    elif folds > 1:
+        raise UserError(
+            f"The tutorial protocol validates on the test images, not on folds. Received: --folds {folds}.",
+            hint="Leave --folds or --protocol out.",
+        )
     _check_workload(space, dataset)
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
@@ -211,6 +225,12 @@ def _check_vectorized(settings: Settings) -> None:
         raise UserError(
             f"The vectorized executor trains on JAX. {received} --backend {settings.backend}.",
             hint="Leave --backend out, or use --executor local.",
+        )
+    if settings.folds is not None:
+        raise UserError(
+            f"Trials that are trained together share their images, so folds are not supported. {received} "
+            f"--folds {settings.folds}.",
+            hint="Use --executor local.",
         )
     if settings.ordered and settings.workers is None:
         raise UserError(

@@ -69,7 +69,7 @@ class Session:
             self.ledger,
             recipes=settings.recipes,
             trials=settings.trials,
-            epochs=settings.total_epochs,
+            epochs=self.plan.total_epochs,
             has_time=timetable.has_time if begins_what_ends else always,
             first_epochs=timetable.first_epochs if begins_what_ends else None,
             checkpoints=checkpoints,

@@ -79,7 +79,8 @@ class Settings:
         kind="duration",
     )
     total_epochs: int | None = _option(
-        None, "Total epochs of all search trials; a budget that is comparable between engines."
+        None,
+        "Total epochs of all search trials, those of each fold counted; a budget that is comparable between engines.",
     )
     trial_timeout: float | None = _option(
         None,
@@ -122,6 +123,11 @@ class Settings:
         None, "How validation images are drawn: given, group, block or stratified.  [default: by data set]"
     )
     split_seed: int = _option(0, "Seed of that draw.")
+    folds: int | None = _option(
+        None,
+        "K-fold cross-validation: a search trial trains K networks, each validated on another part of the training "
+        "images; for small data sets.  [default: one network, validated on a sixth]",
+    )
     class_weight: str = _option(
         ClassWeight.NONE.value,
         "Weights of the classes in the training loss: none, or balanced, by which each class counts as much as any "
@@ -225,6 +231,7 @@ class Settings:
             _check_minimum(name, getattr(self, name), 1)
         for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
             _check_minimum(name, getattr(self, name), 0)
+        _check_minimum("folds", self.folds, 2)
         _check_minimum("equivalence", self.equivalence, 0)
         _check_minimum("trial_timeout", self.trial_timeout, 1)
         if self.trial_memory is not None and self.trial_memory < MIN_MEMORY_MIB:

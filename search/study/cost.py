@@ -83,13 +83,15 @@ class EpochImages:
     """The images of an epoch.
 
     Args:
-        trained: Images trained on.
-        scored: Images scored.
+        trained: Images trained on, by all folds together.
+        scored: Images scored, likewise.
+        folds: Networks that are trained on them.
         is_scored_every_epoch: Whether every epoch is scored, or the last one only.
     """
 
     trained: int
     scored: int
+    folds: int = 1
     is_scored_every_epoch: bool = True
 
 
@@ -113,8 +115,11 @@ class Observation:
 def images_by_phase(protocol: EvaluationProtocol, dataset: DatasetInfo) -> dict[Phase, EpochImages]:
     """Returns the images of each phase; a split by groups takes nearly, not exactly, a sixth for validation."""
     whole = EpochImages(trained=dataset.training_count, scored=dataset.test_count)
-    validation = dataset.given_validation or dataset.training_count // VALIDATION_DIVISOR
-    holdout = EpochImages(trained=dataset.training_count - validation, scored=validation)
+    count, folds = dataset.training_count, protocol.folds
+    validation = dataset.given_validation or count // VALIDATION_DIVISOR
+    holdout = EpochImages(trained=count - validation, scored=validation)
+    if folds > 1:
+        holdout = EpochImages(trained=(folds - 1) * count, scored=count, folds=folds)
     return {
         Phase.SEARCH: holdout if protocol.name is ProtocolName.HOLDOUT else whole,
         Phase.VERIFICATION: replace(whole, is_scored_every_epoch=False),
@@ -202,7 +207,7 @@ class CostModel:
             config: The configuration.
             images_per_second: More than 0.
         """
-        images = EpochImages(trained=self.images[Phase.SEARCH].trained, scored=0)
+        images = replace(self.images[Phase.SEARCH], scored=0)
         return Observation(
             config=config,
             work=_work(config, self._network(config), images, [1]),
@@ -260,7 +265,7 @@ def _work(config: Config, network: Workload, images: EpochImages, epochs: Sequen
     its weights, and two over values. Scoring computes the output alone.
     """
     training = complete(config)
-    steps = math.ceil(images.trained / training["batch_size"])
+    steps = images.folds * math.ceil(images.trained / images.folds / training["batch_size"])
     scored = images.scored * (1.0 if images.is_scored_every_epoch else 1.0 / max(1, len(epochs)))
     three_passes, two_passes = 3 * images.trained + scored, 2 * images.trained + scored
     is_augmented = any(training[name] for name in AUGMENTATION_PARAMETERS)
@@ -277,7 +282,7 @@ def _work(config: Config, network: Workload, images: EpochImages, epochs: Sequen
         "augmented_pixels": network.pixels * images.trained * is_augmented,
         "updated_parameters": network.parameters * steps * OPTIMIZER_WORK.get(training["optimizer"], 1.0),
         "layer_steps": network.layers * steps,
-        "epochs": 1.0,
+        "epochs": float(images.folds),
         "first_epochs": (0 in epochs) / max(1, len(epochs)),  # scoring is traced there
     }
     return len(epochs) * np.array([by_kind[kind] for kind in SECONDS_PER_UNIT], dtype=float)

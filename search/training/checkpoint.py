@@ -28,7 +28,8 @@ class Checkpoint:
     """A trial's state after some epochs.
 
     Args:
-        arrays: Weights, batch statistics, seed states and optimizer state, always in the same order.
+        arrays: Weights, batch statistics, seed states and optimizer state, always in the same order; with folds, of
+            one network after the other.
         history: The reports of these epochs, marked as restored.
         seconds: What they took, by part.
     """
@@ -94,20 +95,63 @@ def load(path: Path, shapes: Sequence[tuple[int, ...]]) -> Checkpoint:
     return checkpoint
 
 
-def restore(model: Any, path: Path) -> Checkpoint:
-    """Sets a compiled model to a saved state and returns it; all of it or nothing.
+class NetworkStates:
+    """The states of the networks of a trial, one a fold, which begin alike.
+
+    They share one compiled model, so that it is built, traced and compiled once. The model is in the state of one of
+    them, the selected one; the states of the others are kept as arrays.
+
+    Args:
+        model: A compiled model.
+        folds: Number of networks.
 
     Raises:
-        TrialError: The file is missing, damaged, or belongs to another configuration.
+        ValueError: Several networks cannot share the model, since a layer makes variables in the first step.
     """
-    model.optimizer.build(model.trainable_variables)
-    model_variables = state_variables(model)
-    checkpoint = load(path, [tuple(variable.shape) for variable in model_variables])
-    for variable, array in zip(model_variables, checkpoint.arrays, strict=True):
-        variable.assign(array)
-    return checkpoint
 
+    def __init__(self, model: Any, folds: int) -> None:
+        if folds > 1 and not model.optimizer.built:
+            raise ValueError("A layer of the network is built in its first step only, which --folds does not support.")
+        self._model, self._selected = model, 0
+        self._stored = [self._read()] * folds if folds > 1 else []
 
-def state_variables(model: Any) -> list[Any]:
-    """Returns weights, batch statistics, seed states and optimizer state, always in the same order."""
-    return [*model.variables, *model.optimizer.variables]
+    def select(self, fold: int) -> None:
+        """Puts the model into the state of a fold's network."""
+        if fold != self._selected:
+            self._stored[self._selected] = self._read()
+            self._write(self._stored[fold])
+            self._selected = fold
+
+    def arrays(self) -> list[Any]:
+        """Returns the states of all networks, one after the other, as a checkpoint has them."""
+        if not self._stored:
+            return self._variables()
+        self._stored[self._selected] = self._read()
+        return [array for state in self._stored for array in state]
+
+    def restore(self, path: Path) -> Checkpoint:
+        """Sets all networks to their saved states and returns these; all or nothing.
+
+        Raises:
+            TrialError: The file is missing, damaged, or belongs to another configuration.
+        """
+        self._model.optimizer.build(self._model.trainable_variables)
+        shapes = [tuple(variable.shape) for variable in self._variables()]
+        checkpoint = load(path, shapes * max(1, len(self._stored)))
+        starts = range(0, len(checkpoint.arrays), len(shapes))
+        states = [list(checkpoint.arrays[start : start + len(shapes)]) for start in starts]
+        self._write(states[self._selected])
+        self._stored = states if self._stored else []
+        return checkpoint
+
+    def _variables(self) -> list[Any]:
+        """Returns weights, batch statistics, seed states and optimizer state, always in the same order."""
+        return [*self._model.variables, *self._model.optimizer.variables]
+
+    def _read(self) -> list[np.ndarray]:
+        # Copied, as PyTorch's arrays share their memory with the variables.
+        return [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables()]
+
+    def _write(self, state: Iterable[np.ndarray]) -> None:
+        for variable, array in zip(self._variables(), state, strict=True):
+            variable.assign(array)

@@ -124,8 +124,8 @@ def fit_epoch(
         seconds["fit"] += time.perf_counter() - tracing_ended
 
 
-def evaluate(loops: Loops, images: PhaseImages, hooks: Hooks, seconds: dict[str, float]) -> tuple[float, np.ndarray]:
-    """Evaluates a model on the evaluation images of a phase.
+def evaluate(loops: Loops, images: PhaseImages, hooks: Hooks, seconds: dict[str, float]) -> np.ndarray:
+    """Returns the probabilities that a model gives the evaluation images of a phase, (images, classes).
 
     Args:
         loops: Of a compiled model.
@@ -133,19 +133,14 @@ def evaluate(loops: Loops, images: PhaseImages, hooks: Hooks, seconds: dict[str,
         hooks: Called every few images.
         seconds: Receives the time as "evaluate".
 
-    Returns:
-        Mean cross-entropy in nats, and the probabilities, (images, classes).
-
     Raises:
         TrialStopped: The trial must stop.
-        NonFiniteLoss: The probabilities are not finite.
     """
     started = time.perf_counter()
     try:
-        probabilities = loops.predict(images.evaluation_images, lambda *_: _raise_if_stopped(hooks))
+        return loops.predict(images.evaluation_images, lambda *_: _raise_if_stopped(hooks))
     finally:
         seconds["evaluate"] += time.perf_counter() - started
-    return cross_entropy(probabilities, images.evaluation_labels), probabilities
 
 
 def _raise_if_stopped(hooks: Hooks) -> None:

@@ -42,8 +42,8 @@ class MemoryNeed:
     """Least memory of a training, in bytes.
 
     Args:
-        weights: Variables of the network.
-        optimizer: Variables of the optimizer, such as moments.
+        weights: Variables of the network, and those of other folds.
+        optimizer: Variables of the optimizer, such as moments, and those of other folds.
         gradient: The largest gradient of a variable; others may be freed before it is computed.
         activations: Outputs of layers that the backward pass of a batch needs, and the gradient of one; or what
             evaluation holds, if that is more.
@@ -70,11 +70,13 @@ class Batches:
         batch_size: Images a step.
         evaluation_batch_size: Images that are evaluated at once.
         optimizer_slots: Values that the optimizer keeps for each parameter, as ``optimizer_slots`` returns them.
+        stored_states: Copies of weights and optimizer that are kept in the same memory, one a fold.
     """
 
     batch_size: int
     evaluation_batch_size: int
     optimizer_slots: int
+    stored_states: int = 0
 
 
 def optimizer_slots(optimizer: Any) -> int:
@@ -99,8 +101,8 @@ def predict_memory(model: Any, batches: Batches) -> MemoryNeed:
     forward_pass.run(model, [_Activation(buffer=_Buffer(_image_bytes(tensor))) for tensor in model.inputs])
     trainable = [_variable_bytes(variable) for variable in model.trainable_variables]
     return MemoryNeed(
-        weights=sum(map(_variable_bytes, model.variables)),
-        optimizer=batches.optimizer_slots * sum(trainable),
+        weights=(1 + batches.stored_states) * sum(map(_variable_bytes, model.variables)),
+        optimizer=(1 + batches.stored_states) * batches.optimizer_slots * sum(trainable),
         gradient=max(trainable, default=0),
         activations=max(
             batches.batch_size * forward_pass.training, batches.evaluation_batch_size * forward_pass.evaluation

@@ -1,4 +1,4 @@
-"""What all trials of a study share, and the images of each phase; the only module that opens the test images.
+"""What all trials of a study share, and the images of each phase and fold; the only module that opens the test images.
 
 ``Task`` holds plain values, so that a coordinator can make one without importing Keras. Called by coordinators, the
 trainer and vectorized training.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from search.data.dataset import DatasetInfo, LabeledImages, open_test, open_training
-from search.data.split import make_split_indices
+from search.data.split import SplitIndices, make_folds
 from search.protocol import ClassWeight, EvaluationProtocol, ProtocolName
 from search.records.arithmetic import Kernels
 from search.training.runtime import Runtime
@@ -88,7 +88,7 @@ class Subset:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhaseImages:
-    """The images of one phase.
+    """The images of one phase, or of one fold of the search.
 
     Args:
         training_images: An array (count, height, width, channels) or a ``Subset``; indexed by arrays of positions.
@@ -118,8 +118,11 @@ class PhaseImages:
             source.verify()
 
 
-def open_phase_images(phase: Phase, task: Task) -> PhaseImages:
+def open_phase_images(phase: Phase, task: Task) -> tuple[PhaseImages, ...]:
     """Opens and verifies the images of a phase; under the holdout protocol the search never sees a test image.
+
+    Returns:
+        The images of each fold in the search phase; else one for all.
 
     Raises:
         FatalError: They are missing or damaged in the cache.
@@ -129,19 +132,26 @@ def open_phase_images(phase: Phase, task: Task) -> PhaseImages:
     weights = class_weights(training.labels, task.dataset.classes, task.protocol.class_weight)
     if not task.is_scored:
         no_images = (training.images[:0], training.labels[:0])
-        return PhaseImages(training.images, training.labels, *no_images, False, (training,), weights)
+        return (PhaseImages(training.images, training.labels, *no_images, False, (training,), weights),)
     every_epoch = phase is not Phase.VERIFICATION
     if phase is not Phase.SEARCH or task.protocol.name is not ProtocolName.HOLDOUT:
         test = open_test(task.dataset)
         test.verify()
-        return PhaseImages(
+        scored = PhaseImages(
             training.images, training.labels, test.images, test.labels, every_epoch, (training, test), weights
         )
-    indices = make_split_indices(training, split=task.protocol.split, seed=task.protocol.split_seed)
+        return (scored,)
+    protocol = task.protocol
+    folds = make_folds(training, split=protocol.split, seed=protocol.split_seed, folds=protocol.folds)
+    return tuple(_fold_images(training, indices, weights) for indices in folds)
+
+
+def _fold_images(training: LabeledImages, indices: SplitIndices, weights: np.ndarray | None) -> PhaseImages:
+    """Returns the images of a fold, which are scored every epoch."""
     fit, score = _select_images(training.images, indices.training), _select_images(training.images, indices.validation)
     scored = score[np.arange(len(score))] if isinstance(score, Subset) else score
     fit_labels, score_labels = training.labels[indices.training], training.labels[indices.validation]
-    return PhaseImages(fit, fit_labels, scored, score_labels, every_epoch, (training,), weights)
+    return PhaseImages(fit, fit_labels, scored, score_labels, True, (training,), weights)
 
 
 def class_weights(labels: np.ndarray, classes: int, kind: ClassWeight) -> np.ndarray | None:

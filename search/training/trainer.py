@@ -4,6 +4,9 @@ Order of a run::
 
     open data (once a worker) -> seed -> build -> compile -> [restore] -> each epoch: order, fit, evaluate, save, report
 
+With folds a trial has one network for each. All go through an epoch before the next begins, so the epoch's validation
+figures are over the images of all folds, and pruning, pauses and checkpoints are those of any trial.
+
 Called by workers.
 """
 
@@ -12,9 +15,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import keras
@@ -25,7 +29,15 @@ from search.files import as_path
 from search.records.arithmetic import Layers
 from search.training import checkpoint
 from search.training.backends import configure_backend
-from search.training.epochs import Hooks, TrialStopped, augmented_images, evaluate, fit_epoch, steps_per_epoch
+from search.training.epochs import (
+    Hooks,
+    TrialStopped,
+    augmented_images,
+    cross_entropy,
+    evaluate,
+    fit_epoch,
+    steps_per_epoch,
+)
 from search.training.loops import KerasLoops, Loops, evaluation_batch_size, steps_per_call
 from search.training.memory import Batches, MemoryLimit, build_without_values, optimizer_slots, predict_memory
 from search.training.network import (
@@ -60,7 +72,7 @@ class Trainer:
         self._environment = configure_backend(task.runtime)
         self._is_tensorflow_on_cpu = keras.backend.backend() == "tensorflow" and self._environment["device"] == "CPU"
         self._build = registry.load_builder(task.space_source)
-        self._phases: dict[Phase, PhaseImages] = {}
+        self._phases: dict[Phase, tuple[PhaseImages, ...]] = {}
         self.free_memory()
         self._memory_limit = MemoryLimit(task, on_cpu=self._environment["device"] == "CPU")
 
@@ -87,52 +99,68 @@ class Trainer:
 
     def _train(self, trial: Trial, files: TrialFiles, hooks: Hooks, run_state: RunState) -> None:
         config = complete(trial.config)
-        images = self._phase_images(trial.phase)
-        model = self._compiled_model(config, trial, files, images, run_state)
-        loops = self._loops(model, config["batch_size"], images.training_images)
+        folds = self._phase_images(trial.phase)
+        model, states = self._compiled_model(config, trial, files, folds, run_state)
+        loops = self._loops(model, config["batch_size"], folds[0].training_images)
         for report in run_state.history:
             hooks.report(report)
-        targets = np.eye(self._task.dataset.classes, dtype=np.float32)
         checkpoint_saved_at = time.perf_counter()
         for epoch in range(len(run_state.history), trial.last_epoch):
             epoch_started = time.perf_counter()
-            training_loss = fit_epoch(
-                loops,
-                images,
-                targets,
-                seed=trial.seed,
-                epoch=epoch,
-                augmented_images=augmented_images(
-                    config, epoch, trial.epochs, len(images.training_images), full_epochs=self._task.protocol.epochs
-                ),
-                set_augmentation=partial(set_augmentation, model),
-                hooks=hooks,
-                seconds=run_state.seconds,
-            )
-            metrics: dict[str, float] = {}
-            if len(images.evaluation_images) and (images.evaluate_every_epoch or epoch == trial.epochs - 1):
-                loss, probabilities = evaluate(loops, images, hooks, run_state.seconds)
-                metrics = run_state.record_evaluation(
-                    loss, probabilities, images.evaluation_labels, keep_misclassified=trial.phase is not Phase.SEARCH
-                )
-            images.verify()  # before the epoch is reported
+            losses, scored = list[float](), list[np.ndarray]()
+            for fold, images in enumerate(folds):
+                states.select(fold)
+                losses.append(self._fit_epoch(config, trial, epoch, model, loops, images, hooks, run_state.seconds))
+                if len(images.evaluation_images) and (images.evaluate_every_epoch or epoch == trial.epochs - 1):
+                    scored.append(evaluate(loops, images, hooks, run_state.seconds))
+            metrics = _record_evaluation(run_state, scored, folds, trial.phase) if scored else {}
+            for images in folds:
+                images.verify()  # before the epoch is reported
             seconds = round(time.perf_counter() - epoch_started, 4)
-            report = EpochReport(epoch=epoch + 1, training_loss=training_loss, metrics=metrics, seconds=seconds)
+            report = EpochReport(epoch=epoch + 1, training_loss=fmean(losses), metrics=metrics, seconds=seconds)
             run_state.history.append(report)
             is_interval_over = time.perf_counter() - checkpoint_saved_at >= self._checkpoint_seconds
             if (
                 path := checkpoint.due_checkpoint_path(trial, files, epoch + 1, is_interval_over=is_interval_over)
             ) is not None:
-                checkpoint.save(checkpoint.state_variables(model), run_state, path)
+                checkpoint.save(states.arrays(), run_state, path)
                 checkpoint_saved_at = time.perf_counter()
             hooks.report(report)
-        save_results(trial, files, run_state, self._task, self._build, images.training_images, lambda: model)
+        save_results(trial, files, run_state, self._task, self._build, folds[0].training_images, lambda: model)
 
-    def _phase_images(self, phase: Phase) -> PhaseImages:
-        """Returns the images of a phase, opened the first time and verified each time."""
+    def _fit_epoch(
+        self,
+        config: Mapping[str, Any],
+        trial: Trial,
+        epoch: int,
+        model: Any,
+        loops: Loops,
+        images: PhaseImages,
+        hooks: Hooks,
+        seconds: dict[str, float],
+    ) -> float:
+        """Trains the model for an epoch; returns the mean training loss."""
+        count = len(images.training_images)
+        return fit_epoch(
+            loops,
+            images,
+            np.eye(self._task.dataset.classes, dtype=np.float32),
+            seed=trial.seed,
+            epoch=epoch,
+            augmented_images=augmented_images(
+                config, epoch, trial.epochs, count, full_epochs=self._task.protocol.epochs
+            ),
+            set_augmentation=partial(set_augmentation, model),
+            hooks=hooks,
+            seconds=seconds,
+        )
+
+    def _phase_images(self, phase: Phase) -> tuple[PhaseImages, ...]:
+        """Returns the images of a phase, by fold, opened the first time and verified each time."""
         if phase not in self._phases:
             self._phases[phase] = open_phase_images(phase, self._task)
-        self._phases[phase].verify()
+        for images in self._phases[phase]:
+            images.verify()
         return self._phases[phase]
 
     def _compiled_model(
@@ -140,16 +168,18 @@ class Trainer:
         config: Mapping[str, Any],
         trial: Trial,
         files: TrialFiles,
-        images: PhaseImages,
+        folds: Sequence[PhaseImages],
         run_state: RunState,
-    ) -> Any:
-        """Returns the compiled model, in the state of the trial's checkpoint if there is a usable one.
+    ) -> tuple[Any, checkpoint.NetworkStates]:
+        """Returns the compiled model, in the state of the trial's checkpoint if there is a usable one, and its states.
 
         Raises:
             ExceedsFreeMemory: Its training cannot fit into the memory.
         """
-        started, training_images = time.perf_counter(), images.training_images
-        steps = steps_per_epoch(len(training_images), config["batch_size"])
+        started, training_images, images = time.perf_counter(), folds[0].training_images, folds[0]
+        on_cpu = self._environment["device"] == "CPU"
+        # Folds differ by few images, so one schedule is right for all, to a step an epoch.
+        steps = max(steps_per_epoch(len(fold.training_images), config["batch_size"]) for fold in folds)
         make_model = partial(
             make_network,
             self._build,
@@ -164,6 +194,7 @@ class Trainer:
             batch_size=min(config["batch_size"], len(training_images)),
             evaluation_batch_size=evaluation_batch_size(images.evaluation_images.shape),
             optimizer_slots=optimizer_slots(make_optimizer(config, 1)),
+            stored_states=len(folds) if len(folds) > 1 and on_cpu else 0,
         )
         outline = build_without_values(make_model)
         if outline is not None:
@@ -190,12 +221,13 @@ class Trainer:
         # are built in that step, and the optimizer must be built after them.
         if all(layer.built for layer in model._flatten_layers()):
             model.optimizer.build(model.trainable_variables)
+        states = checkpoint.NetworkStates(model, len(folds))
         if files.resume_from is not None:
             with contextlib.suppress(TrialError):
-                loaded = checkpoint.restore(model, as_path(files.resume_from))
+                loaded = states.restore(as_path(files.resume_from))
                 run_state.restore(loaded.history, loaded.seconds)
         run_state.seconds["build"] += time.perf_counter() - started
-        return model
+        return model, states
 
     def _loops(self, model: Any, batch_size: int, training_images: Any) -> Loops:
         """Returns the loops of a compiled model."""
@@ -204,6 +236,26 @@ class Trainer:
         from search.training.tensorflow_cpu.loops import CompiledLoops
 
         return CompiledLoops(model, batch_size, training_images.dtype)
+
+
+def _record_evaluation(
+    run_state: RunState, scored: Sequence[np.ndarray], folds: Sequence[PhaseImages], phase: Phase
+) -> dict[str, float]:
+    """Returns the metrics of an epoch, over the evaluation images of all folds.
+
+    Args:
+        run_state: Keeps the predictions.
+        scored: The probabilities of each fold, (images, classes).
+        folds: The images.
+        phase: Decides whether the misclassified images are kept.
+
+    Raises:
+        NonFiniteLoss: The probabilities are not finite.
+    """
+    probabilities = np.concatenate(scored)
+    labels = np.concatenate([images.evaluation_labels for images in folds])
+    loss = cross_entropy(probabilities, labels)
+    return run_state.record_evaluation(loss, probabilities, labels, keep_misclassified=phase is not Phase.SEARCH)
 
 
 def save_results(

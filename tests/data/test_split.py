@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from small_data import save_npz
 
 from search.data.dataset import LabeledImages, open_training, prepare
-from search.data.split import default_split, make_split_indices
+from search.data.split import default_split, make_folds, make_split_indices
 from search.errors import UserError
 from search.protocol import Split
 
@@ -40,6 +40,7 @@ def test_stratified_takes_a_sixth_of_every_class_and_an_image_of_a_rare_one(coun
     assert np.all((validated > 0) == (np.array(counts) > 1)), "the only image of a class is trained on"
 
 
+@settings(max_examples=40)
 @given(
     groups=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 3)), min_size=12, max_size=60),
     seed=SEEDS,
@@ -67,6 +68,37 @@ def test_groups_stay_whole_and_come_near_a_sixth(sizes: list[int], seed: int) ->
     missing = len(groups) // 6 - len(roles.validation)
     left = [size for group, size in enumerate(sizes) if group not in taken]
     assert not [size for size in left if abs(missing - size) < abs(missing)], "one more group would have come nearer"
+
+
+@settings(max_examples=40)
+@given(counts=st.lists(st.integers(1, 12), min_size=2, max_size=6), folds=st.integers(2, 6), seed=SEEDS)
+def test_folds_validate_each_image_once_but_for_the_only_one_of_a_class(
+    counts: list[int], folds: int, seed: int
+) -> None:
+    spared = sum(count for count in counts if count > 1)
+    assume(spared >= folds)
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    made = make_folds(images(labels), split=Split.STRATIFIED, seed=seed, folds=folds)
+    validated = np.concatenate([fold.validation for fold in made])
+    assert sorted(validated) == np.flatnonzero(np.array(counts)[labels] > 1).tolist()
+    for fold in made:
+        assert set(labels[fold.training]) == set(labels)
+        assert not np.intersect1d(fold.training, fold.validation).size
+        assert abs(len(fold.validation) - spared / folds) < 1
+
+
+def test_groups_stay_whole_in_folds_and_one_that_holds_a_class_is_trained_on() -> None:
+    groups, labels = np.arange(60) // 5, np.arange(60) % 3
+    labels[groups == 7] = 3
+    made = make_folds(images(labels, groups), split=Split.GROUP, seed=0, folds=3)
+    validated = [set(groups[fold.validation]) for fold in made]
+    assert sorted(name for names in validated for name in names) == [name for name in range(12) if name != 7]
+    assert {len(names) for names in validated} == {3, 4}
+
+
+def test_folds_of_blocks_are_the_parts_of_the_file() -> None:
+    made = make_folds(images(np.arange(60) % 3), split=Split.BLOCK, seed=0, folds=4)
+    assert [fold.validation.tolist() for fold in made] == np.arange(60).reshape(4, 15).tolist()
 
 
 @pytest.mark.parametrize("split", [Split.GROUP, Split.STRATIFIED])
@@ -124,6 +156,21 @@ REFUSED = {
     "a class in the block alone": (images([0] * 50 + [1] * 10 + [0] * 6), Split.BLOCK, "class 1"),
     "classes of one image": (images(range(7)), Split.STRATIFIED, "Received: 7 images of 7 classes"),
 }
+
+
+REFUSED_FOLDS = {
+    "given images": (images(np.arange(60) % 3), Split.GIVEN, 3, "Received: --split given --folds 3"),
+    "few groups": (images(np.arange(60) % 3, np.arange(60) // 30), Split.GROUP, 3, "1 of the folds"),
+    "few images": (images([0, 0, 1, 1, 2]), Split.STRATIFIED, 5, "4 of which can be spared"),
+    "lopsided blocks": (images(np.arange(60) // 20), Split.BLOCK, 3, "lopsided"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_FOLDS)
+def test_folds_that_the_data_do_not_allow_are_refused(case: str) -> None:
+    data, split, folds, message = REFUSED_FOLDS[case]
+    with pytest.raises(UserError, match=message):
+        make_folds(data, split=split, seed=0, folds=folds)
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -48,6 +48,8 @@ def test_the_vectorized_executor_runs_on_jax_with_the_requested_size(small_mnist
     [
         ({"backend": "tensorflow"}, r"trains on JAX. Received: --executor vectorized --backend tensorflow"),
         ({"trial_timeout": "5m"}, r"--executor vectorized --trial-timeout"),
+        ({"folds": 5}, r"--executor vectorized --folds 5"),
+        ({"executor": "local", "protocol": "tutorial", "folds": 5}, r"--folds 5"),
         ({"trial_memory": "4GiB"}, r"--executor vectorized --trial-memory"),
     ],
 )

@@ -187,6 +187,15 @@ def test_runs_without_epochs_and_runs_of_other_studies_are_not_observed() -> Non
     assert prior.observe(dataclasses.replace(copied, outcome=elsewhere)) is None
 
 
+def test_a_trial_of_folds_takes_what_its_networks_take() -> None:
+    protocol = dataclasses.replace(header().protocol, folds=6)
+    folded = CostModel.for_data(load("cnn").workload, protocol, MNIST)
+    one, six = (
+        prior.trial_seconds(CNN.baseline) - prior.trial_seconds(CNN.baseline, epochs=0) for prior in (model(), folded)
+    )
+    assert six / one == pytest.approx(6, rel=0.02)
+
+
 def test_verification_trains_on_more_images_and_scores_once() -> None:
     prior = model()
     search, verification, repeat = (

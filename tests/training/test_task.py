@@ -26,6 +26,6 @@ def task(folder: Path, cache_dir: Path, **protocol: object) -> Task:
 
 @pytest.mark.parametrize("phase", [Phase.SEARCH, Phase.VERIFICATION])
 def test_balanced_weights_let_each_class_count_alike(phase: Phase, tmp_path: Path, cache_dir: Path) -> None:
-    weights = open_phase_images(phase, task(tmp_path, cache_dir, class_weight=ClassWeight.BALANCED)).class_weights
-    assert weights is not None
-    assert weights * np.bincount(LABELS) == pytest.approx([20.0, 20.0, 20.0])
+    (images,) = open_phase_images(phase, task(tmp_path, cache_dir, class_weight=ClassWeight.BALANCED))
+    assert images.class_weights is not None
+    assert images.class_weights * np.bincount(LABELS) == pytest.approx([20.0, 20.0, 20.0])

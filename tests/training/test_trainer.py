@@ -15,6 +15,7 @@ import pytest
 
 from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
+from search.training import predictions
 from search.training.epochs import Hooks
 from search.training.runtime import Device, Precision, Runtime
 from search.training.task import Task
@@ -131,6 +132,30 @@ def test_an_interrupted_trial_resumes_bit_for_bit(
     resumed = trainer.run(trial(RICH), files=TrialFiles(resume_from=str(path)))
     assert resumed.state is State.COMPLETE, resumed.traceback
     assert numbers(resumed) == numbers(straight)
+
+
+def test_the_networks_of_folds_are_those_of_single_trainings_also_when_resumed(task: Task, tmp_path: Path) -> None:
+    """The last of six blocks validates what the last sixth does, so its network and that of one split are equal."""
+
+    config = {**registry.load("mlp").baseline, "width_1": 64, "batch_norm": True, "dropout": 0.3, "schedule": "cosine"}
+
+    def folded(folds: int) -> Trainer:
+        protocol = dataclasses.replace(task.protocol, split=Split.BLOCK, folds=folds)
+        return Trainer(dataclasses.replace(task, protocol=protocol, space_source="mlp"), checkpoint_seconds=0.0)
+
+    path, done = tmp_path / "state.npz", list[EpochReport]()
+    files = {folds: TrialFiles(predictions=str(tmp_path / f"{folds}.npz")) for folds in (1, 6)}
+    single = folded(1).run(trial(config, epochs=2), files=files[1])
+    hooks = Hooks(report=done.append, should_stop=lambda: Cause.CANCELLED if done else None)
+    stopped = folded(6).run(trial(config, epochs=2), hooks, TrialFiles(checkpoint=str(path)))
+    assert (stopped.cause, stopped.epochs_trained) == (Cause.CANCELLED, 1), stopped.traceback
+    outcome = folded(6).run(trial(config, epochs=2), files=dataclasses.replace(files[6], resume_from=str(path)))
+    assert (outcome.state, outcome.epochs_trained, outcome.scored_images) == (State.COMPLETE, 1, 1200)
+    assert single.scored_images == 200
+    whole, last = (predictions.load(Path(files[folds].predictions)) for folds in (6, 1))
+    assert np.array_equal(whole.probabilities[1000:], last.probabilities)
+    error_percent = 100.0 * np.mean(whole.probabilities.argmax(axis=1) != whole.labels)
+    assert outcome.error_percent == pytest.approx(error_percent, abs=0.5)  # saved in half precision, with ties
 
 
 def test_a_resumed_trial_reports_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:

@@ -235,9 +235,10 @@ def _for_gpus(
 
 def _is_worth_measuring(settings: Settings, workers: int, spent_seconds: float) -> bool:
     """Returns whether the study is long enough for a measurement: a trial for each worker, and some minutes."""
+    trial_epochs = settings.epochs * (settings.folds or 1)
     return (
         (settings.trials is None or settings.trials >= workers)
-        and (settings.total_epochs is None or settings.total_epochs >= workers * settings.epochs)
+        and (settings.total_epochs is None or settings.total_epochs >= workers * trial_epochs)
         and (settings.timeout is None or settings.timeout - spent_seconds >= MIN_STUDY_SECONDS)
     )
 

@@ -182,7 +182,7 @@ class PopulationScheduler:
     def _images_of(self, phase: Phase) -> tuple[PhaseImages, DeviceImages]:
         """Returns the images of a phase, opened the first time and verified each time."""
         if phase not in self._images:
-            images = open_phase_images(phase, self._task)
+            (images,) = open_phase_images(phase, self._task)  # a plan with folds is refused
             self._images[phase] = images, copy_to_device(images)
         self._images[phase][0].verify()
         return self._images[phase]
