@@ -38,7 +38,7 @@ def test_the_baseline_with_keras_own_layers_is_plain_keras_to_the_bit(task: Task
     import keras
 
     trainer, outcome = trained(task, Layers.KERAS)
-    images = trainer._phase_images(Phase.SEARCH)
+    (images,) = trainer._phase_images(Phase.SEARCH)
     keras.utils.set_random_seed(3)
     inputs = keras.Input((28, 28, 1))
     model = keras.Model(inputs, CNN.build(keras.layers.Rescaling(1 / 255)(inputs), CNN.baseline, 10))

@@ -260,7 +260,7 @@ print(model.predict(images, verbose=0).argmax(axis=1).tolist())
 def test_the_saved_model_needs_keras_only(trainer: Trainer, tmp_path: Path) -> None:
     model, pixels = tmp_path / "model.keras", tmp_path / "pixels.npy"
     outcome = trainer.run(trial(RICH, epochs=2, phase=Phase.VERIFICATION), files=TrialFiles(model=str(model)))
-    images = trainer._phase_images(Phase.VERIFICATION)
+    (images,) = trainer._phase_images(Phase.VERIFICATION)
     np.save(pixels, images.evaluation_images)
     command = [sys.executable, "-I", "-c", LOAD_WITH_KERAS_ALONE, str(model), str(pixels)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -316,7 +316,7 @@ def test_the_search_never_opens_the_test_images(task: Task) -> None:
 
 
 def test_each_phase_trains_and_evaluates_on_its_own_images(trainer: Trainer, task: Task) -> None:
-    images = {phase: trainer._phase_images(phase) for phase in Phase}
+    images = {phase: trainer._phase_images(phase)[0] for phase in Phase}
     training, testing = task.dataset.training_count, task.dataset.test_count
     assert (len(images[Phase.SEARCH].training_images), len(images[Phase.SEARCH].evaluation_images)) == (
         training * 5 // 6,
@@ -378,7 +378,7 @@ def test_the_error_agrees_with_keras(trainer: Trainer) -> None:
     import keras
 
     config = {**CNN.baseline, "dropout_flatten": 0.0}
-    images = trainer._phase_images(Phase.SEARCH)
+    (images,) = trainer._phase_images(Phase.SEARCH)
     keras.utils.set_random_seed(3)
     inputs = keras.Input((28, 28, 1))
     hidden = CNN.build(keras.layers.Rescaling(1 / 255)(inputs), config, 10)
