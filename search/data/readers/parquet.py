@@ -20,13 +20,13 @@ from search.data.raw import RawDataset
 from search.data.read_options import ReadOptions
 from search.data.readers.images import ImageSource, decode_images, split_parts
 from search.data.readers.naming import parse_name
-from search.data.readers.stored import check_expansion
+from search.data.readers.stored import check_ratio
 from search.errors import UserError, missing_extra
 
 IMAGE_NAMES = ("image", "img", "picture")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 ROWS_AT_ONCE = 1000
-BATCH_BYTES = 2**28
+BATCH_BYTES = 2**26
 """Bytes of the rows that are read at once."""
 
 
@@ -96,6 +96,7 @@ def _values(path: Path, name: str) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    expanded, size = 0, path.stat().st_size
     with _read_errors(path), pq.ParquetFile(path) as file:
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
         # A value that a dictionary holds once may stand in every row, so any value may be as large as its column.
@@ -106,6 +107,8 @@ def _values(path: Path, name: str) -> Iterator[Any]:
         rows = max(1, min(ROWS_AT_ONCE, BATCH_BYTES // max(1, largest)))
         for batch in file.iter_batches(batch_size=rows, columns=[name]):
             column = batch.column(0)
+            expanded += column.nbytes
+            check_ratio(path.name, expanded=expanded, stored=size)
             yield from (column.field("bytes") if pa.types.is_struct(column.type) else column).to_pylist()
 
 
@@ -165,7 +168,7 @@ def _check_lengths(file: Any, path: Path) -> None:
         raise ValueError(f"its columns claim {stored:,} of the file's {size:,} bytes")
     if sum(group.num_rows for group in groups) != metadata.num_rows or metadata.num_rows > 8 * size:
         raise ValueError(f"it claims {metadata.num_rows:,} rows in {size:,} bytes")
-    check_expansion(path.name, expanded=expanded, stored=size)
+    check_ratio(path.name, expanded=expanded, stored=size)
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

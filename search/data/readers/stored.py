@@ -67,15 +67,29 @@ def check_expansion(name: str, *, expanded: int, stored: int) -> None:
     Raises:
         UserError: It would not fit into the free memory, or its file is too small to hold it.
     """
-    if expanded > max(SMALL_BYTES, MAX_EXPANSION * stored):
-        raise UserError(
-            f"{name} would expand from {stored:,} to {expanded:,} bytes. Expected: at most {MAX_EXPANSION} times as "
-            "many; more is a damaged or malicious file.",
-            hint="Make the file again, without compression if the data are this uniform.",
-        )
+    check_ratio(name, expanded=expanded, stored=stored)
     if COPIES * expanded > (free := psutil.virtual_memory().available):
         raise UserError(
             f"{name} does not fit into memory. Expected: at most half of the {free:,} free bytes. "
             f"Received: {expanded:,} bytes.",
             hint="Store fewer or smaller images, or uint8 in place of floats; folders of images take --image-size.",
+        )
+
+
+def check_ratio(name: str, *, expanded: int, stored: int) -> None:
+    """Checks that a file is not too small to hold its data.
+
+    Args:
+        name: What they are called in the message.
+        expanded: Bytes that they take when they are read.
+        stored: Bytes that they take in their file.
+
+    Raises:
+        UserError: It is.
+    """
+    if expanded > max(SMALL_BYTES, MAX_EXPANSION * stored):
+        raise UserError(
+            f"{name} would expand from {stored:,} to {expanded:,} bytes or more. Expected: at most {MAX_EXPANSION} "
+            "times as many; more is a damaged or malicious file.",
+            hint="Make the file again, without compression if the data are this uniform.",
         )

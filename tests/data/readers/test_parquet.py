@@ -15,6 +15,7 @@ from small_data import save_npz, small_arrays
 
 from search.data.dataset import prepare
 from search.data.read_options import ReadOptions
+from search.data.readers import stored
 from search.data.readers.parquet import read_parquet
 from search.errors import UserError
 
@@ -59,6 +60,23 @@ def test_one_file_is_enough(tmp_path: Path) -> None:
 def test_other_columns_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"], "label": [1]}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match="Received: text, label"):
+        prepare(str(tmp_path / "a.parquet"), tmp_path / "cache")
+
+
+def test_an_image_that_stands_once_in_the_file_and_in_every_row_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "SMALL_BYTES", 2**20)  # the real limit of 256 MiB takes seconds to reach
+    image = encoded(ARRAYS["x_train"][0])["bytes"] + bytes(10_000)
+    images = pa.DictionaryArray.from_arrays(pa.array(np.zeros(600, np.int32)), pa.array([image], pa.binary()))
+    pq.write_table(
+        pa.table({"image": images, "label": pa.array(np.arange(600) % 3)}),
+        tmp_path / "a.parquet",
+        dictionary_pagesize_limit=2**22,
+        compression="zstd",
+        store_schema=False,
+    )
+    with pytest.raises(UserError, match="would expand"):
         prepare(str(tmp_path / "a.parquet"), tmp_path / "cache")
 
 
