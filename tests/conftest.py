@@ -11,6 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from in_process import CommandHere
 from postgres import Server, server
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,6 +46,12 @@ def one_thread() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
+
+
+@pytest.fixture
+def search_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandHere:
+    """Runs a command in this process."""
+    return CommandHere(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from in_process import CommandHere
 
 from search.cli.compare import complete_engines
 from search.engines.registry import engine_names
@@ -59,7 +60,7 @@ BAD = {
     "parameter": (["--fix", "filter_1=8"], "filters_1"),
     "typed wrong": (["--trails", "3"], "--trials"),
     "grid": (["--engines", "optuna:grid"], "learning_rate"),
-    "other terms": (["--name", "known", "--trials", "7"], "budget.epochs"),
+    "other terms": (["--name", "known", "--trials", "7", "--workers", "1"], "budget.epochs"),
     "a study": (["--name", "study"], "is a study"),
     "not there": (["--report-only", "--name", "nowhere"], "nowhere"),
     "nameless": (["--report-only"], "--name"),
@@ -67,7 +68,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused_with_a_remedy_and_nothing_written(tmp_path: Path, cache_dir: Path, case: str) -> None:
+def test_bad_input_is_refused_with_a_remedy_and_nothing_written(
+    tmp_path: Path, cache_dir: Path, search_here: CommandHere, case: str
+) -> None:
     words, named = BAD[case]
     (tmp_path / "studies" / "study").mkdir(parents=True)
     (tmp_path / "studies" / "study" / "ledger.journal").touch()
@@ -75,7 +78,7 @@ def test_bad_input_is_refused_with_a_remedy_and_nothing_written(tmp_path: Path, 
     (tmp_path / "studies" / "known" / "tournament.json").write_text(json.dumps(KNOWN))
     before = sorted(tmp_path.rglob("*"))
     engines = () if "--engines" in words else ("--engines", "optuna:random")
-    done = compare(tmp_path, "--cache-dir", str(cache_dir), *engines, *words, check=False)
+    done = search_here(tmp_path, "compare", "--cache-dir", str(cache_dir), *engines, *words)
     assert done.returncode == 2, done.stderr
     assert named in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Tests ``merge`` and ``leaderboard`` over studies from several places, in real processes."""
+"""Tests ``merge`` and ``leaderboard`` over studies from several places."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from in_process import CommandHere, Done
 
 from search.records import study_json
 from search.records.reader import read_study
@@ -30,6 +32,18 @@ def search(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProc
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done
+
+
+@pytest.fixture
+def here(search_here: CommandHere) -> Callable[..., Done]:
+    """The same in this process."""
+
+    def run(folder: Path, *words: str, code: int = 0) -> Done:
+        done = search_here(folder, *words)
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
 
 
 def of_another_machine(study: StudyRecord) -> StudyRecord:
@@ -55,8 +69,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_board_over_names_folders_and_reports(folder: Path) -> None:
-    done = search(folder, "leaderboard", "cnn-tpe", "theirs", "reports", "--format", "json")
+def test_a_board_over_names_folders_and_reports(here: Callable[..., Done], folder: Path) -> None:
+    done = here(folder, "leaderboard", "cnn-tpe", "theirs", "reports", "--format", "json")
     document = json.loads(done.stdout)
     names = [[study["name"] for study in section["studies"]] for section in document["sections"]]
     assert names == [["cnn-tpe", "cnn-tpe (2)"], ["tutorial-cnn"]]
@@ -68,23 +82,23 @@ def test_a_board_over_names_folders_and_reports(folder: Path) -> None:
     assert {one["engine"] for one in document["sections"][0]["rows"]} == {"optuna", "keras-tuner"}
 
 
-def test_a_board_of_several_studies_fits_a_narrow_terminal(folder: Path) -> None:
-    done = search(folder, "leaderboard", "cnn-tpe", "theirs")
+def test_a_board_of_several_studies_fits_a_narrow_terminal(here: Callable[..., Done], folder: Path) -> None:
+    done = here(folder, "leaderboard", "cnn-tpe", "theirs")
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "cnn-tpe (2)" in done.stdout
 
 
-def test_where_a_row_comes_from_is_told_where_rows_differ(folder: Path) -> None:
-    alone = search(folder, "leaderboard", "cnn-tpe", "--format", "markdown").stdout
-    both = search(folder, "leaderboard", "cnn-tpe", "theirs", "--format", "markdown").stdout
+def test_where_a_row_comes_from_is_told_where_rows_differ(here: Callable[..., Done], folder: Path) -> None:
+    alone = here(folder, "leaderboard", "cnn-tpe", "--format", "markdown").stdout
+    both = here(folder, "leaderboard", "cnn-tpe", "theirs", "--format", "markdown").stdout
     assert "| Engine " not in alone.partition("### Studies")[0]
     unverified = both.partition("### Not verified on the test images")[2].partition("###")[0]
     assert {", cnn-tpe (2) ", ", cnn-tpe "} <= set(re.findall(r", cnn-tpe(?: \(2\))? ", unverified))
     assert "keras-tuner" in both.partition("### Studies")[2]
 
 
-def test_merge_writes_the_whole_set_and_says_what_it_left_out(folder: Path) -> None:
-    done = search(folder, "merge", "cnn-tpe", "theirs", "studies/cnn-tpe", "reports", "--out", "board")
+def test_merge_writes_the_whole_set_and_says_what_it_left_out(here: Callable[..., Done], folder: Path) -> None:
+    done = here(folder, "merge", "cnn-tpe", "theirs", "studies/cnn-tpe", "reports", "--out", "board")
     assert done.stdout == ""
     assert "Study cnn-tpe was given twice, as cnn-tpe and studies/cnn-tpe; it counts once." in done.stderr
     board = folder / "board"
@@ -97,42 +111,44 @@ def test_merge_writes_the_whole_set_and_says_what_it_left_out(folder: Path) -> N
     }
     page = (board / "README.md").read_text(encoding="utf-8")
     assert "](cnn-tpe-2/study.json.gz)" in page
-    again = search(folder, "leaderboard", "board", "--format", "csv").stdout
+    again = here(folder, "leaderboard", "board", "--format", "csv").stdout
     assert again == (board / "leaderboard.csv").read_text(encoding="utf-8")
 
 
-def test_merge_of_nothing_is_a_board_that_says_so(folder: Path) -> None:
-    search(folder, "merge", "--studies-dir", "nowhere", "--out", "board")
+def test_merge_of_nothing_is_a_board_that_says_so(here: Callable[..., Done], folder: Path) -> None:
+    here(folder, "merge", "--studies-dir", "nowhere", "--out", "board")
     assert "There is no study to show." in (folder / "board" / "leaderboard.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", [("leaderboard",), ("merge", "--out", "board"), ("status",)])
-def test_an_unknown_study_is_refused_with_near_names(folder: Path, command: tuple[str, ...]) -> None:
+def test_an_unknown_study_is_refused_with_near_names(
+    here: Callable[..., Done], folder: Path, command: tuple[str, ...]
+) -> None:
     name, *words = command
-    error = search(folder, name, "cnn-tpee", *words, code=2).stderr
+    error = here(folder, name, "cnn-tpee", *words, code=2).stderr
     assert "Unknown study" in error
     assert "Did you mean 'cnn-tpe'?" in error
     assert not (folder / "board").exists()
 
 
-def test_a_damaged_and_a_newer_file_are_refused(folder: Path) -> None:
+def test_a_damaged_and_a_newer_file_are_refused(here: Callable[..., Done], folder: Path) -> None:
     file = folder / "reports" / "baselines" / "cnn" / study_json.FILE_NAME
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
-    assert "is damaged" in search(folder, "leaderboard", "reports", code=2).stderr
+    assert "is damaged" in here(folder, "leaderboard", "reports", code=2).stderr
     file.write_bytes(b'{"schema": "study/9"}')
-    assert "Update this package." in search(folder, "merge", "reports", "--out", "board", code=2).stderr
+    assert "Update this package." in here(folder, "merge", "reports", "--out", "board", code=2).stderr
     assert not (folder / "board").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_refused(folder: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(here: Callable[..., Done], folder: Path) -> None:
     (folder / "file").touch()
-    assert "cannot be written" in search(folder, "merge", "--out", "file/board", code=2).stderr
+    assert "cannot be written" in here(folder, "merge", "--out", "file/board", code=2).stderr
 
 
-def test_status_of_a_study_elsewhere(folder: Path) -> None:
-    assert "cnn-tpe" in search(folder, "status", "theirs/cnn-tpe").stdout
-    assert "can still be written" in search(folder, "status", "reports/baselines/cnn", code=2).stderr
+def test_status_of_a_study_elsewhere(here: Callable[..., Done], folder: Path) -> None:
+    assert "cnn-tpe" in here(folder, "status", "theirs/cnn-tpe").stdout
+    assert "can still be written" in here(folder, "status", "reports/baselines/cnn", code=2).stderr
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import CommandHere
 
 from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
@@ -170,7 +171,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused_and_nothing_is_written(tmp_path: Path, cache_dir: Path, case: str) -> None:
+def test_bad_input_is_refused_and_nothing_is_written(
+    tmp_path: Path, cache_dir: Path, search_here: CommandHere, case: str
+) -> None:
     words, named = BAD[case]
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "wrong.toml").write_text("trails = 3\n")
@@ -180,7 +183,7 @@ def test_bad_input_is_refused_and_nothing_is_written(tmp_path: Path, cache_dir: 
     np.savez(tmp_path / "ungrouped.npz", **images, **labels)
     before = sorted(tmp_path.rglob("*"))
     cache = () if "--cache-dir" in words else ("--cache-dir", str(cache_dir))
-    done = run(tmp_path, "run", *cache, *words, check=False)
+    done = search_here(tmp_path, "run", *cache, *words)
     assert done.returncode == 2, done.stderr
     assert named in done.stderr
     assert "Traceback" not in done.stderr
