@@ -158,6 +158,11 @@ STUDY: Mapping[str, list[Key]] = {
             "Error of the last scored epoch, in percent: validation error in the search phase, test error in the "
             "others; None unless one was scored.",
         ),
+        (
+            "balanced_error_percent",
+            "number or null",
+            "The same as a mean over the classes; None unless one was scored, and in studies of older versions.",
+        ),
     ],
     "trials[].outcome.history[]": of_report(),
     "trials[].reports[]": of_report(),
@@ -167,6 +172,11 @@ BOARD: Mapping[str, list[Key]] = {
     "sections[]": [
         ("protocol", "object", "As recorded with the section's first study."),
         *(key for key in of_class(Section) if key[0] not in ("rows", "pooled_rows")),
+        (
+            "constant_error_percent",
+            "number or null",
+            "Test error of always answering the class with the most test images; None in records of older versions.",
+        ),
         ("verdict", "list of texts", "A summary in sentences."),
         ("rows", "list of objects", arguments(Section)["rows"]),
     ],

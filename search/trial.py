@@ -294,9 +294,13 @@ METRICS: Mapping[str, str] = {
         "scored, and in studies of version 0.1.0."
     ),
     "error_percent": "Share of scored images classified wrongly, in percent; None where not scored.",
+    "balanced_error_percent": (
+        "Mean over the classes of the share of their scored images classified wrongly, in percent; None where not "
+        "scored, and in studies of older versions."
+    ),
 }
 """What each metric is, by name; JSON has each as a key of its own."""
-OUTCOME_METRICS = ("calibrated_loss", "error_percent")
+OUTCOME_METRICS = ("calibrated_loss", "error_percent", "balanced_error_percent")
 """Those that an outcome repeats from its last scored epoch."""
 
 
@@ -381,6 +385,11 @@ class Outcome:
     def error_percent(self) -> float | None:
         """The metric of this name. None unless an epoch was scored."""
         return self.metrics.get("error_percent")
+
+    @property
+    def balanced_error_percent(self) -> float | None:
+        """The metric of this name. None unless an epoch was scored, and in studies of older versions."""
+        return self.metrics.get("balanced_error_percent")
 
     @property
     def calibrated_loss(self) -> float | None:

@@ -68,6 +68,8 @@ ADDED_KEYS = {
     "test_groups": [],
     "folds": 1,
     "class_weight": "none",
+    "balanced_error_percent": None,
+    "test_class_counts": [],
 }
 """Keys of ``study/2`` that ``study/1`` lacks, each with the value that older records have."""
 

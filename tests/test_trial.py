@@ -18,6 +18,7 @@ def test_each_metric_is_a_key_of_its_own() -> None:
         "loss": 0.1,
         "calibrated_loss": None,
         "error_percent": 4.0,
+        "balanced_error_percent": None,
         "seconds": 2.0,
         "restored": False,
     }

@@ -65,6 +65,7 @@ class DatasetInfo:
         class_names: Names of the classes; empty if these are the numbers from 0.
         given_validation: Number of the training images that the data set aside for validation; 0 if it does not.
         reading: Lines that say how the data were read.
+        test_class_counts: Number of test images of each class.
         loader: Module of Keras whose ``load_data`` returns the same data; empty for a user's own.
     """
 
@@ -81,6 +82,7 @@ class DatasetInfo:
     class_names: tuple[str, ...] = ()
     given_validation: int = 0
     reading: tuple[str, ...] = ()
+    test_class_counts: tuple[int, ...] = ()
     loader: str = ""
 
     @property
@@ -97,7 +99,7 @@ class DatasetInfo:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> DatasetInfo:
         """Returns the data set that ``dataclasses.asdict`` described."""
-        tuples = ("image_shape", "class_names", "reading")
+        tuples = ("image_shape", "class_names", "reading", "test_class_counts")
         return cls(**{**document, **{name: tuple(document[name]) for name in tuples if name in document}})
 
 
@@ -162,7 +164,7 @@ def prepare(dataset: str, cache_dir: Path | None = None, options: ReadOptions | 
     folder = datasets_folder(cache_dir) / _folder_name(source.name, fingerprint)
     files = cache.ensure_cached(folder, lambda: make_canonical(source.read(options), options))
     info = _read_info(folder)
-    if info is None or info.files != files:
+    if info is None or info.files != files or not info.test_class_counts:  # the last: by an older version
         info = _describe(folder, files, known_sha256=source.sha256 if options == ReadOptions() else None)
         with contextlib.suppress(OSError), draft_of(folder / INFO_NAME) as draft:
             draft.write_text(json.dumps(dataclasses.asdict(info)), encoding="utf-8")
@@ -189,6 +191,7 @@ def _describe(folder: Path, files: Mapping[str, str], *, known_sha256: str | Non
         class_names=tuple(map(str, arrays.get(CLASS_NAMES, ()))),
         given_validation=int(arrays[IS_VALIDATION].sum()) if IS_VALIDATION in arrays else 0,
         reading=tuple(map(str, arrays.get(READING, ()))),
+        test_class_counts=tuple(np.bincount(arrays["y_test"]).tolist()),
     )
 
 

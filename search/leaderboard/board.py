@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from search.leaderboard.reference import Reference, tutorial_error_percent
@@ -17,6 +18,9 @@ from search.records.failures import FailureGroup
 from search.records.record import StudyHeader
 from search.trial import BASELINE, RECIPE_PREFIX, Cause, Config, State
 
+UNBALANCED_RATIO = 1.5
+"""Classes are unbalanced if the largest has more than this many times its equal share of the test images. In MNIST the
+ratio is 1.14."""
 UNFINISHED = "unfinished"
 
 
@@ -36,6 +40,7 @@ class Replicate:
         state: How it ended; None while it runs, or when its coordinator died.
         cause: Why it failed or was interrupted.
         error_percent: Test error in percent; None unless complete.
+        balanced_error_percent: Its mean over the classes; None unless complete, and in records of older versions.
         seconds: Wall-clock seconds of all its parts.
         scored: Number of test images; None where it was not recorded.
         wrong: Indices of the misclassified test images.
@@ -49,6 +54,7 @@ class Replicate:
     state: State | None
     cause: Cause | None = None
     error_percent: float | None = None
+    balanced_error_percent: float | None = None
     seconds: float = 0.0
     scored: int | None = None
     wrong: tuple[int, ...] = ()
@@ -68,6 +74,7 @@ class TrialSegment:
         parent: Number of the trial that it continued; None where it started from new weights.
         engine_metadata: The engine's notes, such as bracket and round.
         validation_error_percent: Validation error after its last epoch, in percent.
+        validation_balanced_error_percent: Its mean over the classes; None in records of older versions.
         seconds: Wall-clock seconds of the epochs that it trained.
         node: Node of the cluster that it ran on; empty without a cluster.
     """
@@ -79,6 +86,7 @@ class TrialSegment:
     parent: int | None = None
     engine_metadata: Mapping[str, Any] = field(default_factory=dict)
     validation_error_percent: float | None = None
+    validation_balanced_error_percent: float | None = None
     seconds: float = 0.0
     node: str = ""
 
@@ -143,6 +151,7 @@ class Ensemble:
         parameters: Trainable parameters of all its models together.
         compared_with: Name of the row that its study chose by validation; empty where none is verified.
         difference: Its test error minus that row's, paired by image; None without such a row.
+        balanced_error_percent: Balanced test error in percent; None in records of older versions.
     """
 
     label: str
@@ -154,6 +163,7 @@ class Ensemble:
     parameters: int | None = None
     compared_with: str = ""
     difference: Difference | None = None
+    balanced_error_percent: float | None = None
 
     @property
     def name(self) -> str:
@@ -176,6 +186,7 @@ class Row:
         is_short: Whether these are fewer than a full trial's.
         mutation: What the engine made it from; None where the engine did not record it.
         validation_error_percent: Validation error, in percent; the mean over pooled trials. None in a reproduction.
+        validation_balanced_error_percent: Its mean over the classes; None in records of older versions.
         objective: What its study's engine minimizes, on the validation images; None in a reproduction.
         segments: The search trials that trained it, in order; empty in a reproduction.
         replicates: Its test runs by number, failed ones included.
@@ -208,6 +219,7 @@ class Row:
     is_short: bool = False
     mutation: Mutation | None = None
     validation_error_percent: float | None = None
+    validation_balanced_error_percent: float | None = None
     objective: float | None = None
     segments: tuple[TrialSegment, ...] = ()
     replicates: tuple[Replicate, ...] = ()
@@ -250,6 +262,18 @@ class Row:
         return self.test_error.mean if self.test_error else None
 
     @property
+    def balanced_error_percent(self) -> float | None:
+        """Mean balanced test error in percent; None unless every complete replicate recorded it."""
+        errors = [run.balanced_error_percent for run in self.completed_replicates]
+        known = [error for error in errors if error is not None]
+        return fmean(known) if known and len(known) == len(errors) else None
+
+    @property
+    def constant_error_percent(self) -> float | None:
+        """Test error in percent of the best constant answer; None where its study did not record the counts."""
+        return constant_error_percent(self.study.test_class_counts)
+
+    @property
     def interval(self) -> Interval | None:
         """Interval of the mean test error."""
         return self.test_error.interval if self.test_error else None
@@ -282,6 +306,11 @@ class Row:
         """Active parameters whose value is not the baseline's."""
         baseline = self.study.space.baseline
         return {name: value for name, value in self.config.items() if name not in baseline or baseline[name] != value}
+
+
+def constant_error_percent(class_counts: Sequence[int]) -> float | None:
+    """Returns the error in percent of always answering the class with the most images; None without counts."""
+    return 100.0 * (1.0 - max(class_counts) / sum(class_counts)) if class_counts else None
 
 
 BoardEntry = Row | Ensemble | Reference
@@ -325,6 +354,17 @@ class Section:
     equivalence_points: float = EQUIVALENCE_POINTS
     failures: tuple[FailureGroup, ...] = ()
     hidden_rows: int = 0
+
+    @property
+    def test_class_counts(self) -> tuple[int, ...]:
+        """Number of test images of each class; empty where no study recorded them."""
+        return next((study.test_class_counts for study in self.studies if study.test_class_counts), ())
+
+    @property
+    def is_unbalanced(self) -> bool:
+        """Whether the largest class has more than ``UNBALANCED_RATIO`` times its equal share of the test images."""
+        counts = self.test_class_counts
+        return bool(counts) and max(counts) * len(counts) > UNBALANCED_RATIO * sum(counts)
 
     @property
     def protocol(self) -> EvaluationProtocol:

@@ -146,11 +146,25 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
                 min_width=76,
             ),
         ),
+        "validation_balanced_error_percent": Column(
+            "Validation error as a mean over the classes; empty in records of older versions.",
+            lambda row: row.validation_balanced_error_percent,
+        ),
         **_with_interval(
             "test_error_percent",
             "Mean test error over the complete test runs; its interval covers seeds and test images.",
             lambda row: row.test_error,
             DisplayColumn("Test error %,\n95 % interval", formatting.test_error, "right"),
+        ),
+        "balanced_error_percent": Column(
+            "Mean over the classes of the share of their test images that are classified wrongly, a mean over the "
+            "complete test runs; empty in records of older versions.",
+            lambda row: row.balanced_error_percent,
+            DisplayColumn("Balanced\nerror %", formatting.balanced_error, "right"),
+        ),
+        "constant_error_percent": Column(
+            "Test error of always answering the class with the most test images; empty in records of older versions.",
+            lambda row: row.constant_error_percent,
         ),
         "test_errors_percent": Column(
             "Test error of each complete test run.",

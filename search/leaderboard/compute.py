@@ -133,6 +133,10 @@ def _search_rows(study: StudyRecord, trainings: Sequence[Training], groups: Imag
     ]
 
 
+def _balanced_error(record: TrialRecord) -> float | None:
+    return record.outcome.balanced_error_percent if record.outcome else None
+
+
 def _objective(study: StudyHeader, record: TrialRecord) -> float | None:
     """Returns what the study's engine minimizes, of a search trial."""
     outcome = record.outcome
@@ -184,6 +188,7 @@ def _segment(record: TrialRecord) -> TrialSegment:
         parent=record.trial.parent,
         engine_metadata={name: _json_value(value) for name, value in record.trial.engine_metadata.items()},
         validation_error_percent=record.error_percent,
+        validation_balanced_error_percent=_balanced_error(record),
         seconds=sum(report.seconds for report in trained),
         node=str(record.environment.get(NODE_KEY, "")),
     )
@@ -264,6 +269,7 @@ def _row(
         is_short=head.trial.is_short,
         mutation=mutation,
         validation_error_percent=validation_error_percent,
+        validation_balanced_error_percent=None if trial is None else _balanced_error(head),
         objective=objective,
         segments=segments,
         replicates=replicates,
@@ -307,6 +313,7 @@ def _replicate(study: str, record: TrialRecord) -> Replicate:
         state=outcome.state,
         cause=outcome.cause,
         error_percent=outcome.error_percent if is_complete else None,
+        balanced_error_percent=outcome.balanced_error_percent if is_complete else None,
         seconds=_seconds(record),
         scored=_image_count(outcome) if is_complete else None,
         wrong=outcome.misclassified,

@@ -43,6 +43,7 @@ def _ensemble(study: StudyRecord, record: EnsembleRecord, chosen: Row | None, gr
         label=f"ensemble: {record.origin}",
         study=study.header,
         error_percent=record.error_percent,
+        balanced_error_percent=record.balanced_error_percent,
         interval=single_model(runs),
         members=dict(sorted(members.items())),
         models=len(record.weights),

@@ -58,6 +58,11 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def balanced_error(entry: BoardEntry) -> str:
+    """Returns the balanced test error in percent; empty where it is not known."""
+    return "" if isinstance(entry, Reference) else percent(entry.balanced_error_percent)
+
+
 def percentage_points(value: float | None) -> str:
     """Returns a difference in percentage points with its sign; empty for None."""
     return "" if value is None else f"{value:+z.2f}"

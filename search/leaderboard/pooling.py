@@ -60,9 +60,11 @@ def _pool(members: Sequence[Row]) -> Row:
     replicates = _distinct(replicate for row in members for replicate in row.replicates)
     errors = complete_runs(replicates, first.run_errors.groups)
     validated = [row.validation_error_percent for row in members if row.validation_error_percent is not None]
+    balanced = [error for row in members if (error := row.validation_balanced_error_percent) is not None]
     return replace(
         first,
         validation_error_percent=fmean(validated) if validated else None,
+        validation_balanced_error_percent=fmean(balanced) if len(balanced) == len(validated) > 0 else None,
         replicates=replicates,
         run_errors=errors,
         test_error=estimate_error(errors),

@@ -16,7 +16,16 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from search.leaderboard import formatting
-from search.leaderboard.board import Board, Ensemble, PooledTrial, Replicate, Row, Section, TrialSegment
+from search.leaderboard.board import (
+    Board,
+    Ensemble,
+    PooledTrial,
+    Replicate,
+    Row,
+    Section,
+    TrialSegment,
+    constant_error_percent,
+)
 from search.leaderboard.columns import COLUMNS, row_record
 from search.leaderboard.summary import summary_sentences
 from search.records.failures import FailureGroup
@@ -25,11 +34,11 @@ from search.records.record import StudyHeader
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "leaderboard/6"
+SCHEMA = "leaderboard/7"
 """The number rises when a key is added, renamed, or changes its meaning. 2: failures; 3: ranges of ranks, comparisons
 with the next rank, ensembles, selection bias, results by image; 4: nodes; 5: short trials, lineage, differences to the
 best recipe; 6: rows pooled over studies, chosen rows, groups of images, verdicts, differences of ensembles; without p
-values and selection bias."""
+values and selection bias; 7: balanced and constant errors."""
 
 
 def to_json(board: Board) -> str:
@@ -102,6 +111,7 @@ def _section(section: Section) -> dict[str, Any]:
         "references": [asdict(reference) for reference in section.references],
         "ensembles": [_ensemble(ensemble) for ensemble in section.ensembles],
         "image_groups": section.image_groups,
+        "constant_error_percent": constant_error_percent(section.test_class_counts),
         "equivalence_points": section.equivalence_points,
         "rows": [_row(row) for row in section.rows],
     }
@@ -139,6 +149,7 @@ def _ensemble(ensemble: Ensemble) -> dict[str, Any]:
         "compared_with": ensemble.compared_with,
         "difference": asdict(ensemble.difference) if ensemble.difference else None,
         "parameters": ensemble.parameters,
+        "balanced_error_percent": ensemble.balanced_error_percent,
     }
 
 

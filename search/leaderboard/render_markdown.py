@@ -64,7 +64,7 @@ def _section(section: Section) -> Iterator[str]:
         yield f"![Validation error against the cost of the search]({PLOT_FILE})"
     if section.ranked:
         yield "### Ranked by test error"
-        yield markdown_table(tables.board_table(tables.RANKED_COLUMNS, section.ranked_entries))
+        yield markdown_table(tables.board_table(tables.ranked_columns(section), section.ranked_entries))
         yield "\n".join([_LEGEND, *map(escape, tables.remarks(section.ranked_entries))])
         yield "### Seeds and configurations"
         yield markdown_table(tables.board_table(tables.DETAIL_COLUMNS, section.ranked_entries))

@@ -72,7 +72,7 @@ def rich_table(table: tables.Table[T], width: int | None = None, style: Callable
 def _section(section: Section, width: int) -> Iterator[RenderableType]:
     yield Text(section_title(section), "bold")
     if section.ranked:
-        yield rich_table(tables.board_table(tables.RANKED_COLUMNS, section.ranked_entries), width, _style)
+        yield rich_table(tables.board_table(tables.ranked_columns(section), section.ranked_entries), width, _style)
         yield from _remarks(section.ranked_entries)
     if section.unverified:
         yield Text("Not verified on the test images", "bold")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from search.leaderboard import formatting
-from search.leaderboard.board import Ensemble, Row, Section
+from search.leaderboard.board import Ensemble, Row, Section, constant_error_percent
 from search.leaderboard.statistics import Difference, Verdict
 from search.trial import RECIPE_PREFIX
 
@@ -49,6 +49,7 @@ def _sentences(section: Section) -> Iterator[str]:
         yield from _to_best_recipe(section, row)
         yield from _to_tutorial(row)
         yield from (_ensemble(section, ensemble) for ensemble in section.ensembles)
+        yield from _to_constant(section, row)
         yield _units(section)
     else:
         yield "Nothing here was verified on the test images, so nothing is ranked."
@@ -57,6 +58,15 @@ def _sentences(section: Section) -> Iterator[str]:
         yield f"Caution: {equal:,} of the test images equal a training image; the error on them says little."
     yield from _taken_over(section)
     yield _openings(section)
+
+
+def _to_constant(section: Section, row: Row) -> Iterator[str]:
+    """Yields the error of the best constant answer where the classes are unbalanced."""
+    if section.is_unbalanced:
+        constant = formatting.percent(constant_error_percent(section.test_class_counts))
+        balanced = formatting.percent(row.balanced_error_percent)
+        mean = f"; as a mean over the classes, the error of {row.name} is {balanced} %" if balanced else ""
+        yield f"The classes are unbalanced: always answering the largest has a test error of {constant} %{mean}."
 
 
 def _headline(section: Section, row: Row) -> str:

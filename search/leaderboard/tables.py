@@ -31,8 +31,18 @@ RANKED_COLUMNS = (
     "parameters",
     "seconds",
 )
-"""Columns of the rows with a test error, in the terminal and in Markdown; on the HTML page, of all rows."""
-DETAIL_COLUMNS = ("label", "test_errors_percent", "tutorial_difference_points", "changes", "machine", "package_version")
+"""Columns of the rows with a test error; on the HTML page, of all rows."""
+UNBALANCED_COLUMNS = tuple({"parameters": "balanced_error_percent"}.get(key, key) for key in RANKED_COLUMNS)
+"""The same where the classes are unbalanced."""
+DETAIL_COLUMNS = (
+    "label",
+    "test_errors_percent",
+    "balanced_error_percent",
+    "tutorial_difference_points",
+    "changes",
+    "machine",
+    "package_version",
+)
 """Columns of the same rows in a second table, in Markdown."""
 UNVERIFIED_COLUMNS = ("label", "state", "validation_error_percent", "parameters", "epochs", "seconds")
 """Columns of the rows without a test error."""
@@ -40,6 +50,11 @@ FAILURES_TITLE = "Failed and interrupted"
 UNKNOWN_CAUSE = "not recorded"
 MAX_LISTED_TRIALS = 6
 """Number of failed trials that a line names, the last ones; JSON names all."""
+
+
+def ranked_columns(section: Section) -> Sequence[str]:
+    """Returns the columns of a section's rows with a test error."""
+    return UNBALANCED_COLUMNS if section.is_unbalanced else RANKED_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,12 @@ _TRIAL_COLUMNS: Sequence[DisplayColumn[TrialEntry]] = (
     DisplayColumn("Epochs", lambda entry: _epochs(entry[1]), "right"),
     DisplayColumn("Parent", lambda entry: "" if entry[1].parent is None else str(entry[1].parent), "right"),
     DisplayColumn("Val. %", lambda entry: formatting.percent(entry[1].validation_error_percent), "right"),
+    DisplayColumn(
+        "Val. bal. %",
+        lambda entry: formatting.percent(entry[1].validation_balanced_error_percent),
+        "right",
+        min_width=110,
+    ),
     DisplayColumn("Seconds", lambda entry: f"{entry[1].seconds:.0f}", "right", min_width=100),
     DisplayColumn("Node", lambda entry: entry[1].node),
     DisplayColumn("Engine's notes", lambda entry: _notes(*entry), wraps=True),

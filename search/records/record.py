@@ -51,6 +51,7 @@ class StudyHeader:
         builder_sha256: Hash of the file that defines the model builder, 64 hexadecimal digits; empty for a shipped
             space, and in records of older versions.
         equal_images: Number of test images that equal a training image to the bit; older versions did not count them.
+        test_class_counts: Number of test images of each class; empty in records of older versions.
     """
 
     name: str
@@ -67,6 +68,7 @@ class StudyHeader:
     objective: str = "error_percent"
     builder_sha256: str = ""
     equal_images: int = 0
+    test_class_counts: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns the header as a plain dict."""
@@ -85,13 +87,15 @@ class StudyHeader:
             "objective": self.objective,
             "builder_sha256": self.builder_sha256,
             "equal_images": self.equal_images,
+            "test_class_counts": list(self.test_class_counts),
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> StudyHeader:
         """Returns the header that ``to_json`` described; its space has no model builder."""
         space, protocol = Space.from_json(document["space"]), EvaluationProtocol.from_json(document["protocol"])
-        return cls(**{**document, "space": space, "protocol": protocol})
+        counts = tuple(document.get("test_class_counts", ()))
+        return cls(**{**document, "space": space, "protocol": protocol, "test_class_counts": counts})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +163,7 @@ class EnsembleRecord:
         origin: "mean" of all finalists' models, or "greedy" of a selection.
         weights: Weight of each model, by the number of its verification run; their sum is 1.
         error_percent: Test error, in percent.
+        balanced_error_percent: Its mean over the classes; None in records of older versions.
         scored_images: Number of test images.
         parameter_count: Trainable parameters of all its models together.
         misclassified: Indices of the test images classified wrongly.
@@ -170,6 +175,7 @@ class EnsembleRecord:
     origin: str
     weights: Mapping[int, float]
     error_percent: float
+    balanced_error_percent: float | None = None
     scored_images: int
     parameter_count: int
     misclassified: tuple[int, ...] = ()

@@ -15,7 +15,7 @@ from search.leaderboard.board import MAX_SHOWN_ROWS, BoardEntry, Ensemble, Row, 
 from search.leaderboard.columns import COLUMNS, DisplayColumn
 from search.leaderboard.reference import Reference
 from search.leaderboard.row_selector import BASELINE
-from search.leaderboard.tables import RANKED_COLUMNS, board_columns, remarks
+from search.leaderboard.tables import board_columns, ranked_columns, remarks
 
 FILTER_FIELDS = ("engine", "space", "study", "state")
 """Fields of ``TableRow`` that the page can filter by."""
@@ -81,7 +81,7 @@ def leaderboard_table(section: Section) -> LeaderboardTable:
     ranked = section.ranked_entries
     unverified = section.unverified[: max(0, MAX_SHOWN_ROWS - len(ranked))]
     entries = [*ranked, *unverified]
-    columns = board_columns(RANKED_COLUMNS, entries)
+    columns = board_columns(ranked_columns(section), entries)
     rows = tuple(_table_row(entry, columns) for entry in entries)
     choices = {name: tuple(sorted({getattr(row, name) for row in rows} - {""})) for name in FILTER_FIELDS}
     return LeaderboardTable(

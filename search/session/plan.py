@@ -156,7 +156,11 @@ def make_plan(settings: Settings) -> Plan:
         trial_seconds=settings.trial_timeout,
         trial_memory_mib=settings.trial_memory,
     )
-    header = replace(_make_header(settings, name, space, source, protocol, location), equal_images=dataset.equal_images)
+    header = replace(
+        _make_header(settings, name, space, source, protocol, location),
+        equal_images=dataset.equal_images,
+        test_class_counts=dataset.test_class_counts,
+    )
     return Plan(header=header, location=location, task=task, settings=settings, workload=space.workload)
 
 

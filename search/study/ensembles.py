@@ -132,6 +132,7 @@ def _ensemble(
         origin=origin,
         weights=weights,
         error_percent=100.0 * len(misclassified) / len(labels),
+        balanced_error_percent=predictions.balanced_error_percent(predicted, labels),
         scored_images=len(labels),
         parameter_count=sum(outcome.parameter_count or 0 for outcome in outcomes),
         misclassified=tuple(misclassified.tolist()),

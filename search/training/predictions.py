@@ -1,4 +1,4 @@
-"""The predictions of a trained model for all evaluated images, a small file beside the ledger.
+"""The predictions of a trained model for all evaluated images, a small file beside the ledger, and their errors.
 
 Written by the trainer, read by ensembles. About 30 kB a model of MNIST's test images.
 """
@@ -26,6 +26,17 @@ class SavedPredictions:
 
     probabilities: np.ndarray
     labels: np.ndarray
+
+
+def balanced_error_percent(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean over the classes of the share of their images that are classified wrongly, in percent.
+
+    Args:
+        predicted: Predicted classes, (images,).
+        labels: True classes, (images,); classes without an image do not count.
+    """
+    counts, wrong = np.bincount(labels), np.bincount(labels, weights=predicted != labels)
+    return float(100.0 * np.mean(wrong[counts > 0] / counts[counts > 0]))
 
 
 def file_path(folder: Path, phase: Phase, number: int) -> Path:

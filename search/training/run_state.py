@@ -18,7 +18,7 @@ import numpy as np
 
 from search.errors import SearchError
 from search.training.calibration import calibrated_cross_entropy
-from search.training.predictions import SavedPredictions, save
+from search.training.predictions import SavedPredictions, balanced_error_percent, save
 from search.trial import Cause, EpochReport, Outcome, State, Trial, completed_state, final_metrics
 
 
@@ -72,6 +72,7 @@ class RunState:
             "loss": loss,
             "calibrated_loss": calibrated_cross_entropy(probabilities, labels),
             "error_percent": 100.0 * len(wrong) / len(labels),
+            "balanced_error_percent": balanced_error_percent(predicted, labels),
         }
 
     def save_predictions(self, path: Path) -> None:

@@ -9,9 +9,11 @@ from search.data.sources import MNIST_SHA256
 from search.leaderboard.board import Board, Row, top_rows
 from search.leaderboard.compute import REPRODUCTION_CAVEAT, REPRODUCTION_LABEL, TUTORIAL_CAVEAT, compute
 from search.leaderboard.ranking import rank_rows
+from search.leaderboard.summary import summary_sentences
+from search.leaderboard.tables import ranked_columns
 from search.protocol import ClassWeight, ProtocolName
 from search.records.record import StudyRecord
-from search.trial import BASELINE, Cause, Phase, State
+from search.trial import BASELINE, Cause, Outcome, Phase, State
 from spaces import Float, Space
 from tests.leaderboard import records
 from tests.leaderboard.records import header, outcome, reproduced, searched, study, verified
@@ -358,3 +360,38 @@ def test_an_ensemble_is_compared_with_the_chosen_row() -> None:
     (ensemble,) = compute([records.tpe()]).sections[0].ensembles
     assert ensemble.compared_with == "found #6"
     assert ensemble.difference.mean == pytest.approx(0.44 - 1.57 / 3)
+
+
+# Unbalanced classes
+
+
+def with_balanced(error: float, balanced: float) -> Outcome:
+    return replace(outcome(error), metrics={"error_percent": error, "balanced_error_percent": balanced})
+
+
+@pytest.mark.parametrize(("counts", "is_unbalanced"), [((150, 50, 100), False), ((151, 50, 99), True), ((), False)])
+def test_classes_are_unbalanced_beyond_half_more_than_an_equal_share(
+    counts: tuple[int, ...], is_unbalanced: bool
+) -> None:
+    of = replace(header(), test_class_counts=counts)
+    section = compute([study(searched(1, with_balanced(2.0, 8.0)), verified(1, (0.5, 0.6)), of=of)]).sections[0]
+    assert section.is_unbalanced == is_unbalanced
+    assert ("balanced_error_percent" in ranked_columns(section)) == is_unbalanced
+    assert len(ranked_columns(section)) == 8
+
+
+def test_balanced_errors_stand_beside_errors_and_the_constants_error() -> None:
+    of = replace(header(), test_class_counts=(980, 20))
+    runs = verified(1, (with_balanced(1.0, 10.0), with_balanced(3.0, 20.0)))
+    section = compute([study(searched(1, with_balanced(2.0, 8.0)), runs, of=of)]).sections[0]
+    (row,) = section.ranked
+    assert (row.error_percent, row.balanced_error_percent) == pytest.approx((2.0, 15.0))
+    assert (row.validation_error_percent, row.validation_balanced_error_percent) == (2.0, 8.0)
+    assert row.constant_error_percent == pytest.approx(2.0)
+    assert any("2.00 %" in sentence and "15.00 %" in sentence for sentence in summary_sentences(section))
+
+
+def test_rows_of_older_studies_have_no_balanced_error() -> None:
+    runs = verified(1, (with_balanced(1.0, 10.0), 3.0))
+    (row,) = compute([study(searched(1, outcome(2.0)), runs)]).sections[0].ranked
+    assert (row.balanced_error_percent, row.constant_error_percent) == (None, None)

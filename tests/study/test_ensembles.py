@@ -146,3 +146,8 @@ def test_without_predictions_nothing_is_formed(tmp_path: Path) -> None:
         record_study(ledger, replicates=1, without=(0, 1, 2))
         record_ensembles(ledger, count=2)
         assert ledger.read().ensembles == ()
+
+
+def test_the_balanced_error_is_the_mean_over_the_classes_that_have_images() -> None:
+    labels = np.array([0, 0, 0, 0, 2, 2])
+    assert predictions.balanced_error_percent(np.array([0, 0, 0, 1, 2, 0]), labels) == pytest.approx((25 + 50) / 2)

@@ -271,7 +271,11 @@ def ensemble_to_json(ensemble: EnsembleRecord, number: int) -> tuple[dict[str, A
     )
     outcome = Outcome(
         state=State.COMPLETE,
-        metrics={"error_percent": ensemble.error_percent},
+        metrics={
+            name: value
+            for name in ("error_percent", "balanced_error_percent")
+            if (value := getattr(ensemble, name)) is not None
+        },
         parameter_count=ensemble.parameter_count,
         environment={COPIED_FROM_KEY: ensemble.copied_from} if ensemble.copied_from else {},
         scored_images=ensemble.scored_images,
@@ -296,6 +300,7 @@ def ensemble_from_json(trial: Mapping[str, Any], outcome: Outcome | None, starte
         origin=trial["origin"],
         weights={int(run): weight for run, weight in weights.items()},
         error_percent=outcome.error_percent,
+        balanced_error_percent=outcome.balanced_error_percent,
         scored_images=outcome.scored_images or 0,
         parameter_count=outcome.parameter_count or 0,
         misclassified=outcome.misclassified,
