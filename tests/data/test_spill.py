@@ -22,7 +22,7 @@ from search.data.dataset import prepare
 
 Image.init()
 used = 1024 * int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-resource.setrlimit(resource.RLIMIT_DATA, (used + 48 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_DATA, (used + 64 * 2**20,) * 2)
 info = prepare(sys.argv[1], Path(sys.argv[2]))
 print(info.training_count + info.test_count, *info.image_shape)
 """
