@@ -97,12 +97,13 @@ def _error(row: Row) -> str:
 
 
 def _units(section: Section) -> str:
-    """Returns what the intervals take as the units of the test set."""
+    """Returns what the intervals take as the units of the test set, and what those of single runs leave out."""
+    has_single = any(len(row.completed_replicates) == 1 for row in section.ranked)
+    narrow = " Differences of rows with one seed do not cover the seeds: too narrow." if has_single else ""
     if section.image_groups is None:
-        return "Intervals: images taken as independent, since nothing says which belong together."
-    return (
-        f"Intervals count the {section.image_groups:,} writers or other groups of the test images, not single images."
-    )
+        return f"Intervals: images taken as independent, since nothing says which belong together.{narrow}"
+    units = f"{section.image_groups:,} writers or other groups of the test images"
+    return f"Intervals count the {units}, not single images.{narrow}"
 
 
 def _taken_over(section: Section) -> Iterator[str]:
