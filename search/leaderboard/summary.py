@@ -127,9 +127,9 @@ def openings_text(section: Section) -> str:
 def _openings(section: Section) -> str:
     """Returns how often the test images were opened, by what, and how far the search had come by then."""
     where = "this study" if len(section.studies) == 1 else "these studies"
-    sentence = f"The test images were opened {openings_text(section)} in {where}"
     if not section.test_openings:
-        return f"{sentence}."
+        return f"The test images were not opened in {where}."
+    sentence = f"The test images were opened {openings_text(section)} in {where}"
     by_what = ", ".join(f"{name} {count:,}" for name, count in section.openings.items())
     after = section.searched_after_opening
     trials = "no search trial" if not after else "1 search trial" if after == 1 else f"{after:,} search trials"
