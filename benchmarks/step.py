@@ -32,7 +32,7 @@ from statistics import median
 from typing import Any
 
 IMAGES = 5_000
-CONFIGURATIONS = ("mlp", "mlp: batch norm", "cnn", "cnn: two stages", "cnn-large", "cnn-large: wide stages")
+CONFIGURATIONS = ("mlp", "mlp: two layers + sgd", "cnn", "cnn: two stages", "cnn-large", "cnn-large: wide stages")
 CONTENDERS = ("tool onednn", "tool eigen", "plain", "plain onednn")
 KINDS = {
     "Conv2DBackprop": "gradients of convolutions",

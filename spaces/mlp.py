@@ -14,7 +14,7 @@ from spaces import layers
 from spaces.domains import Condition, Domain, Float, Int, Value
 from spaces.layers import Tensor
 from spaces.space import Recipe, Space
-from spaces.training import RECIPE_SOURCE, TRAINING, TUTORIAL
+from spaces.training import PORTFOLIO_SOURCE, TRAINING, TUTORIAL
 from spaces.workload import LayerCounter, Workload
 
 MAX_HIDDEN_LAYERS = 3
@@ -77,28 +77,47 @@ _PARAMETERS: Mapping[str, Domain] = {
     **TRAINING,
 }
 
-_SCHEDULE: dict[str, Value] = {"schedule": "cosine", "learning_rate": 1e-3}
-_AUGMENTED: dict[str, Value] = {**_SCHEDULE, "shift": 1, "rotation": 10.0, "clean_epochs": 1}
+_TWO_LAYERS: dict[str, Value] = {
+    "hidden_layers": 2,
+    "batch_norm": True,
+    "schedule": "cosine",
+    "shift": 1,
+    "rotation": 10.0,
+    "clean_epochs": 1,
+}
 
 SPACE = Space(
     name="mlp",
     doc="The tutorial's perceptron (623,290 trainable parameters on MNIST) and what lies around it",
     parameters=_PARAMETERS,
     recipes={
-        "batch norm": Recipe(
-            values={**_AUGMENTED, "batch_norm": True, "learning_rate": 3e-3},
-            doc="Batch normalization, three times the rate, cosine decay, shifts and rotations.",
-            source=f"1.17; {RECIPE_SOURCE}",
+        "two layers + sgd": Recipe(
+            values={
+                **_TWO_LAYERS,
+                "initializer": "glorot_uniform",
+                "batch_size": 167,
+                "optimizer": "sgd",
+                "learning_rate_sgd": 0.1,
+                "clean_epochs": 2,
+            },
+            doc="Two layers, batch normalization, momentum with cosine decay from 0.1, shifts and rotations.",
+            source=PORTFOLIO_SOURCE.format(place="first", recordings="mlp"),
         ),
-        "deformations": Recipe(
-            values=_AUGMENTED,
-            doc="Cosine decay, shifts of up to 1 px and rotations of up to 10 degrees, but for a clean last epoch.",
-            source=f"1.68; {RECIPE_SOURCE}",
+        "two layers + adamw": Recipe(
+            values={
+                **_TWO_LAYERS,
+                "optimizer": "adamw",
+                "learning_rate": 3e-3,
+                "weight_decay": 1e-4,
+                "zoom": 0.14,
+            },
+            doc="Two layers, batch normalization, AdamW with cosine decay, shifts, rotations and zooms.",
+            source=PORTFOLIO_SOURCE.format(place="second", recordings="mlp"),
         ),
-        "schedule": Recipe(
-            values=_SCHEDULE,
-            doc="Warm-up and cosine decay.",
-            source=f"1.99 where the baseline has 2.04, which one seed cannot tell apart; {RECIPE_SOURCE}",
+        "two layers + gelu": Recipe(
+            values={**_TWO_LAYERS, "width_1": 613, "activation": "gelu", "dropout": 0.1, "learning_rate": 3e-3},
+            doc="Two layers of GELU, batch normalization, a little dropout, Adam with cosine decay, shifts and rotations.",
+            source=PORTFOLIO_SOURCE.format(place="third", recordings="mlp"),
         ),
     },
     build=build,
