@@ -101,7 +101,7 @@ SPACE = Space(
                 "clean_epochs": 2,
             },
             doc="Two layers, batch normalization, momentum with cosine decay from 0.1, shifts and rotations.",
-            source=PORTFOLIO_SOURCE.format(place="first", recordings="mlp"),
+            source=f"first of {PORTFOLIO_SOURCE}",
         ),
         "two layers + adamw": Recipe(
             values={
@@ -112,12 +112,7 @@ SPACE = Space(
                 "zoom": 0.14,
             },
             doc="Two layers, batch normalization, AdamW with cosine decay, shifts, rotations and zooms.",
-            source=PORTFOLIO_SOURCE.format(place="second", recordings="mlp"),
-        ),
-        "two layers + gelu": Recipe(
-            values={**_TWO_LAYERS, "width_1": 613, "activation": "gelu", "dropout": 0.1, "learning_rate": 3e-3},
-            doc="Two layers of GELU, batch normalization, a little dropout, Adam with cosine decay, shifts and rotations.",
-            source=PORTFOLIO_SOURCE.format(place="third", recordings="mlp"),
+            source=f"second of {PORTFOLIO_SOURCE}",
         ),
     },
     build=build,

@@ -20,10 +20,10 @@ RECIPE_SOURCE = (
 )
 """Meaning of the figures in the sources of the shipped recipes: our own runs, which used no test images."""
 PORTFOLIO_SOURCE = (
-    "found by mutation; {place} of a greedy portfolio over recorded trainings of five data sets "
-    "(benchmarks/portfolio.py, reports/published/recordings/{recordings}*)"
+    "a greedy portfolio over recorded trainings of several data sets (benchmarks/portfolio.py, "
+    "reports/published/recordings)"
 )
-"""Where a recipe comes from that was chosen by measurement on several data sets."""
+"""Where a recipe comes from that was chosen by measurement, on training images alone."""
 _LEARNING_RATE_SOURCE = "github.com/tuomaso/train_mnist_fast (Adam at 1e-2 with one-cycle)"
 _AUGMENTATION_SOURCE = (
     "range: around github.com/Matuzas77/MNIST-0.17 (rotation 10 degrees, shift 0.1, shear 10 degrees, zoom 0.2) and "

@@ -59,12 +59,12 @@ def test_json_gives_the_space_itself() -> None:
 
 
 def test_fix_and_range_narrow_what_is_shown() -> None:
-    narrowed = ("--fix", "conv-stages=2", "--fix", "batch_norm=true", "--range", "filters_1=16:48")
-    shown = Space.from_json(json.loads(spaces("show", "cnn", "--json", *narrowed)))
-    assert shown.baseline["conv_stages"] == 2
+    narrowed = ("--fix", "filters-2=64", "--fix", "batch_norm=true", "--range", "filters_1=16:48")
+    shown = Space.from_json(json.loads(spaces("show", "cnn-large", "--json", *narrowed)))
+    assert shown.baseline["filters_2"] == 64
     assert shown.baseline["batch_norm"] is True
     assert shown.parameters["filters_1"].describe() == "16..48 log"
-    assert list(shown.recipes) == ["two stages", "schedule"]  # "schedule + shift" is now the same as the first
+    assert list(shown.recipes) == ["wide stages", "schedule"]  # "schedule + shift" is now the same as the first
 
 
 def test_a_finite_space_says_how_many_configurations_it_has_at_most() -> None:
