@@ -167,7 +167,7 @@ SPACE = Space(
         ),
         "two stages": Recipe(
             values={**_SHIFT, **_TWO_STAGES},
-            doc="A second stage, batch normalization, Adam with cosine decay, shifts; fails on a thousand images.",
+            doc="The same by Adam, with shifts alone; 225,770 trainable parameters on MNIST.",
             source=f"0.47; {RECIPE_SOURCE}",
         ),
     },

@@ -21,7 +21,7 @@ CASES = {
     "a sampler apart": (["run", "--engine", "keras-tuner", "--sampler", ""], list(COLON)),
     "a sampler of the default engine": (["run", "--sampler", "t"], ["tpe"]),
     "a pruner": (["run", "--pruner", "h"], ["hyperband"]),
-    "a pruner of the other engine": (["run", "--engine", "keras-tuner", "--pruner", ""], ["none"]),
+    "a pruner of the other engine": (["run", "--engine", "keras-tuner", "--pruner", ""], ["none", "screening"]),
     "a space": (["run", "--space", "cnn"], ["cnn", "cnn-large"]),
     "a command": (["lea"], ["leaderboard"]),
     "a study": (["status", "cn"], ["cnn-1", "cnn-2"]),
