@@ -73,7 +73,7 @@ class Recorder:
         task = Task(protocol=protocol, dataset=info, space_source=options.space, runtime=runtime)
         self.trainer = Trainer(task)
         # The trainer itself takes all training images of a split.
-        self.trainer._phases[Phase.SEARCH] = PhaseImages(
+        search_images = PhaseImages(
             images.images[part],
             images.labels[part],
             images.images[chosen.validation],
@@ -81,6 +81,7 @@ class Recorder:
             evaluate_every_epoch=True,
             verified_images=(),
         )
+        self.trainer._phases[Phase.SEARCH] = (search_images,)
         self.epochs = options.epochs
         self.header = Recording(
             space=dataclasses.replace(registry.load(options.space), build=None, workload=None),
