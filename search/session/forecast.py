@@ -29,6 +29,8 @@ TYPICAL_TRIALS = 10
 """Latest proposals of the engine, whose mean cost is expected of further ones."""
 ROUNDED_TO_SECONDS = 60
 """A sufficient time budget is a multiple of this."""
+MAX_REPLICATES = 10
+"""Most replicates of verification for which a run uses the rest of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

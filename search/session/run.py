@@ -12,7 +12,7 @@ from search.records.reader import read_study
 from search.records.record import NO_ENGINE, StudyRecord
 from search.records.storage.locations import StudyLocation
 from search.session.callbacks import Callback, CallbackList
-from search.session.forecast import uses_all_time
+from search.session.forecast import MAX_REPLICATES, uses_all_time
 from search.session.plan import Plan, make_plan
 from search.session.session import Session, open_session
 from search.session.settings import Settings
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.leaderboard.board import Board
-
-
-MAX_REPLICATES = 10
-"""Most replicates of verification for which a run uses the rest of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

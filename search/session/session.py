@@ -18,6 +18,7 @@ from search.records.opening import open_ledger
 from search.session.callbacks import Callback, CallbackList, StoppingCallback
 from search.session.earlier_runs import EarlierRuns
 from search.session.executors import make_executor
+from search.session.forecast import MAX_REPLICATES, uses_all_time
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import Parallelism
 from search.session.plan import Plan, checkpoint_folder, engine_for
@@ -29,7 +30,7 @@ from search.study.loop import run_loop
 from search.study.peers import interrupt_orphans
 from search.study.search_source import SearchSource
 from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
-from search.study.verification import ReplicateSource, early_verification_trials
+from search.study.verification import ReplicateSource, early_verification_trials, verification_trials
 from search.trial import Cause, Phase, Trial
 
 
@@ -101,17 +102,26 @@ class Session:
         verification = ReplicateSource((), recorded, can_end=self.timetable.has_time_for_run)
         earlier = EarlierRuns(self.plan, self.ledger, self.callback)
 
-        def early_trials(replicates: int) -> list[Trial]:
+        def early_trials(replicates: int = 1) -> list[Trial]:
             if takes_over_runs:
                 earlier.take_over(verification)
             return early_verification_trials(self.ledger.read(), replicates)
+
+        def further_trials() -> list[Trial]:
+            record, settings = self.ledger.read(), self.plan.settings
+            running = {known.trial.phase for known in record.trials if known.outcome is None}
+            if running == {Phase.VERIFICATION} and uses_all_time(settings):
+                # Nothing can win any more, and other workers are busy: all test runs, as after the search.
+                runs = verification_trials(record, count=settings.finalists, replicates=MAX_REPLICATES)
+            else:
+                runs = early_trials(self.timetable.replicates)
+            return [run for run in runs if self.timetable.has_time_for_run(run)]
 
         return CombinedSource(
             search,
             verification,
             early_trials=early_trials,
-            replicates=lambda: self.timetable.replicates,
-            fits=self.timetable.has_time_for_run,
+            further_trials=further_trials,
             stop_cause=stop_cause,
         )
 

@@ -21,10 +21,9 @@ class CombinedSource:
     Args:
         search: The search.
         verification: Runs the test runs; without any at first.
-        early_trials: Returns the test runs of the baseline and the best recipe with some replicates, those whose search
-            trials have ended and that are not finished.
-        replicates: Returns how many replicates are needed.
-        fits: Returns whether a test run can end in the time that is left.
+        early_trials: Returns the first test runs of the baseline and the best recipe, of those whose search trials have
+            ended, that are not finished.
+        further_trials: Returns the test runs for workers for which the search has nothing.
         stop_cause: Returns why the search must end while test runs go on, or None.
     """
 
@@ -35,14 +34,13 @@ class CombinedSource:
         search: SearchSource,
         verification: ReplicateSource,
         *,
-        early_trials: Callable[[int], Sequence[Trial]],
-        replicates: Callable[[], int],
-        fits: Callable[[Trial], bool],
+        early_trials: Callable[[], Sequence[Trial]],
+        further_trials: Callable[[], Sequence[Trial]],
         stop_cause: Callable[[], Cause | None],
     ) -> None:
         self._stop_cause = stop_cause
         self._search, self._verification = search, verification
-        self._early_trials, self._replicates, self._fits = early_trials, replicates, fits
+        self._early_trials, self._further_trials = early_trials, further_trials
         # Whether a test run may have become due, of those that come first and of the others.
         self._has_news, self._has_other_news = True, True
 
@@ -59,13 +57,13 @@ class CombinedSource:
     def next(self) -> Trial | None:
         """Returns a first test run that is due, else a trial of the search, else a further test run."""
         if self._has_news:
-            self._verification.add(self._early_trials(1))
+            self._verification.add(self._early_trials())
             self._has_news = False
         trial = self._verification.next()
         if trial is None and self._stop_cause() is None:
             trial = self._search.next()
         if trial is None and self._has_other_news:
-            self._verification.add([run for run in self._early_trials(self._replicates()) if self._fits(run)])
+            self._verification.add(self._further_trials())
             self._has_other_news = False
             trial = self._verification.next()
         return trial

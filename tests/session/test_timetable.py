@@ -81,6 +81,13 @@ def test_the_time_is_used_and_nothing_is_begun_that_cannot_end(
     assert verification_trials(record, count=1, replicates=1) == [], "all that is compared was verified"
 
 
+def test_no_worker_waits_for_the_test_run_of_another(make: Callable[..., Plan]) -> None:
+    plan = make(1.3, workers=2)
+    record, seconds = run(plan)
+    busy = sum(sum(known.outcome.seconds.values()) for known in record.trials)
+    assert busy >= 0.9 * plan.settings.workers * seconds
+
+
 def test_the_best_configuration_was_found_by_the_search(make: Callable[..., Plan]) -> None:
     record, _ = run(make(12.0))
     baseline, recipe, best = finalists(record, 1)

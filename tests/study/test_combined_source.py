@@ -49,9 +49,8 @@ class Run:
         self.source = CombinedSource(
             SearchSource(engine, ledger, trials=trials, recipes=True),
             ReplicateSource((), ledger.read().trials_in_phase(TESTED)),
-            early_trials=lambda replicates: early_verification_trials(ledger.read(), replicates),
-            replicates=lambda: replicates,
-            fits=fits,
+            early_trials=lambda: early_verification_trials(ledger.read(), 1),
+            further_trials=lambda: list(filter(fits, early_verification_trials(ledger.read(), replicates))),
             stop_cause=lambda: self.cause,
         )
 
