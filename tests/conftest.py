@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from in_process import CommandHere
 from postgres import Server, server
@@ -73,6 +75,21 @@ def small_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
             y_test=whole["y_test"][:300],
         )
     return path
+
+
+@pytest.fixture(scope="session")
+def trained_study(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> Path:
+    """The folder with the study of ``trained.py``, trained once for all test processes; copied where it is changed."""
+    import trained
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / "trained.lock"):
+        if not (shared / "trained").exists():
+            made = trained.record_study(tmp_path_factory.mktemp("made"), small_mnist, cache_dir)
+            shutil.copytree(made.studies_dir, shared / "trained.part")
+            (shared / "trained.part").rename(shared / "trained")
+    return shared / "trained"
 
 
 @pytest.fixture(scope="session")

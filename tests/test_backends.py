@@ -26,14 +26,13 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
 ]
-CNN = registry.load("cnn")
-RICH = CNN.active(
+MLP = registry.load("mlp")
+RICH = MLP.active(
     {
-        **{name: domain.baseline for name, domain in CNN.parameters.items()},
+        **MLP.baseline,
         "batch_norm": True,
-        "dropout_dense": 0.3,
-        "filters_1": 8,
-        "dense_1": 32,
+        "dropout": 0.3,
+        "width_1": 32,
         "shift": 2,
         "rotation": 10.0,
         "zoom": 0.1,
@@ -48,10 +47,11 @@ RICH = CNN.active(
 
 
 def test_a_search_with_jax_is_searched_verified_and_gone_on_with(
-    tmp_path: Path, small_mnist: Path, cache_dir: Path
+    tmp_path: Path, small_mnist: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"backend": "jax", "space": "mlp", "dataset": small_mnist, "cache-dir": cache_dir, "study": "jax"}
-    options |= {"fix": "width_1=64", "seed": 0, "threads": 1, "epochs": 2, "replicates": 1}
+    options |= {"fix": "width_1=64", "seed": 0, "threads": 1, "workers": 1, "epochs": 2, "replicates": 1}
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     for trials in ("2", "3"):
         command = [sys.executable, "-m", "search", "run", *words, "--trials", trials]
@@ -89,7 +89,7 @@ def test_trials_with_jax_are_the_same_bit_for_bit_also_in_parts(
     dataset = prepare(str(small_mnist), cache_dir)
     protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=2)
     runtime = Runtime(backend=Backend.JAX, device=Device.CPU)
-    task = Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=runtime)
+    task = Task(protocol=protocol, dataset=dataset, space_source="mlp", runtime=runtime)
     trial, path = {"number": 0, "config": RICH, "seed": 3, "epochs": 2}, str(tmp_path / "state.npz")
     with closing(local_executor(task, workers=1, log_dir=tmp_path)) as executor:
         straight = run(executor, Trial(**trial))

@@ -291,7 +291,7 @@ def test_two_real_commands_share_a_study_and_keep_the_password(
     place: Callable[[str], StudyLocation], small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
     url = str(place("one").storage)
-    options = ["--space", "cnn", "--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "both"]
+    options = ["--space", "mlp", "--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "both"]
     options += [
         "--trials",
         "4",
@@ -305,7 +305,7 @@ def test_two_real_commands_share_a_study_and_keep_the_password(
         "--workers",
         "1",
     ]
-    options += ["--sampler", "tpe", "--threads", "1", "--range", "filters_1=8:32", "--range", "conv_stages=1:2"]
+    options += ["--sampler", "tpe", "--threads", "1", "--fix", "width_1=64"]
     given = {"typed": (["--storage", url], {}), "environment": ([], {"KERAS_IMAGE_SEARCH_STORAGE": url})}
     sessions = []
     for name, (words, more) in given.items():

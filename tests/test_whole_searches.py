@@ -42,13 +42,13 @@ def told(record: StudyRecord) -> list[str]:
 
 
 def test_an_ordered_search_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:
-    words = (*data, "--ordered", "--workers", "2", "--trials", "6", "--epochs", "2", *VERIFIED)
+    words = (*data, "--ordered", "--workers", "2", "--trials", "4", "--epochs", "2", *VERIFIED)
     first, _ = run(tmp_path / "first", *words)
     second, _ = run(tmp_path / "second", *words)
     assert told(first) == told(second)
-    assert len(first.trials_in_phase(Phase.SEARCH)) == 6
+    assert len(first.trials_in_phase(Phase.SEARCH)) == 4
 
 
 def test_a_search_with_one_worker_is_the_same_at_every_run(tmp_path: Path, data: tuple[str, ...]) -> None:
-    words = (*data, "--workers", "1", "--trials", "4", "--epochs", "2", *VERIFIED)
+    words = (*data, "--workers", "1", "--trials", "3", "--epochs", "2", *VERIFIED)
     assert told(run(tmp_path / "first", *words)[0]) == told(run(tmp_path / "second", *words)[0])

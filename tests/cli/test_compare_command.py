@@ -28,6 +28,8 @@ SMALL = (
     "1",
     "--threads",
     "1",
+    "--workers",
+    "1",
 )
 COMPARISON = (
     "--engines", "optuna:random,keras-tuner:hyperband", "--repeats", "2", "--trials", "3", "--seed", "5",

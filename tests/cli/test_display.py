@@ -56,7 +56,7 @@ def in_terminal(folder: Path, words: list[str], interrupt_after: str | None = No
 @pytest.fixture
 def words(small_mnist: Path, cache_dir: Path) -> list[str]:
     options = ["--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "shown", "--seed", "1"]
-    return ["run", *options, "--fix", "filters_1=8", "--replicates", "1", "--threads", "1"]
+    return ["run", *options, "--fix", "filters_1=8", "--replicates", "1", "--threads", "1", "--workers", "1"]
 
 
 @pytest.mark.slow

@@ -159,7 +159,7 @@ def test_real_studies_of_two_machines(tmp_path: Path, small_mnist: Path, cache_d
         machine.mkdir()
     shared = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--threads", "1", "--workers", "1")
     small = ("--space", "mlp", "--fix", "width_1=64", "--epochs", "2", "--quiet", "--seed", "3")
-    verified = ("--finalists", "1", "--replicates", "2")
+    verified = ("--finalists", "1", "--replicates", "1")
     run = ("run", *shared, *small, *verified, "--study", "one")
     search(here, *run, "--trials", "2")
     early = read_study(StudyLocation(studies_dir=here / "studies"), "one")

@@ -126,8 +126,8 @@ def test_a_study_without_a_trial_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_agrees_or_not_with_its_exit_code(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
-    place = trained.record_study(tmp_path, small_mnist, cache_dir)
+def test_the_command_agrees_or_not_with_its_exit_code(trained_study: Path, tmp_path: Path, cache_dir: Path) -> None:
+    place = trained.copy_study(trained_study, tmp_path)
     record = read_study(place, trained.NAME)
     known = record.trials[0]
     worse = [

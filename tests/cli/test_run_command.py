@@ -18,7 +18,20 @@ from search.records.reader import read_study
 from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Phase, State
 
-SMALL = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "2", "--replicates", "2", "--threads", "1")
+SMALL = (
+    "--fix",
+    "filters_1=8",
+    "--fix",
+    "dense_1=32",
+    "--epochs",
+    "2",
+    "--replicates",
+    "2",
+    "--threads",
+    "1",
+    "--workers",
+    "1",
+)
 
 
 def run(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

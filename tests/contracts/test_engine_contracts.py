@@ -23,6 +23,7 @@ def _suite(engine: str, sampler: str, pruner: str | None = None) -> type[EngineC
     class Suite(EngineContract):
         name = f"{engine}:{sampler}"
         screens_another = pruner == SCREENING
+        count = 10 if sampler == "bayesian" else EngineContract.count  # its model takes over sooner, and is slow
 
         @staticmethod
         def make(space: Space, seed: int) -> Engine:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from doubles import InstantExecutor
 from executor_contract import ExecutorContract, trial
+from vectorized_job import QUICKLY_COMPILED
 
 from search.execution.base import Event, Executor, Finished, TrialKey
 from search.execution.ordered import OrderedExecutor
@@ -40,8 +41,11 @@ def registered(
     options = {"dataset": small_mnist, "space": "cnn", "seed": 0, "devices": "cpu", "workers": 2, **folders}
     plan = make_plan(from_mapping({**options, "executor": request.param.value}))
     parallelism = Parallelism(layout=WorkerLayout(2, 1), chosen_by=ChosenBy.SPECIFIED)
-    with closing(make_executor(plan, parallelism, log_dir=folder)) as executor:
-        yield executor
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param in NEEDED_MODULES:
+            patch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
+        with closing(make_executor(plan, parallelism, log_dir=folder)) as executor:
+            yield executor
 
 
 @pytest.mark.parametrize("registered", REGISTERED, indirect=True)

@@ -176,7 +176,7 @@ def test_trials_appear_while_a_search_runs_undisturbed(tmp_path: Path, small_mni
     where = ["--storage", f"sqlite:///{tmp_path}/studies.db"]  # test_read_only follows a journal, too
     words = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "live", "--seed", "0", *where)
     small = ("--space", "mlp", "--fix", "width_1=64", "--epochs", "30", "--threads", "1", "--workers", "1")
-    run = command("run", *words, *small, "--trials", "8", "--finalists", "0", "--sampler", "tpe", "--quiet")
+    run = command("run", *words, *small, "--trials", "6", "--finalists", "0", "--sampler", "tpe", "--quiet")
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
         place = StudyLocation(studies_dir=tmp_path / "studies", storage=where[1])
         wait_for_record(place, "live", lambda record: bool(record.trials), search)
@@ -196,5 +196,5 @@ def test_trials_appear_while_a_search_runs_undisturbed(tmp_path: Path, small_mni
             last = ask(f"{address}/api/studies/{search_id}?after=0")[1]["trials"]
         _, err = search.communicate()
     assert (search.returncode, err) == (0, "")
-    assert len(read_study(place, "live").trials_in_phase(Phase.SEARCH)) == len(last) == 8
+    assert len(read_study(place, "live").trials_in_phase(Phase.SEARCH)) == len(last) == 6
     assert len(seen) >= 3, "new trials were seen while the search ran"

@@ -38,6 +38,12 @@ SHAPE |= {
 LONG = 10_000
 
 
+@pytest.fixture(autouse=True)
+def _quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the worker processes, which compile more than they train."""
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
+
+
 def trial(number: int, epochs: int) -> Trial:
     config = {**registry.load("mlp").baseline, "width_1": 64}
     return Trial(number=number, config=config, seed=number, epochs=epochs)
@@ -156,10 +162,7 @@ def test_a_device_finds_out_how_many_it_holds(
     assert said == ["Up to 64 trials at a time, by measured memory."]
 
 
-def test_a_study_of_populations_is_like_any_other(
-    small_mnist: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XLA_FLAGS", QUICKLY_COMPILED)
+def test_a_study_of_populations_is_like_any_other(small_mnist: Path, cache_dir: Path, tmp_path: Path) -> None:
     study = search.run(
         space="mlp",
         dataset=small_mnist,

@@ -23,7 +23,8 @@ from search.records.storage.locations import StudyLocation
 from search.trial import BASELINE, Cause, Phase, State
 
 pytestmark = pytest.mark.slow
-TRIALS, FINALISTS, REPLICATES = 5, 1, 1
+TRIALS, FINALISTS, REPLICATES = 4, 1, 1
+TWO_WORKERS = ("--workers", "2")
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def command(small_mnist: Path, cache_dir: Path) -> list[str]:
         "sampler": "tpe",
         "pruner": "none",
         "threads": 1,
+        "workers": 1,  # each imports TensorFlow
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", "search", "run", *words, "--fix", "width_1=64"]
@@ -86,7 +88,7 @@ def check_whole(record: StudyRecord, before: list[TrialRecord]) -> None:
 
 
 def test_sigkill_of_the_coordinator_loses_nothing(command: list[str], tmp_path: Path) -> None:
-    session = start(command, tmp_path)
+    session = start([*command, *TWO_WORKERS], tmp_path)
     wait_until(session, tmp_path, lambda record: len(ended(record)) >= 2)
     os.kill(session.pid, signal.SIGKILL)
     session.communicate()
@@ -107,7 +109,7 @@ def test_sigkill_of_the_coordinator_loses_nothing(command: list[str], tmp_path: 
 def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path: Path, moments: Random) -> None:
     before: list[TrialRecord] = []
     for number in [signal.SIGKILL, signal.SIGTERM] * 3:
-        session = start(command, tmp_path)
+        session = start([*command, *TWO_WORKERS], tmp_path)
         time.sleep(moments.uniform(1.0, 14.0))
         os.kill(session.pid, number)
         _, said = session.communicate(timeout=60)
@@ -121,7 +123,7 @@ def test_sigkill_and_sigterm_at_six_random_moments(command: list[str], tmp_path:
 
 
 def test_a_worker_killed_in_a_search_costs_what_its_trial_had_not_saved(command: list[str], tmp_path: Path) -> None:
-    session = start([*command, "--workers", "1"], tmp_path)  # which then runs the next trial, and none warms up
+    session = start(command, tmp_path)  # one worker, which then runs the next trial, and none warms up
     wait_until(session, tmp_path, lambda record: len(ended(record)) >= 1)
     workers = [
         child for child in psutil.Process(session.pid).children() if "search.execution.worker_loop" in child.cmdline()

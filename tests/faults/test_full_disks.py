@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_limit_on_the_ledgers_size_ends_the_session_with_a_message_and_the_next_goes_on(
     small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
-    command = words(small_mnist, cache_dir, trials=4)
+    command = words(small_mnist, cache_dir)
     with started(command, tmp_path) as session:
         wait_until(session, tmp_path, lambda record: len(ended(record)) >= 1)
         size = journal(tmp_path).stat().st_size + 100  # so that the next records meet it, in the middle of a line
@@ -38,7 +38,7 @@ def test_a_limit_on_the_ledgers_size_ends_the_session_with_a_message_and_the_nex
     assert done.returncode == 0, done.stderr
     record = recorded(tmp_path)
     assert set(map(str, before)) <= set(map(str, ended(record)))
-    assert len(completed(record)) == 4
+    assert len(completed(record)) == 3
 
 
 FULL_DISK = """
@@ -116,8 +116,7 @@ def test_a_workers_log_on_a_full_disk_does_not_stop_the_search(
 ) -> None:
     logs = tmp_path / "studies/worn/logs"
     logs.mkdir(parents=True)
-    for number in (1, 2):
-        (logs / f"worker-{number}.log").symlink_to("/dev/full")
+    (logs / "worker-1.log").symlink_to("/dev/full")
     done = call(words(small_mnist, cache_dir, trials=2), tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(completed(recorded(tmp_path))) == 2

@@ -17,7 +17,7 @@ from search.records.storage.locations import StudyLocation
 from search.trial import State
 
 pytestmark = pytest.mark.slow
-ASKED = 4
+ASKED = 3
 ROOT = Path(__file__).parents[2]
 SEARCH = [sys.executable, "-m", "search"]
 
@@ -29,7 +29,7 @@ def run_options(small_mnist: Path, cache_dir: Path) -> list[str]:
         "cache-dir": cache_dir,
         "study": "watched",
         "seed": 0,
-        "trials": 6,
+        "trials": 4,
         "finalists": 1,
         "replicates": 1,
         "epochs": 8,
@@ -68,7 +68,7 @@ def test_a_search_is_not_disturbed_by_being_asked(small_mnist: Path, cache_dir: 
     assert any("will be resumed" in text for text in ask_at_once(tmp_path))
 
     session = start(tmp_path, "run", *options)
-    for _ in range(3):  # from before it takes the lock
+    for _ in range(2):  # from before it takes the lock
         ask_at_once(tmp_path)
     _, said = session.communicate()
     assert session.returncode == 0, said

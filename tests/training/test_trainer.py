@@ -119,10 +119,8 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(straight: Outcome,
     assert numbers(other) == numbers(straight)
 
 
-@pytest.mark.parametrize("paused_after", [1, 2])
-def test_an_interrupted_trial_resumes_bit_for_bit(
-    trainer: Trainer, straight: Outcome, tmp_path: Path, paused_after: int
-) -> None:
+def test_an_interrupted_trial_resumes_bit_for_bit(trainer: Trainer, straight: Outcome, tmp_path: Path) -> None:
+    paused_after = 2  # the parts of a trial begin after the first epoch
     path = tmp_path / "state.npz"
     done: list[EpochReport] = []
     hooks = Hooks(report=done.append, should_stop=lambda: Cause.CANCELLED if len(done) == paused_after else None)
@@ -196,12 +194,9 @@ def test_a_pause_is_always_saved(task: Task, tmp_path: Path) -> None:
 def test_a_trial_saves_its_state_at_each_rung_and_another_resumes_from_it(trainer: Trainer, tmp_path: Path) -> None:
     whole = trainer.run(trial(RICH, rungs=(1, 2)), files=TrialFiles(checkpoint=str(tmp_path / "state.npz")))
     assert {one.name for one in tmp_path.iterdir()} >= {"state-1.npz", "state-2.npz"}
-    for epoch in (1, 2):
-        later = trainer.run(
-            trial(RICH, number=5, parent=0), files=TrialFiles(resume_from=str(tmp_path / f"state-{epoch}.npz"))
-        )
-        assert (later.state, later.epochs_trained) == (State.COMPLETE, 3 - epoch)
-        assert numbers(later) == numbers(whole)
+    later = trainer.run(trial(RICH, number=5, parent=0), files=TrialFiles(resume_from=str(tmp_path / "state-2.npz")))
+    assert (later.state, later.epochs_trained) == (State.COMPLETE, 1)
+    assert numbers(later) == numbers(whole)
 
 
 def test_a_trial_whose_state_cannot_be_saved_completes_with_a_message(trainer: Trainer) -> None:

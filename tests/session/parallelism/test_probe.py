@@ -33,14 +33,6 @@ def probe_processes() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "probe_worker" in " ".join(child.cmdline())]
 
 
-def test_every_layout_is_measured_and_no_process_stays(task: Task) -> None:
-    speeds = measure_throughput(task, BASELINE, LAYOUTS, lambda: False)
-    assert tuple(speeds.layouts) == LAYOUTS
-    assert all(speed > 50 for speed in speeds.layouts.values())
-    assert not speeds.kernels
-    assert not probe_processes()
-
-
 @pytest.mark.skipif(not has_both_kernels(), reason="TensorFlow has one kind of kernels here")
 def test_kernels_are_measured_beside_layouts(task: Task) -> None:
     speeds = measure_throughput(task, BASELINE, LAYOUTS[1:], lambda: False, kernels=tuple(Kernels))
@@ -55,6 +47,7 @@ def test_layouts_are_measured_with_other_kernels_if_those_win(task: Task, monkey
     monkeypatch.setattr("search.session.parallelism.probe.fastest", lambda speeds: list(speeds)[-1])
     speeds = measure_throughput(task, BASELINE, LAYOUTS, lambda: False, kernels=tuple(Kernels))
     assert (tuple(speeds.kernels), tuple(speeds.layouts)) == (tuple(Kernels), LAYOUTS)
+    assert all(speed > 50 for speed in speeds.layouts.values())
     assert not probe_processes()
 
 
