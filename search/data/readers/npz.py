@@ -29,6 +29,8 @@ ARCHIVE_READ_ERRORS = (
 )
 """What the zip and NumPy readers raise for a damaged, encrypted or oversized archive."""
 SUFFIX = ".npy"
+DIRECTORY_ENTRY = b"PK\x01\x02"
+"""How each entry of a zip archive's directory begins."""
 
 
 def list_npz(path: Path) -> list[StoredArray]:
@@ -38,8 +40,21 @@ def list_npz(path: Path) -> list[StoredArray]:
         UserError: The file is not an archive, or is damaged.
     """
     with _read_errors(path), zipfile.ZipFile(path) as archive:
+        _check_directory(archive)
         members = [member for member in archive.infolist() if member.filename.endswith(SUFFIX)]
         return [_stored_array(archive, member, path) for member in members]
+
+
+def _check_directory(archive: zipfile.ZipFile) -> None:
+    """Checks that no member is missing in the archive's directory, which has no checksum.
+
+    Raises:
+        BadZipFile: An entry takes up later ones as its comment, or has another name than the member.
+    """
+    for member in archive.infolist():
+        if DIRECTORY_ENTRY in member.comment + member.extra:
+            raise zipfile.BadZipFile(f"the directory entry of {member.filename} is damaged")
+        archive.open(member).close()  # compares the names
 
 
 def _stored_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> StoredArray:

@@ -64,6 +64,14 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return path.read_bytes()
 
 
+def test_a_directory_entry_that_swallows_the_next_ones_is_refused(archive: bytes, tmp_path: Path) -> None:
+    damaged, entry = bytearray(archive), archive.index(b"PK\x01\x02", archive.index(b"PK\x01\x02") + 1)
+    damaged[entry + 33] ^= 1  # 256 bytes of comment
+    (tmp_path / "a.npz").write_bytes(damaged)
+    with pytest.raises(UserError, match=r"Expected: a whole \.npz file"):
+        read_npz(tmp_path / "a.npz")
+
+
 @settings(max_examples=200)
 @given(data=st.data())
 def test_a_flipped_bit_is_refused_or_does_not_matter(
