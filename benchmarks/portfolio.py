@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,23 @@ import pandas as pd
 from search.compare.recorded.recordings import Recording, read_recording, recording_name
 from search.trial import config_key
 
-
-def full_losses(recording: Recording) -> pd.Series:
-    """Returns the calibrated loss of each full training with the first seed, by the configuration's key."""
-    full = [t for t in recording.trainings if t.epochs == recording.epochs and t.seed == 1 and t.is_complete]
-    return pd.Series({config_key(training.config): training.curve[-1, 1] for training in full})
+ERROR, LOSS = 0, 1
+"""Columns of a training's curve."""
 
 
-def errors(recording: Recording) -> pd.Series:
-    """Returns the validation errors of the same, in percent."""
-    full = [t for t in recording.trainings if t.epochs == recording.epochs and t.seed == 1 and t.is_complete]
-    return pd.Series({config_key(training.config): training.curve[-1, 0] for training in full})
+def last_values(recordings: Mapping[str, Recording], column: int) -> pd.DataFrame:
+    """Returns the last value of each full training: a row a configuration's key, a column a data set.
+
+    Args:
+        recordings: By the name of the data set.
+        column: Of the curve.
+    """
+    return pd.DataFrame(
+        {
+            name: {config_key(each.config): each.curve[-1, column] for each in recording.full_trainings}
+            for name, recording in recordings.items()
+        }
+    ).dropna()
 
 
 def greedy(regret: pd.DataFrame, count: int) -> list[str]:
@@ -57,8 +64,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=3, help="configurations to choose")
     options = parser.parse_args()
     recordings = {recording_name(path): read_recording(path) for path in options.recordings}
-    losses = pd.DataFrame({name: full_losses(recording) for name, recording in recordings.items()}).dropna()
-    error = pd.DataFrame({name: errors(recording) for name, recording in recordings.items()}).loc[losses.index]
+    losses, error = last_values(recordings, LOSS), last_values(recordings, ERROR)
     regret = np.log(losses) - np.log(losses.min())
     space = next(iter(recordings.values())).space
     names = {config_key(space.recipe(name)): f"recipe: {name}" for name in space.recipes}

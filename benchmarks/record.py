@@ -150,8 +150,7 @@ def choose(space: Space, done: list[Training], index: int, seed: int) -> tuple[d
 
 def best_of(recording: Recording) -> list[tuple[Config, str]]:
     """Returns the configurations of a recording with their kinds: the given ones first, then by their full losses."""
-    full = [t for t in recording.trainings if t.epochs == recording.epochs and t.seed == 1 and t.is_complete]
-    ranked = sorted(full, key=lambda training: (training.kind not in GIVEN, training.curve[-1, 1]))
+    ranked = sorted(recording.full_trainings, key=lambda training: (training.kind not in GIVEN, training.curve[-1, 1]))
     return [(training.config, training.kind) for training in ranked]
 
 

@@ -33,6 +33,11 @@ def short_epochs(epochs: int) -> int:
     return max(1, round(SHORT_SHARE * epochs))
 
 
+def objective_value(outcome: Outcome, objective: str) -> float | None:
+    """Returns the metric that an engine minimizes, or the error where a record lacks it; None unless scored."""
+    return outcome.metrics.get(objective, outcome.error_percent)
+
+
 class SpaceExhausted(Exception):  # noqa: N818 - the end of a search, not a failure
     """Every configuration was tried."""
 

@@ -20,7 +20,15 @@ import numpy as np
 
 from search import seeds
 from search.engines import keras_tuner_oracles
-from search.engines.base import CanEnd, Engine, EngineCapabilities, ProposalPending, SpaceExhausted, always
+from search.engines.base import (
+    CanEnd,
+    Engine,
+    EngineCapabilities,
+    ProposalPending,
+    SpaceExhausted,
+    always,
+    objective_value,
+)
 from search.engines.keras_tuner_oracles import (
     BayesianOracle,
     HyperbandOracle,
@@ -98,7 +106,7 @@ class KerasTunerEngine(Engine):
                 self._hyperband.remove_place(number)
             return
         is_scored = outcome.state in (State.COMPLETE, State.PAUSED)
-        score = outcome.metrics.get(self._objective, outcome.error_percent) if is_scored else None
+        score = objective_value(outcome, self._objective) if is_scored else None
         if score is not None and math.isfinite(score):
             trial.status, trial.score = TrialStatus.COMPLETED, score
         elif self._hyperband is not None:

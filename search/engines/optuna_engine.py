@@ -20,7 +20,15 @@ from optuna.trial import TrialState
 
 from search import seeds
 from search.engines.asha import RungPromotions, rungs
-from search.engines.base import CanEnd, Engine, EngineCapabilities, ProposalPending, SpaceExhausted, always
+from search.engines.base import (
+    CanEnd,
+    Engine,
+    EngineCapabilities,
+    ProposalPending,
+    SpaceExhausted,
+    always,
+    objective_value,
+)
 from search.engines.samplers import ASHA, OPTUNA_PRUNERS, OPTUNA_SAMPLERS, OptunaSampler
 from search.errors import UserError, missing_extra, unknown_name
 from search.optuna_domains import to_optuna_distribution
@@ -143,9 +151,7 @@ class OptunaEngine(Engine):
 
     def _value(self, outcome: Outcome) -> float | None:
         """Returns what to minimize; None unless the trial is complete."""
-        if outcome.state is not State.COMPLETE:
-            return None
-        return outcome.metrics.get(self._objective, outcome.error_percent)
+        return objective_value(outcome, self._objective) if outcome.state is State.COMPLETE else None
 
     def _next_promotion(self) -> Proposal | None:
         """Returns the proposal to continue a stopped trial, or None."""

@@ -12,7 +12,7 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from search.engines import base
-from search.engines.base import CanEnd, EngineCapabilities, always, short_epochs
+from search.engines.base import CanEnd, EngineCapabilities, always, objective_value, short_epochs
 from search.engines.hub.samplers.screened_mutation import PARENT_KEY, NothingFits, ScreenedMutationSampler
 from search.engines.optuna_engine import MAX_DRAWS, OptunaEngine
 from search.trial import MUTATION_KEY, Config, Outcome, Proposal, State
@@ -60,7 +60,7 @@ class ScreenedEngine(OptunaEngine):
         """Returns the calibrated cross-entropy, or the error where a record lacks it; None unless complete."""
         if outcome.state not in (State.COMPLETE, State.SCREENED):
             return None
-        return outcome.metrics.get(self._objective, outcome.error_percent)
+        return objective_value(outcome, self._objective)
 
     def _parameters(self, proposal: Proposal) -> dict[str, Any]:
         # A first trial for which the time is short may have any number of epochs; it counts as the next longer kind.

@@ -17,6 +17,7 @@ from search.engines.base import (
     ProposalPending,
     SpaceExhausted,
     always,
+    objective_value,
     short_epochs,
 )
 from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATIO
@@ -72,7 +73,7 @@ class Screening(Engine):
         if outcome.state is State.INTERRUPTED:
             del (self._screened if is_short else self._full)[key]
             return
-        loss = outcome.metrics.get("calibrated_loss", outcome.error_percent)
+        loss = objective_value(outcome, "calibrated_loss")
         if outcome.state in (State.COMPLETE, State.SCREENED) and loss is not None and math.isfinite(loss):
             (self._short_losses if is_short else self._full_losses)[key] = loss
             if is_short:
@@ -94,7 +95,8 @@ class Screening(Engine):
         Raises:
             NothingFits: Neither can end.
         """
-        best = min(self._full_losses or self._short_losses, key=self._loss, default=None)
+        losses = self._full_losses or self._short_losses
+        best = min(losses, key=losses.__getitem__, default=None)
         if best is None:
             return None
         config = self._screened[best].config if best in self._screened else self._full[best].config
@@ -107,9 +109,6 @@ class Screening(Engine):
         if len(self._screened) < least:
             return None
         return self._best_screened(self._short_losses.get(best, -math.inf) if self._full_losses else math.inf, can_end)
-
-    def _loss(self, key: str) -> float:
-        return self._full_losses[key] if self._full_losses else self._short_losses[key]
 
     def _best_screened(self, limit: float, can_end: CanEnd = always) -> Proposal | None:
         """Returns the full trial of the best screened configuration with a lower loss than a limit, or None."""

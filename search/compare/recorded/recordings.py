@@ -109,6 +109,11 @@ class Recording:
     trainings: Sequence[Training] = ()
 
     @property
+    def full_trainings(self) -> list[Training]:
+        """The complete full trainings with the first seed: one for each configuration."""
+        return [each for each in self.trainings if each.epochs == self.epochs and each.seed == 1 and each.is_complete]
+
+    @property
     def has_cpu_seconds(self) -> bool:
         """Whether processor seconds were measured, which do not depend on other programs, as wall-clock seconds do."""
         return all(training.cpu_seconds is not None for training in self.trainings)
