@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import merge_options, setting_options
+from search.cli.options import READ_OPTIONS, merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.records.record import StudyHeader
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TUTORIAL_EPOCHS = 10
 OPTIONS = (
-    "space", "dataset", "image_size", "test_share", "transpose", "channels", "study",
+    "space", "dataset", *READ_OPTIONS, "study",
     "epochs", "fix", "seed", "workers", "threads", "executor", "backend", "devices",
     "deterministic", "precision", "kernels", "storage", "studies_dir", "reports_dir", "cache_dir",
 )  # fmt: skip

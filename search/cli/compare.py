@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import merge_options, setting_options
+from search.cli.options import READ_OPTIONS, merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.compare.plan import ComparisonPlan
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ARENAS = ("hpobench-mlp", "fcnet", "nasbench201", "recorded")  # as in search.compare.tabular, which is slow to import
 ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
-    "space", "dataset", "image_size", "test_share", "transpose", "channels", "epochs", "pruner", "fix", "range", "seed",
+    "space", "dataset", *READ_OPTIONS, "epochs", "pruner", "fix", "range", "seed",
     "split", "split_seed", "folds", "class_weight", "replicates", "workers", "threads", "ordered", "backend", "devices",
     "deterministic", "precision", "kernels", "layers", "studies_dir", "reports_dir", "cache_dir",
 )  # fmt: skip

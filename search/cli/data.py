@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from search.cli.options import setting_options
+from search.cli.options import READ_OPTIONS, setting_options
 from search.protocol import Split
-
-READ_OPTIONS = ("image_size", "test_share", "transpose", "channels")
 
 
 @click.group()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import merge_options, setting_options
+from search.cli.options import READ_OPTIONS, merge_options, setting_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,10 +37,7 @@ INDENT = 19
 @setting_options(
     "space",
     "dataset",
-    "image_size",
-    "test_share",
-    "transpose",
-    "channels",
+    *READ_OPTIONS,
     "backend",
     "devices",
     "kernels",

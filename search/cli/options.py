@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from search.records.storage.locations import StudyLocation
 
 Command = Callable[..., Any]
+READ_OPTIONS = ("image_size", "test_share", "transpose", "channels")
+"""Settings that say how a data set is read, by their names."""
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:
