@@ -292,7 +292,7 @@ def test_a_search_survives_a_killed_coordinator_and_a_lost_node_and_reports_a_lo
     session = start(100)
     wait_for(lambda: "127.0.0.6" in nodes(tmp_path))  # the one that joined
     machines.cluster.remove_node(machines.cluster.head_node, allow_graceful=False)
-    _, said = session.communicate(timeout=60)
+    _, said = session.communicate(timeout=240)  # its reports take long on a busy machine
     assert session.returncode == 1, said
     assert "The connection to the Ray cluster was lost." in said
     assert "Run the same command again" in said

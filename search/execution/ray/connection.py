@@ -19,7 +19,9 @@ from search.errors import FatalError, UserError
 
 POLL_SECONDS = 1.0
 CONNECTION_TIMEOUT_SECONDS = 20.0
-"""Time without an answer after which a cluster is lost; Ray itself ends this process after 60 s."""
+"""Time without an answer after which a cluster is lost."""
+RAY_ABORT_SECONDS = 600
+"""Time without an answer after which Ray aborts this process; its own 60 s can be too few to write the reports."""
 RESUME_HINT = "Run the same command again when the cluster is back: what was recorded is kept, and trials continue."
 
 
@@ -119,6 +121,8 @@ def connect(address: str | None, *, cpus: int) -> ClusterConnection:
         UserError: There is no cluster at the address, or it cannot be joined from here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is not None:
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(RAY_ABORT_SECONDS))
     import ray
 
     if ray.is_initialized():
