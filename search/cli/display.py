@@ -27,9 +27,12 @@ from search.session.callbacks import Callback
 from search.session.forecast import Forecast
 from search.session.parallelism.policy import KERNELS_BY_PREFERENCE, WorkerLayout
 from search.session.plan import Plan
+from search.session.settings import ExecutorName
 from search.study.retries import is_retried
 from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
+from search.training.devices import count_gpus, gpu_install_hint
+from search.training.runtime import Device
 from search.trial import EpochReport, Outcome, Phase, State, Trial
 from spaces.training import complete
 
@@ -56,6 +59,7 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
         f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{folds}",
         *(f"  {line}" for line in describe_data(plan)),
         f"  {plan.parallelism.describe()}",
+        *_describe_unused_gpus(plan),
     ]
     if header.engine == NO_ENGINE:
         title = f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}"
@@ -86,6 +90,17 @@ def describe_data(plan: Plan) -> list[str]:
     dataset = plan.task.dataset
     caution = f"Caution: {dataset.caution}" if dataset.caution else ""
     return [line for line in (*dataset.reading, caution, describe_size(plan)) if line]
+
+
+def _describe_unused_gpus(plan: Plan) -> list[str]:
+    """Returns a caution if this machine has GPUs that the search could use and its backend does not find."""
+    runtime, settings = plan.task.runtime, plan.settings
+    if runtime.device is not Device.CPU or settings.devices != Device.AUTO or settings.executor == ExecutorName.RAY:
+        return []
+    gpus = count_gpus()
+    found = f"{gpus} GPU{'s' if gpus > 1 else ''}, {runtime.backend} none"
+    hint = gpu_install_hint(runtime.backend)
+    return [f"  Caution: the driver finds {found}, so this search runs on the CPU. {hint}"] if gpus else []
 
 
 def describe_size(plan: Plan) -> str:

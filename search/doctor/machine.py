@@ -14,7 +14,7 @@ from search.doctor.check_context import CheckContext
 from search.doctor.checks import CheckResult, CheckStatus, format_gib
 from search.errors import FatalError, install_command
 from search.training.cgroup import available_memory, cpu_quota, memory_limit
-from search.training.devices import CUDA_EXTRA, usable_gpus, visible_gpus
+from search.training.devices import CUDA_EXTRA, count_gpus
 from search.training.runtime import WORKER_MEMORY_BYTES, Backend, machine_info, usable_cores
 
 
@@ -44,14 +44,12 @@ class GpuInventory:
     """The GPUs of the machine, as the system, the driver and the backend list them.
 
     Args:
-        devices: Number of the machine's NVIDIA devices.
-        usable: Number of those that the backend's installation could use.
+        devices: Number of the GPUs that the driver makes visible to programs.
         cards: The GPUs that the driver lists.
         by_backend: Names of the GPUs that the backend finds.
     """
 
     devices: int
-    usable: int
     cards: tuple[GpuInfo, ...]
     by_backend: tuple[str, ...]
 
@@ -124,8 +122,7 @@ def check_gpu(context: CheckContext) -> CheckResult:
     assert context.devices is not None, "this check needs the backend"
     backend = Backend(context.settings.keras_backend)
     inventory = GpuInventory(
-        devices=len(visible_gpus()),
-        usable=len(usable_gpus(backend)),
+        devices=count_gpus(),
         cards=_query_driver(),
         by_backend=context.devices.gpus,
     )
@@ -138,16 +135,15 @@ def evaluate_gpus(inventory: GpuInventory, backend: Backend) -> CheckResult:
     if not inventory.devices and not inventory.by_backend:
         return CheckResult(message="none; searches run on the CPU", details=details)
     described = [card.describe() for card in inventory.cards] or list(inventory.by_backend)
-    names = "; ".join(described) or f"{inventory.devices} NVIDIA device{'s' if inventory.devices > 1 else ''}"
-    if inventory.usable and inventory.by_backend:
+    names = "; ".join(described) or f"{inventory.devices} GPU{'s' if inventory.devices > 1 else ''}"
+    if inventory.by_backend:
         return CheckResult(message=f"{names}; {backend} finds {len(inventory.by_backend)}", details=details)
-    if inventory.usable:
-        reason = f"{backend} finds none"
-        fix = "Check that nvidia-smi works and that CUDA_VISIBLE_DEVICES does not hide them."
-    else:
-        reason = f"{backend} is installed without CUDA, so searches run on the CPU"
-        fix = install_command(CUDA_EXTRA[backend])
-    return CheckResult(status=CheckStatus.WARNING, message=f"{names}; {reason}", fix=fix, details=details)
+    return CheckResult(
+        status=CheckStatus.WARNING,
+        message=f"{names}; {backend} finds none, so searches run on the CPU",
+        fix=f"{install_command(CUDA_EXTRA[backend])}\nCheck that nvidia-smi works.",
+        details=details,
+    )
 
 
 def _query_driver() -> tuple[GpuInfo, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from search.data.cache import file_sha256
 from search.data.dataset import DatasetInfo, open_training
-from search.doctor.check_context import CheckContext, last_lines
+from search.doctor.check_context import CheckContext
 from search.doctor.checks import CheckResult, CheckStatus, format_gib
 from search.engines.registry import make_engine, parse_engine
 from search.errors import FatalError
@@ -27,6 +27,7 @@ from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import make_plan
 from search.session.runtime import make_runtime
+from search.training.backend_probe import last_lines
 from search.training.cgroup import available_memory
 from search.training.task import Task
 from search.trial import BASELINE, Outcome, Phase, Proposal, State, Trial

@@ -1,12 +1,14 @@
-"""The GPUs of this machine, which of them a run uses, and their memory; imports no backend.
+"""The GPUs that a backend finds, which of them a run uses, and their memory; imports no backend.
 
-Called while a run is planned, by workers and by the doctor. Memory is the driver's figure (``nvidia-ml-py``, of the
-extra ``cuda``), as in ``nvidia-smi``.
+Called while a run is planned, by workers and by the doctor. Whether a GPU can be used, the backend itself says, in a
+process of its own. It is not asked where the driver is missing or finds no GPU: an import takes seconds. Memory is the
+driver's figure (``nvidia-ml-py``, of the extra ``cuda``), as in ``nvidia-smi``.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import ctypes
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -14,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import UserError, install_command
+from search.training.backend_probe import BackendProbe
 from search.training.runtime import Backend, Device
 
-CUDA_MARKER_MODULE = {Backend.TENSORFLOW: "nvidia.cudnn", Backend.JAX: "jax_plugins", Backend.TORCH: "torch"}
-"""A module that only an installation with CUDA has; PyTorch's own check runs in the worker."""
 CUDA_EXTRA = {Backend.TENSORFLOW: "cuda", Backend.JAX: "gpu-jax", Backend.TORCH: "torch"}
 """The extra that makes a backend use NVIDIA GPUs."""
+CUDA_DRIVER = "libcuda.so.1"
+"""NVIDIA's driver as a library, on WSL2 and in containers too."""
+ROCM_DEVICE = Path("/dev/kfd")
+"""Where AMD's driver is."""
 _GPU_PATTERN = re.compile(r"gpu(?::(\d+(?:,\d+)*))?")
 DEVICE_SYNTAX = "auto, cpu, gpu, or GPUs by number, such as gpu:0,1"
 
@@ -42,10 +47,7 @@ def select_devices(devices: str, backend: Backend) -> tuple[Device, tuple[str, .
     if devices == Device.AUTO:
         return Device.GPU, usable
     if not usable:
-        raise UserError(
-            f"There is no GPU here that {backend} can use. Received: --devices {devices}.",
-            hint=_gpu_install_hint(backend),
-        )
+        raise UserError(f"{_absence(backend)}. Received: --devices {devices}.", hint=gpu_install_hint(backend))
     match = _GPU_PATTERN.fullmatch(devices)
     assert match is not None
     requested = sorted({int(number) for number in match[1].split(",")}) if match[1] else range(len(usable))
@@ -58,23 +60,38 @@ def select_devices(devices: str, backend: Backend) -> tuple[Device, tuple[str, .
     return Device.GPU, tuple(usable[number] for number in requested)
 
 
-def visible_gpus() -> tuple[str, ...]:
-    """Returns CUDA's names of the NVIDIA GPUs of this machine that the environment makes visible."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        # CUDA numbers the visible devices from 0, also in a container.
-        return tuple(str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*")))
-    names = [name.strip() for name in visible.split(",")]
-    # CUDA ignores everything from the first invalid name, such as -1.
-    end = next((place for place, name in enumerate(names) if not name or name.startswith("-")), len(names))
-    return tuple(names[:end])
+def count_gpus() -> int:
+    """Returns how many GPUs of this machine the drivers find and the environment makes visible; no backend is asked."""
+    try:
+        driver = ctypes.CDLL(CUDA_DRIVER)
+    except OSError:
+        return 1 if ROCM_DEVICE.exists() else 0  # AMD's driver does not say how many
+    count = ctypes.c_int(0)
+    is_found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if is_found else 0
 
 
 def usable_gpus(backend: Backend) -> tuple[str, ...]:
-    """Returns the GPUs that the installed backend can use, without importing it."""
-    package = CUDA_MARKER_MODULE[backend]
-    parent = package.partition(".")[0]
-    return visible_gpus() if importlib.util.find_spec(parent) and importlib.util.find_spec(package) else ()
+    """Returns CUDA's names of the GPUs that the installed backend finds.
+
+    Raises:
+        FatalError: The drivers find a GPU, and the backend cannot be imported.
+    """
+    return _ask_backend(backend, os.environ.get("CUDA_VISIBLE_DEVICES")) if count_gpus() else ()
+
+
+@functools.cache
+def _ask_backend(backend: Backend, visible: str | None) -> tuple[str, ...]:
+    """Returns the GPUs that a backend finds, asked in a process of its own.
+
+    Args:
+        backend: The backend.
+        visible: ``CUDA_VISIBLE_DEVICES``; CUDA ignores all from the first invalid name, and so does the backend.
+    """
+    with BackendProbe(backend) as probe:
+        found = len(probe.wait().gpus)
+    names = [str(number) for number in range(found)] if visible is None else visible.split(",")
+    return tuple(name.strip() for name in names[:found])
 
 
 def free_gpu_memory_mib(gpus: Sequence[str]) -> tuple[float, ...] | None:
@@ -113,5 +130,13 @@ def _gpu_memory(gpus: Sequence[str]) -> tuple[Any, ...] | None:
         return None
 
 
-def _gpu_install_hint(backend: Backend) -> str:
+def _absence(backend: Backend) -> str:
+    gpus = count_gpus()
+    if gpus:
+        return f"The driver finds {gpus} GPU{'s' if gpus > 1 else ''}, and {backend} none"
+    return f"There is no GPU here that {backend} can use: no driver finds one"
+
+
+def gpu_install_hint(backend: Backend) -> str:
+    """Returns how a backend comes to use NVIDIA GPUs, and how a run does without."""
     return f"With an NVIDIA GPU and its driver: {install_command(CUDA_EXTRA[backend])}. Without: --devices cpu."

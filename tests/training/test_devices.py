@@ -8,23 +8,24 @@ from search.errors import UserError
 from search.training import devices
 from search.training.runtime import Backend, Device, Runtime
 
+VISIBLE = "4, GPU-abc ,6"
+
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three GPUs that can be seen, and a backend that could use them."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-abc ,6")
-    monkeypatch.setitem(devices.CUDA_MARKER_MODULE, Backend.TENSORFLOW, "tensorflow")
+    """Three GPUs that the backend is known to find."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", VISIBLE)
+    monkeypatch.setattr(devices, "usable_gpus", lambda _: ("4", "GPU-abc", "6"))
 
 
-@pytest.mark.parametrize(
-    ("named", "seen"),
-    [("", ()), ("-1", ()), ("0", ("0",)), ("2,0", ("2", "0")), ("1,-1,2", ("1",)), ("GPU-abc", ("GPU-abc",))],
-)
-def test_the_environment_selects_the_visible_gpus(
-    monkeypatch: pytest.MonkeyPatch, named: str, seen: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert devices.visible_gpus() == seen
+@pytest.mark.slow
+def test_the_backend_itself_says_whether_a_gpu_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # hides GPUs from the backend, not from this patch
+    monkeypatch.setattr(devices, "count_gpus", lambda: 2)
+    assert devices.usable_gpus(Backend.TENSORFLOW) == ()
+    assert devices.select_devices("auto", Backend.TENSORFLOW) == (Device.CPU, ())
+    with pytest.raises(UserError, match="driver finds 2 GPUs, and tensorflow none"):
+        devices.select_devices("gpu", Backend.TENSORFLOW)
 
 
 @pytest.mark.parametrize(
