@@ -58,17 +58,12 @@ def find_scale(images: np.ndarray) -> PixelScale:
         raise UserError(
             f"{name} must hold numbers. Received: dtype={images.dtype}.", hint="Convert it with .astype('uint8')."
         )
-    if kind == "f" and not np.isfinite(images).all():
-        index = int(np.argwhere(~np.isfinite(images))[0, 0])
-        raise UserError(
-            f"{name} must hold finite values. Received: NaN or infinity, first in image {index}.",
-            hint="Leave such images out.",
-        )
+    _check_finite(name, images)
     low, high = images.min().item(), images.max().item()
     if kind == "f" and (low < 0 or high <= 1):
         white = None if low < 0 else 1
         return PixelScale(white=white, is_whole=False, low=low, high=high)
-    if kind == "f" and not (images == np.floor(images)).all():
+    if kind == "f" and not _are_whole(images):
         return PixelScale(white=_white_of_fractions(low, high), is_whole=False, low=low, high=high)
     if low < 0 or high > WHITES[-1]:
         raise UserError(
@@ -101,16 +96,14 @@ def apply_scale(name: str, images: np.ndarray, scale: PixelScale) -> np.ndarray:
     """
     if images.dtype.kind not in "biuf":
         raise UserError(f"{name} must hold numbers. Received: dtype={images.dtype}.")
+    _check_finite(name, images)
     if scale.white is None:
-        _check_finite(name, images)
         is_float32 = images.dtype == np.float32
         return images if is_float32 else map_blocks(block.astype(np.float32) for block in blocks_of(images))
-    if images.dtype.kind == "f":
-        _check_finite(name, images)
     low, high = images.min().item(), images.max().item()
     tolerance = 0 if scale.is_whole else max(ROUNDING, 0.5 * (scale.white > 1))
     is_fraction = images.dtype.kind == "f" and scale.white > 1
-    is_other = is_fraction and (0 < high <= 1 or (scale.is_whole and not (images == np.floor(images)).all()))
+    is_other = is_fraction and (0 < high <= 1 or (scale.is_whole and not _are_whole(images)))
     if low < 0 or high > scale.white + tolerance or is_other:
         raise UserError(
             f"{name} holds other pixels than x_train, where white is {scale.white:g}. Expected: 0 to {scale.white:g}. "
@@ -139,8 +132,22 @@ def _scaled(images: np.ndarray, scale: PixelScale, *, is_above: bool) -> np.ndar
 
 
 def _check_finite(name: str, images: np.ndarray) -> None:
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise UserError(f"{name} must hold finite values. Received: NaN or infinity.", hint="Leave such images out.")
+    if images.dtype.kind != "f":
+        return
+    start = 0
+    for block in blocks_of(images):
+        if not np.isfinite(block).all():
+            index = start + int(np.argwhere(~np.isfinite(block))[0, 0])
+            raise UserError(
+                f"{name} must hold finite values. Received: NaN or infinity, first in image {index}.",
+                hint="Leave such images out.",
+            )
+        start += len(block)
+
+
+def _are_whole(images: np.ndarray) -> bool:
+    """Returns whether all values are whole numbers."""
+    return all(bool((block == np.floor(block)).all()) for block in blocks_of(images))
 
 
 def flatten_opacity(images: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

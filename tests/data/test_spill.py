@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,15 +18,25 @@ from search.errors import UserError
 PREPARES_IN_LITTLE_MEMORY = """
 import re, resource, sys
 from pathlib import Path
+import h5py
 from PIL import Image
 from search.data.dataset import prepare
 
 Image.init()
 used = 1024 * int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 resource.setrlimit(resource.RLIMIT_DATA, (used + 64 * 2**20,) * 2)
-info = prepare(sys.argv[1], Path(sys.argv[2]))
-print(info.training_count + info.test_count, *info.image_shape)
+for path in sys.argv[2:]:
+    info = prepare(path, Path(sys.argv[1]))
+    print(info.sha256, info.training_count + info.test_count, *info.image_shape)
 """
+
+
+def prepared_in_little_memory(cache: Path, *paths: Path) -> list[list[str]]:
+    """Returns hash, number and shape of the images of each data set, prepared with 64 MiB of memory."""
+    command = [sys.executable, "-c", PREPARES_IN_LITTLE_MEMORY, *map(str, (cache, *paths))]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return [line.split() for line in result.stdout.splitlines()]
 
 
 def test_blocks_are_joined_whatever_their_layout() -> None:
@@ -45,13 +56,23 @@ def test_images_of_more_bytes_than_memory_are_prepared(tmp_path: Path) -> None:
         Image.new("RGB", (600, 600), color).save(file)
         for index in range(1, 45):
             os.link(file, file.with_name(f"{index}.png"))
-    result = subprocess.run(
-        [sys.executable, "-c", PREPARES_IN_LITTLE_MEMORY, tmp_path / "set", tmp_path / "cache"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.stdout.split() == ["90", "600", "600", "3"], result.stderr
+    ((_, *shape),) = prepared_in_little_memory(tmp_path / "cache", tmp_path / "set")
+    assert shape == ["90", "600", "600", "3"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of data")
+def test_arrays_of_more_bytes_than_memory_are_prepared_from_every_form(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((50, 640, 640), np.float32)
+    labels = np.arange(50) % 2
+    (tmp_path / "npy").mkdir()
+    np.save(tmp_path / "npy" / "images.npy", np.asfortranarray(images))
+    np.save(tmp_path / "npy" / "labels.npy", labels)
+    np.savez(tmp_path / "a.npz", images=np.asfortranarray(images), labels=labels)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"], file["labels"] = images, labels
+    read = prepared_in_little_memory(tmp_path / "cache", *(tmp_path / form for form in ("npy", "a.npz", "a.h5")))
+    assert len(read) == 3
+    assert len(set(map(tuple, read))) == 1, read
 
 
 def test_images_that_do_not_fit_on_the_disk_are_refused() -> None:

@@ -1,8 +1,12 @@
-"""HDF5 files by h5py (extra ``hdf5``): every data set of the file, by its path, such as ``train/data``."""
+"""HDF5 files by h5py (extra ``hdf5``): every data set of the file, by its path, such as ``train/data``.
+
+Large ones are read in blocks.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from search.data.readers.stored import StoredArray
+from search.data.spill import BLOCK_BYTES, map_blocks
 from search.errors import UserError, missing_extra
 
 STRING_BYTES = 16
@@ -61,10 +66,24 @@ def _read_dataset(path: Path, name: str, *, is_text: bool, is_matlab: bool) -> n
 
     try:
         with h5py.File(path, "r") as file:
-            array: np.ndarray = np.array(file[name].asstr()[()], dtype=str) if is_text else file[name][()]
+            stored = file[name]
+            is_small = stored.ndim == 0 or stored.nbytes <= BLOCK_BYTES
+            if is_text:
+                array = np.array(stored.asstr()[()], dtype=str)
+            else:
+                array = stored[()] if is_small else map_blocks(_slices(stored))
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise _damaged_file_error(path, error) from error
     return array.T if is_matlab else array
+
+
+def _slices(stored: Any) -> Iterator[np.ndarray]:
+    """Yields an array in blocks of whole chunks, since each chunk is decompressed as a whole."""
+    chunk = stored.chunks[0] if stored.chunks else 1
+    row_bytes = max(1, stored.nbytes // len(stored))
+    step = max(1, BLOCK_BYTES // (chunk * row_bytes)) * chunk
+    for start in range(0, len(stored), step):
+        yield stored[start : start + step]
 
 
 def _damaged_file_error(path: Path, error: Exception) -> UserError:

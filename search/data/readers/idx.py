@@ -6,7 +6,6 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, The MNIST database, section "File 
 from __future__ import annotations
 
 import gzip
-import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ from typing import IO, cast
 
 import numpy as np
 
-from search.data.readers.stored import StoredArray, check_expansion
+from search.data.readers.stored import StoredArray
+from search.data.spill import map_stream
 from search.errors import UserError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -49,15 +49,13 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         with _open(path) as file:
             shape, dtype = _read_header(file, path)
-            size = math.prod(shape) * dtype.itemsize
-            check_expansion(path.name, expanded=size, stored=path.stat().st_size)
-            content = file.read(size + 1)  # the end of a gzipped file verifies its checksum
+            array = map_stream(file, shape, dtype)
+            has_more = bool(file.read(1))  # the end of a gzipped file verifies its checksum
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged_file_error(path, f"Received: {error}") from error
-    if len(content) != size:
-        received = "more" if len(content) > size else str(len(content))
-        raise _damaged_file_error(path, f"Expected: {size} bytes for shape {shape}. Received: {received}")
-    return np.frombuffer(content, dtype=dtype).reshape(shape)
+    if has_more:
+        raise _damaged_file_error(path, f"Expected: {array.nbytes} bytes for shape {shape}. Received: more")
+    return array
 
 
 def is_idx(path: Path) -> bool:

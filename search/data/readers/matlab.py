@@ -1,6 +1,8 @@
 """MATLAB files by SciPy, versions 4 to 7; version 7.3 is HDF5. Every numeric variable of the file, by its name.
 
 A file that is named after its part, such as SVHN's ``train_32x32.mat``, gives it to its variables.
+
+SciPy reads a variable at once, so memory must hold it; version 7.3 is read in blocks.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ def list_matlab(path: Path) -> list[StoredArray]:
             dtype=np.dtype(TYPES[kind]),
             stored_bytes=path.stat().st_size,
             load=partial(_read_variable, path, name),
+            is_whole=True,
         )
         for name, shape, kind in variables
         if kind in TYPES

@@ -10,8 +10,11 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from search.data.raw import RawDataset, RawPart
 from search.data.readers.stored import StoredArray
+from search.data.spill import blocks_of, map_blocks
 from search.errors import UserError
 
 SAVE_HINT = (
@@ -165,7 +168,7 @@ def _divide(part: RawPart, marks: StoredArray, where: str) -> dict[str, RawPart]
         )
     return {
         name: RawPart(
-            images=part.images[mask],
+            images=map_blocks(blocks_of(part.images, np.flatnonzero(mask))),
             labels=part.labels[mask],
             groups=None if part.groups is None else part.groups[mask],
         )

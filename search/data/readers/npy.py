@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from search.data.readers.stored import StoredArray
 from search.errors import UserError
 
 
-def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Returns the shape and type in the header of an array.
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"]]:
+    """Returns the shape, type and order of the axes in the header of an array.
 
     Raises:
         ValueError: It is damaged, or of a version that only arrays of records have.
@@ -22,10 +22,10 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"an array of format {version}")
-    shape, _, dtype = readers[version](file)
+    shape, is_fortran, dtype = readers[version](file)
     if any(side < 0 for side in shape):
         raise ValueError(f"an array of shape {shape}")
-    return shape, dtype
+    return shape, dtype, "F" if is_fortran else "C"
 
 
 def check_is_data(name: str, dtype: np.dtype[Any]) -> None:
@@ -50,11 +50,15 @@ def list_npy(path: Path) -> list[StoredArray]:
     """
     try:
         with path.open("rb") as file:
-            shape, dtype = read_header(file)
+            shape, dtype, _ = read_header(file)
             start = file.tell()
         stored = path.stat().st_size - start
         array = StoredArray(
-            name=path.stem, shape=shape, dtype=dtype, stored_bytes=stored, load=partial(_read_file, path, dtype)
+            name=path.stem,
+            shape=shape,
+            dtype=dtype,
+            stored_bytes=stored,
+            load=partial(_read_file, path, dtype, is_filled=stored > 0),
         )
         if not dtype.hasobject and array.expanded_bytes != stored:
             raise ValueError(f"{stored} bytes of the {array.expanded_bytes} of its shape")
@@ -65,7 +69,8 @@ def list_npy(path: Path) -> list[StoredArray]:
     return [array]
 
 
-def _read_file(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
+def _read_file(path: Path, dtype: np.dtype[Any], *, is_filled: bool) -> np.ndarray:
+    """Returns the array as a memory map of the file itself; an empty one cannot be mapped."""
     check_is_data(path.stem, dtype)
-    array: np.ndarray = np.load(path, allow_pickle=False)
+    array: np.ndarray = np.load(path, mmap_mode="r" if is_filled else None, allow_pickle=False)
     return array

@@ -15,6 +15,7 @@ import numpy as np
 from search.data.readers.naming import SAVE_HINT
 from search.data.readers.npy import check_is_data, read_header
 from search.data.readers.stored import StoredArray
+from search.data.spill import map_stream
 from search.errors import UserError
 
 ARCHIVE_READ_ERRORS = (
@@ -60,7 +61,7 @@ def _check_directory(archive: zipfile.ZipFile) -> None:
 def _stored_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> StoredArray:
     name = member.filename.removesuffix(SUFFIX)
     with archive.open(member) as stream:
-        shape, dtype = read_header(stream)
+        shape, dtype, _ = read_header(stream)
         start = stream.tell()
     array = StoredArray(
         name=name,
@@ -77,10 +78,9 @@ def _stored_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path)
 def _read_member(path: Path, member: str) -> np.ndarray:
     """Returns one array; reads it to its end, where ``zipfile`` compares the checksum."""
     with _read_errors(path), zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-        _, dtype = read_header(stream)
+        shape, dtype, order = read_header(stream)
         check_is_data(member.removesuffix(SUFFIX), dtype)
-        stream.seek(0)
-        array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        array = map_stream(stream, shape, dtype, order=order)
         stream.read()
         return array
 

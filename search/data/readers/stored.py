@@ -1,6 +1,6 @@
 """Arrays in files: shape and type are known from a header, the values are read when they are needed.
 
-Refuses what would expand beyond memory before anything is decompressed. Used by every reader.
+Refuses what would expand beyond the memory or the disk before anything is decompressed. Used by every reader.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 
+from search.data.spill import BLOCK_BYTES, check_space
 from search.errors import UserError
 
 MAX_EXPANSION = 100
@@ -32,7 +33,8 @@ class StoredArray:
         shape: Its shape, as the file says.
         dtype: Its type.
         stored_bytes: Bytes that it takes in the file.
-        load: Reads it.
+        load: Reads it, into a temporary file that is mapped if it is large.
+        is_whole: Whether reading takes the memory of the whole array.
     """
 
     name: str
@@ -40,6 +42,7 @@ class StoredArray:
     dtype: np.dtype
     stored_bytes: int
     load: Callable[[], np.ndarray]
+    is_whole: bool = False
 
     @property
     def expanded_bytes(self) -> int:
@@ -50,14 +53,19 @@ class StoredArray:
         """Returns the array.
 
         Raises:
-            UserError: It would take too much memory, or cannot be read.
+            UserError: It would take too much memory or disk, or cannot be read.
         """
-        check_expansion(self.name, expanded=self.expanded_bytes, stored=self.stored_bytes)
+        if self.is_whole:
+            check_expansion(self.name, expanded=self.expanded_bytes, stored=self.stored_bytes)
+        else:
+            check_ratio(self.name, expanded=self.expanded_bytes, stored=self.stored_bytes)
+            if self.expanded_bytes > BLOCK_BYTES:
+                check_space(f"The images {self.name}", self.expanded_bytes)
         return self.load()
 
 
 def check_expansion(name: str, *, expanded: int, stored: int) -> None:
-    """Checks the size of an array before it is read.
+    """Checks the size of an array before it is read into memory.
 
     Args:
         name: What it is called in the message.
@@ -72,7 +80,8 @@ def check_expansion(name: str, *, expanded: int, stored: int) -> None:
         raise UserError(
             f"{name} does not fit into memory. Expected: at most half of the {free:,} free bytes. "
             f"Received: {expanded:,} bytes.",
-            hint="Store fewer or smaller images, or uint8 in place of floats; folders of images take --image-size.",
+            hint="Store fewer or smaller images, or uint8 in place of floats; or save the arrays as an .npz file, "
+            "which takes little memory to read.",
         )
 
 
