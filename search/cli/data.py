@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from search.cli.options import READ_OPTIONS, setting_options
+from search.cli.options import READ_OPTIONS, FilePath, setting_options
 from search.protocol import Split
 
 
@@ -30,8 +30,8 @@ def command() -> None:
 )
 @click.option("--split-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of that draw.")
 @setting_options(*READ_OPTIONS)
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets.")
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the first four training images as a PNG.")
+@click.option("--cache-dir", type=FilePath(), help="Folder of decompressed data sets.")
+@click.option("--out", type=FilePath(), help="Also write the first four training images as a PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def show(
     path: str | None,
@@ -73,7 +73,7 @@ def show(
 
 @command.command()
 @click.argument("source", metavar="NAME|PATH")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.npz")
+@click.argument("out", type=FilePath(), metavar="OUT.npz")
 @setting_options(*READ_OPTIONS)
 def convert(source: str, out: Path, **options: Any) -> None:
     """Write a data set of any form as one .npz file, in the form in which it would be searched on.

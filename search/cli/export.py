@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import make_completer, setting_options, study_location
+from search.cli.options import FilePath, make_completer, setting_options, study_location
 from search.cli.retraining import (
     add_reproduction_options,
     pop_reproduction_options,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False),
     help="File to write.  [default: STUDY-ROW.keras for a model, else standard output]",
 )
 @click.option(

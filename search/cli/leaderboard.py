@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import equivalence_points, make_completer, setting_options, study_location
+from search.cli.options import FilePath, equivalence_points, make_completer, setting_options, study_location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,13 +32,9 @@ HTML = "html"
     "charts, in one file.",
 )
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first N rows and the baseline.  [default: all]")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write instead of standard output."
-)
+@click.option("--out", type=FilePath(dir_okay=False), help="File to write instead of standard output.")
 @click.option("--open", "is_opened", is_flag=True, help="Show the page in the browser; implies --format html.")
-@click.option(
-    "--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets, for images on the page."
-)
+@click.option("--cache-dir", type=FilePath(), help="Folder of decompressed data sets, for images on the page.")
 @setting_options("equivalence", "studies_dir", "storage")
 def command(
     studies: tuple[str, ...],

@@ -7,15 +7,13 @@ from typing import Any
 
 import click
 
-from search.cli.options import equivalence_points, make_completer, setting_options, study_location
+from search.cli.options import FilePath, equivalence_points, make_completer, setting_options, study_location
 
 
 @click.command("merge")
 @click.argument("studies", nargs=-1, metavar="[STUDY]...", shell_complete=make_completer("study"))
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write the reports into."
-)
-@click.option("--cache-dir", type=click.Path(path_type=Path), help="Folder of decompressed data sets, for images.")
+@click.option("--out", type=FilePath(file_okay=False), required=True, help="Folder to write the reports into.")
+@click.option("--cache-dir", type=FilePath(), help="Folder of decompressed data sets, for images.")
 @setting_options("equivalence", "studies_dir", "storage")
 def command(studies: tuple[str, ...], out: Path, cache_dir: Path | None, **options: Any) -> None:
     """Rank several studies in one board, as a folder of files.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 READ_OPTIONS = ("image_size", "test_share", "transpose", "channels")
 """Settings that say how a data set is read, by their names."""
+
+
+class FilePath(click.Path):
+    """A path of which ``~`` is the user's home, which a shell leaves as it is in ``--out=~/a.html``."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True, path_type: type[Any] = Path) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=path_type)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the path."""
+        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111 - leaves the home of an unknown user
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:
@@ -36,6 +48,10 @@ _METAVARS = {"duration": "TIME", "size": "SIZE", "int": "N", "number": "POINTS",
 """Kinds of options to what stands for their values in help texts."""
 
 
+_TYPES: Mapping[str, Any] = {"int": int, "path": FilePath(path_type=str)}
+"""Kinds of options to their types; others are texts."""
+
+
 def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     option, kind = flag(field.name), field.metadata.get("kind", str(field.type).replace(" | None", ""))
     has_default = kind != "bool" and field.default not in (None, (), dataclasses.MISSING)
@@ -47,7 +63,7 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     return click.option(
         option,
         field.name,
-        type=int if kind == "int" else str,
+        type=_TYPES.get(kind, str),
         default=None,
         metavar=_METAVARS.get(kind, field.name.upper()),
         help=text,

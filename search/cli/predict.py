@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from search.cli.options import FilePath
+
 if TYPE_CHECKING:
     from search.export.predict import ImagePredictions
 
@@ -15,8 +17,8 @@ UNREADABLE_EXIT_CODE = 2
 
 
 @click.command("predict")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.argument("model", type=FilePath())
+@click.argument("images", nargs=-1, required=True, type=FilePath(), metavar="IMAGE...")
 @click.option(
     "--fit",
     "resize_mode",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.options import Command, make_completer
+from search.cli.options import Command, FilePath, make_completer
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -26,8 +26,17 @@ _OPTIONS = (
         shell_complete=make_completer("dataset"),
         help="Path of the data set, if it has moved. Its hash must be the recorded one.",
     ),
-    click.option("--space", shell_complete=make_completer("space"), help="Path of the space file, if it has moved."),
-    click.option("--cache-dir", help="Folder of decompressed data.  [default: the platform's cache folder]"),
+    click.option(
+        "--space",
+        type=FilePath(path_type=str),
+        shell_complete=make_completer("space"),
+        help="Path of the space file, if it has moved.",
+    ),
+    click.option(
+        "--cache-dir",
+        type=FilePath(path_type=str),
+        help="Folder of decompressed data.  [default: the platform's cache folder]",
+    ),
     click.option("--backend", shell_complete=make_completer("backend"), help="Keras backend.  [default: as recorded]"),
     click.option(
         "--devices", shell_complete=make_completer("devices"), help="auto, cpu, gpu or gpu:0.  [default: as recorded]"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from search.cli.options import merge_options, setting_options
+from search.cli.options import FilePath, merge_options, setting_options
 
 INTERRUPTED_EXIT_CODE = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -16,7 +16,7 @@ INTERRUPTED_EXIT_CODE = 130
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
 @setting_options()
-@click.option("--config", type=click.Path(path_type=Path), help="TOML file of the options above; flags override it.")
+@click.option("--config", type=FilePath(), help="TOML file of the options above; flags override it.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and a measured estimate of its duration; write nothing.")
 @click.option("--quiet", is_flag=True, help="Print only the leaderboard.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and the leaderboard as JSON lines.")

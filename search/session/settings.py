@@ -55,7 +55,7 @@ def _option(default: Any, doc: str, **more: Any) -> Any:
 class Settings:
     """Options of a run; each field's metadata documents it."""
 
-    space: str = _option("cnn", f"Search space: {', '.join(SPACES)}, or the path of a space file.")
+    space: str = _option("cnn", f"Search space: {', '.join(SPACES)}, or the path of a space file.", kind="path")
     dataset: str = _option(
         "mnist",
         "mnist (embedded), fashion_mnist, cifar10, or a path: a file, or a folder of images by class.",
@@ -385,6 +385,10 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
     ),
     "pairs": ((Mapping,), "pairs", _parse_pairs),
     "goals": ((str, list, tuple), "goals such as 'error<0.6'", _split_texts),
-    "studies": ((str, list, tuple), "names or paths of studies", _split_texts),
+    "studies": (
+        (str, list, tuple),
+        "names or paths of studies",
+        lambda value: tuple(map(os.path.expanduser, _split_texts(value))),
+    ),
 }
 """Kinds of options: the accepted types, the same in words, and the parser."""
