@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from search.cli.options import READ_OPTIONS, FilePath, setting_options
 from search.protocol import Split
+
+if TYPE_CHECKING:
+    from search.session.settings import Settings
 
 
 @click.group()
@@ -29,7 +32,7 @@ def command() -> None:
     help="How validation images are drawn.  [default: by data set]",
 )
 @click.option("--split-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of that draw.")
-@setting_options(*READ_OPTIONS)
+@setting_options("folds", *READ_OPTIONS)
 @click.option("--cache-dir", type=FilePath(), help="Folder of decompressed data sets.")
 @click.option("--out", type=FilePath(), help="Also write the first four training images as a PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
@@ -45,7 +48,8 @@ def show(
 ) -> None:
     """Show a data set: how it is read, its classes, first images, and which images train, validate and test.
 
-    Says how many test images equal training images, and the error of always predicting the largest class.
+    Says how many test images equal training images, the error of always predicting the largest class, how much one
+    validation image counts, and which classes have fewer images than there are folds.
     """
     import json
 
@@ -58,9 +62,11 @@ def show(
 
     if path is not None and dataset is not None:
         raise UserError(f"One data set is shown at a time. Received: {path!r} and --dataset {dataset!r}.")
-    info = prepare(path or dataset or "mnist", cache_dir, _read_options(options))
+    settings = _settings(options)
+    info, folds = prepare(path or dataset or "mnist", cache_dir, settings.read_options), settings.folds or 1
     training = open_training(info)
-    summary = summarize_dataset(info, training, split=Split(split) if split else default_split(info), seed=split_seed)
+    chosen = Split(split) if split else default_split(info, folds)
+    summary = summarize_dataset(info, training, split=chosen, seed=split_seed, folds=folds)
     if out:
         save_grid(info, training, out)
     if as_json:
@@ -82,14 +88,14 @@ def convert(source: str, out: Path, **options: Any) -> None:
     """
     from search.data.convert import convert as convert_dataset
 
-    converted = convert_dataset(source, out, _read_options(options))
+    converted = convert_dataset(source, out, _settings(options).read_options)
     for line in converted.reading:
         click.echo(line)
     click.echo(f"Written: {out}, sha256 {converted.sha256}")
 
 
-def _read_options(options: dict[str, Any]) -> Any:
+def _settings(options: dict[str, Any]) -> Settings:
     from search.cli.options import merge_options
     from search.session.settings import from_mapping
 
-    return from_mapping(merge_options(options)).read_options
+    return from_mapping(merge_options(options))

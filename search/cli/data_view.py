@@ -5,6 +5,7 @@ Tables and images fit 80 columns. The PNG is the tutorial's figure: the first fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rich.text import Text
 
 from search.data.dataset import DatasetInfo, LabeledImages, open_test
 from search.data.pixels import to_uint8
-from search.data.split import make_split_indices
+from search.data.split import SplitIndices, make_folds
 from search.errors import UserError
 from search.protocol import Split
 
@@ -30,6 +31,13 @@ SPLIT_DESCRIPTIONS = {
     Split.STRATIFIED: "a sixth of each class, drawn with seed {seed}",
 }
 """How each split draws the validation images."""
+FOLD_DESCRIPTIONS = {
+    Split.GROUP: "whole groups in {folds} parts of about equal size, drawn with seed {seed}",
+    Split.BLOCK: "{folds} blocks of the file",
+    Split.STRATIFIED: "equal shares of each class in {folds} parts, drawn with seed {seed}",
+}
+"""How each split divides the training images into folds; given validation images are refused with folds."""
+NAMED_CLASSES = 6
 IMAGE_COUNT = 4
 WIDTH, GAP = 80, 3
 """Characters of a line, and between two images."""
@@ -68,6 +76,9 @@ class DatasetSummary:
         split_seed: Seed of that draw.
         roles: Training, validation and test.
         constant_error_percent: Test error of always predicting the class that is largest in training.
+        folds: Networks of a search trial; with several, each training image trains and validates.
+        rare_classes: Names of the classes with fewer training images than folds; some folds validate none of them.
+        never_validated: Number of training images that no fold validates.
     """
 
     info: DatasetInfo
@@ -75,13 +86,18 @@ class DatasetSummary:
     split_seed: int
     roles: tuple[SubsetSummary, ...]
     constant_error_percent: float
+    folds: int = 1
+    rare_classes: tuple[str, ...] = ()
+    never_validated: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as a plain dict."""
         return asdict(self)
 
 
-def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Split, seed: int) -> DatasetSummary:
+def summarize_dataset(
+    info: DatasetInfo, training: LabeledImages, *, split: Split, seed: int, folds: int = 1
+) -> DatasetSummary:
     """Returns the summary of a data set under a split.
 
     Of the test images it tells the number in each class.
@@ -89,12 +105,17 @@ def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Spli
     Raises:
         UserError: The data do not allow the split.
     """
-    indices = make_split_indices(training, split=split, seed=seed)
+    parts_of_folds = make_folds(training, split=split, seed=seed, folds=folds)
+    trained, validated = _describe_fold(parts_of_folds[0]) if folds == 1 else _describe_folds(parts_of_folds)
+    training_indices, validation_indices = (
+        np.unique(np.concatenate([getattr(part, role) for part in parts_of_folds]))
+        for role in ("training", "validation")
+    )
     description = SPLIT_DESCRIPTIONS[split].format(seed=seed)
-    test = open_test(info)
+    test, counts = open_test(info), np.bincount(training.labels, minlength=info.classes)
     parts = (
-        ("training", _range(indices.training) or "all other training images", training.labels[indices.training]),
-        ("validation", _range(indices.validation) or description, training.labels[indices.validation]),
+        ("training", trained, training.labels[training_indices]),
+        ("validation", validated or description, training.labels[validation_indices]),
         ("test", f"all {info.test_count:,} test images, counted by their labels alone", test.labels),
     )
     roles = tuple(
@@ -103,14 +124,38 @@ def summarize_dataset(info: DatasetInfo, training: LabeledImages, *, split: Spli
         )
         for name, images, labels in parts
     )
-    largest = int(np.bincount(training.labels).argmax())
     return DatasetSummary(
         info=info,
         split=split,
         split_seed=seed,
         roles=roles,
-        constant_error_percent=100 * float(np.mean(test.labels != largest)),
+        constant_error_percent=100 * float(np.mean(test.labels != counts.argmax())),
+        folds=folds,
+        rare_classes=tuple(info.class_name(label) for label in np.flatnonzero(counts < folds).tolist()),
+        never_validated=len(training.labels) - len(validation_indices) if folds > 1 else 0,
     )
+
+
+def _describe_fold(indices: SplitIndices) -> tuple[str, str]:
+    """Returns which images train and which validate; an empty text where only the split says it."""
+    return _range(indices.training) or "all other training images", _range(indices.validation)
+
+
+def _describe_folds(folds: Sequence[SplitIndices]) -> tuple[str, str]:
+    """Returns the same of several folds."""
+    trained, validated = (
+        sorted({len(fold.training) for fold in folds}),
+        sorted({len(fold.validation) for fold in folds}),
+    )
+    return (
+        f"{_between(trained)} images for each of the {len(folds)} networks of a search trial",
+        f"the other {_between(validated)} images of each network, together",
+    )
+
+
+def _between(counts: Sequence[int]) -> str:
+    """Returns ascending counts as ``48`` or ``48 to 50``."""
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
 
 def _range(indices: np.ndarray) -> str:
@@ -136,16 +181,37 @@ def _facts(summary: DatasetSummary) -> Table:
     table.add_row("SHA-256", info.sha256)
     for line in info.reading:
         table.add_row("Read as", line)
-    table.add_row("Split", f"{summary.split}: {SPLIT_DESCRIPTIONS[summary.split].format(seed=summary.split_seed)}")
+    table.add_row("Split", _describe_split(summary))
     for role in summary.roles:
         table.add_row(role.name.capitalize(), role.images)
     table.add_row("Resolution", f"one validation image is {100 / validation_count:.2g} points of error")
     table.add_row(
         "Constant", f"always predicting the largest class has {summary.constant_error_percent:.1f} % test error"
     )
-    if info.caution:
-        table.add_row("Caution", info.caution)
+    for caution in filter(None, (info.caution, _describe_rare(summary))):
+        table.add_row("Caution", caution)
     return table
+
+
+def _describe_split(summary: DatasetSummary) -> str:
+    if summary.folds == 1:
+        return f"{summary.split}: {SPLIT_DESCRIPTIONS[summary.split].format(seed=summary.split_seed)}"
+    return f"{summary.split}: {FOLD_DESCRIPTIONS[summary.split].format(folds=summary.folds, seed=summary.split_seed)}"
+
+
+def _describe_rare(summary: DatasetSummary) -> str:
+    """Returns what folds cannot validate, as a clause; mostly empty."""
+    names, more = summary.rare_classes[:NAMED_CLASSES], len(summary.rare_classes) - NAMED_CLASSES
+    said = [
+        f"some networks validate none of the classes with fewer than {summary.folds} training images: "
+        f"{', '.join(names)}{f' and {more:,} more' if more > 0 else ''}"
+        if names
+        else "",
+        f"{summary.never_validated:,} of the training images can be spared by no network, so none validates them"
+        if summary.never_validated
+        else "",
+    ]
+    return "; ".join(filter(None, said))
 
 
 def _counts(summary: DatasetSummary) -> Table:

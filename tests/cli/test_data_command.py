@@ -62,6 +62,20 @@ def test_groups_are_the_default_where_there_are_any(tmp_path: Path) -> None:
     assert "whole groups, drawn with seed 4" in shown(tmp_path, "--dataset", path, "--split-seed", 4)
 
 
+def test_folds_tell_the_classes_that_some_of_them_cannot_validate(tmp_path: Path) -> None:
+    labels = np.repeat(["cat", "dog", "owl"], [57, 2, 1])
+    tests = np.repeat(["cat", "dog", "owl"], 4)
+    path = save_npz(tmp_path / "a.npz", y_train=labels, y_test=tests)
+    document = json.loads(shown(tmp_path, path, "--folds", 4, "--json"))
+    assert document["folds"] == 4
+    assert document["rare_classes"] == ["dog", "owl"]
+    assert document["never_validated"] == 1
+    assert [role["per_class"] for role in document["roles"][:2]] == [[57, 2, 1], [57, 2, 0]]
+    text = " ".join(shown(tmp_path, path, "--folds", 4).split())
+    assert "one validation image is 1.7 points" in text
+    assert "fewer than 4 training images: dog, owl" in text
+
+
 def test_the_picture_holds_the_first_four_images(cache_dir: Path, tmp_path: Path) -> None:
     shown(cache_dir, "--out", tmp_path / "grid.png")
     grey = matplotlib.image.imread(tmp_path / "grid.png")[..., 0]
