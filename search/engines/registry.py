@@ -6,6 +6,7 @@ settings, the session and the comparison of engines.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,13 @@ def _optuna(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engin
 
 
 def _keras_tuner(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
-    from search.engines.keras_tuner_engine import KerasTunerEngine
+    try:
+        from search.engines.keras_tuner_engine import KerasTunerEngine
+    except ModuleNotFoundError as error:  # Keras Tuner imports Keras with the backend of the environment
+        raise UserError(
+            f"Keras Tuner cannot be imported: {error}. Received: KERAS_BACKEND={os.environ.get('KERAS_BACKEND', '')}.",
+            hint="Unset KERAS_BACKEND, or install what it names.",
+        ) from error
 
     return KerasTunerEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs, objective=_objective(choice))
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from search.errors import UserError, missing_extra, unknown_name
 from search.records.arithmetic import Kernels, Layers
-from search.session.settings import AUTO, ExecutorName, Settings
+from search.session.settings import AUTO, BACKEND_VARIABLE, ExecutorName, Settings
 from search.training import devices
 from search.training.runtime import Backend, Device, Precision, Runtime, is_tensorflow_on_cpu, kernels_of_variable
 
@@ -26,10 +26,11 @@ def make_runtime(settings: Settings) -> Runtime:
         UserError: The backend is not installed, the precision is unknown, the kernels are unknown or have no effect,
             or the backend cannot use the GPU that was requested. The GPUs of a Ray cluster are checked later.
     """
-    backend = parse_choice(Backend, settings.keras_backend, "backend")
+    is_vectorized, name = settings.executor == ExecutorName.VECTORIZED, settings.keras_backend
+    origin = f"--executor {settings.executor}" if is_vectorized else f"{BACKEND_VARIABLE}={name}"
+    backend = parse_choice(Backend, name, "backend" if settings.backend else BACKEND_VARIABLE)
     if importlib.util.find_spec(backend.value) is None:
-        option = f"--backend {backend}" if settings.backend else f"--executor {settings.executor}"
-        raise missing_extra(option, backend.value)
+        raise missing_extra(f"--backend {backend}" if settings.backend else origin, backend.value)
     if settings.executor == ExecutorName.RAY:
         device, gpus = _cluster_device(settings.devices, backend), tuple[str, ...]()
     else:

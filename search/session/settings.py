@@ -27,6 +27,8 @@ from spaces.registry import SPACES
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 AUTO = "auto"
 """Leaves kernels or layers to the environment, the record, a measurement or the default."""
+BACKEND_VARIABLE = "KERAS_BACKEND"
+"""Keras's own environment variable."""
 DEFAULT_REPLICATES = 3
 """Fresh seeds of verification."""
 MIN_MEMORY_MIB = 1024.0
@@ -172,7 +174,9 @@ class Settings:
         kind="path",
     )
     backend: str | None = _option(
-        None, "Keras backend: tensorflow, jax or torch; the vectorized executor needs jax.  [default: tensorflow]"
+        None,
+        "Keras backend: tensorflow, jax or torch; the vectorized executor needs jax.  [default: KERAS_BACKEND, else "
+        "tensorflow]",
     )
     devices: str = _option("auto", "auto, cpu, gpu, or GPUs by number, such as gpu:0,1; each worker uses one.")
     deterministic: bool | None = _option(
@@ -222,8 +226,10 @@ class Settings:
 
     @property
     def keras_backend(self) -> str:
-        """The backend option, or the executor's default."""
-        return self.backend or ("jax" if self.executor == ExecutorName.VECTORIZED else "tensorflow")
+        """The backend option, or what the executor needs, or Keras's environment variable, or TensorFlow."""
+        if self.backend is None and self.executor == ExecutorName.VECTORIZED:
+            return "jax"
+        return self.backend or os.environ.get(BACKEND_VARIABLE) or "tensorflow"
 
     def __post_init__(self) -> None:
         _ = self.read_options  # checks their ranges

@@ -42,7 +42,7 @@ def test_an_unwritable_folder_and_an_unwritable_cache(
     file = folder / "file"
     file.touch()
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    done = doctor(folder, "--reports-dir", file, "--cache-dir", file)
+    done = doctor(folder, "--reports-dir", file, "--cache-dir", file, "--backend", "tensorflow")
     lines = done.stdout.splitlines()
     assert done.returncode == 1, done.stderr
     marked = [line.split() for line in lines if line.startswith(("ok ", "warning ", "fails "))]
