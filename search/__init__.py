@@ -21,6 +21,9 @@ __all__ = ["Study", "baseline", "run"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from search.preconditions import check_preconditions
+
+    check_preconditions()
     from search import api
 
     return getattr(api, name)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spaces.errors import name_hint
-
 
 class SearchError(Exception):
     """An error with a hint.
@@ -46,6 +44,8 @@ class FatalError(SearchError):
 
 def unknown_name(kind: str, received: str, choices: Iterable[str]) -> UserError:
     """Returns the error for a name that is not in a registry, with the nearest name that is."""
+    from spaces.errors import name_hint  # once it is known that ``spaces`` is this project's
+
     return UserError(f"Unknown {kind}. Received: {received!r}.", hint=name_hint(received, sorted(choices)))
 
 

@@ -16,6 +16,7 @@ import click
 
 from search.errors import SearchError
 from search.files import DISK_FULL_ERRORS
+from search.preconditions import check_preconditions
 
 COMMANDS = {
     "run": "search.cli.run",
@@ -86,6 +87,7 @@ def main() -> NoReturn:
     _restore_interrupts()
     name = SCRIPT if Path(sys.argv[0]).name == SCRIPT else "python -m search"
     try:
+        check_preconditions()
         group.main(prog_name=name, standalone_mode=False, complete_var=COMPLETION_VARIABLE)
     except SearchError as error:
         raise SystemExit(_print_error(error.message, error.hint, error.exit_code)) from None

@@ -64,6 +64,7 @@ class Check:
 CHECKS: Mapping[str, Check] = {
     "python": Check(function="search.doctor.installation:check_python"),
     "packages": Check(function="search.doctor.installation:check_packages"),
+    "names": Check(function="search.doctor.folders:check_names"),
     "extras": Check(function="search.doctor.installation:check_extras"),
     "cpu": Check(function="search.doctor.machine:check_cpu"),
     "memory": Check(function="search.doctor.machine:check_memory"),

@@ -12,6 +12,7 @@ from search.data.dataset import DatasetInfo, datasets_folder, default_cache_dir,
 from search.data.split import default_split, make_split_indices
 from search.doctor.check_context import CheckContext
 from search.doctor.checks import CheckResult, CheckStatus, format_gib
+from search.preconditions import modules_in_the_way
 
 MIN_FREE_BYTES = 2**30
 """Free space in bytes below which a check warns."""
@@ -53,6 +54,19 @@ def _describe(info: DatasetInfo) -> str:
     counts = f"{info.training_count:,} training and {info.test_count:,} test images"
     return (
         f"{info.name}: {counts}, {height} x {width} x {channels}, {info.classes} classes, sha256 {info.sha256[:12]}..."
+    )
+
+
+def check_names(_: CheckContext) -> CheckResult:
+    """Checks that no file of the working folder stands in the way of this project's packages."""
+    in_the_way = modules_in_the_way(Path.cwd())
+    if not in_the_way:
+        return CheckResult(message="no other module named search or spaces is in the way")
+    return CheckResult(
+        status=CheckStatus.WARNING,
+        message=f"python -m search and import search take {', '.join(map(str, in_the_way))} for this project's",
+        fix="Rename it, or work in another folder.",
+        details={"in_the_way": [str(path) for path in in_the_way]},
     )
 
 
