@@ -138,6 +138,16 @@ def staged_improvements(rng: np.random.Generator, setting: Setting, draws: int) 
     return better.mean(axis=0), float(by_time.mean()), float(better.any(axis=1).mean())
 
 
+def one_seed_improvements(rng: np.random.Generator, setting: Setting, draws: int) -> tuple[float, float]:
+    """Returns how often an equal row with one seed is called better than a baseline with all, and how often neither."""
+    differences = []
+    for _ in range(draws):
+        ours, theirs = draw_configurations(rng, setting, 2)
+        differences.append(error_difference(_first(ours, 1), theirs))
+    lower = sum(difference.verdict() is Verdict.LOWER for difference in differences)
+    return lower / draws, sum(difference.is_tie for difference in differences) / draws
+
+
 def _first(runs: RunErrors, count: int) -> RunErrors:
     return replace(runs, errors_percent=runs.errors_percent[:count], wrong_indices=runs.wrong_indices[:count])
 
@@ -154,7 +164,7 @@ def settings() -> Iterator[Setting]:
 
 
 def main() -> None:
-    """Prints four tables."""
+    """Prints five tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -191,6 +201,12 @@ def main() -> None:
         stages, by_time, at_first = staged_improvements(rng, setting, draws)
         figures = ", ".join(f"{100 * share:.1f}" for share in stages)
         print(f"| {error} | {deviation} | {figures} | {100 * by_time:.1f} | {100 * at_first:.1f} |", flush=True)
+    print("\n| error % | seed s.d. | seeds of the baseline | one seed falsely better % | difference held % |")
+    print("|---|---|---|---|---|")
+    for error, deviation, seeds in itertools.product((0.4, 1.0), (0.0, 0.03, 0.07), (1, 3)):
+        setting = Setting(error_percent=error, seed_deviation=deviation, seeds=seeds, images=10_000)
+        lower, equal = one_seed_improvements(rng, setting, draws)
+        print(f"| {error} | {deviation} | {seeds} | {100 * lower:.1f} | {100 * equal:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

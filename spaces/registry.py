@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from spaces.errors import SpaceError, name_hint
+from spaces.local_modules import local_modules
 from spaces.space import Builder, Space
 
 __all__ = ["SPACES", "SpaceError", "builder_file", "builder_sha256", "load", "load_builder"]
@@ -77,23 +78,30 @@ def builder_file(source: str) -> Path:
 
 
 def builder_sha256(source: str) -> str:
-    """Returns the SHA-256 of the file that defines a space's model builder, 64 hexadecimal digits.
+    """Returns the SHA-256 of a space's model builder, 64 hexadecimal digits.
 
-    Empty for a builder of this package: the version of the protocol is raised where its networks change.
+    It is that of the builder's file if this imports no module from its folder or the space's; else it also covers these
+    modules. Empty for a builder of this package: the version of the protocol is raised where its networks change.
 
     Args:
         source: As ``load`` takes it.
 
     Raises:
-        SpaceError: As ``load``, or the file cannot be read.
+        SpaceError: As ``load``, or a file cannot be read.
     """
     file = builder_file(source).resolve()
     if source in SPACES or file.parent == Path(__file__).resolve().parent:
         return ""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        modules = local_modules(file, (file.parent, Path(source).resolve().parent))
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        parts = [f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for name, path in sorted(modules.items())]
     except OSError as error:
-        raise SpaceError(f"The file of the model builder cannot be read: {error.strerror}. Received: {file}.") from None
+        raise SpaceError(
+            f"The model builder, or a module that it imports, cannot be read: {error.strerror}. "
+            f"Received: {error.filename or file}."
+        ) from None
+    return hashlib.sha256("\n".join([sha256, *parts]).encode()).hexdigest() if parts else sha256
 
 
 def _run_space_file(path: Path) -> ModuleType:

@@ -28,7 +28,7 @@ from search.leaderboard.pooling import by_trial, complete_runs, pool_rows, row_o
 from search.leaderboard.ranking import STATE_ORDER, rank_rows
 from search.leaderboard.reference import references
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
-from search.leaderboard.variance import error_difference, estimate_error
+from search.leaderboard.variance import error_difference, estimate_error, spread_of_seeds
 from search.protocol import ProtocolName
 from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
@@ -67,6 +67,7 @@ def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Secti
     by_study = {study.header.name: _study_rows(study, trainings[study.header.name], groups) for study in studies}
     originals = (row for rows in by_study.values() for row in rows if row.copied_from not in names)
     kept, pooled_rows = pool_rows(originals)
+    kept = _with_spread_of_seeds(kept)
     pooled = by_trial(kept)
     rows = rank_rows(_with_comparisons(row, by_study, pooled, equivalence_points) for row in kept)
     chosen = {name: row for row in rows for name in row.chosen_in}
@@ -192,6 +193,17 @@ def _segment(record: TrialRecord) -> TrialSegment:
         seconds=sum(report.seconds for report in trained),
         node=str(record.environment.get(NODE_KEY, "")),
     )
+
+
+def _with_spread_of_seeds(rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows, of which those with one run have the spread of the seeds that the others show."""
+    spread = spread_of_seeds(row.run_errors for row in rows)
+    return [
+        replace(row, run_errors=replace(row.run_errors, single_run_spread=spread))
+        if len(row.run_errors.errors_percent) == 1
+        else row
+        for row in rows
+    ]
 
 
 def _json_value(value: Any) -> Any:

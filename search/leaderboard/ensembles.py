@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from search.leaderboard.board import Ensemble, Row
 from search.leaderboard.image_groups import ImageGroups
-from search.leaderboard.variance import RunErrors, error_difference, single_model
+from search.leaderboard.variance import NO_SPREAD, RunErrors, error_difference, single_model
 from search.records.record import EnsembleRecord, StudyRecord
 from search.trial import Phase
 
@@ -38,6 +38,7 @@ def _ensemble(study: StudyRecord, record: EnsembleRecord, chosen: Row | None, gr
         wrong_indices=[record.misclassified],
         image_count=record.scored_images or None,
         groups=groups,
+        single_run_spread=NO_SPREAD,
     )
     return Ensemble(
         label=f"ensemble: {record.origin}",

@@ -97,13 +97,13 @@ def _error(row: Row) -> str:
 
 
 def _units(section: Section) -> str:
-    """Returns what the intervals take as the units of the test set, and what those of single runs leave out."""
+    """Returns what the intervals take as the units of the test set, and where those of single runs come from."""
     has_single = any(len(row.completed_replicates) == 1 for row in section.ranked)
-    narrow = " Differences of rows with one seed do not cover the seeds: too narrow." if has_single else ""
+    single = " Of rows with one seed, the spread of the seeds is assumed, not measured." if has_single else ""
     if section.image_groups is None:
-        return f"Intervals: images taken as independent, since nothing says which belong together.{narrow}"
+        return f"Intervals: images taken as independent, since nothing says which belong together.{single}"
     units = f"{section.image_groups:,} writers or other groups of the test images"
-    return f"Intervals count the {units}, not single images.{narrow}"
+    return f"Intervals count the {units}, not single images.{single}"
 
 
 def _taken_over(section: Section) -> Iterator[str]:

@@ -8,6 +8,8 @@ summed by group. Without results by image, the intervals cover the seeds alone.
     single_model       error of one model, over the choice of the test images alone
     error_difference   ours minus theirs, paired by image
 
+    spread_of_seeds    variance between seeds for configurations with one run, from others with several
+
 Called by ``compute``, ``ranking`` and ``ensembles``.
 
 Source: Searle, Casella and McCulloch, "Variance Components" (1992), chapter 4, for the mean squares; Obuchowski and
@@ -18,7 +20,7 @@ Business and Economic Statistics 29 (2011), for sums over groups in two ways.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, sqrt
@@ -38,6 +40,30 @@ from search.leaderboard.statistics import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SeedSpread:
+    """The variance of a configuration's true error over training seeds, which one run does not tell.
+
+    Args:
+        ratio: The variance divided by p (1 - p), where p is the error as a share.
+        degrees_of_freedom: Of the estimate.
+    """
+
+    ratio: float
+    degrees_of_freedom: float
+
+
+PUBLISHED_SPREAD = SeedSpread(1.2e-4, inf)
+"""Upper 95 % limit in this project's published studies: 0.07 points at an error of 0.4 %, 0.11 at 1.0 %.
+
+In ``reports/published`` seven configurations of three spaces with errors of 0.4 to 1.9 % have two to
+four runs each. In units of p (1 - p) / 10,000 the variance of their errors over the runs is 0.81, with 16 degrees of
+freedom, so at most 1.63. The single images give 0.43 of this, which a difference's variance over images holds already.
+"""
+NO_SPREAD = SeedSpread(0.0, inf)
+"""Of a model that exists once."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunErrors:
     """The complete test runs of a configuration.
@@ -47,12 +73,14 @@ class RunErrors:
         wrong_indices: Indices of the misclassified images of each run; empty where a run lacks them.
         image_count: Number of test images; None where it was not recorded.
         groups: Of the test images; None where they are taken as independent.
+        single_run_spread: Spread of the seeds that counts where there is one run.
     """
 
     errors_percent: Sequence[float]
     wrong_indices: Sequence[Sequence[int]] = ()
     image_count: int | None = None
     groups: ImageGroups | None = None
+    single_run_spread: SeedSpread = PUBLISHED_SPREAD
 
     @cached_property
     def by_image(self) -> ErrorTable | None:
@@ -66,7 +94,7 @@ class RunErrors:
         wrong = np.zeros((len(self.errors_percent), self.image_count))
         for line, indices in zip(wrong, self.wrong_indices, strict=True):
             line[np.asarray(indices, dtype=np.int64)] = 1.0
-        return ErrorTable.of(wrong, groups)
+        return ErrorTable.of(wrong, groups, self.single_run_spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +113,32 @@ class ErrorTable:
         error_shares: (images,) share of the runs that misclassify each image.
         groups: Of the images; None where they are taken as independent.
         seed_terms: Variance of the mean share that other seeds would add; empty if it is not positive.
+        seed_variance: Estimate of the variance of the true share over seeds; may be negative; None for one run.
         shares_by_run: Share of the images that each run misclassifies.
     """
 
     error_shares: np.ndarray
     groups: ImageGroups | None
     seed_terms: tuple[_Term, ...]
+    seed_variance: float | None
     shares_by_run: tuple[float, ...]
 
     @classmethod
-    def of(cls, wrong: np.ndarray, groups: ImageGroups | None) -> ErrorTable:
+    def of(cls, wrong: np.ndarray, groups: ImageGroups | None, single_run_spread: SeedSpread) -> ErrorTable:
         """Returns the table of (runs, images) values, 1 for a misclassified image, else 0."""
-        return cls(wrong.mean(axis=0), groups, _seed_terms(wrong, groups), tuple(wrong.mean(axis=1).tolist()))
+        error_shares, by_run = wrong.mean(axis=0), tuple(wrong.mean(axis=1).tolist())
+        if len(wrong) == 1:
+            share, spread = by_run[0], single_run_spread
+            term = _Term(spread.ratio * share * (1 - share), spread.degrees_of_freedom)
+            return cls(error_shares, groups, (term,), None, by_run)
+        between, residual = _seed_mean_squares(wrong, groups)
+        variance = between.variance + residual.variance
+        return cls(error_shares, groups, (between, residual) if variance > 0 else (), len(wrong) * variance, by_run)
 
 
-def _seed_terms(wrong: np.ndarray, groups: ImageGroups | None) -> tuple[_Term, ...]:
-    """Returns the mean square of the seeds and, negative, that of the residual; empty where it is not the smaller."""
+def _seed_mean_squares(wrong: np.ndarray, groups: ImageGroups | None) -> tuple[_Term, _Term]:
+    """Returns the mean square of at least two seeds and, negative, that of the residual, as parts of the mean's."""
     seeds, images = wrong.shape
-    if seeds < 2:
-        return ()
     by_seed = wrong.mean(axis=1, keepdims=True)
     effects = by_seed - by_seed.mean()
     between = float((effects**2).sum()) / (seeds - 1) / seeds
@@ -112,9 +147,22 @@ def _seed_terms(wrong: np.ndarray, groups: ImageGroups | None) -> tuple[_Term, .
         rest = np.stack([np.bincount(groups.codes, weights=line) for line in rest])
     units = rest.shape[1]
     residual = units / (units - 1) * float((rest**2).sum()) / ((seeds - 1) * seeds * images**2)
-    if between <= residual:
-        return ()
-    return (_Term(between, seeds - 1), _Term(-residual, (seeds - 1) * (units - 1)))
+    return _Term(between, seeds - 1), _Term(-residual, (seeds - 1) * (units - 1))
+
+
+def spread_of_seeds(configurations: Iterable[RunErrors]) -> SeedSpread:
+    """Returns the spread of the seeds over configurations with several runs, but at least the published one."""
+    total, freedom = 0.0, 0
+    for runs in configurations:
+        table = runs.by_image
+        if table is None or table.seed_variance is None or not 0 < (share := float(table.error_shares.mean())) < 1:
+            continue
+        seeds = len(runs.errors_percent)
+        total += (seeds - 1) * table.seed_variance / (share * (1 - share))
+        freedom += seeds - 1
+    if total <= freedom * PUBLISHED_SPREAD.ratio:
+        return PUBLISHED_SPREAD
+    return SeedSpread(total / freedom, freedom)
 
 
 def _image_term(values: np.ndarray, groups: ImageGroups | None) -> _Term:
@@ -166,8 +214,9 @@ def error_difference(ours: RunErrors, theirs: RunErrors) -> Difference:
     """Returns our mean error minus theirs, in percentage points.
 
     The images are the same, so they are paired: the variance is that of the difference of the mean results by image,
-    and of the seeds of each side. Seeds are not paired, since equal seeds make networks of other configurations hardly
-    more alike. One image more on which the two differ is added to the variance, so that few images do not decide.
+    and of the seeds of each side, which of one run is that of ``SeedSpread``. Seeds are not paired, since equal seeds
+    make networks of other configurations hardly more alike. One image more on which the two differ is added to the
+    variance, so that few images do not decide.
 
     Source: Agresti and Min, Statistics in Medicine 24 (2005), for the images that are added.
     """

@@ -48,8 +48,8 @@ class StudyHeader:
         versions: Library versions at creation.
         command: The command that made the study.
         objective: The metric of the last epoch that the engine minimizes, a name in ``search.trial.METRICS``.
-        builder_sha256: Hash of the file that defines the model builder, 64 hexadecimal digits; empty for a shipped
-            space, and in records of older versions.
+        builder_sha256: Hash of the file that defines the model builder and of the modules from its folder that it
+            imports, 64 hexadecimal digits; empty for a shipped space, and in records of older versions.
         equal_images: Number of test images that equal a training image to the bit; older versions did not count them.
         test_class_counts: Number of test images of each class; empty in records of older versions.
     """

@@ -196,7 +196,7 @@ def test_the_summary_says_what_is_not_shown() -> None:
 def test_the_summary_of_one_seed_has_no_interval() -> None:
     text = " ".join(FORMATS["table"](compute([study(searched(1, outcome(0.9)), verified(1, (0.5,)))])).split())
     assert "0.50 % from one seed, 100, so without an interval" in text
-    assert "one seed do not cover the seeds" in text
+    assert "the spread of the seeds is assumed" in text
 
 
 def test_the_summary_without_verified_rows() -> None:

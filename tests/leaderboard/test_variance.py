@@ -1,12 +1,22 @@
 """Intervals over seeds and test images. The simulations state their false-alarm rate."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from search.leaderboard import statistics
 from search.leaderboard.image_groups import ImageGroups
-from search.leaderboard.variance import RunErrors, error_difference, estimate_error, single_model
+from search.leaderboard.variance import (
+    NO_SPREAD,
+    PUBLISHED_SPREAD,
+    RunErrors,
+    error_difference,
+    estimate_error,
+    single_model,
+    spread_of_seeds,
+)
 
 IMAGES = 2000
 
@@ -145,3 +155,27 @@ def test_equal_results_are_equivalent_on_a_large_test_set() -> None:
     table = np.repeat(drawn(np.random.default_rng(2), 1), 3, axis=0)
     larger = runs(np.repeat(table, 5, axis=1))
     assert error_difference(larger, larger).verdict(0.05) is statistics.Verdict.EQUIVALENT
+
+
+def test_a_difference_after_one_run_is_wider_by_the_assumed_spread_of_the_seeds() -> None:
+    table = drawn(np.random.default_rng(5), 2)
+    ours, theirs = runs(table[:1]), runs(table[1:])
+    without = error_difference(
+        dataclasses.replace(ours, single_run_spread=NO_SPREAD), dataclasses.replace(theirs, single_run_spread=NO_SPREAD)
+    )
+    found = error_difference(ours, theirs)
+    assert found.interval is not None
+    assert without.interval is not None
+    shares = table.mean(axis=1)
+    added = (100.0 * 1.96) ** 2 * PUBLISHED_SPREAD.ratio * (shares * (1 - shares)).sum()
+    assert found.interval.half_width**2 - without.interval.half_width**2 == pytest.approx(added, rel=0.01)
+
+
+def test_the_assumed_spread_is_that_of_other_configurations_where_theirs_is_larger() -> None:
+    rng = np.random.default_rng(6)
+    alike = [runs(drawn(rng, 3, seed_spread=0.0)) for _ in range(5)]
+    unlike = [runs(drawn(rng, 3, seed_spread=1.0)) for _ in range(5)]
+    assert spread_of_seeds([]) == spread_of_seeds([runs(drawn(rng, 1))]) == PUBLISHED_SPREAD
+    assert spread_of_seeds(alike) == PUBLISHED_SPREAD
+    assert spread_of_seeds(unlike).ratio > 10 * PUBLISHED_SPREAD.ratio
+    assert spread_of_seeds(unlike).degrees_of_freedom == 10

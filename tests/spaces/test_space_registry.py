@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 import spaces
 from spaces import SPACES, Condition, Space, SpaceError, load
+from spaces.local_modules import local_modules
 from spaces.registry import builder_file, builder_sha256
 
 USER_FILE = """
@@ -129,13 +131,40 @@ def test_a_file_that_is_not_text_or_not_there_is_refused(tmp_path: Path) -> None
 def test_the_builder_of_a_file_has_the_hash_of_the_file_that_defines_it_and_a_shipped_one_none(tmp_path: Path) -> None:
     path = written(tmp_path, USER_FILE)
     first = builder_sha256(str(path))
-    assert len(first) == 64
+    assert first == hashlib.sha256(path.read_bytes()).hexdigest()
     assert builder_file(str(path)) == path
     other = written(tmp_path / "elsewhere", USER_FILE)
     assert builder_sha256(str(other)) == first
     written(tmp_path, USER_FILE + "# edited")
     assert builder_sha256(str(path)) != first
     assert builder_sha256("cnn") == builder_sha256(str(written(tmp_path, "from spaces.cnn import SPACE"))) == ""
+
+
+def test_modules_beside_a_builder_that_it_imports_belong_to_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "my_layers_of_this_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "blocks.py").write_text("from . import sizes\nimport json, numpy, spaces.cnn\n")
+    (package / "sizes.py").write_text("WIDTH = 1\n")
+    (package / "unused.py").write_text("WIDTH = 1\n")
+    in_function = "from my_layers_of_this_test.blocks import sizes\n    raise NotImplementedError"
+    path = written(tmp_path, USER_FILE.replace("raise NotImplementedError", in_function))
+    alone = hashlib.sha256(path.read_bytes()).hexdigest()
+    first = builder_sha256(str(path))
+    assert first not in ("", alone)
+    assert set(local_modules(path, [tmp_path])) == {
+        "my_layers_of_this_test",
+        "my_layers_of_this_test.blocks",
+        "my_layers_of_this_test.sizes",
+    }
+    (package / "unused.py").write_text("WIDTH = 2\n")
+    assert builder_sha256(str(path)) == first
+    (package / "sizes.py").write_text("WIDTH = 2\n")
+    assert builder_sha256(str(path)) != first
+    assert local_modules(path, [tmp_path / "elsewhere"]) == {}
 
 
 def test_an_unknown_name_names_the_nearest() -> None:
