@@ -77,6 +77,7 @@ _DROPOUT: Mapping[str, Domain] = {
         doc="Share of values dropped after each stage but the last.",
         unit="fraction",
         source="range: up to 0.4 as in github.com/cdeotte/MNIST-CNN-99.75",
+        limits=(0.0, 0.95),
     ),
     "dropout_flatten": Float(
         0.0,
@@ -86,6 +87,7 @@ _DROPOUT: Mapping[str, Domain] = {
         doc="Share of values dropped after the last stage.",
         unit="fraction",
         source=f"baseline: {TUTORIAL}; range: {_DROPOUT_SOURCE}",
+        limits=(0.0, 0.95),
     ),
     "dropout_dense": Float(
         0.0,
@@ -96,6 +98,7 @@ _DROPOUT: Mapping[str, Domain] = {
         doc="Share of units dropped after each hidden dense layer.",
         unit="fraction",
         source=f"range: {_DROPOUT_SOURCE}",
+        limits=(0.0, 0.95),
     ),
 }
 
@@ -120,10 +123,12 @@ def _parameters(
         low, high = (8, 64) if stage == 1 else (15, 128)
         text = f"Filters of stage {stage}."
         domains[f"filters_{stage}"] = Int(
-            low, high, count, log=True, when=when, doc=text, unit="filters", source=_SIZE_SOURCE
+            low, high, count, log=True, when=when, doc=text, unit="filters", source=_SIZE_SOURCE, limits=(1, 4096)
         )
         text = f"Side of the kernel of stage {stage}."
-        domains[f"kernel_{stage}"] = Int(3, 7, side, step=2, when=when, doc=text, unit="px", source=_SIZE_SOURCE)
+        domains[f"kernel_{stage}"] = Int(
+            3, 7, side, step=2, when=when, doc=text, unit="px", source=_SIZE_SOURCE, limits=(1, 31)
+        )
     domains["pooling"] = Choice(
         ("max", "average"),
         "max",
@@ -137,7 +142,7 @@ def _parameters(
         when = Condition.between("dense_layers", layer, MAX_HIDDEN_LAYERS)
         text = f"Units of hidden dense layer {layer}."
         domains[f"dense_{layer}"] = Int(
-            32, 512, count, log=True, when=when, doc=text, unit="units", source=_SIZE_SOURCE
+            32, 512, count, log=True, when=when, doc=text, unit="units", source=_SIZE_SOURCE, limits=(1, 65536)
         )
     return {**domains, **_DROPOUT, **layers.style_parameters(initializer="glorot_uniform"), **TRAINING}
 

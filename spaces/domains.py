@@ -24,14 +24,17 @@ class Condition:
     Args:
         parameter: Name of an earlier parameter of the same space.
         values: Its values that make this parameter active.
+        beyond: Further such values, for an earlier parameter that is given options beyond those that it is searched by.
     """
 
     parameter: str
     values: tuple[Value, ...]
+    beyond: tuple[Value, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        """Converts the values to a tuple."""
-        object.__setattr__(self, "values", tuple(self.values))
+        """Converts the values to tuples."""
+        for name in ("values", "beyond"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @classmethod
     def between(cls, parameter: str, low: int, high: int) -> Condition:
@@ -65,6 +68,7 @@ class Int:
         doc: Meaning, one line.
         unit: Such as "px"; empty if it has none.
         source: Source of the range.
+        limits: Smallest and largest value that ``--fix`` and ``--range`` accept; None for those of the range.
     """
 
     low: int
@@ -76,6 +80,7 @@ class Int:
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
+    limits: tuple[int, int] | None = field(default=None, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError if bounds, step and baseline do not fit together."""
@@ -127,6 +132,7 @@ class Float:
         doc: Meaning, one line.
         unit: Such as "degrees"; empty if it has none.
         source: Source of the range.
+        limits: Smallest and largest value that ``--fix`` and ``--range`` accept; None for those of the range.
     """
 
     low: float
@@ -138,6 +144,7 @@ class Float:
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
+    limits: tuple[float, float] | None = field(default=None, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError if bounds, step and baseline do not fit together."""
@@ -215,6 +222,7 @@ class Choice:
         doc: Meaning, one line.
         unit: Such as "px"; empty if it has none.
         source: Source of the options.
+        beyond: Further options that ``--fix`` and ``--range`` accept.
     """
 
     options: tuple[Value, ...]
@@ -223,10 +231,12 @@ class Choice:
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
+    beyond: tuple[Value, ...] = field(default=(), kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         """Raises ValueError unless the options are distinct, of one type, and hold the baseline."""
         object.__setattr__(self, "options", tuple(self.options))
+        object.__setattr__(self, "beyond", tuple(self.beyond))
         if len({type(option) for option in self.options}) != 1 or not isinstance(self.options[0], Value):
             raise ValueError(f"Choice needs options of one type: bool, int, float or str. Received: {self.options!r}.")
         if len(set(self.options)) != len(self.options):
@@ -255,6 +265,21 @@ DOMAINS: Mapping[str, type[Int] | type[Float] | type[Choice]] = {"int": Int, "fl
 """Domains by their name in JSON."""
 
 
+_BEYOND = ("limits", "beyond")
+"""Fields that say what could be searched; what is searched is described without them."""
+
+
+def widest(domain: Domain) -> Domain:
+    """Returns the domain with every value that ``--fix`` and ``--range`` accept, at the same steps."""
+    if isinstance(domain, Choice):
+        more = tuple(option for option in domain.beyond if option not in domain.options)
+        return dataclasses.replace(domain, options=(*domain.options, *more))
+    if domain.limits is None:
+        return domain
+    low, high = domain.limits
+    return dataclasses.replace(domain, low=min(low, domain.low), high=max(high, domain.high))  # type: ignore[arg-type]
+
+
 def to_json(domain: Domain) -> dict[str, Any]:
     """Returns the domain as a plain dict."""
     kind = next(kind for kind, domain_class in DOMAINS.items() if isinstance(domain, domain_class))
@@ -269,7 +294,7 @@ def from_json(document: Mapping[str, Any]) -> Domain:
 
 
 def _tuples_as_lists(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in pairs}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in pairs if key not in _BEYOND}
 
 
 def _is_finite(number: object) -> bool:

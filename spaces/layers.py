@@ -36,6 +36,7 @@ def style_parameters(initializer: str) -> dict[str, Domain]:
                 f"relu: {TUTORIAL}; gelu: Hendrycks and Gimpel, arXiv:1606.08415; silu: Ramachandran et al., "
                 "arXiv:1710.05941; leaky_relu: Maas et al., ICML 2013"
             ),
+            beyond=("elu", "selu", "tanh", "sigmoid", "softplus", "softsign", "mish", "hard_silu", "relu6"),
         ),
         "batch_norm": Choice(
             (False, True),
@@ -51,6 +52,7 @@ def style_parameters(initializer: str) -> dict[str, Domain]:
                 "glorot_uniform: Keras's default; he_normal: He et al., arXiv:1502.01852; "
                 f'random_normal: "normal" in {TUTORIAL}'
             ),
+            beyond=("he_uniform", "glorot_normal", "lecun_normal", "lecun_uniform"),
         ),
     }
 

@@ -53,6 +53,7 @@ def _width_domain(layer: int, baseline: int) -> Int:
         doc=f"Units of hidden layer {layer}.",
         unit="units",
         source=TUTORIAL if layer == 1 else "range: that of the first hidden layer",
+        limits=(1, 65536),
     )
 
 
@@ -62,7 +63,14 @@ _PARAMETERS: Mapping[str, Domain] = {
     "width_2": _width_domain(2, 256),
     "width_3": _width_domain(3, 128),
     "dropout_input": Float(
-        0.0, 0.3, 0.0, step=0.05, doc="Share of pixels dropped.", unit="fraction", source=_DROPOUT_SOURCE
+        0.0,
+        0.3,
+        0.0,
+        step=0.05,
+        doc="Share of pixels dropped.",
+        unit="fraction",
+        source=_DROPOUT_SOURCE,
+        limits=(0.0, 0.95),
     ),
     "dropout": Float(
         0.0,
@@ -72,6 +80,7 @@ _PARAMETERS: Mapping[str, Domain] = {
         doc="Share of units dropped after each hidden layer.",
         unit="fraction",
         source=_DROPOUT_SOURCE,
+        limits=(0.0, 0.95),
     ),
     **layers.style_parameters(initializer="random_normal"),
     **TRAINING,

@@ -18,7 +18,7 @@ from spaces.errors import SpaceError, name_hint
 from spaces.local_modules import local_modules
 from spaces.space import Builder, Space
 
-__all__ = ["SPACES", "SpaceError", "builder_file", "builder_sha256", "load", "load_builder"]
+__all__ = ["SPACES", "SpaceError", "baseline_changes", "builder_file", "builder_sha256", "load", "load_builder"]
 
 SPACES: Mapping[str, str] = MappingProxyType(
     {"mlp": "spaces.mlp:SPACE", "cnn": "spaces.cnn:SPACE", "cnn-large": "spaces.cnn:LARGE"}
@@ -44,6 +44,25 @@ def load(source: str) -> Space:
         hint = name_hint(source, list(SPACES))
         raise SpaceError(f"A space is a known name or the path of a .py file. Received: {source!r}. {hint}")
     return _validated_space(_run_space_file(Path(source).resolve()))
+
+
+def baseline_changes(space: Space, source: str) -> list[str]:
+    """Returns how the baseline of a shipped space was changed, such as "batch_size=64 instead of 200".
+
+    Empty for a space of a file, since the file may have been changed.
+
+    Args:
+        space: The space as it is searched.
+        source: What it was loaded from, as ``load`` takes it.
+    """
+    if source not in SPACES:
+        return []
+    shipped, searched = load(source).baseline, space.baseline
+    return [
+        f"{name}={searched.get(name, 'none')} instead of {shipped.get(name, 'none')}"
+        for name in dict.fromkeys((*shipped, *searched))
+        if shipped.get(name) != searched.get(name)
+    ]
 
 
 def load_builder(source: str) -> Builder:

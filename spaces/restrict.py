@@ -1,103 +1,210 @@
-"""Restricts a space: fixes parameters and narrows ranges, for ``--fix`` and ``--range``.
+"""Restricts a space for ``--fix``, ``--range`` and ``--tune``: fixes parameters, changes ranges, tunes some alone.
 
-A fixed parameter is a domain of one value, which is then its baseline. A narrowed range must hold the baseline, since
-the baseline runs first in every study. Called by the command line and the session's plan.
+A fixed parameter is a domain of one value, which is then its baseline. Values and ranges may lie beyond the range that
+is searched by default, where the domain declares so. A baseline outside a range moves to its nearest value. Called by
+the command line and the session's plan.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spaces.domains import Choice, Domain, Float, Int, Value
+from spaces.domains import Choice, Domain, Float, Int, Value, widest
 from spaces.errors import SpaceError, name_hint
 from spaces.space import Space
 
+LEARNING_RATE = "learning_rate"
+"""Name by which the learning rate of any optimizer can be fixed, given a range, or tuned."""
 
-def restrict(space: Space, *, fix: Mapping[str, Value], ranges: Mapping[str, str]) -> Space:
-    """Returns the space with some parameters fixed and some ranges narrowed.
 
-    Parameters that can no longer be active and recipes that no longer lie inside are left out.
+def restrict(
+    space: Space,
+    *,
+    fix: Mapping[str, Value],
+    ranges: Mapping[str, Any],
+    tune: Iterable[str] = (),
+    at: Mapping[str, Value] | None = None,
+) -> Space:
+    """Returns the space with some parameters fixed and some ranges changed.
+
+    Parameters that can no longer be active and recipes that no longer lie inside are left out. Of an optimizer that has
+    a learning rate of its own, such as ``learning_rate_sgd``, ``learning_rate`` means that one where no other optimizer
+    is left.
 
     Args:
         space: The space.
         fix: Parameter names to values, or to texts of values.
-        ranges: Parameter names to ``low:high``, for choices to ``a,b`` or ``a|b``.
+        ranges: Parameter names to ``low:high``, or to a list of values as ``a,b`` or ``a|b``.
+        tune: The only parameters that vary; all others are fixed. Empty for all. Those with a range are among them.
+        at: A configuration whose values are the baseline and those of fixed parameters; None for the space's baseline.
 
     Raises:
-        SpaceError: A name is unknown or in both, a text cannot be read, a value lies outside its domain, a range
-            excludes the baseline, or a named parameter can no longer be active.
+        SpaceError: A name is unknown or in both, a text cannot be read, a value cannot be had, or a named parameter can
+            no longer be active.
     """
-    conflicts = sorted(set(fix) & set(ranges))
-    if conflicts:
-        raise SpaceError(f"A parameter is either fixed or has a range. Received: both for {', '.join(conflicts)}.")
+    if at is not None:
+        space = _at(space, at)
+    fix, ranges, tune = _with_own_rates(space, fix, ranges, tune)
+    for one, other, what in ((fix, ranges, "has a range"), (fix, tune, "is tuned")):
+        if conflicts := sorted(set(one) & set(other)):
+            raise SpaceError(f"A parameter is either fixed or {what}. Received: both for {', '.join(conflicts)}.")
     changes = {name: _fixed_domain(name, _find_domain(space, name), value) for name, value in fix.items()}
-    changes |= {name: _restricted_domain(name, _find_domain(space, name), str(text)) for name, text in ranges.items()}
+    changes |= {name: _restricted_domain(name, _find_domain(space, name), text) for name, text in ranges.items()}
     restricted = space.restrict(changes)
-    for name in changes:
-        when = space.parameters[name].when
+    for name in (*changes, *tune):
+        when = _find_domain(space, name).when
         if name not in restricted.parameters and when is not None:
             raise SpaceError(
                 f"{name} is active only when {when.describe()}, which the other changes exclude. "
                 f"Leave {name} out, or change {when.parameter}."
             )
-    return restricted
+    if not tune:
+        return restricted
+    varied = {*tune, *ranges}
+    others = {name: domain for name, domain in restricted.parameters.items() if name not in varied}
+    tuned = restricted.restrict({name: _fixed_domain(name, domain, domain.baseline) for name, domain in others.items()})
+    for name in tune:
+        if name not in tuned.parameters and (when := restricted.parameters[name].when) is not None:
+            raise SpaceError(
+                f"{name} is active only when {when.describe()}, and {when.parameter} stays at "
+                f"{others[when.parameter].baseline}. Fix it to another value, such as --fix "
+                f"{when.parameter}={when.values[0]}, or tune it too."
+            )
+    return tuned
+
+
+def _at(space: Space, config: Mapping[str, Value]) -> Space:
+    """Returns the space with the values of a configuration as its baseline; ranges that lack them hold them too.
+
+    Raises:
+        SpaceError: The configuration has values that the space cannot have.
+    """
+    changes: dict[str, Domain] = {}
+    for name, given in config.items():
+        domain = _find_domain(space, name)
+        value: Any = _parse_value(name, domain, given)
+        if isinstance(domain, Choice):
+            options = domain.options if value in domain.options else (*domain.options, value)
+            changes[name] = dataclasses.replace(domain, options=options, baseline=value)
+        elif domain.contains(value):
+            changes[name] = dataclasses.replace(domain, baseline=value)
+        else:
+            step: Any = domain.step if widest(domain).contains(value) else 1 if isinstance(domain, Int) else None
+            low, high = min(domain.low, value), max(domain.high, value)
+            changes[name] = dataclasses.replace(domain, low=low, high=high, baseline=value, step=step)
+    return dataclasses.replace(space, parameters={**space.declared, **changes}, recipes={})
+
+
+def _with_own_rates(
+    space: Space, fix: Mapping[str, Value], ranges: Mapping[str, Any], tune: Iterable[str]
+) -> tuple[dict[str, Value], dict[str, Any], list[str]]:
+    """Returns the changes with ``learning_rate`` as the name of the rate that the remaining optimizers have."""
+    fix, ranges, tune = dict(fix), dict(ranges), list(dict.fromkeys(tune))
+    rates = [name for name in space.declared if name.startswith(f"{LEARNING_RATE}_")]
+    rate = space.declared.get(LEARNING_RATE)
+    if rate is None or rate.when is None or not rates:
+        return fix, ranges, tune
+    parent = rate.when.parameter
+    changes = {}
+    if parent in fix:
+        changes[parent] = _fixed_domain(parent, _find_domain(space, parent), fix[parent])
+    elif parent in ranges:
+        changes[parent] = _restricted_domain(parent, _find_domain(space, parent), ranges[parent])
+    elif tune and parent not in tune:
+        domain = _find_domain(space, parent)
+        changes[parent] = _fixed_domain(parent, domain, domain.baseline)
+    active = space.restrict(changes).parameters
+    left = [name for name in rates if name in active]
+    if LEARNING_RATE not in active and len(left) == 1:
+        for given in (fix, ranges):
+            if LEARNING_RATE in given:
+                given[left[0]] = given.pop(LEARNING_RATE)
+        tune = [left[0] if name == LEARNING_RATE else name for name in tune]
+    elif LEARNING_RATE in tune:
+        tune += [name for name in left if name not in (*tune, *fix)]
+    return fix, ranges, list(dict.fromkeys(tune))
 
 
 def _find_domain(space: Space, name: str) -> Domain:
-    if name not in space.parameters:
+    if name not in space.declared:
         raise SpaceError(
             f"Space {space.name!r} has no such parameter. Received: {name!r}. {name_hint(name, list(space.parameters))}"
         )
-    return space.parameters[name]
+    return space.declared[name]
 
 
 def _fixed_domain(name: str, domain: Domain, value: Value) -> Domain:
     """Returns the domain of one value, which is also its baseline."""
-    fixed_value = _parse_value(name, domain, value)
+    fixed_value: Any = _parse_value(name, domain, value)
     if isinstance(domain, Choice):
         return dataclasses.replace(domain, options=(fixed_value,), baseline=fixed_value)
+    if not widest(domain).contains(fixed_value):  # it lies between two steps
+        step: Any = 1 if isinstance(domain, Int) else None
+        return dataclasses.replace(domain, low=fixed_value, high=fixed_value, baseline=fixed_value, step=step)
     return dataclasses.replace(domain, low=fixed_value, high=fixed_value, baseline=fixed_value)
 
 
-def _restricted_domain(name: str, domain: Domain, text: str) -> Domain:
-    """Returns the domain narrowed to a range, or to some of its options; the baseline must lie inside."""
-    restricted = (
-        _restricted_choice(name, domain, text) if isinstance(domain, Choice) else _restricted_range(name, domain, text)
+def _restricted_domain(name: str, domain: Domain, given: Any) -> Domain:
+    """Returns the domain of a range or of a list of values; a baseline outside moves to the nearest value."""
+    text = (
+        given
+        if isinstance(given, str)
+        else ",".join(map(str, given))
+        if isinstance(given, list | tuple)
+        else str(given)
     )
-    baseline: Any = domain.baseline
-    if not restricted.contains(baseline):
-        raise SpaceError(
-            f"The baseline of {name} is {baseline}, and must lie in its range. Received: {name}={text}. "
-            f"Widen the range, or fix {name} to move the baseline."
-        )
-    return dataclasses.replace(restricted, baseline=baseline)
-
-
-def _restricted_choice(name: str, domain: Choice, text: str) -> Choice:
-    options = tuple(_parse_value(name, domain, part.strip()) for part in text.replace("|", ",").split(","))
-    if len(set(options)) != len(options):
-        raise SpaceError(f"Name each option of {name} once. Received: {name}={text}.")
-    return dataclasses.replace(domain, options=options, baseline=options[0])
-
-
-def _restricted_range(name: str, domain: Int | Float, text: str) -> Int | Float:
-    low_text, colon, high_text = (part.strip() for part in text.partition(":"))
-    if not colon:
-        raise SpaceError(f"A range of {name} looks like {name}={domain.low}:{domain.high}. Received: {name}={text}.")
-    low, high = _parse_value(name, domain, low_text), _parse_value(name, domain, high_text)
+    if isinstance(domain, Choice) or ":" not in text:
+        return _listed_domain(name, domain, text)
+    low_text, _, high_text = (part.strip() for part in text.partition(":"))
+    low, high = (_parse_value(name, domain, part, on_step=True) for part in (low_text, high_text))
     if low > high:
         raise SpaceError(f"A range goes from low to high. Received: {name}={text}.")
-    return dataclasses.replace(domain, low=low, high=high, baseline=low)
+    inside = dataclasses.replace(domain, low=low, high=high, baseline=low)
+    baseline = min(max(domain.baseline, low), high)
+    if not inside.contains(baseline):  # the nearest step
+        baseline = low + round((baseline - low) / (domain.step or 1)) * (domain.step or 1)
+    return dataclasses.replace(inside, baseline=baseline)
 
 
-def _parse_value(name: str, domain: Domain, value: Value) -> Any:
-    """Returns a value of the domain; a string is parsed."""
-    read = _parse_text(domain, value) if isinstance(value, str) else value
-    if not domain.contains(read):
-        raise SpaceError(f"{name} takes {domain.describe()}. Received: {name}={value}.")
-    return domain.canonical(read) if isinstance(domain, Float) else read
+def _listed_domain(name: str, domain: Domain, text: str) -> Domain:
+    """Returns the domain of some values; numbers become unordered options, and a single one is fixed."""
+    values = tuple(_parse_value(name, domain, part.strip()) for part in text.replace("|", ",").split(","))
+    if len(set(values)) != len(values):
+        raise SpaceError(f"Name each value of {name} once. Received: {name}={text}.")
+    if isinstance(domain, Choice):
+        baseline = domain.baseline if domain.baseline in values else values[0]
+        return dataclasses.replace(domain, options=values, baseline=baseline)
+    if len(values) == 1:
+        return _fixed_domain(name, domain, values[0])
+    scale = math.log if domain.log else float
+    nearest = min(values, key=lambda value: abs(scale(value) - scale(domain.baseline)))
+    return Choice(values, nearest, when=domain.when, doc=domain.doc, unit=domain.unit, source=domain.source)
+
+
+def _parse_value(name: str, domain: Domain, value: Value, *, on_step: bool = False) -> Any:
+    """Returns a value that the domain can have; a string is parsed.
+
+    Args:
+        name: The parameter.
+        domain: Its domain.
+        value: The value.
+        on_step: Whether the value must lie on a step.
+    """
+    wide = widest(domain)
+    read = _parse_text(wide, value) if isinstance(value, str) else value
+    if wide.contains(read):
+        return wide.canonical(read) if isinstance(wide, Float) else read
+    if not on_step and not isinstance(domain, Choice) and domain.limits is not None:  # a value between two steps
+        assert not isinstance(wide, Choice)
+        step: Any = 1 if isinstance(wide, Int) else None
+        low: Any = wide.low
+        free = dataclasses.replace(wide, step=step, baseline=low)
+        if free.contains(read):
+            return read
+    raise SpaceError(f"{name} takes {wide.describe()}. Received: {name}={value}.")
 
 
 def _parse_text(domain: Domain, text: str) -> Any:

@@ -65,10 +65,13 @@ class Space:
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     build: Builder | None = field(default=None, compare=False)
     workload: WorkloadFunction | None = field(default=None, compare=False)
+    declared: Mapping[str, Domain] = field(init=False, repr=False, compare=False)
+    """The parameters as they were given: also those that no searched value of an earlier parameter makes active."""
 
     def __post_init__(self) -> None:
         """Keeps read-only copies; raises ValueError if conditions or recipes do not fit the parameters."""
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "declared", MappingProxyType(dict(self.parameters)))
+        object.__setattr__(self, "parameters", MappingProxyType(_reachable(self.parameters)))
         object.__setattr__(self, "recipes", MappingProxyType(dict(self.recipes)))
         if not self.parameters:
             raise ValueError(f"A space needs parameters. Received: none in space {self.name!r}.")
@@ -138,7 +141,7 @@ class Space:
         and so are recipes that lie outside or equal the baseline or an earlier recipe.
         """
         parameters: dict[str, Domain] = {}
-        for name, domain in {**self.parameters, **changes}.items():
+        for name, domain in {**self.declared, **changes}.items():
             reachable = _with_reachable_condition(domain, parameters)
             if reachable is not None:
                 parameters[name] = reachable
@@ -200,13 +203,27 @@ def _check_condition(name: str, domain: Domain, earlier: Mapping[str, Domain]) -
         )
 
 
+def _reachable(parameters: Mapping[str, Domain]) -> dict[str, Domain]:
+    """Returns the parameters without those whose condition holds only for values beyond those that are searched."""
+    reachable: dict[str, Domain] = {}
+    for name, domain in parameters.items():
+        when = domain.when
+        found: Domain | None = domain
+        if when is not None and when.beyond and (when.parameter in reachable or not when.values):
+            found = _with_reachable_condition(domain, reachable)
+        if found is not None:
+            reachable[name] = found
+    return reachable
+
+
 def _with_reachable_condition(domain: Domain, earlier: Mapping[str, Domain]) -> Domain | None:
     """Returns the domain with its condition reduced to the parent's values, or None if none is left."""
     when = domain.when
     if when is None:
         return domain
     parent = earlier.get(when.parameter)
-    values = tuple(value for value in when.values if parent is not None and parent.contains(value))
+    known = dict.fromkeys((*when.values, *when.beyond))
+    values = tuple(value for value in known if parent is not None and parent.contains(value))
     return dataclasses.replace(domain, when=dataclasses.replace(when, values=values)) if values else None
 
 

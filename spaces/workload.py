@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
-SMOOTH_ACTIVATIONS = ("gelu", "silu")
+SMOOTH_ACTIVATIONS = ("gelu", "silu", "elu", "selu", "tanh", "sigmoid", "softplus", "mish")
 """Activations that compute an exponential or error function for each value."""
 MAX_COUNT = 2**63
 """More than any network that can be trained counts of one kind."""

@@ -34,6 +34,7 @@ from search.study.time_budget import TimeBudget
 from search.training.devices import count_gpus, gpu_install_hint
 from search.training.runtime import Device
 from search.trial import EpochReport, Outcome, Phase, State, Trial
+from spaces.registry import baseline_changes
 from spaces.training import complete
 
 REDRAW_SECONDS = 0.5
@@ -57,6 +58,7 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     folds = f", {protocol.folds} folds" if protocol.folds > 1 else ""
     details = [
         f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{folds}",
+        *describe_baseline_changes(plan),
         *(f"  {line}" for line in describe_data(plan)),
         f"  {plan.parallelism.describe()}",
         *_describe_unused_gpus(plan),
@@ -83,6 +85,12 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     if done := len(final_trials(record)):
         lines.append(f"  {done} trials are recorded already; {format_clock(record.spent_seconds)} spent")
     return "\n".join(lines)
+
+
+def describe_baseline_changes(plan: Plan) -> list[str]:
+    """Returns a line that says how the baseline differs from the tutorial's; none if it does not."""
+    changed = baseline_changes(plan.header.space, plan.header.space_source)
+    return [f"  the baseline is not the tutorial's: {', '.join(changed)}"] if changed else []
 
 
 def describe_data(plan: Plan) -> list[str]:

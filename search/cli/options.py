@@ -58,7 +58,9 @@ def _option(field: dataclasses.Field[Any]) -> Callable[[Command], Command]:
     text = field.metadata["doc"] + (f"  [default: {field.default}]" if has_default else "")
     if kind == "bool":
         return click.option(f"{option}/--no-{option[2:]}", field.name, default=None, help=text)
-    if (metavar := {"pairs": "NAME=VALUE", "goals": "GOAL", "studies": "STUDY"}.get(kind)) is not None:
+    if (
+        metavar := {"pairs": "NAME=VALUE", "goals": "GOAL", "studies": "STUDY", "names": "NAMES"}.get(kind)
+    ) is not None:
         return click.option(option, field.name, multiple=True, metavar=metavar, help=text)
     return click.option(
         option,
@@ -139,7 +141,7 @@ def _check_parameters(fixed: Mapping[str, str], space: str, command: str) -> Non
     from spaces import registry
 
     try:
-        parameters = registry.load(space).parameters
+        parameters = registry.load(space).declared
     except registry.SpaceError as error:
         raise UserError(str(error)) from None
     settings = [field.name for field in dataclasses.fields(Settings)]

@@ -6,16 +6,17 @@ Imports neither Keras nor, before something is printed, Rich.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from search.cli.options import merge_options, setting_options
 from search.engines.registry import caveats
 from search.errors import UserError
-from search.session.settings import parse_pair
-from spaces.domains import Domain
+from search.session.search_space import changed_space
+from search.session.settings import Settings, from_mapping
+from spaces.domains import Domain, widest
 from spaces.registry import SPACES, SpaceError, load
-from spaces.restrict import restrict
 from spaces.space import Space
 
 if TYPE_CHECKING:
@@ -31,29 +32,34 @@ def command(context: click.Context) -> None:
         _console().print(_overview(load(name) for name in SPACES))
 
 
+@command.command("list")
+def list_spaces() -> None:
+    """List the search spaces."""
+    _console().print(_overview(load(name) for name in SPACES))
+
+
 @command.command()
 @click.argument("space", metavar="NAME|PATH")
-@click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Fix a parameter, as run does. Repeatable.")
-@click.option(
-    "--range", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Narrow a range, as run does. Repeatable."
-)
+@setting_options("fix", "range", "tune", "at", "from_", "studies_dir")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-def show(space: str, fix: tuple[str, ...], ranges: tuple[str, ...], as_json: bool) -> None:
-    """Show a space: its parameters with baselines and meanings, its recipes, and their sources."""
+def show(space: str, as_json: bool, **options: Any) -> None:
+    """Show a space as run would search it: parameters with baselines and meanings, recipes, and sources."""
     import json
 
-    restricted = _load_restricted(space, fix, ranges)
+    restricted = _load_changed(from_mapping({**merge_options(options), "space": space}))
     if as_json:
         click.echo(json.dumps(restricted.to_json(), indent=2))
     else:
         _print(restricted, _console())
 
 
-def _load_restricted(source: str, fix: Iterable[str], ranges: Iterable[str]) -> Space:
-    fixed = dict(parse_pair(text, "fix") for text in fix)
-    restricted_ranges = dict(parse_pair(text, "range") for text in ranges)
+def _load_changed(settings: Settings) -> Space:
+    if settings.from_:
+        from search.session.plan import load_space  # slow: imports Optuna
+
+        return load_space(settings)[0]
     try:
-        return restrict(load(source), fix=fixed, ranges=restricted_ranges)
+        return changed_space(load(settings.space), settings)
     except SpaceError as error:
         raise UserError(str(error)) from error
 
@@ -110,7 +116,14 @@ def _parameters(space: Space, sources: dict[str, int]) -> Table:
 
 
 def _meaning(domain: Domain, sources: dict[str, int]) -> str:
-    parts = [domain.doc, domain.when and f"Active when {domain.when.describe()}.", _footnote(domain.source, sources)]
+    wide = widest(domain)
+    more = "" if wide == domain else f"--range accepts {wide.describe()}."
+    parts = [
+        domain.doc,
+        more,
+        domain.when and f"Active when {domain.when.describe()}.",
+        _footnote(domain.source, sources),
+    ]
     return " ".join(part for part in parts if part)
 
 

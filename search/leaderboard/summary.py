@@ -11,6 +11,7 @@ from search.leaderboard import formatting
 from search.leaderboard.board import Ensemble, Row, Section, constant_error_percent
 from search.leaderboard.statistics import Difference, Verdict
 from search.trial import RECIPE_PREFIX
+from spaces.registry import baseline_changes
 
 
 def section_title(section: Section) -> str:
@@ -48,6 +49,7 @@ def _sentences(section: Section) -> Iterator[str]:
         yield from _to_baseline(section, row)
         yield from _to_best_recipe(section, row)
         yield from _to_tutorial(row)
+        yield from _changed_baselines(section)
         yield from (_ensemble(section, ensemble) for ensemble in section.ensembles)
         yield from _to_constant(section, row)
         yield _units(section)
@@ -189,6 +191,15 @@ def _short_trainings(chosen: Row) -> Iterator[str]:
             f"Caution: it was trained for {epochs}, not the {chosen.study.protocol.epochs} of a full trial; no full "
             "trial was verified."
         )
+
+
+def _changed_baselines(section: Section) -> Iterator[str]:
+    """Yields how the baselines of studies differ from the tutorial's."""
+    changes = {study.name: baseline_changes(study.space, study.space_source) for study in section.studies}
+    for name, changed in changes.items():
+        if changed:
+            of = f" of study {name}" if len(changes) > 1 else ""
+            yield f"The baseline{of} is not the tutorial's: {', '.join(changed)}."
 
 
 def _to_tutorial(row: Row) -> Iterator[str]:

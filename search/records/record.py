@@ -13,6 +13,7 @@ from typing import Any
 from search.errors import UserError
 from search.protocol import EvaluationProtocol, ProtocolName
 from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State, Trial
+from spaces.domains import Domain
 from spaces.space import Space
 
 JOURNAL_NAME = "ledger.journal"
@@ -302,23 +303,71 @@ def require_same_study(
     requested = replace(requested, seed=recorded.seed) if accept_recorded_seed else requested
     if not recorded.builder_sha256:  # an older version recorded none
         requested = replace(requested, builder_sha256="")
-    if differences := describe_differences(_study_settings(recorded), _study_settings(requested)):
+    if differences := study_differences(recorded, requested):
         more = f"; and {len(differences) - MAX_DIFFERENCES} more" if len(differences) > MAX_DIFFERENCES else ""
+        again = f" Continue the recorded one with: {recorded.command}" if recorded.command else ""
         raise UserError(
             f"Study {recorded.name!r} exists and is another one. "
             f"It differs in {'; '.join(differences[:MAX_DIFFERENCES])}{more}.",
-            hint="Give this one a name of its own with --study NAME, or repeat the recorded options.",
+            hint=f"Give this one a name of its own with --study NAME, or repeat the recorded options.{again}",
         )
     return recorded
 
 
+_OPTIONS = {
+    "protocol.name": "--protocol",
+    "protocol.version": "the version of the protocol",
+    "protocol.data_sha256": "--dataset",
+    "protocol.split": "--split",
+    "protocol.split_seed": "--split-seed",
+    "protocol.folds": "--folds",
+    "protocol.epochs": "--epochs",
+    "protocol.class_weight": "--class-weight",
+    "space_source": "--space",
+    "builder_sha256": "the file of --space",
+}
+"""What defines a study, by its name in the record, in the words of the command line."""
+
+
+def study_differences(recorded: StudyHeader, requested: StudyHeader) -> list[str]:
+    """Returns what differs between two studies, in the words of the options."""
+    both = [_study_settings(header) for header in (recorded, requested)]
+    differences = describe_differences(both[0], both[1])
+    parameters = [
+        {name: _describe_domain(domain) for name, domain in header.space.parameters.items()}
+        for header in (recorded, requested)
+    ]
+    differences += describe_differences(parameters[0], parameters[1])
+    if _recipes(recorded) != _recipes(requested):
+        differences.append("the recipes of the space (--from)")
+    return differences
+
+
+def _describe_domain(domain: Domain) -> str:
+    """Returns what a parameter is searched over, such as "32..1024 log, baseline 200", or its only value."""
+    values = domain.values()
+    if values is not None and len(values) == 1:
+        return str(values[0])
+    condition = f", active when {domain.when.describe()}" if domain.when else ""
+    return f"{domain.describe()}, baseline {domain.baseline}{condition}"
+
+
+def _recipes(header: StudyHeader) -> dict[str, Any]:
+    return {name: dict(recipe.values) for name, recipe in header.space.recipes.items()}
+
+
 def _study_settings(header: StudyHeader) -> dict[str, Any]:
-    """Returns the settings that define a study, by dotted name; not names, time, versions, command or descriptions."""
+    """Returns the settings that define a study beside its parameters and recipes, in the words of the options.
+
+    Names, time, versions and command are left out; the data are known by their hash.
+    """
     document = header.to_json()
-    parts = ("space", "space_source", "builder_sha256", "protocol", "engine", "sampler", "pruner", "seed")
+    parts = ("space_source", "builder_sha256", "protocol", "engine", "sampler", "pruner", "seed")
     settings = flatten({part: document[part] for part in parts})
-    del settings["protocol.dataset"]  # the data are known by their hash
-    return {name: value for name, value in settings.items() if name.rpartition(".")[2] not in ("doc", "unit", "source")}
+    del settings["protocol.dataset"]
+    return {_OPTIONS.get(name, f"--{name}"): value for name, value in settings.items()} | {
+        "the name of the space": header.space.name
+    }
 
 
 def utc_now() -> str:

@@ -31,13 +31,14 @@ from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.parallelism.policy import Parallelism
 from search.session.runtime import make_runtime, parse_choice
+from search.session.search_space import changed_space, name_of_changes
 from search.session.settings import AUTO, ExecutorName, Settings, flag, to_study_name
 from search.session.warm_start import with_earlier_studies
+from search.study.verification import best_trials
 from search.training.runtime import Backend, Device, package_versions
 from search.training.task import Task
 from spaces import registry
 from spaces.registry import SpaceError
-from spaces.restrict import restrict
 from spaces.space import Space
 from spaces.training import complete
 from spaces.workload import Workload, WorkloadFunction
@@ -177,15 +178,18 @@ def _with_defaults(settings: Settings) -> Settings:
 def load_space(settings: Settings) -> tuple[Space, str]:
     """Returns the space and its source: a registered name or a path.
 
-    The space is restricted by ``--fix`` and ``--range``, and has the recipes of the studies of ``--from``.
+    The space is changed by ``--fix``, ``--range``, ``--tune`` and ``--at``, and has the recipes of the studies of
+    ``--from``.
     """
+    location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
+    earlier = [study.record for study in find_studies(settings.from_, location)] if settings.from_ else []
+    best = best_trials(earlier[0], 1) if earlier else []
     try:
-        space = restrict(registry.load(settings.space), fix=settings.fix, ranges=settings.range)
+        space = changed_space(registry.load(settings.space), settings, best[0].trial.config if best else None)
     except SpaceError as error:
         raise UserError(str(error)) from None
-    if settings.from_:
-        location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
-        space = with_earlier_studies(space, [study.record for study in find_studies(settings.from_, location)])
+    if earlier:
+        space = with_earlier_studies(space, earlier)
     return space, settings.space if settings.space in registry.SPACES else str(Path(settings.space).resolve())
 
 
@@ -272,7 +276,7 @@ def _check_outputs(settings: Settings) -> None:
 
 
 def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
-    """Returns a study's default name: data set, how it is read, space, and sampler or "baseline".
+    """Returns a study's default name: data set, how it is read, space, what was changed, and sampler or "baseline".
 
     The name of an engine other than the default precedes its sampler, since two engines may share a sampler's name.
     Data sets whose names hold letters that no study's name has are told apart by their hashes.
@@ -284,7 +288,9 @@ def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space) -
     stem = Path(dataset.name).stem.replace(" ", "-")
     is_spelled = to_study_name(stem) == stem
     data = "-".join([stem, *([] if is_spelled else [dataset.sha256[:6]]), *settings.read_options.words])
-    return to_study_name(f"{data}-{space.name}-{method}{tutorial}")
+    pruner = None if settings.engine == NO_ENGINE else parse_engine(settings.engine, sampler=settings.sampler).pruner
+    parts = (data, space.name, name_of_changes(settings, space, pruner), f"{method}{tutorial}")
+    return to_study_name("-".join(part for part in parts if part))
 
 
 def _make_header(

@@ -110,7 +110,21 @@ class Settings:
     epochs: int = _option(10, "Epochs of a full trial.")
     fix: Mapping[str, Any] = _option({}, "Fix a parameter: --fix batch_size=200. Repeatable.", kind="pairs")
     range: Mapping[str, Any] = _option(
-        {}, "Narrow a parameter: --range filters_1=16:48, or pooling=max,average. Repeatable.", kind="pairs"
+        {},
+        "Change what a parameter is searched over: --range filters_1=16:48, batch_size=32,64,128, or "
+        "optimizer=sgd,rmsprop. Repeatable.",
+        kind="pairs",
+    )
+    tune: tuple[str, ...] = _option(
+        (),
+        "Parameters that alone are varied, such as learning_rate,batch_size; all others stay at the baseline, or at "
+        "--at.",
+        kind="names",
+    )
+    at: str | None = _option(
+        None,
+        "Configuration that is the baseline: 'recipe: NAME', or winner, the best of the study of --from.  [default: "
+        "the space's]",
     )
     recipes: bool = _option(True, "Try the space's known-good recipes after the baseline.")
     from_: tuple[str, ...] = _option(
@@ -368,6 +382,10 @@ def _split_texts(value: str | Sequence[Any]) -> tuple[str, ...]:
     return tuple(part.strip() for text in texts for part in str(text).split(","))
 
 
+def _split_names(value: str | Sequence[Any]) -> tuple[str, ...]:
+    return tuple(name.replace("-", "_") for name in _split_texts(value) if name)
+
+
 def _unchanged(value: Any) -> Any:
     return value
 
@@ -396,5 +414,6 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
         "names or paths of studies",
         lambda value: tuple(map(os.path.expanduser, _split_texts(value))),
     ),
+    "names": ((str, list, tuple), "names of parameters", _split_names),
 }
 """Kinds of options: the accepted types, the same in words, and the parser."""

@@ -16,7 +16,7 @@ import numpy as np
 from search.training.augmentation import RandomAffine
 from search.training.runtime import Precision
 from spaces.space import Builder
-from spaces.training import AUGMENTATION_PARAMETERS
+from spaces.training import AUGMENTATION_PARAMETERS, peak_learning_rate
 
 NESTEROV_MOMENTUM = 0.9
 """Momentum of SGD, fixed as in most published recipes for small images."""
@@ -153,15 +153,23 @@ def make_schedule(name: str, peak: float, total_steps: int) -> Any:
     )
 
 
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "nadam": keras.optimizers.Nadam,
+    "lion": keras.optimizers.Lion,
+}
+"""Optimizers at Keras's defaults, but for the learning rate."""
+
+
 def make_optimizer(config: Mapping[str, Any], total_steps: int) -> Any:
     """Returns the optimizer that a configuration describes."""
-    peak = config["learning_rate_sgd"] if config["optimizer"] == "sgd" else config["learning_rate"]
-    schedule = make_schedule(config["schedule"], peak, total_steps)
+    schedule = make_schedule(config["schedule"], peak_learning_rate(config), total_steps)
     if config["optimizer"] == "sgd":
         return keras.optimizers.SGD(schedule, momentum=NESTEROV_MOMENTUM, nesterov=True)
     if config["optimizer"] == "adamw":
         return keras.optimizers.AdamW(schedule, weight_decay=config["weight_decay"])
-    return keras.optimizers.Adam(schedule)
+    return _OPTIMIZERS[config["optimizer"]](schedule)
 
 
 def make_loss(config: Mapping[str, Any], class_weights: np.ndarray | None = None) -> Any:

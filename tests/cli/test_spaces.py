@@ -84,7 +84,10 @@ def test_a_file_of_your_own_is_shown(tmp_path: Path) -> None:
         (("cnn", "--fix", "poling=max"), "Did you mean 'pooling'?"),
         (("cnn", "--fix", "pooling"), "name=value"),
         (("cnn", "--fix", "pooling=min"), "pooling takes max | average"),
-        (("cnn", "--range", "filters_1=40:48"), "The baseline of filters_1 is 32"),
+        (("cnn", "--range", "filters_1=0:48"), "filters_1 takes 1..4096"),
+        (("cnn", "--range", "epochs=5:20"), "epochs is an option"),
+        (("cnn", "--at", "winner"), "--from"),
+        (("cnn", "--at", "recipe: none"), "no such recipe"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(arguments: tuple[str, ...], message: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from makers import MNIST, TINY
 
 from search.session.plan import default_study_name
+from search.session.search_space import changed_space
 from search.session.settings import from_mapping
 
 
@@ -40,3 +41,16 @@ def test_data_whose_names_cannot_be_spelled_are_told_apart() -> None:
     )
     assert (first, second) == ("aaaaaa-tiny-tpe", "bbbbbb-tiny-tpe")
     assert name("my leaves.npz") == "my-leaves-tiny-tpe"
+
+
+def test_what_was_changed_is_part_of_the_name() -> None:
+    for options, expected in (
+        ({"fix": {"learning_rate": "1e-2"}, "epochs": 5}, "leaves-tiny-learning_rate-0.01-5-epochs-tpe"),
+        ({"range": {"width": "4:16"}, "tune": "width"}, "leaves-tiny-width-4-16-tune-width-tpe"),
+    ):
+        settings = from_mapping({"sampler": "tpe", **options})
+        data = dataclasses.replace(MNIST, name="leaves.npz")
+        assert default_study_name(settings, data, changed_space(TINY, settings)) == expected
+    long = [name("leaves.npz", **{"from": f"{'a' * 60}{end}"}) for end in "bc"]
+    assert long[0] != long[1]
+    assert all(len(text) < 60 for text in long)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import random
 from typing import Any
@@ -123,24 +124,84 @@ def test_what_cannot_be_fixed_says_why(fix: dict[str, Any], message: str) -> Non
     ("ranges", "message"),
     [
         ({"kernal": "3:5"}, "Did you mean 'kernel'?"),
-        ({"kernel": "5"}, "A range of kernel looks like kernel=3:7. Received: kernel=5"),
         ({"kernel": "3:6"}, "kernel takes 3..7 step 2. Received: kernel=6"),
         ({"kernel": "3:9"}, "kernel takes 3..7 step 2. Received: kernel=9"),
         ({"kernel": "3:"}, "kernel takes 3..7 step 2. Received: kernel=."),
         ({"kernel": "7:5"}, "from low to high"),
-        ({"kernel": "7:7"}, "The baseline of kernel is 5, and must lie in its range"),
         ({"dropout": "0.12:0.3"}, "dropout takes 0..0.6 step 0.05. Received: dropout=0.12"),
         ({"rate": "1e-5:1e-2"}, "rate takes"),
-        ({"rate": "2e-3:1e-2"}, "Widen the range, or fix rate to move the baseline."),
         ({"pooling": "max:none"}, "pooling takes max | average | none. Received: pooling=max:none"),
-        ({"pooling": "average,none"}, "The baseline of pooling is max"),
-        ({"pooling": "max,max"}, "Name each option of pooling once"),
+        ({"pooling": "max,max"}, "Name each value of pooling once"),
     ],
 )
 def test_what_cannot_be_cut_says_why(ranges: dict[str, str], message: str) -> None:
     with pytest.raises(SpaceError) as caught:
         cut(**ranges)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "values", "baseline"),
+    [
+        ("rate", "2e-3:1e-2", None, 2e-3),
+        ("kernel", "7:7", (7,), 7),
+        ("kernel", "7", (7,), 7),
+        ("pooling", "average,none", ("average", "none"), "average"),
+        ("width", "16,24,48", (16, 24, 48), 24),
+        ("dropout", "0.5,0.3", (0.5, 0.3), 0.3),
+        ("dropout", "0.35:0.6", (0.35, 0.4, 0.45, 0.5, 0.55, 0.6), 0.35),
+    ],
+)
+def test_a_baseline_outside_moves_to_the_nearest_value(name: str, text: str, values: Any, baseline: object) -> None:
+    changed = cut(**({"stages": "2:3"} if name == "width" else {}), **{name: text})
+    assert changed.parameters[name].values() == values
+    assert changed.baseline[name] == baseline
+    assert Space.from_json(changed.to_json()) == changed
+
+
+def test_ranges_and_values_may_lie_in_the_declared_limits() -> None:
+    cnn = load("cnn")
+    changed = restrict(cnn, fix={"dropout_flatten": "0.33"}, ranges={"batch_size": "8:128", "activation": "tanh,relu"})
+    assert changed.parameters["batch_size"] == dataclasses.replace(
+        cnn.parameters["batch_size"], low=8, high=128, baseline=128
+    )
+    assert (changed.baseline["dropout_flatten"], changed.baseline["activation"]) == (0.33, "relu")
+    with pytest.raises(SpaceError, match="batch_size takes 1"):
+        restrict(cnn, fix={"batch_size": 0}, ranges={})
+
+
+def test_the_learning_rate_is_that_of_the_optimizer_that_is_left() -> None:
+    cnn = load("cnn")
+    sgd = restrict(cnn, fix={"optimizer": "sgd", "learning_rate": "0.05"}, ranges={})
+    assert sgd.baseline["learning_rate_sgd"] == 0.05
+    both = restrict(cnn, fix={}, ranges={}, tune=["optimizer", "learning_rate"])
+    assert {name for name in both.parameters if len(both.parameters[name].values() or "..") > 1} == {
+        "optimizer",
+        "learning_rate",
+        "learning_rate_sgd",
+    }
+
+
+def test_only_tuned_parameters_vary() -> None:
+    tuned = restrict(SPACE, fix={"stages": 2}, ranges={"kernel": "3:7"}, tune=["rate"])
+    assert [
+        name for name, domain in tuned.parameters.items() if domain.values() is None or len(domain.values()) > 1
+    ] == ["kernel", "rate"]
+    assert tuned.baseline == {**SPACE.baseline, "stages": 2, "width": 32}
+    assert list(tuned.recipes) == ["fast"]
+    with pytest.raises(SpaceError, match="--fix stages=2"):
+        restrict(SPACE, fix={}, ranges={}, tune=["width"])
+    with pytest.raises(SpaceError, match="both for rate"):
+        restrict(SPACE, fix={"rate": 1e-3}, ranges={}, tune=["rate"])
+
+
+def test_others_stay_at_a_given_configuration() -> None:
+    cnn = load("cnn")
+    at = {**cnn.recipe("two stages + sgd"), "batch_size": 16, "dropout_flatten": 0.33, "activation": "tanh"}
+    tuned = restrict(cnn, fix={}, ranges={}, tune=["learning_rate"], at=at)
+    assert tuned.baseline == at
+    assert tuned.parameters["learning_rate_sgd"].values() is None
+    assert restrict(cnn, fix={"optimizer": "lion"}, ranges={}, at=at).baseline["learning_rate_lion"] == 1e-4
 
 
 def test_a_parameter_is_fixed_or_cut_but_not_both() -> None:

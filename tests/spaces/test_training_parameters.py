@@ -1,13 +1,15 @@
 import pytest
 
-from spaces import SPACES, TRAINING, load
-from spaces.training import TUTORIAL_TRAINING
+from spaces import SPACES, TRAINING, Space, load
+from spaces.restrict import restrict
+from spaces.training import TUTORIAL_TRAINING, complete, peak_learning_rate
 
 NAMES = [
     "batch_size",
     "optimizer",
     "learning_rate",
     "learning_rate_sgd",
+    "learning_rate_lion",
     "schedule",
     "weight_decay",
     "label_smoothing",
@@ -52,6 +54,20 @@ def test_each_optimizer_has_its_own_rates(name: str, optimizer: str, rates: set[
     space = load(name)
     config = space.active({key: domain.baseline for key, domain in space.parameters.items()} | {"optimizer": optimizer})
     assert {"learning_rate", "learning_rate_sgd", "weight_decay"} & set(config) == rates
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "nadam", "lion"])
+def test_further_optimizers_bring_their_learning_rate(optimizer: str) -> None:
+    space = restrict(load("cnn"), fix={"optimizer": optimizer, "learning_rate": 1e-3}, ranges={})
+    assert peak_learning_rate(complete(space.baseline)) == 1e-3
+    assert not {"learning_rate_sgd", "weight_decay"} & set(space.parameters)
+
+
+def test_what_lies_beyond_the_searched_range_is_not_part_of_what_is_searched() -> None:
+    space = load("cnn")
+    assert "learning_rate_lion" not in space.parameters
+    assert "rmsprop" not in str(space.to_json())
+    assert Space.from_json(space.to_json()) == space
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -170,6 +170,9 @@ def test_optimizers_are_keras_classes() -> None:
     assert (type(decayed).__name__, decayed.weight_decay) == ("AdamW", 0.01)
     momentum = make_optimizer({**TUTORIAL_TRAINING, "optimizer": "sgd", "learning_rate_sgd": 0.1}, 100)
     assert (type(momentum).__name__, momentum.momentum, momentum.nesterov) == ("SGD", 0.9, True)
+    for name, rate in (("rmsprop", 1e-3), ("nadam", 1e-3), ("lion", 1e-4)):
+        further = make_optimizer({**TUTORIAL_TRAINING, "optimizer": name}, 100)
+        assert (type(further).__name__.lower(), float(further.learning_rate)) == (name, pytest.approx(rate))
 
 
 def test_the_loss_smooths_labels() -> None:

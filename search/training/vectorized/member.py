@@ -27,7 +27,7 @@ from search.training.vectorized.program import Program, ProgramState
 from search.training.vectorized.program_key import program_key, traced_values_of
 from search.trial import Cause, Trial, TrialFiles
 from spaces.space import Builder
-from spaces.training import complete
+from spaces.training import complete, peak_learning_rate
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -154,8 +154,7 @@ def make_member(
 
 def _learning_rates(config: Mapping[str, Any], steps: int) -> np.ndarray:
     """Returns the learning rate of each step, as the trial's own schedule gives it."""
-    peak = config["learning_rate_sgd"] if config["optimizer"] == "sgd" else config["learning_rate"]
-    schedule = make_schedule(config["schedule"], peak, steps)
+    schedule = make_schedule(config["schedule"], peak_learning_rate(config), steps)
     if not callable(schedule):
         return np.full(steps, schedule, np.float32)
     return np.asarray(jax.jit(jax.vmap(schedule))(np.arange(steps, dtype=np.int32)))
