@@ -94,7 +94,7 @@ def _words(settings: Settings, space: Space, pruner: str | None) -> Iterator[str
         if value != usual[name]:
             yield f"{value}-{name}" if name in ("epochs", "folds") else f"{name}-{value}"
     if None not in (pruner, settings.pruner) and settings.pruner != pruner:
-        yield str(settings.pruner)
+        yield f"pruner-{settings.pruner}"
 
 
 def _describe(domain: Domain) -> str:

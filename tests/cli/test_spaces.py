@@ -50,7 +50,7 @@ def test_a_wide_terminal_shows_domain_baseline_condition_meaning_and_source_on_o
     lines = spaces("show", "cnn", columns=160).splitlines()
     line = next(line for line in lines if line.strip().startswith("filters_2"))
     assert line.split()[:5] == ["filters_2", "15..128", "log", "64", "filters"]
-    assert "Filters of stage 2. Active when conv_stages is 2 or 3. [2]" in line
+    assert "Filters of stage 2. --range accepts 1..4096 log. Active when conv_stages is 2 or 3. [2]" in line
     assert any(line.startswith("[2] baseline: Brownlee") for line in lines)
 
 

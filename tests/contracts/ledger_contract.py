@@ -115,12 +115,12 @@ class LedgerContract:
         others = {
             "width": {"space": TINY.restrict({"width": Int(4, 32, 16, log=True)})},
             "split": {"protocol": dataclasses.replace(protocol, split=Split.STRATIFIED)},
-            "data_sha256": {"protocol": dataclasses.replace(protocol, data_sha256="cd" * 32)},
+            "dataset": {"protocol": dataclasses.replace(protocol, data_sha256="cd" * 32)},
             "epochs": {"protocol": dataclasses.replace(protocol, epochs=20)},
             "sampler": {"sampler": "tpe"},
             "pruner": {"pruner": "asha"},
             "seed": {"seed": 6},
-            "builder_sha256": {"builder_sha256": "2" * 64},
+            "file of --space": {"builder_sha256": "2" * 64},
         }
         hashed = header(builder_sha256="1" * 64)
         with open_ledger(place, hashed) as ledger:
