@@ -133,7 +133,7 @@ def choose_engines(engines: Sequence[str], pruner: str | None) -> list[EngineCho
 def _default_name(plan: Plan) -> str:
     """Returns the name of a comparison by data set and space: "compare-mnist-cnn"."""
     without_engine = replace(plan.settings, engine=NO_ENGINE)
-    name = default_study_name(without_engine, plan.task.dataset, plan.header.space)
+    name = default_study_name(without_engine, plan.task.dataset, plan.header.space, names_changes=False)
     return f"compare-{name.removesuffix('-baseline')}"
 
 

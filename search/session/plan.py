@@ -275,7 +275,7 @@ def _check_outputs(settings: Settings) -> None:
             )
 
 
-def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space) -> str:
+def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space, *, names_changes: bool = True) -> str:
     """Returns a study's default name: data set, how it is read, space, what was changed, and sampler or "baseline".
 
     The name of an engine other than the default precedes its sampler, since two engines may share a sampler's name.
@@ -289,7 +289,8 @@ def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space) -
     is_spelled = to_study_name(stem) == stem
     data = "-".join([stem, *([] if is_spelled else [dataset.sha256[:6]]), *settings.read_options.words])
     pruner = None if settings.engine == NO_ENGINE else parse_engine(settings.engine, sampler=settings.sampler).pruner
-    parts = (data, space.name, name_of_changes(settings, space, pruner), f"{method}{tutorial}")
+    changes = name_of_changes(settings, space, pruner) if names_changes else ""
+    parts = (data, space.name, changes, f"{method}{tutorial}")
     return to_study_name("-".join(part for part in parts if part))
 
 
