@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,6 +65,7 @@ class KerasTunerEngine(Engine):
         self._hyperband = self._oracle if isinstance(self._oracle, HyperbandOracle) else None
         self._untried = UntriedConfigs(to_hyperparameters(space), space.baseline)
         self._seen_keys: set[str] = set()
+        self._asked: Counter[int] = Counter()  # by number, without given proposals
         self.capabilities = EngineCapabilities(
             prunes=False, pauses=self._hyperband is not None, seeded=sampler != "grid"
         )
@@ -128,7 +130,9 @@ class KerasTunerEngine(Engine):
         self._seen_keys.add(config_key(config))
 
     def _reseed(self, number: int) -> None:
-        self._oracle._seed_state = seeds.proposal_seed(self._seed, number, 0)
+        """Sets the oracle's seed; another one where the proposal of a number was refused, or it would come again."""
+        self._oracle._seed_state = seeds.proposal_seed(self._seed, number, self._asked[number])
+        self._asked[number] += 1
         if isinstance(self._oracle, BayesianOracle):
             self._oracle._random_state = np.random.RandomState(self._oracle._seed_state)
 

@@ -22,16 +22,20 @@ from search.session.forecast import MAX_REPLICATES, uses_all_time
 from search.session.parallelism.choose import choose_parallelism
 from search.session.parallelism.policy import Parallelism
 from search.session.plan import Plan, checkpoint_folder, engine_for
+from search.session.settings import ExecutorName
 from search.session.timetable import Timetable
 from search.study.checkpoint_store import CheckpointStore
 from search.study.combined_source import CombinedSource
 from search.study.interfaces import TrialSource
 from search.study.loop import run_loop
+from search.study.memory_bound import MemoryBound
 from search.study.peers import interrupt_orphans
 from search.study.search_source import SearchSource
 from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
 from search.study.verification import ReplicateSource, early_verification_trials, verification_trials
-from search.trial import Cause, Phase, Trial
+from search.training.cgroup import total_memory
+from search.training.runtime import Device, Precision
+from search.trial import Cause, Config, Phase, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Session:
             trials=settings.trials,
             epochs=self.plan.total_epochs,
             has_time=timetable.has_time if begins_what_ends else always,
+            fits=_fits(self.plan),
             first_epochs=timetable.first_epochs if begins_what_ends else None,
             checkpoints=checkpoints,
         )
@@ -239,3 +244,26 @@ def agree_with_coordinators(plan: Plan, parallelism: Parallelism, ledger: Ledger
         return parallelism
     require_same_arithmetic(record, plan.arithmetic)
     return choose_parallelism(plan, record)
+
+
+def _fits(plan: Plan) -> Callable[[Config], bool]:
+    """Returns which configurations can be trained in this machine's memory, as far as their counts tell.
+
+    On a GPU and on other machines the workers alone decide.
+    """
+    runtime, dataset, settings = plan.task.runtime, plan.task.dataset, plan.settings
+    if plan.workload is None or runtime.device is Device.GPU or settings.executor != ExecutorName.LOCAL:
+        return lambda config: True
+    available = total_memory()
+    if settings.trial_memory is not None:
+        available = min(available, int(settings.trial_memory * 2**20))
+    bound = MemoryBound(
+        workload=plan.workload,
+        image_shape=dataset.image_shape,
+        classes=dataset.classes,
+        training_count=dataset.training_count,
+        folds=plan.header.protocol.folds,
+        value_bytes=2 if runtime.precision is Precision.BFLOAT16 else 4,
+        available_bytes=available,
+    )
+    return bound.fits

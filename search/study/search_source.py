@@ -36,6 +36,8 @@ from spaces.space import Space
 
 MAX_PROPOSALS = 8
 """Proposals of an engine after which a search ends if none of them could be trained in the time that is left."""
+MAX_TOO_LARGE = 10
+"""Proposals that exceed the memory, after which the next one is begun in any case; its trial fails with the figures."""
 
 
 def replay(engine: Engine, records: Iterable[TrialRecord]) -> None:
@@ -62,6 +64,8 @@ class SearchSource:
         epochs: Epochs trained in search trials, over all sessions and unfinished trials included, after which the
             search ends; None for no limit. The last trial may exceed it.
         has_time: Returns whether a configuration can be trained for some epochs in the time that is left.
+        fits: Returns whether the training of a configuration is not known to exceed the memory. The baseline, the
+            recipes and recorded trials are not asked for.
         first_epochs: Returns the epochs of the baseline and of the first recipe, fewer than a full trial's if the time
             is short; None for a full trial's.
         checkpoints: Those of the study; None for the ledger's folder.
@@ -78,12 +82,13 @@ class SearchSource:
         trials: int | None = None,
         epochs: int | None = None,
         has_time: CanEnd = always,
+        fits: Callable[[Config], bool] = lambda config: True,
         first_epochs: Callable[[Config], int] | None = None,
         checkpoints: CheckpointStore | None = None,
     ) -> None:
         header, study = ledger.header, ledger.read()
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
-        self._has_time, self._screens = has_time, engine.capabilities.screens
+        self._has_time, self._fits, self._screens = has_time, fits, engine.capabilities.screens
         self._first_epochs = first_epochs or (lambda config: self._epochs)
         self.checkpoints = checkpoints or CheckpointStore(ledger.folder / "checkpoints")
         recorded = study.trials_in_phase(Phase.SEARCH)
@@ -176,12 +181,24 @@ class SearchSource:
         Raises:
             NothingFits: Nothing that it proposes can end.
         """
-        for _ in range(MAX_PROPOSALS):
+        too_late = too_large = 0
+        while too_late < MAX_PROPOSALS:
             trial = self._make_trial(TrialRequest())
-            if trial.parent is not None or self._can_end(trial.config, trial.last_epoch):
+            exceeds = trial.parent is None and too_large < MAX_TOO_LARGE and not self._fits(trial.config)
+            if not exceeds and (trial.parent is not None or self._can_end(trial.config, trial.last_epoch)):
                 return trial
-            self._engine.tell(trial.number, Outcome(state=State.INTERRUPTED))
+            too_large, too_late = too_large + exceeds, too_late + (not exceeds)
+            self._engine.tell(trial.number, self._refusal(exceeds=exceeds))
         raise NothingFits
+
+    def _refusal(self, *, exceeds: bool) -> Outcome:
+        """Returns what an engine is told of a proposal that is not begun, as it exceeds the memory or the time.
+
+        An engine that pauses trials counts those of a round, and must not wait for one that never was.
+        """
+        if exceeds and not self._engine.capabilities.pauses:
+            return Outcome(state=State.FAILED, cause=Cause.OUT_OF_MEMORY)
+        return Outcome(state=State.INTERRUPTED)
 
     def _can_end(self, config: Config, epochs: int) -> bool:
         """Returns whether every budget is enough for a configuration and these epochs, in as many trials as they take.
