@@ -44,9 +44,11 @@ def watch():
 watcher = threading.Thread(target=watch)
 watcher.start()
 start, used = time.perf_counter(), time.process_time()
-info = prepare(sys.argv[1], Path(sys.argv[2]))
+try:
+    info = prepare(sys.argv[1], Path(sys.argv[2]))
+finally:
+    is_done.set()
 seconds, used = time.perf_counter() - start, time.process_time() - used
-is_done.set()
 watcher.join()
 print(json.dumps({"seconds": seconds, "processor": used, "mib": peak}))
 """

@@ -25,6 +25,9 @@ IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "icon\r"})
 USUAL_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Ends of the names of most images; the others are asked of Pillow, which loads all its formats for that."""
 
+STUB_FORMATS = frozenset({"BUFR", "GRIB", "HDF5"})
+"""Formats that Pillow recognizes and cannot decode; HDF5 files are data sets."""
+
 
 def is_visible(name: str) -> bool:
     """Returns whether a file or folder is the user's own."""
@@ -81,7 +84,7 @@ def read_class_folders(root: Path, options: ReadOptions) -> RawDataset:
 def _pillow_suffixes() -> frozenset[str]:
     from PIL import Image
 
-    return frozenset(Image.registered_extensions())
+    return frozenset(suffix for suffix, form in Image.registered_extensions().items() if form not in STUB_FORMATS)
 
 
 def _inner_folder_notes(found: Mapping[str, Mapping[str, Sequence[str]]]) -> tuple[str, ...]:

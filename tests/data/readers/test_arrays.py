@@ -79,6 +79,10 @@ def hdf5(folder: Path) -> str:
     return str(folder / "usps.h5")
 
 
+def hdf5_folder(folder: Path) -> str:
+    return str(Path(hdf5(folder)).parent)
+
+
 def matlab(folder: Path) -> str:
     """SVHN's layout, in grey: the images are counted last."""
     for part in ("train", "test"):
@@ -106,6 +110,7 @@ FORMS = {
     "npy pairs": pairs,
     "one of the npy files": one_of_pairs,
     "HDF5": hdf5,
+    "a folder with an HDF5 file": hdf5_folder,
     "MATLAB": matlab,
     "MATLAB 7.3": matlab_7_3,
 }
