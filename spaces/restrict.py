@@ -123,7 +123,13 @@ def _with_own_rates(
             if LEARNING_RATE in given:
                 given[left[0]] = given.pop(LEARNING_RATE)
         tune = [left[0] if name == LEARNING_RATE else name for name in tune]
+    elif LEARNING_RATE not in active and left and (LEARNING_RATE in fix or LEARNING_RATE in ranges):
+        raise SpaceError(
+            f"Each of the remaining optimizers has a learning rate of its own. Received: {LEARNING_RATE}. "
+            f"Name {' or '.join(left)}."
+        )
     elif LEARNING_RATE in tune:
+        tune = [name for name in tune if name != LEARNING_RATE or name in active]
         tune += [name for name in left if name not in (*tune, *fix)]
     return fix, ranges, list(dict.fromkeys(tune))
 

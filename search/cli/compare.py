@@ -115,7 +115,8 @@ def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPla
     """Returns the plan for the options."""
     from search.cli.display import describe_probe
     from search.compare.plan import make_comparison_plan
-    from search.session.settings import from_mapping, parse_duration
+    from search.session.quantities import parse_duration
+    from search.session.settings import from_mapping
 
     shared = merge_options({name: options[name] for name in OPTIONS}, extra=options["extra"], command="compare")
     bounds = {name: options[name] for name in ("trials", "total_epochs") if options[name] is not None}

@@ -42,7 +42,7 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
     from search.compare.recorded.run import run_searches
     from search.compare.recorded.simulate import RecordedSpec
     from search.session.plan import command_line
-    from search.session.settings import parse_duration
+    from search.session.quantities import parse_duration
     from search.training.runtime import usable_cores
 
     check_options(options, OPTIONS)

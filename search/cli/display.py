@@ -16,131 +16,23 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from search.cli.forecast_view import describe_forecast
+from search.cli.plan_view import describe_data, describe_plan
 from search.cli.progress_state import ProgressState, format_clock
 from search.leaderboard import formatting
 from search.leaderboard.board import Board
 from search.leaderboard.files import FORMATS
-from search.protocol import ProtocolName
 from search.records.record import NO_ENGINE, StudyRecord
 from search.session.callbacks import Callback
-from search.session.forecast import Forecast
 from search.session.parallelism.policy import KERNELS_BY_PREFERENCE, WorkerLayout
 from search.session.plan import Plan
-from search.session.settings import ExecutorName
 from search.study.retries import is_retried
-from search.study.search_source import final_trials
 from search.study.time_budget import TimeBudget
-from search.training.devices import count_gpus, gpu_install_hint
-from search.training.runtime import Device
 from search.trial import EpochReport, Outcome, Phase, State, Trial
-from spaces.registry import baseline_changes
-from spaces.training import complete
 
 REDRAW_SECONDS = 0.5
 """Least time between two drawings of the live line."""
-LARGE_PARAMETERS = 10_000_000
-"""Parameters of a baseline that are mentioned before it trains; on MNIST those of all spaces are below a million."""
-USUAL_SIDES = (128, 96, 64, 48, 32, 28)
-"""Heights and widths of images that are proposed in place of larger ones."""
-
-
-def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = None) -> str:
-    """Returns a few lines that describe the session.
-
-    Args:
-        plan: The run.
-        record: What is recorded already.
-        forecast: What its budget buys; None where nothing is searched.
-    """
-    header, settings = plan.header, plan.settings
-    protocol = header.protocol
-    folds = f", {protocol.folds} folds" if protocol.folds > 1 else ""
-    details = [
-        f"  space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{folds}",
-        *describe_baseline_changes(plan),
-        *(f"  {line}" for line in describe_data(plan)),
-        f"  {plan.parallelism.describe()}",
-        *_describe_unused_gpus(plan),
-    ]
-    if header.engine == NO_ENGINE:
-        title = f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}"
-        return "\n".join([title, *details])
-    stopping_criteria = [f"{settings.trials} trials"] if settings.trials is not None else []
-    if settings.total_epochs is not None:
-        stopping_criteria.append(f"{settings.total_epochs} epochs of all trials together")
-    if settings.timeout is not None:
-        included = ", verification included" if plan.has_verification else ""
-        stopping_criteria.append(f"{format_clock(settings.timeout)} in all{included}")
-    stopping_criteria += settings.stop_when
-    lines = [
-        f"Study {header.name}: {header.engine} {header.sampler}, pruner {header.pruner}, seed {header.seed}",
-        *details,
-        f"  until {' or '.join(stopping_criteria)}",
-        *_describe_limits(plan),
-        *(describe_forecast(forecast) if forecast else ()),
-    ]
-    if protocol.name is ProtocolName.TUTORIAL:
-        lines.append("  Caution: the tutorial protocol searches on the test images, so its errors are optimistic.")
-    if done := len(final_trials(record)):
-        lines.append(f"  {done} trials are recorded already; {format_clock(record.spent_seconds)} spent")
-    return "\n".join(lines)
-
-
-def describe_baseline_changes(plan: Plan) -> list[str]:
-    """Returns a line that says how the baseline differs from the tutorial's; none if it does not."""
-    changed = baseline_changes(plan.header.space, plan.header.space_source)
-    return [f"  the baseline is not the tutorial's: {', '.join(changed)}"] if changed else []
-
-
-def describe_data(plan: Plan) -> list[str]:
-    """Returns lines that say how the data were read, and what is to be heeded of them."""
-    dataset = plan.task.dataset
-    caution = f"Caution: {dataset.caution}" if dataset.caution else ""
-    return [line for line in (*dataset.reading, caution, describe_size(plan)) if line]
-
-
-def _describe_unused_gpus(plan: Plan) -> list[str]:
-    """Returns a caution if this machine has GPUs that the search could use and its backend does not find."""
-    runtime, settings = plan.task.runtime, plan.settings
-    if runtime.device is not Device.CPU or settings.devices != Device.AUTO or settings.executor == ExecutorName.RAY:
-        return []
-    gpus = count_gpus()
-    found = f"{gpus} GPU{'s' if gpus > 1 else ''}, {runtime.backend} none"
-    hint = gpu_install_hint(runtime.backend)
-    return [f"  Caution: the driver finds {found}, so this search runs on the CPU. {hint}"] if gpus else []
-
-
-def describe_size(plan: Plan) -> str:
-    """Returns a sentence on the baseline if it is large because the images are; else an empty text.
-
-    A network that flattens its images has as many weights for each unit as they have pixels.
-    """
-    height, width, channels = plan.task.dataset.image_shape
-    parameters = _count_parameters(plan, (height, width, channels))
-    if parameters <= LARGE_PARAMETERS:
-        return ""
-    said = f"the baseline has {parameters / 1e6:,.0f} million parameters at {height} x {width}"
-    for side in USUAL_SIDES:
-        smaller = _count_parameters(plan, (side, side, channels))
-        if side < min(height, width) and smaller <= LARGE_PARAMETERS:
-            return f"{said}; with --image-size {side} it has {smaller / 1e6:,.1f} million"
-    return said
-
-
-def _count_parameters(plan: Plan, image_shape: tuple[int, int, int]) -> int:
-    """Returns the trainable parameters of the baseline; 0 if the space does not count them."""
-    if plan.workload is None:
-        return 0
-    return plan.workload(complete(plan.header.space.baseline), image_shape, plan.task.dataset.classes).parameters
-
-
-def _describe_limits(plan: Plan) -> list[str]:
-    settings = plan.settings
-    limits = [format_clock(settings.trial_timeout)] if settings.trial_timeout is not None else []
-    if settings.trial_memory is not None:
-        limits.append(f"{settings.trial_memory / 1024:.1f} GiB of memory")
-    return [f"  a trial may take {' and '.join(limits)}"] if limits else []
+LINE_SECONDS = 60.0
+"""Time after the last line at which the state is printed where no terminal shows the live line."""
 
 
 def describe_probe(layouts: Sequence[WorkerLayout]) -> str:
@@ -182,9 +74,16 @@ class LiveLine:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live = Live(Text(""), console=self._console, auto_refresh=False, transient=True)
         self._last_redraw_at = 0.0
+        self._last_line_at = time.monotonic()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a live line can be drawn."""
+        return self._console.is_terminal
 
     def print(self, text: str, style: str = "") -> None:
         """Prints a line above the live line."""
+        self._last_line_at = time.monotonic()
         self._console.print(Text(text, style=style))
 
     def start(self) -> None:
@@ -193,7 +92,12 @@ class LiveLine:
             self._live.start()
 
     def redraw(self, line: Callable[[], str]) -> None:
-        """Redraws the live line, unless it was drawn less than ``REDRAW_SECONDS`` ago."""
+        """Redraws the live line, unless it was drawn less than ``REDRAW_SECONDS`` ago.
+
+        Without a terminal it is printed once no line was for ``LINE_SECONDS``.
+        """
+        if not self.is_terminal and time.monotonic() - self._last_line_at > LINE_SECONDS:
+            self.print(line())
         if self._live.is_started and time.monotonic() - self._last_redraw_at > REDRAW_SECONDS:
             self._last_redraw_at = time.monotonic()
             self._live.update(Text(line(), style="bold", no_wrap=True, overflow="ellipsis"), refresh=True)
@@ -226,8 +130,13 @@ class TerminalDisplay(Callback):
         self._live.print(text, "yellow")
 
     def on_trial_start(self, trial: Trial) -> None:
-        """Counts the trial."""
+        """Counts the trial, and without a terminal prints that it begins."""
         self._state.record_start(trial)
+        if not self._live.is_terminal:
+            name = "trial" if trial.phase is Phase.SEARCH else trial.phase.value
+            kind = f"  short, {formatting.epochs(trial.epochs)}" if trial.is_short else ""
+            elapsed = format_clock(self._state.budget.elapsed_seconds())
+            self._live.print(f"{elapsed:>6}  begins: {name} {trial.number}  {trial.origin}{kind}")
 
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Counts the epoch."""
@@ -247,7 +156,7 @@ class TerminalDisplay(Callback):
 
     def on_waiting_for_peers(self, count: int) -> None:
         """Prints how many trials are waited for."""
-        self._live.print(f"Waiting for {count} trials that other coordinators run")
+        self._live.print(f"Waiting for {count} trial{'' if count == 1 else 's'} that other coordinators run")
 
     def on_space_exhausted(self) -> None:
         """Records it for the closing message."""
@@ -266,7 +175,12 @@ class TerminalDisplay(Callback):
         """Prints how many runs follow."""
         self._state.start_replication(count)
         if count:
-            self._live.print(f"{count} runs scored on the test images follow")
+            runs = (
+                "1 run scored on the test images follows"
+                if count == 1
+                else f"{count} runs scored on the test images follow"
+            )
+            self._live.print(runs)
 
     def on_tick(self) -> None:
         """Redraws the live line."""

@@ -10,7 +10,8 @@ from statistics import fmean, median
 
 import click
 
-from search.cli.display import describe_plan, describe_probe
+from search.cli.display import describe_probe
+from search.cli.plan_view import describe_plan
 from search.cli.progress_state import format_clock
 from search.errors import FatalError
 from search.execution.base import Finished

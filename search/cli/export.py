@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     "--as",
     "form",
     type=click.Choice(["model", "script", "config", "card"]),
-    required=True,
+    default="model",
+    show_default=True,
     help="model: a trained .keras file; script: a Python script that needs only Keras and NumPy; config: a file for "
     "run --config; card: a short Markdown text to post.",
 )

@@ -32,6 +32,43 @@ class FilePath(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111 - leaves the home of an unknown user
 
 
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Search": (
+        "space", "fix", "range", "tune", "at", "recipes", "from_", "engine", "sampler", "pruner", "ordered", "seed",
+        "study",
+    ),
+    "Budget": ("trials", "timeout", "total_epochs", "epochs", "trial_timeout", "trial_memory", "stop_when"),
+    "Data": ("dataset", *READ_OPTIONS),
+    "Judging": (
+        "protocol", "split", "split_seed", "folds", "class_weight", "finalists", "replicates", "equivalence",
+    ),
+    "Machine": (
+        "workers", "threads", "executor", "address", "backend", "devices", "deterministic", "precision", "kernels",
+        "layers",
+    ),
+    "Places": (
+        "storage", "studies_dir", "reports_dir", "tensorboard", "cache_dir", "checkpoint_dir", "keep_weights",
+    ),
+}  # fmt: skip
+"""Headings of a long help text, and the options below each; all others stand below "Other"."""
+
+
+class GroupedCommand(click.Command):
+    """Shows its options in the groups of ``GROUPS``."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options, a section a group."""
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in [*GROUPS, "Other"]}
+        for parameter in self.get_params(ctx):
+            title = next((title for title, names in GROUPS.items() if parameter.name in names), "Other")
+            if (record := parameter.get_help_record(ctx)) is not None:
+                sections[title].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
 def setting_options(*names: str) -> Callable[[Command], Command]:
     """Returns a decorator that adds the options of the named settings, or of all settings if none is named."""
     fields = [field for field in dataclasses.fields(Settings) if not names or field.name in names]

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from search.cli.options import FilePath, merge_options, setting_options
+from search.cli.options import FilePath, GroupedCommand, merge_options, setting_options
 
 INTERRUPTED_EXIT_CODE = 130
 """Exit code after Ctrl-C, as in shells."""
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.command("run", cls=GroupedCommand, context_settings={"ignore_unknown_options": True})
 @setting_options()
 @click.option("--config", type=FilePath(), help="TOML file of the options above; flags override it.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and a measured estimate of its duration; write nothing.")
@@ -38,6 +38,7 @@ def command(
     started_at = time.monotonic()  # a time budget counts from here
     from search.cli.display import leaderboard_event, make_display
     from search.leaderboard.files import FORMATS
+    from search.leaderboard.summary import summary_sentences
     from search.session.plan import make_plan
     from search.session.run import run_plan
     from search.session.settings import from_mapping
@@ -49,11 +50,15 @@ def command(
         click.echo(describe_dry_run(plan))
         return
     study = run_plan(plan, make_display(quiet=quiet, as_json=as_json), started_at=started_at)
-    click.echo(leaderboard_event(study.board) if as_json else FORMATS["table"](study.board).rstrip())
+    board = study.board
+    if not quiet and not as_json and board.sections:
+        click.secho(summary_sentences(board.sections[0])[0], err=True, bold=True)
+    click.echo(leaderboard_event(board) if as_json else FORMATS["table"](board).rstrip())
     for message in study.messages:
         click.echo(message, err=True)
     if not quiet and not as_json:
-        click.echo(f"Written: {', '.join(str(path) for path in study.reports)}", err=True)
+        names = ", ".join(path.name for path in study.reports)
+        click.echo(f"Written to {study.reports[0].parent if study.reports else 'no folder'}: {names}", err=True)
     if study.missing and quiet:
         click.echo(f"Verification is incomplete: {study.missing} of its runs are missing.", err=True)
     if study.interrupted:

@@ -32,11 +32,14 @@ def command(study: str | None, watch: bool, tracebacks: bool, as_json: bool, **o
     from search.cli.status_json import full_json
     from search.cli.status_view import status_text
     from search.records.lookup import locate_ledger
-    from search.records.status import latest_study_name, study_status
+    from search.records.status import START_HINT, describe_location, latest_study_name, study_status
 
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other.")
     location = study_location(options)
+    if study is None and not location.study_names():
+        click.echo("null" if as_json else f"There is no study in {describe_location(location)}. {START_HINT}")
+        return
     location, name = locate_ledger(study, location) if study else (location, latest_study_name(location))
     if watch:
         _watch(location, name, tracebacks=tracebacks)

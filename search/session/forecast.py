@@ -213,9 +213,12 @@ def _affordable(
     trained = sum(entry.outcome.epochs_trained for entry in finished if entry.outcome)
     epochs = math.inf if costs.plan.total_epochs is None else costs.plan.total_epochs - trained
     seconds = math.inf if left is None else slots * (left / MARGIN - verification_seconds)
+    size = costs.plan.header.space.size()
+    configurations = math.inf if size is None else size - sum(not entry.trial.is_short for entry in finished)
     for step in _steps(costs, record):
         trials, seconds = trials - 1, seconds - step.seconds
-        if trials < 0 or epochs <= 0 or seconds < 0:
+        configurations -= not step.is_short
+        if min(trials, seconds, configurations) < 0 or epochs <= 0:
             return
         epochs -= step.epochs
         yield step

@@ -21,6 +21,7 @@ from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.protocol import ClassWeight
+from search.session.quantities import parse_duration, parse_number, parse_size
 from search.study import stopping
 from spaces.registry import SPACES
 
@@ -33,9 +34,6 @@ DEFAULT_REPLICATES = 3
 """Fresh seeds of verification."""
 MIN_MEMORY_MIB = 1024.0
 """Least memory of a trial's worker; Keras and TensorFlow alone take most of it."""
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(g|gib|gb|m|mib|mb)", re.IGNORECASE)
-_UNITS_MIB = {"m": 1.0, "mib": 1.0, "mb": 1e6 / 2**20, "g": 1024.0, "gib": 1024.0, "gb": 1e9 / 2**20}
 
 
 class ExecutorName(StrEnum):
@@ -73,7 +71,7 @@ class Settings:
     )
     transpose: bool = _option(False, "Exchange rows and columns of all images, such as EMNIST's.")
     channels: int | None = _option(None, "1 for grey or 3 for color images.  [default: as they are]")
-    study: str | None = _option(None, "Name of the study.  [default: made from data set, space and sampler]")
+    study: str | None = _option(None, "Name of the study.  [default: made from data set, space, changes and sampler]")
     trials: int | None = _option(None, "Total number of search trials, those of earlier runs included.")
     timeout: float | None = _option(
         None,
@@ -282,38 +280,6 @@ def to_study_name(text: str) -> str:
     return "".join(letter if NAME.fullmatch(f"a{letter}") else "-" for letter in text).lstrip("._-") or "study"
 
 
-def parse_duration(text: str) -> float:
-    """Returns the seconds in a text such as ``90``, ``90s``, ``20m`` or ``1h30m``.
-
-    Raises:
-        UserError: The text has another form.
-    """
-    match = _DURATION.fullmatch(text.strip())
-    if not match or not any(match.groups()):
-        raise UserError(f"A duration is such as 90s, 20m or 1h30m. Received: {text!r}.")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return 3600 * hours + 60 * minutes + seconds
-
-
-def parse_size(text: str) -> float:
-    """Returns the MiB in a text such as ``4GiB``, ``2.5G`` or ``3000MiB``; GB and MB are powers of ten.
-
-    Raises:
-        UserError: The text has another form.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if not match:
-        raise UserError(f"A size is such as 4GiB, 2.5GiB or 3000MiB. Received: {text!r}.")
-    return float(match[1]) * _UNITS_MIB[match[2].lower()]
-
-
-def _parse_number(value: str | float) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise UserError(f"A number is such as 0.05. Received: {value!r}.") from None
-
-
 def parse_pair(text: str, option: str) -> tuple[str, str]:
     """Splits ``name=value``.
 
@@ -400,7 +366,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
         "seconds or a duration",
         lambda value: parse_duration(value) if isinstance(value, str) else value,
     ),
-    "number": ((str, int, float), "a number", _parse_number),
+    "number": ((str, int, float), "a number", parse_number),
     "size": ((str,), "a size such as '4GiB'", parse_size),
     "share": (
         (str, float),

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.cli.display import describe_size
+from search.cli.plan_view import describe_size
 from search.session.plan import make_plan
 from search.session.settings import from_mapping
 

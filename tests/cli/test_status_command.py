@@ -163,10 +163,8 @@ def test_an_unknown_study_is_refused_with_the_nearest_name(studies_dir: Path) ->
 
 
 def test_without_a_study_it_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="There is no study") as error:
-        ask(status.command, studies_dir=tmp_path / "none")
-    assert "python -m search run" in error.value.hint
-    assert "python -m search run" in told(ls.command, studies_dir=tmp_path / "none")
+    for command in (status.command, ls.command):
+        assert "python -m search run" in told(command, studies_dir=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 

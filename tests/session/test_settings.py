@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from search.cli.options import GROUPS
 from search.cli.progress_state import format_clock
 from search.data.read_options import ReadOptions
 from search.errors import UserError
-from search.session.settings import Settings, from_file, from_mapping, parse_duration, parse_pair, parse_size
+from search.session.quantities import parse_duration, parse_size
+from search.session.settings import Settings, from_file, from_mapping, parse_pair
 
 
 @pytest.mark.parametrize(
@@ -129,3 +132,8 @@ def test_a_file_gives_options(tmp_path: Path) -> None:
         stop_when=("error<0.6",),
         fix={"batch_size": 64},
     )
+
+
+def test_every_option_of_a_run_has_a_group_in_its_help() -> None:
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(field.name for field in dataclasses.fields(Settings))

@@ -174,6 +174,8 @@ def test_the_learning_rate_is_that_of_the_optimizer_that_is_left() -> None:
     cnn = load("cnn")
     sgd = restrict(cnn, fix={"optimizer": "sgd", "learning_rate": "0.05"}, ranges={})
     assert sgd.baseline["learning_rate_sgd"] == 0.05
+    with pytest.raises(SpaceError, match="Name learning_rate_sgd or learning_rate_lion"):
+        restrict(cnn, fix={"learning_rate": "0.05"}, ranges={"optimizer": "sgd,lion"})
     both = restrict(cnn, fix={}, ranges={}, tune=["optimizer", "learning_rate"])
     assert {name for name in both.parameters if len(both.parameters[name].values() or "..") > 1} == {
         "optimizer",
