@@ -338,9 +338,17 @@ class EpochReport:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EpochReport:
-        """Returns the report that ``to_json`` described."""
-        fields = _from_json(cls, document)
-        return cls(**{**fields, "training_loss": _number(fields["training_loss"])})
+        """Returns the report that ``to_json`` described; a study has many, so it does without ``_from_json``."""
+        names = _names_of_fields(cls)  # type: ignore[arg-type]
+        return cls(
+            epoch=document["epoch"],
+            training_loss=_number(document["training_loss"]),
+            metrics={
+                name: _number(value) for name, value in document.items() if value is not None and name not in names
+            },
+            seconds=document.get("seconds", 0.0),
+            restored=document.get("restored", False),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -219,24 +219,38 @@ def _field_checks(kind: type[Any]) -> tuple[tuple[str, TypeCheck], ...]:
     return tuple((field.name, _type_check(hints[field.name])) for field in fields(kind) if field.compare)
 
 
+def _scalar_types(hint: Any) -> frozenset[type] | None:
+    """Returns the types of values that a declared type allows; None where it is not one of scalar values alone."""
+    scalars = frozenset(get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,))
+    if not scalars <= SCALAR_TYPES:
+        return None
+    return scalars | {int} if float in scalars else scalars
+
+
 def _type_check(hint: Any) -> TypeCheck:
     """Returns a function that checks whether a value has a declared type."""
     arguments, origin = get_args(hint), get_origin(hint)
-    is_union = origin in (Union, types.UnionType)
-    if (scalars := frozenset(arguments if is_union else (hint,))) <= SCALAR_TYPES:
-        allowed = scalars | {int} if float in scalars else scalars
+    if (allowed := _scalar_types(hint)) is not None:
         return lambda value: type(value) in allowed  # exactly: a bool is an int to isinstance
-    if is_union:
+    if origin in (Union, types.UnionType):
         alternatives = [_type_check(argument) for argument in arguments]
         return lambda value: any(fits(value) for fits in alternatives)
     if origin is tuple:
-        item_check = _type_check(arguments[0])
-        return lambda value: isinstance(value, tuple) and all(map(item_check, value))
+        fits_items = _items_check(arguments[0])
+        return lambda value: isinstance(value, tuple) and fits_items(value)
     if origin is not None and issubclass(origin, Mapping):
-        fits_key, fits_item = map(_type_check, arguments)
-        return lambda value: (
-            isinstance(value, Mapping) and all(fits_key(key) and fits_item(item) for key, item in value.items())
-        )
+        fits_keys, fits_values = map(_items_check, arguments)
+        return lambda value: isinstance(value, Mapping) and fits_keys(value) and fits_values(value.values())
     if hint is Any:
         return lambda _: True
     return lambda value: isinstance(value, hint)
+
+
+def _items_check(hint: Any) -> TypeCheck:
+    """Returns a function that checks whether all items of a collection have a declared type."""
+    if hint is Any:
+        return lambda _: True
+    if (allowed := _scalar_types(hint)) is not None:
+        return lambda items: allowed.issuperset(map(type, items))
+    fits = _type_check(hint)
+    return lambda items: all(map(fits, items))
