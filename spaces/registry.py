@@ -30,7 +30,8 @@ def load(source: str) -> Space:
     """Returns a space with its model builder.
 
     Args:
-        source: A name in ``SPACES``, or the path of a ``.py`` file that defines ``SPACE``.
+        source: A name in ``SPACES``, or the path of a ``.py`` file that defines ``SPACE`` or a model builder of Keras
+            Tuner.
 
     Raises:
         SpaceError: There is no such name or file, or the file cannot be used; the text names the line.
@@ -43,7 +44,12 @@ def load(source: str) -> Space:
     if not source.endswith(".py"):
         hint = name_hint(source, list(SPACES))
         raise SpaceError(f"A space is a known name or the path of a .py file. Received: {source!r}. {hint}")
-    return _validated_space(_run_space_file(Path(source).resolve()))
+    from spaces import hypermodels  # shipped spaces need none of it
+
+    path = Path(source).resolve()
+    if hypermodels.is_hypermodel_file(path):
+        return hypermodels.load_space(path)
+    return _validated_space(_run_space_file(path))
 
 
 def baseline_changes(space: Space, source: str) -> list[str]:
@@ -74,6 +80,11 @@ def load_builder(source: str) -> Builder:
     Raises:
         SpaceError: As ``load``.
     """
+    if source.endswith(".py"):
+        from spaces import hypermodels
+
+        if hypermodels.is_hypermodel_file(path := Path(source).resolve()):
+            return hypermodels.HypermodelBuilder(path=path)  # without discovery
     build = load(source).build
     assert build is not None, "a loaded space has a builder"
     return build
@@ -145,7 +156,10 @@ def _validated_space(module: ModuleType) -> Space:
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         received = f"SPACE of type {type(space).__name__}" if hasattr(module, "SPACE") else "no SPACE"
-        raise SpaceError(f"A space file must define SPACE = Space(...). Received: {received} in {module.__file__}.")
+        raise SpaceError(
+            "A space file must define SPACE = Space(...), or Keras Tuner's build_model(hp) or a HyperModel. "
+            f"Received: {received} in {module.__file__}."
+        )
     if not callable(space.build):
         raise SpaceError(
             "A space needs a model builder, build(images, config, classes). "

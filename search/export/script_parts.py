@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from search.data.dataset import DatasetInfo, open_training
+from search.errors import UserError
 from search.export.keras_subprocess import call_in_subprocess, serve_request
 from search.training.runtime import Device, Precision, Runtime
 
@@ -64,6 +65,7 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     from search.training.augmentation import RandomAffine
     from search.training.epochs import steps_per_epoch
     from search.training.network import make_loss, make_network, make_optimizer, trainable_parameters
+    from search.training.own_compile import find_compiled
     from spaces import registry
     from spaces.training import complete
 
@@ -72,6 +74,12 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     build = registry.load_builder(request["space_source"])
     pixels, precision = open_training(dataset).images, Precision(request["precision"])
     model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
+    if find_compiled(model) is not None:
+        raise UserError(
+            "A script is written of networks that this project compiles. Received: a model of Keras Tuner, "
+            f"{request['space_source']}.",
+            hint="Export it with --as model; its file is the script of the network.",
+        )
     steps = steps_per_epoch(dataset.training_count, config["batch_size"]) * request["epochs"]
     parts = ScriptParts(
         network=network_statements(model, custom_layers={RandomAffine: AUGMENT_VARIABLE}),

@@ -38,6 +38,7 @@ from search.study.verification import best_trials
 from search.training.runtime import Backend, Device, package_versions
 from search.training.task import Task
 from spaces import registry
+from spaces.hypermodels import HypermodelBuilder, check_data
 from spaces.registry import SpaceError
 from spaces.space import Space
 from spaces.training import complete
@@ -147,6 +148,7 @@ def make_plan(settings: Settings) -> Plan:
             hint="Leave --folds or --protocol out.",
         )
     _check_workload(space, dataset)
+    _check_hypermodel(space, dataset, settings)
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
     task = Task(
@@ -210,6 +212,22 @@ def _check_workload(space: Space, dataset: DatasetInfo) -> None:
                 f"0 or more, for {config}. Received: {counted!r}.",
                 hint="Correct it, or leave workload= out of the space.",
             )
+
+
+def _check_hypermodel(space: Space, dataset: DatasetInfo, settings: Settings) -> None:
+    """Raises a UserError if a model of Keras Tuner does not fit the data or the executor."""
+    if not isinstance(space.build, HypermodelBuilder):
+        return
+    if settings.executor == ExecutorName.VECTORIZED:
+        raise UserError(
+            "The vectorized executor trains models with this project's optimizers, not with those of Keras Tuner's "
+            f"models. Received: --executor {settings.executor} --space {settings.space}.",
+            hint="Use --executor local.",
+        )
+    try:
+        check_data(space.build, dataset.image_shape, dataset.classes)
+    except SpaceError as error:
+        raise UserError(str(error)) from None
 
 
 def _check_executor(settings: Settings) -> None:

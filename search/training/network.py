@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ import numpy as np
 
 from search.training.augmentation import RandomAffine
 from search.training.runtime import Precision
+from spaces.hypermodels import HypermodelBuilder
 from spaces.space import Builder
 from spaces.training import AUGMENTATION_PARAMETERS, peak_learning_rate
 
@@ -109,15 +111,26 @@ def make_inference_network(
         trained_model: The trained network.
         precision: As it was trained.
     """
-    weights = [layer.get_weights() for layer in trained_model.layers if not isinstance(layer, RandomAffine)]
+    weights = _weights_by_layer(trained_model)
     keras.utils.clear_session(free_memory=False)  # else Keras continues to number its layers
     classes = trained_model.output_shape[-1]
+    if isinstance(build, HypermodelBuilder):
+        build = replace(build, is_for_export=True)
     inference_model = make_network(
         build, without_augmentation(config), pixels, classes=classes, seed=0, precision=precision
     )
-    for layer, own in zip(inference_model.layers, weights, strict=True):
+    for layer, own in zip(filter(_has_weights, inference_model.layers), weights, strict=True):
         layer.set_weights(own)
     return inference_model
+
+
+def _weights_by_layer(model: Any) -> list[Any]:
+    """Returns the weights of the layers that have any; those of the augmentation are left out."""
+    return [layer.get_weights() for layer in filter(_has_weights, model.layers)]
+
+
+def _has_weights(layer: Any) -> bool:
+    return bool(layer.weights) and not isinstance(layer, RandomAffine)
 
 
 def set_augmentation(model: Any, on: bool) -> None:

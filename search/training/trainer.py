@@ -16,6 +16,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -48,6 +49,7 @@ from search.training.network import (
     set_augmentation,
     trainable_parameters,
 )
+from search.training.own_compile import OwnLoss, copy_optimizer, find_compiled
 from search.training.run_state import RunState
 from search.training.task import PhaseImages, Task, open_phase_images
 from search.trial import NO_FILES, EpochReport, Outcome, Phase, Trial, TrialFiles
@@ -189,19 +191,25 @@ class Trainer:
             seed=trial.seed,
             precision=self._task.runtime.precision,
         )
-        optimizer = make_optimizer(config, steps * trial.epochs)
         batches = Batches(
             batch_size=min(config["batch_size"], len(training_images)),
             evaluation_batch_size=evaluation_batch_size(images.evaluation_images.shape),
             optimizer_slots=optimizer_slots(make_optimizer(config, 1)),
             stored_states=len(folds) if len(folds) > 1 and on_cpu else 0,
         )
+        # A model with an optimizer of its own is built with values: the optimizer's settings are among them.
         outline = build_without_values(make_model)
-        if outline is not None:
+        is_checked = outline is not None and find_compiled(outline) is None
+        if is_checked:
             self._memory_limit.require(predict_memory(outline, batches))
         keras.utils.set_random_seed(trial.seed)
         model = make_model()
-        if outline is None:
+        own = find_compiled(model)
+        optimizer = make_optimizer(config, steps * trial.epochs) if own is None else own.optimizer
+        loss = make_loss(config, images.class_weights) if own is None else OwnLoss(own.loss, images.class_weights)
+        if own is not None:
+            batches = replace(batches, optimizer_slots=optimizer_slots(copy_optimizer(optimizer)))
+        if not is_checked:
             self._memory_limit.require(predict_memory(model, batches))
         if self._is_tensorflow_on_cpu and self._task.runtime.layers is Layers.FAST:
             from search.training.tensorflow_cpu.adam import use_fused_update
@@ -211,7 +219,7 @@ class Trainer:
             use_fused_update(optimizer)
         model.compile(
             optimizer=optimizer,
-            loss=make_loss(config, images.class_weights),
+            loss=loss,
             steps_per_execution=steps_per_call(config["batch_size"], steps),
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if self._is_tensorflow_on_cpu else "auto",

@@ -1,0 +1,346 @@
+"""Finds Keras Tuner's model builder in a Python file, and runs the statements that it needs.
+
+Scripts and tutorials load data, search and plot at their top level. None of that runs: only statements that bind a name
+which the builder uses, directly or through others. Pure Python; called before and after Keras is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import functools
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from spaces.errors import SpaceError
+
+BUILDER_NAME = "build_model"
+"""The usual name of a function that builds a model."""
+TUNERS = frozenset({"RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch", "Tuner"})
+"""Keras Tuner's tuners, whose first argument is the builder."""
+BASE_CLASS = "HyperModel"
+SHAPE_ARGUMENTS = frozenset({"input_shape", "image_shape", "img_shape", "shape"})
+CLASSES_ARGUMENTS = frozenset(
+    {"num_classes", "n_classes", "nb_classes", "classes", "number_of_classes", "num_outputs", "n_outputs"}
+)
+"""Usual names of a builder's arguments; they receive the image shape and the number of classes of the data."""
+FIT_BATCH_SIZE = 32
+"""Batch size of Keras's ``fit`` if none is given."""
+
+Build = Callable[[Any], Any]
+"""Makes a Keras model from ``keras_tuner.HyperParameters``."""
+
+
+def is_hypermodel_file(path: Path) -> bool:
+    """Returns whether a file holds a model builder of Keras Tuner and no ``SPACE``; does not run it.
+
+    Raises:
+        SpaceError: It holds several builders, and nothing says which one is meant.
+    """
+    return find_hypermodel(path) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypermodel:
+    """A model builder in a file.
+
+    Args:
+        path: The file.
+        name: As it is called there.
+        statements: The statements of the file that the builder needs, and the expression of the builder.
+        batch_size: Images a training step, as the file gives it to ``search`` or ``fit``, else Keras's default.
+    """
+
+    path: Path
+    name: str
+    statements: ast.Module
+    batch_size: int = FIT_BATCH_SIZE
+
+    def run(self) -> object:
+        """Returns the function, class or instance that the file defines.
+
+        Raises:
+            SpaceError: The file fails; the text names the line.
+        """
+        module = ModuleType(f"_space_file_{self.path}")
+        module.__file__ = str(self.path)
+        sys.modules[module.__name__] = module  # dataclasses and pickle look their module up here
+        if (folder := str(self.path.parent)) not in sys.path:
+            sys.path.append(folder)  # as Python does for a script, for modules beside the file
+        try:
+            exec(compile(self.statements, str(self.path), "exec", dont_inherit=True), module.__dict__)
+        except (Exception, SystemExit) as error:  # a user's file may raise anything
+            raise SpaceError(f"The file {self.path} cannot be run: {error_location(error, self.path)}") from error
+        return getattr(module, _RESULT)
+
+    def takes_data(self, found: object) -> bool:
+        """Returns whether the builder needs the image shape or the number of classes of the data."""
+        return bool(self._required_arguments(found))
+
+    def bind(self, found: Any, image_shape: tuple[int, int, int], classes: int) -> Build:
+        """Returns the function that builds a model from hyperparameters.
+
+        Args:
+            found: What ``run`` returned.
+            image_shape: (height, width, channels) of the data.
+            classes: Number of classes of the data.
+
+        Raises:
+            SpaceError: It needs arguments of unknown names, or its constructor fails.
+        """
+        arguments: dict[str, Any] = {}
+        for name in self._required_arguments(found):
+            if name not in SHAPE_ARGUMENTS | CLASSES_ARGUMENTS:
+                known = ", ".join(sorted(SHAPE_ARGUMENTS | CLASSES_ARGUMENTS))
+                raise SpaceError(
+                    f"{self.name} of {self.path} needs an argument of unknown meaning. Expected: hp, and any of "
+                    f"{known}. Received: {name}. Give it a default value."
+                )
+            arguments[name] = tuple(image_shape) if name in SHAPE_ARGUMENTS else classes
+        if not inspect.isclass(found):
+            return functools.partial(getattr(found, "build", found), **arguments)
+        try:
+            hypermodel: Any = found(**arguments)
+        except Exception as error:
+            raise SpaceError(f"{self.name} cannot be made: {error_location(error, self.path)}") from error
+        build: Build = hypermodel.build
+        return build
+
+    def _required_arguments(self, found: object) -> list[str]:
+        """Returns the names of the arguments without a default value, the hyperparameters left out."""
+        called: Any = found if inspect.isclass(found) or not hasattr(found, "build") else found.build
+        parameters = [
+            name
+            for name, parameter in inspect.signature(called).parameters.items()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        ]
+        return parameters if inspect.isclass(found) else parameters[1:]
+
+
+_RESULT = "_hypermodel"
+
+
+def find_hypermodel(path: Path) -> Hypermodel | None:
+    """Returns the model builder of a file; None if it defines ``SPACE``, holds no builder, or is not Python.
+
+    Raises:
+        SpaceError: It holds several builders, and nothing says which one is meant.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    statements = [_Statement.of(node) for node in tree.body]
+    bound = set[str]().union(*(statement.binds for statement in statements))
+    target = None if "SPACE" in bound else _find_target(tree.body, bound, path)
+    if target is None:
+        return None
+    (place,) = (place for place, node in enumerate(tree.body) if node.lineno <= target.lineno <= (node.end_lineno or 0))
+    if isinstance(tree.body[place], ast.Assign | ast.Expr):
+        statements = statements[: place + 1]  # tutorials bind the same names anew further down
+    needed = _needed_statements(statements, _names_of(target))
+    result = ast.Assign(targets=[ast.Name(_RESULT, ast.Store())], value=target)
+    module = ast.Module(body=[*needed, ast.copy_location(result, target)], type_ignores=[])
+    return Hypermodel(
+        path=path,
+        name=ast.unparse(target),
+        statements=ast.fix_missing_locations(module),
+        batch_size=_find_batch_size(tree),
+    )
+
+
+def error_location(error: BaseException, path: Path) -> str:
+    """Returns an error's type and first line, and the line of the file that raised it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}{f' on line {lines[-1]}' if lines else ''}: {text}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Statement:
+    """A statement of a file's top level.
+
+    Args:
+        node: The statement.
+        binds: Names that it binds or changes.
+        reads: Global names that it reads, also when its functions are called.
+        is_always_run: Whether later statements may depend on it without a name.
+    """
+
+    node: ast.stmt
+    binds: frozenset[str]
+    reads: frozenset[str]
+    is_always_run: bool
+
+    @classmethod
+    def of(cls, node: ast.stmt) -> _Statement:
+        is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        is_star = isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+        code = compile(ast.Module(body=[node], type_ignores=[]), "<statement>", "exec", dont_inherit=True)
+        reads, binds = set[str](), set[str]()
+        for instruction in _instructions(code):
+            if instruction.opname in ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"):
+                reads.add(instruction.argval)
+            elif instruction.opname == "STORE_GLOBAL":
+                binds.add(instruction.argval)
+        binds |= {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_NAME"}
+        if (changed := _changed_name(node)) is not None:
+            binds.add(changed)
+        return cls(node=node, binds=frozenset(binds), reads=frozenset(reads), is_always_run=is_future or is_star)
+
+
+def _instructions(code: CodeType) -> Iterator[dis.Instruction]:
+    """Yields the instructions of a code object and of all functions and classes within it."""
+    yield from dis.get_instructions(code)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _instructions(constant)
+
+
+def _changed_name(node: ast.stmt) -> str | None:
+    """Returns the name whose object a statement changes, such as ``sizes`` for ``sizes.append(3)``."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        return _root_name(node.value.func)
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    return next((_root_name(target) for target in targets if isinstance(target, ast.Attribute | ast.Subscript)), None)
+
+
+def _root_name(node: ast.expr) -> str | None:
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _needed_statements(statements: Sequence[_Statement], names: set[str]) -> list[ast.stmt]:
+    """Returns the statements that names depend on, in the file's order."""
+    imported = set[str]().union(
+        *(statement.binds for statement in statements if isinstance(statement.node, ast.Import | ast.ImportFrom))
+    )
+    needed: set[int] = set()
+    while True:
+        added = [
+            place
+            for place, statement in enumerate(statements)
+            if place not in needed
+            and (
+                statement.is_always_run
+                or statement.binds & (names if not _only_changes(statement) else names - imported)
+            )
+        ]
+        if not added:
+            return [statements[place].node for place in sorted(needed)]
+        needed.update(added)
+        names = names.union(*(statements[place].reads for place in added))
+
+
+def _only_changes(statement: _Statement) -> bool:
+    """Returns whether a statement is a call or changes an object; for a module, such as a seed, it is left out."""
+    return _changed_name(statement.node) is not None
+
+
+def _find_target(body: Sequence[ast.stmt], bound: set[str], path: Path) -> ast.expr | None:
+    """Returns the expression of the file's model builder; None if it has none.
+
+    In this order: the argument of the first tuner; a function ``build_model``; an instance of a HyperModel; a subclass
+    of HyperModel; a function of ``hp``.
+
+    Args:
+        body: The file's statements.
+        bound: Names that they bind.
+        path: The file.
+
+    Raises:
+        SpaceError: There are several instances, subclasses or functions.
+    """
+    for target in _tuner_arguments(body):
+        if _names_of(target) <= bound:
+            return target
+    functions = [node for node in body if isinstance(node, ast.FunctionDef) and _takes_hyperparameters(node)]
+    named = [_name(node.name, node) for node in functions if node.name == BUILDER_NAME]
+    if named:
+        return named[0]
+    classes: dict[str, ast.ClassDef] = {}
+    for node in body:
+        if isinstance(node, ast.ClassDef) and any(
+            (_last_name(base) or "").endswith(BASE_CLASS) or _last_name(base) in classes for base in node.bases
+        ):
+            classes[node.name] = node
+    bases = {_last_name(base) for node in classes.values() for base in node.bases}
+    called = {name for function in functions for name in _names_of(function) if name != function.name}
+    groups = (
+        [_name(name, node) for node in body if (name := _instance_name(node, classes)) is not None],
+        [_name(name, node) for name, node in classes.items() if name not in bases],
+        [_name(node.name, node) for node in functions if node.name not in called],
+    )
+    for group in groups:
+        distinct = {ast.unparse(target): target for target in group}
+        if len(distinct) > 1:
+            raise SpaceError(
+                f"{path} holds several model builders. Expected: one, or one that is called {BUILDER_NAME}. "
+                f"Received: {', '.join(distinct)}."
+            )
+        if distinct:
+            return next(iter(distinct.values()))
+    return None
+
+
+def _takes_hyperparameters(node: ast.FunctionDef) -> bool:
+    if not node.args.args:
+        return False
+    first = node.args.args[0]
+    annotation = "" if first.annotation is None else ast.unparse(first.annotation)
+    return first.arg in ("hp", "hps", "hparams", "hyperparameters") or "HyperParameters" in annotation
+
+
+def _instance_name(node: ast.stmt, classes: Mapping[str, ast.ClassDef]) -> str | None:
+    """Returns the name that a statement binds to an instance of a HyperModel, of the file or of Keras Tuner."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+        return None
+    if not isinstance(node.value, ast.Call):
+        return None
+    name = _last_name(node.value.func) or ""
+    is_instance = name in classes or (name.startswith("Hyper") and name not in ("HyperParameters", "Hyperband"))
+    return node.targets[0].id if is_instance else None
+
+
+def _tuner_arguments(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
+    """Yields the builders that the file gives to tuners, in its order."""
+    tuners = set(TUNERS)
+    for statement in body:
+        if isinstance(statement, ast.ClassDef) and any(_last_name(base) in tuners for base in statement.bases):
+            tuners.add(statement.name)
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Call) and _last_name(node.func) in tuners:
+                given = [keyword.value for keyword in node.keywords if keyword.arg == "hypermodel"] or node.args[:1]
+                yield from (value for value in given if isinstance(value, ast.Name | ast.Call | ast.Attribute))
+
+
+def _find_batch_size(tree: ast.Module) -> int:
+    """Returns the batch size that the file gives to ``search`` or ``fit`` as a number."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _last_name(node.func) in ("search", "fit"):
+            for keyword in node.keywords:
+                if keyword.arg == "batch_size" and isinstance(keyword.value, ast.Constant):
+                    value = keyword.value.value
+                    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+                        return value
+    return FIT_BATCH_SIZE
+
+
+def _names_of(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+
+
+def _last_name(node: ast.expr) -> str | None:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
+
+
+def _name(name: Any, node: ast.stmt) -> ast.expr:
+    return ast.copy_location(ast.Name(name.id if isinstance(name, ast.Name) else name, ast.Load()), node)

@@ -1,0 +1,30 @@
+"""A search over the model of a Keras Tuner script, from its file to an exported model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FILE = Path(__file__).with_name("own_hypermodel.py")
+
+
+@pytest.mark.slow
+def test_a_script_of_keras_tuner_is_searched_verified_and_exported(
+    tmp_path: Path, small_mnist: Path, cache_dir: Path
+) -> None:
+    def search(*words: str) -> str:
+        command = [sys.executable, "-m", "search", *words]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    cache = ("--cache-dir", str(cache_dir))
+    settings = ("--dataset", str(small_mnist), "--study", "s", "--trials", "3", "--epochs", "2", "--seed", "1")
+    machine = ("--workers", "1", "--threads", "1", "--kernels", "onednn", "--replicates", "1", *cache)
+    search("run", "--space", str(FILE), *settings, *machine, "--engine", "keras-tuner:random")
+    trials = json.loads(search("leaderboard", "s", "--json"))
+    assert trials
+    search("export", "s", "--as", "model", "--out", "model.keras", *cache)
+    assert (tmp_path / "model.keras").is_file()
