@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,8 +36,8 @@ DATA_SHAPES = (((28, 28, 1), 10), ((32, 32, 3), 10), ((224, 224, 3), 10))
 """Image shapes and numbers of classes with which a builder that takes them is tried, in order."""
 MAX_TRIED_VALUES = 64
 """Values of an integer parameter that are all tried if the parameters in use depend on it."""
-TRY_SECONDS = 120.0
-"""Time in which values are tried; parameters that were not tried by then have no conditions."""
+MAX_BUILDS = 300
+"""Builds after which no further values are tried; a limit in seconds would find other conditions on a slow machine."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,15 +63,15 @@ class _Explorer:
 
     Args:
         build: Makes the model.
-        deadline: Time at which no further values are tried.
         found: The hyperparameters by key, parents first.
         dormant: Hyperparameters of scopes that no build has activated, by key.
     """
 
     build: Callable[[TracedParameters], Any]
-    deadline: float
     found: dict[str, _Found] = field(default_factory=dict)
     dormant: dict[str, Any] = field(default_factory=dict)
+    _tried: set[str] = field(default_factory=set)
+    _used_at: dict[tuple[tuple[str, Value], ...], set[str] | None] = field(default_factory=dict)
 
     def explore(self) -> None:
         """Builds at the defaults, then tries the values of each hyperparameter, found ones included."""
@@ -80,17 +79,13 @@ class _Explorer:
         waiting = list(self.found)
         while waiting:
             for key in waiting:
-                if time.monotonic() < self.deadline:
+                self._tried.add(key)
+                if len(self._used_at) < MAX_BUILDS:
                     self._try_values(key)
-                known = set(waiting)
-            waiting = [key for key in self.found if key not in self._tried] if time.monotonic() < self.deadline else []
-            waiting = waiting or self._activate_dormant(known)
-
-    _tried: set[str] = field(default_factory=set)
+            waiting = [key for key in self.found if key not in self._tried] or self._activate_dormant()
 
     def _try_values(self, key: str) -> None:
         """Finds which hyperparameters are used at which values of one of them."""
-        self._tried.add(key)
         own = self.found[key]
         name, default = own.hyperparameter.name, _default(own)
         used: dict[Value, set[str] | None] = {default: self._used(own.context)}
@@ -100,15 +95,17 @@ class _Explorer:
         if len({frozenset(keys) if keys is not None else None for keys in used.values()}) == 1:
             return
         for value in _all_values(own.hyperparameter):
-            if value not in used and time.monotonic() < self.deadline:
+            if value not in used:
                 used[value] = self._used({**own.context, name: value})
-        built = {value: keys for value, keys in used.items() if keys is not None}
-        domain = to_domain(own.hyperparameter)
-        for other in set[str]().union(*built.values()):
-            at = tuple(value for value in domain.values() or () if other in built.get(value, ()))
-            is_later = list(self.found).index(other) > list(self.found).index(key)
-            if at and len(at) < len(built) and is_later and len(built) == len(domain.values() or ()):
-                self.found[other].parent, self.found[other].values = key, at
+        values = to_domain(own.hyperparameter).values() or ()
+        if not all(value in used for value in values):
+            return
+        order = list(self.found)
+        built = [keys for keys in used.values() if keys is not None]
+        for other in order[order.index(key) + 1 :]:
+            if any(other in keys for keys in built) and not all(other in keys for keys in built):
+                at = [value for value in values if (keys := used[value]) is None or other in keys]
+                self.found[other].parent, self.found[other].values = key, tuple(at)
 
     def _first_values(self, hyperparameter: Any) -> list[Value]:
         """Returns the values of a choice, or the bounds of a range, and values that scopes name."""
@@ -124,7 +121,7 @@ class _Explorer:
         ]
         return values + named
 
-    def _activate_dormant(self, known: set[str]) -> list[str]:
+    def _activate_dormant(self) -> list[str]:
         """Builds with the values that activate the scopes of hyperparameters not found yet; returns the found ones."""
         for key, hyperparameter in list(self.dormant.items()):
             if key not in self.found:
@@ -134,10 +131,14 @@ class _Explorer:
                     inner = hyperparameter.conditions[-1]
                     parents = [one for one, each in self.found.items() if each.hyperparameter.name == inner.name]
                     self.found[key].parent, self.found[key].values = parents[0], tuple(inner.values)
-        return [key for key in self.found if key not in self._tried and key not in known]
+        return [key for key in self.found if key not in self._tried]
 
     def _used(self, values: Mapping[str, Value], *, is_default: bool = False) -> set[str] | None:
         """Returns the keys of the hyperparameters that a build uses; None if it fails at other than the defaults."""
+        point = tuple(values.items())
+        if point in self._used_at:
+            return self._used_at[point]
+        self._used_at[point] = None
         traced = TracedParameters(values)
         try:
             self.build(traced)
@@ -148,7 +149,8 @@ class _Explorer:
         for key, hyperparameter in traced.active.items():
             self.found.setdefault(key, _Found(hyperparameter=hyperparameter, context=dict(values)))
         self.dormant |= {key: each for key, each in traced.dormant.items() if key not in self.found}
-        return set(traced.active)
+        self._used_at[point] = set(traced.active)
+        return self._used_at[point]
 
 
 def _default(found: _Found) -> Value:
@@ -263,7 +265,7 @@ def _explore(build: Build, found: object, models: list[Any]) -> _Explorer:
                 raise TypeError(f"A builder returns a keras.Model. Received: {type(model).__name__}.")
             models.append(model)
 
-    explorer = _Explorer(build=build_model, deadline=time.monotonic() + TRY_SECONDS)
+    explorer = _Explorer(build=build_model)
     explorer.explore()
     return explorer
 
