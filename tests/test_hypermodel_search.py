@@ -24,7 +24,9 @@ def test_a_script_of_keras_tuner_is_searched_verified_and_exported(
     settings = ("--dataset", str(small_mnist), "--study", "s", "--trials", "3", "--epochs", "2", "--seed", "1")
     machine = ("--workers", "1", "--threads", "1", "--kernels", "onednn", "--replicates", "1", *cache)
     search("run", "--space", str(FILE), *settings, *machine, "--engine", "keras-tuner:random")
-    trials = json.loads(search("leaderboard", "s", "--json"))
-    assert trials
+    board = json.loads((tmp_path / "reports" / "s" / "leaderboard.json").read_text())
+    rows = [row for section in board["sections"] for row in section["rows"]]
+    assert min(row["validation_error_percent"] for row in rows) < 50.0
+    assert {"baseline", "found"} <= {row["label"] for row in rows if row["test_error_percent"] is not None}
     search("export", "s", "--as", "model", "--out", "model.keras", *cache)
     assert (tmp_path / "model.keras").is_file()

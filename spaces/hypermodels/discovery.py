@@ -180,7 +180,8 @@ def to_parameters(found: Mapping[str, _Found]) -> dict[str, Domain]:
                 f"Received: {originals[base]!r} and {each.hyperparameter.name!r}. Rename one."
             )
         when = _condition(each, names, parameters)
-        domain = replace(to_domain(each.hyperparameter), when=when)
+        doc = "" if base == each.hyperparameter.name else f"{each.hyperparameter.name!r} of the file."
+        domain = replace(to_domain(each.hyperparameter), when=when, doc=doc)
         same = [name for name in parameters if name.partition(SCOPE_MARK)[0] == base]
         equal = [name for name in same if replace(parameters[name], when=None) == replace(domain, when=None)]
         if equal:
@@ -247,7 +248,8 @@ def discover(path: Path) -> dict[str, Any]:
     if not model[0].compiled:
         parameters |= {name: domain for name, domain in TRAINING.items() if name not in parameters}
     elif BATCH_SIZE not in parameters:
-        parameters[BATCH_SIZE] = Int(hypermodel.batch_size, hypermodel.batch_size, hypermodel.batch_size)
+        size = hypermodel.batch_size
+        parameters[BATCH_SIZE] = Int(size, size, size, doc="Images an optimizer step, as the file sets it.")
     space = Space(name=path.stem, parameters=parameters, doc=f"Keras Tuner's {hypermodel.name}, as its file builds it")
     return {"space": space.to_json(), **({} if takes_data else _shapes(model[0]))}
 
