@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ FILE = Path(__file__).with_name("own_hypermodel.py")
 def test_a_script_of_keras_tuner_is_searched_verified_and_exported(
     tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:
-    def search(*words: str) -> str:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}  # for the discovered space
+
+    def search(*words: str) -> None:
         command = [sys.executable, "-m", "search", *words]
-        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
 
     cache = ("--cache-dir", str(cache_dir))
     settings = ("--dataset", str(small_mnist), "--study", "s", "--trials", "3", "--epochs", "2", "--seed", "1")
