@@ -1,0 +1,61 @@
+"""The cached space of a Keras Tuner file: commands use it without Keras."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from in_process import CommandHere
+
+from spaces import Choice, Int, Space, SpaceError, load
+from spaces.hypermodels import HypermodelBuilder
+from spaces.hypermodels.space import _cache_path
+
+FILE = Path(__file__).parents[2] / "own_hypermodel.py"
+SPACE = Space(name="another", parameters={"units": Choice((4, 8), 4), "batch_size": Int(64, 64, 64)})
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file with its space in a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = _cache_path(FILE)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"space": SPACE.to_json(), "input_shape": [8, None, 3], "outputs": 10}))
+    return FILE
+
+
+def test_a_cached_space_is_used_and_has_the_name_of_its_file(cached: Path) -> None:
+    space = load(str(cached))
+    assert (space.name, space.parameters) == ("own_hypermodel", SPACE.parameters)
+    assert isinstance(space.build, HypermodelBuilder)
+    assert (space.build.input_shape, space.build.outputs) == ((8, None, 3), 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"), [((), "Expected: (8, None, 3)"), (("--executor", "vectorized"), "--executor vectorized")]
+)
+def test_a_run_that_cannot_use_the_model_is_refused(
+    cached: Path,
+    small_mnist: Path,
+    cache_dir: Path,
+    search_here: CommandHere,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    text: str,
+) -> None:
+    data = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir))
+    done = search_here(tmp_path, "run", "--space", str(cached), *data, "--trials", "1", *options)
+    assert done.returncode == 2
+    assert text in " ".join(done.stderr.split())
+
+
+@pytest.mark.slow
+def test_a_file_whose_discovery_fails_is_refused_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "mine.py"
+    path.write_text("import no_such_package\ndef build_model(hp):\n    return no_such_package.model(hp)")
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")  # imports in half the time
+    with pytest.raises(SpaceError, match=r"mine.py cannot be run: ModuleNotFoundError on line 1"):
+        load(str(path))
