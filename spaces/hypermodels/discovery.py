@@ -49,12 +49,14 @@ class _Found:
         context: Values by Keras Tuner's names with which the build used it.
         parent: Key of the parameter that it depends on.
         values: Values of the parent at which it is used.
+        failures: Errors of builds at its values, all others at their defaults.
     """
 
     hyperparameter: Any
     context: Mapping[str, Value]
     parent: str | None = None
     values: tuple[Value, ...] = ()
+    failures: dict[Value, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,14 +65,17 @@ class _Explorer:
 
     Args:
         build: Makes the model.
+        path: The file, for the lines of its errors.
         found: The hyperparameters by key, parents first.
         dormant: Hyperparameters of scopes that no build has activated, by key.
     """
 
     build: Callable[[TracedParameters], Any]
+    path: Path
     found: dict[str, _Found] = field(default_factory=dict)
     dormant: dict[str, Any] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
+    _errors: dict[tuple[tuple[str, Value], ...], str] = field(default_factory=dict)
     _used_at: dict[tuple[tuple[str, Value], ...], set[str] | None] = field(default_factory=dict)
 
     def explore(self) -> None:
@@ -97,6 +102,11 @@ class _Explorer:
         for value in _all_values(own.hyperparameter):
             if value not in used:
                 used[value] = self._used({**own.context, name: value})
+        own.failures = {
+            value: self._errors[tuple({**own.context, name: value}.items())]
+            for value, keys in used.items()
+            if keys is None
+        }
         values = to_domain(own.hyperparameter).values() or ()
         if not all(value in used for value in values):
             return
@@ -142,9 +152,10 @@ class _Explorer:
         traced = TracedParameters(values)
         try:
             self.build(traced)
-        except Exception:
+        except Exception as error:
             if is_default:
                 raise
+            self._errors[point] = error_location(error, self.path)
             return None  # values that do not fit together, such as more pooling than pixels
         for key, hyperparameter in traced.active.items():
             self.found.setdefault(key, _Found(hyperparameter=hyperparameter, context=dict(values)))
@@ -180,8 +191,7 @@ def to_parameters(found: Mapping[str, _Found]) -> dict[str, Domain]:
                 f"Received: {originals[base]!r} and {each.hyperparameter.name!r}. Rename one."
             )
         when = _condition(each, names, parameters)
-        doc = "" if base == each.hyperparameter.name else f"{each.hyperparameter.name!r} of the file."
-        domain = replace(to_domain(each.hyperparameter), when=when, doc=doc)
+        domain = replace(to_domain(each.hyperparameter), when=when, doc=_describe(each, base))
         same = [name for name in parameters if name.partition(SCOPE_MARK)[0] == base]
         equal = [name for name in same if replace(parameters[name], when=None) == replace(domain, when=None)]
         if equal:
@@ -196,6 +206,14 @@ def to_parameters(found: Mapping[str, _Found]) -> dict[str, Domain]:
         names[key] = f"{base}{SCOPE_MARK}{len(same) + 1}" if same else base
         parameters[names[key]] = domain
     return parameters
+
+
+def _describe(found: _Found, name: str) -> str:
+    """Returns the name in the file where it differs, and the value at which the model first failed to build."""
+    original = found.hyperparameter.name
+    parts = [] if name == original else [f"{original!r} of the file."]
+    parts += [f"At {value} the model of the defaults fails: {error}." for value, error in found.failures.items()][:1]
+    return " ".join(parts)
 
 
 def _condition(found: _Found, names: Mapping[str, str], parameters: Mapping[str, Domain]) -> Condition | None:
@@ -234,7 +252,7 @@ def discover(path: Path) -> dict[str, Any]:
         build = hypermodel.bind(found, image_shape, classes)
         model: list[Any] = []
         try:
-            explorer = _explore(build, found, model)
+            explorer = _explore(build, found, model, path)
         except Exception as error:  # noqa: BLE001 - a user's builder may raise anything
             refusal = refusal or SpaceError(f"{hypermodel.name} fails: {error_location(error, path)} ({path})")
             continue
@@ -254,7 +272,7 @@ def discover(path: Path) -> dict[str, Any]:
     return {"space": space.to_json(), **({} if takes_data else _shapes(model[0]))}
 
 
-def _explore(build: Build, found: object, models: list[Any]) -> _Explorer:
+def _explore(build: Build, found: object, models: list[Any], path: Path) -> _Explorer:
     """Returns what was found; puts the model of the defaults into a list."""
 
     def build_model(parameters: TracedParameters) -> None:
@@ -267,7 +285,7 @@ def _explore(build: Build, found: object, models: list[Any]) -> _Explorer:
                 raise TypeError(f"A builder returns a keras.Model. Received: {type(model).__name__}.")
             models.append(model)
 
-    explorer = _Explorer(build=build_model)
+    explorer = _Explorer(build=build_model, path=path)
     explorer.explore()
     return explorer
 

@@ -191,6 +191,22 @@ def test_scopes_of_one_name_become_parameters_of_their_own(tmp_path: Path) -> No
     assert find_compiled(model).layers[0].units == 20
 
 
+def test_a_value_at_which_the_model_cannot_be_built_is_said(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """def build_model(hp):
+    units = {4: 4}[hp.Choice("units", [4, 8])]
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units), keras.layers.Dense(3, "softmax")])
+    model.compile("adam", "mse")
+    return model
+""",
+    )
+    assert (
+        "At 8 the model of the defaults fails: KeyError on line 3"
+        in discover(path)["space"]["parameters"]["units"]["doc"]
+    )
+
+
 def test_names_are_identifiers_that_the_trainer_does_not_apply() -> None:
     from spaces.hypermodels.parameters import parameter_name
 
