@@ -72,14 +72,14 @@ def test_a_model_of_logits_is_scored_after_softmax_and_trained_before(space: Spa
     model = make_network(space.build, complete(space.baseline), PIXELS, classes=10, seed=0)
     own = find_compiled(model)
     logits = own(PIXELS.reshape(6, 784) / np.float32(255))
-    np.testing.assert_allclose(model(PIXELS), keras.ops.softmax(logits), rtol=1e-5)
-    np.testing.assert_allclose(model(PIXELS, training=True), logits, rtol=1e-5)
+    np.testing.assert_allclose(model(PIXELS), keras.ops.softmax(logits), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model(PIXELS, training=True), logits, rtol=1e-4, atol=1e-6)
     loss = OwnLoss(own.loss, None)(np.eye(10, dtype=np.float32)[LABELS], model(PIXELS, training=True))
-    np.testing.assert_allclose(loss, own.loss(LABELS, logits), rtol=1e-5)
+    np.testing.assert_allclose(loss, own.loss(LABELS, logits), rtol=1e-4, atol=1e-6)
     exported = make_inference_network(
         space.build, complete(space.baseline), PIXELS, trained_model=model, precision=Precision.TF32
     )
-    np.testing.assert_allclose(exported(PIXELS), model(PIXELS), rtol=1e-5)
+    np.testing.assert_allclose(exported(PIXELS), model(PIXELS), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy", "mse"])
