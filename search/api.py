@@ -4,48 +4,143 @@ Example::
 
     import search
 
-    study = search.run(space="cnn", trials=20)
-    study.leaderboard()
+    study = search.run("cnn", trials=20, batch_size=64, filters_1=(16, 48))
+    study.best_config, study.best_error
+    model = study.model()
 """
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from search.data.arrays import save_arrays
+from search.errors import UserError, unknown_name
 from search.session.callbacks import Callback
+from search.session.notebook_progress import NotebookProgress, is_notebook
 from search.session.plan import make_plan
-from search.session.run import Study, run_baseline, run_plan
-from search.session.settings import from_mapping
+from search.session.run import run_baseline, run_plan
+from search.session.settings import Settings, from_mapping
+from search.session.study import Study
+from spaces import registry
 
 __all__ = ["Study", "baseline", "run"]
 
+_OPTIONS = {field.name: field for field in dataclasses.fields(Settings)}
 
-def run(*, progress: Callback | None = None, **options: Any) -> Study:
+
+def run(
+    space: str | Path = "cnn",
+    *,
+    data: Sequence[Any] | str | Path | None = None,
+    progress: Callback | bool | None = None,
+    **options: Any,
+) -> Study:
     """Searches, verifies, writes the reports, and returns the study.
 
     Args:
-        progress: Receives the events of the run; None for no output.
-        **options: The options of ``python -m search run``, with underscores, such as ``batch_size`` in ``fix``.
+        space: A shipped space, or the path of a space file. Write a cell to one with ``%%writefile my_space.py``.
+        data: (x_train, y_train) with or without x_test and y_test, as Keras's data sets return them, or the path of
+            a file or folder; None for MNIST.
+        progress: Whether to show a bar, or a callback that receives the events; None for a bar in a notebook only.
+        **options: The options of ``python -m search run``, with underscores, such as ``timeout="20m"`` and
+            ``trials=20``. A parameter of the space is fixed by a value (``batch_size=64``), narrowed by a tuple
+            (``filters_1=(16, 48)``), and restricted to the values of a list (``pooling=["max", "average"]``).
 
     Raises:
         UserError: An option cannot be used.
         FatalError: The study cannot continue; its record is kept.
     """
     started_at = time.monotonic()
-    return run_plan(make_plan(from_mapping(options)), progress or Callback(), started_at=started_at)
+    settings = _make_settings(space, data, options)
+    return run_plan(make_plan(settings), _make_callback(progress), started_at=started_at)
 
 
-def baseline(*, repeats: int = 5, progress: Callback | None = None, **options: Any) -> Study:
+def baseline(
+    space: str | Path = "cnn",
+    *,
+    data: Sequence[Any] | str | Path | None = None,
+    repeats: int = 5,
+    progress: Callback | bool | None = None,
+    **options: Any,
+) -> Study:
     """Trains a space's baseline under the tutorial protocol, with a fresh seed each time, and returns the study.
 
     Args:
+        space: As in ``run``.
+        data: As in ``run``.
         repeats: Repeats in all, those recorded already included.
-        progress: Receives the events of the run; None for no output.
+        progress: As in ``run``.
         **options: The options of ``python -m search baseline``, with underscores.
 
     Raises:
         UserError: An option cannot be used.
         FatalError: The study cannot continue; its record is kept.
     """
-    return run_baseline(from_mapping(options), progress or Callback(), repeats=repeats)
+    return run_baseline(_make_settings(space, data, options), _make_callback(progress), repeats=repeats)
+
+
+def _make_settings(space: str | Path, data: Sequence[Any] | str | Path | None, options: Mapping[str, Any]) -> Settings:
+    """Returns the settings of a call; names that are no options must be parameters of the space."""
+    options = {"space": str(space), **options}
+    parameters = {name: value for name, value in options.items() if f"{name}_" not in _OPTIONS and name not in _OPTIONS}
+    options = {name: value for name, value in options.items() if name not in parameters}
+    if parameters:
+        options |= _restrictions(str(space), parameters, options)
+    if isinstance(data, (str, Path)):
+        options["dataset"] = str(data)
+    elif data is not None:
+        cache_dir = options.get("cache_dir")
+        options["dataset"] = str(save_arrays(data, Path(cache_dir) if cache_dir else None))
+    return from_mapping(options)
+
+
+def _restrictions(space: str, parameters: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options ``fix`` and ``range`` with parameters that were given by keyword."""
+    try:
+        known = set(registry.load(space).parameters)
+    except registry.SpaceError as error:
+        raise UserError(str(error)) from None
+    fixed, ranges = dict(options.get("fix", {})), dict(options.get("range", {}))
+    for name, value in parameters.items():
+        if name not in known:
+            raise unknown_name("option or parameter", name, [*_OPTIONS, *known])
+        if isinstance(value, tuple):
+            ranges[name] = ":".join(map(str, value))
+        elif isinstance(value, list):
+            ranges[name] = ",".join(map(str, value))
+        else:
+            fixed[name] = value
+    return {"fix": fixed, "range": ranges}
+
+
+def _make_callback(progress: Callback | bool | None) -> Callback:
+    if isinstance(progress, Callback):
+        return progress
+    return NotebookProgress() if (is_notebook() if progress is None else progress) else Callback()
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _with_options(function: Callable[..., Study]) -> None:
+    """Gives a function the options as keywords in its signature, for help and completion."""
+    signature = inspect.signature(function)
+    own = [value for value in signature.parameters.values() if value.kind is not inspect.Parameter.VAR_KEYWORD]
+    taken = {"space", "dataset", *signature.parameters}
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=field.type)
+        for name, field in _OPTIONS.items()
+        if name not in taken
+    ]
+    rest = inspect.Parameter("parameters", inspect.Parameter.VAR_KEYWORD, annotation="Any")
+    function.__signature__ = signature.replace(parameters=[*own, *keywords, rest])  # type: ignore[attr-defined]
+
+
+_with_options(run)
+_with_options(baseline)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import search
@@ -35,6 +37,55 @@ def test_a_notebook_gets_a_data_frame(tmp_path: Path, small_mnist: Path, cache_d
     assert all(path.exists() for path in study.reports)
     assert not study.interrupted
     assert study.record.header.command == ""
+    assert study.best_config["filters_1"] == 8
+    assert study.best_error == study.winner.test_error.mean
+    assert study.report is not None
+    assert study.report.read_text().startswith("<!")
+    shown = study._repr_html_()
+    assert shown.count("<tr") == 3
+    assert "Chosen by validation" in shown
+
+
+def test_arrays_and_parameters_by_keyword(tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (90, 8, 8), dtype=np.uint8)
+    labels = np.arange(90) % 3
+    folders = {name: tmp_path / name for name in ("studies_dir", "reports_dir")}
+    small = {"epochs": 1, "trials": 1, "finalists": 0, "workers": 1, "cache_dir": cache_dir, "progress": True}
+    data = ((images[:60], labels[:60]), (images[60:], labels[60:]))
+    study = search.run(
+        "mlp", data=data, batch_size=32, width_1=(64, 800), activation=["relu", "gelu"], **small, **folders
+    )
+    header = study.record.header
+    assert header.protocol.dataset.startswith("arrays-")
+    assert (header.space.parameters["width_1"].low, header.space.parameters["width_1"].high) == (64, 800)
+    assert study.best_config["batch_size"] == 32
+    assert study.best_error is None
+    assert "1/1" in capsys.readouterr().err
+    model = study.model()
+    assert model.predict(images[:2, ..., None], verbose=0).shape == (2, 3)
+
+
+def test_the_signature_lists_the_options() -> None:
+    parameters = inspect.signature(search.run).parameters
+    assert parameters["epochs"].default == 10
+    assert {"timeout", "sampler", "data", "space"} <= parameters.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_sizes": 64}, "Did you mean 'batch_size'"),
+        ({"data": [np.zeros((3, 8, 8))]}, "x_train, y_train"),
+        ({"data": (np.zeros((3, 8, 8)), np.zeros(2))}, "3 and 2"),
+        ({"space": "cn"}, "Did you mean 'cnn'"),
+    ],
+)
+def test_refusals_are_in_the_words_of_python(options: dict, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refusal:
+        search.run(cache_dir=tmp_path, studies_dir=tmp_path / "studies", **options)
+    assert words in str(refusal.value)
+    assert "--" not in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_options_raise_errors_with_a_hint(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from search.cli.options import READ_OPTIONS, merge_options, setting_options
 
 if TYPE_CHECKING:
     from search.records.record import StudyHeader
-    from search.session.run import Study
+    from search.session.study import Study
 
 TUTORIAL_EPOCHS = 10
 OPTIONS = (

@@ -81,6 +81,13 @@ def export_model(
     )
 
 
+def load_model(path: Path) -> Any:
+    """Returns an exported model, loaded in this process."""
+    import keras
+
+    return keras.models.load_model(path)
+
+
 def _trial(target: ExportTarget) -> Trial:
     return Trial(
         number=0,

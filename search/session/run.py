@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from search.leaderboard.compute import compute
-from search.leaderboard.statistics import EQUIVALENCE_POINTS
-from search.records.reader import read_study
-from search.records.record import NO_ENGINE, StudyRecord
-from search.records.storage.locations import StudyLocation
+from search.records.record import NO_ENGINE
 from search.session.callbacks import Callback, CallbackList
 from search.session.forecast import MAX_REPLICATES, uses_all_time
 from search.session.plan import Plan, make_plan
 from search.session.session import Session, open_session
 from search.session.settings import Settings
+from search.session.study import Study
 from search.session.tensorboard import TensorBoardCallback
 from search.study import ensembles
 from search.study.verification import baseline_trials, verification_trials
 from search.trial import Trial
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from search.leaderboard.board import Board
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """A recorded study.
-
-    Args:
-        name: Its name.
-        place: Where it is kept.
-        interrupted: Whether the user stopped the session that returned it.
-        goal: The goal that its search reached, in words; empty if none.
-        missing: Verification runs for which the time did not suffice.
-        reports: The report files that were written.
-        messages: A line for each report that could not be made.
-        equivalence_points: Half the width of the region of practical equivalence, in percentage points.
-    """
-
-    name: str
-    place: StudyLocation
-    interrupted: bool = False
-    goal: str = ""
-    missing: int = 0
-    reports: tuple[Path, ...] = ()
-    messages: tuple[str, ...] = ()
-    equivalence_points: float = EQUIVALENCE_POINTS
-
-    @property
-    def record(self) -> StudyRecord:
-        """The record, read again at every access."""
-        return read_study(self.place, self.name)
-
-    @property
-    def board(self) -> Board:
-        """The leaderboard as values."""
-        return compute([self.record], self.equivalence_points)
-
-    def leaderboard(self) -> pd.DataFrame:
-        """Returns the leaderboard, a row a trial, best first."""
-        from search.leaderboard.render_data import dataframe
-
-        return dataframe(self.board)
 
 
 def run_plan(plan: Plan, callback: Callback, *, started_at: float | None = None) -> Study:
