@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.records.record import NO_ENGINE
+from search.reproduction.restore import ReproductionOptions
 from search.session.callbacks import Callback, CallbackList
 from search.session.forecast import MAX_REPLICATES, uses_all_time
 from search.session.plan import Plan, make_plan
@@ -96,6 +97,7 @@ def _publish(session: Session, folder: Path) -> Study:
         place=plan.location,
         interrupted=session.interrupt.is_requested,
         equivalence_points=plan.settings.equivalence,
+        reproduction_options=ReproductionOptions(dataset=plan.settings.dataset, cache_dir=plan.settings.cache_dir),
     )
     cache_dir = Path(plan.settings.cache_dir) if plan.settings.cache_dir else None
     target = Path(plan.settings.reports_dir) / folder

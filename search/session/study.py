@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from search.leaderboard.summary import summary_sentences
 from search.records.reader import read_study
 from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
+from search.reproduction.restore import ReproductionOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ class Study:
         reports: The report files that were written.
         messages: A line for each report that could not be made.
         equivalence_points: Half the width of the region of practical equivalence, in percentage points.
+        reproduction_options: Where its data are, for ``model``.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Study:
     reports: tuple[Path, ...] = ()
     messages: tuple[str, ...] = ()
     equivalence_points: float = EQUIVALENCE_POINTS
+    reproduction_options: ReproductionOptions = field(default_factory=ReproductionOptions)
 
     @property
     def record(self) -> StudyRecord:
@@ -118,7 +121,7 @@ class Study:
         from search.export.model import export_model, load_model
         from search.export.target import make_target
 
-        target = make_target(self.record, row, seed=seed)
+        target = make_target(self.record, row, seed=seed, reproduction_options=self.reproduction_options)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(out) if out is not None else Path(folder, "model.keras")
             return load_model(export_model(target, path, is_scored=False).path)
