@@ -10,6 +10,7 @@ In a notebook::
 Nothing is imported until it is used, so that ``python -m search --help`` stays instant.
 """
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def __getattr__(name: str) -> Any:
     from search.preconditions import check_preconditions
 
     check_preconditions()
+    warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm, which Optuna imports in a notebook
     from search import api
 
     return getattr(api, name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,15 +33,13 @@ class NotebookProgress(Callback):
 
     def on_session_start(self, plan: Plan, record: StudyRecord, budget: TimeBudget) -> None:
         """Draws the bar."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # without ipywidgets, tqdm warns and draws text
-            from tqdm.auto import tqdm
+        from tqdm.auto import tqdm
 
-            settings = plan.settings
-            self._budget = budget if settings.timeout is not None else None
-            total, unit = (round(settings.timeout), "s") if settings.timeout is not None else (settings.trials, "trial")
-            done = len(record.trials_in_phase(Phase.SEARCH)) if self._budget is None else 0
-            self._bar = tqdm(total=total, initial=done, unit=unit, desc=plan.header.name)
+        settings = plan.settings
+        self._budget = budget if settings.timeout is not None else None
+        total, unit = (round(settings.timeout), "s") if settings.timeout is not None else (settings.trials, "trial")
+        done = len(record.trials_in_phase(Phase.SEARCH)) if self._budget is None else 0
+        self._bar = tqdm(total=total, initial=done, unit=unit, desc=plan.header.name)
 
     def on_message(self, text: str) -> None:
         """Prints a message."""

@@ -37,6 +37,8 @@ NARROW_COLUMNS = {
     "changes": "changed from the baseline",
 }
 """Columns of the table that a notebook shows, by those of ``leaderboard``."""
+MAX_HTML_ROWS = 10
+"""Rows of that table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +132,21 @@ class Study:
         """Returns the main columns of the board, and what its figures show."""
         from html import escape
 
+        from search.leaderboard.render_data import csv_cell
+
         frame = self.leaderboard()
         if frame.empty:
             return f"<p>Study {escape(self.name)}: no trial has ended.</p>"
-        narrow = frame[list(NARROW_COLUMNS)].rename(columns=NARROW_COLUMNS)
-        table = narrow.to_html(index=False, na_rep="", float_format="{:.2f}".format, max_rows=20)
+        marks = frame["chosen_in"].map(lambda names: " *" if names else "")
+        marks += frame["is_short"].map(lambda is_short: " (short)" if is_short else "")
+        narrow = frame[list(NARROW_COLUMNS)].assign(
+            rank=frame["rank"].astype("Int64").astype("string").fillna(""),
+            label=frame["label"] + marks,
+            changes=frame["changes"].map(csv_cell),
+        )
+        shown = narrow.head(MAX_HTML_ROWS).rename(columns=NARROW_COLUMNS)
+        table = shown.to_html(index=False, na_rep="", float_format="{:.2f}".format, justify="left")
+        if len(frame) > MAX_HTML_ROWS:
+            table += f"<p>{len(frame) - MAX_HTML_ROWS} more rows: leaderboard() has all.</p>"
         sentences = [sentence for section in self.board.sections for sentence in summary_sentences(section)]
         return f"{table}<p>{'<br>'.join(map(escape, sentences))}</p>"
