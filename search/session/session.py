@@ -32,7 +32,12 @@ from search.study.memory_bound import MemoryBound
 from search.study.peers import interrupt_orphans
 from search.study.search_source import SearchSource
 from search.study.time_budget import InterruptHandler, TimeBudget, stopwatch
-from search.study.verification import ReplicateSource, early_verification_trials, verification_trials
+from search.study.verification import (
+    ReplicateSource,
+    early_verification_trials,
+    running_recipe,
+    verification_trials,
+)
 from search.training.cgroup import total_memory
 from search.training.runtime import Device, Precision
 from search.trial import Cause, Config, Phase, Trial
@@ -110,7 +115,11 @@ class Session:
         def early_trials(replicates: int = 1) -> list[Trial]:
             if takes_over_runs:
                 earlier.take_over(verification)
-            return early_verification_trials(self.ledger.read(), replicates)
+            record = self.ledger.read()
+            recipe = running_recipe(record)
+            # Begun in time, on a worker that is free; after its search trial the time might not suffice any more.
+            running = () if recipe is None or self.timetable.can_wait(recipe) else (recipe,)
+            return early_verification_trials(record, replicates, running=running)
 
         def further_trials() -> list[Trial]:
             record, settings = self.ledger.read(), self.plan.settings

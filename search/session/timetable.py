@@ -6,10 +6,11 @@ A session has one timetable, which alone reads the ledger for its plans. Without
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from search.records.ledger import Ledger
+from search.records.record import TrialRecord
 from search.session.callbacks import Callback
 from search.session.costs import PlanCosts
 from search.session.plan import Plan
@@ -26,6 +27,8 @@ from search.trial import BASELINE, Config, Outcome, Phase, Trial, config_key
 
 VERIFICATION_SHARE = 0.25
 """Share of the time that decides how many replicates are planned; one in any case."""
+WAITING_MARGIN = 1.5
+"""How much slower the machine may become before a run ends without a test run of the best recipe."""
 REFRESH_SECONDS = 2.0
 """Least time between two readings of the ledger while no trial begins or ends."""
 
@@ -94,6 +97,21 @@ class Timetable(Callback):
         self._refresh()
         return MARGIN * self._costs.trial_seconds(trial) <= left
 
+    def can_wait(self, running: TrialRecord) -> bool:
+        """Returns whether the first test run of a search trial can wait for its end, also on a machine that slows down.
+
+        Args:
+            running: The search trial, which has not ended.
+        """
+        if (left := self._seconds_left(workers_start=False)) is None:
+            return True
+        self._refresh()
+        trained = len(running.reports) / running.trial.epochs
+        seconds = (1.0 - trained) * self._costs.trial_seconds(running.trial) + self._costs.model.trial_seconds(
+            running.trial.config, epochs=running.trial.epochs, phase=Phase.VERIFICATION
+        )
+        return WAITING_MARGIN * seconds <= left
+
     def first_epochs(self, config: Config) -> int:
         """Returns the epochs of the baseline or the first recipe: a full trial's, or as many as can also be verified.
 
@@ -147,9 +165,14 @@ class Timetable(Callback):
         running = [entry.trial for entry in searched if entry.outcome is None and not entry.trial.is_short]
         begun = {config_key(config): config for config in (candidate, *(trial.config for trial in running))}
         first = {config_key(config): config for config in self._costs.first_configs.values()}
+        tests = Counter(
+            config_key(entry.trial.config)
+            for entry in self._record.trials_in_phase(Phase.VERIFICATION)
+            if entry.outcome is None or entry.is_finished
+        )
         needed = list[float]()
         for key in first.keys() - finished:
-            needed += [self._verification_seconds(first[key])] * replicates
+            needed += [self._verification_seconds(first[key])] * (replicates - tests[key])
             needed += [] if key in begun else [self._costs.model.trial_seconds(first[key])]
         winners = defaultdict[int | None, list[float]](list)
         for run in self._waiting_runs(replicates):

@@ -77,9 +77,24 @@ def verification_trials(record: StudyRecord, *, count: int, replicates: int) -> 
     return _replicates_of(record, rows, replicates)
 
 
-def early_verification_trials(record: StudyRecord, replicates: int) -> list[Trial]:
-    """Returns those of the verification trials that are needed whatever the search finds; see ``known_finalists``."""
-    return _replicates_of(record, known_finalists(record), replicates)
+def early_verification_trials(
+    record: StudyRecord, replicates: int, *, running: Sequence[TrialRecord] = ()
+) -> list[Trial]:
+    """Returns those of the verification trials that are needed whatever the search finds; see ``known_finalists``.
+
+    Args:
+        record: The study.
+        replicates: Fresh seeds each.
+        running: Search trials that are verified too, and before the others, although they have not ended.
+    """
+    return _replicates_of(record, [*running, *known_finalists(record)], replicates)
+
+
+def running_recipe(record: StudyRecord) -> TrialRecord | None:
+    """Returns the search trial of the first recipe while it runs, unless another recipe has ended."""
+    recipes = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.trial.is_recipe]
+    running = [entry for entry in recipes if entry.outcome is None]
+    return running[0] if running and not any(entry.is_finished for entry in recipes) else None
 
 
 def _replicates_of(record: StudyRecord, sources: Sequence[TrialRecord], replicates: int) -> list[Trial]:

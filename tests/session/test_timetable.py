@@ -88,6 +88,19 @@ def test_no_worker_waits_for_the_test_run_of_another(make: Callable[..., Plan]) 
     assert busy >= 0.9 * plan.settings.workers * seconds
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.1, 1.4])
+@pytest.mark.parametrize("share", [1.0, 1.3])
+def test_a_machine_that_slows_down_still_verifies_the_best_recipe(
+    make: Callable[..., Plan], share: float, factor: float
+) -> None:
+    plan = make(share, workers=2)
+    record, seconds = run(plan, factor=factor)
+    assert seconds <= plan.settings.timeout
+    tested = record.trials_in_phase(Phase.VERIFICATION)
+    assert {known.trial.source_trial for known in tested if known.state is State.COMPLETE} >= {0, 1}
+    assert verification_trials(record, count=1, replicates=1) == []
+
+
 def test_the_best_configuration_was_found_by_the_search(make: Callable[..., Plan]) -> None:
     record, _ = run(make(12.0))
     baseline, recipe, best = finalists(record, 1)
