@@ -48,6 +48,10 @@ MAPS = (
 """Keys of mappings with free keys, such as names of parameters or libraries."""
 
 
+UNRECORDED = ("declared", "limits", "beyond")
+"""Fields of a space that say what options accept; a study holds the space that they made."""
+
+
 def arguments(kind: type) -> dict[str, str]:
     """Returns the descriptions of a class's fields from its docstring, by name."""
     text = re.search(r"(?s)\n    Args:\n(.*?)\n(?=    \S|$)", f"{kind.__doc__ or ''}\n")
@@ -88,7 +92,9 @@ def json_type(hint: Any) -> str:
 
 def of_domains() -> list[Key]:
     """Returns the keys of a parameter's domain, of all kinds."""
-    keys = {key: (key, kind, text) for domain in (Int, Float, Choice) for key, kind, text in of_class(domain)}
+    keys = {
+        key: (key, kind, text) for domain in (Int, Float, Choice) for key, kind, text in of_class(domain, *UNRECORDED)
+    }
     return [
         ("kind", "text", "int, float or choice; each kind has some of the keys below."),
         *keys.values(),
@@ -138,9 +144,9 @@ STUDY: Mapping[str, list[Key]] = {
         ("searched_after_opening", "whole number", "Search trials that began after the first test run had begun."),
     ],
     "header": of_class(StudyHeader),
-    "header.space": of_class(Space, "build", "workload"),
+    "header.space": of_class(Space, "build", "workload", *UNRECORDED),
     "header.space.parameters.*": of_domains(),
-    "header.space.parameters.*.when": of_class(Condition),
+    "header.space.parameters.*.when": of_class(Condition, *UNRECORDED),
     "header.space.recipes.*": of_class(Recipe),
     "header.protocol": of_class(EvaluationProtocol),
     "trials[]": of_class(TrialRecord),

@@ -89,4 +89,5 @@ def test_the_contract_passes_a_sound_double() -> None:
 def test_the_shipped_spaces_share_one_set_of_training_parameters() -> None:
     for name in SPACES:
         shared = {key: domain for key, domain in load(name).parameters.items() if key in TRAINING}
-        assert shared == dict(TRAINING)
+        searched = {key: domain for key, domain in TRAINING.items() if domain.when is None or domain.when.values}
+        assert shared == searched
