@@ -29,14 +29,16 @@ def check_preconditions(platform: str = sys.platform) -> None:
             hint="Use WSL2: wsl --install, and then in its terminal the commands of the README.",
         )
     spec, own = importlib.util.find_spec("spaces"), ROOT / "spaces" / "__init__.py"
-    found = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-    if found is not None and found != own:
+    # A folder without __init__.py has no file; it comes before an editable installation.
+    files = [] if spec is None else [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    found = next((Path(file).resolve() for file in files if file), None)
+    if found is not None and found not in (own, own.parent):
         raise UserError(
             f"Another module named spaces stands in the way. Expected: {own}. Received: {found}.",
             hint="Rename it, run in another folder, or uninstall the package that it belongs to.",
         )
-    if found is None or not own.read_text(encoding="utf-8").startswith(_FIRST_WORDS):
-        state = "is missing" if found is None else "belongs to another package"
+    if found != own or not own.read_text(encoding="utf-8").startswith(_FIRST_WORDS):
+        state = "is missing" if found != own else "belongs to another package"
         raise UserError(
             f"{own} {state}: installing or removing a package named spaces replaces files of this project.",
             hint="pip uninstall spaces; then install this project again: pip install --force-reinstall --no-deps .",

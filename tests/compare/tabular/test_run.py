@@ -164,7 +164,7 @@ if __name__ == "__main__":
 def test_finished_runs_stay_and_no_process_does(end: str, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     running = subprocess.Popen(
         [sys.executable, str(script)], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, start_new_session=True
     )
