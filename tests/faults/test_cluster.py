@@ -289,8 +289,9 @@ def test_a_search_survives_a_killed_coordinator_and_a_lost_node_and_reports_a_lo
     assert Cause.NODE_LOST in causes
     assert "127.0.0.2" in nodes(tmp_path)
 
-    session = start(100)
-    wait_for(lambda: "127.0.0.6" in nodes(tmp_path))  # the one that joined
+    session, before = start(100), ended(tmp_path)
+    # Only then has it joined the cluster, and so has the new node.
+    wait_for(lambda: ended(tmp_path) > before and "127.0.0.6" in nodes(tmp_path))
     machines.cluster.remove_node(machines.cluster.head_node, allow_graceful=False)
     _, said = session.communicate(timeout=240)  # its reports take long on a busy machine
     assert session.returncode == 1, said
