@@ -41,11 +41,11 @@ def select_devices(devices: str, backend: Backend) -> tuple[Device, tuple[str, .
     """
     if devices not in (Device.AUTO, Device.CPU) and not _GPU_PATTERN.fullmatch(devices):
         raise UserError(f"Unknown device. Received: --devices {devices}.", hint=f"Known: {DEVICE_SYNTAX}.")
+    if devices == Device.CPU:
+        return Device.CPU, ()  # the backend is not asked: its import takes seconds
     usable = usable_gpus(backend)
-    if devices == Device.CPU or (devices == Device.AUTO and not usable):
-        return Device.CPU, ()
     if devices == Device.AUTO:
-        return Device.GPU, usable
+        return (Device.GPU, usable) if usable else (Device.CPU, ())
     if not usable:
         raise UserError(f"{_absence(backend)}. Received: --devices {devices}.", hint=gpu_install_hint(backend))
     match = _GPU_PATTERN.fullmatch(devices)
