@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def command(context: click.Context) -> None:
     """List the search spaces, or show one of them."""
     if context.invoked_subcommand is None:
-        _console().print(_overview(load(name) for name in SPACES))
+        context.invoke(list_spaces)
 
 
 @command.command("list")

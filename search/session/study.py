@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.leaderboard.board import Row
+from search.leaderboard.board import Board, Row
 from search.leaderboard.compute import compute
 from search.leaderboard.row_selector import WINNER, select_row
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
@@ -23,8 +23,6 @@ from search.reproduction.restore import ReproductionOptions
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from search.leaderboard.board import Board
 
 NARROW_COLUMNS = {
     "rank": "rank",
@@ -132,9 +130,10 @@ class Study:
         """Returns the main columns of the board, and what its figures show."""
         from html import escape
 
-        from search.leaderboard.render_data import csv_cell
+        from search.leaderboard.render_data import csv_cell, dataframe
 
-        frame = self.leaderboard()
+        board = self.board
+        frame = dataframe(board)
         if frame.empty:
             return f"<p>Study {escape(self.name)}: no trial has ended.</p>"
         marks = frame["chosen_in"].map(lambda names: " *" if names else "")
@@ -148,5 +147,5 @@ class Study:
         table = shown.to_html(index=False, na_rep="", float_format="{:.2f}".format, justify="left")
         if len(frame) > MAX_HTML_ROWS:
             table += f"<p>{len(frame) - MAX_HTML_ROWS} more rows: leaderboard() has all.</p>"
-        sentences = [sentence for section in self.board.sections for sentence in summary_sentences(section)]
+        sentences = [sentence for section in board.sections for sentence in summary_sentences(section)]
         return f"{table}<p>{'<br>'.join(map(escape, sentences))}</p>"
