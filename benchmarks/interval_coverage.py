@@ -159,7 +159,7 @@ def boards_with_false_pairs(rng: np.random.Generator, setting: Setting, rows: in
 
 def settings() -> Iterator[Setting]:
     """Yields the kinds of test that are simulated."""
-    for images, error, deviation, seeds in itertools.product((500, 10_000), (0.4, 1.0), (0.0, 0.03, 0.07), (3, 10)):
+    for images, error, deviation, seeds in itertools.product((500, 10_000), (0.4, 1.0), (0.0, 0.03, 0.07), (1, 3, 10)):
         yield Setting(error_percent=error, seed_deviation=deviation, seeds=seeds, images=images)
 
 

@@ -40,9 +40,8 @@ def seed_error_sentence(target: ExportTarget) -> str:
 def format_test_error(row: Row) -> str:
     """Returns a verified row's test error: "0.48 % (mean of 3 seeds, 95 % interval 0.43 to 0.54 %)"."""
     assert row.test_error is not None, "the row is verified"
-    if row.test_error.n == 1:
-        return f"{formatting.percent(row.test_error.mean)} % (one seed)"
-    mean, seeds = formatting.percent(row.test_error.mean), f"mean of {row.test_error.n} seeds"
+    count = row.test_error.n
+    mean, seeds = formatting.percent(row.test_error.mean), "one seed" if count == 1 else f"mean of {count} seeds"
     if row.test_error.interval is None:
         return f"{mean} % ({seeds})"
     return f"{mean} % ({seeds}, 95 % interval {formatting.interval_bounds(row.test_error.interval)} %)"

@@ -28,7 +28,7 @@ from search.leaderboard.pooling import by_trial, complete_runs, pool_rows, row_o
 from search.leaderboard.ranking import STATE_ORDER, rank_rows
 from search.leaderboard.reference import references
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
-from search.leaderboard.variance import error_difference, estimate_error, spread_of_seeds
+from search.leaderboard.variance import SeedSpread, error_difference, estimate_error, spread_of_seeds
 from search.protocol import ProtocolName
 from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
@@ -198,12 +198,12 @@ def _segment(record: TrialRecord) -> TrialSegment:
 def _with_spread_of_seeds(rows: Sequence[Row]) -> list[Row]:
     """Returns the rows, of which those with one run have the spread of the seeds that the others show."""
     spread = spread_of_seeds(row.run_errors for row in rows)
-    return [
-        replace(row, run_errors=replace(row.run_errors, single_run_spread=spread))
-        if len(row.run_errors.errors_percent) == 1
-        else row
-        for row in rows
-    ]
+    return [_with_spread(row, spread) if len(row.run_errors.errors_percent) == 1 else row for row in rows]
+
+
+def _with_spread(row: Row, spread: SeedSpread) -> Row:
+    errors = replace(row.run_errors, single_run_spread=spread)
+    return replace(row, run_errors=errors, test_error=estimate_error(errors))
 
 
 def _json_value(value: Any) -> Any:

@@ -89,23 +89,22 @@ def _studies(row: Row) -> str:
 
 def _error(row: Row) -> str:
     assert row.test_error is not None
-    runs = f"{row.test_error.n} seeds: {', '.join(str(run.seed) for run in row.completed_replicates)}"
+    seeds = ", ".join(str(run.seed) for run in row.completed_replicates)
+    runs = f"{row.test_error.n} seeds: {seeds}" if row.test_error.n > 1 else f"one seed: {seeds}"
     mean = formatting.percent(row.test_error.mean)
     if row.test_error.interval:
         return f"{mean} % (95 % interval {formatting.interval_bounds(row.test_error.interval)}; {runs})"
     if row.test_error.n == 1:
-        return f"{mean} % from one seed, {row.completed_replicates[0].seed}, so without an interval"
+        return f"{mean} %, without an interval ({runs})"
     return f"{mean} % each time, so without an interval ({runs})"
 
 
 def _units(section: Section) -> str:
-    """Returns what the intervals take as the units of the test set, and where those of single runs come from."""
-    has_single = any(len(row.completed_replicates) == 1 for row in section.ranked)
-    single = " Of rows with one seed, the spread of the seeds is assumed, not measured." if has_single else ""
+    """Returns what the intervals take as the units of the test set."""
     if section.image_groups is None:
-        return f"Intervals: images taken as independent, since nothing says which belong together.{single}"
+        return "Intervals: images taken as independent, since nothing says which belong together."
     units = f"{section.image_groups:,} writers or other groups of the test images"
-    return f"Intervals count the {units}, not single images.{single}"
+    return f"Intervals count the {units}, not single images."
 
 
 def _taken_over(section: Section) -> Iterator[str]:

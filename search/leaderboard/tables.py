@@ -49,6 +49,7 @@ UNVERIFIED_COLUMNS = ("label", "state", "validation_error_percent", "parameters"
 FAILURES_TITLE = "Failed and interrupted"
 UNKNOWN_CAUSE = "not recorded"
 MAX_LISTED_TRIALS = 6
+MAX_NAMED_ROWS = 4
 """Number of failed trials that a line names, the last ones; JSON names all."""
 
 
@@ -108,6 +109,9 @@ def remarks(entries: Sequence[BoardEntry]) -> list[str]:
     found = []
     if any(row.chosen_in for row in rows):
         found.append(f"{formatting.CHOSEN_MARK} chosen: of its study's verified rows the lowest validation figure.")
+    if names := [row.name for row in rows if row.test_error and row.test_error.n == 1 and row.test_error.interval]:
+        which = ", ".join(names) if len(names) <= MAX_NAMED_ROWS else f"{len(names)} rows"
+        found.append(f"One seed, so the spread of the seeds is assumed: {which}.")
     for caveat in dict.fromkeys(row.caveat for row in rows if row.caveat):
         names = [row.name for row in rows if row.caveat == caveat]
         whose = "all rows" if 1 < len(names) == len(rows) else ", ".join(dict.fromkeys(names))

@@ -181,9 +181,12 @@ def _image_term(values: np.ndarray, groups: ImageGroups | None) -> _Term:
 
 
 def estimate_error(runs: RunErrors) -> Estimate:
-    """Returns the mean error in percent with its interval; at least one run."""
+    """Returns the mean error in percent with its interval; at least one run.
+
+    Of one run the variance of the seeds is that of ``SeedSpread``.
+    """
     table = runs.by_image
-    if len(runs.errors_percent) < 2 or table is None:
+    if table is None:
         return statistics.t_estimate(runs.errors_percent, within=(0.0, 100.0))
     terms = (_image_term(table.error_shares, table.groups), *table.seed_terms)
     interval = _error_interval(table, terms)

@@ -193,10 +193,11 @@ def test_the_summary_says_what_is_not_shown() -> None:
     assert ": equivalent in practice (within 0.5 points)" in wider
 
 
-def test_the_summary_of_one_seed_has_no_interval() -> None:
+def test_one_seed_without_results_by_image_has_no_interval() -> None:
     text = " ".join(FORMATS["table"](compute([study(searched(1, outcome(0.9)), verified(1, (0.5,)))])).split())
-    assert "0.50 % from one seed, 100, so without an interval" in text
-    assert "the spread of the seeds is assumed" in text
+    assert "0.50 (n=1)" in text
+    assert "0.50 %, without an interval (one seed: 100)" in text
+    assert "the spread of the seeds is assumed" not in text
 
 
 def test_the_summary_without_verified_rows() -> None:

@@ -124,12 +124,6 @@ def test_intervals_over_seeds_alone_cover_too_little() -> None:
     assert found.interval.half_width == pytest.approx(1.96 * np.sqrt(0.01 * 0.99 / IMAGES) * 100, rel=0.03)
 
 
-def test_one_run_has_no_interval_over_seeds() -> None:
-    table = drawn(np.random.default_rng(1), 3)
-    assert estimate_error(runs(table[:1])).interval is None
-    assert error_difference(runs(table[:1]), runs(table[1:])).is_tie
-
-
 def test_runs_without_images_are_judged_by_their_seeds() -> None:
     ours, theirs = RunErrors(errors_percent=[0.5, 0.7, 0.6]), RunErrors(errors_percent=[0.9, 1.0, 1.2])
     assert estimate_error(ours) == statistics.t_estimate([0.5, 0.7, 0.6])
@@ -169,6 +163,14 @@ def test_a_difference_after_one_run_is_wider_by_the_assumed_spread_of_the_seeds(
     shares = table.mean(axis=1)
     added = (100.0 * 1.96) ** 2 * PUBLISHED_SPREAD.ratio * (shares * (1 - shares)).sum()
     assert found.interval.half_width**2 - without.interval.half_width**2 == pytest.approx(added, rel=0.01)
+
+
+def test_the_error_of_one_run_covers_the_assumed_spread_of_the_seeds() -> None:
+    found = runs(drawn(np.random.default_rng(5), 1))
+    interval, images_alone = estimate_error(found).interval, single_model(found)
+    assert interval is not None
+    assert images_alone is not None
+    assert interval.low < images_alone.low < images_alone.high < interval.high
 
 
 def test_the_assumed_spread_is_that_of_other_configurations_where_theirs_is_larger() -> None:
