@@ -10,12 +10,11 @@ A name takes precedence over a path. Called by the commands that read studies.
 from __future__ import annotations
 
 import difflib
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from search.errors import UserError
+from search.garbage import paused_collection
 from search.records import study_json
 from search.records.merge import LocatedStudy
 from search.records.reader import read_studies
@@ -35,23 +34,11 @@ def find_studies(references: Sequence[str], location: StudyLocation) -> list[Loc
         UserError: A reference matches no study, or a study cannot be read.
         FatalError: A ledger is damaged in the middle.
     """
-    with _paused_collection():
+    with paused_collection():  # it takes a fifth of the time of reading
         if not references:
             return [LocatedStudy(record, record.header.name) for record in read_studies(location)]
         names = location.study_names()
         return [found for text in references for found in _resolve_reference(text, location, names)]
-
-
-@contextmanager
-def _paused_collection() -> Iterator[None]:
-    """Pauses Python's garbage collection: it takes a fifth of the time of reading, and what is read stays."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def find_study(reference: str, location: StudyLocation) -> StudyRecord:
