@@ -10,7 +10,7 @@ A name takes precedence over a path. Called by the commands that read studies.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from search.errors import UserError

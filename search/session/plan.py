@@ -21,6 +21,7 @@ from search.data.split import default_split, make_folds
 from search.engines.base import Engine
 from search.engines.registry import ENGINES, EngineChoice, make_engine, objective_of, parse_engine
 from search.errors import UserError, missing_extra
+from search.execution.ray.connection import check_address
 from search.files import as_path, check_location
 from search.protocol import ClassWeight, EvaluationProtocol, ProtocolName, Split
 from search.records import redact
@@ -242,6 +243,8 @@ def _check_executor(settings: Settings) -> None:
             f"Only a Ray cluster has an address. Received: --address {settings.address} --executor {executor}.",
             hint="Add --executor ray.",
         )
+    if settings.address is not None:
+        check_address(settings.address)
 
 
 def _check_vectorized(settings: Settings) -> None:

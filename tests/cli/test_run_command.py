@@ -176,6 +176,8 @@ BAD = {
     "reports folder": (["--reports-dir", "file/reports"], "--reports-dir"),
     "cache folder": (["--cache-dir", "file/cache"], "--cache-dir"),
     "grid": (["--sampler", "grid"], "learning_rate"),
+    "no cluster": (["--executor", "ray", "--address", "127.0.0.1:1"], "127.0.0.1:1"),
+    "no cluster for clients": (["--executor", "ray", "--address", "ray://127.0.0.1:1"], "127.0.0.1:1"),
     "config": (["--config", "nowhere.toml"], "nowhere.toml"),
     "config key": (["--config", "wrong.toml"], "trials"),
     "config syntax": (["--config", "broken.toml"], "broken.toml"),

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from search.errors import FatalError, UserError
 
@@ -22,6 +24,15 @@ CONNECTION_TIMEOUT_SECONDS = 20.0
 """Time without an answer after which a cluster is lost."""
 RAY_ABORT_SECONDS = 600
 """Time without an answer after which Ray aborts this process; its own 60 s can be too few to write the reports."""
+ANSWER_TIMEOUT_SECONDS = 5.0
+"""How long a cluster may take to accept a connection; Ray itself would try for minutes."""
+CLIENT_PORT = 10001
+"""Ray's default for ray://HOST."""
+JOIN_HINT = (
+    "ray status shows a cluster. A machine that is no node of it joins by ray://HOST:10001, mostly with "
+    "RAY_AUTH_MODE=token in the environment, and the same ~/.ray/auth_token. Python and Ray must have the same "
+    "versions there and here."
+)
 RESUME_HINT = "Run the same command again when the cluster is back: what was recorded is kept, and trials continue."
 
 
@@ -110,6 +121,27 @@ class ClusterConnection:
         return ClusterSnapshot(nodes=nodes, available=ray.available_resources(), taken_at=time.monotonic())
 
 
+def check_address(address: str) -> None:
+    """Checks that something accepts connections at an address; "auto" and a malformed one are left to Ray.
+
+    Raises:
+        UserError: Nothing does.
+    """
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port or (CLIENT_PORT if parts.scheme == "ray" else None)
+    except ValueError:
+        return
+    if host is None or port is None:
+        return
+    try:
+        socket.create_connection((host, port), timeout=ANSWER_TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise UserError(
+            f"No Ray cluster answers at {host}:{port} ({error}). Received: --address {address}.", hint=JOIN_HINT
+        ) from error
+
+
 def connect(address: str | None, *, cpus: int) -> ClusterConnection:
     """Joins a cluster, or the one that this process has joined already; without an address, starts one here.
 
@@ -139,9 +171,7 @@ def connect(address: str | None, *, cpus: int) -> ClusterConnection:
         where = "start Ray on this machine" if address is None else f"join a Ray cluster. Received: --address {address}"
         raise UserError(
             f"Could not {where} ({str(error).strip().splitlines()[0]}).",
-            hint="ray status shows a cluster. A machine that is no node of it joins by ray://HOST:10001, mostly with "
-            "RAY_AUTH_MODE=token in the environment, and the same ~/.ray/auth_token. Python and Ray must have the same "
-            "versions there and here.",
+            hint=JOIN_HINT,
         ) from error
 
 
