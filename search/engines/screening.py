@@ -20,6 +20,7 @@ from search.engines.base import (
     objective_value,
     short_epochs,
 )
+from search.engines.hub.samplers.screened_mutation.history import promotion_bound
 from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATIO
 from search.trial import MUTATION_KEY, EpochReport, Outcome, Proposal, State, config_key
 
@@ -101,14 +102,23 @@ class Screening(Engine):
             return None
         config = self._screened[best].config if best in self._screened else self._full[best].config
         if not can_end(config, self._short + self._epochs):
-            # The order of short trials is not certain, and the time serves nothing else.
-            if (promoted := self._best_screened(math.inf, can_end)) is None:
+            if (promoted := self._best_screened(self._promotion_bound(best), can_end)) is None:
                 raise NothingFits
             return promoted
         least = max(FIRST_SCREENS, SCREENING_RATIO * self._epochs / self._short * len(self._full))
         if len(self._screened) < least:
             return None
-        return self._best_screened(self._short_losses.get(best, -math.inf) if self._full_losses else math.inf, can_end)
+        return self._best_screened(self._promotion_bound(best), can_end)
+
+    def _promotion_bound(self, best: str) -> float:
+        """Returns the short loss below which a configuration is trained in full.
+
+        Args:
+            best: Key of the best full trial, or of the best short one where none is full.
+        """
+        if not self._full_losses or best not in self._short_losses:
+            return math.inf
+        return promotion_bound(self._short_losses[best], list(self._short_losses.values()))
 
     def _best_screened(self, limit: float, can_end: CanEnd = always) -> Proposal | None:
         """Returns the full trial of the best screened configuration with a lower loss than a limit, or None."""

@@ -123,9 +123,9 @@ class Session:
 
         def further_trials() -> list[Trial]:
             record, settings = self.ledger.read(), self.plan.settings
-            running = {known.trial.phase for known in record.trials if known.outcome is None}
-            if running == {Phase.VERIFICATION} and uses_all_time(settings):
-                # Nothing can win any more, and other workers are busy: all test runs, as after the search.
+            is_searching = any(known.outcome is None for known in record.trials_in_phase(Phase.SEARCH))
+            if not is_searching and uses_all_time(settings):
+                # Nothing can win any more: all test runs, as after the search.
                 runs = verification_trials(record, count=settings.finalists, replicates=MAX_REPLICATES)
             else:
                 runs = early_trials(self.timetable.replicates)

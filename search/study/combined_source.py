@@ -23,7 +23,8 @@ class CombinedSource:
         verification: Runs the test runs; without any at first.
         early_trials: Returns the first test runs of the baseline and the best recipe, of those whose search trials have
             ended, that are not finished.
-        further_trials: Returns the test runs for workers for which the search has nothing.
+        further_trials: Returns the test runs for workers for which the search has nothing, by urgency. Only the first
+            is begun for each such worker: when another one is free, other runs may be more urgent.
         stop_cause: Returns why the search must end while test runs go on, or None.
     """
 
@@ -63,9 +64,9 @@ class CombinedSource:
         if trial is None and self._stop_cause() is None:
             trial = self._search.next()
         if trial is None and self._has_other_news:
-            self._verification.add(self._further_trials())
-            self._has_other_news = False
+            self._verification.add(self._further_trials(), most=1)
             trial = self._verification.next()
+            self._has_other_news = trial is not None
         return trial
 
     def undo_next(self, trial: Trial) -> None:

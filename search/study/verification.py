@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -191,13 +192,17 @@ class ReplicateSource:
         """How many trials other coordinators run."""
         return len(self._running_elsewhere)
 
-    def add(self, trials: Iterable[Trial]) -> None:
-        """Appends those of the trials to the list that it does not hold and that did not run elsewhere."""
-        for trial in trials:
-            if trial.replicate_key not in self._by_replicate:
-                self._by_replicate[trial.replicate_key] = trial
-                if trial.replicate_key not in self._taken:
-                    self._queue.append(trial)
+    def add(self, trials: Iterable[Trial], *, most: int | None = None) -> None:
+        """Appends trials to the list that it does not hold and that did not run elsewhere.
+
+        Args:
+            trials: Those that are needed.
+            most: How many of them to append; None for all.
+        """
+        needed = (trial for trial in trials if trial.replicate_key not in self._by_replicate.keys() | self._taken)
+        for trial in itertools.islice(needed, most):
+            self._by_replicate[trial.replicate_key] = trial
+            self._queue.append(trial)
 
     def next(self) -> Trial | None:
         """Returns the next trial of the list that can end; those before it are dropped."""

@@ -206,6 +206,15 @@ def test_the_summary_without_verified_rows() -> None:
     assert "filters_1=64" in text
 
 
+def test_a_better_row_without_a_test_run_is_named() -> None:
+    def summary(error: float) -> str:
+        known = study(searched(1, outcome(0.9)), searched(2, outcome(error)), verified(1, (0.5,)))
+        return " ".join(FORMATS["table"](compute([known])).split())
+
+    assert "found #2 has a lower validation error, but no complete test run" in summary(0.8)
+    assert "no complete test run" not in summary(1.0)
+
+
 def test_test_images_that_equal_a_training_image_are_a_caution() -> None:
     known = records.tpe()
     leaking = dataclasses.replace(known, header=dataclasses.replace(known.header, equal_images=12))

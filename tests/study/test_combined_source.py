@@ -34,6 +34,7 @@ class Run:
         trials: Of the search.
         replicates: Of the test runs.
         fits: Whether a further test run can end.
+        by_urgency: Order of the further test runs.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Run:
         trials: int = 3,
         replicates: int = 2,
         fits: Callable[[Trial], bool] = lambda run: True,
+        by_urgency: Callable[[Trial], int] = lambda run: 0,
     ) -> None:
         self.ledger, self.cause = ledger, None
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
@@ -50,7 +52,9 @@ class Run:
             SearchSource(engine, ledger, trials=trials, recipes=True),
             ReplicateSource((), ledger.read().trials_in_phase(TESTED)),
             early_trials=lambda: early_verification_trials(ledger.read(), 1),
-            further_trials=lambda: list(filter(fits, early_verification_trials(ledger.read(), replicates))),
+            further_trials=lambda: sorted(
+                filter(fits, early_verification_trials(ledger.read(), replicates)), key=by_urgency
+            ),
             stop_cause=lambda: self.cause,
         )
 
@@ -124,6 +128,16 @@ def test_a_further_test_run_that_does_not_fit_is_not_begun(ledger: Ledger) -> No
         (BASELINE, 1),
         (BASELINE, 2),
     ]
+
+
+def test_the_most_urgent_further_test_run_is_chosen_when_a_worker_is_free(ledger: Ledger) -> None:
+    urgent = BASELINE
+    run = Run(ledger, replicates=3, by_urgency=lambda run: run.origin != urgent)
+    for _ in range(5):
+        run.end(run.begin())
+    assert run.begin().origin == BASELINE
+    urgent = RECIPE
+    assert run.begin().origin == RECIPE, "although the baseline's third was more urgent before"
 
 
 def test_the_end_of_the_search_does_not_touch_test_runs(ledger: Ledger) -> None:

@@ -132,6 +132,30 @@ def test_no_short_training_begins_that_no_full_one_can_follow() -> None:
     assert left < FULL + SHORT
 
 
+def test_what_was_far_from_the_start_when_screened_is_not_trained_in_full() -> None:
+    """Every change of the start doubles its loss at least."""
+    left = 5 * FULL
+
+    def worse(trial: optuna.Trial) -> float:
+        trial.suggest_categorical("epochs", [SHORT, FULL])
+        values = [trial.suggest_categorical(f"x{index}", [0, 1]) for index in range(6)]
+        return 1.0 + sum(values) + 0.01 * trial.number * any(values)
+
+    sampler = ScreenedMutationSampler(
+        fidelity="epochs", short=SHORT, full=FULL, seed=1, can_finish=lambda params, fidelity: fidelity <= left
+    )
+    study = optuna.create_study(sampler=sampler)
+    study.enqueue_trial({"epochs": FULL, **{f"x{index}": 0 for index in range(6)}})
+    with pytest.raises(NothingFits):
+        while True:
+            trial = study.ask()
+            study.tell(trial, worse(trial))
+            left -= trial.params["epochs"]
+    trained = [trial.params["epochs"] for trial in study.trials if trial.state is TrialState.COMPLETE]
+    assert trained.count(FULL) == 1
+    assert trained.count(SHORT) > FULL / SHORT
+
+
 def test_failures_and_values_that_are_not_finite_are_never_promoted() -> None:
     sampler = ScreenedMutationSampler(fidelity="epochs", short=SHORT, full=FULL, seed=2)
     study = optuna.create_study(sampler=sampler)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,13 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 Key = frozenset[tuple[str, Any]]
+PROMOTION_MARGIN = 0.25
+"""Where the bound for a full training lies between the incumbent's short training, at 0, and the median one, at 1.
+
+In five searches of perceptrons (18 configurations trained at both lengths, losses relative to those of the recipe they
+began with), short losses up to 1.05 led to full losses of 0.84 to 1.03, those of 1.18 and more to 1.25 and more. The
+median short loss was about 1.15.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +120,18 @@ class History:
 
     def improvements(self, incumbent: Training) -> list[Training]:
         """Returns those of ``screened`` that beat the incumbent's short training."""
+        return self._screened_below(self._short_loss(incumbent))
+
+    def promising(self, incumbent: Training) -> list[Training]:
+        """Returns those of ``screened`` that beat the incumbent's short training or come close to it."""
+        losses = [training.loss for training in _scored(self.short) if training.loss is not None]
+        return self._screened_below(promotion_bound(self._short_loss(incumbent), losses))
+
+    def _short_loss(self, incumbent: Training) -> float:
         reference = self.short.get(incumbent.key)
-        bound = math.inf if reference is None or reference.loss is None else reference.loss
+        return math.inf if reference is None or reference.loss is None else reference.loss
+
+    def _screened_below(self, bound: float) -> list[Training]:
         return [training for training in self.screened() if training.loss is not None and training.loss < bound]
 
     def scored(self, *, short: bool) -> list[Training]:
@@ -133,6 +151,21 @@ class History:
             if (best := _best(training for training in _scored(trainings) if name in training.params)) is not None:
                 return best
         return None
+
+
+def promotion_bound(reference: float, losses: Sequence[float]) -> float:
+    """Returns the loss below which a short training is promising enough for a full one.
+
+    It lies a quarter of the way from the short training of the best full one to the median short training: the order of
+    short trainings is not certain.
+
+    Args:
+        reference: Loss of the short training of the best full one; infinite if that failed.
+        losses: Finite losses of the short trainings, this one included.
+    """
+    if math.isinf(reference):
+        return reference
+    return reference + PROMOTION_MARGIN * max(0.0, statistics.median(losses) - reference)
 
 
 def _scored(trainings: Mapping[Any, Training]) -> Iterator[Training]:

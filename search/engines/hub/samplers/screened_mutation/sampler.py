@@ -1,8 +1,8 @@
 """The sampler: sparse mutation of the incumbent with screening.
 
 Every proposal changes a few parameters of a good configuration. At first it is trained briefly. The best of those that
-beat the incumbent's own short training are trained in full; the best full training is the incumbent. A linear surrogate
-chooses among several mutations once there are enough short trainings.
+beat the incumbent's own short training, or come close to it, are trained in full; the best full training is the
+incumbent. A linear surrogate chooses among several mutations once there are enough short trainings.
 """
 
 from __future__ import annotations
@@ -174,10 +174,8 @@ class ScreenedMutationSampler(BaseSampler):
         is_last_chance = not self._can_finish(incumbent.params, self._short + self._full)
         is_due = len(history.short) >= SCREENING_RATIO * self._cost_ratio * len(history.full)
         if is_due or is_last_chance:
-            # At the end the best screened one is trained in full even if it did not beat the incumbent when screened:
-            # the order of short trainings is not certain, and the time serves nothing else.
-            candidates = history.screened() if is_last_chance else improvements
-            fitting = (one for one in candidates if self._can_finish(one.params, self._full))
+            promising = history.promising(incumbent)
+            fitting = (one for one in promising if self._can_finish(one.params, self._full))
             if (promoted := next(fitting, None)) is not None:
                 return Step(is_full=True, parent=promoted)
         if is_last_chance:
