@@ -146,8 +146,11 @@ class History:
         return found
 
     def best_with(self, name: str) -> Training | None:
-        """Returns the best training that has a parameter, a full one before a short one."""
-        for trainings in (self.full, self.short):
+        """Returns the best training that has a parameter, a short one before a full one.
+
+        The full ones with a parameter may be poor, such as the start that is to be improved; of short ones there are more.
+        """
+        for trainings in (self.short, self.full):
             if (best := _best(training for training in _scored(trainings) if name in training.params)) is not None:
                 return best
         return None
