@@ -7,11 +7,14 @@ Example::
     study = search.run("cnn", trials=20, batch_size=64, filters_1=(16, 48))
     study.best_config, study.best_error
     model = study.model()
+
+    search.run(build_model, data=(x_train, y_train))  # Keras Tuner's function of hp
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,13 +23,14 @@ from typing import Any
 
 from search.data.arrays import save_arrays
 from search.errors import UserError, unknown_name
+from search.files import write_atomic
 from search.session.callbacks import Callback
 from search.session.notebook_progress import NotebookProgress, is_notebook
 from search.session.plan import make_plan
 from search.session.run import run_baseline, run_plan
-from search.session.settings import Settings, from_mapping
+from search.session.settings import Settings, from_mapping, to_study_name
 from search.session.study import Study
-from spaces import registry
+from spaces import from_object, registry
 
 __all__ = ["Study", "baseline", "run"]
 
@@ -34,7 +38,7 @@ _OPTIONS = {field.name: field for field in dataclasses.fields(Settings)}
 
 
 def run(
-    space: str | Path = "cnn",
+    space: Any = "cnn",
     *,
     data: Sequence[Any] | str | Path | None = None,
     progress: Callback | bool | None = None,
@@ -43,7 +47,8 @@ def run(
     """Searches, verifies, writes the reports, and returns the study.
 
     Args:
-        space: A shipped space, or the path of a space file. Write a cell to one with ``%%writefile my_space.py``.
+        space: A shipped space's name, the path of a space file, a ``Space``, or a function ``build_model(hp)`` or a
+            ``HyperModel`` of Keras Tuner. Objects are written to a space file in the folder of the studies.
         data: (x_train, y_train) with or without x_test and y_test, as Keras's data sets return them, or the path of
             a file or folder; None for MNIST.
         progress: Whether to show a bar, or a callback that receives the events; None for a bar in a notebook only.
@@ -61,7 +66,7 @@ def run(
 
 
 def baseline(
-    space: str | Path = "cnn",
+    space: Any = "cnn",
     *,
     data: Sequence[Any] | str | Path | None = None,
     repeats: int = 5,
@@ -84,8 +89,10 @@ def baseline(
     return run_baseline(_make_settings(space, data, options), _make_callback(progress), repeats=repeats)
 
 
-def _make_settings(space: str | Path, data: Sequence[Any] | str | Path | None, options: Mapping[str, Any]) -> Settings:
+def _make_settings(space: Any, data: Sequence[Any] | str | Path | None, options: Mapping[str, Any]) -> Settings:
     """Returns the settings of a call; names that are no options must be parameters of the space."""
+    if not isinstance(space, str | Path):
+        space = _written_space(space, Path(options.get("studies_dir", _OPTIONS["studies_dir"].default)).expanduser())
     options = {"space": str(space), **options}
     parameters = {name: value for name, value in options.items() if f"{name}_" not in _OPTIONS and name not in _OPTIONS}
     options = {name: value for name, value in options.items() if name not in parameters}
@@ -99,10 +106,27 @@ def _make_settings(space: str | Path, data: Sequence[Any] | str | Path | None, o
     return from_mapping(options)
 
 
+def _written_space(space: object, studies_dir: Path) -> str:
+    """Returns the name of a shipped space, or the path of the file to which any other is written.
+
+    The name of the file holds a hash of its text: a space that was edited does not replace that of an earlier study.
+    """
+    try:
+        if (shipped := from_object.shipped_name(space)) is not None:
+            return shipped
+        name, text = from_object.space_file(space)
+    except registry.SpaceError as error:
+        raise UserError(str(error)) from None
+    file = studies_dir / f"{to_study_name(name)}-{hashlib.sha256(text.encode()).hexdigest()[:6]}.py"
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        write_atomic(file, text, what="space file")
+    return str(file)
+
+
 def _restrictions(space: str, parameters: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options ``fix`` and ``range`` with parameters that were given by keyword."""
     try:
-        known = set(registry.load(space).parameters)
+        known = registry.load(space).declared
     except registry.SpaceError as error:
         raise UserError(str(error)) from None
     fixed, ranges = dict(options.get("fix", {})), dict(options.get("range", {}))

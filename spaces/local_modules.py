@@ -1,6 +1,6 @@
 """Finds the modules beside a file that it imports, in the file and in these in turn, without running anything.
 
-Called by ``registry``, for the hash of a model builder.
+Called by ``registry``, for the hash of a model builder, and by ``from_object``.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ def _files_of(name: str) -> Iterator[tuple[str, Path]]:
         search_path = list(spec.submodule_search_locations)
 
 
+def is_installed_file(file: Path) -> bool:
+    """Returns whether a module's file is one of an installed package or of this project."""
+    return bool(_INSTALLED.intersection(file.parts)) or any(file.is_relative_to(package) for package in _OWN_PACKAGES)
+
+
 def _is_local(file: Path, folders: Sequence[Path]) -> bool:
-    return (
-        any(file.is_relative_to(folder) for folder in folders)
-        and not any(file.is_relative_to(package) for package in _OWN_PACKAGES)
-        and not _INSTALLED.intersection(file.parts)
-    )
+    return any(file.is_relative_to(folder) for folder in folders) and not is_installed_file(file)

@@ -2,7 +2,7 @@
 
 A fixed parameter is a domain of one value, which is then its baseline. Values and ranges may lie beyond the range that
 is searched by default, where the domain declares so. A baseline outside a range moves to its nearest value. Called by
-the command line and the session's plan.
+the command line, the session's plan and the reproduction.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ def restrict(
                 f"{when.parameter}={when.values[0]}, or tune it too."
             )
     return tuned
+
+
+def widest_space(space: Space) -> Space:
+    """Returns the space of all configurations that options can make of a space."""
+    return space.restrict({name: _any_step(domain) for name, domain in space.declared.items()})
 
 
 def _at(space: Space, config: Mapping[str, Value]) -> Space:
@@ -203,14 +208,19 @@ def _parse_value(name: str, domain: Domain, value: Value, *, on_step: bool = Fal
     read = _parse_text(wide, value) if isinstance(value, str) else value
     if wide.contains(read):
         return wide.canonical(read) if isinstance(wide, Float) else read
-    if not on_step and not isinstance(domain, Choice) and domain.limits is not None:  # a value between two steps
-        assert not isinstance(wide, Choice)
-        step: Any = 1 if isinstance(wide, Int) else None
-        low: Any = wide.low
-        free = dataclasses.replace(wide, step=step, baseline=low)
-        if free.contains(read):
-            return read
+    if not on_step and _any_step(domain).contains(read):
+        return read
     raise SpaceError(f"{name} takes {wide.describe()}. Received: {name}={value}.")
+
+
+def _any_step(domain: Domain) -> Domain:
+    """Returns the domain of all values that can be fixed: those within its limits also lie between two steps."""
+    wide = widest(domain)
+    if isinstance(wide, Choice) or isinstance(domain, Choice) or domain.limits is None:
+        return wide
+    step: Any = 1 if isinstance(wide, Int) else None
+    low: Any = wide.low
+    return dataclasses.replace(wide, step=step, baseline=low)
 
 
 def _parse_text(domain: Domain, text: str) -> Any:

@@ -52,13 +52,13 @@ def test_arrays_and_parameters_by_keyword(tmp_path: Path, cache_dir: Path, capsy
     folders = {name: tmp_path / name for name in ("studies_dir", "reports_dir")}
     small = {"epochs": 1, "trials": 1, "finalists": 0, "workers": 1, "cache_dir": cache_dir, "progress": True}
     data = ((images[:60], labels[:60]), (images[60:], labels[60:]))
-    study = search.run(
-        "mlp", data=data, batch_size=32, width_1=(64, 800), activation=["relu", "gelu"], **small, **folders
-    )
+    varied = {"width_1": (64, 800), "activation": ["relu", "gelu"]}
+    beyond = {"optimizer": "lion", "learning_rate_lion": 1e-3}  # no searched value makes the latter active
+    study = search.run("mlp", data=data, batch_size=32, **varied, **beyond, **small, **folders)
     header = study.record.header
     assert header.protocol.dataset.startswith("arrays-")
     assert (header.space.parameters["width_1"].low, header.space.parameters["width_1"].high) == (64, 800)
-    assert study.best_config["batch_size"] == 32
+    assert study.best_config.items() >= {"batch_size": 32, **beyond}.items()
     assert study.best_error is None
     assert "1/1" in capsys.readouterr().err
     model = study.model()
@@ -78,6 +78,7 @@ def test_the_signature_lists_the_options() -> None:
         ({"data": [np.zeros((3, 8, 8))]}, "x_train, y_train"),
         ({"data": (np.zeros((3, 8, 8)), np.zeros(2))}, "3 and 2"),
         ({"space": "cn"}, "Did you mean 'cnn'"),
+        ({"space": 3}, "of type int"),
     ],
 )
 def test_refusals_are_in_the_words_of_python(options: dict, words: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A search over the model of a Keras Tuner script, from its file to an exported model."""
+"""A search over the model of a Keras Tuner script, from its function to an exported model."""
 
 from __future__ import annotations
 
@@ -13,23 +13,35 @@ import pytest
 FILE = Path(__file__).with_name("own_hypermodel.py")
 
 
+SEARCH = """
+import search
+search.run(
+    build_model,
+    data=DATA, cache_dir=CACHE, study="s", engine="keras-tuner:random", trials=3, epochs=2, replicates=1, seed=1,
+    batch_size=64, workers=1, threads=1, kernels="onednn",
+)
+"""
+"""Continues the script; it has no main guard."""
+
+
 @pytest.mark.slow
-def test_a_script_of_keras_tuner_is_searched_verified_and_exported(
+def test_a_model_of_keras_tuner_is_searched_verified_and_exported(
     tmp_path: Path, small_mnist: Path, cache_dir: Path
 ) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}  # for the discovered space
+    model, _, _ = FILE.read_text().replace("import no_such_package\n", "").partition("tuner = ")
+    model = model.replace("images = no_such_package.load()\n", "")
+    names = f"DATA, CACHE = {str(small_mnist)!r}, {str(cache_dir)!r}\n"
+    (tmp_path / "script.py").write_text(f"{model}{names}{SEARCH}")
 
-    def search(*words: str) -> None:
-        command = [sys.executable, "-m", "search", *words]
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    def python(*words: str) -> None:
+        subprocess.run([sys.executable, *words], cwd=tmp_path, env=environment, check=True, capture_output=True)
 
-    cache = ("--cache-dir", str(cache_dir))
-    settings = ("--dataset", str(small_mnist), "--study", "s", "--trials", "3", "--epochs", "2", "--seed", "1")
-    machine = ("--workers", "1", "--threads", "1", "--kernels", "onednn", "--replicates", "1", *cache)
-    search("run", "--space", str(FILE), *settings, *machine, "--engine", "keras-tuner:random")
+    python("script.py")
     board = json.loads((tmp_path / "reports" / "s" / "leaderboard.json").read_text())
     rows = [row for section in board["sections"] for row in section["rows"]]
     assert min(row["validation_error_percent"] for row in rows) < 50.0
     assert {"baseline", "found"} <= {row["label"] for row in rows if row["test_error_percent"] is not None}
-    search("export", "s", "--as", "model", "--out", "model.keras", *cache)
+    assert {row["config"]["batch_size"] for row in rows} == {64}
+    python("-m", "search", "export", "s", "--as", "model", "--out", "model.keras", "--cache-dir", str(cache_dir))
     assert (tmp_path / "model.keras").is_file()

@@ -25,6 +25,7 @@ from search.training.runtime import Backend, Device, Precision, Runtime, is_tens
 from search.training.task import Task
 from search.trial import DETERMINISTIC_KEY, THREADS_KEY, Config
 from spaces import registry
+from spaces.restrict import widest_space
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,7 @@ def restore_space_source(header: StudyHeader, config: Config, options: Reproduct
     """
     source = options.space or header.space_source
     try:
-        space, builder_sha256 = registry.load(source), registry.builder_sha256(source)
+        space, builder_sha256 = widest_space(registry.load(source)), registry.builder_sha256(source)
     except registry.SpaceError as error:
         hint = "Say where its file is with --space PATH; it builds the networks."
         raise UserError(f"The space of study {header.name!r} cannot be had. {error}", hint=hint) from None

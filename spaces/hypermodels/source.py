@@ -25,6 +25,8 @@ BUILDER_NAME = "build_model"
 TUNERS = frozenset({"RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch", "Tuner"})
 """Keras Tuner's tuners, whose first argument is the builder."""
 BASE_CLASS = "HyperModel"
+RESULT_NAME = "HYPERMODEL"
+"""A file that binds this name says with it which builder is meant."""
 SHAPE_ARGUMENTS = frozenset({"input_shape", "image_shape", "img_shape", "shape"})
 CLASSES_ARGUMENTS = frozenset(
     {"num_classes", "n_classes", "nb_classes", "classes", "number_of_classes", "num_outputs", "n_outputs"}
@@ -183,17 +185,28 @@ class _Statement:
     def of(cls, node: ast.stmt) -> _Statement:
         is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
         is_star = isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
-        code = compile(ast.Module(body=[node], type_ignores=[]), "<statement>", "exec", dont_inherit=True)
-        reads, binds = set[str](), set[str]()
-        for instruction in _instructions(code):
-            if instruction.opname in ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"):
-                reads.add(instruction.argval)
-            elif instruction.opname == "STORE_GLOBAL":
-                binds.add(instruction.argval)
+        code = _compiled(node)
+        binds = {step.argval for step in _instructions(code) if step.opname == "STORE_GLOBAL"}
         binds |= {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_NAME"}
         if (changed := _changed_name(node)) is not None:
             binds.add(changed)
-        return cls(node=node, binds=frozenset(binds), reads=frozenset(reads), is_always_run=is_future or is_star)
+        return cls(node=node, binds=frozenset(binds), reads=_names_read(code), is_always_run=is_future or is_star)
+
+
+def read_names(node: ast.stmt) -> frozenset[str]:
+    """Returns the global names that a statement reads, also when its functions are called; not those of annotations."""
+    return _names_read(_compiled(node, annotations.compiler_flag))
+
+
+def _compiled(node: ast.stmt, flags: int = 0) -> CodeType:
+    module = ast.Module(body=[node], type_ignores=[])
+    code: CodeType = compile(module, "<statement>", "exec", flags=flags, dont_inherit=True)
+    return code
+
+
+def _names_read(code: CodeType) -> frozenset[str]:
+    loads = ("LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS")
+    return frozenset(step.argval for step in _instructions(code) if step.opname in loads)
 
 
 def _instructions(code: CodeType) -> Iterator[dis.Instruction]:
@@ -248,8 +261,8 @@ def _only_changes(statement: _Statement) -> bool:
 def _find_target(body: Sequence[ast.stmt], bound: set[str], path: Path) -> ast.expr | None:
     """Returns the expression of the file's model builder; None if it has none.
 
-    In this order: the argument of the first tuner; a function ``build_model``; an instance of a HyperModel; a subclass
-    of HyperModel; a function of ``hp``.
+    In this order: ``HYPERMODEL``; the argument of the first tuner; a function ``build_model``; an instance of a
+    HyperModel; a subclass of HyperModel; a function of ``hp``.
 
     Args:
         body: The file's statements.
@@ -259,6 +272,9 @@ def _find_target(body: Sequence[ast.stmt], bound: set[str], path: Path) -> ast.e
     Raises:
         SpaceError: There are several instances, subclasses or functions.
     """
+    for node in reversed(body):
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [RESULT_NAME]:
+            return _name(RESULT_NAME, node)
     for target in _tuner_arguments(body):
         if _names_of(target) <= bound:
             return target
@@ -283,8 +299,8 @@ def _find_target(body: Sequence[ast.stmt], bound: set[str], path: Path) -> ast.e
         distinct = {ast.unparse(target): target for target in group}
         if len(distinct) > 1:
             raise SpaceError(
-                f"{path} holds several model builders. Expected: one, or one that is called {BUILDER_NAME}. "
-                f"Received: {', '.join(distinct)}."
+                f"{path} holds several model builders. Expected: one, one that is called {BUILDER_NAME}, or a line "
+                f"such as {RESULT_NAME} = {next(iter(distinct))}. Received: {', '.join(distinct)}."
             )
         if distinct:
             return next(iter(distinct.values()))

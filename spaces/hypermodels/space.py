@@ -13,12 +13,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spaces.domains import Domain, Int
 from spaces.errors import SpaceError
 from spaces.hypermodels.builder import HypermodelBuilder
 from spaces.space import Space
+from spaces.training import TRAINING
 
 CACHE_VERSION = 1
 """Raised when discovery finds other spaces."""
@@ -53,7 +57,19 @@ def load_space(path: Path) -> Space:
     builder = HypermodelBuilder(
         path=path, input_shape=None if shape is None else tuple(shape), outputs=document.get("outputs")
     )
-    return Space.from_json({**document["space"], "name": path.stem}, build=builder)
+    space = Space.from_json({**document["space"], "name": path.stem}, build=builder)
+    return replace(space, parameters=_widened(space.parameters))
+
+
+def _widened(parameters: Mapping[str, Domain]) -> dict[str, Domain]:
+    """Returns the parameters with what options accept beyond the values that are searched, which JSON leaves out."""
+    if "schedule" in parameters:  # the model is not compiled, so that it has the training parameters
+        own = {name: domain for name, domain in parameters.items() if domain != TRAINING.get(name)}
+        return {**own, **{name: domain for name, domain in TRAINING.items() if name not in own}}
+    size, usual = parameters.get("batch_size"), TRAINING["batch_size"]
+    if isinstance(size, Int) and isinstance(usual, Int) and size.low == size.high:  # the file's, or Keras's default
+        return {**parameters, "batch_size": replace(size, limits=usual.limits)}
+    return dict(parameters)
 
 
 def _cache_path(path: Path) -> Path:

@@ -23,6 +23,7 @@ from search.reproduction.restore import (
 from search.training.runtime import Backend, Device, Precision
 from search.trial import Outcome, State, Trial
 from spaces import registry
+from spaces.restrict import restrict
 
 RECORDED = {"backend": "tensorflow", "device": "CPU", "threads": 3, "deterministic": False}
 SPACE_FILE = """
@@ -123,6 +124,15 @@ def test_a_space_that_is_gone_broken_or_another_is_refused(header: StudyHeader, 
     (tmp_path / "elsewhere.py").write_text(SPACE_FILE.format(most=64), encoding="utf-8")
     found = restore_space_source(own, config, ReproductionOptions(space=str(tmp_path / "elsewhere.py")))
     assert found == str((tmp_path / "elsewhere.py").resolve())
+
+
+def test_a_configuration_beyond_what_is_searched_by_default_is_one_of_the_space(header: StudyHeader) -> None:
+    fix = {"optimizer": "lion", "learning_rate_lion": 1e-3, "rotation": 61.3, "batch_size": 4000}
+    space = restrict(registry.load("mlp"), fix=fix, ranges={"width_1": "32:40"})
+    own = dataclasses.replace(header, space=space, space_source="mlp")
+    assert restore_space_source(own, space.baseline, ReproductionOptions()) == "mlp"
+    with pytest.raises(UserError, match="lies outside"):
+        restore_space_source(own, {**space.baseline, "rotation": 200.0}, ReproductionOptions())
 
 
 @pytest.mark.parametrize("options", ["--image-size 8x6 --channels=3 --transpose --test-share 20%", ""])

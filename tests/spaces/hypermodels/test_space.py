@@ -11,6 +11,7 @@ from in_process import CommandHere
 from spaces import Choice, Int, Space, SpaceError, load
 from spaces.hypermodels import HypermodelBuilder
 from spaces.hypermodels.space import _cache_path
+from spaces.restrict import restrict
 
 FILE = Path(__file__).parents[2] / "own_hypermodel.py"
 SPACE = Space(name="another", parameters={"units": Choice((4, 8), 4), "batch_size": Int(64, 64, 64)})
@@ -31,6 +32,7 @@ def test_a_cached_space_is_used_and_has_the_name_of_its_file(cached: Path) -> No
     assert (space.name, space.parameters) == ("own_hypermodel", SPACE.parameters)
     assert isinstance(space.build, HypermodelBuilder)
     assert (space.build.input_shape, space.build.outputs) == ((8, None, 3), 10)
+    assert restrict(space, fix={"batch_size": 128}, ranges={}).baseline["batch_size"] == 128
 
 
 @pytest.mark.parametrize(
