@@ -47,7 +47,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "layers",
     ),
     "Places": (
-        "storage", "studies_dir", "reports_dir", "tensorboard", "cache_dir", "checkpoint_dir", "keep_weights",
+        "storage", "studies_dir", "reports_dir", "tensorboard", "mlflow", "cache_dir", "checkpoint_dir", "keep_weights",
     ),
 }  # fmt: skip
 """Headings of a long help text, and the options below each; all others stand below "Other"."""

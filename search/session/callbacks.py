@@ -1,6 +1,7 @@
 """Callbacks: what a session reports while it runs.
 
-``Callback`` ignores every event; the command line's displays and ``search.session.tensorboard`` override its methods.
+``Callback`` ignores every event; the command line's displays and the logs of TensorBoard and MLflow override its
+methods.
 """
 
 from __future__ import annotations

@@ -277,9 +277,10 @@ def _check_vectorized(settings: Settings) -> None:
 
 
 def _check_outputs(settings: Settings) -> None:
-    """Raises a UserError for a folder that cannot be written to, or for TensorBoard logs without tensorboardX."""
-    if settings.tensorboard is not None and importlib.util.find_spec("tensorboardX") is None:
-        raise missing_extra("--tensorboard", "tensorboard")
+    """Raises a UserError for a folder that cannot be written to, or for logs without the library that writes them."""
+    for name, module in (("tensorboard", "tensorboardX"), ("mlflow", "mlflow")):
+        if getattr(settings, name) is not None and importlib.util.find_spec(module) is None:
+            raise missing_extra(flag(name), name)
     folders = ["studies_dir", "reports_dir", "tensorboard"]
     if settings.checkpoint_dir is not None:
         check_location(settings.checkpoint_dir, "--checkpoint-dir")

@@ -9,6 +9,7 @@ from search.records.record import NO_ENGINE
 from search.reproduction.restore import ReproductionOptions
 from search.session.callbacks import Callback, CallbackList
 from search.session.forecast import MAX_REPLICATES, uses_all_time
+from search.session.mlflow_runs import MlflowCallback
 from search.session.plan import Plan, make_plan
 from search.session.session import Session, open_session
 from search.session.settings import Settings
@@ -32,6 +33,8 @@ def run_plan(plan: Plan, callback: Callback, *, started_at: float | None = None)
     settings = plan.settings
     if settings.tensorboard is not None:
         callback = CallbackList(callback, TensorBoardCallback(Path(settings.tensorboard)))
+    if settings.mlflow is not None:
+        callback = CallbackList(callback, MlflowCallback(settings.mlflow, callback.on_message))
     with open_session(plan, callback, started_at=started_at) as session:
         goal, missing = session.search() or "", 0
         if not session.interrupt.is_requested and plan.has_verification:

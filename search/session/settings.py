@@ -220,6 +220,11 @@ class Settings:
     tensorboard: str | None = _option(
         None, "Folder for TensorBoard logs: each trial's curves, and HParams.  [default: none]", kind="path"
     )
+    mlflow: str | None = _option(
+        None,
+        "MLflow tracking URI, such as sqlite:///mlflow.db or http://localhost:5000; a run for the study holds one for "
+        "each trial.  [default: none]",
+    )
     cache_dir: str | None = _option(
         None, "Folder of decompressed data.  [default: the platform's cache folder]", kind="path"
     )

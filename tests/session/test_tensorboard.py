@@ -203,11 +203,12 @@ def test_an_incomplete_log_of_a_killed_session_is_rewritten(tmp_path: Path, ledg
     assert sessions(folder)[1] == [FAILURE]
 
 
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)  # as Python marks a module that cannot be had
-    with pytest.raises(UserError, match="--tensorboard") as refusal:
-        make_plan(Settings(tensorboard=str(tmp_path / "logs")))
-    assert "pip install '.[tensorboard]'" in refusal.value.hint
+@pytest.mark.parametrize(("option", "module"), [("tensorboard", "tensorboardX"), ("mlflow", "mlflow")])
+def test_a_missing_extra_is_named(option: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # as Python marks a module that cannot be had
+    with pytest.raises(UserError, match=f"--{option}") as refusal:
+        make_plan(Settings(**{option: str(tmp_path / "logs")}))
+    assert f"pip install '.[{option}]'" in refusal.value.hint
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_run(tmp_path: Path, small_mnist: Path) -> None:
