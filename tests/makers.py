@@ -62,6 +62,7 @@ def trial(number: int = 0, **changes: Any) -> Trial:
 ADDED_KEYS = {
     "objective": "error_percent",
     "builder_sha256": "",
+    "max_parameters": None,
     "equal_images": 0,
     "is_short": False,
     "calibrated_loss": None,

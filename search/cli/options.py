@@ -34,10 +34,12 @@ class FilePath(click.Path):
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Search": (
-        "space", "fix", "range", "tune", "at", "recipes", "from_", "engine", "sampler", "pruner", "ordered", "seed",
-        "study",
+        "space", "fix", "range", "tune", "at", "recipes", "from_", "max_parameters", "engine", "sampler", "pruner",
+        "ordered", "seed", "study",
     ),
-    "Budget": ("trials", "timeout", "total_epochs", "epochs", "trial_timeout", "trial_memory", "stop_when"),
+    "Budget": (
+        "trials", "timeout", "total_epochs", "epochs", "trial_timeout", "trial_memory", "max_seconds", "stop_when",
+    ),
     "Data": ("dataset", *READ_OPTIONS),
     "Judging": (
         "protocol", "split", "split_seed", "folds", "class_weight", "finalists", "replicates", "equivalence",
@@ -81,7 +83,7 @@ def setting_options(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
-_METAVARS = {"duration": "TIME", "size": "SIZE", "int": "N", "number": "POINTS", "share": "SHARE"}
+_METAVARS = {"duration": "TIME", "size": "SIZE", "int": "N", "number": "POINTS", "share": "SHARE", "count": "N"}
 """Kinds of options to what stands for their values in help texts."""
 
 

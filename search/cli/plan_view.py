@@ -10,6 +10,7 @@ from search.cli.progress_state import format_clock
 from search.leaderboard import formatting
 from search.protocol import ProtocolName
 from search.records.record import NO_ENGINE, StudyRecord
+from search.session.costs import PlanCosts
 from search.session.forecast import Forecast
 from search.session.plan import Plan
 from search.session.settings import ExecutorName
@@ -123,6 +124,9 @@ def _describe_space(plan: Plan) -> list[str]:
     size, lines = space.size(), []
     if size is not None:
         lines.append(f"  at most {size:,} configuration{'' if size == 1 else 's'}")
+    if (limit := plan.parameter_limit) is not None:
+        baseline = "" if limit.allows(space.baseline) else "; the baseline has more and is there for comparison"
+        lines.append(f"  at most {plan.header.max_parameters:,} trainable parameters{baseline}")
     recipes = len(space.recipes) if settings.recipes else 0
     if recipes and settings.trials is not None and settings.trials <= 1 + recipes:
         lines.append(
@@ -137,4 +141,9 @@ def _describe_limits(plan: Plan) -> list[str]:
     limits = [format_clock(settings.trial_timeout)] if settings.trial_timeout is not None else []
     if settings.trial_memory is not None:
         limits.append(f"{settings.trial_memory / 1024:.1f} GiB of memory")
-    return [f"  a trial may take {' and '.join(limits)}"] if limits else []
+    lines = [f"  a trial may take {' and '.join(limits)}"] if limits else []
+    if settings.max_seconds is not None:
+        slow = [name for name in plan.header.space.recipes if name not in PlanCosts.of(plan).recipes]
+        left_out = f", which leaves out: {', '.join(slow)}" if slow and settings.recipes else ""
+        lines.append(f"  a full trial is to take {format_clock(settings.max_seconds)} as predicted{left_out}")
+    return lines

@@ -157,6 +157,8 @@ class ProgressState:
             return False
         if trial.origin == BASELINE:
             self.baseline_error_percent = outcome.error_percent
+        if not self.plan.header.may_choose(outcome.parameter_count):
+            return False
         is_best = self.best_error_percent is None or outcome.error_percent < self.best_error_percent
         self.best_error_percent = outcome.error_percent if is_best else self.best_error_percent
         return is_best

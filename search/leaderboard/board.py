@@ -257,6 +257,11 @@ class Row:
         return self.label == BASELINE
 
     @property
+    def is_too_large(self) -> bool:
+        """Whether it has more parameters than its study searches; such a baseline is compared with, and not chosen."""
+        return not self.study.may_choose(self.parameters)
+
+    @property
     def error_percent(self) -> float | None:
         """Mean test error in percent; None unless verified."""
         return self.test_error.mean if self.test_error else None

@@ -96,7 +96,7 @@ def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Secti
 def _study_rows(study: StudyRecord, trainings: Sequence[Training], groups: ImageGroups | None) -> list[Row]:
     """Returns a study's rows, of which the chosen one is marked."""
     rows = [*_search_rows(study, trainings, groups), *_reproduction_rows(study, groups)]
-    verified = [row for row in rows if row.test_error]
+    verified = [row for row in rows if row.test_error and not row.is_too_large]
     full = [row for row in verified if not row.is_short]
     chosen = min(full or verified, key=_validation_order, default=None)
     return [replace(row, chosen_in=(study.header.name,)) if row is chosen else row for row in rows]

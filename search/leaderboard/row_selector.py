@@ -63,7 +63,7 @@ def _winner(rows: list[Row], name: str) -> SelectedRow:
     """Returns the row chosen by validation, or the first with a validation error where none is verified."""
     if chosen := [row for row in rows if row.chosen_in]:
         return SelectedRow(row=chosen[0])
-    validated = [row for row in rows if row.validation_error_percent is not None]
+    validated = [row for row in rows if row.validation_error_percent is not None and not row.is_too_large]
     if not validated:
         raise UserError(
             f"No trial of study {name!r} has a validation error.", hint=f"python -m search status {name} shows why."

@@ -51,11 +51,14 @@ def _sentences(section: Section) -> Iterator[str]:
         yield from _without_test_runs(section, row)
         yield from _to_tutorial(row)
         yield from _changed_baselines(section)
+        yield from _limits(section)
         yield from (_ensemble(section, ensemble) for ensemble in section.ensembles)
         yield from _to_constant(section, row)
         yield _units(section)
     else:
-        yield "Nothing here was verified on the test images, so nothing is ranked."
+        said = "Nothing within the limits here" if section.ranked else "Nothing here"
+        yield f"{said} was verified on the test images{'' if section.ranked else ', so nothing is ranked'}."
+        yield from _limits(section)
     yield from sorted({f"Caution: {row.caveat}." for row in section.rows if row.caveat})
     if equal := max(study.equal_images for study in section.studies):
         yield f"Caution: {equal:,} of the test images equal a training image; the error on them says little."
@@ -215,6 +218,17 @@ def _changed_baselines(section: Section) -> Iterator[str]:
         if changed:
             of = f" of study {name}" if len(changes) > 1 else ""
             yield f"The baseline{of} is not the tutorial's: {', '.join(changed)}."
+
+
+def _limits(section: Section) -> Iterator[str]:
+    """Yields how many parameters the studies search at most, and which baselines have more."""
+    for study in section.studies:
+        if study.max_parameters is None:
+            continue
+        of = f" of study {study.name}" if len(section.studies) > 1 else ""
+        large = [row for row in section.study_rows if row.study.name == study.name and row.is_too_large]
+        baseline = f"; {large[0].name}, with {large[0].parameters:,}, is there for comparison" if large else ""
+        yield f"The search{of} is limited to {study.max_parameters:,} trainable parameters{baseline}."
 
 
 def _to_tutorial(row: Row) -> Iterator[str]:

@@ -241,6 +241,9 @@ _STUDY_COLUMNS: Sequence[DisplayColumn[StudyHeader]] = (
     DisplayColumn("Split seed", lambda study: str(study.protocol.split_seed), "right"),
     DisplayColumn("Folds", lambda study: "" if study.protocol.folds == 1 else str(study.protocol.folds), "right"),
     DisplayColumn("Class weight", _class_weight),
+    DisplayColumn(
+        "Max. params", lambda study: "" if study.max_parameters is None else f"{study.max_parameters:,}", "right"
+    ),
     DisplayColumn("Created, UTC", lambda study: study.created[:16].replace("T", " ")),
 )
 

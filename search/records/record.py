@@ -51,6 +51,8 @@ class StudyHeader:
         objective: The metric of the last epoch that the engine minimizes, a name in ``search.trial.METRICS``.
         builder_sha256: Hash of the file that defines the model builder and of the modules from its folder that it
             imports, 64 hexadecimal digits; empty for a shipped space, and in records of older versions.
+        max_parameters: Most trainable parameters of a network that is searched; the baseline may have more, and is then
+            not chosen. None for no limit.
         equal_images: Number of test images that equal a training image to the bit; older versions did not count them.
         test_class_counts: Number of test images of each class; empty in records of older versions.
     """
@@ -68,8 +70,13 @@ class StudyHeader:
     command: str = ""
     objective: str = "error_percent"
     builder_sha256: str = ""
+    max_parameters: int | None = None
     equal_images: int = 0
     test_class_counts: tuple[int, ...] = ()
+
+    def may_choose(self, parameters: int | None) -> bool:
+        """Returns whether a network of so many trainable parameters may be the study's winner; None is not known."""
+        return self.max_parameters is None or parameters is None or parameters <= self.max_parameters
 
     def to_json(self) -> dict[str, Any]:
         """Returns the header as a plain dict."""
@@ -87,6 +94,7 @@ class StudyHeader:
             "command": self.command,
             "objective": self.objective,
             "builder_sha256": self.builder_sha256,
+            "max_parameters": self.max_parameters,
             "equal_images": self.equal_images,
             "test_class_counts": list(self.test_class_counts),
         }
@@ -325,6 +333,7 @@ _OPTIONS = {
     "protocol.class_weight": "--class-weight",
     "space_source": "--space",
     "builder_sha256": "the file of --space",
+    "max_parameters": "--max-parameters",
 }
 """What defines a study, by its name in the record, in the words of the command line."""
 
@@ -362,7 +371,7 @@ def _study_settings(header: StudyHeader) -> dict[str, Any]:
     Names, time, versions and command are left out; the data are known by their hash.
     """
     document = header.to_json()
-    parts = ("space_source", "builder_sha256", "protocol", "engine", "sampler", "pruner", "seed")
+    parts = ("space_source", "builder_sha256", "max_parameters", "protocol", "engine", "sampler", "pruner", "seed")
     settings = flatten({part: document[part] for part in parts})
     del settings["protocol.dataset"]
     return {_OPTIONS.get(name, f"--{name}"): value for name, value in settings.items()} | {

@@ -38,7 +38,7 @@ class UnfinishedTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestTrial:
-    """The complete search trial with the lowest validation error; the first if several have it.
+    """The complete search trial with the lowest validation error that may be chosen; the first if several have it.
 
     Args:
         trial: The trial.
@@ -168,6 +168,8 @@ def _best_trial(study: StudyRecord, baseline_error: float | None) -> BestTrial |
         (error, record.trial)
         for record in study.trials_in_phase(Phase.SEARCH)
         if (error := record.complete_error_percent) is not None
+        and record.outcome is not None
+        and study.header.may_choose(record.outcome.parameter_count)
     ]
     if not complete:
         return None

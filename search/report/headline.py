@@ -75,7 +75,11 @@ def section_headline(section: Section) -> Headline:
 
 
 def _best_unverified(section: Section) -> Row | None:
-    complete = [row for row in section.rows if row.state is State.COMPLETE and row.validation_error_percent is not None]
+    complete = [
+        row
+        for row in section.rows
+        if row.state is State.COMPLETE and row.validation_error_percent is not None and not row.is_too_large
+    ]
     return min(complete, key=lambda row: row.validation_error_percent or 0.0, default=None)
 
 

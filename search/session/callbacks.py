@@ -101,6 +101,7 @@ class StoppingCallback(Callback):
         self._goals = [stopping.parse(text) for text in goals]
         searched = record.trials_in_phase(Phase.SEARCH)
         self._has_baseline = any(trial.trial.origin == BASELINE and trial.is_finished for trial in searched)
+        self._header = record.header
         self._errors = stopping.final_errors(record)
         self.reason = stopping.reason(self._goals, self._errors)
         """The goal that was reached, in words, or None."""
@@ -109,7 +110,7 @@ class StoppingCallback(Callback):
         """Checks the goals."""
         if outcome.is_final:
             self._has_baseline = self._has_baseline or trial.origin == BASELINE
-            self._errors.append(stopping.complete_error(outcome))
+            self._errors.append(stopping.complete_error(self._header, outcome))
             self.reason = self.reason or stopping.reason(self._goals, self._errors)
 
     on_trial_end_elsewhere = on_trial_end

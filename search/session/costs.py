@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from search.execution.base import TrialKey
 from search.records.record import NO_ENGINE, StudyRecord, TrialRecord
@@ -17,8 +18,9 @@ from search.study.cost import MAX_OBSERVATIONS, CostModel, Observation
 from search.study.verification import finalists
 from search.trial import BASELINE, Config, Phase, Trial
 
-SAMPLED_CONFIGS = 64
-"""Configurations drawn uniformly from a space. Their mean is expected of what a sampler proposes."""
+SAMPLED_CONFIGS, MAX_DRAWS = 64, 640
+"""Configurations drawn uniformly from a space, within the limits of the search; and most draws for them. Their mean is
+expected of what a sampler proposes."""
 
 
 def _prior(plan: Plan) -> tuple[CostModel, tuple[Observation, ...]]:
@@ -31,6 +33,18 @@ def _prior(plan: Plan) -> tuple[CostModel, tuple[Observation, ...]]:
     return prior, (prior.observe_throughput(plan.header.space.baseline, speed),)
 
 
+def _sampled(plan: Plan, model: CostModel) -> list[Config]:
+    """Returns configurations drawn from a plan's space within its limits; the recipes or the baseline if none is."""
+    space, limit, most, draw = plan.header.space, plan.parameter_limit, plan.settings.max_seconds, random.Random(0)
+
+    def is_within(config: Config) -> bool:
+        return (limit is None or limit.allows(config)) and (most is None or model.trial_seconds(config) <= most)
+
+    drawn = (space.sample(draw) for _ in range(MAX_DRAWS))
+    within: list[Config] = list(islice(filter(is_within, drawn), SAMPLED_CONFIGS))
+    return within or [space.recipe(name) for name in space.recipes] or [space.baseline]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PlanCosts:
     """Predicts the seconds of a plan's trials.
@@ -41,7 +55,7 @@ class PlanCosts:
         measured: The throughput of a worker, if it was measured.
         model: The prior fitted to what was observed.
         is_observed: Whether anything was; otherwise the predictions are those of other machines.
-        recipes: The configurations of the recipes that the plan tries, by name.
+        recipes: The configurations of the recipes that the plan tries, by name: those within ``--max-seconds``.
         sampled: Configurations drawn from the space.
     """
 
@@ -56,17 +70,21 @@ class PlanCosts:
     @classmethod
     def of(cls, plan: Plan) -> PlanCosts:
         """Returns the predictions before any trial has run; the plan's workers are chosen."""
-        space, draw = plan.header.space, random.Random(0)
+        space = plan.header.space
         is_search = plan.header.engine != NO_ENGINE
         prior, measured = _prior(plan)
+        model, most = prior.fit(measured), plan.settings.max_seconds
+        recipes = {name: space.recipe(name) for name in space.recipes} if is_search and plan.settings.recipes else {}
         return cls(
             plan=plan,
             prior=prior,
             measured=measured,
-            model=prior.fit(measured),
+            model=model,
             is_observed=bool(measured),
-            recipes={name: space.recipe(name) for name in space.recipes} if is_search and plan.settings.recipes else {},
-            sampled=tuple(space.sample(draw) for _ in range(SAMPLED_CONFIGS)) if is_search else (space.baseline,),
+            recipes={
+                name: config for name, config in recipes.items() if most is None or model.trial_seconds(config) <= most
+            },
+            sampled=tuple(_sampled(plan, model)) if is_search else (space.baseline,),
         )
 
     def after(self, observations: Collection[Observation]) -> PlanCosts:

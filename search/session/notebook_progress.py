@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from search.records.record import StudyRecord
+from search.records.record import StudyHeader, StudyRecord
 from search.session.callbacks import Callback
 from search.session.parallelism.policy import WorkerLayout
 from search.session.plan import Plan
@@ -25,6 +25,7 @@ class NotebookProgress(Callback):
     def __init__(self) -> None:
         self._bar: Any = None
         self._budget: TimeBudget | None = None
+        self._header: StudyHeader | None = None
         self._best: float | None = None
 
     def on_probe_start(self, layouts: Sequence[WorkerLayout]) -> None:
@@ -35,7 +36,7 @@ class NotebookProgress(Callback):
         """Draws the bar."""
         from tqdm.auto import tqdm
 
-        settings = plan.settings
+        settings, self._header = plan.settings, plan.header
         self._budget = budget if settings.timeout is not None else None
         total, unit = (round(settings.timeout), "s") if settings.timeout is not None else (settings.trials, "trial")
         done = len(record.trials_in_phase(Phase.SEARCH)) if self._budget is None else 0
@@ -48,7 +49,8 @@ class NotebookProgress(Callback):
     def on_trial_end(self, trial: Trial, outcome: Outcome) -> None:
         """Shows the trial and the best error of the full search trials."""
         is_search = trial.phase is Phase.SEARCH
-        if is_search and not trial.is_short and outcome.error_percent is not None:
+        is_allowed = self._header is None or self._header.may_choose(outcome.parameter_count)
+        if is_search and is_allowed and not trial.is_short and outcome.error_percent is not None:
             self._best = min(outcome.error_percent, self._best if self._best is not None else outcome.error_percent)
         best = "" if self._best is None else f"best validation error {self._best:.2f} %, "
         if self._bar is not None:

@@ -19,6 +19,7 @@ from search import seeds
 from search.data.dataset import DatasetInfo, open_training, prepare
 from search.data.split import default_split, make_folds
 from search.engines.base import Engine
+from search.engines.limits import Limit, limited_space, parameter_limit
 from search.engines.registry import ENGINES, EngineChoice, make_engine, objective_of, parse_engine
 from search.errors import UserError, missing_extra
 from search.execution.ray.connection import check_address
@@ -110,6 +111,11 @@ class Plan:
         return None if total is None else math.ceil(total / self.header.protocol.folds)
 
     @property
+    def parameter_limit(self) -> Limit | None:
+        """The limit of ``--max-parameters``; None without one."""
+        return parameter_limit(self.header.space, self.workload, self.task.dataset, self.header.max_parameters)
+
+    @property
     def has_verification(self) -> bool:
         """Whether verification follows the search; it does not if the search uses the test images."""
         return self.settings.finalists > 0 and self.header.protocol.name is ProtocolName.HOLDOUT
@@ -150,6 +156,14 @@ def make_plan(settings: Settings) -> Plan:
         )
     _check_workload(space, dataset)
     _check_hypermodel(space, dataset, settings)
+    if settings.max_seconds is not None and space.workload is None:
+        raise UserError(
+            f"The space {space.name} does not count the work of its networks, so their seconds are not predicted. "
+            f"Received: --max-seconds {settings.max_seconds:g}.",
+            hint="Give it a workload function (docs/spaces.md), or use --trial-timeout.",
+        )
+    if settings.max_parameters is not None:
+        space = limited_space(space, dataset, settings.max_parameters)
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
     task = Task(
@@ -340,6 +354,7 @@ def _make_header(
         created=utc_now(),
         objective=objective_of(settings.engine, settings.sampler, settings.pruner),
         builder_sha256=builder_sha256,
+        max_parameters=settings.max_parameters,
         versions=package_versions("tensorflow", "keras", "optuna", "keras-tuner", "numpy", "keras-image-search"),
     )
     if settings.engine != NO_ENGINE:

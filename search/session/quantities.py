@@ -8,6 +8,7 @@ from search.errors import UserError
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(g|gib|gb|m|mib|mb)", re.IGNORECASE)
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([km]?)", re.IGNORECASE)
 _UNITS_MIB = {"m": 1.0, "mib": 1.0, "mb": 1e6 / 2**20, "g": 1024.0, "gib": 1024.0, "gb": 1e9 / 2**20}
 
 
@@ -34,6 +35,18 @@ def parse_size(text: str) -> float:
     if not match:
         raise UserError(f"A size is such as 4GiB, 2.5GiB or 3000MiB. Received: {text!r}.")
     return float(match[1]) * _UNITS_MIB[match[2].lower()]
+
+
+def parse_count(text: str) -> int:
+    """Returns the count in a text such as ``60000``, ``60k`` or ``1.5m``.
+
+    Raises:
+        UserError: The text has another form.
+    """
+    match = _COUNT.fullmatch(text.strip())
+    if not match:
+        raise UserError(f"A count is such as 60000, 60k or 1.5m. Received: {text!r}.")
+    return round(float(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])
 
 
 def parse_number(value: str | float) -> float:

@@ -88,6 +88,8 @@ def _words(settings: Settings, space: Space, pruner: str | None) -> Iterator[str
     if settings.at is not None:
         yield f"at-{settings.at.removeprefix(RECIPE_PREFIX)}"
     yield from (f"from-{source.rstrip('/').rpartition('/')[2]}" for source in settings.from_)
+    if settings.max_parameters is not None:
+        yield f"{settings.max_parameters}-parameters"
     usual = {field.name: field.default for field in dataclasses.fields(Settings)}
     for name in ("epochs", "split", "split_seed", "folds", "class_weight"):
         value = getattr(settings, name)

@@ -10,7 +10,9 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from search.data.dataset import image_group_numbers
-from search.engines.base import always
+from search.engines.base import Engine, always
+from search.engines.limited import LimitedEngine
+from search.engines.limits import Bound, Limit
 from search.execution.base import Executor
 from search.records.arithmetic import require_same_arithmetic, study_arithmetic
 from search.records.ledger import Ledger
@@ -41,6 +43,9 @@ from search.study.verification import (
 from search.training.cgroup import total_memory
 from search.training.runtime import Device, Precision
 from search.trial import Cause, Config, Phase, Trial
+
+PREDICTION_LEEWAY = 1.25
+"""Factor of ``--max-seconds`` up to which an engine learns from a trial: its predicted seconds change as others end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +80,10 @@ class Session:
         settings, timetable = self.plan.settings, self.timetable
         checkpoints = CheckpointStore(checkpoint_folder(self.plan, self.ledger.folder), max_kept=settings.keep_weights)
         search = SearchSource(
-            engine_for(self.ledger.header),
+            self._engine(),
             self.ledger,
             recipes=settings.recipes,
+            is_tried=timetable.is_tried,
             trials=settings.trials,
             epochs=self.plan.total_epochs,
             has_time=timetable.has_time if begins_what_ends else always,
@@ -103,6 +109,14 @@ class Session:
         elif search.is_exhausted:
             self.callback.on_space_exhausted()
         return stopping.reason
+
+    def _engine(self) -> Engine:
+        """Returns a fresh engine that proposes within the limits."""
+        engine, limit, most = engine_for(self.ledger.header), self.plan.parameter_limit, self.plan.settings.max_seconds
+        bounds = limit.bounds if limit else ()
+        if most is not None:
+            bounds += (Bound(measure=self.timetable.trial_seconds, most=most, leeway=PREDICTION_LEEWAY),)
+        return LimitedEngine(engine, Limit(space=self.ledger.header.space, bounds=bounds)) if bounds else engine
 
     def _with_verification(
         self, search: SearchSource, stop_cause: Callable[[], Cause | None], *, takes_over_runs: bool

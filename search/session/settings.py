@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os.path
+import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from search.data.read_options import ReadOptions, make_read_options, parse_share
+from search.data.read_options import ReadOptions, make_read_options
 from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.protocol import ClassWeight
-from search.session.quantities import parse_duration, parse_number, parse_size
+from search.session.option_kinds import KINDS
 from search.study import stopping
 from spaces.registry import SPACES
 
@@ -91,6 +91,16 @@ class Settings:
         None,
         "Memory limit of a trial's worker process, such as 4GiB; a trial that takes more is killed and fails.",
         kind="size",
+    )
+    max_parameters: int | None = _option(
+        None,
+        "Most trainable parameters of a network, such as 60k or 1.5m; nothing larger is trained, but for the baseline.",
+        kind="count",
+    )
+    max_seconds: float | None = _option(
+        None,
+        "Most seconds of a full trial, as predicted, such as 30s or 2m; a slower configuration is not proposed.",
+        kind="duration",
     )
     stop_when: tuple[str, ...] = _option(
         (),
@@ -254,9 +264,11 @@ class Settings:
             _check_minimum(name, getattr(self, name), 1)
         for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
             _check_minimum(name, getattr(self, name), 0)
+        _check_minimum("max_parameters", self.max_parameters, 1)
         _check_minimum("folds", self.folds, 2)
         _check_minimum("equivalence", self.equivalence, 0)
         _check_minimum("trial_timeout", self.trial_timeout, 1)
+        _check_minimum("max_seconds", self.max_seconds, 1)
         if self.trial_memory is not None and self.trial_memory < MIN_MEMORY_MIB:
             raise UserError(
                 f"--trial-memory must be at least 1GiB, most of which Keras itself takes. "
@@ -335,56 +347,10 @@ def _parse_value(setting: dataclasses.Field[Any], value: Any) -> Any:
         return None
     if isinstance(value, Path) and kind in ("str", "path"):
         value = str(value)
-    expected, description, parse = _KINDS[kind]
+    expected, description, parse = KINDS[kind]
     if not isinstance(value, expected) or (isinstance(value, bool) and kind != "bool"):
         raise UserError(f"Option {setting.name!r} takes {description}. Received: {value!r}.")
     try:
         return parse(value)
     except UserError as error:
         raise UserError(f"{flag(setting.name)}: {error.message}", hint=error.hint) from None
-
-
-def _parse_pairs(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name).replace("-", "_"): item for name, item in value.items()}
-
-
-def _split_texts(value: str | Sequence[Any]) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else value
-    return tuple(part.strip() for text in texts for part in str(text).split(","))
-
-
-def _split_names(value: str | Sequence[Any]) -> tuple[str, ...]:
-    return tuple(name.replace("-", "_") for name in _split_texts(value) if name)
-
-
-def _unchanged(value: Any) -> Any:
-    return value
-
-
-_KINDS: Mapping[str, tuple[tuple[type, ...], str, Callable[[Any], Any]]] = {
-    "str": ((str,), "str", _unchanged),
-    "path": ((str,), "a path", os.path.expanduser),
-    "int": ((int,), "int", _unchanged),
-    "bool": ((bool,), "bool", _unchanged),
-    "duration": (
-        (str, int, float),
-        "seconds or a duration",
-        lambda value: parse_duration(value) if isinstance(value, str) else value,
-    ),
-    "number": ((str, int, float), "a number", parse_number),
-    "size": ((str,), "a size such as '4GiB'", parse_size),
-    "share": (
-        (str, float),
-        "a share such as 0.15",
-        lambda value: parse_share(value) if isinstance(value, str) else value,
-    ),
-    "pairs": ((Mapping,), "pairs", _parse_pairs),
-    "goals": ((str, list, tuple), "goals such as 'error<0.6'", _split_texts),
-    "studies": (
-        (str, list, tuple),
-        "names or paths of studies",
-        lambda value: tuple(map(os.path.expanduser, _split_texts(value))),
-    ),
-    "names": ((str, list, tuple), "names of parameters", _split_names),
-}
-"""Kinds of options: the accepted types, the same in words, and the parser."""

@@ -74,6 +74,15 @@ class Timetable(Callback):
         replicates = 1 if self._plan.settings.replicates is None else self._plan.settings.replicates
         return self._makespan(map(self._costs.trial_seconds, self._waiting_runs(replicates)))
 
+    def trial_seconds(self, config: Config) -> float:
+        """Returns the predicted seconds of a full trial of a configuration."""
+        self._refresh()
+        return self._costs.model.trial_seconds(config)
+
+    def is_tried(self, config: Config) -> bool:
+        """Returns whether a recipe is tried; it is not if it was predicted to take too long when the session began."""
+        return config in self._prior_costs.recipes.values()
+
     def has_time(self, config: Config, epochs: int) -> bool:
         """Returns whether a search trial of a configuration can end, and the verification of all that is verified.
 

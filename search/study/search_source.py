@@ -60,6 +60,7 @@ class SearchSource:
         engine: A fresh engine; the recorded trials are replayed into it.
         ledger: Holds the recorded trials.
         recipes: Whether to try the space's recipes.
+        is_tried: Returns whether one of them is tried.
         trials: Search trials that end by themselves, over all sessions, after which the search ends; None for no limit.
         epochs: Epochs trained in search trials, over all sessions and unfinished trials included, after which the
             search ends; None for no limit. The last trial may exceed it.
@@ -79,6 +80,7 @@ class SearchSource:
         ledger: Ledger,
         *,
         recipes: bool,
+        is_tried: Callable[[Config], bool] = lambda config: True,
         trials: int | None = None,
         epochs: int | None = None,
         has_time: CanEnd = always,
@@ -99,7 +101,7 @@ class SearchSource:
         self._epochs_elsewhere: dict[int, int] = {}  # last known epoch of each trial that other coordinators run
         self._trials_left = (math.inf if trials is None else trials) - sum(outcome.is_final for outcome in outcomes)
         self._epochs_left = (math.inf if epochs is None else epochs) - sum(map(_charged_epochs, outcomes))
-        first = self._first_requests(header.space, recipes=recipes)
+        first = self._first_requests(header.space, is_tried if recipes else lambda config: False)
         self._first_origins = {request.origin for request in first if request.is_first}
         self._queue = deque(initial_requests(recorded, first))
         # Of trials that run or will run again.
@@ -334,16 +336,17 @@ class SearchSource:
             origin=request.origin,
         )
 
-    def _first_requests(self, space: Space, *, recipes: bool) -> list[TrialRequest]:
+    def _first_requests(self, space: Space, is_tried: Callable[[Config], bool]) -> list[TrialRequest]:
         """Returns the requests of a new study: the baseline and the recipes.
 
         An engine that screens takes the first recipe in full and the others as short trials.
         """
         requests = [TrialRequest(proposal=Proposal(config=space.baseline), origin=BASELINE, is_first=True)]
         short = short_epochs(self._epochs)
-        for index, name in enumerate(space.recipes if recipes else ()):
+        recipes = {name: config for name in space.recipes if is_tried(config := space.recipe(name))}
+        for index, (name, config) in enumerate(recipes.items()):
             is_short = self._screens and index > 0 and short < self._epochs
-            proposal = Proposal(config=space.recipe(name), short_epochs=short if is_short else None)
+            proposal = Proposal(config=config, short_epochs=short if is_short else None)
             requests.append(TrialRequest(proposal=proposal, origin=f"{RECIPE_PREFIX}{name}", is_first=index == 0))
         return requests
 

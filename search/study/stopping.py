@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from search.errors import UserError
-from search.records.record import StudyRecord
+from search.records.record import StudyHeader, StudyRecord
 from search.trial import Outcome, Phase, State
 
 Errors = Sequence[float | None]
@@ -87,12 +87,13 @@ def final_errors(record: StudyRecord) -> list[float | None]:
     final = sorted(
         filter(lambda outcome: outcome.is_final, outcomes), key=lambda outcome: outcome.elapsed_seconds or 0.0
     )
-    return [complete_error(outcome) for outcome in final]
+    return [complete_error(record.header, outcome) for outcome in final]
 
 
-def complete_error(outcome: Outcome) -> float | None:
-    """Returns the error of a complete trial in percent; None for any other."""
-    return outcome.error_percent if outcome.state is State.COMPLETE else None
+def complete_error(header: StudyHeader, outcome: Outcome) -> float | None:
+    """Returns the error of a complete trial that may be chosen, in percent; None for any other."""
+    may_be_chosen = outcome.state is State.COMPLETE and header.may_choose(outcome.parameter_count)
+    return outcome.error_percent if may_be_chosen else None
 
 
 def _present(errors: Errors) -> list[float]:

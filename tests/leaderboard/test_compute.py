@@ -28,6 +28,21 @@ def baseline(*errors: float):
     return searched(0, outcome(1.4), origin=BASELINE, config=config), verified(0, errors, config=config)
 
 
+def test_a_baseline_with_more_parameters_than_are_searched_is_compared_with_and_not_chosen() -> None:
+    small = replace(outcome(2.0), parameter_count=50_000)
+    limited = replace(header(), max_parameters=60_000)
+    trials = (*baseline(1.0, 1.1), searched(1, small), verified(1, (1.5, 1.6)))
+    found = rows(study(*trials, of=limited))
+    assert found["found #1"].chosen_in
+    assert found["found #1"].baseline_difference is not None
+    assert found["baseline #0"].is_too_large
+    assert not found["baseline #0"].chosen_in
+    assert rows(study(*trials))["baseline #0"].chosen_in
+    alone = compute([study(*baseline(1.0), of=limited)]).sections[0]
+    assert alone.headline is None
+    assert "60,000" in " ".join(summary_sentences(alone))
+
+
 def test_one_row_a_search_trial_whatever_its_state() -> None:
     section = compute([records.tpe()]).sections[0]
     assert sorted(row.trial for row in section.rows) == list(range(14))

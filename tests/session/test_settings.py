@@ -13,7 +13,7 @@ from search.cli.options import GROUPS
 from search.cli.progress_state import format_clock
 from search.data.read_options import ReadOptions
 from search.errors import UserError
-from search.session.quantities import parse_duration, parse_size
+from search.session.quantities import parse_count, parse_duration, parse_size
 from search.session.settings import Settings, from_file, from_mapping, parse_pair
 
 
@@ -43,6 +43,17 @@ def test_sizes_are_parsed(text: str, mebibytes: float) -> None:
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="4GiB"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(("text", "count"), [("60000", 60_000), ("60k", 60_000), ("1.5M", 1_500_000), ("2 k", 2_000)])
+def test_counts_are_parsed(text: str, count: int) -> None:
+    assert parse_count(text) == from_mapping({"max_parameters": text}).max_parameters == count
+
+
+@pytest.mark.parametrize("text", ["", "k", "-1k", "1G", "1,000"])
+def test_other_counts_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="60k"):
+        parse_count(text)
 
 
 def test_how_data_are_read_is_parsed_and_checked() -> None:

@@ -102,3 +102,5 @@ def test_recorded_trials_count_in_the_order_of_their_ends_and_interrupted_ones_d
         TrialRecord(trial=trial(number, phase=phase), outcome=outcome) for number, (outcome, phase) in enumerate(ends)
     )
     assert final_errors(StudyRecord(header=header(), trials=known)) == [1.0, None, 3.0]
+    limited = header(max_parameters=99)  # each of these trials has 100
+    assert final_errors(StudyRecord(header=limited, trials=known)) == [None, None, None]

@@ -110,9 +110,10 @@ class History:
         ended = [training for training in self.full.values() if _is_scored(training)]
         return _best(ended) or next((training for training in self.full.values() if training.loss is None), None)
 
-    def best_short(self) -> Training | None:
-        """Returns the best short training; None if none has ended."""
-        return _best(_scored(self.short))
+    @property
+    def short_count(self) -> int:
+        """Number of short trainings that run or were scored; a failure takes little time, and a refusal none."""
+        return sum(training.loss is None or math.isfinite(training.loss) for training in self.short.values())
 
     def screened(self) -> list[Training]:
         """Returns the short trainings that have a finite loss and were not trained in full, the best first."""

@@ -169,14 +169,14 @@ class ScreenedMutationSampler(BaseSampler):
         if self._fidelity is None:
             return Step(is_full=True) if incumbent is None else self._mutation(history, incumbent, is_full=True)
         if incumbent is None:
-            best = history.best_short()
-            is_ready = best is not None and len(history.short) >= RANDOM_SCREENS
+            best = next(iter(history.screened()), None)
+            is_ready = best is not None and history.short_count >= RANDOM_SCREENS
             return Step(is_full=is_ready, parent=best if is_ready else None)
         if incumbent.key not in history.short:
             return Step(is_full=False, parent=incumbent)  # its own short training, which the others are compared with
         improvements = history.improvements(incumbent)
         is_last_chance = not self._can_finish(incumbent.params, self._short + self._full)
-        is_due = len(history.short) >= SCREENING_RATIO * self._cost_ratio * len(history.full)
+        is_due = history.short_count >= SCREENING_RATIO * self._cost_ratio * len(history.full)
         if is_due or is_last_chance:
             promising = history.promising(incumbent)
             fitting = (one for one in promising if self._can_finish(one.params, self._full))
