@@ -58,10 +58,12 @@ class Timetable(Callback):
         self._refresh()
         rows = finalists(self._record, settings.finalists)
         configs = {config_key(row.trial.config): row.trial.config for row in rows}
-        for config in self._costs.first_configs.values():
-            configs.setdefault(config_key(config), config)
-        seconds = sum(map(self._verification_seconds, configs.values()))
-        return planned_replicates(settings, seconds, slots=self._plan.concurrent_trials)
+        first = self._costs.first_configs.values()
+        configs.update((config_key(config), config) for config in first)
+        seconds = list(map(self._verification_seconds, configs.values()))
+        # While the best is one of the first, a winner is still to be found, and will be verified beside them.
+        seconds += [max(seconds)] * max(0, len(first) + settings.finalists - len(seconds))
+        return planned_replicates(settings, sum(seconds), slots=self._plan.concurrent_trials)
 
     def verification_seconds(self) -> float:
         """Returns the wall-clock seconds of the verification that has not begun; 0 while nothing can be compared.
