@@ -42,6 +42,28 @@ class ClassWeight(StrEnum):
     BALANCED = "balanced"
 
 
+class Objective(StrEnum):
+    """What a search minimizes on the validation images, and chooses its winner by.
+
+    ``error`` is the share of wrong images; engines that compare short trials take the calibrated cross-entropy for it,
+    which orders them better. ``balanced-error`` is its mean over the classes, ``log-loss`` the cross-entropy.
+    """
+
+    ERROR = "error"
+    BALANCED_ERROR = "balanced-error"
+    LOG_LOSS = "log-loss"
+
+    @property
+    def metric(self) -> str:
+        """Its name in ``search.trial.METRICS``."""
+        return {"error": "error_percent", "balanced-error": "balanced_error_percent", "log-loss": "loss"}[self.value]
+
+    @classmethod
+    def of_metric(cls, metric: str) -> Objective:
+        """Returns the objective that a metric stands for."""
+        return next((objective for objective in cls if objective.metric == metric), cls.ERROR)
+
+
 class ProtocolName(StrEnum):
     """The two protocols.
 

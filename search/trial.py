@@ -404,6 +404,12 @@ class Outcome:
         """The metric of this name. None unless an epoch was scored, and in studies of version 0.1.0."""
         return self.metrics.get("calibrated_loss")
 
+    def value_of(self, metric: str) -> float | None:
+        """Returns a metric of the last scored epoch, a name in ``METRICS``; None unless it was recorded."""
+        if metric == "loss":  # it stands in the history alone
+            return next((report.loss for report in reversed(self.history) if report.metrics), None)
+        return self.metrics.get(metric)
+
     @property
     def is_final(self) -> bool:
         """Whether the trial is over; an interrupted trial will run again."""

@@ -42,7 +42,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Data": ("dataset", *READ_OPTIONS),
     "Judging": (
-        "protocol", "split", "split_seed", "folds", "class_weight", "finalists", "replicates", "equivalence",
+        "protocol", "split", "split_seed", "folds", "class_weight", "objective", "finalists", "replicates",
+        "equivalence",
     ),
     "Machine": (
         "workers", "threads", "executor", "address", "backend", "devices", "deterministic", "precision", "kernels",

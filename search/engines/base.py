@@ -35,7 +35,8 @@ def short_epochs(epochs: int) -> int:
 
 def objective_value(outcome: Outcome, objective: str) -> float | None:
     """Returns the metric that an engine minimizes, or the error where a record lacks it; None unless scored."""
-    return outcome.metrics.get(objective, outcome.error_percent)
+    value = outcome.value_of(objective)
+    return outcome.error_percent if value is None else value
 
 
 class SpaceExhausted(Exception):  # noqa: N818 - the end of a search, not a failure

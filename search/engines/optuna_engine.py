@@ -115,14 +115,14 @@ class OptunaEngine(Engine):
         raise SpaceExhausted
 
     def report(self, number: int, report: EpochReport) -> bool:
-        """Records an epoch's validation error; see ``Engine.report``."""
-        run = self._running[number]
-        if report.error_percent is None or report.epoch <= run.epoch:
+        """Records what is minimized after an epoch; see ``Engine.report``."""
+        run, value = self._running[number], report.metrics.get(self._objective, report.error_percent)
+        if value is None or report.epoch <= run.epoch:
             return False
         run.epoch = report.epoch
-        run.trial.report(report.error_percent, report.epoch)
+        run.trial.report(value, report.epoch)
         if self._promotions is not None:
-            self._promotions.record_error(run.trial.number, report.epoch, report.error_percent)
+            self._promotions.record_error(run.trial.number, report.epoch, value)
         return run.trial.should_prune()
 
     def tell(self, number: int, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from search.engines.base import Engine, short_epochs
 from search.engines.samplers import KERAS_TUNER_SAMPLERS, OPTUNA_PRUNERS, OPTUNA_SAMPLERS, SCREENING
 from search.errors import UserError, unknown_name
+from search.protocol import Objective
 from spaces.domains import Int
 from spaces.space import Space
 
@@ -40,17 +41,17 @@ class EngineChoice:
         return f"{self.engine}:{self.sampler}"
 
 
-def _optuna(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
+def _optuna(choice: EngineChoice, space: Space, seed: int, epochs: int, objective: str) -> Engine:
     from search.engines.optuna_engine import OptunaEngine
     from search.engines.screened_engine import ScreenedEngine
 
     if OPTUNA_SAMPLERS[choice.sampler].screens:
-        return ScreenedEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs)
-    pruner, objective = "none" if choice.pruner == SCREENING else choice.pruner, _objective(choice)
+        return ScreenedEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs, objective=objective)
+    pruner = "none" if choice.pruner == SCREENING else choice.pruner
     return OptunaEngine(space, sampler=choice.sampler, pruner=pruner, seed=seed, epochs=epochs, objective=objective)
 
 
-def _keras_tuner(choice: EngineChoice, space: Space, seed: int, epochs: int) -> Engine:
+def _keras_tuner(choice: EngineChoice, space: Space, seed: int, epochs: int, objective: str) -> Engine:
     try:
         from search.engines.keras_tuner_engine import KerasTunerEngine
     except ModuleNotFoundError as error:  # Keras Tuner imports Keras with the backend of the environment
@@ -59,7 +60,7 @@ def _keras_tuner(choice: EngineChoice, space: Space, seed: int, epochs: int) -> 
             hint="Unset KERAS_BACKEND, or install what it names.",
         ) from error
 
-    return KerasTunerEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs, objective=_objective(choice))
+    return KerasTunerEngine(space, sampler=choice.sampler, seed=seed, epochs=epochs, objective=objective)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +68,12 @@ class EngineKind:
     """An engine by name.
 
     Args:
-        make: Makes it from a choice, a space, the study's seed and the epochs of a full trial.
+        make: Makes it from a choice, a space, the study's seed, the epochs of a full trial, and the metric to minimize.
         samplers: Names of its samplers, the default first.
         pruners: Names of its pruners, the default first.
     """
 
-    make: Callable[[EngineChoice, Space, int, int], Engine]
+    make: Callable[[EngineChoice, Space, int, int, str], Engine]
     samplers: Collection[str]
     pruners: Collection[str]
 
@@ -122,9 +123,10 @@ def screens(engine: str, sampler: str | None, pruner: str | None) -> bool:
     return pruner == SCREENING or _screens_itself(engine, sampler)
 
 
-def objective_of(engine: str, sampler: str | None, pruner: str | None) -> str:
+def objective_of(engine: str, sampler: str | None, pruner: str | None, objective: Objective = Objective.ERROR) -> str:
     """Returns the metric that an engine's sampler minimizes, a name in ``search.trial.METRICS``."""
-    return "calibrated_loss" if screens(engine, sampler, pruner) else "error_percent"
+    is_screened = objective is Objective.ERROR and screens(engine, sampler, pruner)
+    return "calibrated_loss" if is_screened else objective.metric
 
 
 def pruners_of(engine: str, sampler: str | None) -> Collection[str]:
@@ -135,10 +137,6 @@ def pruners_of(engine: str, sampler: str | None) -> Collection[str]:
 
 def _screens_itself(engine: str, sampler: str | None) -> bool:
     return engine == "optuna" and sampler is not None and OPTUNA_SAMPLERS[sampler].screens
-
-
-def _objective(choice: EngineChoice) -> str:
-    return objective_of(choice.engine, choice.sampler, choice.pruner)
 
 
 def engine_names() -> list[str]:
@@ -156,7 +154,7 @@ def describe_names(field: str) -> str:
     return "; ".join(f"{engine}: {names}".replace(",", " (default),", 1) for engine, names in names_by_engine.items())
 
 
-def make_engine(choice: EngineChoice, space: Space, *, seed: int, epochs: int) -> Engine:
+def make_engine(choice: EngineChoice, space: Space, *, seed: int, epochs: int, objective: str | None = None) -> Engine:
     """Returns an engine.
 
     Args:
@@ -164,15 +162,17 @@ def make_engine(choice: EngineChoice, space: Space, *, seed: int, epochs: int) -
         space: The space to propose from.
         seed: The study's seed.
         epochs: Epochs of a full trial.
+        objective: The metric to minimize, a name in ``search.trial.METRICS``; None for its own.
 
     Raises:
         UserError: An extra is missing, or the sampler cannot search the space.
     """
-    engine = ENGINES[choice.engine].make(choice, space, seed, epochs)
+    objective = objective or objective_of(choice.engine, choice.sampler, choice.pruner)
+    engine = ENGINES[choice.engine].make(choice, space, seed, epochs, objective)
     if choice.pruner == SCREENING and short_epochs(epochs) < epochs:
         from search.engines.screening import Screening
 
-        return Screening(engine, epochs=epochs)
+        return Screening(engine, epochs=epochs, objective=objective)
     return engine
 
 

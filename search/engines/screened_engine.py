@@ -30,12 +30,15 @@ class ScreenedEngine(OptunaEngine):
         sampler: Its name in ``OPTUNA_SAMPLERS``.
         seed: The study's seed; 0 is a seed.
         epochs: Epochs of a full trial.
+        objective: The metric to minimize; where a record lacks it, the error.
     """
 
     capabilities = EngineCapabilities(prunes=False, screens=True, shares_seed=True)
 
-    def __init__(self, space: Space, *, sampler: str, seed: int, epochs: int) -> None:
-        super().__init__(space, sampler=sampler, pruner="none", seed=seed, epochs=epochs, objective="calibrated_loss")
+    def __init__(
+        self, space: Space, *, sampler: str, seed: int, epochs: int, objective: str = "calibrated_loss"
+    ) -> None:
+        super().__init__(space, sampler=sampler, pruner="none", seed=seed, epochs=epochs, objective=objective)
         self._epochs, self._short = epochs, short_epochs(epochs)
         self._can_end: CanEnd = always
         self._mutation_sampler = ScreenedMutationSampler(

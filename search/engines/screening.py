@@ -34,9 +34,11 @@ class Screening(Engine):
     Args:
         inner: The engine that proposes; it neither prunes nor pauses.
         epochs: Epochs of a full trial, 2 or more.
+        objective: The metric to minimize; where a record lacks it, the error.
     """
 
-    def __init__(self, inner: Engine, *, epochs: int) -> None:
+    def __init__(self, inner: Engine, *, epochs: int, objective: str = "calibrated_loss") -> None:
+        self._objective = objective
         self._inner, self._epochs, self._short = inner, epochs, short_epochs(epochs)
         self.capabilities = dataclasses.replace(
             inner.capabilities, prunes=False, resumes=False, screens=True, shares_seed=True
@@ -74,7 +76,7 @@ class Screening(Engine):
         if outcome.state is State.INTERRUPTED:
             del (self._screened if is_short else self._full)[key]
             return
-        loss = objective_value(outcome, "calibrated_loss")
+        loss = objective_value(outcome, self._objective)
         if outcome.state in (State.COMPLETE, State.SCREENED) and loss is not None and math.isfinite(loss):
             (self._short_losses if is_short else self._full_losses)[key] = loss
             if is_short:

@@ -13,7 +13,7 @@ from typing import Any
 from search.leaderboard.reference import Reference, tutorial_error_percent
 from search.leaderboard.statistics import EQUIVALENCE_POINTS, Difference, Estimate, Interval, Verdict
 from search.leaderboard.variance import RunErrors
-from search.protocol import EvaluationProtocol
+from search.protocol import EvaluationProtocol, Objective
 from search.records.failures import FailureGroup
 from search.records.record import StudyHeader
 from search.trial import BASELINE, RECIPE_PREFIX, Cause, Config, State
@@ -41,6 +41,7 @@ class Replicate:
         cause: Why it failed or was interrupted.
         error_percent: Test error in percent; None unless complete.
         balanced_error_percent: Its mean over the classes; None unless complete, and in records of older versions.
+        log_loss: Mean cross-entropy on the test images, in nats; None unless complete.
         seconds: Wall-clock seconds of all its parts.
         scored: Number of test images; None where it was not recorded.
         wrong: Indices of the misclassified test images.
@@ -55,6 +56,7 @@ class Replicate:
     cause: Cause | None = None
     error_percent: float | None = None
     balanced_error_percent: float | None = None
+    log_loss: float | None = None
     seconds: float = 0.0
     scored: int | None = None
     wrong: tuple[int, ...] = ()
@@ -187,6 +189,7 @@ class Row:
         mutation: What the engine made it from; None where the engine did not record it.
         validation_error_percent: Validation error, in percent; the mean over pooled trials. None in a reproduction.
         validation_balanced_error_percent: Its mean over the classes; None in records of older versions.
+        validation_log_loss: Mean cross-entropy on the validation images, in nats; None in a reproduction.
         objective: What its study's engine minimizes, on the validation images; None in a reproduction.
         segments: The search trials that trained it, in order; empty in a reproduction.
         replicates: Its test runs by number, failed ones included.
@@ -220,6 +223,7 @@ class Row:
     mutation: Mutation | None = None
     validation_error_percent: float | None = None
     validation_balanced_error_percent: float | None = None
+    validation_log_loss: float | None = None
     objective: float | None = None
     segments: tuple[TrialSegment, ...] = ()
     replicates: tuple[Replicate, ...] = ()
@@ -272,6 +276,13 @@ class Row:
         errors = [run.balanced_error_percent for run in self.completed_replicates]
         known = [error for error in errors if error is not None]
         return fmean(known) if known and len(known) == len(errors) else None
+
+    @property
+    def log_loss(self) -> float | None:
+        """Mean cross-entropy on the test images over the complete replicates, in nats; None unless all recorded it."""
+        losses = [run.log_loss for run in self.completed_replicates]
+        known = [loss for loss in losses if loss is not None]
+        return fmean(known) if known and len(known) == len(losses) else None
 
     @property
     def constant_error_percent(self) -> float | None:
@@ -364,6 +375,11 @@ class Section:
     def test_class_counts(self) -> tuple[int, ...]:
         """Number of test images of each class; empty where no study recorded them."""
         return next((study.test_class_counts for study in self.studies if study.test_class_counts), ())
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What its studies minimize and choose by."""
+        return tuple(dict.fromkeys(Objective.of_metric(study.objective) for study in self.studies))
 
     @property
     def is_unbalanced(self) -> bool:

@@ -137,7 +137,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "schedule_epochs": Column("Epochs over which its schedule runs.", lambda row: row.schedule_epochs),
         "cause": Column("Why it failed or was interrupted.", lambda row: row.cause.value if row.cause else None),
         "validation_error_percent": Column(
-            "Validation error, by which the engine searches.",
+            "Validation error.",
             lambda row: row.validation_error_percent,
             DisplayColumn(
                 "Val.\n%",
@@ -149,6 +149,22 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "validation_balanced_error_percent": Column(
             "Validation error as a mean over the classes; empty in records of older versions.",
             lambda row: row.validation_balanced_error_percent,
+            DisplayColumn(
+                "Val.\nbalanced %",
+                _of_row(lambda row: formatting.percent(row.validation_balanced_error_percent)),
+                "right",
+                min_width=76,
+            ),
+        ),
+        "validation_log_loss": Column(
+            "Mean cross-entropy on the validation images, in nats.",
+            lambda row: row.validation_log_loss,
+            DisplayColumn(
+                "Val.\nlog loss",
+                _of_row(lambda row: formatting.log_loss(row.validation_log_loss)),
+                "right",
+                min_width=76,
+            ),
         ),
         **_with_interval(
             "test_error_percent",
@@ -161,6 +177,11 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             "complete test runs; empty in records of older versions.",
             lambda row: row.balanced_error_percent,
             DisplayColumn("Balanced\nerror %", formatting.balanced_error, "right"),
+        ),
+        "log_loss": Column(
+            "Mean cross-entropy on the test images in nats, a mean over the complete test runs.",
+            lambda row: row.log_loss,
+            DisplayColumn("Log\nloss", _of_row(lambda row: formatting.log_loss(row.log_loss)), "right"),
         ),
         "constant_error_percent": Column(
             "Test error of always answering the class with the most test images; empty in records of older versions.",

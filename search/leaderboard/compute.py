@@ -12,6 +12,7 @@ from dataclasses import replace
 from math import inf, isfinite
 from typing import Any
 
+from search.engines.base import objective_value
 from search.leaderboard.board import (
     Board,
     Mutation,
@@ -140,8 +141,12 @@ def _balanced_error(record: TrialRecord) -> float | None:
 
 def _objective(study: StudyHeader, record: TrialRecord) -> float | None:
     """Returns what the study's engine minimizes, of a search trial."""
-    outcome = record.outcome
-    return None if outcome is None else outcome.metrics.get(study.objective, outcome.error_percent)
+    return None if record.outcome is None else _finite(objective_value(record.outcome, study.objective))
+
+
+def _finite(value: float | None) -> float | None:
+    """Returns a figure, or None if it is not finite."""
+    return value if value is not None and isfinite(value) else None
 
 
 def _mutation(record: TrialRecord, searched: Mapping[int, TrialRecord]) -> Mutation | None:
@@ -282,6 +287,7 @@ def _row(
         mutation=mutation,
         validation_error_percent=validation_error_percent,
         validation_balanced_error_percent=None if trial is None else _balanced_error(head),
+        validation_log_loss=_finite(head.outcome.value_of("loss")) if head.outcome and trial is not None else None,
         objective=objective,
         segments=segments,
         replicates=replicates,
@@ -326,6 +332,7 @@ def _replicate(study: str, record: TrialRecord) -> Replicate:
         cause=outcome.cause,
         error_percent=outcome.error_percent if is_complete else None,
         balanced_error_percent=outcome.balanced_error_percent if is_complete else None,
+        log_loss=_finite(outcome.value_of("loss")) if is_complete else None,
         seconds=_seconds(record),
         scored=_image_count(outcome) if is_complete else None,
         wrong=outcome.misclassified,

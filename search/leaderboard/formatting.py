@@ -63,6 +63,11 @@ def balanced_error(entry: BoardEntry) -> str:
     return "" if isinstance(entry, Reference) else percent(entry.balanced_error_percent)
 
 
+def log_loss(value: float | None) -> str:
+    """Returns a mean cross-entropy in nats; empty for None."""
+    return "" if value is None else f"{value:.4f}"
+
+
 def percentage_points(value: float | None) -> str:
     """Returns a difference in percentage points with its sign; empty for None."""
     return "" if value is None else f"{value:+z.2f}"

@@ -10,8 +10,16 @@ from collections.abc import Iterator
 from search.leaderboard import formatting
 from search.leaderboard.board import Ensemble, Row, Section, constant_error_percent
 from search.leaderboard.statistics import Difference, Verdict
+from search.protocol import Objective
 from search.trial import RECIPE_PREFIX
 from spaces.registry import baseline_changes
+
+FIGURES = {
+    Objective.ERROR.metric: "validation error",
+    Objective.BALANCED_ERROR.metric: "balanced validation error",
+    Objective.LOG_LOSS.metric: "validation log loss",
+}
+"""What studies minimize, by the metric."""
 
 
 def section_title(section: Section) -> str:
@@ -45,6 +53,7 @@ def _sentences(section: Section) -> Iterator[str]:
                 if first != last
                 else (f"Its rank on the test images is {first}.")
             )
+        yield from _objective(section, row)
         yield from _short_trainings(row)
         yield from _to_baseline(section, row)
         yield from _to_best_recipe(section, row)
@@ -86,6 +95,24 @@ def _headline(section: Section, row: Row) -> str:
     return f"{head}: {row.name} of {_studies(row)}, test error {_error(row)}."
 
 
+def _objective(section: Section, row: Row) -> Iterator[str]:
+    """Yields what was minimized and chosen by where it is not the error, with its figures."""
+    for study in section.studies:
+        objective = Objective.of_metric(study.objective)
+        if objective is Objective.ERROR:
+            continue
+        of = f"Study {study.name}" if len(section.studies) > 1 else "The search"
+        yield f"{of} minimizes the {FIGURES[study.objective]} and chooses by it; ranks are by test error."
+    losses = [formatting.log_loss(row.log_loss), formatting.log_loss(row.validation_log_loss)]
+    if set(section.objectives) != {Objective.ERROR} and all(losses):
+        balanced = [
+            formatting.percent(row.balanced_error_percent),
+            formatting.percent(row.validation_balanced_error_percent),
+        ]
+        errors = f"balanced error {balanced[0]} % (validation {balanced[1]} %), " if all(balanced) else ""
+        yield f"Of {row.name}: {errors}log loss {losses[0]} (validation {losses[1]})."
+
+
 def _studies(row: Row) -> str:
     names = row.study_names
     return f"study {names[0]}" if len(names) == 1 else f"studies {', '.join(names)}"
@@ -118,11 +145,12 @@ def _without_test_runs(section: Section, row: Row) -> Iterator[str]:
     better = [
         (other.objective, other.name)
         for other in section.unverified
+        if not other.is_too_large
         if other.study.name in row.chosen_in and not other.is_short and other.epochs == row.epochs
         if other.objective is not None and other.objective < row.objective
     ]
     if better:
-        figure = "calibrated loss" if row.study.objective == "calibrated_loss" else "validation error"
+        figure = "calibrated loss" if row.study.objective == "calibrated_loss" else FIGURES[row.study.objective]
         yield f"{min(better)[1]} has a lower {figure}, but no complete test run; more time verifies it."
 
 

@@ -6,7 +6,7 @@ failures too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -14,7 +14,7 @@ from search.leaderboard import formatting
 from search.leaderboard.board import BoardEntry, Row, Section, TrialSegment
 from search.leaderboard.columns import COLUMNS, DisplayColumn
 from search.leaderboard.reference import Reference
-from search.protocol import ClassWeight
+from search.protocol import ClassWeight, Objective
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader
 from search.trial import MUTATION_KEY, Phase
@@ -34,10 +34,18 @@ RANKED_COLUMNS = (
 """Columns of the rows with a test error; on the HTML page, of all rows."""
 UNBALANCED_COLUMNS = tuple({"parameters": "balanced_error_percent"}.get(key, key) for key in RANKED_COLUMNS)
 """The same where the classes are unbalanced."""
+OBJECTIVE_COLUMNS: Mapping[Objective, Mapping[str, str]] = {
+    Objective.BALANCED_ERROR: {"parameters": "balanced_error_percent", "seconds": "validation_balanced_error_percent"},
+    Objective.LOG_LOSS: {"parameters": "log_loss", "seconds": "validation_log_loss"},
+}
+"""What takes the place of these columns where a study minimizes another figure than the error."""
 DETAIL_COLUMNS = (
     "label",
     "test_errors_percent",
     "balanced_error_percent",
+    "validation_balanced_error_percent",
+    "log_loss",
+    "validation_log_loss",
     "tutorial_difference_points",
     "changes",
     "machine",
@@ -55,6 +63,9 @@ MAX_NAMED_ROWS = 4
 
 def ranked_columns(section: Section) -> Sequence[str]:
     """Returns the columns of a section's rows with a test error."""
+    replaced = next((OBJECTIVE_COLUMNS[each] for each in section.objectives if each in OBJECTIVE_COLUMNS), None)
+    if replaced is not None:
+        return [replaced.get(key, key) for key in RANKED_COLUMNS]
     return UNBALANCED_COLUMNS if section.is_unbalanced else RANKED_COLUMNS
 
 
@@ -229,6 +240,11 @@ def _class_weight(study: StudyHeader) -> str:
     return "" if weight is ClassWeight.NONE else weight.value
 
 
+def _objective(study: StudyHeader) -> str:
+    objective = Objective.of_metric(study.objective)
+    return "" if objective is Objective.ERROR else objective.value
+
+
 _STUDY_COLUMNS: Sequence[DisplayColumn[StudyHeader]] = (
     DisplayColumn("Study", lambda study: study.name),
     DisplayColumn("Space", lambda study: study.space.name),
@@ -241,6 +257,7 @@ _STUDY_COLUMNS: Sequence[DisplayColumn[StudyHeader]] = (
     DisplayColumn("Split seed", lambda study: str(study.protocol.split_seed), "right"),
     DisplayColumn("Folds", lambda study: "" if study.protocol.folds == 1 else str(study.protocol.folds), "right"),
     DisplayColumn("Class weight", _class_weight),
+    DisplayColumn("Objective", _objective),
     DisplayColumn(
         "Max. params", lambda study: "" if study.max_parameters is None else f"{study.max_parameters:,}", "right"
     ),

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from search.errors import UserError
-from search.protocol import EvaluationProtocol, ProtocolName
+from search.protocol import EvaluationProtocol, Objective, ProtocolName
 from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State, Trial
 from spaces.domains import Domain
 from spaces.space import Space
@@ -334,6 +334,7 @@ _OPTIONS = {
     "space_source": "--space",
     "builder_sha256": "the file of --space",
     "max_parameters": "--max-parameters",
+    "objective": "--objective",
 }
 """What defines a study, by its name in the record, in the words of the command line."""
 
@@ -373,6 +374,7 @@ def _study_settings(header: StudyHeader) -> dict[str, Any]:
     document = header.to_json()
     parts = ("space_source", "builder_sha256", "max_parameters", "protocol", "engine", "sampler", "pruner", "seed")
     settings = flatten({part: document[part] for part in parts})
+    settings["objective"] = Objective.of_metric(header.objective).value
     del settings["protocol.dataset"]
     return {_OPTIONS.get(name, f"--{name}"): value for name, value in settings.items()} | {
         "the name of the space": header.space.name

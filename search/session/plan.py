@@ -6,9 +6,7 @@ Called by the API, the command line, the comparison of engines and the doctor.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
-import os
 import random
 import shlex
 import sys
@@ -21,23 +19,23 @@ from search.data.split import default_split, make_folds
 from search.engines.base import Engine
 from search.engines.limits import Limit, limited_space, parameter_limit
 from search.engines.registry import ENGINES, EngineChoice, make_engine, objective_of, parse_engine
-from search.errors import UserError, missing_extra
-from search.execution.ray.connection import check_address
-from search.files import as_path, check_location
-from search.protocol import ClassWeight, EvaluationProtocol, ProtocolName, Split
+from search.errors import UserError
+from search.files import as_path
+from search.protocol import ClassWeight, EvaluationProtocol, Objective, ProtocolName, Split
 from search.records import redact
 from search.records.arithmetic import Arithmetic, Layers
 from search.records.lookup import find_studies
 from search.records.reader import StudyNotStartedError, read_study
 from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
+from search.session.option_checks import check_executor, check_outputs
 from search.session.parallelism.policy import Parallelism
 from search.session.runtime import make_runtime, parse_choice
 from search.session.search_space import changed_space, name_of_changes
-from search.session.settings import AUTO, ExecutorName, Settings, flag, to_study_name
+from search.session.settings import AUTO, ExecutorName, Settings, to_study_name
 from search.session.warm_start import with_earlier_studies
 from search.study.verification import best_trials
-from search.training.runtime import Backend, Device, package_versions
+from search.training.runtime import Device, package_versions
 from search.training.task import Task
 from spaces import registry
 from spaces.hypermodels import HypermodelBuilder, check_data
@@ -130,9 +128,9 @@ def make_plan(settings: Settings) -> Plan:
     settings = _with_defaults(settings)
     space, source = load_space(settings)
     protocol_name = parse_choice(ProtocolName, settings.protocol, "protocol")
-    _check_executor(settings)
+    check_executor(settings)
     runtime = make_runtime(settings)
-    _check_outputs(settings)
+    check_outputs(settings)
     cache_dir = Path(settings.cache_dir) if settings.cache_dir else None
     dataset = prepare(settings.dataset, cache_dir, settings.read_options)
     folds = settings.folds or 1
@@ -245,72 +243,6 @@ def _check_hypermodel(space: Space, dataset: DatasetInfo, settings: Settings) ->
         raise UserError(str(error)) from None
 
 
-def _check_executor(settings: Settings) -> None:
-    """Raises a UserError for an executor that cannot run trials or keep their states."""
-    executor = parse_choice(ExecutorName, settings.executor, "executor")
-    if executor is ExecutorName.VECTORIZED:
-        _check_vectorized(settings)
-    if executor is ExecutorName.RAY and importlib.util.find_spec("ray") is None:
-        raise missing_extra("--executor ray", "ray")
-    if executor is not ExecutorName.RAY and settings.address is not None:
-        raise UserError(
-            f"Only a Ray cluster has an address. Received: --address {settings.address} --executor {executor}.",
-            hint="Add --executor ray.",
-        )
-    if settings.address is not None:
-        check_address(settings.address)
-
-
-def _check_vectorized(settings: Settings) -> None:
-    """Raises a UserError for options that the vectorized executor does not support."""
-    received = f"Received: --executor {settings.executor}"
-    if settings.keras_backend != Backend.JAX:
-        raise UserError(
-            f"The vectorized executor trains on JAX. {received} --backend {settings.backend}.",
-            hint="Leave --backend out, or use --executor local.",
-        )
-    if settings.folds is not None:
-        raise UserError(
-            f"Trials that are trained together share their images, so folds are not supported. {received} "
-            f"--folds {settings.folds}.",
-            hint="Use --executor local.",
-        )
-    if settings.ordered and settings.workers is None:
-        raise UserError(
-            "The free memory decides how many trials are trained together, and their number decides what is proposed. "
-            f"Expected: --workers N. {received} --ordered.",
-            hint="Set the number of workers, for example --workers 8.",
-        )
-    for name in ("trial_timeout", "trial_memory"):
-        if getattr(settings, name) is not None:
-            raise UserError(
-                f"Trials that are trained together share time and memory; a single one cannot be limited. "
-                f"{received} {flag(name)}.",
-                hint="Leave it out, or use --executor local.",
-            )
-
-
-def _check_outputs(settings: Settings) -> None:
-    """Raises a UserError for a folder that cannot be written to, or for logs without the library that writes them."""
-    for name, module in (("tensorboard", "tensorboardX"), ("mlflow", "mlflow")):
-        if getattr(settings, name) is not None and importlib.util.find_spec(module) is None:
-            raise missing_extra(flag(name), name)
-    folders = ["studies_dir", "reports_dir", "tensorboard"]
-    if settings.checkpoint_dir is not None:
-        check_location(settings.checkpoint_dir, "--checkpoint-dir")
-        folders += ["checkpoint_dir"] if "://" not in settings.checkpoint_dir else []
-    for name in folders:
-        if getattr(settings, name) is None:
-            continue
-        folder = Path(getattr(settings, name))
-        nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            reason = "is not a folder" if not nearest.is_dir() else "cannot be written to"
-            raise UserError(
-                f"{nearest} {reason}. Received: {flag(name)} {folder}.", hint=f"Name another with {flag(name)}."
-            )
-
-
 def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space, *, names_changes: bool = True) -> str:
     """Returns a study's default name: data set, how it is read, space, what was changed, and sampler or "baseline".
 
@@ -352,7 +284,12 @@ def _make_header(
         pruner=settings.pruner or NO_ENGINE,
         seed=settings.seed or 0,
         created=utc_now(),
-        objective=objective_of(settings.engine, settings.sampler, settings.pruner),
+        objective=objective_of(
+            settings.engine,
+            settings.sampler,
+            settings.pruner,
+            parse_choice(Objective, settings.objective, "objective"),
+        ),
         builder_sha256=builder_sha256,
         max_parameters=settings.max_parameters,
         versions=package_versions("tensorflow", "keras", "optuna", "keras-tuner", "numpy", "keras-image-search"),
@@ -374,7 +311,9 @@ def _existing_seed(location: StudyLocation, name: str) -> int:
 def engine_for(header: StudyHeader) -> Engine:
     """Returns a fresh engine for a study."""
     choice = EngineChoice(engine=header.engine, sampler=header.sampler, pruner=header.pruner)
-    return make_engine(choice, header.space, seed=header.seed, epochs=header.protocol.epochs)
+    return make_engine(
+        choice, header.space, seed=header.seed, epochs=header.protocol.epochs, objective=header.objective
+    )
 
 
 def command_line(seed: int) -> str:

@@ -91,7 +91,7 @@ def _words(settings: Settings, space: Space, pruner: str | None) -> Iterator[str
     if settings.max_parameters is not None:
         yield f"{settings.max_parameters}-parameters"
     usual = {field.name: field.default for field in dataclasses.fields(Settings)}
-    for name in ("epochs", "split", "split_seed", "folds", "class_weight"):
+    for name in ("epochs", "split", "split_seed", "folds", "class_weight", "objective"):
         value = getattr(settings, name)
         if value != usual[name]:
             yield f"{value}-{name}" if name in ("epochs", "folds") else f"{name}-{value}"

@@ -20,7 +20,7 @@ from search.data.read_options import ReadOptions, make_read_options
 from search.engines.registry import ENGINES, describe_names
 from search.errors import UserError, unknown_name
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
-from search.protocol import ClassWeight
+from search.protocol import ClassWeight, Objective
 from search.session.option_kinds import KINDS
 from search.study import stopping
 from spaces.registry import SPACES
@@ -156,6 +156,11 @@ class Settings:
         ClassWeight.NONE.value,
         "Weights of the classes in the training loss: none, or balanced, by which each class counts as much as any "
         "other.",
+    )
+    objective: str = _option(
+        Objective.ERROR.value,
+        "What the search minimizes and chooses its winner by, on the validation images: error, balanced-error (a mean "
+        "over the classes) or log-loss.",
     )
     finalists: int = _option(
         1, "Number of best configurations to verify on the test images, besides the baseline; 0 skips verification."

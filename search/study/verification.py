@@ -10,11 +10,13 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from search import seeds
+from search.engines.base import objective_value
 from search.records.record import StudyRecord, TrialRecord
 from search.study.retries import should_requeue
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial, config_key
@@ -60,8 +62,9 @@ def best_trials(record: StudyRecord, count: int) -> list[TrialRecord]:
 
 def _validation_order(objective: str, record: TrialRecord) -> tuple[int, float, float]:
     assert record.outcome is not None and record.outcome.error_percent is not None
-    error = record.outcome.error_percent
-    return (-record.trial.last_epoch, record.outcome.metrics.get(objective, error), error)
+    value = objective_value(record.outcome, objective)
+    figure = math.inf if value is None or not math.isfinite(value) else value
+    return (-record.trial.last_epoch, figure, record.outcome.error_percent)
 
 
 def verification_trials(record: StudyRecord, *, count: int, replicates: int) -> list[Trial]:

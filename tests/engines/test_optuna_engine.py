@@ -1,9 +1,13 @@
-"""What Optuna learns from failures."""
+"""What engines learn: from failures, and from the metric that they minimize."""
 
 from __future__ import annotations
 
+import pytest
+
 from search.engines.optuna_engine import OptunaEngine
-from search.trial import Cause, Outcome, State
+from search.engines.registry import make_engine, objective_of, parse_engine
+from search.protocol import Objective
+from search.trial import Cause, EpochReport, Outcome, Proposal, State
 from spaces import Float, Space
 
 SPACE = Space(name="sized", parameters={"size": Float(0.0, 1.0, 0.1), "other": Float(0.0, 1.0, 0.5)})
@@ -28,3 +32,19 @@ def test_tpe_avoids_what_does_not_fit_into_memory() -> None:
     avoided = sum(proposals_that_fail(Cause.OUT_OF_MEMORY, seed) for seed in range(5))
     ignored = sum(proposals_that_fail(Cause.NOT_FINITE, seed) for seed in range(5))
     assert avoided < 0.7 * ignored
+
+
+@pytest.mark.parametrize("objective", [None, *Objective])
+def test_a_search_goes_on_from_what_is_best_by_its_objective(objective: Objective | None) -> None:
+    choice = parse_engine("optuna:mutation")
+    metric = None if objective is None else objective_of(choice.engine, choice.sampler, choice.pruner, objective)
+    engine = make_engine(choice, SPACE, seed=0, epochs=10, objective=metric)
+    names = ("calibrated_loss", "balanced_error_percent", "loss")
+    for number, best in enumerate(names):
+        metrics = {"error_percent": 1.0, **{name: 1.0 + (name != best) for name in names}}
+        report = EpochReport(epoch=10, training_loss=1.0, metrics=metrics)
+        engine.ask(number, fixed=Proposal(config={"size": 0.1 * number, "other": 0.5}))
+        stored = {name: value for name, value in metrics.items() if name != "loss"}
+        engine.tell(number, Outcome(state=State.COMPLETE, metrics=stored, history=(report,)))
+    expected = {None: 0, Objective.ERROR: 0, Objective.BALANCED_ERROR: 1, Objective.LOG_LOSS: 2}[objective]
+    assert engine.ask(3).config["size"] == 0.1 * expected

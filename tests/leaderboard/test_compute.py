@@ -301,6 +301,32 @@ def test_the_studys_objective_chooses() -> None:
     assert compute([record]).sections[0].headline.trial == 1
 
 
+@pytest.mark.parametrize(("objective", "said"), [("loss", "log loss"), ("balanced_error_percent", "balanced")])
+def test_the_board_says_what_chose_and_shows_all_three_figures(objective: str, said: str) -> None:
+    def ended(error: float, other: float):
+        """Its last epoch has the other figure, as log loss and as balanced error."""
+        base, metrics = outcome(error), {"error_percent": error, "balanced_error_percent": other}
+        history = tuple(replace(report, metrics={**metrics, "loss": other / 10}) for report in base.history)
+        return replace(base, metrics=metrics, history=history)
+
+    other = {**records.BETTER, "kernel": 3}
+    record = study(
+        searched(1, ended(0.6, 0.2)),
+        searched(2, ended(0.5, 0.3), config=other),
+        verified(1, (ended(0.55, 0.25), ended(0.65, 0.25))),
+        verified(2, (ended(0.5, 0.4), ended(0.45, 0.4)), config=other),
+        of=replace(header(), objective=objective),
+    )
+    section = compute([record]).sections[0]
+    row = section.headline
+    assert row.trial == 1
+    assert [each.trial for each in section.ranked] == [2, 1], "ranks are by test error whatever chose"
+    assert (row.validation_balanced_error_percent, row.validation_log_loss) == (0.2, 0.02)
+    assert (row.balanced_error_percent, row.log_loss) == (0.25, 0.025)
+    assert said in " ".join(summary_sentences(section))
+    assert {"balanced_error_percent", "log_loss"} & set(ranked_columns(section))
+
+
 # Rows pooled over studies
 
 

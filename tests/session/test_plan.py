@@ -52,6 +52,7 @@ def test_what_was_changed_is_part_of_the_name() -> None:
         data = dataclasses.replace(MNIST, name="leaves.npz")
         assert default_study_name(settings, data, changed_space(TINY, settings)) == expected
     assert name("leaves.npz", max_parameters="60k") == "leaves-tiny-60000-parameters-tpe"
+    assert name("leaves.npz", objective="log-loss") == "leaves-tiny-objective-log-loss-tpe"
     long = [name("leaves.npz", **{"from": f"{'a' * 60}{end}"}) for end in "bc"]
     assert long[0] != long[1]
     assert all(len(text) < 60 for text in long)
