@@ -131,6 +131,7 @@ class Cause(StrEnum):
     CANCELLED = "cancelled"
     GOAL = "goal reached"
     TIMEOUT = "time budget spent"
+    TOO_SLOW = "slower than predicted"
     COORDINATOR_DIED = "coordinator died"
 
 

@@ -18,7 +18,8 @@ from search.engines.registry import screens
 from search.records.record import StudyRecord
 from search.session.costs import PlanCosts
 from search.session.settings import Settings
-from search.session.timetable import first_epochs, first_seconds, planned_replicates
+from search.session.first_trials import first_epochs, first_seconds
+from search.session.timetable import planned_replicates
 from search.study.time_budget import CLOSING_SECONDS, MARGIN
 from search.study.verification import best_trials, verification_trials
 from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Config, Phase, Trial, config_key

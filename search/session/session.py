@@ -151,6 +151,7 @@ class Session:
             early_trials=early_trials,
             further_trials=further_trials,
             stop_cause=stop_cause,
+            restart_cause=self.timetable.restart_cause,
         )
 
     def run_trials(self, trials: Sequence[Trial], *, further: Sequence[Trial] = ()) -> None:
@@ -218,7 +219,7 @@ def open_session(
         )
         if executor is None:
             plan, executor = _open_executor(plan, ledger, budget, callback, stack)
-        timetable = Timetable(plan, ledger, elapsed_seconds=budget.elapsed_seconds)
+        timetable = Timetable(plan, ledger, elapsed_seconds=budget.elapsed_seconds, notify=callback.on_message)
         session = Session(
             plan=plan,
             ledger=ledger,

@@ -5,14 +5,14 @@ A session has one timetable, which alone reads the ledger for its plans. Without
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from search.records.ledger import Ledger
 from search.records.record import TrialRecord
 from search.session.callbacks import Callback
 from search.session.costs import PlanCosts
+from search.session.first_trials import FirstTrials
 from search.session.plan import Plan
 from search.session.settings import DEFAULT_REPLICATES, Settings
 from search.study.time_budget import CLOSING_SECONDS, MARGIN, STOP_SECONDS
@@ -23,7 +23,7 @@ from search.study.verification import (
     running_replicates,
     verification_trials,
 )
-from search.trial import BASELINE, Config, Outcome, Phase, Trial, config_key
+from search.trial import BASELINE, Cause, Config, EpochReport, Outcome, Phase, Trial, config_key
 
 VERIFICATION_SHARE = 0.25
 """Share of the time that decides how many replicates are planned; one in any case."""
@@ -40,13 +40,21 @@ class Timetable(Callback):
         plan: The run, with its workers.
         ledger: Its records.
         elapsed_seconds: Returns the seconds of all sessions so far.
+        notify: Receives a message for the user.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, *, elapsed_seconds: Callable[[], float]) -> None:
-        self._plan, self._ledger, self._elapsed_seconds = plan, ledger, elapsed_seconds
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        *,
+        elapsed_seconds: Callable[[], float],
+        notify: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._plan, self._ledger, self._elapsed_seconds, self._notify = plan, ledger, elapsed_seconds, notify
         self._opened_at, self._refreshed_at = elapsed_seconds(), float("-inf")
         self._prior_costs = PlanCosts.of(plan)
-        self._first_epochs, self._begun_first = plan.header.protocol.epochs, set[str]()
+        self._first = FirstTrials(plan.header.protocol.epochs)
         self._refresh()
 
     @property
@@ -111,10 +119,12 @@ class Timetable(Callback):
     def can_wait(self, running: TrialRecord) -> bool:
         """Returns whether the first test run of a search trial can wait for its end, also on a machine that slows down.
 
+        One that is to begin again has no test run of its own.
+
         Args:
             running: The search trial, which has not ended.
         """
-        if (left := self._seconds_left(workers_start=False)) is None:
+        if (left := self._seconds_left(workers_start=False)) is None or self._first.begins_again(running.trial):
             return True
         self._refresh()
         trained = len(running.reports) / running.trial.epochs
@@ -124,20 +134,27 @@ class Timetable(Callback):
         return WAITING_MARGIN * seconds <= left
 
     def first_epochs(self, config: Config) -> int:
-        """Returns the epochs of the baseline or the first recipe: a full trial's, or as many as can also be verified.
-
-        The second has no more epochs than the first: what differs in epochs cannot be compared.
-        """
+        """Returns the epochs of the baseline or the first recipe; see ``FirstTrials.epochs``."""
         self._refresh()
-        searched = self._record.trials_in_phase(Phase.SEARCH)
-        trained = {config_key(entry.trial.config) for entry in searched if not entry.trial.is_short}
-        self._begun_first |= {config_key(config), *trained}
-        first = self._costs.first_configs.values()
-        later = [other for other in first if config_key(other) not in self._begun_first]
-        self._first_epochs = first_epochs(
-            self._costs, [config, *later], full=self._first_epochs, left=self._seconds_left()
-        )
-        return self._first_epochs
+        return self._first.epochs(config, self._record, self._costs, self._seconds_left())
+
+    def restart_cause(self, trial: Trial) -> Cause | None:
+        """Returns why a running trial must end and begin again with fewer epochs, or None."""
+        return Cause.TOO_SLOW if self._first.begins_again(trial) else None
+
+    def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
+        """Decides whether the first trials must begin again with fewer epochs; see ``FirstTrials.restart``."""
+        left = self._seconds_left(workers_start=False)
+        first = map(config_key, self._costs.first_configs.values())
+        if left is None or not self._plan.has_verification or config_key(trial.config) not in first:
+            return
+        self._refresh()
+        pace = self._first.restart(trial, report, self._record, self._costs, left)
+        if pace is not None:
+            self._notify(
+                f"Training takes {pace:.1f} times as long as measured: the first trials begin again with fewer epochs, "
+                "so that the best recipe can be verified in time"
+            )
 
     def on_trial_start(self, trial: Trial) -> None:
         """Has the ledger read again: the trial takes up a worker, and may win."""
@@ -225,31 +242,3 @@ def planned_replicates(settings: Settings, seed_seconds: float, *, slots: int) -
         return settings.usual_replicates
     count = int(VERIFICATION_SHARE * settings.timeout * slots / seed_seconds)
     return min(max(count, 1), DEFAULT_REPLICATES)
-
-
-def first_epochs(costs: PlanCosts, configs: Sequence[Config], *, full: int, left: float | None) -> int:
-    """Returns the most epochs for which all of some configurations can be trained, and verified once; at least 1.
-
-    Args:
-        costs: Predicts seconds.
-        configs: The baseline and the first recipe, as far as they have not begun.
-        full: Most epochs.
-        left: Seconds that are left; None for no limit.
-    """
-    if left is None:
-        return full
-
-    def fits(epochs: int) -> bool:
-        return MARGIN * first_seconds(costs, configs, epochs=epochs) <= left
-
-    # Fewer epochs fit whenever more do.
-    return 1 + bisect_right(range(2, full + 1), False, key=lambda epochs: not fits(epochs))
-
-
-def first_seconds(costs: PlanCosts, configs: Sequence[Config], *, epochs: int) -> float:
-    """Returns the seconds in which the workers train configurations, and verify each once; see ``first_epochs``."""
-    phases = (Phase.SEARCH, Phase.VERIFICATION) if costs.plan.has_verification else (Phase.SEARCH,)
-    seconds = (
-        sum(costs.model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs
-    )
-    return makespan(seconds, costs.plan.concurrent_trials)

@@ -26,6 +26,7 @@ class CombinedSource:
         further_trials: Returns the test runs for workers for which the search has nothing, by urgency. Only the first
             is begun for each such worker: when another one is free, other runs may be more urgent.
         stop_cause: Returns why the search must end while test runs go on, or None.
+        restart_cause: Returns why a trial of the search must begin again, or None.
     """
 
     phases = (Phase.SEARCH, Phase.VERIFICATION)
@@ -38,8 +39,9 @@ class CombinedSource:
         early_trials: Callable[[], Sequence[Trial]],
         further_trials: Callable[[], Sequence[Trial]],
         stop_cause: Callable[[], Cause | None],
+        restart_cause: Callable[[Trial], Cause | None] = lambda trial: None,
     ) -> None:
-        self._stop_cause = stop_cause
+        self._stop_cause, self._restart_cause = stop_cause, restart_cause
         self._search, self._verification = search, verification
         self._early_trials, self._further_trials = early_trials, further_trials
         # Whether a test run may have become due, of those that come first and of the others.
@@ -90,7 +92,7 @@ class CombinedSource:
 
     def cancel_cause(self, trial: Trial) -> Cause | None:
         """Returns why a running trial of the search must be cancelled, or None."""
-        return self._stop_cause() if trial.phase is Phase.SEARCH else None
+        return self._stop_cause() or self._restart_cause(trial) if trial.phase is Phase.SEARCH else None
 
     def _note(self, trial: Trial) -> None:
         """Notes that a trial changed: the baseline and the recipes have test runs that come first."""

@@ -104,9 +104,10 @@ def is_retried(outcome: Outcome) -> bool:
 def should_requeue(outcome: Outcome) -> bool:
     """Returns whether to run a trial again in this session.
 
-    True after a fault of the machine, and if other coordinators considered this coordinator dead.
+    True after a fault of the machine, if it is to begin again with fewer epochs, and if other coordinators considered
+    this coordinator dead.
     """
-    return is_retried(outcome) or outcome.cause is Cause.COORDINATOR_DIED
+    return is_retried(outcome) or outcome.cause in (Cause.COORDINATOR_DIED, Cause.TOO_SLOW)
 
 
 def _failure_cause(outcome: Outcome) -> Cause | None:

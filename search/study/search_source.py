@@ -162,6 +162,9 @@ class SearchSource:
         if request.seed is not None and epochs >= whole:
             return request
         short = epochs if epochs < self._epochs else None
+        if (key := self._training_key(request)) is not None:
+            self._keys_in_use.discard(key)
+            self.checkpoints.delete(key)
         return dataclasses.replace(
             request, seed=None, proposal=dataclasses.replace(request.proposal, short_epochs=short)
         )

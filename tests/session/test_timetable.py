@@ -15,13 +15,14 @@ from search.execution.virtual import VirtualExecutor
 from search.records.record import StudyRecord
 from search.records.storage.file_ledger import FileLedger
 from search.session.costs import PlanCosts
+from search.session.first_trials import first_seconds
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
-from search.session.timetable import Timetable, first_seconds
+from search.session.timetable import Timetable
 from search.study.time_budget import CLOSING_SECONDS
 from search.study.verification import finalists, verification_trials
-from search.trial import BASELINE, Phase, State, Trial
+from search.trial import BASELINE, Cause, Phase, State, Trial
 
 EPOCHS = 10
 SAMPLERS = ("mutation", "random")
@@ -98,6 +99,24 @@ def test_a_machine_that_slows_down_still_verifies_the_best_recipe(
     assert seconds <= plan.settings.timeout
     tested = record.trials_in_phase(Phase.VERIFICATION)
     assert {known.trial.source_trial for known in tested if known.state is State.COMPLETE} >= {0, 1}
+    assert verification_trials(record, count=1, replicates=1) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("factor", [1.6, 2.5, 4.0])
+def test_on_a_machine_that_is_much_slower_than_measured_the_first_trials_begin_again(
+    make: Callable[..., Plan], factor: float, workers: int
+) -> None:
+    plan = make(1.2, workers=workers)
+    record, seconds = run(plan, factor=factor)
+    assert seconds <= plan.settings.timeout
+    slow = [known for known in record.trials if known.outcome.cause is Cause.TOO_SLOW]
+    assert 1 <= len(slow) <= workers
+    assert all(known.trial.phase is Phase.SEARCH and len(known.history) < EPOCHS / 2 for known in slow)
+    rows = finalists(record, 1)
+    assert [row.trial.is_recipe for row in rows] == [False, True]
+    assert len({row.trial.epochs for row in rows}) == 1, "they are comparable"
+    assert rows[0].trial.is_short
     assert verification_trials(record, count=1, replicates=1) == []
 
 
