@@ -17,8 +17,8 @@ from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATI
 from search.engines.registry import screens
 from search.records.record import StudyRecord
 from search.session.costs import PlanCosts
-from search.session.settings import Settings
 from search.session.first_trials import first_epochs, first_seconds
+from search.session.settings import Settings
 from search.session.timetable import planned_replicates
 from search.study.time_budget import CLOSING_SECONDS, MARGIN
 from search.study.verification import best_trials, verification_trials
