@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,12 @@ search.run(
 )
 """
 """Continues the script; it has no main guard."""
+BARE = """
+import runpy, sys
+sys.modules["search"] = sys.modules["spaces"] = None  # to import either would fail
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.mark.slow
@@ -34,8 +41,11 @@ def test_a_model_of_keras_tuner_is_searched_verified_and_exported(
     names = f"DATA, CACHE = {str(small_mnist)!r}, {str(cache_dir)!r}\n"
     (tmp_path / "script.py").write_text(f"{model}{names}{SEARCH}")
 
-    def python(*words: str) -> None:
-        subprocess.run([sys.executable, *words], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    def python(*words: str) -> str:
+        command = [sys.executable, *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     python("script.py")
     board = json.loads((tmp_path / "reports" / "s" / "leaderboard.json").read_text())
@@ -45,3 +55,7 @@ def test_a_model_of_keras_tuner_is_searched_verified_and_exported(
     assert {row["config"]["batch_size"] for row in rows} == {64}
     python("-m", "search", "export", "s", "--as", "model", "--out", "model.keras", "--cache-dir", str(cache_dir))
     assert (tmp_path / "model.keras").is_file()
+    python("-m", "search", "export", "s", "--as", "script", "--out", "winner.py", "--cache-dir", str(cache_dir))
+    printed = python("-c", BARE, "winner.py", str(small_mnist)).splitlines()[-1]
+    (chosen,) = (row["test_error_percent"] for row in rows if row["chosen_in"])
+    assert float(re.fullmatch(r"Test error: ([0-9.]+) %", printed)[1]) == pytest.approx(chosen, abs=3.0)

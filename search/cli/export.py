@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     type=click.Choice(["model", "script", "config", "card"]),
     default="model",
     show_default=True,
-    help="model: a trained .keras file; script: a Python script that needs only Keras and NumPy; config: a file for "
-    "run --config; card: a short Markdown text to post.",
+    help="model: a trained .keras file; script: a Python script that needs only Keras and NumPy, and for Keras "
+    "Tuner's models that too; config: a file for run --config; card: a short Markdown text to post.",
 )
 @click.option(
     "--out",

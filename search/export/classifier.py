@@ -85,11 +85,12 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
         resize_mode=resize_mode or (ResizeMode.DIGIT if is_mnist else ResizeMode.WHOLE),
         is_dark=metadata.is_dark if metadata else True,
     )
-    scales = [layer.scale for layer in model.layers if isinstance(layer, keras.layers.Rescaling)]
+    layers = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Rescaling))
+    scale = next((float(np.max(layer.scale)) for layer in layers), 1.0)  # also of one in a nested model
     return Classifier(
         model=model,
         input_spec=input_spec,
-        white_value=255.0 if any(scale < 0.5 for scale in scales) else 1.0,
+        white_value=255.0 if scale < 0.5 else 1.0,
         class_names=metadata.class_names if metadata else (),
     )
 

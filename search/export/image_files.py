@@ -21,6 +21,8 @@ from PIL import Image, ImageOps
 
 DIGIT_BOX_SHARE = 20 / 28
 """Side of the box that holds a digit, as a share of the image's side."""
+CENTRE_TOLERANCE_SHARE = 1.5 / 28
+"""Largest distance of a digit's centre of mass from the middle, as a share of the side; in MNIST it is 1.1 of 28."""
 MIN_INK_CONTRAST = 0.2
 """Contrast to the background below which a pixel is not ink, as a share of the strongest contrast."""
 INK_THRESHOLD_SIGMAS = 4.0
@@ -80,8 +82,7 @@ def load_image(file: Path, input_spec: InputSpec) -> np.ndarray:
     grey = image.convert("L")
     if _has_dark_background(grey) != input_spec.is_dark:
         grey = ImageOps.invert(grey)
-    resized = grey if grey.size == input_spec.size else _RESIZE_FUNCTIONS[input_spec.resize_mode](grey, input_spec)
-    return np.asarray(resized)[..., np.newaxis]
+    return np.asarray(_RESIZE_FUNCTIONS[input_spec.resize_mode](grey, input_spec))[..., np.newaxis]
 
 
 def _to_opaque_8_bit(image: Image.Image) -> Image.Image:
@@ -102,8 +103,12 @@ def _to_opaque_8_bit(image: Image.Image) -> Image.Image:
 
 def _background_level(grey: Image.Image) -> float:
     """Returns the median grey of the border."""
-    pixels = np.asarray(grey)
-    return float(np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])))
+    return float(np.median(_border(np.asarray(grey))))
+
+
+def _border(pixels: np.ndarray) -> np.ndarray:
+    """Returns the outermost pixels of an image (height, width), which are mostly background."""
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
 
 def _has_dark_background(grey: Image.Image) -> bool:
@@ -111,17 +116,36 @@ def _has_dark_background(grey: Image.Image) -> bool:
 
 
 def _resize_digit(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
-    """Returns the ink scaled into its box, with its centre of mass in the middle of the image."""
+    """Returns the ink scaled into its box, with its centre of mass in the middle, unless the image has it there."""
+    original = grey.copy()
     grey.thumbnail((MAX_WORKING_SCALE * input_spec.width, MAX_WORKING_SCALE * input_spec.height))
     ink = _ink_intensity(np.asarray(grey if input_spec.is_dark else ImageOps.invert(grey), dtype=np.float64))
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if original.size == input_spec.size and _is_centred_in_its_box(ink, cropped):
+        return original
     side = DIGIT_BOX_SHARE * min(input_spec.size) / max(cropped.shape)
     size = (max(1, round(cropped.shape[1] * side)), max(1, round(cropped.shape[0] * side)))
     box = Image.fromarray((cropped * 255).astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)
     image = Image.new("L", input_spec.size)
     image.paste(box, _centering_offset(np.asarray(box, dtype=np.float64), input_spec))
     return image if input_spec.is_dark else ImageOps.invert(image)
+
+
+def _is_centred_in_its_box(ink: np.ndarray, cropped: np.ndarray) -> bool:
+    """Returns whether ink (height, width) has the size and the place that MNIST gives it.
+
+    Args:
+        ink: Of the whole image.
+        cropped: Its part that holds ink.
+    """
+    from scipy import ndimage
+
+    side = min(ink.shape)
+    middle = (np.array(ink.shape) - 1) / 2
+    distance = float(np.abs(np.array(ndimage.center_of_mass(ink)) - middle).max())
+    has_size: bool = abs(max(cropped.shape) - DIGIT_BOX_SHARE * side) <= 1
+    return has_size and distance <= CENTRE_TOLERANCE_SHARE * side
 
 
 def _ink_intensity(grey: np.ndarray) -> np.ndarray:
@@ -132,8 +156,9 @@ def _ink_intensity(grey: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     ink = ndimage.white_tophat(grey, size=max(3, min(grey.shape) // 2))
-    middle = float(np.median(ink))
-    deviation = 1.4826 * float(np.median(np.abs(ink - middle)))
+    background = _border(ink)  # not all pixels: ink may cover most of an image that is cut close
+    middle = float(np.median(background))
+    deviation = 1.4826 * float(np.median(np.abs(background - middle)))
     if ink.max() < max(1.0, middle + INK_THRESHOLD_SIGMAS * deviation):
         raise ValueError("nothing is drawn on it")
     ink[ink < max(MIN_INK_CONTRAST * float(ink.max()), middle + INK_THRESHOLD_SIGMAS * deviation)] = 0
@@ -152,6 +177,8 @@ def _centering_offset(box: np.ndarray, input_spec: InputSpec) -> tuple[int, int]
 
 
 def _resize_whole(grey: Image.Image, input_spec: InputSpec) -> Image.Image:
+    if grey.size == input_spec.size:
+        return grey
     return ImageOps.pad(grey, input_spec.size, Image.Resampling.LANCZOS, color=round(_background_level(grey)))
 
 

@@ -5,13 +5,16 @@ Finds the files; a subprocess opens the model and the images. Called by the comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import UserError
 from search.export.keras_subprocess import call_in_subprocess
 from search.training.runtime import Device, Runtime
+
+MAX_NAMES = 5
+"""Files without a prediction that a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +47,13 @@ class ImagePredictions:
     Args:
         classified: Predictions for the readable images, in the given order.
         unreadable: Files that could not be read, with the reason.
+        skipped: Files of the folders that are no images by their names, in the order of the folders.
         class_names: Names of the classes; empty if these are the numbers from 0.
     """
 
     classified: tuple[ImagePrediction, ...]
     unreadable: Mapping[str, str]
+    skipped: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
 
     def class_name(self, label: int) -> str:
@@ -61,7 +66,7 @@ def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | Non
 
     Args:
         model: A ``.keras`` file.
-        paths: Files, and folders, of which every image file is taken.
+        paths: Files, and folders, of which every image file is taken that is not hidden.
         resize_mode: "digit" or "whole", see ``search.export.image_files``; None for the model's own.
 
     Raises:
@@ -73,7 +78,8 @@ def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | Non
             f"There is no such model file. Received: {str(model)!r}.",
             hint="Make one with: python -m search export STUDY --as model",
         )
-    files = [str(file) for path in paths for file in _files(path)]
+    found = [_files(path) for path in paths]
+    files = [str(file) for images, _ in found for file in images]
     request = {"model": str(model.resolve()), "files": files, "resize_mode": resize_mode}
     response = call_in_subprocess("search.export.classifier", request, Runtime(device=Device.CPU))
     probabilities = response["probabilities"]
@@ -81,20 +87,37 @@ def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | Non
         ImagePrediction(file=file, probabilities=tuple(probabilities[file])) for file in files if file in probabilities
     )
     return ImagePredictions(
-        classified=classified, unreadable=response["unreadable"], class_names=tuple(response["class_names"])
+        classified=classified,
+        unreadable=response["unreadable"],
+        skipped=tuple(str(file) for _, others in found for file in others),
+        class_names=tuple(response["class_names"]),
     )
 
 
-def _files(path: Path) -> list[Path]:
-    """Returns the file, or the image files of the folder, sorted by name."""
+def _files(path: Path) -> tuple[list[Path], list[Path]]:
+    """Returns the file, or the image files of the folder and its other files, each sorted by name.
+
+    Hidden files are left out: macOS writes one that is no image beside each image.
+    """
     if not path.is_dir():
-        return [path]
+        return [path], []
     from PIL import Image
 
-    suffixes = Image.registered_extensions()
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
-    if not found:
+    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    images = [file for file in files if file.suffix.lower() in suffixes]
+    others = [file for file in files if file not in images]
+    if not images:
+        names = f", which holds {list_names(others)}" if others else ""
         raise UserError(
-            f"The folder holds no image file. Received: {str(path)!r}.", hint="Its subfolders are not searched."
+            f"The folder holds no image file that Pillow reads. Received: {str(path)!r}{names}.",
+            hint="Its subfolders are not searched. Convert HEIC or PDF files to JPEG or PNG.",
         )
-    return found
+    return images, others
+
+
+def list_names(files: Sequence[str | Path]) -> str:
+    """Returns the names of files as text, those beyond the first few counted."""
+    names = [Path(file).name for file in files[:MAX_NAMES]]
+    more = len(files) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")

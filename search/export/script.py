@@ -1,7 +1,8 @@
 """Exports a row as one Python script like the tutorial's: load, build, compile, fit, evaluate. Needs Keras and NumPy.
 
 The template holds what all configurations share. The network, the optimizer and the loss are generated from what Keras
-built for this configuration.
+built for this configuration. The script of a model that Keras Tuner's builder compiles holds the builder, and needs
+Keras Tuner too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.data.dataset import DatasetInfo
 from search.data.sources import MNIST_SHA256
-from search.export.script_parts import ScriptParts, make_script_parts
+from search.export.script_parts import HypermodelParts, ScriptParts, make_script_parts
 from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
 from search.leaderboard import formatting
 from search.protocol import ClassWeight
@@ -49,7 +50,11 @@ def render_script(target: ExportTarget, file: str) -> str:
 
 
 def fill_template(
-    target: ExportTarget, dataset: DatasetInfo, parts: ScriptParts, file: str, kernels: Kernels | None = None
+    target: ExportTarget,
+    dataset: DatasetInfo,
+    parts: ScriptParts | HypermodelParts,
+    file: str,
+    kernels: Kernels | None = None,
 ) -> str:
     """Returns the script from its parts; names given by a user stay text.
 
@@ -65,26 +70,27 @@ def fill_template(
     jinja_environment = Environment(
         loader=PackageLoader("search.export"), undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    return jinja_environment.get_template("script.py.jinja").render(
-        title=_quoted(title(target)),
-        figures=_quoted(f"{error_sentence(target)} {seed_error_sentence(target)}".rstrip()),
-        file=_quoted(file),
-        loader=_loader(dataset),
-        seed=target.seed,
-        epochs=epochs,
-        batch_size=config["batch_size"],
-        augmentation=augmentation if any(augmentation.values()) else {},
+    template = "script.py.jinja" if isinstance(parts, ScriptParts) else "hypermodel_script.py.jinja"
+    values = {
+        "title": _quoted(title(target)),
+        "figures": _quoted(f"{error_sentence(target)} {seed_error_sentence(target)}".rstrip()),
+        "file": _quoted(file),
+        "loader": _loader(dataset),
+        "seed": target.seed,
+        "epochs": epochs,
+        "batch_size": config["batch_size"],
+        "augmentation": augmentation if any(augmentation.values()) else {},
         # A short trial's are a part of an epoch; the script has whole ones.
-        clean_epochs=round(config["clean_epochs"] * epochs / target.record.header.protocol.epochs),
-        shape=dataset.image_shape,
-        classes=dataset.classes,
-        steps=-(-dataset.training_count // config["batch_size"]) * epochs,
-        is_weighted=target.record.header.protocol.class_weight is ClassWeight.BALANCED,
-        has_schedule=config["schedule"] != "constant",
-        kernels_variable=ONEDNN_VARIABLE,
-        kernels_switch=ONEDNN_SWITCH[kernels] if kernels else "",
-        **asdict(parts),
-    )
+        "clean_epochs": round(config["clean_epochs"] * epochs / target.record.header.protocol.epochs),
+        "shape": dataset.image_shape,
+        "classes": dataset.classes,
+        "steps": -(-dataset.training_count // config["batch_size"]) * epochs,
+        "is_weighted": target.record.header.protocol.class_weight is ClassWeight.BALANCED,
+        "has_schedule": config["schedule"] != "constant",
+        "kernels_variable": ONEDNN_VARIABLE,
+        "kernels_switch": ONEDNN_SWITCH[kernels] if kernels else "",
+    }
+    return jinja_environment.get_template(template).render({**values, **asdict(parts)})
 
 
 def _loader(dataset: DatasetInfo) -> str:

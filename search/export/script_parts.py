@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from search.data.dataset import DatasetInfo, open_training
-from search.errors import UserError
 from search.export.keras_subprocess import call_in_subprocess, serve_request
 from search.training.runtime import Device, Precision, Runtime
 
@@ -35,9 +36,34 @@ class ScriptParts:
     parameters: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HypermodelParts:
+    """Parts of the script of a model that Keras Tuner's builder compiles, as Python text.
+
+    Args:
+        source: The builder, as its file has it.
+        call: An expression that builds the model from ``hyperparameters``.
+        values: Values of the hyperparameters, by Keras Tuner's names.
+        shape: Shape of an image that the model takes.
+        scale: Factor of the pixels, such as " / 255"; empty for none.
+        labels: "sparse", "one-hot" or "one output", as its loss wants them.
+        threshold: Output of a single one above which the second class is predicted.
+        parameters: Trainable parameters of the model.
+    """
+
+    source: str
+    call: str
+    values: str
+    shape: tuple[int, ...]
+    scale: str
+    labels: str
+    threshold: float
+    parameters: int
+
+
 def make_script_parts(
     space_source: str, config: Mapping[str, Any], *, epochs: int, dataset: DatasetInfo, precision: Precision
-) -> ScriptParts:
+) -> ScriptParts | HypermodelParts:
     """Returns a configuration's parts from a subprocess that imports Keras.
 
     Args:
@@ -48,7 +74,7 @@ def make_script_parts(
         precision: Precision of the network; bfloat16 is written at its layers.
 
     Raises:
-        UserError: The network holds something that is not Keras's own.
+        UserError: The network holds something that is not Keras's own, and its builder does not compile it.
     """
     request = {
         "space_source": space_source,
@@ -57,7 +83,8 @@ def make_script_parts(
         "dataset": asdict(dataset),
         "precision": precision.value,
     }
-    return ScriptParts(**call_in_subprocess("search.export.script_parts", request, Runtime(device=Device.CPU)))
+    answer = call_in_subprocess("search.export.script_parts", request, Runtime(device=Device.CPU))
+    return HypermodelParts(**answer) if "call" in answer else ScriptParts(**answer)
 
 
 def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,11 +102,7 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     pixels, precision = open_training(dataset).images, Precision(request["precision"])
     model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
     if find_compiled(model) is not None:
-        raise UserError(
-            "A script is written of networks that this project compiles. Received: a model of Keras Tuner, "
-            f"{request['space_source']}.",
-            hint="Export it with --as model; its file is the script of the network.",
-        )
+        return asdict(_hypermodel_parts(build, config, dataset, is_raw=pixels.dtype == np.uint8))
     steps = steps_per_epoch(dataset.training_count, config["batch_size"]) * request["epochs"]
     parts = ScriptParts(
         network=network_statements(model, custom_layers={RandomAffine: AUGMENT_VARIABLE}),
@@ -88,6 +111,39 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
         parameters=trainable_parameters(model),
     )
     return asdict(parts)
+
+
+def _hypermodel_parts(build: Any, config: Mapping[str, Any], dataset: DatasetInfo, *, is_raw: bool) -> HypermodelParts:
+    """Returns the parts for a builder that compiles its model itself.
+
+    Args:
+        build: A ``HypermodelBuilder``.
+        config: The complete configuration.
+        dataset: The prepared data.
+        is_raw: Whether its pixels go to 255.
+    """
+    from search.training.network import trainable_parameters
+    from spaces.hypermodels.builder import expects_logits, is_sparse, scales_raw_pixels
+    from spaces.hypermodels.parameters import ConfiguredParameters
+    from spaces.hypermodels.source import find_hypermodel
+
+    hypermodel = find_hypermodel(build.path)
+    assert hypermodel is not None, "the model was built of this file"
+    found, hyperparameters = hypermodel.run(), ConfiguredParameters(config)
+    model = hypermodel.bind(found, dataset.image_shape, dataset.classes)(hyperparameters)
+    is_single = model.outputs[0].shape[-1] == 1 if getattr(model, "outputs", None) else False
+    takes_raw = scales_raw_pixels(model)
+    takes_shape = tuple(model.inputs[0].shape[1:]) if getattr(model, "inputs", None) else dataset.image_shape
+    return HypermodelParts(
+        source=hypermodel.text,
+        call=hypermodel.call(found, dataset.image_shape, dataset.classes, "hyperparameters"),
+        values=repr(hyperparameters.values),
+        shape=dataset.image_shape if None in takes_shape else takes_shape,
+        scale="" if is_raw == takes_raw else " * 255" if takes_raw else " / 255",
+        labels="sparse" if is_sparse(model.loss) else "one output" if is_single else "one-hot",
+        threshold=0.0 if expects_logits(model.loss) else 0.5,
+        parameters=trainable_parameters(model),
+    )
 
 
 if __name__ == "__main__":

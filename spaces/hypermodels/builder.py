@@ -117,7 +117,7 @@ def _fit_images(images: Any, model: Any, path: Path) -> Any:
     """Returns images as a model's input wants them: with raw pixel values if it scales them, and reshaped."""
     import keras
 
-    if _scales_raw_pixels(model):
+    if scales_raw_pixels(model):
         images = keras.layers.Rescaling(255.0)(images)
     if not getattr(model, "inputs", None):
         return images
@@ -129,7 +129,7 @@ def _fit_images(images: Any, model: Any, path: Path) -> Any:
     return keras.layers.Reshape(input_shape)(images)
 
 
-def _scales_raw_pixels(model: Any) -> bool:
+def scales_raw_pixels(model: Any) -> bool:
     """Returns whether the model's first layer of this kind divides pixels by 255 or so."""
     import keras
 

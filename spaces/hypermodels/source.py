@@ -96,6 +96,50 @@ class Hypermodel:
         Raises:
             SpaceError: It needs arguments of unknown names, or its constructor fails.
         """
+        arguments = self._data_arguments(found, image_shape, classes)
+        if not inspect.isclass(found):
+            return functools.partial(getattr(found, "build", found), **arguments)
+        try:
+            hypermodel: Any = found(**arguments)
+        except Exception as error:
+            raise SpaceError(f"{self.name} cannot be made: {error_location(error, self.path)}") from error
+        build: Build = hypermodel.build
+        return build
+
+    def call(self, found: object, image_shape: tuple[int, int, int], classes: int, hyperparameters: str) -> str:
+        """Returns the expression that builds a model where the file's statements have run.
+
+        Args:
+            found: What ``run`` returned.
+            image_shape: As in ``bind``.
+            classes: As in ``bind``.
+            hyperparameters: Name of the hyperparameters.
+        """
+        arguments = self._data_arguments(found, image_shape, classes)
+        given = [f"{name}={value!r}" for name, value in arguments.items()]
+        if inspect.isclass(found):
+            return f"{self.name}({', '.join(given)}).build({hyperparameters})"
+        method = ".build" if hasattr(found, "build") else ""
+        return f"{self.name}{method}({', '.join([hyperparameters, *given])})"
+
+    @property
+    def text(self) -> str:
+        """The statements that the builder needs as they stand in the file, without imports from ``__future__``."""
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        text = ""
+        for node in self.statements.body[:-1]:
+            if not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+                first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+                gap = "\n\n\n" if text and not lines[first - 2].strip() else "\n"
+                text += gap + "\n".join(lines[first - 1 : node.end_lineno])
+        return text.lstrip("\n")
+
+    def _data_arguments(self, found: object, image_shape: tuple[int, int, int], classes: int) -> dict[str, Any]:
+        """Returns the arguments that the data decide.
+
+        Raises:
+            SpaceError: There is one of an unknown name.
+        """
         arguments: dict[str, Any] = {}
         for name in self._required_arguments(found):
             if name not in SHAPE_ARGUMENTS | CLASSES_ARGUMENTS:
@@ -105,14 +149,7 @@ class Hypermodel:
                     f"{known}. Received: {name}. Give it a default value."
                 )
             arguments[name] = tuple(image_shape) if name in SHAPE_ARGUMENTS else classes
-        if not inspect.isclass(found):
-            return functools.partial(getattr(found, "build", found), **arguments)
-        try:
-            hypermodel: Any = found(**arguments)
-        except Exception as error:
-            raise SpaceError(f"{self.name} cannot be made: {error_location(error, self.path)}") from error
-        build: Build = hypermodel.build
-        return build
+        return arguments
 
     def _required_arguments(self, found: object) -> list[str]:
         """Returns the names of the arguments without a default value, the hyperparameters left out."""

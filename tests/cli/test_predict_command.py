@@ -31,28 +31,29 @@ SAID = ImagePredictions(
 
 
 def test_the_table_holds_file_class_and_probability() -> None:
-    lines = [line.split() for line in _FORMATS["table"](SAID).splitlines()]
+    lines = [line.split() for line in _FORMATS["table"](SAID, 0.75).splitlines()]
     assert lines[0] == ["Image", "Class", "Probability"]
     assert lines[2:] == [
-        ["a.png", "1", "70.0", "%"],
+        ["a.png", "unsure:", "1", "70.0", "%"],
         ["b", ".png", "0", "100.0", "%"],
         ["c.png", "2", ">", "99.9", "%"],
     ]
 
 
 def test_json_and_csv_hold_every_picture() -> None:
-    entries = json.loads(_FORMATS["json"](SAID))
-    assert entries[0] == {"file": "a.png", "class": 1, "probability": 0.7, "probabilities": [0.1, 0.7, 0.2]}
+    entries = json.loads(_FORMATS["json"](SAID, 0.6))
+    first = {"file": "a.png", "class": 1, "probability": 0.7, "unsure": False, "probabilities": [0.1, 0.7, 0.2]}
+    assert entries[0] == first
     assert entries[-1] == {"file": "d.png", "error": "no picture"}
-    lines = list(csv.DictReader(_FORMATS["csv"](SAID).splitlines(keepends=True)))
-    assert [line["class"] for line in lines] == ["1", "0", "2"]
+    lines = list(csv.DictReader(_FORMATS["csv"](SAID, 0.75).splitlines(keepends=True)))
+    assert [(line["class"], line["unsure"]) for line in lines] == [("1", "yes"), ("0", "no"), ("2", "no")]
 
 
 def test_classes_with_names_are_named() -> None:
     named = dataclasses.replace(SAID, class_names=("cat", "dog", "owl"))
-    assert _FORMATS["table"](named).splitlines()[2].split()[1] == "dog"
-    assert json.loads(_FORMATS["json"](named))[0]["name"] == "dog"
-    lines = list(csv.DictReader(_FORMATS["csv"](named).splitlines(keepends=True)))
+    assert _FORMATS["table"](named, 0.6).splitlines()[2].split()[1] == "dog"
+    assert json.loads(_FORMATS["json"](named, 0.6))[0]["name"] == "dog"
+    lines = list(csv.DictReader(_FORMATS["csv"](named, 0.6).splitlines(keepends=True)))
     assert [(line["class"], line["name"]) for line in lines] == [("1", "dog"), ("0", "cat"), ("2", "owl")]
 
 
@@ -61,7 +62,7 @@ def test_a_missing_model_and_an_empty_folder_are_refused(tmp_path: Path) -> None
         predict_images(tmp_path / "none.keras", [tmp_path])
     (tmp_path / "model.keras").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
-    with pytest.raises(UserError, match="holds no image file"):
+    with pytest.raises(UserError, match=r"holds no image file.*notes\.txt"):
         predict_images(tmp_path / "model.keras", [tmp_path])
 
 
@@ -77,6 +78,11 @@ save("foreign", layers.Flatten(), layers.Dense(10, activation="softmax"))
 save("logits", layers.Flatten(), layers.Dense(10))
 save("flat", layers.Dense(10, activation="softmax"), shape=(784,))
 save("own", Own(), layers.Flatten(), layers.Dense(10, activation="softmax"))
+scaled = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(1 / 255)])
+save("nested", scaled, layers.Flatten(), layers.Dense(10, activation="softmax"))
+from search.export.classifier import load_model
+for name in ("foreign", "nested"):
+    print(name, load_model(f"{sys.argv[1]}/{name}.keras", None).white_value)
 """
 
 
@@ -84,7 +90,8 @@ save("own", Own(), layers.Flatten(), layers.Dense(10, activation="softmax"))
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models that were not made here, and files that are none."""
     folder = tmp_path_factory.mktemp("models")
-    subprocess.run([sys.executable, "-c", MODELS, str(folder)], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", MODELS, str(folder)], check=True, capture_output=True, text=True)
+    (folder / "white.txt").write_text(done.stdout)
     (folder / "cut.keras").write_bytes((folder / "foreign.keras").read_bytes()[:2000])
     with zipfile.ZipFile(folder / "zip.keras", "w") as archive:
         archive.writestr("something", "else")
@@ -126,6 +133,18 @@ def test_what_can_be_read_is_told_and_what_cannot_is_named(models: Path, digit: 
     assert "digit.png" in "".join(result.stdout.split())
     assert f"Cannot be read: {broken}" in result.stderr
     assert "No such file or directory" in result.stderr
-    whole = CliRunner().invoke(command, [*words[:2], "--json"], catch_exceptions=False)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "digit.png").write_bytes(digit.read_bytes())
+    for name in ("._digit.png", "photo.heic", "scan.pdf"):
+        (folder / name).write_bytes(b"no image")
+    whole = CliRunner().invoke(command, [words[0], str(folder), "--json"], catch_exceptions=False)
     assert whole.exit_code == 0
-    assert sum(json.loads(whole.stdout)[0]["probabilities"]) == pytest.approx(1)
+    assert "photo.heic, scan.pdf" in whole.stderr
+    (entry,) = json.loads(whole.stdout)
+    assert sum(entry["probabilities"]) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_a_model_that_rescales_its_input_gets_raw_pixels_also_if_a_nested_one_does(models: Path) -> None:
+    assert (models / "white.txt").read_text().splitlines() == ["foreign 1.0", "nested 255.0"]

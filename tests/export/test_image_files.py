@@ -57,6 +57,16 @@ def turned_by_the_camera(picture: Image.Image) -> Image.Image:
     return turned
 
 
+def drawn_small(picture: Image.Image, side: int) -> Image.Image:
+    """Ink of this height or width in the corner of a white image of the model's size."""
+    ink = picture.crop(picture.getbbox())
+    scale = side / max(ink.size)
+    ink = ink.resize([max(1, round(length * scale)) for length in ink.size], Image.Resampling.BICUBIC)
+    image = Image.new("L", (28, 28), 255)
+    image.paste(ImageOps.invert(ink))
+    return image
+
+
 DRAWN: dict[str, Callable[[Image.Image], Image.Image]] = {
     "larger": larger,
     "dark on light": lambda picture: ImageOps.invert(larger(picture)),
@@ -68,6 +78,8 @@ DRAWN: dict[str, Callable[[Image.Image], Image.Image]] = {
     "white without ground": white_on_clear,
     "of 16 bits": sixteen_bits,
     "turned by the camera": turned_by_the_camera,
+    "small in a corner": lambda picture: drawn_small(picture, 20),
+    "small, filling the image": lambda picture: drawn_small(picture, 28),
 }
 
 
@@ -90,10 +102,11 @@ def test_other_formats_are_read(form: str, digits: np.ndarray, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("wanted", [DIGIT, WHOLE])
-def test_a_picture_of_the_models_size_is_taken_as_it_is(wanted: InputSpec, digits: np.ndarray, tmp_path: Path) -> None:
-    for name, picture in (("same", digits[0]), ("inverted", 255 - digits[0])):
-        Image.fromarray(picture).save(tmp_path / f"{name}.png")
-        np.testing.assert_array_equal(load_image(tmp_path / f"{name}.png", wanted)[..., 0], digits[0])
+def test_an_image_as_mnist_has_it_is_taken_as_it_is(wanted: InputSpec, digits: np.ndarray, tmp_path: Path) -> None:
+    for digit in digits:
+        for name, picture in (("same", digit), ("inverted", 255 - digit)):
+            Image.fromarray(picture).save(tmp_path / f"{name}.png")
+            np.testing.assert_array_equal(load_image(tmp_path / f"{name}.png", wanted)[..., 0], digit)
 
 
 def test_a_digits_centre_of_mass_is_in_the_middle_and_its_box_has_20_pixels(tmp_path: Path) -> None:

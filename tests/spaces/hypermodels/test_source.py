@@ -67,6 +67,9 @@ def test_of_a_script_only_what_the_builder_needs_is_run(tmp_path: Path) -> None:
     build = hypermodel.bind(hypermodel.run(), (28, 28, 1), 10)
     assert build(Parameters())[0] == 32
     assert hypermodel.batch_size == 64
+    names: dict[str, Any] = {}
+    exec(hypermodel.text, names)  # as a script has it
+    assert eval(hypermodel.call(names["build_model"], (28, 28, 1), 10, "Parameters()"), names | globals())[0] == 32
 
 
 def test_arguments_without_a_default_are_the_shape_and_the_classes_of_the_data(tmp_path: Path) -> None:
@@ -76,6 +79,7 @@ def test_arguments_without_a_default_are_the_shape_and_the_classes_of_the_data(t
     found = hypermodel.run()
     assert hypermodel.takes_data(found)
     assert hypermodel.bind(found, (8, 8, 3), 5)("hp") == ((8, 8, 3), 5, 2, "hp")
+    assert hypermodel.call(found, (8, 8, 3), 5, "hp") == "Mine(input_shape=(8, 8, 3), num_classes=5).build(hp)"
 
 
 @pytest.mark.parametrize(
