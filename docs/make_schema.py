@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from search.leaderboard import render_data
-from search.leaderboard.board import Board, Ensemble, PooledTrial, Replicate, Row, Section, TrialSegment
+from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.columns import COLUMNS
 from search.leaderboard.reference import Reference
+from search.leaderboard.row_parts import Ensemble, PooledTrial, Replicate, TrialSegment
 from search.leaderboard.statistics import Difference, Interval
 from search.protocol import EvaluationProtocol
 from search.records import study_json

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
 from search.leaderboard import formatting
-from search.leaderboard.board import BoardEntry, Row, TrialSegment, state_name
+from search.leaderboard.board import BoardEntry, Row, state_name
 from search.leaderboard.reference import Reference
+from search.leaderboard.row_parts import TrialSegment
 from search.leaderboard.statistics import Difference, Estimate
 from search.records.record import flatten
 

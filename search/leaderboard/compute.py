@@ -13,21 +13,13 @@ from math import inf, isfinite
 from typing import Any
 
 from search.engines.base import objective_value
-from search.leaderboard.board import (
-    Board,
-    Mutation,
-    RecipeComparison,
-    Replicate,
-    Row,
-    Section,
-    TrialSegment,
-    state_name,
-)
+from search.leaderboard.board import Board, Row, Section, state_name
 from search.leaderboard.ensembles import study_ensembles
 from search.leaderboard.image_groups import ImageGroups, image_groups
 from search.leaderboard.pooling import by_trial, complete_runs, pool_rows, row_of
 from search.leaderboard.ranking import STATE_ORDER, rank_rows
 from search.leaderboard.reference import references
+from search.leaderboard.row_parts import Mutation, RecipeComparison, Replicate, TrialSegment
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
 from search.leaderboard.variance import SeedSpread, error_difference, estimate_error, spread_of_seeds
 from search.protocol import ProtocolName

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from search.leaderboard.board import Ensemble, Row
+from search.leaderboard.board import Row
 from search.leaderboard.image_groups import ImageGroups
+from search.leaderboard.row_parts import Ensemble
 from search.leaderboard.variance import NO_SPREAD, RunErrors, error_difference, single_model
 from search.records.record import EnsembleRecord, StudyRecord
 from search.trial import Phase

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from search.leaderboard.board import BoardEntry, Ensemble, Row, state_name
+from search.leaderboard.board import BoardEntry, Row, state_name
 from search.leaderboard.reference import Reference
+from search.leaderboard.row_parts import Ensemble
 from search.leaderboard.statistics import EQUIVALENCE_POINTS, Difference, Estimate, Interval, Verdict
 from search.protocol import ClassWeight
 from search.records.arithmetic import with_reliable_kernels

@@ -11,8 +11,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from search.leaderboard.board import PooledTrial, Replicate, Row
+from search.leaderboard.board import Row
 from search.leaderboard.image_groups import ImageGroups
+from search.leaderboard.row_parts import PooledTrial, Replicate
 from search.leaderboard.variance import RunErrors, estimate_error
 from search.records.arithmetic import Arithmetic
 from search.trial import config_key

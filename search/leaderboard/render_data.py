@@ -16,17 +16,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from search.leaderboard import formatting
-from search.leaderboard.board import (
-    Board,
-    Ensemble,
-    PooledTrial,
-    Replicate,
-    Row,
-    Section,
-    TrialSegment,
-    constant_error_percent,
-)
+from search.leaderboard.board import Board, Row, Section, constant_error_percent
 from search.leaderboard.columns import COLUMNS, row_record
+from search.leaderboard.row_parts import Ensemble, PooledTrial, Replicate, TrialSegment
 from search.leaderboard.summary import summary_sentences
 from search.records.failures import FailureGroup
 from search.records.record import StudyHeader

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from search.leaderboard import formatting
-from search.leaderboard.board import Ensemble, Row, Section, constant_error_percent
+from search.leaderboard.board import Row, Section, constant_error_percent
+from search.leaderboard.row_parts import Ensemble
 from search.leaderboard.statistics import Difference, Verdict
 from search.protocol import Objective
 from search.trial import RECIPE_PREFIX

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from search.leaderboard import formatting
-from search.leaderboard.board import BoardEntry, Row, Section, TrialSegment
+from search.leaderboard.board import BoardEntry, Row, Section
 from search.leaderboard.columns import COLUMNS, DisplayColumn
 from search.leaderboard.reference import Reference
+from search.leaderboard.row_parts import TrialSegment
 from search.protocol import ClassWeight, Objective
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.leaderboard import formatting
-from search.leaderboard.board import MAX_SHOWN_ROWS, BoardEntry, Ensemble, Row, Section
+from search.leaderboard.board import MAX_SHOWN_ROWS, BoardEntry, Row, Section
 from search.leaderboard.columns import COLUMNS, DisplayColumn
 from search.leaderboard.reference import Reference
+from search.leaderboard.row_parts import Ensemble
 from search.leaderboard.row_selector import BASELINE
 from search.leaderboard.tables import board_columns, ranked_columns, remarks
 
