@@ -13,6 +13,7 @@ import pytest
 import search
 from search.errors import UserError
 from search.trial import Phase
+from spaces import Int, load
 
 
 def options(folder: Path, dataset: Path, cache_dir: Path) -> dict:
@@ -87,6 +88,17 @@ def test_refusals_are_in_the_words_of_python(options: dict, words: str, tmp_path
     assert words in str(refusal.value)
     assert "--" not in str(refusal.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_space_object_has_a_file_for_each_version_of_it(tmp_path: Path) -> None:
+    own = load(str(Path(__file__).with_name("own_space.py")))
+    edited = own.restrict({"units": Int(8, 16, 8)})
+    for space in (own, own, edited):
+        with pytest.raises(UserError, match="no_such"):
+            search.run(space, data=tmp_path / "no_such.npz", studies_dir=tmp_path / "studies")
+    written = {load(str(path)).parameters["units"].high for path in (tmp_path / "studies").glob("own-*.py")}
+    assert written == {128, 16}
+    assert len(list((tmp_path / "studies").iterdir())) == 2
 
 
 def test_wrong_options_raise_errors_with_a_hint(tmp_path: Path) -> None:
