@@ -17,17 +17,27 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage, get_storage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import and_, func, or_, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy import or_, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from search.records.ledger import Ledger, TransactionLostError, concurrent_writer_error
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord, require_same_study
 from search.records.storage import process_identity
+from search.records.storage.database_rows import (
+    AttributeRow,
+    TrialRow,
+    count_trials,
+    insert_attribute_once,
+    objective_row,
+    trial_attributes,
+    trial_row,
+    unfinished_trial_ids,
+    write_epochs,
+)
 from search.records.storage.heartbeat import LEASE_KEY_PREFIX, Heartbeat
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
 from search.records.storage.locations import StudyLocation, make_folder, open_server
@@ -38,10 +48,8 @@ from search.records.storage.optuna_codec import (
     HEADER_KEY,
     OPTUNA_STATES,
     OUTCOME_KEY,
-    REPORT_KEY_PREFIX,
     SPENT_KEY,
     TEST_GROUPS_KEY,
-    TRIAL_KEY,
     create_optuna_studies,
     decode_outcome,
     decode_study,
@@ -65,7 +73,6 @@ IDLE_TIMEOUT_STATEMENTS: Mapping[str, str] = {
     "mariadb": "SET SESSION wait_timeout = 120",
 }
 """By kind of server, the statement that ends the transaction of a coordinator whose machine has vanished."""
-_Trial, _Attribute = models.TrialModel, models.TrialUserAttributeModel
 
 
 class DatabaseLedger(Ledger):
@@ -94,8 +101,8 @@ class DatabaseLedger(Ledger):
         self._pending: list[tuple[int, EpochReport]] = []
         self._committed = time.monotonic()
         with Session(server.engine) as session:
-            self._next_numbers = {phase: _count_trials(session, study_ids[phase]) for phase in Phase}
-            self._unfinished_elsewhere = {phase: _unfinished_trial_ids(session, study_ids[phase]) for phase in Phase}
+            self._next_numbers = {phase: count_trials(session, study_ids[phase]) for phase in Phase}
+            self._unfinished_elsewhere = {phase: unfinished_trial_ids(session, study_ids[phase]) for phase in Phase}
         self._heartbeat = Heartbeat(server, study_ids[Phase.SEARCH])  # last, because it starts a thread
 
     @classmethod
@@ -110,7 +117,7 @@ class DatabaseLedger(Ledger):
             resources.callback(server.engine.dispose)
             make_folder(location.folder(header.name))
             study_ids = create_optuna_studies(server, header.name)
-            _insert_attribute_once(server, study_ids[Phase.SEARCH], HEADER_KEY, header.to_json())
+            insert_attribute_once(server, study_ids[Phase.SEARCH], HEADER_KEY, header.to_json())
             if (recorded_header := read_header(server, header.name)) is not None:  # another's, if it was first
                 header = require_same_study(recorded_header, header, accept_recorded_seed=accept_recorded_seed)
             write_header(server, header)
@@ -158,11 +165,11 @@ class DatabaseLedger(Ledger):
         """Returns whether the trial was recorded: the server may have committed without confirming it."""
         trial_id = self._running_ids.get(trial.key)
         name = json.dumps(self._heartbeat.name)  # after a crash of the server the id may be another coordinator's trial
-        query = select(_Attribute).where(_Attribute.key == COORDINATOR_KEY, _Attribute.value_json == name)
+        query = select(AttributeRow).where(AttributeRow.key == COORDINATOR_KEY, AttributeRow.value_json == name)
 
         def is_recorded() -> bool:
             with Session(self._server.engine) as session:
-                return session.scalar(query.where(_Attribute.trial_id == trial_id)) is not None
+                return session.scalar(query.where(AttributeRow.trial_id == trial_id)) is not None
 
         if trial_id is not None and call_with_retry(is_recorded):
             return True
@@ -184,15 +191,15 @@ class DatabaseLedger(Ledger):
 
         def record_outcome() -> Outcome:
             with self._transaction() as session:
-                row = session.get_one(_Trial, trial_id, with_for_update=True)
+                row = session.get_one(TrialRow, trial_id, with_for_update=True)
                 if row.state.is_finished():
-                    recorded = decode_outcome(_trial_attributes(session, [trial_id], epochs_of=[trial_id])[trial_id])
+                    recorded = decode_outcome(trial_attributes(session, [trial_id], epochs_of=[trial_id])[trial_id])
                     assert recorded is not None
                     return recorded
-                _write_epochs(session, [(trial_id, report) for report in outcome.history])
+                write_epochs(session, [(trial_id, report) for report in outcome.history])
                 document = json.dumps(encode_outcome(outcome))
-                session.add(_Attribute(trial_id=trial_id, key=OUTCOME_KEY, value_json=document))
-                session.add_all(_objective_row(value, trial_id=trial_id) for value in objective_values(outcome) or ())
+                session.add(AttributeRow(trial_id=trial_id, key=OUTCOME_KEY, value_json=document))
+                session.add_all(objective_row(value, trial_id=trial_id) for value in objective_values(outcome) or ())
                 row.state, row.datetime_complete = OPTUNA_STATES[outcome.state], datetime.now()
             return outcome
 
@@ -206,7 +213,7 @@ class DatabaseLedger(Ledger):
         """Records an ensemble."""
         with self.exclusive():
             assert self._exclusive_session is not None
-            number = _count_trials(self._exclusive_session, self._study_ids[ENSEMBLE_PHASE])
+            number = count_trials(self._exclusive_session, self._study_ids[ENSEMBLE_PHASE])
             self._add_trial(ENSEMBLE_PHASE, encode_ensemble(ensemble, number), number)
 
     def changes(self, phase: Phase) -> Sequence[TrialRecord]:
@@ -241,12 +248,12 @@ class DatabaseLedger(Ledger):
     def record_arithmetic(self, values: Mapping[str, Any]) -> None:
         """Records the values, unless they are recorded."""
         study_id = self._study_ids[Phase.SEARCH]
-        call_with_retry(lambda: _insert_attribute_once(self._server, study_id, ARITHMETIC_KEY, dict(values)))
+        call_with_retry(lambda: insert_attribute_once(self._server, study_id, ARITHMETIC_KEY, dict(values)))
 
     def record_test_groups(self, groups: Sequence[int]) -> None:
         """Records the group of each test image, unless it is recorded."""
         study_id = self._study_ids[Phase.SEARCH]
-        call_with_retry(lambda: _insert_attribute_once(self._server, study_id, TEST_GROUPS_KEY, encode_groups(groups)))
+        call_with_retry(lambda: insert_attribute_once(self._server, study_id, TEST_GROUPS_KEY, encode_groups(groups)))
 
     def record_exhausted_seconds(self, seconds: float) -> None:
         """Records the seconds, unless another coordinator recorded more."""
@@ -274,16 +281,16 @@ class DatabaseLedger(Ledger):
 
     def _write_pending(self) -> None:
         with Session(self._server.engine) as session, session.begin():
-            reassigned = _write_epochs(session, self._pending)
+            reassigned = write_epochs(session, self._pending)
         self._reassigned_ids |= reassigned
         self._pending, self._committed = [], time.monotonic()
 
     def _find_orphans(self) -> Collection[tuple[Phase, int]]:
         phases = {self._study_ids[phase]: phase for phase in Phase}
         query = (
-            select(_Trial.study_id, _Trial.number, _Attribute.value_json)
-            .join(_Attribute, (_Attribute.trial_id == _Trial.trial_id) & (_Attribute.key == COORDINATOR_KEY))
-            .where(_Trial.study_id.in_(phases), _Trial.state == TrialState.RUNNING)
+            select(TrialRow.study_id, TrialRow.number, AttributeRow.value_json)
+            .join(AttributeRow, (AttributeRow.trial_id == TrialRow.trial_id) & (AttributeRow.key == COORDINATOR_KEY))
+            .where(TrialRow.study_id.in_(phases), TrialRow.state == TrialState.RUNNING)
         )
         with Session(self._server.engine) as session:
             running = [(phases[study], number, json.loads(name)) for study, number, name in session.execute(query)]
@@ -297,14 +304,14 @@ class DatabaseLedger(Ledger):
     def _find_changes(self, session: Session, phase: Phase) -> tuple[list[TrialRecord], int, set[int]]:
         """Returns the changed trials, the next trial number, and the ids of unfinished trials of other coordinators."""
         unfinished_elsewhere, next_number = self._unfinished_elsewhere[phase], self._next_numbers[phase]
-        is_candidate = or_(_Trial.number >= next_number, _Trial.trial_id.in_(unfinished_elsewhere))
-        query = select(_Trial.trial_id, _Trial.number, _Trial.state).order_by(_Trial.number)
-        rows = session.execute(query.where(_Trial.study_id == self._study_ids[phase], is_candidate)).all()
+        is_candidate = or_(TrialRow.number >= next_number, TrialRow.trial_id.in_(unfinished_elsewhere))
+        query = select(TrialRow.trial_id, TrialRow.number, TrialRow.state).order_by(TrialRow.number)
+        rows = session.execute(query.where(TrialRow.study_id == self._study_ids[phase], is_candidate)).all()
         others = [row for row in rows if row.trial_id not in self._own_ids]
         has_lock = self._exclusive_session is not None  # the others wait, so epochs of running trials are left out
         changed = [row for row in others if not has_lock or row.number >= next_number or row.state.is_finished()]
         epochs_of = [row.trial_id for row in changed if not has_lock or row.state.is_finished()]
-        attributes = _trial_attributes(session, [row.trial_id for row in changed], epochs_of=epochs_of)
+        attributes = trial_attributes(session, [row.trial_id for row in changed], epochs_of=epochs_of)
         records = [decode_trial(row.number, attributes[row.trial_id]) for row in changed]
         unfinished = {row.trial_id for row in others if not row.state.is_finished()}
         return records, max([next_number, *(row.number + 1 for row in rows)]), unfinished
@@ -325,29 +332,11 @@ class DatabaseLedger(Ledger):
         """Adds a trial in the session of ``exclusive`` and returns its storage id."""
         session = self._exclusive_session
         assert session is not None
-        count = _count_trials(session, self._study_ids[phase])
+        count = count_trials(session, self._study_ids[phase])
         assert number <= count, f"trial {number} is not the next, {count}"
         if number < count:
             raise concurrent_writer_error(self.header.name)
-        row = _Trial(
-            study_id=self._study_ids[phase],
-            number=number,
-            state=frozen_trial.state,
-            datetime_start=frozen_trial.datetime_start,
-            datetime_complete=frozen_trial.datetime_complete,
-            values=[_objective_row(value) for value in frozen_trial.values or ()],
-            params=[
-                models.TrialParamModel(
-                    param_name=name,
-                    param_value=frozen_trial.distributions[name].to_internal_repr(value),
-                    distribution_json=distribution_to_json(frozen_trial.distributions[name]),
-                )
-                for name, value in frozen_trial.params.items()
-            ],
-            user_attributes=[
-                _Attribute(key=name, value_json=json.dumps(value)) for name, value in frozen_trial.user_attrs.items()
-            ],
-        )
+        row = trial_row(frozen_trial, study_id=self._study_ids[phase], number=number)
         session.add(row)
         session.flush()
         return int(row.trial_id)
@@ -357,59 +346,3 @@ class DatabaseLedger(Ledger):
             return self._running_ids[trial.key]
         study_id = self._study_ids[trial.phase]
         return call_with_retry(lambda: self._server.get_trial_id_from_study_id_trial_number(study_id, trial.number))
-
-
-def _insert_attribute_once(server: RDBStorage, study_id: int, key: str, value: object) -> None:
-    """Writes an attribute of an Optuna study unless it exists; of concurrent calls one succeeds."""
-    attribute = models.StudyUserAttributeModel(study_id=study_id, key=key, value_json=json.dumps(value))
-    with suppress(IntegrityError), Session(server.engine) as session, session.begin():
-        session.add(attribute)
-
-
-def _write_epochs(session: Session, epochs: Sequence[tuple[int, EpochReport]]) -> set[int]:
-    """Records epochs of running trials, each epoch once; returns the ids of trials that have ended."""
-    trial_ids = {trial_id for trial_id, _ in epochs}
-    query = select(_Trial.trial_id).where(_Trial.trial_id.in_(trial_ids), _Trial.state == TrialState.RUNNING)
-    unfinished = set(session.scalars(query))
-    attributes = _trial_attributes(session, unfinished, epochs_of=unfinished)
-    model = models.TrialIntermediateValueModel
-    for trial_id, report in epochs:
-        key, error = f"{REPORT_KEY_PREFIX}{report.epoch}", report.error_percent
-        if trial_id not in unfinished or key in attributes[trial_id]:
-            continue
-        session.add(_Attribute(trial_id=trial_id, key=key, value_json=json.dumps(report.to_json())))
-        if error is not None:
-            value, kind = model.intermediate_value_to_stored_repr(error)
-            values = {"intermediate_value": value, "intermediate_value_type": kind}
-            session.add(model(trial_id=trial_id, step=report.epoch, **values))
-    return trial_ids - unfinished
-
-
-def _objective_row(value: float, **fields: int) -> models.TrialValueModel:
-    model = models.TrialValueModel
-    return model(objective=0, value=value, value_type=model.TrialValueType.FINITE, **fields)
-
-
-def _count_trials(session: Session, study_id: int) -> int:
-    return session.scalar(select(func.count()).where(_Trial.study_id == study_id)) or 0
-
-
-def _unfinished_trial_ids(session: Session, study_id: int) -> set[int]:
-    query = select(_Trial.trial_id).where(_Trial.study_id == study_id, _Trial.state == TrialState.RUNNING)
-    return set(session.scalars(query))
-
-
-def _trial_attributes(
-    session: Session, trial_ids: Collection[int], *, epochs_of: Collection[int]
-) -> dict[int, dict[str, Any]]:
-    """Returns the attributes of trials by storage id; the epochs of some of them only."""
-    has_wanted_key = or_(
-        _Attribute.key.in_((TRIAL_KEY, OUTCOME_KEY)),
-        and_(_Attribute.key.startswith(REPORT_KEY_PREFIX), _Attribute.trial_id.in_(epochs_of)),
-    )
-    query = select(_Attribute.trial_id, _Attribute.key, _Attribute.value_json)
-    query = query.where(_Attribute.trial_id.in_(trial_ids), has_wanted_key)
-    attributes: dict[int, dict[str, Any]] = {trial_id: {} for trial_id in trial_ids}
-    for trial_id, key, value in session.execute(query) if trial_ids else ():
-        attributes[trial_id][key] = json.loads(value)
-    return attributes
