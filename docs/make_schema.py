@@ -15,17 +15,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from search.json_fields import JSON_KEYS
 from search.leaderboard import render_data
 from search.leaderboard.board import Board, Row, Section
 from search.leaderboard.columns import COLUMNS
 from search.leaderboard.reference import Reference
 from search.leaderboard.row_parts import Ensemble, PooledTrial, Replicate, TrialSegment
 from search.leaderboard.statistics import Difference, Interval
+from search.metrics import METRICS
 from search.protocol import EvaluationProtocol
 from search.records import study_json
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import JSON_KEYS, METRICS, EpochReport, Outcome, Proposal, Trial
+from search.trial import EpochReport, Outcome, Proposal, Trial
 from spaces.domains import Choice, Condition, Float, Int, Value
 from spaces.space import Recipe, Space
 

@@ -55,7 +55,7 @@ class Objective(StrEnum):
 
     @property
     def metric(self) -> str:
-        """Its name in ``search.trial.METRICS``."""
+        """Its name in ``search.metrics.METRICS``."""
         return {"error": "error_percent", "balanced-error": "balanced_error_percent", "log-loss": "loss"}[self.value]
 
     @classmethod

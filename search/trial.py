@@ -5,14 +5,15 @@ An engine's proposal becomes a trial, an executor runs the trial and returns its
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from typing import Any
+
+from search.json_fields import FIELD_NAMES, field_names, fields_from_json, fields_to_json, parse_number
+from search.metrics import METRICS, OUTCOME_METRICS
 
 Config = Mapping[str, Any]
 """One point of a space: active parameter names to plain JSON values."""
@@ -34,55 +35,10 @@ RUN_KEYS = PRIVATE_KEYS | {NODE_KEY, COPIED_FROM_KEY}
 MUTATION_KEY = "mutation of"
 """Key of ``Trial.engine_metadata``: the number of the trial of which it is a mutation, or a longer training."""
 
-JSON_KEYS = {
-    "target_epoch": "until",
-    "source_trial": "of",
-    "engine_metadata": "notes",
-    "elapsed_seconds": "at_seconds",
-    "parameter_count": "parameters",
-    "scored_images": "scored",
-    "misclassified": "wrong",
-    "predicted_classes": "predicted",
-}
-"""Fields whose key in ledgers and ``study.json.gz`` differs: version 0.1.0 named them so."""
 LEGACY_TRIAL_KEYS = frozenset({"resume_from", "save_to", "model_to", "predictions_to"})
 """Keys of a trial in ledgers of version 0.1.0 that are ignored: they held paths."""
 TRAINING_KEY_DIGITS = 16
 """Hexadecimal digits of a training key."""
-_FIELD_NAMES = {key: name for name, key in JSON_KEYS.items()}
-
-
-def _to_json(value: Any, *metrics: str) -> dict[str, Any]:
-    """Returns the fields of a dataclass by their keys in JSON.
-
-    Each of its metrics is a key of its own; the named ones are null if absent.
-    """
-    fields = {JSON_KEYS.get(name, name): field_value for name, field_value in asdict(value).items()}
-    values = fields.pop("metrics", {})
-    return {**fields, **dict.fromkeys(metrics), **values}
-
-
-def _from_json(cls: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a dataclass with metrics; the keys of other names are its metrics, unless they are null."""
-    names = _names_of_fields(cls)  # type: ignore[arg-type]
-    fields, metrics = dict[str, Any](), dict[str, Any]()
-    for key, value in document.items():
-        name = _FIELD_NAMES.get(key, key)
-        if name in names:
-            fields[name] = value
-        elif value is not None:
-            metrics[name] = _number(value)
-    return {**fields, "metrics": metrics}
-
-
-@cache
-def _names_of_fields(cls: type[Any]) -> frozenset[str]:
-    return frozenset(field.name for field in dataclasses.fields(cls))
-
-
-def _number(value: Any) -> Any:
-    """Returns a number; ``study.json.gz`` holds numbers that are not finite as texts."""
-    return float(value) if isinstance(value, str) else value
 
 
 class Phase(StrEnum):
@@ -199,12 +155,12 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the trial as a plain dict."""
-        return _to_json(self)
+        return fields_to_json(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Trial:
         """Returns the trial that ``to_json`` described."""
-        fields = {_FIELD_NAMES.get(key, key): value for key, value in document.items() if key not in LEGACY_TRIAL_KEYS}
+        fields = {FIELD_NAMES.get(key, key): value for key, value in document.items() if key not in LEGACY_TRIAL_KEYS}
         return cls(**{**fields, "phase": Phase(fields["phase"]), "rungs": tuple(fields.get("rungs", ()))})
 
     @property
@@ -288,23 +244,6 @@ def training_key(config: Config, seed: int, epochs: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:TRAINING_KEY_DIGITS]
 
 
-METRICS: Mapping[str, str] = {
-    "loss": "Mean cross-entropy on the scored images, in nats; None where not scored.",
-    "calibrated_loss": (
-        "The same cross-entropy after one temperature, the best for these images, divided the logits; None where not "
-        "scored, and in studies of version 0.1.0."
-    ),
-    "error_percent": "Share of scored images classified wrongly, in percent; None where not scored.",
-    "balanced_error_percent": (
-        "Mean over the classes of the share of their scored images classified wrongly, in percent; None where not "
-        "scored, and in studies of older versions."
-    ),
-}
-"""What each metric is, by name; JSON has each as a key of its own."""
-OUTCOME_METRICS = ("calibrated_loss", "error_percent", "balanced_error_percent")
-"""Those that an outcome repeats from its last scored epoch."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochReport:
     """The result of one epoch.
@@ -335,17 +274,17 @@ class EpochReport:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the report as a plain dict, in which each metric is a key of its own."""
-        return _to_json(self, *METRICS)
+        return fields_to_json(self, *METRICS)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> EpochReport:
-        """Returns the report that ``to_json`` described; a study has many, so it does without ``_from_json``."""
-        names = _names_of_fields(cls)  # type: ignore[arg-type]
+        """Returns the report that ``to_json`` described; a study has many, so it does without ``fields_from_json``."""
+        names = field_names(cls)  # type: ignore[arg-type]
         return cls(
             epoch=document["epoch"],
-            training_loss=_number(document["training_loss"]),
+            training_loss=parse_number(document["training_loss"]),
             metrics={
-                name: _number(value) for name, value in document.items() if value is not None and name not in names
+                name: parse_number(value) for name, value in document.items() if value is not None and name not in names
             },
             seconds=document.get("seconds", 0.0),
             restored=document.get("restored", False),
@@ -428,12 +367,12 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome as a plain dict, in which each metric is a key of its own."""
-        return {**_to_json(self, *OUTCOME_METRICS), "history": [report.to_json() for report in self.history]}
+        return {**fields_to_json(self, *OUTCOME_METRICS), "history": [report.to_json() for report in self.history]}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Outcome:
         """Returns the outcome that ``to_json`` described."""
-        fields = _from_json(cls, document)
+        fields = fields_from_json(cls, document)
         fields["state"] = State(fields["state"])
         fields["cause"] = Cause(fields["cause"]) if fields.get("cause") else None
         fields["history"] = tuple(EpochReport.from_json(report) for report in fields.get("history", ()))

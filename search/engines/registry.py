@@ -124,7 +124,7 @@ def screens(engine: str, sampler: str | None, pruner: str | None) -> bool:
 
 
 def objective_of(engine: str, sampler: str | None, pruner: str | None, objective: Objective = Objective.ERROR) -> str:
-    """Returns the metric that an engine's sampler minimizes, a name in ``search.trial.METRICS``."""
+    """Returns the metric that an engine's sampler minimizes, a name in ``search.metrics.METRICS``."""
     is_screened = objective is Objective.ERROR and screens(engine, sampler, pruner)
     return "calibrated_loss" if is_screened else objective.metric
 
@@ -162,7 +162,7 @@ def make_engine(choice: EngineChoice, space: Space, *, seed: int, epochs: int, o
         space: The space to propose from.
         seed: The study's seed.
         epochs: Epochs of a full trial.
-        objective: The metric to minimize, a name in ``search.trial.METRICS``; None for its own.
+        objective: The metric to minimize, a name in ``search.metrics.METRICS``; None for its own.
 
     Raises:
         UserError: An extra is missing, or the sampler cannot search the space.

@@ -48,7 +48,7 @@ class StudyHeader:
         created: ISO 8601 time, UTC.
         versions: Library versions at creation.
         command: The command that made the study.
-        objective: The metric of the last epoch that the engine minimizes, a name in ``search.trial.METRICS``.
+        objective: The metric of the last epoch that the engine minimizes, a name in ``search.metrics.METRICS``.
         builder_sha256: Hash of the file that defines the model builder and of the modules from its folder that it
             imports, 64 hexadecimal digits; empty for a shipped space, and in records of older versions.
         max_parameters: Most trainable parameters of a network that is searched; the baseline may have more, and is then
