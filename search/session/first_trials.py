@@ -16,7 +16,8 @@ from search.study.verification import makespan
 from search.trial import Config, EpochReport, Phase, Trial, config_key
 
 MIN_EPOCHS = 2
-"""Epochs after which a trial tells the speed of the machine; the first one includes tracing."""
+"""Epochs after which a trial tells the speed of the machine. The first one includes tracing; it counts where the second
+would be too late."""
 
 
 class FirstTrials:
@@ -74,7 +75,7 @@ class FirstTrials:
             How many times as long as predicted the epoch took if they begin again, else None.
         """
         first = {config_key(config): config for config in costs.first_configs.values()}
-        is_early = MIN_EPOCHS <= report.epoch <= trial.epochs / 2
+        is_early = min(MIN_EPOCHS, trial.epochs / 2) <= report.epoch <= trial.epochs / 2
         if trial.phase is not Phase.SEARCH or config_key(trial.config) not in first or not is_early:
             return None
         searched = [entry for entry in record.trials_in_phase(Phase.SEARCH) if config_key(entry.trial.config) in first]
@@ -88,8 +89,10 @@ class FirstTrials:
             seconds = costs.model.trial_seconds(config, epochs=trial.epochs)
             tasks.append((1.0 - trained.get(key, 0) / trial.epochs) * seconds)
             tasks.append(costs.model.trial_seconds(config, epochs=trial.epochs, phase=Phase.VERIFICATION))
-        until = (costs.model.trial_seconds(trial.config, epochs=epochs) for epochs in (report.epoch - 1, report.epoch))
-        pace = report.seconds / (-next(until) + next(until))
+        predicted = costs.model.trial_seconds(trial.config, epochs=report.epoch)
+        if report.epoch > 1:
+            predicted -= costs.model.trial_seconds(trial.config, epochs=report.epoch - 1)
+        pace = report.seconds / predicted
         if MARGIN * pace * makespan(tasks, costs.plan.concurrent_trials) <= left:
             return None
         self._ending |= {entry.trial.key for entry in running}
