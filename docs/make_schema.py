@@ -28,7 +28,7 @@ from search.records import study_json
 from search.records.failures import FailedTrial, FailureGroup
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
 from search.trial import EpochReport, Outcome, Proposal, Trial
-from spaces.domains import Choice, Condition, Float, Int, Value
+from spaces.domains import AnyNonzero, Choice, Condition, Float, Int, Value
 from spaces.space import Recipe, Space
 
 PAGE = Path(__file__).with_name("schema.md")
@@ -149,7 +149,7 @@ STUDY: Mapping[str, list[Key]] = {
     "header": of_class(StudyHeader),
     "header.space": of_class(Space, "build", "workload", *UNRECORDED),
     "header.space.parameters.*": of_domains(),
-    "header.space.parameters.*.when": of_class(Condition, *UNRECORDED),
+    "header.space.parameters.*.when": [*of_class(Condition, *UNRECORDED), *of_class(AnyNonzero)],
     "header.space.recipes.*": of_class(Recipe),
     "header.protocol": of_class(EvaluationProtocol),
     "trials[]": of_class(TrialRecord),

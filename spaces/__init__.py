@@ -3,7 +3,7 @@
 A space file is a ``.py`` file that defines ``SPACE``; ``docs/example_space.py`` is an example.
 """
 
-from spaces.domains import Choice, Condition, Domain, Float, Int, Value, When
+from spaces.domains import AnyNonzero, Choice, Condition, Domain, Float, Int, Value, When
 from spaces.errors import SpaceError
 from spaces.registry import SPACES, load
 from spaces.space import Builder, Recipe, Space
@@ -13,6 +13,7 @@ from spaces.workload import LayerCounter, Workload
 __all__ = [
     "SPACES",
     "TRAINING",
+    "AnyNonzero",
     "Builder",
     "Choice",
     "Condition",

@@ -49,6 +49,56 @@ class Condition:
         """Returns the condition as text, such as ``conv_stages is 2 or 3``."""
         return f"{self.parameter} is {' or '.join(str(value) for value in self.values)}"
 
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The parameters that it depends on."""
+        return (self.parameter,)
+
+    def reduced(self, earlier: Mapping[str, Domain]) -> Condition | None:
+        """Returns the condition with the values that the parent can have, or None if none is left."""
+        parent = earlier.get(self.parameter)
+        known = dict.fromkeys((*self.values, *self.beyond))
+        values = tuple(value for value in known if parent is not None and parent.contains(value))
+        return dataclasses.replace(self, values=values) if values else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyNonzero:
+    """The condition that one of several earlier parameters is not 0; those that the space lacks are 0.
+
+    Args:
+        parameters: Names of earlier numeric parameters without a condition.
+    """
+
+    parameters: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Converts the names to a tuple."""
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+
+    def holds(self, config: Mapping[str, Any]) -> bool:
+        """Returns whether the condition holds in a config."""
+        return any(config.get(name, 0) != 0 for name in self.parameters)
+
+    def describe(self) -> str:
+        """Returns the condition as text, such as ``shift or zoom is not 0``."""
+        *others, last = self.parameters
+        return f"{', '.join(others)} or {last} is not 0" if others else f"{last} is not 0"
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The parameters that it depends on."""
+        return self.parameters
+
+    def reduced(self, earlier: Mapping[str, Domain]) -> AnyNonzero | None:
+        """Returns the condition with the parameters that the space has, or None if none can be other than 0."""
+        names = tuple(name for name in self.parameters if name in earlier and earlier[name].values() not in ((0,), ()))
+        return AnyNonzero(parameters=names) if names else None
+
+
+Activation = Condition | AnyNonzero
+"""What makes a parameter active."""
+
 
 When = Condition
 """Alias for space files written for version 0.1.0."""
@@ -76,7 +126,7 @@ class Int:
     baseline: int
     step: int = field(default=1, kw_only=True)
     log: bool = field(default=False, kw_only=True)
-    when: Condition | None = field(default=None, kw_only=True)
+    when: Activation | None = field(default=None, kw_only=True)
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
@@ -140,7 +190,7 @@ class Float:
     baseline: float
     step: float | None = field(default=None, kw_only=True)
     log: bool = field(default=False, kw_only=True)
-    when: Condition | None = field(default=None, kw_only=True)
+    when: Activation | None = field(default=None, kw_only=True)
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
@@ -227,7 +277,7 @@ class Choice:
 
     options: tuple[Value, ...]
     baseline: Value
-    when: Condition | None = field(default=None, kw_only=True)
+    when: Activation | None = field(default=None, kw_only=True)
     doc: str = field(default="", kw_only=True)
     unit: str = field(default="", kw_only=True)
     source: str = field(default="", kw_only=True)
@@ -289,7 +339,8 @@ def to_json(domain: Domain) -> dict[str, Any]:
 def from_json(document: Mapping[str, Any]) -> Domain:
     """Returns the domain that ``to_json`` described."""
     fields = {key: value for key, value in document.items() if key != "kind"}
-    when = fields["when"] and Condition(**fields["when"])
+    given = fields["when"]
+    when = given and (AnyNonzero(**given) if "parameters" in given else Condition(**given))
     return DOMAINS[document["kind"]](**{**fields, "when": when})
 
 

@@ -86,7 +86,7 @@ def _listed_values(domain: Domain) -> tuple[Value, ...]:
 
 def _sizes(space: Space, config: Mapping[str, Any], measure: Measure) -> list[str]:
     """Returns the numeric parameters whose least value lowers the measure, without those that activate others."""
-    parents = {domain.when.parameter for domain in space.parameters.values() if domain.when is not None}
+    parents = {name for domain in space.parameters.values() if domain.when is not None for name in domain.when.parents}
     present = measure(config)
     return [
         name

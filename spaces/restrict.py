@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spaces.domains import Choice, Domain, Float, Int, Value, widest
+from spaces.domains import Choice, Condition, Domain, Float, Int, Value, widest
 from spaces.errors import SpaceError, name_hint
 from spaces.space import Space
 
@@ -55,11 +55,12 @@ def restrict(
     changes |= {name: _restricted_domain(name, _find_domain(space, name), text) for name, text in ranges.items()}
     restricted = space.restrict(changes)
     for name in (*changes, *tune):
-        when = _find_domain(space, name).when
-        if name not in restricted.parameters and when is not None:
+        domain = _find_domain(space, name)
+        does_nothing = name in fix and changes[name].baseline == domain.baseline
+        if name not in restricted.parameters and domain.when is not None and not does_nothing:
             raise SpaceError(
-                f"{name} is active only when {when.describe()}, which the other changes exclude. "
-                f"Leave {name} out, or change {when.parameter}."
+                f"{name} is active only when {domain.when.describe()}, which the other changes exclude. "
+                f"Leave {name} out, or change {' or '.join(domain.when.parents)}."
             )
     if not tune:
         return restricted
@@ -68,10 +69,13 @@ def restrict(
     tuned = restricted.restrict({name: _fixed_domain(name, domain, domain.baseline) for name, domain in others.items()})
     for name in tune:
         if name not in tuned.parameters and (when := restricted.parameters[name].when) is not None:
+            parent = when.parents[0]
+            domain = restricted.parameters[parent]
+            last = domain.options[-1] if isinstance(domain, Choice) else domain.high
+            value = when.values[0] if isinstance(when, Condition) else last
             raise SpaceError(
-                f"{name} is active only when {when.describe()}, and {when.parameter} stays at "
-                f"{others[when.parameter].baseline}. Fix it to another value, such as --fix "
-                f"{when.parameter}={when.values[0]}, or tune it too."
+                f"{name} is active only when {when.describe()}, and {parent} stays at "
+                f"{others[parent].baseline}. Fix it to another value, such as --fix {parent}={value}, or tune it too."
             )
     return tuned
 
@@ -110,7 +114,7 @@ def _with_own_rates(
     fix, ranges, tune = dict(fix), dict(ranges), list(dict.fromkeys(tune))
     rates = [name for name in space.declared if name.startswith(f"{LEARNING_RATE}_")]
     rate = space.declared.get(LEARNING_RATE)
-    if rate is None or rate.when is None or not rates:
+    if rate is None or not isinstance(rate.when, Condition) or not rates:
         return fix, ranges, tune
     parent = rate.when.parameter
     changes = {}

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spaces import domains
-from spaces.domains import Domain, Float, Value
+from spaces.domains import AnyNonzero, Condition, Domain, Float, Value
 from spaces.workload import WorkloadFunction
 
 Builder = Callable[[Any, Mapping[str, Any], int], Any]
@@ -193,8 +193,10 @@ def _check_condition(name: str, domain: Domain, earlier: Mapping[str, Domain]) -
     when = domain.when
     if when is None:
         return
-    if when.parameter not in earlier:
-        raise ValueError(f"The condition of {name!r} must name an earlier parameter. Received: {when.parameter!r}.")
+    if missing := [parent for parent in when.parents if parent not in earlier]:
+        raise ValueError(f"The condition of {name!r} must name an earlier parameter. Received: {missing[0]!r}.")
+    if isinstance(when, AnyNonzero):
+        return
     parent = earlier[when.parameter]
     if not when.values or not all(parent.contains(value) for value in when.values):
         raise ValueError(
@@ -204,12 +206,13 @@ def _check_condition(name: str, domain: Domain, earlier: Mapping[str, Domain]) -
 
 
 def _reachable(parameters: Mapping[str, Domain]) -> dict[str, Domain]:
-    """Returns the parameters without those whose condition holds only for values beyond those that are searched."""
+    """Returns the parameters without those that no value that is searched makes active."""
     reachable: dict[str, Domain] = {}
     for name, domain in parameters.items():
         when = domain.when
         found: Domain | None = domain
-        if when is not None and when.beyond and (when.parameter in reachable or not when.values):
+        is_open = isinstance(when, Condition) and when.beyond and (when.parameter in reachable or not when.values)
+        if is_open or isinstance(when, AnyNonzero):
             found = _with_reachable_condition(domain, reachable)
         if found is not None:
             reachable[name] = found
@@ -217,14 +220,11 @@ def _reachable(parameters: Mapping[str, Domain]) -> dict[str, Domain]:
 
 
 def _with_reachable_condition(domain: Domain, earlier: Mapping[str, Domain]) -> Domain | None:
-    """Returns the domain with its condition reduced to the parent's values, or None if none is left."""
-    when = domain.when
-    if when is None:
+    """Returns the domain with its condition reduced to what can be, or None if it cannot hold."""
+    if domain.when is None:
         return domain
-    parent = earlier.get(when.parameter)
-    known = dict.fromkeys((*when.values, *when.beyond))
-    values = tuple(value for value in known if parent is not None and parent.contains(value))
-    return dataclasses.replace(domain, when=dataclasses.replace(when, values=values)) if values else None
+    when = domain.when.reduced(earlier)
+    return None if when is None else dataclasses.replace(domain, when=when)
 
 
 def _canonical(domain: Domain, value: Any) -> Any:

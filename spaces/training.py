@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from spaces.domains import Choice, Condition, Domain, Float, Int, Value
+from spaces.domains import AnyNonzero, Choice, Condition, Domain, Float, Int, Value
 
 TUTORIAL = "Brownlee's tutorial (Machine Learning Mastery)"
 """Source of the baselines: Jason Brownlee, "Handwritten Digit Recognition Using Convolutional Neural Networks in Python
@@ -152,6 +152,7 @@ TRAINING: Mapping[str, Domain] = MappingProxyType(
             0,
             2,
             0,
+            when=AnyNonzero(parameters=AUGMENTATION_PARAMETERS),
             doc="Last epochs trained without shift, rotation, zoom and shear.",
             unit="epochs",
             source="He et al., arXiv:1909.09148; one in github.com/Matuzas77/MNIST-0.17",

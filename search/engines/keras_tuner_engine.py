@@ -41,8 +41,11 @@ from search.engines.keras_tuner_oracles import (
 from search.engines.samplers import KERAS_TUNER_SAMPLERS
 from search.errors import unknown_name
 from search.trial import Config, EpochReport, Outcome, Proposal, State, config_key
-from spaces.domains import Choice, Condition, Domain, Float, Int
+from spaces.domains import AnyNonzero, Choice, Condition, Domain, Float, Int
 from spaces.space import Space
+
+MAX_RANDOM_DRAWS = 10
+"""Draws of the oracle for an untried configuration; it tells values apart that do nothing."""
 
 
 class KerasTunerEngine(Engine):
@@ -63,7 +66,7 @@ class KerasTunerEngine(Engine):
         self._oracle = KERAS_TUNER_SAMPLERS[sampler](keras_tuner_oracles, to_hyperparameters(space), epochs)
         self._oracle._random_values = self._untried_values
         self._hyperband = self._oracle if isinstance(self._oracle, HyperbandOracle) else None
-        self._untried = UntriedConfigs(to_hyperparameters(space), space.baseline)
+        self._untried = UntriedConfigs(to_hyperparameters(space), self._to_values(space.baseline), self._to_config)
         self._seen_keys: set[str] = set()
         self._asked: Counter[int] = Counter()  # by number, without given proposals
         self.capabilities = EngineCapabilities(
@@ -123,7 +126,7 @@ class KerasTunerEngine(Engine):
     def _register_running(self, number: int, config: Config) -> None:
         """Adds a trial to the oracle as a running one."""
         values = copy.copy(self._oracle.hyperparameters)  # all trials share the declaration, which never changes
-        values.values = dict(config)
+        values.values = self._to_values(config)
         trial = KerasTunerTrial(hyperparameters=values, trial_id=str(number), status=TrialStatus.RUNNING)
         self._oracle.trials[trial.trial_id] = self._oracle.ongoing_trials[trial.trial_id] = trial
         self._oracle._record_values(trial)
@@ -138,8 +141,22 @@ class KerasTunerEngine(Engine):
 
     def _untried_values(self) -> dict[str, Any] | None:
         """Returns random values, or an untried configuration once they collide too often; None at the end."""
-        values: dict[str, Any] | None = type(self._oracle)._random_values(self._oracle)
-        return self._untried.next(self._seen_keys) if values is None else values
+        for _ in range(MAX_RANDOM_DRAWS):
+            values: dict[str, Any] | None = type(self._oracle)._random_values(self._oracle)
+            if values is None:
+                break
+            if config_key(self._to_config(values)) not in self._seen_keys:
+                return values
+        return self._untried.next(self._seen_keys)
+
+    def _to_values(self, config: Config) -> dict[str, Any]:
+        """Returns a configuration with the baseline's value of each parameter that is active for Keras Tuner alone."""
+        undeclared = {
+            name: domain.baseline
+            for name, domain in self._space.parameters.items()
+            if isinstance(domain.when, AnyNonzero)
+        }
+        return {**undeclared, **config}
 
     def _to_config(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns values as a configuration of the space, in plain types."""
@@ -153,7 +170,8 @@ def to_hyperparameters(space: Space) -> HyperParameters:
     - One value: ``Fixed``. A choice of two truth values: ``Boolean``. Other choices: unordered ``Choice``.
     - A stepped float: ordered ``Choice`` of its values. Keras Tuner's own steps can end short of the top by rounding
       (0 to 0.6 by 0.05), and contain float noise that no condition would recognize.
-    - A condition: a scope inside the scopes of its parent.
+    - A condition: a scope inside the scopes of its parent. One on several parameters cannot be declared; the engine
+      leaves its parameter out of the configurations in which it is not active.
     """
     declared = HyperParameters()
     for name, domain in space.parameters.items():
@@ -166,7 +184,7 @@ def to_hyperparameters(space: Space) -> HyperParameters:
 
 def _condition_chain(space: Space, domain: Domain) -> list[Condition]:
     """Returns the conditions of a domain and its parents, the outermost first."""
-    if domain.when is None:
+    if not isinstance(domain.when, Condition):
         return []
     return [*_condition_chain(space, space.parameters[domain.when.parameter]), domain.when]
 

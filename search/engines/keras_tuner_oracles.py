@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,16 @@ class UntriedConfigs:
     Args:
         hyperparameters: The space.
         baseline: Its baseline configuration.
+        to_config: Returns the configuration of some values.
     """
 
-    def __init__(self, hyperparameters: HyperParameters, baseline: Config) -> None:
+    def __init__(
+        self,
+        hyperparameters: HyperParameters,
+        baseline: Config,
+        to_config: Callable[[Mapping[str, Any]], Config] = lambda values: values,
+    ) -> None:
+        self._to_config = to_config
         self._baseline, self._grid = baseline, GridSearchOracle(hyperparameters=hyperparameters)
         self._current: dict[str, Any] | None = None
         self._is_exhausted = False
@@ -88,7 +95,7 @@ class UntriedConfigs:
             is_first = self._current is None
             self._current = dict(self._baseline) if is_first else self._grid._get_next_combination(self._current)
             self._is_exhausted = self._current is None
-            if self._current is not None and config_key(self._current) not in seen_keys:
+            if self._current is not None and config_key(self._to_config(self._current)) not in seen_keys:
                 return dict(self._current)
         return None
 

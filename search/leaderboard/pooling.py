@@ -17,6 +17,7 @@ from search.leaderboard.row_parts import PooledTrial, Replicate
 from search.leaderboard.variance import RunErrors, estimate_error
 from search.records.arithmetic import Arithmetic
 from search.trial import config_key
+from spaces.training import complete
 
 
 def pool_rows(rows: Iterable[Row]) -> tuple[list[Row], list[Row]]:
@@ -44,7 +45,7 @@ def _key(row: Row) -> Hashable:
     if row.test_error is None:
         return (row.study.name, row.trial)
     study, is_repeat = row.study, row.trial is None
-    network = (study.space.name, study.builder_sha256, config_key(row.config))
+    network = (study.space.name, study.builder_sha256, config_key(complete(row.config)))
     training = (row.schedule_epochs, row.is_short, study.protocol.class_weight, str(row.environment.get("device", "")))
     return (*network, *training, is_repeat)
 

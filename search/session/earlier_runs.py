@@ -22,6 +22,7 @@ from search.session.plan import Plan
 from search.study.verification import ReplicateSource, early_verification_trials
 from search.trial import BASELINE, COPIED_FROM_KEY, Phase, State, config_key
 from spaces import registry
+from spaces.training import complete
 
 
 class EarlierRuns:
@@ -102,7 +103,8 @@ def _equal_runs(record: StudyRecord, other: StudyRecord) -> Iterator[TrialRecord
     searched = (entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.state is State.COMPLETE)
     baseline = next(entry for entry in searched if entry.trial.origin == BASELINE)
     for run in other.trials_in_phase(Phase.VERIFICATION):
-        is_equal = config_key(run.trial.config) == config_key(baseline.trial.config) and not run.trial.is_short
+        configs = (config_key(complete(each.trial.config)) for each in (run, baseline))  # parameters came since
+        is_equal = len(set(configs)) == 1 and not run.trial.is_short
         if run.outcome is None or run.state is not State.COMPLETE or not is_equal or run.copied_from:
             continue
         if not run.environment or environment_changes(run.environment, baseline.environment):

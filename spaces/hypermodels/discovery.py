@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from spaces.domains import Choice, Condition, Domain, Int, Value
+from spaces.domains import Activation, Choice, Condition, Domain, Int, Value
 from spaces.errors import SpaceError
 from spaces.hypermodels.builder import output_problem
 from spaces.hypermodels.parameters import (
@@ -225,14 +225,14 @@ def _condition(found: _Found, names: Mapping[str, str], parameters: Mapping[str,
     return None if is_always or not values else Condition(parameter=names[found.parent], values=values)
 
 
-def _union(one: Condition | None, other: Condition | None) -> Condition | None:
-    if one is None or other is None or one.parameter != other.parameter:
+def _union(one: Activation | None, other: Activation | None) -> Condition | None:
+    if not isinstance(one, Condition) or not isinstance(other, Condition) or one.parameter != other.parameter:
         return None
     return Condition(parameter=one.parameter, values=tuple(dict.fromkeys((*one.values, *other.values))))
 
 
-def _are_exclusive(one: Condition | None, other: Condition | None) -> bool:
-    if one is None or other is None or one.parameter != other.parameter:
+def _are_exclusive(one: Activation | None, other: Activation | None) -> bool:
+    if not isinstance(one, Condition) or not isinstance(other, Condition) or one.parameter != other.parameter:
         return False
     return not set(one.values) & set(other.values)
 

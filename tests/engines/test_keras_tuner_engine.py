@@ -21,7 +21,7 @@ from search.engines.samplers import KERAS_TUNER_SAMPLERS
 from search.records.record import TrialRecord
 from search.study.search_source import replay
 from search.trial import BASELINE, EpochReport, Outcome, Proposal, State, Trial
-from spaces import Choice, Float, Int, Space
+from spaces import AnyNonzero, Choice, Float, Int, Space
 
 CHOICES = Space(
     name="choices",
@@ -307,3 +307,26 @@ def test_a_space_smaller_than_a_bracket_is_trained_to_the_end() -> None:
             records.append(play(small, number))
     assert {known.trial.config["a"] for known in records} == {1, 2, 3, 4, 5}
     assert any(known.trial.parent is not None and known.trial.last_epoch == EPOCHS for known in records)
+
+
+CLEAN = Space(
+    name="clean",
+    parameters={
+        "shift": Int(0, 1, 0),
+        "zoom": Float(0.0, 0.1, 0.0, step=0.1),
+        "clean_epochs": Int(0, 2, 0, when=AnyNonzero(parameters=("shift", "zoom"))),
+    },
+)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "bayesian"])
+def test_a_parameter_that_does_nothing_is_not_varied(sampler: str) -> None:
+    proposer = engine(sampler, space=CLEAN)
+    proposer.ask(0, fixed=Proposal(config=CLEAN.baseline))
+    proposer.tell(0, complete(5.0))
+    configs = []
+    for number in range(1, 10):
+        configs.append(proposer.ask(number).config)
+        proposer.tell(number, complete(5.0 - 0.1 * number))
+    assert len({str(config) for config in configs}) == 9, "three times three with augmentation"
+    assert all(CLEAN.contains(config) and "clean_epochs" in config for config in configs)

@@ -347,6 +347,17 @@ def test_one_configuration_of_several_studies_is_one_row() -> None:
     ]
 
 
+def test_a_parameter_that_does_nothing_does_not_keep_rows_apart() -> None:
+    """Studies of version 0.1.0 recorded clean_epochs without augmentation, too."""
+    older = records.of_several("b", 20)
+    trials = tuple(
+        replace(entry, trial=replace(entry.trial, config={**entry.trial.config, "clean_epochs": 0}))
+        for entry in older.trials
+    )
+    section = compute([records.of_several("a", 10), replace(older, trials=trials)]).sections[0]
+    assert [row.study_names for row in section.ranked] == [("a", "b")] * 2
+
+
 def test_equal_runs_of_two_studies_count_once() -> None:
     section = compute([records.of_several("a", 10), records.of_several("b", 11)]).sections[0]
     assert [run.seed for run in section.ranked[0].completed_replicates] == [10, 11, 12]

@@ -1,8 +1,11 @@
+import json
+import random
+
 import pytest
 
-from spaces import SPACES, TRAINING, Space, load
+from spaces import SPACES, TRAINING, Space, SpaceError, load
 from spaces.restrict import restrict
-from spaces.training import TUTORIAL_TRAINING, complete, peak_learning_rate
+from spaces.training import AUGMENTATION_PARAMETERS, TUTORIAL_TRAINING, complete, peak_learning_rate
 
 NAMES = [
     "batch_size",
@@ -76,3 +79,31 @@ def test_every_shipped_parameter_and_recipe_names_its_source(name: str) -> None:
     entries = {**space.parameters, **space.recipes}
     assert [key for key, entry in entries.items() if not entry.source] == []
     assert 1 <= len(space.recipes) <= 3
+
+
+@pytest.mark.parametrize("name", ["shift", "rotation", "zoom", "shear"])
+def test_clean_epochs_are_varied_with_any_augmentation_alone(name: str) -> None:
+    space = load("cnn")
+    draw = random.Random(0)
+    drawn = [space.sample(draw) for _ in range(200)]
+    assert all(("clean_epochs" in config) == any(config[one] for one in AUGMENTATION_PARAMETERS) for config in drawn)
+    assert "clean_epochs" not in space.baseline
+    only = restrict(space, fix={}, ranges={}, tune=[name, "clean_epochs"])
+    assert {only.sample(draw).get("clean_epochs") for _ in range(200)} == {None, 0, 1, 2}
+    assert Space.from_json(json.loads(json.dumps(only.to_json()))) == only
+
+
+def test_clean_epochs_without_augmentation_are_left_out() -> None:
+    none = dict.fromkeys(AUGMENTATION_PARAMETERS, 0)
+    for fix in (none, {**none, "clean_epochs": 0}):  # a configuration of an older study holds them
+        assert "clean_epochs" not in restrict(load("mlp"), fix=fix, ranges={}).parameters
+    with pytest.raises(SpaceError, match="change shift or rotation"):
+        restrict(load("mlp"), fix={**none, "clean_epochs": 1}, ranges={})
+    with pytest.raises(SpaceError, match="--fix shift=4"):
+        restrict(load("mlp"), fix={}, ranges={}, tune=["clean_epochs"])
+
+
+def test_an_older_space_keeps_its_parameters() -> None:
+    document = load("cnn").to_json()
+    document["parameters"]["clean_epochs"]["when"] = None
+    assert Space.from_json(document).baseline["clean_epochs"] == 0
