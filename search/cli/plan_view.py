@@ -144,6 +144,7 @@ def _describe_limits(plan: Plan) -> list[str]:
     lines = [f"  a trial may take {' and '.join(limits)}"] if limits else []
     if settings.max_seconds is not None:
         slow = [name for name in plan.header.space.recipes if name not in PlanCosts.of(plan).recipes]
-        left_out = f", which leaves out: {', '.join(slow)}" if slow and settings.recipes else ""
-        lines.append(f"  a full trial is to take {format_clock(settings.max_seconds)} as predicted{left_out}")
+        lines.append(f"  a full trial is to take {format_clock(settings.max_seconds)} at most, as predicted")
+        if slow and settings.recipes:
+            lines.append(f"  recipes that take longer are left out: {'; '.join(slow)}")
     return lines

@@ -17,7 +17,9 @@ INTERRUPTED_EXIT_CODE = 130
 @click.command("run", cls=GroupedCommand, context_settings={"ignore_unknown_options": True})
 @setting_options()
 @click.option("--config", type=FilePath(), help="TOML file of the options above; flags override it.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and a measured estimate of its duration; write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the plan and an estimate of its duration; train and write nothing."
+)
 @click.option("--quiet", is_flag=True, help="Print only the leaderboard.")
 @click.option("--json", "as_json", is_flag=True, help="Print events and the leaderboard as JSON lines.")
 @click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")

@@ -16,6 +16,7 @@ from search.compare.summary import format_p, plural, summary_sentences
 from search.leaderboard import formatting
 from search.leaderboard.columns import DisplayColumn
 from search.leaderboard.tables import Table
+from search.trial import BASELINE
 
 MIN_REPEATS = 10
 """With fewer repeats, small differences between engines cannot be distinguished from the spread between seeds.
@@ -64,7 +65,11 @@ def result_sentences(result: TrainedComparison) -> Iterator[str]:
     """Yields what the comparison shows and what limits it."""
     if not any(engine_result.score for engine_result in result.comparison.engines):
         yield "No study was verified on the test images yet, so nothing is ranked."
-    yield from summary_sentences(result.comparison)
+    best = [study.best.trial for study in result.studies if study.best is not None]
+    if best and all(trial.origin == BASELINE for trial in best):
+        yield "No engine improved on the baseline: it is the best of every study, so nothing is compared."
+    else:
+        yield from summary_sentences(result.comparison)
     yield from _precision_sentences(result)
     yield from _caution_sentences(result)
     times = "once" if result.test_openings == 1 else f"{result.test_openings:,} times"

@@ -214,8 +214,13 @@ def test_another_study_of_the_same_name_is_refused(finished: Path) -> None:
     assert "--study" in done.stderr
 
 
-def test_a_dry_run_measures_and_writes_nothing(tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
+def test_a_dry_run_writes_nothing_and_says_where_its_seconds_are_from(
+    finished: Path, tmp_path: Path, small_mnist: Path, cache_dir: Path
+) -> None:
     done = run(tmp_path, "run", "--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--dry-run", *SMALL)
-    assert "measured now" in done.stdout
+    assert "another machine" in done.stdout
     assert "no study was written" in done.stdout.lower()
     assert list(tmp_path.iterdir()) == []
+    words, before = json.loads((finished / "words.json").read_text()), sorted(finished.rglob("*"))
+    assert "trials of this study" in run(finished, "run", *words, *SMALL, "--dry-run").stdout
+    assert sorted(finished.rglob("*")) == before

@@ -43,6 +43,15 @@ def test_a_tie_is_called_a_tie() -> None:
     assert "3 repeats cannot establish" in summary(result)
 
 
+def test_engines_that_hand_over_the_baseline_are_not_ranked_by_it() -> None:
+    studies = {}
+    for engine, worse in ((A, 1.5), (B, 1.9)):
+        studies |= study(engine, searched=[outcome(1.0), outcome(worse)], verified={0: (1.1, 1.2)})
+    said = summary(compute(make_spec(A, B, repeats=1), studies))
+    assert "No engine improved on the baseline" in said
+    assert A not in said
+
+
 def test_p_is_adjusted_for_the_number_of_pairs() -> None:
     result = compared({**CLEAR, C: (0.60, 0.70, 0.72, 0.65, 0.82, 0.80)})
     pairs = result.comparison.pairs
