@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.errors import UserError, unknown_name
-from search.session.settings import Settings, flag, from_file, from_mapping, parse_pair
+from search.errors import UserError
+from search.session.settings import Settings, flag, from_file, from_mapping, parse_pair, unknown_option
 
 if TYPE_CHECKING:
     from search.records.storage.locations import StudyLocation
@@ -189,6 +189,6 @@ def _check_parameters(fixed: Mapping[str, str], space: str, command: str) -> Non
         if name in settings and name not in parameters:
             raise UserError(f"{command} has no option {flag(name)}; run has it.")
         if name not in parameters:
-            raise unknown_name("option or parameter", flag(name), map(flag, [*parameters, *settings]))
+            raise unknown_option(flag(name), map(flag, [*parameters, *settings]), kind="option or parameter")
         if not value:
             raise UserError(f"Option {flag(name)} needs a value.")

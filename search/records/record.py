@@ -13,7 +13,7 @@ from typing import Any
 from search.errors import UserError
 from search.protocol import EvaluationProtocol, Objective, ProtocolName
 from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State, Trial
-from spaces.domains import Domain
+from spaces.domains import Condition, Domain
 from spaces.space import Space
 
 JOURNAL_NAME = "ledger.journal"
@@ -354,11 +354,14 @@ def study_differences(recorded: StudyHeader, requested: StudyHeader) -> list[str
 
 
 def _describe_domain(domain: Domain) -> str:
-    """Returns what a parameter is searched over, such as "32..1024 log, baseline 200", or its only value."""
+    """Returns what a parameter is searched over, such as "32..1024 log, baseline 200", or its only value.
+
+    That it is left out where it does nothing makes no other study: older ones varied it there, and go on so.
+    """
     values = domain.values()
     if values is not None and len(values) == 1:
         return str(values[0])
-    condition = f", active when {domain.when.describe()}" if domain.when else ""
+    condition = f", active when {domain.when.describe()}" if isinstance(domain.when, Condition) else ""
     return f"{domain.describe()}, baseline {domain.baseline}{condition}"
 
 

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -287,6 +287,19 @@ class Settings:
             )
 
 
+ABSENT: Mapping[str, str] = {
+    "early_stopping": "A trial has no early stopping, since its learning-rate schedule runs over all of its epochs. "
+    "Set these with --epochs; --pruner asha ends trials that fall behind.",
+}
+"""Options of other tools that people expect, and what is here in their place."""
+
+
+def unknown_option(name: str, choices: Iterable[str], *, kind: str = "option") -> UserError:
+    """Returns the error for an option that does not exist, as it was written, with the nearest one or a reason."""
+    reason = ABSENT.get(name.strip("-").replace("-", "_"))
+    return unknown_name(kind, name, choices) if reason is None else UserError(f"{reason} Received: {name}.")
+
+
 def _check_minimum(name: str, value: float | None, minimum: int) -> None:
     if value is not None and not (value >= minimum and math.isfinite(value)):
         raise UserError(f"{flag(name)} must be at least {minimum}. Received: {flag(name)} {value:g}.")
@@ -326,7 +339,7 @@ def from_mapping(options: Mapping[str, Any]) -> Settings:
         name = option.replace("-", "_")
         name = name if name in fields else f"{name}_"  # "from" is a word of Python
         if name not in fields:
-            raise unknown_name("option", option, fields)
+            raise unknown_option(option, fields)
         parsed[name] = _parse_value(fields[name], value)
     return Settings(**parsed)
 

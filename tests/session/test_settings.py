@@ -148,3 +148,9 @@ def test_a_file_gives_options(tmp_path: Path) -> None:
 def test_every_option_of_a_run_has_a_group_in_its_help() -> None:
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(field.name for field in dataclasses.fields(Settings))
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "early-stopping"])
+def test_what_other_tools_have_is_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(UserError, match=r"--pruner asha.*Received: early.stopping"):
+        from_mapping({name: 5})
