@@ -13,7 +13,7 @@ from typing import Any
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from search.engines.registry import ENGINES, engine_names
-from search.protocol import ProtocolName, Split
+from search.protocol import ClassWeight, Objective, ProtocolName, Split
 from search.records.arithmetic import Kernels, Layers
 from search.records.record import JOURNAL_NAME
 from search.training.runtime import Backend, Device, Precision
@@ -42,6 +42,8 @@ def option_values(option: str, preceding_options: Mapping[str, Any]) -> Sequence
         "pruner": list(kind.pruners) if kind else (),
         "protocol": list(ProtocolName),
         "split": list(Split),
+        "objective": list(Objective),
+        "class_weight": list(ClassWeight),
         "executor": EXECUTORS,
         "backend": list(Backend),
         "devices": list(Device),
