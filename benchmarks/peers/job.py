@@ -82,7 +82,7 @@ def compiled(config: Mapping[str, Any], count: int) -> keras.Model:
     model = keras.Model(inputs, SPACE.build(augmented, config, 10))
     steps = EPOCHS * math.ceil(count / config["batch_size"])
     model.compile(make_optimizer(config, steps), make_loss(config), metrics=["accuracy"])
-    model.clean_epochs = config["clean_epochs"]
+    model.clean_epochs = config.get("clean_epochs", 0)
     return model
 
 
