@@ -305,7 +305,7 @@ def test_two_real_commands_share_a_study_and_keep_the_password(
         "--workers",
         "1",
     ]
-    options += ["--sampler", "tpe", "--threads", "1", "--fix", "width_1=64"]
+    options += ["--sampler", "tpe", "--threads", "1", "--fix", "width_1=64", "--tune", "learning_rate,batch_size"]
     given = {"typed": (["--storage", url], {}), "environment": ([], {"KERAS_IMAGE_SEARCH_STORAGE": url})}
     sessions = []
     for name, (words, more) in given.items():

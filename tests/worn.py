@@ -20,6 +20,7 @@ def words(small_mnist: Path, cache_dir: Path, **options: object) -> list[str]:
     """The command of a small study."""
     small = {"space": "mlp", "study": "worn", "seed": 0, "trials": 3, "finalists": 0, "epochs": 2, "pruner": "none"}
     small |= {"workers": 1}  # each imports TensorFlow
+    small |= {"tune": "learning_rate,batch_size"}  # the baseline's network is soon built
     small |= {"threads": 1} if "engine" in options or "sampler" in options else {"threads": 1, "sampler": "tpe"}
     chosen = {"dataset": small_mnist, "cache-dir": cache_dir, **small, **options}
     given = [word for name, value in chosen.items() for word in (f"--{name.replace('_', '-')}", str(value))]

@@ -19,7 +19,8 @@ def test_a_search_leaves_a_page_that_shows_what_it_found(
     tmp_path: Path, small_mnist: Path, cache_dir: Path, browser: Browser
 ) -> None:
     study = search.run(
-        space="mlp", fix={"width_1": 64}, trials=3, epochs=2, replicates=2, workers=1, threads=1, seed=1,
+        space="mlp", fix={"width_1": 64}, tune=("learning_rate", "batch_size"),
+        trials=3, epochs=2, replicates=2, workers=1, threads=1, seed=1,
         dataset=small_mnist, cache_dir=cache_dir,
         studies_dir=tmp_path / "studies", reports_dir=tmp_path / "reports",
     )  # fmt: skip

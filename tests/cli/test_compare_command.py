@@ -37,15 +37,6 @@ COMPARISON = (
 )  # fmt: skip
 
 
-def compare(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Runs ``python -m search compare`` in a folder."""
-    line = [sys.executable, "-m", "search", "compare", *words]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=500, check=False)
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
-
-
 BAD = {
     "engine": (["--engines", "optuna:tpe,optunaa:tpe"], "optuna"),
     "sampler": (["--engines", "optuna:tpee"], "tpe"),
@@ -101,7 +92,7 @@ def test_the_shell_completes_the_engine_that_is_being_typed() -> None:
 
 @pytest.mark.slow
 def test_a_comparison_is_interrupted_continues_and_is_reported(
-    tmp_path: Path, small_mnist: Path, cache_dir: Path
+    tmp_path: Path, small_mnist: Path, cache_dir: Path, search_here: CommandHere
 ) -> None:
     words = [*COMPARISON, *SMALL, "--dataset", str(small_mnist), "--cache-dir", str(cache_dir)]
     line = [sys.executable, "-m", "search", "compare", *words]
@@ -116,7 +107,8 @@ def test_a_comparison_is_interrupted_continues_and_is_reported(
     assert "run the same command again" in told
     assert "Not finished: optuna:random has 0 of 2 repeats" in " ".join(printed.split())
 
-    done = compare(tmp_path, *words)
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
     assert "[4/4] keras-tuner:hyperband, repeat 2 of 2" in done.stderr
     reports = tmp_path / "reports" / "small"
     names = ["comparison.csv", "comparison.json", "comparison.md", "comparison.svg"]
@@ -129,15 +121,12 @@ def test_a_comparison_is_interrupted_continues_and_is_reported(
         assert len(seeds) == 1
     assert all(study["epochs"] >= 6 for study in document["studies"])
 
-    again = compare(tmp_path, *words, "--quiet", "--format", "json")
+    again = search_here(tmp_path, "compare", *words, "--quiet", "--format", "json")
     assert again.stderr == ""
     assert json.loads(again.stdout) == document
-    only = compare(tmp_path, "--report-only", "--name", "small", "--format", "csv", "--quiet")
+    only = search_here(tmp_path, "compare", "--report-only", "--name", "small", "--format", "csv", "--quiet")
     assert only.stdout == (reports / "comparison.csv").read_text()
-    refused = compare(tmp_path, *words, "--pruner", "none", check=False)
+    refused = search_here(tmp_path, "compare", *words, "--pruner", "none")
     assert (refused.returncode, "pruner" in refused.stderr) == (2, True)
-    board = subprocess.run(
-        [sys.executable, "-m", "search", "leaderboard", "--studies-dir", "studies/small", "--format", "csv"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    board = search_here(tmp_path, "leaderboard", "--studies-dir", "studies/small", "--format", "csv")
     assert "keras-tuner-hyperband-1" in board.stdout

@@ -176,6 +176,7 @@ def test_trials_appear_while_a_search_runs_undisturbed(tmp_path: Path, small_mni
     where = ["--storage", f"sqlite:///{tmp_path}/studies.db"]  # test_read_only follows a journal, too
     words = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--study", "live", "--seed", "0", *where)
     small = ("--space", "mlp", "--fix", "width_1=64", "--epochs", "30", "--threads", "1", "--workers", "1")
+    small += ("--tune", "learning_rate,batch_size")
     run = command("run", *words, *small, "--trials", "6", "--finalists", "0", "--sampler", "tpe", "--quiet")
     with subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
         place = StudyLocation(studies_dir=tmp_path / "studies", storage=where[1])

@@ -62,6 +62,8 @@ def test_a_diverging_and_an_impossible_configuration_fail_with_their_causes(
         "troubled.py",
         *data,
         *fixed,
+        "--tune",
+        "trouble,label_smoothing",
         "--sampler",
         "random",
         "--trials",
@@ -86,6 +88,7 @@ def test_a_disk_too_full_for_states_costs_the_states_alone(small_mnist: Path, ca
         tmp_path,
         *("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--trials", "4", "--epochs", "4"),
         *("--no-recipes", "--sampler", "random", "--workers", "1", "--fix", "filters_1=32", "--fix", "conv_stages=1"),
+        *("--tune", "learning_rate,batch_size"),
         before='ulimit -f 4000; trap "" XFSZ;',
     )
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ def test_readers_disturb_no_session_and_killed_ones_leave_nothing(
     small_mnist: Path, cache_dir: Path, tmp_path: Path
 ) -> None:
     boards = 0
-    with started(words(small_mnist, cache_dir, trials=4), tmp_path) as session:
+    with started(words(small_mnist, cache_dir), tmp_path) as session:
         wait_until(session, tmp_path, lambda record: len(record.trials) >= 1)
         while session.poll() is None:
             with started([sys.executable, "-m", "search", "leaderboard", "--format", "json"], tmp_path) as reader:
@@ -34,7 +34,7 @@ def test_readers_disturb_no_session_and_killed_ones_leave_nothing(
         _, said = session.communicate()
         assert session.returncode == 0, said
     assert boards >= 2
-    assert len(completed(recorded(tmp_path))) == 4
+    assert len(completed(recorded(tmp_path))) == 3
     left = {path.name for path in journal(tmp_path).parent.iterdir()}
     assert left == {"ledger.journal", "lock", "logs", "predictions"}
 

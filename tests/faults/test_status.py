@@ -35,6 +35,7 @@ def run_options(small_mnist: Path, cache_dir: Path) -> list[str]:
         "epochs": 8,
         "workers": 1,
         "sampler": "tpe",
+        "tune": "learning_rate,batch_size",
     }
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 

@@ -28,6 +28,8 @@ CODE = """
 import os, pickle, sys
 task, trial = pickle.loads(bytes.fromhex(sys.argv[1]))
 os.environ.update(task.runtime.environment_variables())
+from search.training.runtime import import_keras
+import_keras()
 from search.training.trainer import Trainer
 import json
 print(json.dumps(Trainer(task).run(trial).to_json()))

@@ -107,6 +107,8 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(straight: Outcome,
         "import os, pickle, sys\n"
         "task, trial = pickle.loads(bytes.fromhex(sys.argv[1]))\n"
         "os.environ.update(task.runtime.environment_variables())\n"
+        "from search.training.runtime import import_keras\n"
+        "import_keras()\n"
         "from search.training.trainer import Trainer\n"
         "import json\n"
         "print(json.dumps(Trainer(task).run(trial).to_json()))\n"
