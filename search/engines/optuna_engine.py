@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,7 @@ class OptunaEngine(Engine):
         self._stopped: dict[int, _OptunaTrial] = {}
         self._interrupted: dict[ProposalKey, _OptunaTrial] = {}
         self._seen_keys: set[ProposalKey] = set()
+        self._asked: Counter[int] = Counter()  # by number, without given proposals
         self._is_exhausted = False
         self._promotions = RungPromotions(epochs) if pruner == ASHA else None
         self.rungs = rungs(epochs) if pruner == ASHA else ()
@@ -103,6 +105,7 @@ class OptunaEngine(Engine):
             self._running[number] = self._resume(fixed) or self._enqueue(number, fixed)
             return fixed
         attempts = 0 if self._is_exhausted else MAX_DRAWS + (self._space.size() is not None)
+        self._asked[number] += 1
         for attempt in range(attempts):
             trial, proposal = self._sample(number, attempt)
             if _key(proposal) not in self._seen_keys:
@@ -185,7 +188,8 @@ class OptunaEngine(Engine):
 
     def _sample(self, number: int, attempt: int, *, use_random: bool = False) -> tuple[optuna.Trial, Proposal]:
         """Draws a configuration, parents first; skips the parameters whose condition does not hold."""
-        seed = seeds.proposal_seed(self._seed, number, attempt)
+        earlier = (MAX_DRAWS + 1) * max(0, self._asked[number] - 1)  # where the last proposal of a number was refused
+        seed = seeds.proposal_seed(self._seed, number, earlier + attempt)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             self._study.sampler = self._make_sampler(seed, attempt, use_random=use_random)

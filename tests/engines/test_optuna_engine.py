@@ -48,3 +48,14 @@ def test_a_search_goes_on_from_what_is_best_by_its_objective(objective: Objectiv
         engine.tell(number, Outcome(state=State.COMPLETE, metrics=stored, history=(report,)))
     expected = {None: 0, Objective.ERROR: 0, Objective.BALANCED_ERROR: 1, Objective.LOG_LOSS: 2}[objective]
     assert engine.ask(3).config["size"] == 0.1 * expected
+
+
+@pytest.mark.parametrize("name", ["optuna:random", "optuna:mutation"])
+def test_after_refusals_further_configurations_are_proposed(name: str) -> None:
+    engine, fresh = (make_engine(parse_engine(name), SPACE, seed=0, epochs=10) for _ in range(2))
+    refused = []
+    for _ in range(50):
+        refused.append(str(engine.ask(0).config))
+        engine.tell(0, Outcome(state=State.FAILED, cause=Cause.OUT_OF_MEMORY))
+    assert len(set(refused)) == 50
+    assert str(fresh.ask(0).config) == refused[0]
