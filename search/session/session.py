@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from search.data.dataset import image_group_numbers
-from search.engines.base import Engine, always
+from search.engines.base import Engine
 from search.engines.limited import LimitedEngine
 from search.engines.limits import Bound, Limit
 from search.execution.base import Executor
@@ -86,7 +86,7 @@ class Session:
             is_tried=timetable.is_tried,
             trials=settings.trials,
             epochs=self.plan.total_epochs,
-            has_time=timetable.has_time if begins_what_ends else always,
+            has_time=timetable.has_time if begins_what_ends and settings.timeout is not None else None,
             fits=_fits(self.plan),
             first_epochs=timetable.first_epochs if begins_what_ends else None,
             checkpoints=checkpoints,

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from search import seeds
 from search.engines.base import CanEnd, Engine, NothingFits, ProposalPending, SpaceExhausted, always, short_epochs
@@ -64,7 +65,8 @@ class SearchSource:
         trials: Search trials that end by themselves, over all sessions, after which the search ends; None for no limit.
         epochs: Epochs trained in search trials, over all sessions and unfinished trials included, after which the
             search ends; None for no limit. The last trial may exceed it.
-        has_time: Returns whether a configuration can be trained for some epochs in the time that is left.
+        has_time: Returns whether a configuration can be trained for some epochs in the time that is left; None for no
+            limit.
         fits: Returns whether the training of a configuration is not known to exceed the memory. The baseline, the
             recipes and recorded trials are not asked for.
         first_epochs: Returns the epochs of the baseline and of the first recipe, fewer than a full trial's if the time
@@ -83,14 +85,15 @@ class SearchSource:
         is_tried: Callable[[Config], bool] = lambda config: True,
         trials: int | None = None,
         epochs: int | None = None,
-        has_time: CanEnd = always,
+        has_time: CanEnd | None = None,
         fits: Callable[[Config], bool] = lambda config: True,
         first_epochs: Callable[[Config], int] | None = None,
         checkpoints: CheckpointStore | None = None,
     ) -> None:
         header, study = ledger.header, ledger.read()
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
-        self._has_time, self._fits, self._screens = has_time, fits, engine.capabilities.screens
+        self._is_timed, self._has_time = has_time is not None, has_time or always
+        self._fits, self._screens = fits, engine.capabilities.screens
         self._first_epochs = first_epochs or (lambda config: self._epochs)
         self.checkpoints = checkpoints or CheckpointStore(ledger.folder / "checkpoints")
         recorded = study.trials_in_phase(Phase.SEARCH)
@@ -320,8 +323,18 @@ class SearchSource:
             if resumable.training_key not in needed:
                 self.checkpoints.delete(resumable.training_key)
 
+    def _ask(self, request: TrialRequest) -> Proposal:
+        ask = partial(self._engine.ask, self._next_number, fixed=request.proposal)
+        try:
+            return ask(can_end=self._can_end)
+        except NothingFits:
+            if self._is_timed:
+                raise
+            # Trials that are left are used, as asked for; time that is left serves verification.
+            return ask(can_end=always)
+
     def _make_trial(self, request: TrialRequest) -> Trial:
-        proposal = self._engine.ask(self._next_number, fixed=request.proposal, can_end=self._can_end)
+        proposal = self._ask(request)
         parent = None if proposal.parent is None else self._resumable.get(proposal.parent)
         seed = request.seed
         if seed is None:

@@ -14,7 +14,6 @@ from makers import TINY, complete, header
 
 from search.engines.keras_tuner_engine import KerasTunerEngine
 from search.engines.optuna_engine import OptunaEngine
-from search.engines.registry import make_engine, parse_engine
 from search.errors import FatalError
 from search.execution.base import Event, Executor, Finished
 from search.execution.ordered import OrderedExecutor
@@ -308,29 +307,6 @@ def test_states_that_nothing_goes_on_from_are_swept_away(tmp_path: Path) -> None
     (kept / "4711.npz").touch()  # of a trial that a kill came upon after its end
     hyperband(tmp_path, InstantExecutor(), trials=8)
     assert {path.name for path in kept.iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    "name", ["optuna:random", "optuna:tpe", "optuna:mutation", "keras-tuner:random", "keras-tuner:hyperband"]
-)
-def test_no_trial_is_spent_on_what_exceeds_the_memory(tmp_path: Path, name: str) -> None:
-    choice = parse_engine(name)
-    location = StudyLocation(studies_dir=tmp_path)
-    with open_ledger(location, header(engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner)) as ledger:
-        engine = make_engine(choice, TINY, seed=5, epochs=4)
-        source = SearchSource(engine, ledger, trials=25, recipes=False, fits=lambda config: config["width"] <= 20)
-        run_loop(source, executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback())
-        tried = [known.trial.config["width"] for known in ledger.read().trials_in_phase(Phase.SEARCH)]
-    assert len(tried) == 25
-    assert max(tried) <= 20
-
-
-def test_after_many_that_exceed_the_memory_the_next_one_tells_why(tmp_path: Path) -> None:
-    with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
-        engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, trials=4, recipes=False, fits=lambda config: False)
-        run_loop(source, executor=InstantExecutor(), ledger=ledger, callback=Callback())
-        assert len(ledger.read().trials) == 4
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
