@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
+from spaces.domains import AnyNonzero
 from spaces.errors import SpaceError, name_hint
 from spaces.local_modules import local_modules
 from spaces.space import Builder, Space
@@ -55,7 +56,8 @@ def load(source: str) -> Space:
 def baseline_changes(space: Space, source: str) -> list[str]:
     """Returns how the baseline of a shipped space was changed, such as "batch_size=64 instead of 200".
 
-    Empty for a space of a file, since the file may have been changed.
+    Empty for a space of a file, since the file may have been changed. Parameters that do nothing do not count: older
+    studies have them.
 
     Args:
         space: The space as it is searched.
@@ -63,7 +65,14 @@ def baseline_changes(space: Space, source: str) -> list[str]:
     """
     if source not in SPACES:
         return []
-    shipped, searched = load(source).baseline, space.baseline
+    known = load(source)
+    idle = {
+        name
+        for name, domain in known.declared.items()
+        if isinstance(domain.when, AnyNonzero) and not domain.when.holds(space.baseline)
+    }
+    shipped = known.baseline
+    searched = {name: value for name, value in space.baseline.items() if name not in idle}
     return [
         f"{name}={searched.get(name, 'none')} instead of {shipped.get(name, 'none')}"
         for name in dict.fromkeys((*shipped, *searched))

@@ -4,6 +4,7 @@ import random
 import pytest
 
 from spaces import SPACES, TRAINING, Space, SpaceError, load
+from spaces.registry import baseline_changes
 from spaces.restrict import restrict
 from spaces.training import AUGMENTATION_PARAMETERS, TUTORIAL_TRAINING, complete, peak_learning_rate
 
@@ -106,4 +107,6 @@ def test_clean_epochs_without_augmentation_are_left_out() -> None:
 def test_an_older_space_keeps_its_parameters() -> None:
     document = load("cnn").to_json()
     document["parameters"]["clean_epochs"]["when"] = None
-    assert Space.from_json(document).baseline["clean_epochs"] == 0
+    older = Space.from_json(document)
+    assert older.baseline["clean_epochs"] == 0
+    assert baseline_changes(older, "cnn") == []
