@@ -128,7 +128,7 @@ def test_what_can_be_read_is_told_and_what_cannot_is_named(models: Path, digit: 
     broken = tmp_path / "broken.png"
     broken.write_bytes(digit.read_bytes()[:100])
     words = [str(models / "foreign.keras"), str(digit), str(broken), str(tmp_path / "none.png")]
-    result = CliRunner().invoke(command, words, catch_exceptions=False, env={"COLUMNS": "80"})
+    result = CliRunner().invoke(command, words, catch_exceptions=False, env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert "digit.png" in "".join(result.stdout.split())
     assert f"Cannot be read: {broken}" in result.stderr

@@ -158,7 +158,7 @@ def build(images, config, classes):
     return keras.layers.Dense(classes, activation="softmax")(features)
 
 
-SPACE = Space(name="large", parameters={"units": Choice((8, 16, 2**20), 8), **TRAINING}, build=build)
+SPACE = Space(name="large", parameters={"units": Choice((8, 12, 16, 24, 2**20), 8), **TRAINING}, build=build)
 """
 """A space for large images; one of its values needs more memory than any machine has."""
 
