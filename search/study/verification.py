@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -202,10 +201,15 @@ class ReplicateSource:
             trials: Those that are needed.
             most: How many of them to append; None for all.
         """
-        needed = (trial for trial in trials if trial.replicate_key not in self._by_replicate.keys() | self._taken)
-        for trial in itertools.islice(needed, most):
-            self._by_replicate[trial.replicate_key] = trial
-            self._queue.append(trial)
+        appended = 0
+        for trial in trials:
+            if appended == most:
+                return
+            if trial.replicate_key not in self._by_replicate:
+                self._by_replicate[trial.replicate_key] = trial
+                if trial.replicate_key not in self._taken:
+                    self._queue.append(trial)
+                    appended += 1
 
     def next(self) -> Trial | None:
         """Returns the next trial of the list that can end; those before it are dropped."""

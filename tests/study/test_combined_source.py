@@ -209,6 +209,16 @@ def test_a_test_run_that_another_coordinator_left_before_it_was_due_here_is_take
     assert (again.phase, again.source_trial, again.replicate) == (TESTED, 0, 0)
 
 
+def test_a_listed_test_run_that_another_coordinator_had_begun_is_taken_up_if_it_dies(ledger: Ledger) -> None:
+    theirs = dataclasses.replace(trial(0), phase=TESTED, source_trial=0, replicate=0)
+    ledger.begin(theirs)
+    source = ReplicateSource([dataclasses.replace(theirs, number=1)], ledger.read().trials_in_phase(TESTED))
+    assert source.next() is None
+    ledger.finish(theirs, Outcome(state=State.INTERRUPTED, cause=Cause.COORDINATOR_DIED))
+    assert source.observe(recorded(ledger, TESTED))
+    assert source.next().replicate_key == theirs.replicate_key
+
+
 def test_a_loop_runs_both_phases(ledger: Ledger) -> None:
     executor = InstantExecutor(slots=3)
     run_loop(Run(ledger, trials=9).source, executor=executor, ledger=ledger, callback=Callback())
