@@ -56,6 +56,13 @@ class FirstTrials:
         """Returns whether a trial is to begin again with fewer epochs."""
         return trial.key in self._ending
 
+    def may_restart(self, trial: Trial, report: EpochReport, costs: PlanCosts) -> bool:
+        """Returns whether the first trials may begin again after an epoch: an early one of theirs, and once alone."""
+        first = map(config_key, costs.first_configs.values())
+        is_early = min(MIN_EPOCHS, trial.epochs / 2) <= report.epoch <= trial.epochs / 2
+        is_first = trial.phase is Phase.SEARCH and config_key(trial.config) in first
+        return is_early and is_first and _key(trial) not in self._restarted
+
     def restart(
         self, trial: Trial, report: EpochReport, record: StudyRecord, costs: PlanCosts, left: float
     ) -> float | None:
@@ -65,7 +72,7 @@ class FirstTrials:
         unless one has ended or more than half of this trial is done. No trial begins again twice with equal epochs.
 
         Args:
-            trial: Any trial.
+            trial: One for which ``may_restart`` holds.
             report: Its epoch.
             record: The study.
             costs: Predicts seconds.
@@ -75,12 +82,9 @@ class FirstTrials:
             How many times as long as predicted the epoch took if they begin again, else None.
         """
         first = {config_key(config): config for config in costs.first_configs.values()}
-        is_early = min(MIN_EPOCHS, trial.epochs / 2) <= report.epoch <= trial.epochs / 2
-        if trial.phase is not Phase.SEARCH or config_key(trial.config) not in first or not is_early:
-            return None
         searched = [entry for entry in record.trials_in_phase(Phase.SEARCH) if config_key(entry.trial.config) in first]
         running = [entry for entry in searched if entry.outcome is None]
-        if _key(trial) in self._restarted or any(entry.is_finished for entry in searched):
+        if any(entry.is_finished for entry in searched):
             return None
         trained = {config_key(entry.trial.config): len(entry.reports) for entry in running}
         trained[config_key(trial.config)] = report.epoch

@@ -145,8 +145,7 @@ class Timetable(Callback):
     def on_epoch_end(self, trial: Trial, report: EpochReport) -> None:
         """Decides whether the first trials must begin again with fewer epochs; see ``FirstTrials.restart``."""
         left = self._seconds_left(workers_start=False)
-        first = map(config_key, self._costs.first_configs.values())
-        if left is None or not self._plan.has_verification or config_key(trial.config) not in first:
+        if left is None or not self._plan.has_verification or not self._first.may_restart(trial, report, self._costs):
             return
         self._refresh()
         pace = self._first.restart(trial, report, self._record, self._costs, left)
