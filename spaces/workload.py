@@ -6,11 +6,14 @@ counts with the built model. The cost model, ``search.study.cost``, predicts sec
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
+
+from spaces.training import complete
 
 SMOOTH_ACTIVATIONS = ("gelu", "silu", "elu", "selu", "tanh", "sigmoid", "softplus", "mish")
 """Activations that compute an exponential or error function for each value."""
@@ -61,6 +64,23 @@ class Workload:
 
 WorkloadFunction = Callable[[Mapping[str, Any], tuple[int, int, int], int], Workload]
 """``workload(config, image_shape, classes)``: the counts of the network that ``build`` makes of the configuration."""
+
+
+def try_count(
+    workload: WorkloadFunction, config: Mapping[str, Any], image_shape: tuple[int, int, int], classes: int
+) -> Workload | None:
+    """Returns the counts of a configuration's network; None if the function raises or returns others than valid ones.
+
+    Args:
+        workload: A space's function.
+        config: Training parameters that it leaves out are the tutorial's.
+        image_shape: (height, width, channels).
+        classes: Number of classes.
+    """
+    counted: object = None
+    with contextlib.suppress(Exception):  # a user's function may raise anything; a prediction ends no run
+        counted = workload(complete(config), image_shape, classes)
+    return counted if isinstance(counted, Workload) and counted.is_valid else None
 
 
 class LayerCounter:

@@ -5,7 +5,6 @@ Called by ``search.session.plan``, and by ``search.engines.limited``, which keep
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from search.errors import UserError
 from search.trial import Config
 from spaces.narrow import Measure, narrowed, narrowest
 from spaces.space import Recipe, Space
-from spaces.training import complete
-from spaces.workload import Workload, WorkloadFunction
+from spaces.workload import WorkloadFunction, try_count
 
 NARROWED = "narrowed"
 """Word in the names of recipes that were made smaller."""
@@ -82,10 +80,8 @@ def _parameter_counter(workload: WorkloadFunction, dataset: DatasetInfo) -> Meas
     """Returns what counts the trainable parameters of a configuration; infinitely many where the space cannot."""
 
     def count(config: Config) -> float:
-        counted: object = None
-        with contextlib.suppress(Exception):  # a user's function may raise anything
-            counted = workload(complete(config), dataset.image_shape, dataset.classes)
-        return counted.parameters if isinstance(counted, Workload) and counted.is_valid else math.inf
+        counted = try_count(workload, config, dataset.image_shape, dataset.classes)
+        return math.inf if counted is None else counted.parameters
 
     return count
 

@@ -8,7 +8,6 @@ functions, called by ``search.session``, the dry run, the progress display and `
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from search.protocol import EvaluationProtocol, ProtocolName
 from search.records.record import TrialRecord
 from search.trial import Config, Phase, config_key
 from spaces.training import AUGMENTATION_PARAMETERS, complete
-from spaces.workload import Workload, WorkloadFunction
+from spaces.workload import Workload, WorkloadFunction, try_count
 
 SECONDS_PER_UNIT: Mapping[str, float] = MappingProxyType(
     {
@@ -245,13 +244,8 @@ class CostModel:
 
     def _network(self, config: Config) -> Workload:
         """Returns the counts of a configuration's network; those of an unknown one if it cannot be counted."""
-        counted: object = None
-        if self.workload is not None:
-            with contextlib.suppress(Exception):  # a user's function may raise anything; a prediction ends no run
-                counted = self.workload(complete(config), self.image_shape, self.classes)
-        if isinstance(counted, Workload) and counted.is_valid:
-            return counted
-        return replace(UNKNOWN_NETWORK, pixels=math.prod(self.image_shape))
+        counted = self.workload and try_count(self.workload, config, self.image_shape, self.classes)
+        return counted or replace(UNKNOWN_NETWORK, pixels=math.prod(self.image_shape))
 
 
 def _prior_build_seconds(network: Workload) -> float:

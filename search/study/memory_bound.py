@@ -7,13 +7,12 @@ trained; what passes here may still be refused there. Called by ``search.session
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.trial import Config
 from spaces.training import complete
-from spaces.workload import Workload, WorkloadFunction
+from spaces.workload import WorkloadFunction, try_count
 
 OPTIMIZER_SLOTS: Mapping[str, int] = {"adam": 2, "adamw": 2, "sgd": 1}
 """Values that an optimizer keeps for each parameter; others count as none."""
@@ -52,11 +51,9 @@ class MemoryBound:
         Weights, the optimizer's values for them, and the outputs of the convolutions of a batch, each of which the
         activation, normalization or pooling behind it needs in the backward pass.
         """
-        training, counted = complete(config), None
-        with contextlib.suppress(Exception):  # a user's function may raise anything; the worker then decides
-            counted = self.workload(training, self.image_shape, self.classes)
-        if not isinstance(counted, Workload) or not counted.is_valid:
-            return 0
+        training, counted = complete(config), try_count(self.workload, config, self.image_shape, self.classes)
+        if counted is None:
+            return 0  # the worker then decides
         batch = min(training["batch_size"], max(1, self.training_count // 2))  # folds and splits leave a half or more
         copies = 1 + (self.folds if self.folds > 1 else 0)
         weights = copies * WEIGHT_BYTES * counted.parameters * (1 + OPTIMIZER_SLOTS.get(training["optimizer"], 0))
