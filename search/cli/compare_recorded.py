@@ -36,9 +36,9 @@ def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:
         UserError: An option does not apply or is invalid, or a recording cannot be used.
     """
     from search.cli.compare_display import show_report
+    from search.compare.recorded.contenders import parse_contender
     from search.compare.recorded.recordings import find_recordings
     from search.compare.recorded.report import make_report
-    from search.compare.recorded.rivals import parse_contender
     from search.compare.recorded.run import run_searches
     from search.compare.recorded.simulate import RecordedSpec
     from search.session.plan import command_line

@@ -2,7 +2,7 @@
 
 recordings          the file of recorded trainings; ``benchmarks/record.py`` makes it
 model               predicts a training from its configuration, with the spread of the recorded ones
-mutants, rivals     simple searches that an engine should beat
+mutants, rivals     simple searches that an engine should beat; contenders names them and the engines
 run, simulate       simulates the missing searches, in worker processes
 compute, report     from simulated searches to a result and its report
 """

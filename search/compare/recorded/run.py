@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from search.compare.recorded.compute import RecordedComparison, compute
+from search.compare.recorded.contenders import make_contender
 from search.compare.recorded.model import load_model
 from search.compare.recorded.recordings import recording_name
-from search.compare.recorded.rivals import make_contender
 from search.compare.recorded.simulate import RecordedSpec, SearchResult, simulate
 from search.compare.spec import schedule
 from search.compare.tabular.processes import ProgressCallback, run_missing

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.compare.recorded.contenders import make_contender
 from search.compare.recorded.model import TrainingModel, load_model
 from search.compare.recorded.recordings import recording_name
-from search.compare.recorded.rivals import make_contender
 from search.compare.spec import RunKey, study_seed
 from search.compare.tabular.simulate import TimedEngine
 from search.engines.registry import EngineChoice

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from search.compare.recorded.compute import RecordedComparison
+from search.compare.recorded.contenders import parse_contender
 from search.compare.recorded.report import make_report
-from search.compare.recorded.rivals import parse_contender
 from search.compare.recorded.run import run_searches
 from search.compare.recorded.simulate import RecordedSpec
 from search.compare.render import FORMATS, write_reports

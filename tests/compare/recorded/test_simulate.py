@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.compare.recorded.rivals import RIVALS, parse_contender
+from search.compare.recorded.contenders import RIVALS, parse_contender
 from search.compare.recorded.simulate import RecordedSpec, SearchResult, simulate, table_name
 from search.compare.spec import RunKey
 from search.errors import UserError
