@@ -7,22 +7,21 @@ The engine receives all recorded trials, whichever coordinator ran them. Called 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from search import seeds
-from search.engines.base import CanEnd, Engine, NothingFits, ProposalPending, SpaceExhausted, always, short_epochs
+from search.engines.base import CanEnd, Engine, NothingFits, ProposalPending, SpaceExhausted, always
 from search.records.ledger import Ledger
 from search.records.record import StudyRecord, TrialRecord
-from search.study.checkpoint_store import CheckpointStore, ResumableTrial
+from search.study.checkpoint_store import CheckpointStore
+from search.study.resumable_trials import ResumableTrials
 from search.study.retries import should_requeue
-from search.study.trial_requests import TrialRequest, initial_requests
+from search.study.search_budget import SearchBudget
+from search.study.trial_requests import TrialRequest, first_requests, initial_requests
 from search.trial import (
-    BASELINE,
     PROPOSED,
-    RECIPE_PREFIX,
     Cause,
     Config,
     EpochReport,
@@ -33,7 +32,6 @@ from search.trial import (
     Trial,
     training_key,
 )
-from spaces.space import Space
 
 MAX_PROPOSALS = 8
 """Proposals of an engine after which a search ends if none of them could be trained in the time that is left."""
@@ -93,29 +91,31 @@ class SearchSource:
         header, study = ledger.header, ledger.read()
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
         self._is_timed, self._has_time = has_time is not None, has_time or always
-        self._fits, self._screens = fits, engine.capabilities.screens
-        self._first_epochs = first_epochs or (lambda config: self._epochs)
+        self._fits, self._first_epochs = fits, first_epochs or (lambda config: self._epochs)
         self.checkpoints = checkpoints or CheckpointStore(ledger.folder / "checkpoints")
         recorded = study.trials_in_phase(Phase.SEARCH)
         replay(engine, recorded)
         outcomes = [record.outcome for record in recorded if record.outcome is not None]
+        self._budget = SearchBudget(trials=trials, epochs=epochs, full_epochs=self._epochs, outcomes=outcomes)
+        self._resumable = ResumableTrials(self.checkpoints, recorded, may_resume=engine.may_resume)
         self._next_number = len(recorded)
-        self._resumable = {record.trial.number: resumable for record in recorded if (resumable := _resumable(record))}
         self._epochs_elsewhere: dict[int, int] = {}  # last known epoch of each trial that other coordinators run
-        self._trials_left = (math.inf if trials is None else trials) - sum(outcome.is_final for outcome in outcomes)
-        self._epochs_left = (math.inf if epochs is None else epochs) - sum(map(_charged_epochs, outcomes))
-        first = self._first_requests(header.space, is_tried if recipes else lambda config: False)
+        first = first_requests(
+            header.space,
+            self._epochs,
+            is_tried if recipes else lambda config: False,
+            screens=engine.capabilities.screens,
+        )
         self._first_origins = {request.origin for request in first if request.is_first}
         self._queue = deque(initial_requests(recorded, first))
-        # Of trials that run or will run again.
-        self._keys_in_use = {key for request in self._queue if (key := self._training_key(request)) is not None}
+        for request in self._queue:
+            if (key := self._training_key(request)) is not None:
+                self._resumable.hold(key)
         for record in recorded:
             if record.outcome is None:
                 self._begin_elsewhere(record)
-        self._delete_unneeded_checkpoints()
-        if not ledger.is_shared:  # other coordinators may have begun since, with checkpoints in the same folder
-            self.checkpoints.delete_orphans(self._resumable.values(), self._keys_in_use)
-        self.checkpoints.trim(self._resumable.values())
+        # Of a shared study, other coordinators may have begun since, with checkpoints in the same folder.
+        self._resumable.clean(orphans=not ledger.is_shared)
         self.is_exhausted = self.is_out_of_time = False
         self._waits_for_end = False  # nothing can end until a running trial did, and the seconds are predicted anew
 
@@ -126,7 +126,7 @@ class SearchSource:
 
     def next(self) -> Trial | None:
         """Returns the next trial; None if the budget is spent, or if the engine has no proposal, at all or yet."""
-        if self._trials_left <= 0 or self._epochs_left <= 0 or (self.is_exhausted and not self._queue):
+        if self._budget.is_spent or (self.is_exhausted and not self._queue):
             return None
         if self._waits_for_end and not self._queue:
             return None
@@ -166,8 +166,7 @@ class SearchSource:
             return request
         short = epochs if epochs < self._epochs else None
         if (key := self._training_key(request)) is not None:
-            self._keys_in_use.discard(key)
-            self.checkpoints.delete(key)
+            self._resumable.drop(key)
         return dataclasses.replace(
             request, seed=None, proposal=dataclasses.replace(request.proposal, short_epochs=short)
         )
@@ -209,12 +208,8 @@ class SearchSource:
         return Outcome(state=State.INTERRUPTED)
 
     def _can_end(self, config: Config, epochs: int) -> bool:
-        """Returns whether every budget is enough for a configuration and these epochs, in as many trials as they take.
-
-        The last trial may exceed the budget of epochs.
-        """
-        has_trials = self._trials_left >= math.ceil(epochs / self._epochs)
-        return has_trials and self._epochs_left > epochs - self._epochs and self._has_time(config, epochs)
+        """Returns whether every budget is enough for a configuration and these epochs."""
+        return self._budget.allows(epochs) and self._has_time(config, epochs)
 
     def ask_again(self) -> None:
         """Notes that a trial or a test run ended: what could not end before may fit now."""
@@ -230,7 +225,7 @@ class SearchSource:
         is_fresh = trial.seed == self._fresh_seed(trial.number)
         self._requeue(trial, seed=None if is_fresh else trial.seed)
         if is_fresh:
-            self._keys_in_use.discard(trial.training_key)
+            self._resumable.release(trial.training_key)
 
     def observe(self, record: TrialRecord) -> bool:
         """Tells the engine what another coordinator has recorded of a trial."""
@@ -279,30 +274,20 @@ class SearchSource:
         return None
 
     def _charge(self, trial: Trial) -> None:
-        """Subtracts the most that a trial may cost from what is left."""
-        self._trials_left -= 1
-        self._epochs_left -= trial.last_epoch  # until it ends; then the epochs that it trained
+        """Counts a trial that begins, here or elsewhere."""
+        self._budget.charge(trial)
+        self._resumable.hold(trial.training_key)
         self._next_number = max(self._next_number, trial.number + 1)
-        self._keys_in_use.add(trial.training_key)
 
     def _handle_end(self, trial: Trial, outcome: Outcome) -> None:
         """Tells the engine how a trial ended, and deletes the checkpoints that are not needed any more."""
         self._tell_and_refund(trial, outcome)
         self.ask_again()
-        if outcome.state is not State.INTERRUPTED:
-            self._keys_in_use.discard(trial.training_key)
-            if (resumable := _resumable(TrialRecord(trial=trial, outcome=outcome))) is not None:
-                self._resumable[trial.number] = resumable
-            self.checkpoints.delete(trial.training_key, keep=resumable)
-        self._delete_unneeded_checkpoints()
-        self.checkpoints.trim(
-            waiting for waiting in self._resumable.values() if waiting.training_key not in self._keys_in_use
-        )
+        self._resumable.end(TrialRecord(trial=trial, outcome=outcome))
 
     def _tell_and_refund(self, trial: Trial, outcome: Outcome) -> None:
         self._engine.tell(trial.number, outcome)
-        self._epochs_left += trial.last_epoch - _charged_epochs(outcome)
-        self._trials_left += outcome.state is State.INTERRUPTED
+        self._budget.settle(trial, outcome)
 
     def _requeue(self, trial: Trial, *, seed: int | None, epochs_trained: int = 0) -> None:
         """Puts an interrupted trial at the front of the queue."""
@@ -314,14 +299,6 @@ class SearchSource:
             is_first=trial.origin in self._first_origins,
         )
         self._queue.appendleft(request)
-
-    def _delete_unneeded_checkpoints(self) -> None:
-        """Deletes the checkpoints of paused or pruned trials that the engine will not resume."""
-        for number in [number for number in self._resumable if not self._engine.may_resume(number)]:
-            resumable = self._resumable.pop(number)
-            needed = {waiting.training_key for waiting in self._resumable.values()} | self._keys_in_use
-            if resumable.training_key not in needed:
-                self.checkpoints.delete(resumable.training_key)
 
     def _ask(self, request: TrialRequest) -> Proposal:
         ask = partial(self._engine.ask, self._next_number, fixed=request.proposal)
@@ -352,20 +329,6 @@ class SearchSource:
             origin=request.origin,
         )
 
-    def _first_requests(self, space: Space, is_tried: Callable[[Config], bool]) -> list[TrialRequest]:
-        """Returns the requests of a new study: the baseline and the recipes.
-
-        An engine that screens takes the first recipe in full and the others as short trials.
-        """
-        requests = [TrialRequest(proposal=Proposal(config=space.baseline), origin=BASELINE, is_first=True)]
-        short = short_epochs(self._epochs)
-        recipes = {name: config for name in space.recipes if is_tried(config := space.recipe(name))}
-        for index, (name, config) in enumerate(recipes.items()):
-            is_short = self._screens and index > 0 and short < self._epochs
-            proposal = Proposal(config=config, short_epochs=short if is_short else None)
-            requests.append(TrialRequest(proposal=proposal, origin=f"{RECIPE_PREFIX}{name}", is_first=index == 0))
-        return requests
-
     def _fresh_seed(self, number: int) -> int:
         """Returns the seed of a trial that begins a training."""
         return seeds.trial_seed(self._seed, Phase.SEARCH, 0 if self._engine.capabilities.shares_seed else number)
@@ -380,24 +343,3 @@ class SearchSource:
 def final_trials(record: StudyRecord) -> list[TrialRecord]:
     """Returns the search trials that ended and were not interrupted."""
     return [trial_record for trial_record in record.trials_in_phase(Phase.SEARCH) if trial_record.is_finished]
-
-
-def _charged_epochs(outcome: Outcome) -> int:
-    """Returns the epochs that a trial trained, and at least one if it failed.
-
-    A search whose trials all fail before the first epoch would not end otherwise.
-    """
-    return max(outcome.epochs_trained, 1 if outcome.state is State.FAILED else 0)
-
-
-def _resumable(record: TrialRecord) -> ResumableTrial | None:
-    """Returns a paused or pruned trial as one to resume; None for any other."""
-    outcome = record.outcome
-    if outcome is None or outcome.state not in (State.PAUSED, State.PRUNED) or outcome.error_percent is None:
-        return None
-    return ResumableTrial(
-        training_key=record.trial.training_key,
-        seed=record.trial.seed,
-        epoch=len(outcome.history),
-        error_percent=outcome.error_percent,
-    )

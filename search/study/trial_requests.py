@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from search.engines.base import short_epochs
 from search.records.record import TrialRecord
-from search.trial import PROPOSED, Proposal
+from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Config, Proposal
+from spaces.space import Space
 
 ProposalKey = tuple[str, int | None, int | None, int | None]
 """See ``Proposal.key``."""
@@ -38,6 +40,27 @@ class TrialRequest:
         return (
             self.proposal.key == (dataclasses.replace(proposal, short_epochs=None) if self.is_first else proposal).key
         )
+
+
+def first_requests(
+    space: Space, epochs: int, is_tried: Callable[[Config], bool], *, screens: bool
+) -> list[TrialRequest]:
+    """Returns the requests of a new study: the baseline and the recipes.
+
+    Args:
+        space: The space.
+        epochs: Epochs of a full trial.
+        is_tried: Returns whether a recipe is tried.
+        screens: Whether the engine screens. It takes the first recipe in full and the others as short trials.
+    """
+    requests = [TrialRequest(proposal=Proposal(config=space.baseline), origin=BASELINE, is_first=True)]
+    short = short_epochs(epochs)
+    recipes = {name: config for name in space.recipes if is_tried(config := space.recipe(name))}
+    for index, (name, config) in enumerate(recipes.items()):
+        is_short = screens and index > 0 and short < epochs
+        proposal = Proposal(config=config, short_epochs=short if is_short else None)
+        requests.append(TrialRequest(proposal=proposal, origin=f"{RECIPE_PREFIX}{name}", is_first=index == 0))
+    return requests
 
 
 def initial_requests(recorded: Sequence[TrialRecord], first: Sequence[TrialRequest]) -> list[TrialRequest]:
