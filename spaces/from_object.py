@@ -21,7 +21,8 @@ from typing import Any
 
 from spaces import registry
 from spaces.errors import SpaceError
-from spaces.hypermodels.source import RESULT_NAME, read_names
+from spaces.hypermodels.source import read_names
+from spaces.hypermodels.target import RESULT_NAME
 from spaces.local_modules import is_installed_file
 from spaces.space import Space
 

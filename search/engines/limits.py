@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from search.data.dataset import DatasetInfo
 from search.errors import UserError
 from search.trial import Config
+from spaces.hypermodels import HypermodelBuilder
+from spaces.hypermodels.counting import ParameterCounter
 from spaces.narrow import Measure, narrowed, narrowest
 from spaces.space import Recipe, Space
-from spaces.workload import WorkloadFunction, try_count
+from spaces.workload import try_count
 
 NARROWED = "narrowed"
 """Word in the names of recipes that were made smaller."""
@@ -67,44 +69,56 @@ class Limit:
         return max(bound.measure(config) / bound.most for bound in self.bounds)
 
 
-def parameter_limit(
-    space: Space, workload: WorkloadFunction | None, dataset: DatasetInfo, most: int | None
-) -> Limit | None:
-    """Returns the limit of the trainable parameters; None without one, or where the space does not count them."""
-    if most is None or workload is None:
+def parameter_counter(space: Space, dataset: DatasetInfo) -> Measure | None:
+    """Returns what counts the trainable parameters of a configuration; None where the space cannot be counted.
+
+    It counts infinitely many where a configuration's network cannot be counted. A model of Keras Tuner is built to
+    count it, in a process of its own.
+    """
+    workload, shape, classes = space.workload, dataset.image_shape, dataset.classes
+    if isinstance(space.build, HypermodelBuilder):
+        return ParameterCounter(space.build.path, shape, classes)
+    if workload is None:
         return None
-    return Limit(space=space, bounds=(Bound(measure=_parameter_counter(workload, dataset), most=most),))
-
-
-def _parameter_counter(workload: WorkloadFunction, dataset: DatasetInfo) -> Measure:
-    """Returns what counts the trainable parameters of a configuration; infinitely many where the space cannot."""
 
     def count(config: Config) -> float:
-        counted = try_count(workload, config, dataset.image_shape, dataset.classes)
+        counted = try_count(workload, config, shape, classes)
         return math.inf if counted is None else counted.parameters
 
     return count
 
 
-def limited_space(space: Space, dataset: DatasetInfo, most: int) -> Space:
+def parameter_limit(space: Space, counter: Measure, most: int) -> Limit:
+    """Returns the limit of the trainable parameters."""
+    return Limit(space=space, bounds=(Bound(measure=counter, most=most),))
+
+
+def limited_space(space: Space, counter: Measure | None, most: int) -> Space:
     """Returns a space whose recipes, and a copy of its baseline, have at most so many parameters.
 
     The baseline itself remains, for comparison. Recipes that equal an earlier one or the baseline are left out.
 
+    Args:
+        space: The space.
+        counter: As ``parameter_counter`` returns it.
+        most: Most trainable parameters.
+
     Raises:
-        UserError: The space does not count the parameters, or no configuration has so few.
+        UserError: The parameters cannot be counted, or no configuration has so few.
     """
-    limit = parameter_limit(space, space.workload, dataset, most)
-    if limit is None:
+    if counter is None:
         raise UserError(
             f"The space {space.name} does not count the parameters of its networks before they are built. "
             f"Received: --max-parameters {most}.",
             hint="Give it a workload function (docs/spaces.md), or leave --max-parameters out.",
         )
+    limit = parameter_limit(space, counter, most)
     if limit.narrowed(space.baseline) is None:
+        least = counter(limit.least())
+        known = "none could be built" if math.isinf(least) else f"the smallest has {least:,.0f}"
         raise UserError(
-            f"No network of the space {space.name} was found with so few parameters; the smallest has "
-            f"{limit.bounds[0].measure(limit.least()):,.0f}. Received: --max-parameters {most}.",
+            f"No network of the space {space.name} was found with so few parameters; {known}. "
+            f"Received: --max-parameters {most}.",
             hint="Raise it, or widen a range, such as --range NAME=LOW:HIGH.",
         )
     return _with_narrowed_recipes(limit)

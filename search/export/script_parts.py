@@ -101,19 +101,23 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     build = registry.load_builder(request["space_source"])
     pixels, precision = open_training(dataset).images, Precision(request["precision"])
     model = make_network(build, config, pixels, classes=dataset.classes, seed=0, precision=precision)
+    parameters = trainable_parameters(model)
     if find_compiled(model) is not None:
-        return asdict(_hypermodel_parts(build, config, dataset, is_raw=pixels.dtype == np.uint8))
+        is_raw = pixels.dtype == np.uint8
+        return asdict(_hypermodel_parts(build, config, dataset, is_raw=is_raw, parameters=parameters))
     steps = steps_per_epoch(dataset.training_count, config["batch_size"]) * request["epochs"]
     parts = ScriptParts(
         network=network_statements(model, custom_layers={RandomAffine: AUGMENT_VARIABLE}),
         optimizer=object_expression(make_optimizer(config, steps)),
         loss=object_expression(make_loss(config)),
-        parameters=trainable_parameters(model),
+        parameters=parameters,
     )
     return asdict(parts)
 
 
-def _hypermodel_parts(build: Any, config: Mapping[str, Any], dataset: DatasetInfo, *, is_raw: bool) -> HypermodelParts:
+def _hypermodel_parts(
+    build: Any, config: Mapping[str, Any], dataset: DatasetInfo, *, is_raw: bool, parameters: int
+) -> HypermodelParts:
     """Returns the parts for a builder that compiles its model itself.
 
     Args:
@@ -121,8 +125,8 @@ def _hypermodel_parts(build: Any, config: Mapping[str, Any], dataset: DatasetInf
         config: The complete configuration.
         dataset: The prepared data.
         is_raw: Whether its pixels go to 255.
+        parameters: Trainable parameters of the network; a model without an input shape has none before its first call.
     """
-    from search.training.network import trainable_parameters
     from spaces.hypermodels.builder import expects_logits, is_sparse, scales_raw_pixels
     from spaces.hypermodels.parameters import ConfiguredParameters
     from spaces.hypermodels.source import find_hypermodel
@@ -142,7 +146,7 @@ def _hypermodel_parts(build: Any, config: Mapping[str, Any], dataset: DatasetInf
         scale="" if is_raw == takes_raw else " * 255" if takes_raw else " / 255",
         labels="sparse" if is_sparse(model.loss) else "one output" if is_single else "one-hot",
         threshold=0.0 if expects_logits(model.loss) else 0.5,
-        parameters=trainable_parameters(model),
+        parameters=parameters,
     )
 
 

@@ -35,7 +35,8 @@ def _prior(plan: Plan) -> tuple[CostModel, tuple[Observation, ...]]:
 
 def _sampled(plan: Plan, model: CostModel) -> list[Config]:
     """Returns configurations drawn from a plan's space within its limits; the recipes or the baseline if none is."""
-    space, limit, most, draw = plan.header.space, plan.parameter_limit, plan.settings.max_seconds, random.Random(0)
+    space, most, draw = plan.header.space, plan.settings.max_seconds, random.Random(0)
+    limit = None if plan.workload is None else plan.parameter_limit  # seconds that do not depend on it need no counts
 
     def is_within(config: Config) -> bool:
         return (limit is None or limit.allows(config)) and (most is None or model.trial_seconds(config) <= most)

@@ -17,7 +17,7 @@ from search import seeds
 from search.data.dataset import DatasetInfo, open_training, prepare
 from search.data.split import default_split, make_folds
 from search.engines.base import Engine
-from search.engines.limits import Limit, limited_space, parameter_limit
+from search.engines.limits import Limit, limited_space, parameter_counter, parameter_limit
 from search.engines.registry import ENGINES, EngineChoice, make_engine, objective_of, parse_engine
 from search.errors import UserError
 from search.files import as_path
@@ -39,6 +39,7 @@ from search.training.runtime import Device, package_versions
 from search.training.task import Task
 from spaces import registry
 from spaces.hypermodels import HypermodelBuilder, check_data
+from spaces.narrow import Measure
 from spaces.registry import SpaceError
 from spaces.space import Space
 from spaces.training import complete
@@ -60,6 +61,7 @@ class Plan:
         task: What its trials share; the executor sets the threads and kernels of its runtime.
         settings: The settings, with budget, sampler and pruner filled in.
         workload: Counts the networks of the space, from which costs are predicted; None if the space does not.
+        count_parameters: Counts the trainable parameters of a network; None without ``--max-parameters``.
         chosen_parallelism: Workers, threads and kernels; None until ``choose_parallelism`` has chosen them.
     """
 
@@ -68,6 +70,7 @@ class Plan:
     task: Task
     settings: Settings
     workload: WorkloadFunction | None = None
+    count_parameters: Measure | None = None
     chosen_parallelism: Parallelism | None = None
 
     @property
@@ -111,7 +114,10 @@ class Plan:
     @property
     def parameter_limit(self) -> Limit | None:
         """The limit of ``--max-parameters``; None without one."""
-        return parameter_limit(self.header.space, self.workload, self.task.dataset, self.header.max_parameters)
+        most = self.header.max_parameters
+        if most is None or self.count_parameters is None:
+            return None
+        return parameter_limit(self.header.space, self.count_parameters, most)
 
     @property
     def has_verification(self) -> bool:
@@ -160,8 +166,10 @@ def make_plan(settings: Settings) -> Plan:
             f"Received: --max-seconds {settings.max_seconds:g}.",
             hint="Give it a workload function (docs/spaces.md), or use --trial-timeout.",
         )
+    counter = None
     if settings.max_parameters is not None:
-        space = limited_space(space, dataset, settings.max_parameters)
+        counter = parameter_counter(space, dataset)
+        space = limited_space(space, counter, settings.max_parameters)
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
     task = Task(
@@ -177,7 +185,14 @@ def make_plan(settings: Settings) -> Plan:
         equal_images=dataset.equal_images,
         test_class_counts=dataset.test_class_counts,
     )
-    return Plan(header=header, location=location, task=task, settings=settings, workload=space.workload)
+    return Plan(
+        header=header,
+        location=location,
+        task=task,
+        settings=settings,
+        workload=space.workload,
+        count_parameters=counter,
+    )
 
 
 def _with_defaults(settings: Settings) -> Settings:

@@ -9,6 +9,8 @@ such as the width of a third layer, becomes conditional, with or without a scope
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +24,13 @@ from spaces.domains import Activation, Choice, Condition, Domain, Int, Value
 from spaces.errors import SpaceError
 from spaces.hypermodels.builder import output_problem
 from spaces.hypermodels.parameters import (
-    BATCH_SIZE,
     SCOPE_MARK,
     TracedParameters,
     parameter_name,
     to_domain,
 )
-from spaces.hypermodels.source import Build, error_location, find_hypermodel
+from spaces.hypermodels.source import Build, Hypermodel, error_location, find_hypermodel
+from spaces.hypermodels.target import BATCH_SIZE
 from spaces.space import Space
 from spaces.training import TRAINING
 
@@ -266,10 +268,39 @@ def discover(path: Path) -> dict[str, Any]:
     if not model[0].compiled:
         parameters |= {name: domain for name, domain in TRAINING.items() if name not in parameters}
     elif BATCH_SIZE not in parameters:
-        size = hypermodel.batch_size
-        parameters[BATCH_SIZE] = Int(size, size, size, doc="Images an optimizer step, as the file sets it.")
-    space = Space(name=path.stem, parameters=parameters, doc=f"Keras Tuner's {hypermodel.name}, as its file builds it")
-    return {"space": space.to_json(), **({} if takes_data else _shapes(model[0]))}
+        parameters[BATCH_SIZE] = _batch_size(hypermodel)
+    doc = f"Keras Tuner's {hypermodel.name}, as its file builds it"
+    notice = _unused_fit(hypermodel, found)
+    space = Space(name=path.stem, parameters=parameters, doc=f"{doc}. {notice}" if notice else doc)
+    return {"space": space.to_json(), "notice": notice, **({} if takes_data else _shapes(model[0]))}
+
+
+def _batch_size(hypermodel: Hypermodel) -> Domain:
+    """Returns the batch sizes that the file searches outside its builder, else the one that it gives."""
+    traced, call = TracedParameters({}), hypermodel.batch_size_call
+    if call is not None:
+        with contextlib.suppress(Exception):  # an argument that is not a literal, or is none of Keras Tuner's
+            method = getattr(traced, call.func.attr if isinstance(call.func, ast.Attribute) else "")
+            method(
+                *map(ast.literal_eval, call.args),
+                **{keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg},
+            )
+    for hyperparameter in traced.active.values():
+        if parameter_name(hyperparameter) == BATCH_SIZE:
+            return replace(to_domain(hyperparameter), doc="Images an optimizer step, as the file searches it.")
+    size = hypermodel.batch_size
+    return Int(size, size, size, doc="Images an optimizer step, as the file sets it.")
+
+
+def _unused_fit(hypermodel: Hypermodel, found: object) -> str:
+    """Returns a sentence if the file's HyperModel has a ``fit`` of its own, which does not run here; else empty."""
+    fit = getattr(found, "fit", None)
+    if fit is None or fit.__module__.partition(".")[0] == "keras_tuner":
+        return ""
+    return (
+        f"The fit method of {hypermodel.name} is not used, but for batch_size: what it does to the images, and what "
+        "else it searches, is left out."
+    )
 
 
 def _explore(build: Build, found: object, models: list[Any], path: Path) -> _Explorer:

@@ -14,11 +14,11 @@ from typing import Any
 import keras_tuner
 
 from spaces.domains import DECIMALS, Choice, Domain, Float, Int, Value
+from spaces.hypermodels.target import BATCH_SIZE
 from spaces.training import AUGMENTATION_PARAMETERS
 
 RESERVED_NAMES = frozenset({*AUGMENTATION_PARAMETERS, "clean_epochs", "schedule", "label_smoothing"})
 """Training parameters that the trainer would apply to a model of any space."""
-BATCH_SIZE = "batch_size"
 SCOPE_MARK = "__"
 """Precedes the number of a further parameter of the same name in another scope."""
 

@@ -12,29 +12,26 @@ import functools
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 from spaces.errors import SpaceError
+from spaces.hypermodels.target import (
+    FIT_BATCH_SIZE,
+    find_batch_size,
+    find_batch_size_call,
+    find_target,
+    names_of,
+)
 
-BUILDER_NAME = "build_model"
-"""The usual name of a function that builds a model."""
-TUNERS = frozenset({"RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch", "Tuner"})
-"""Keras Tuner's tuners, whose first argument is the builder."""
-BASE_CLASS = "HyperModel"
-RESULT_NAME = "HYPERMODEL"
-"""A file that binds this name says with it which builder is meant."""
 SHAPE_ARGUMENTS = frozenset({"input_shape", "image_shape", "img_shape", "shape"})
 CLASSES_ARGUMENTS = frozenset(
     {"num_classes", "n_classes", "nb_classes", "classes", "number_of_classes", "num_outputs", "n_outputs"}
 )
 """Usual names of a builder's arguments; they receive the image shape and the number of classes of the data."""
-FIT_BATCH_SIZE = 32
-"""Batch size of Keras's ``fit`` if none is given."""
-
 Build = Callable[[Any], Any]
 """Makes a Keras model from ``keras_tuner.HyperParameters``."""
 
@@ -57,12 +54,14 @@ class Hypermodel:
         name: As it is called there.
         statements: The statements of the file that the builder needs, and the expression of the builder.
         batch_size: Images a training step, as the file gives it to ``search`` or ``fit``, else Keras's default.
+        batch_size_call: A call such as ``hp.Choice("batch_size", [16, 32])``, wherever the file has it; None without.
     """
 
     path: Path
     name: str
     statements: ast.Module
     batch_size: int = FIT_BATCH_SIZE
+    batch_size_call: ast.Call | None = None
 
     def run(self) -> object:
         """Returns the function, class or instance that the file defines.
@@ -178,20 +177,21 @@ def find_hypermodel(path: Path) -> Hypermodel | None:
         return None
     statements = [_Statement.of(node) for node in tree.body]
     bound = set[str]().union(*(statement.binds for statement in statements))
-    target = None if "SPACE" in bound else _find_target(tree.body, bound, path)
+    target = None if "SPACE" in bound else find_target(tree.body, bound, path)
     if target is None:
         return None
     (place,) = (place for place, node in enumerate(tree.body) if node.lineno <= target.lineno <= (node.end_lineno or 0))
     if isinstance(tree.body[place], ast.Assign | ast.Expr):
         statements = statements[: place + 1]  # tutorials bind the same names anew further down
-    needed = _needed_statements(statements, _names_of(target))
+    needed = _needed_statements(statements, names_of(target))
     result = ast.Assign(targets=[ast.Name(_RESULT, ast.Store())], value=target)
     module = ast.Module(body=[*needed, ast.copy_location(result, target)], type_ignores=[])
     return Hypermodel(
         path=path,
         name=ast.unparse(target),
         statements=ast.fix_missing_locations(module),
-        batch_size=_find_batch_size(tree),
+        batch_size=find_batch_size(tree),
+        batch_size_call=find_batch_size_call(tree),
     )
 
 
@@ -293,107 +293,3 @@ def _needed_statements(statements: Sequence[_Statement], names: set[str]) -> lis
 def _only_changes(statement: _Statement) -> bool:
     """Returns whether a statement is a call or changes an object; for a module, such as a seed, it is left out."""
     return _changed_name(statement.node) is not None
-
-
-def _find_target(body: Sequence[ast.stmt], bound: set[str], path: Path) -> ast.expr | None:
-    """Returns the expression of the file's model builder; None if it has none.
-
-    In this order: ``HYPERMODEL``; the argument of the first tuner; a function ``build_model``; an instance of a
-    HyperModel; a subclass of HyperModel; a function of ``hp``.
-
-    Args:
-        body: The file's statements.
-        bound: Names that they bind.
-        path: The file.
-
-    Raises:
-        SpaceError: There are several instances, subclasses or functions.
-    """
-    for node in reversed(body):
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [RESULT_NAME]:
-            return _name(RESULT_NAME, node)
-    for target in _tuner_arguments(body):
-        if _names_of(target) <= bound:
-            return target
-    functions = [node for node in body if isinstance(node, ast.FunctionDef) and _takes_hyperparameters(node)]
-    named = [_name(node.name, node) for node in functions if node.name == BUILDER_NAME]
-    if named:
-        return named[0]
-    classes: dict[str, ast.ClassDef] = {}
-    for node in body:
-        if isinstance(node, ast.ClassDef) and any(
-            (_last_name(base) or "").endswith(BASE_CLASS) or _last_name(base) in classes for base in node.bases
-        ):
-            classes[node.name] = node
-    bases = {_last_name(base) for node in classes.values() for base in node.bases}
-    called = {name for function in functions for name in _names_of(function) if name != function.name}
-    groups = (
-        [_name(name, node) for node in body if (name := _instance_name(node, classes)) is not None],
-        [_name(name, node) for name, node in classes.items() if name not in bases],
-        [_name(node.name, node) for node in functions if node.name not in called],
-    )
-    for group in groups:
-        distinct = {ast.unparse(target): target for target in group}
-        if len(distinct) > 1:
-            raise SpaceError(
-                f"{path} holds several model builders. Expected: one, one that is called {BUILDER_NAME}, or a line "
-                f"such as {RESULT_NAME} = {next(iter(distinct))}. Received: {', '.join(distinct)}."
-            )
-        if distinct:
-            return next(iter(distinct.values()))
-    return None
-
-
-def _takes_hyperparameters(node: ast.FunctionDef) -> bool:
-    if not node.args.args:
-        return False
-    first = node.args.args[0]
-    annotation = "" if first.annotation is None else ast.unparse(first.annotation)
-    return first.arg in ("hp", "hps", "hparams", "hyperparameters") or "HyperParameters" in annotation
-
-
-def _instance_name(node: ast.stmt, classes: Mapping[str, ast.ClassDef]) -> str | None:
-    """Returns the name that a statement binds to an instance of a HyperModel, of the file or of Keras Tuner."""
-    if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-        return None
-    if not isinstance(node.value, ast.Call):
-        return None
-    name = _last_name(node.value.func) or ""
-    is_instance = name in classes or (name.startswith("Hyper") and name not in ("HyperParameters", "Hyperband"))
-    return node.targets[0].id if is_instance else None
-
-
-def _tuner_arguments(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
-    """Yields the builders that the file gives to tuners, in its order."""
-    tuners = set(TUNERS)
-    for statement in body:
-        if isinstance(statement, ast.ClassDef) and any(_last_name(base) in tuners for base in statement.bases):
-            tuners.add(statement.name)
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Call) and _last_name(node.func) in tuners:
-                given = [keyword.value for keyword in node.keywords if keyword.arg == "hypermodel"] or node.args[:1]
-                yield from (value for value in given if isinstance(value, ast.Name | ast.Call | ast.Attribute))
-
-
-def _find_batch_size(tree: ast.Module) -> int:
-    """Returns the batch size that the file gives to ``search`` or ``fit`` as a number."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _last_name(node.func) in ("search", "fit"):
-            for keyword in node.keywords:
-                if keyword.arg == "batch_size" and isinstance(keyword.value, ast.Constant):
-                    value = keyword.value.value
-                    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-                        return value
-    return FIT_BATCH_SIZE
-
-
-def _names_of(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
-
-
-def _last_name(node: ast.expr) -> str | None:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
-
-
-def _name(name: Any, node: ast.stmt) -> ast.expr:
-    return ast.copy_location(ast.Name(name.id if isinstance(name, ast.Name) else name, ast.Load()), node)

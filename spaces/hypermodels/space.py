@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -21,13 +20,12 @@ from typing import Any
 from spaces.domains import Domain, Int
 from spaces.errors import SpaceError
 from spaces.hypermodels.builder import HypermodelBuilder
+from spaces.hypermodels.environment import keras_environment
 from spaces.space import Space
 from spaces.training import TRAINING
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised when discovery finds other spaces."""
-BACKENDS = ("tensorflow", "jax", "torch")
-"""Keras's backends, in the order in which an installed one is taken."""
 DISCOVERY_SECONDS = 600.0
 """Limit of a discovery; a network of 50 layers takes one or two minutes."""
 
@@ -48,6 +46,8 @@ def load_space(path: Path) -> Space:
         document = _discover(path)
         if "error" in document:
             raise SpaceError(document["error"])
+        if document.get("notice"):
+            sys.stderr.write(f"{document['notice']}\n")
         with contextlib.suppress(OSError):  # it is then discovered again
             cache.parent.mkdir(parents=True, exist_ok=True)
             draft = cache.with_suffix(f".{os.getpid()}")
@@ -97,22 +97,13 @@ def _discover(path: Path) -> dict[str, Any]:
     Raises:
         SpaceError: It ended without a result.
     """
-    installed = next((name for name in BACKENDS if importlib.util.find_spec(name)), BACKENDS[0])
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", installed),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "JAX_PLATFORMS": "cpu",
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    }
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "space.json"
         command = [sys.executable, "-m", "spaces.hypermodels.discovery", str(path), str(result)]
         try:
             done = subprocess.run(
                 command,
-                env=environment,
+                env=keras_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -9,7 +9,7 @@ from makers import MNIST, TINY
 
 from search.engines.base import Engine, SpaceExhausted
 from search.engines.limited import LimitedEngine
-from search.engines.limits import Bound, Limit, limited_space, parameter_limit
+from search.engines.limits import Bound, Limit, limited_space, parameter_counter
 from search.engines.registry import make_engine, parse_engine
 from search.errors import UserError
 from search.trial import EpochReport, Outcome, Proposal, State
@@ -60,16 +60,17 @@ def test_a_search_ends_where_nothing_is_within_the_limit() -> None:
 
 
 def test_recipes_and_baseline_are_narrowed_to_the_limit_and_named_so() -> None:
-    space = limited_space(load("cnn"), MNIST, 60_000)
-    limit = parameter_limit(space, space.workload, MNIST, 60_000)
+    count = parameter_counter(load("cnn"), MNIST)
+    space = limited_space(load("cnn"), count, 60_000)
     assert list(space.recipes) == ["two stages + sgd, narrowed", "two stages, narrowed", "baseline, narrowed"]
     assert space.baseline == load("cnn").baseline
-    assert all(limit.allows(space.recipe(name)) for name in space.recipes)
-    assert limited_space(load("cnn"), MNIST, 10**6) == load("cnn")
+    assert all(count(space.recipe(name)) <= 60_000 for name in space.recipes)
+    assert limited_space(load("cnn"), count, 10**6) == load("cnn")
 
 
 def test_a_limit_that_cannot_be_kept_is_refused() -> None:
     with pytest.raises(UserError, match="smallest has 3,375"):
-        limited_space(load("cnn"), MNIST, 3_000)
+        limited_space(load("cnn"), parameter_counter(load("cnn"), MNIST), 3_000)
     with pytest.raises(UserError, match="workload"):
-        limited_space(dataclasses.replace(load("cnn"), workload=None), MNIST, 60_000)
+        uncounted = dataclasses.replace(load("cnn"), workload=None)
+        limited_space(uncounted, parameter_counter(uncounted, MNIST), 60_000)

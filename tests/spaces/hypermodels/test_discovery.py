@@ -15,8 +15,9 @@ import pytest
 from search.training.network import make_inference_network, make_network
 from search.training.own_compile import OwnLoss, find_compiled
 from search.training.runtime import Precision
-from spaces import Choice, Condition, Float, Int, Space, SpaceError
+from spaces import Choice, Condition, Domain, Float, Int, Space, SpaceError
 from spaces.hypermodels import HypermodelBuilder, check_data
+from spaces.hypermodels.counting import count_parameters
 from spaces.hypermodels.discovery import discover, main
 from spaces.training import complete
 
@@ -205,6 +206,44 @@ def test_a_value_at_which_the_model_cannot_be_built_is_said(tmp_path: Path) -> N
         "At 8 the model of the defaults fails: KeyError on line 3"
         in discover(path)["space"]["parameters"]["units"]["doc"]
     )
+
+
+OWN_FIT = """
+import keras_tuner
+class Mine(keras_tuner.HyperModel):
+    def build(self, hp):
+        model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])
+        model.compile("adam", "mse")
+        return model
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, batch_size={size}, shuffle=hp.Boolean("shuffle"), **kwargs)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "domain"),
+    [
+        ('hp.Choice("batch_size", [16, 64], default=64)', Choice((16, 64), 64)),
+        ('hp.Int(name="batch_size", min_value=16, max_value=64, step=16)', Int(16, 64, 16, step=16)),
+        ('hp.Choice("batch_size", SIZES)', Int(32, 32, 32)),
+        ("48", Int(48, 48, 48)),
+    ],
+)
+def test_a_batch_size_that_fit_searches_is_searched_and_the_rest_of_fit_is_said_to_be_unused(
+    tmp_path: Path, size: str, domain: Domain
+) -> None:
+    path = written(tmp_path, OWN_FIT.format(size=size))
+    document = discover(path)
+    parameters = Space.from_json(document["space"]).parameters
+    assert {name: replace(found, doc="") for name, found in parameters.items()} == {"batch_size": domain}
+    assert "fit method of Mine" in document["notice"]
+    assert document["notice"] in document["space"]["doc"]
+
+
+def test_the_parameters_of_a_network_are_counted_by_building_it(space: Space) -> None:
+    config = {**space.baseline, "hidden_layers": 1, "units_0": 12}
+    assert isinstance(space.build, HypermodelBuilder)
+    assert count_parameters(space.build, config, (28, 28, 1), 10) == 785 * 12 + 13 * 10
 
 
 def test_names_are_identifiers_that_the_trainer_does_not_apply() -> None:

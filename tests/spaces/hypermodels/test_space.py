@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from in_process import CommandHere
 
 from spaces import Choice, Int, Space, SpaceError, load
 from spaces.hypermodels import HypermodelBuilder
+from spaces.hypermodels.counting import ParameterCounter
 from spaces.hypermodels.space import _cache_path
 from spaces.restrict import restrict
 
@@ -61,3 +63,29 @@ def test_a_file_whose_discovery_fails_is_refused_with_its_line(tmp_path: Path, m
     monkeypatch.setenv("KERAS_BACKEND", "numpy")  # imports in half the time
     with pytest.raises(SpaceError, match=r"mine.py cannot be run: ModuleNotFoundError on line 1"):
         load(str(path))
+
+
+@pytest.mark.slow
+def test_parameters_are_counted_in_a_process_that_starts_again_after_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")  # imports in half the time
+    path = tmp_path / "mine.py"
+    path.write_text(
+        """
+import os
+import keras
+
+def build_model(hp):
+    units = hp.Int("units", 1, 9)
+    print("builds", units)
+    if units == 8:
+        raise ValueError
+    if units == 9:
+        os._exit(1)
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(10)])
+"""
+    )
+    count = ParameterCounter(path, (2, 2, 1), 10)
+    counts = [count({"units": units}) for units in (1, 8, 2, 9, 3)]
+    assert counts == [25, math.inf, 40, math.inf, 55]
