@@ -178,21 +178,36 @@ class Trainer:
         Raises:
             ExceedsFreeMemory: Its training cannot fit into the memory.
         """
-        started, training_images, images = time.perf_counter(), folds[0].training_images, folds[0]
-        on_cpu = self._environment["device"] == "CPU"
-        # Folds differ by few images, so one schedule is right for all, to a step an epoch.
-        steps = max(steps_per_epoch(len(fold.training_images), config["batch_size"]) for fold in folds)
+        started = time.perf_counter()
+        model = self._make_model(config, trial, folds)
+        self._compile(model, config, trial, folds)
+        run_state.parameter_count = trainable_parameters(model)
+        states = checkpoint.NetworkStates(model, len(folds))
+        if files.resume_from is not None:
+            with contextlib.suppress(TrialError):
+                loaded = states.restore(as_path(files.resume_from))
+                run_state.restore(loaded.history, loaded.seconds)
+        run_state.seconds["build"] += time.perf_counter() - started
+        return model, states
+
+    def _make_model(self, config: Mapping[str, Any], trial: Trial, folds: Sequence[PhaseImages]) -> Any:
+        """Returns the network with its first values.
+
+        Raises:
+            ExceedsFreeMemory: Its training cannot fit into the memory.
+        """
+        images, on_cpu = folds[0], self._environment["device"] == "CPU"
         make_model = partial(
             make_network,
             self._build,
             config,
-            training_images,
+            images.training_images,
             classes=self._task.dataset.classes,
             seed=trial.seed,
             precision=self._task.runtime.precision,
         )
         batches = Batches(
-            batch_size=min(config["batch_size"], len(training_images)),
+            batch_size=min(config["batch_size"], len(images.training_images)),
             evaluation_batch_size=evaluation_batch_size(images.evaluation_images.shape),
             optimizer_slots=optimizer_slots(make_optimizer(config, 1)),
             stored_states=len(folds) if len(folds) > 1 and on_cpu else 0,
@@ -204,13 +219,19 @@ class Trainer:
             self._memory_limit.require(predict_memory(outline, batches))
         keras.utils.set_random_seed(trial.seed)
         model = make_model()
-        own = find_compiled(model)
-        optimizer = make_optimizer(config, steps * trial.epochs) if own is None else own.optimizer
-        loss = make_loss(config, images.class_weights) if own is None else OwnLoss(own.loss, images.class_weights)
-        if own is not None:
-            batches = replace(batches, optimizer_slots=optimizer_slots(copy_optimizer(optimizer)))
         if not is_checked:
+            if (own := find_compiled(model)) is not None:
+                batches = replace(batches, optimizer_slots=optimizer_slots(copy_optimizer(own.optimizer)))
             self._memory_limit.require(predict_memory(model, batches))
+        return model
+
+    def _compile(self, model: Any, config: Mapping[str, Any], trial: Trial, folds: Sequence[PhaseImages]) -> None:
+        """Compiles a network with the optimizer and the loss of its configuration, or with its own."""
+        # Folds differ by few images, so one schedule is right for all, to a step an epoch.
+        steps = max(steps_per_epoch(len(fold.training_images), config["batch_size"]) for fold in folds)
+        own, class_weights = find_compiled(model), folds[0].class_weights
+        optimizer = make_optimizer(config, steps * trial.epochs) if own is None else own.optimizer
+        loss = make_loss(config, class_weights) if own is None else OwnLoss(own.loss, class_weights)
         if self._is_tensorflow_on_cpu and self._task.runtime.layers is Layers.FAST:
             from search.training.tensorflow_cpu.adam import use_fused_update
             from search.training.tensorflow_cpu.layers import use_fast_layers
@@ -224,18 +245,10 @@ class Trainer:
             # XLA's convolutions on a CPU take 18 times as long as TensorFlow's own.
             jit_compile=False if self._is_tensorflow_on_cpu else "auto",
         )
-        run_state.parameter_count = trainable_parameters(model)
         # Variables made while TensorFlow traces the first step cause a second tracing. Layers that only training calls
         # are built in that step, and the optimizer must be built after them.
         if all(layer.built for layer in model._flatten_layers()):
             model.optimizer.build(model.trainable_variables)
-        states = checkpoint.NetworkStates(model, len(folds))
-        if files.resume_from is not None:
-            with contextlib.suppress(TrialError):
-                loaded = states.restore(as_path(files.resume_from))
-                run_state.restore(loaded.history, loaded.seconds)
-        run_state.seconds["build"] += time.perf_counter() - started
-        return model, states
 
     def _loops(self, model: Any, batch_size: int, training_images: Any) -> Loops:
         """Returns the loops of a compiled model."""
