@@ -24,6 +24,8 @@ from search.errors import UserError
 
 READING = "reading"
 """Name of the array of lines that say how the data were read; no part of the data's hash."""
+WHITE = "white"
+"""Name of the array of the one value that was white in the given images, (1,) float64; no part of the data's hash."""
 CLASS_NAMES = "class_names"
 """Name of the array of the classes' names; no part of the data's hash."""
 IS_VALIDATION = "is_validation"
@@ -33,8 +35,8 @@ IS_VALIDATION = "is_validation"
 def make_canonical(raw: RawDataset, options: ReadOptions) -> dict[str, np.ndarray]:
     """Returns the arrays of a data set in canonical form, as ``validate_arrays`` describes them.
 
-    With them come ``reading`` and, where they apply, ``class_names`` and ``is_validation``. Validation images that
-    were given stand behind the other training images.
+    With them come ``reading`` and, where they apply, ``white``, ``class_names`` and ``is_validation``.
+    Validation images that were given stand behind the other training images.
 
     Args:
         raw: The data set as it stands in its files.
@@ -77,6 +79,7 @@ def make_canonical(raw: RawDataset, options: ReadOptions) -> dict[str, np.ndarra
     lines = ["; ".join(fact for fact in facts if fact), *raw.notes]
     return {
         **arrays,
+        **({} if scale.white is None else {WHITE: np.array([scale.white], dtype=np.float64)}),
         **({CLASS_NAMES: np.array(class_names, dtype=str)} if class_names else {}),
         READING: np.array(lines, dtype=str),
     }

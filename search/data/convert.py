@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.data.canonical import READING, make_canonical
+from search.data.canonical import READING, WHITE, make_canonical
 from search.data.dataset import hash_results
 from search.data.read_options import ReadOptions
 from search.data.sources import find_source
@@ -48,6 +48,7 @@ def convert(dataset: str, out: Path, options: ReadOptions) -> ConvertedDataset:
         )
     arrays = make_canonical(find_source(dataset).read(options), options)
     reading = tuple(map(str, arrays.pop(READING)))
+    arrays.pop(WHITE, None)  # the file holds scaled pixels
     with write_errors(out, "data set"), draft_of(out, suffix=SUFFIX) as draft:
         np.savez_compressed(draft, allow_pickle=False, **arrays)
     return ConvertedDataset(sha256=hash_results(arrays), reading=reading)

@@ -28,7 +28,7 @@ import platformdirs
 
 from search.data import cache
 from search.data.cache import arrays_sha256
-from search.data.canonical import CLASS_NAMES, IS_VALIDATION, READING, make_canonical
+from search.data.canonical import CLASS_NAMES, IS_VALIDATION, READING, WHITE, make_canonical
 from search.data.read_options import ReadOptions
 from search.data.readers.npz import ARCHIVE_READ_ERRORS
 from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
@@ -37,9 +37,9 @@ from search.files import draft_of
 
 TEST_GROUPS = "groups_test"
 """Name of the array of the test images' groups."""
-UNHASHED = frozenset({TEST_GROUPS, CLASS_NAMES, READING})
-"""Arrays that decide no result: groups of test images only widen intervals, the others are words."""
-READING_VERSION = 1
+UNHASHED = frozenset({TEST_GROUPS, CLASS_NAMES, READING, WHITE})
+"""Arrays that decide no result: groups of test images only widen intervals, the others say how the data were read."""
+READING_VERSION = 2
 """Raised by a change of how data are read, so that caches of earlier versions are not used."""
 INFO_NAME = "info.json"
 """File in the folder of cached data that describes them, so that they are found by their hash."""
@@ -66,6 +66,7 @@ class DatasetInfo:
         given_validation: Number of the training images that the data set aside for validation; 0 if it does not.
         reading: Lines that say how the data were read.
         test_class_counts: Number of test images of each class.
+        white: The value that was white in the data as given; None if they are standardized, or unknown.
         loader: Module of Keras whose ``load_data`` returns the same data; empty for a user's own.
     """
 
@@ -83,6 +84,7 @@ class DatasetInfo:
     given_validation: int = 0
     reading: tuple[str, ...] = ()
     test_class_counts: tuple[int, ...] = ()
+    white: float | None = None
     loader: str = ""
 
     @property
@@ -191,6 +193,7 @@ def _describe(folder: Path, files: Mapping[str, str], *, known_sha256: str | Non
         class_names=tuple(map(str, arrays.get(CLASS_NAMES, ()))),
         given_validation=int(arrays[IS_VALIDATION].sum()) if IS_VALIDATION in arrays else 0,
         reading=tuple(map(str, arrays.get(READING, ()))),
+        white=float(arrays[WHITE][0]) if WHITE in arrays else None,
         test_class_counts=tuple(np.bincount(arrays["y_test"]).tolist()),
     )
 

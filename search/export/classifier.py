@@ -33,7 +33,7 @@ class Classifier:
     Args:
         model: The Keras model.
         input_spec: Its input.
-        white_value: Value of a white pixel: 255, or 1 if the model does not rescale its input.
+        white_value: Value of a white pixel, by the model's metadata; else 255, or 1 if it does not rescale its input.
         class_names: Names of the classes; empty if these are the numbers from 0.
     """
 
@@ -90,7 +90,7 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
     return Classifier(
         model=model,
         input_spec=input_spec,
-        white_value=255.0 if scale < 0.5 else 1.0,
+        white_value=metadata.white if metadata and metadata.white else 255.0 if scale < 0.5 else 1.0,
         class_names=metadata.class_names if metadata else (),
     )
 

@@ -137,6 +137,7 @@ def _make_metadata(target: ExportTarget, dataset: DatasetInfo) -> model_metadata
         config=row.config,
         recorded=format_test_error(row) if row.test_error is not None else "",
         class_names=dataset.class_names,
+        white=dataset.white,
     )
 
 

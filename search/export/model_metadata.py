@@ -31,6 +31,7 @@ class ModelMetadata:
         config: Active parameters and their values.
         recorded: The row's recorded test error as text; empty if it has none.
         class_names: Names of the classes; empty if these are the numbers from 0.
+        white: Value of a white pixel that the model takes; None if the data are standardized, or unknown.
     """
 
     study: str
@@ -43,6 +44,7 @@ class ModelMetadata:
     config: Mapping[str, Any] = field(default_factory=dict)
     recorded: str = ""
     class_names: tuple[str, ...] = ()
+    white: float | None = None
 
 
 def write(file: Path, metadata: ModelMetadata) -> None:

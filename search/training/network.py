@@ -37,6 +37,7 @@ def make_network(
     classes: int,
     seed: int,
     precision: Precision = Precision.TF32,
+    white: float | None = None,
 ) -> Any:
     """Returns the network, not compiled; its random numbers were seeded by the caller.
 
@@ -47,8 +48,9 @@ def make_network(
         classes: Number of classes.
         seed: Of the augmentation.
         precision: Of the space's layers; pixels and augmentation are float32.
+        white: Value of a white pixel of the network's input; None for that of ``pixels``.
     """
-    scale = 1.0 / 255.0 if pixels.dtype == np.uint8 else 1.0
+    scale = 1.0 / (white or (255.0 if pixels.dtype == np.uint8 else 1.0))
     inputs = keras.Input(pixels.shape[1:], name="pixels")
     images = keras.layers.Rescaling(scale, name="scale")(inputs)
     magnitudes = {name: config[name] for name in AUGMENTATION_PARAMETERS}
@@ -101,8 +103,9 @@ def make_inference_network(
     *,
     trained_model: Any,
     precision: Precision,
+    white: float | None = None,
 ) -> Any:
-    """Returns a trained network without augmentation, from raw pixels to probabilities, of Keras's own layers.
+    """Returns a trained network without augmentation, from given pixels to probabilities, of Keras's own layers.
 
     Args:
         build: The space's model builder.
@@ -110,6 +113,7 @@ def make_inference_network(
         pixels: As ``make_network`` takes them.
         trained_model: The trained network.
         precision: As it was trained.
+        white: Value of a white pixel in the data as given; None if they are standardized, or unknown.
     """
     weights = _weights_by_layer(trained_model)
     keras.utils.clear_session(free_memory=False)  # else Keras continues to number its layers
@@ -117,7 +121,7 @@ def make_inference_network(
     if isinstance(build, HypermodelBuilder):
         build = replace(build, is_for_export=True)
     inference_model = make_network(
-        build, without_augmentation(config), pixels, classes=classes, seed=0, precision=precision
+        build, without_augmentation(config), pixels, classes=classes, seed=0, precision=precision, white=white
     )
     for layer, own in zip(filter(_has_weights, inference_model.layers), weights, strict=True):
         layer.set_weights(own)

@@ -306,6 +306,7 @@ def save_results(
             training_images,
             trained_model=trained_model(),
             precision=task.runtime.precision,
+            white=task.dataset.white,
         ).save(files.model)
     if files.predictions is not None and trial.last_epoch == trial.epochs:
         run_state.save_predictions(Path(files.predictions))

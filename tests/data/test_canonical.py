@@ -41,7 +41,9 @@ def equal(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> 
 
 def test_the_canonical_form() -> None:
     arrays = canonical(groups_train=np.arange(60) // 5, groups_test=np.arange(12))
-    assert {name: (array.shape, array.dtype.name) for name, array in arrays.items() if name != "reading"} == {
+    assert {
+        name: (array.shape, array.dtype.name) for name, array in arrays.items() if name not in ("reading", "white")
+    } == {
         "x_train": ((60, 4, 5, 1), "uint8"),
         "y_train": ((60,), "int64"),
         "x_test": ((12, 4, 5, 1), "uint8"),
@@ -115,6 +117,7 @@ def test_white_is_what_the_training_images_say(case: str) -> None:
     shown = arrays["x_train"][..., 0] / (255.0 if dtype == np.uint8 else 1.0)
     np.testing.assert_allclose(shown, given["x_train"].astype(float) / white, atol=1e-6)
     assert f"white is {white}" in arrays["reading"][0]
+    assert arrays["white"].tolist() == [white]
 
 
 def test_levels_as_integers_and_divided_by_white_are_the_same_data() -> None:

@@ -78,9 +78,10 @@ def test_a_model_of_logits_is_scored_after_softmax_and_trained_before(space: Spa
     loss = OwnLoss(own.loss, None)(np.eye(10, dtype=np.float32)[LABELS], model(PIXELS, training=True))
     np.testing.assert_allclose(loss, own.loss(LABELS, logits), rtol=1e-4, atol=1e-6)
     exported = make_inference_network(
-        space.build, complete(space.baseline), PIXELS, trained_model=model, precision=Precision.TF32
+        space.build, complete(space.baseline), PIXELS, trained_model=model, precision=Precision.TF32, white=16.0
     )
-    np.testing.assert_allclose(exported(PIXELS), model(PIXELS), rtol=1e-4, atol=1e-6)
+    given = PIXELS * np.float32(16 / 255)  # white was 16 in the data as given
+    np.testing.assert_allclose(exported(given), model(PIXELS), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy", "mse"])
