@@ -95,7 +95,7 @@ def main() -> NoReturn:
         error.show()
         raise SystemExit(error.exit_code) from None
     except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(_print_error("Stopped at once; the record is kept.", "", 130)) from None
+        raise SystemExit(_print_error("Stopped; what was recorded is kept.", "", 130)) from None
     except OSError as error:
         full = error.errno in DISK_FULL_ERRORS
         what = "The disk is full" if full else "A file cannot be read or written"

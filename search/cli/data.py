@@ -69,6 +69,7 @@ def show(
     summary = summarize_dataset(info, training, split=chosen, seed=split_seed, folds=folds)
     if out:
         save_grid(info, training, out)
+        click.echo(f"Wrote {out}", err=True)
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,6 +68,12 @@ def describe_trial_end(trial: Trial, outcome: Outcome, *, is_best: bool) -> str:
     return "  ".join(parts)
 
 
+def _wrapped(line: str, width: int) -> str:
+    """Returns a line broken between words, its further lines indented; a terminal would break within words."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 class LiveLine:
     """Prints lines on standard error and, on a terminal, draws a live line below them."""
 
@@ -84,6 +91,8 @@ class LiveLine:
     def print(self, text: str, style: str = "") -> None:
         """Prints a line above the live line."""
         self._last_line_at = time.monotonic()
+        if self.is_terminal:
+            text = "\n".join(_wrapped(line, self._console.width) for line in text.split("\n"))
         self._console.print(Text(text, style=style))
 
     def start(self) -> None:

@@ -83,11 +83,14 @@ def _model(target: ExportTarget, out: Path, *, score: bool, quiet: bool) -> None
 
 def _text(target: ExportTarget, form: str, out: Path | None, *, fallback: str) -> None:
     from search.export.card import TEXT_FORMATS
+    from search.export.script import usage
     from search.files import write_atomic
 
     text = TEXT_FORMATS[form](target, out.name if out else fallback)
     if out:
         write_atomic(out, text, what=form)
         click.echo(f"Wrote {out}", err=True)
+        if form == "script":
+            click.echo(usage(target, out.name), err=True)
     else:
         click.echo(text, nl=False)

@@ -29,13 +29,16 @@ def _search(forecast: Forecast) -> str:
     if forecast.first_epochs < forecast.epochs:
         trainings = "one short training" if forecast.recipe is None else "two short trainings"
         return f"  in {clock} {trainings} of {epochs(forecast.first_epochs)}"
-    full = f"{forecast.full_trials:,}"
     if forecast.short_epochs is None:
-        trainings = f"{full} full trainings of {epochs(forecast.epochs)}"
+        trainings = f"{_counted(forecast.full_trials, 'full training')} of {epochs(forecast.epochs)}"
     else:
-        short = f"{forecast.short_trials:,} short trainings of {epochs(forecast.short_epochs)}"
-        trainings = f"{short} and {full} full ones of {forecast.epochs}"
+        short = f"{_counted(forecast.short_trials, 'short training')} of {epochs(forecast.short_epochs)}"
+        trainings = f"{short} and {_counted(forecast.full_trials, 'full one')} of {forecast.epochs}"
     return f"  in {clock} about {trainings}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _verification(forecast: Forecast) -> list[str]:

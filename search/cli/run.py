@@ -38,7 +38,7 @@ def command(
     Running the same command again continues the study; --trials and --timeout are totals of the study.
     """
     started_at = time.monotonic()  # a time budget counts from here
-    from search.cli.display import leaderboard_event, make_display
+    from search.cli.display import LiveLine, leaderboard_event, make_display
     from search.leaderboard.files import FORMATS
     from search.leaderboard.summary import summary_sentences
     from search.session.plan import make_plan
@@ -53,14 +53,15 @@ def command(
         return
     study = run_plan(plan, make_display(quiet=quiet, as_json=as_json), started_at=started_at)
     board = study.board
-    if not quiet and not as_json and board.sections:
-        click.secho(summary_sentences(board.sections[0])[0], err=True, bold=True)
+    lines = LiveLine()
+    if not quiet and not as_json and board.sections and board.sections[0].headline is not None:
+        lines.print(summary_sentences(board.sections[0])[0], "bold")
     click.echo(leaderboard_event(board) if as_json else FORMATS["table"](board).rstrip())
     for message in study.messages:
         click.echo(message, err=True)
     if not quiet and not as_json:
         names = ", ".join(path.name for path in study.reports)
-        click.echo(f"Written to {study.reports[0].parent if study.reports else 'no folder'}: {names}", err=True)
+        lines.print(f"Written to {study.reports[0].parent if study.reports else 'no folder'}: {names}")
     if study.missing and quiet:
         click.echo(f"Verification is incomplete: {study.missing} of its runs are missing.", err=True)
     if study.interrupted:

@@ -94,7 +94,7 @@ def _describe_study(summary: StudySummary) -> str:
     header = summary.header
     engine = "" if header.engine == NO_ENGINE else f"; {header.engine}:{header.sampler}, pruner {header.pruner}"
     protocol = header.protocol
-    return f"space {header.space.name}, data {protocol.dataset}, {protocol.epochs} epochs a trial{engine}"
+    return f"space {header.space.name}, data {protocol.dataset}, {formatting.epochs(protocol.epochs)} a trial{engine}"
 
 
 def _stage(summary: StudySummary) -> list[str]:

@@ -76,7 +76,7 @@ def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | Non
     if not model.is_file():
         raise UserError(
             f"There is no such model file. Received: {str(model)!r}.",
-            hint="Make one with: python -m search export STUDY --as model",
+            hint=f"Make one with: python -m search export {_study_name(model)}",
         )
     found = [_files(path) for path in paths]
     files = [str(file) for images, _ in found for file in images]
@@ -92,6 +92,12 @@ def predict_images(model: Path, paths: Iterable[Path], *, resize_mode: str | Non
         skipped=tuple(str(file) for _, others in found for file in others),
         class_names=tuple(response["class_names"]),
     )
+
+
+def _study_name(model: Path) -> str:
+    """Returns the study and row that ``export`` gives a model's name, or "STUDY" for other names."""
+    name, _, row = model.stem.rpartition("-")
+    return f"{name} {row}" if name and model.suffix == ".keras" and row in ("winner", "baseline") else "STUDY"
 
 
 def _files(path: Path) -> tuple[list[Path], list[Path]]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from search.data.dataset import DatasetInfo
+from search.data.dataset import DatasetInfo, open_training
 from search.data.sources import MNIST_SHA256
 from search.export.script_parts import HypermodelParts, ScriptParts, make_script_parts
 from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
@@ -49,6 +49,18 @@ def render_script(target: ExportTarget, file: str) -> str:
     return fill_template(target, dataset, parts, file, restore_kernels(environment, target.reproduction_options))
 
 
+def usage(target: ExportTarget, file: str) -> str:
+    """Returns how the script is run, as a sentence.
+
+    Args:
+        target: The row to export.
+        file: Path of the script.
+    """
+    if _loader(restore_dataset(target.record.header, target.reproduction_options)):
+        return f"Run it with: python {file}"
+    return f"Run it with: python {file} DATA.npz, which this writes: python -m search data convert DATASET DATA.npz"
+
+
 def fill_template(
     target: ExportTarget,
     dataset: DatasetInfo,
@@ -83,6 +95,7 @@ def fill_template(
         # A short trial's are a part of an epoch; the script has whole ones.
         "clean_epochs": round(config["clean_epochs"] * epochs / target.record.header.protocol.epochs),
         "shape": dataset.image_shape,
+        "dtype": open_training(dataset).images.dtype.name,
         "classes": dataset.classes,
         "steps": -(-dataset.training_count // config["batch_size"]) * epochs,
         "is_weighted": target.record.header.protocol.class_weight is ClassWeight.BALANCED,

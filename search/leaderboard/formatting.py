@@ -14,7 +14,7 @@ from search.leaderboard.board import BoardEntry, Row, state_name
 from search.leaderboard.reference import Reference
 from search.leaderboard.row_parts import Ensemble
 from search.leaderboard.statistics import EQUIVALENCE_POINTS, Difference, Estimate, Interval, Verdict
-from search.protocol import ClassWeight
+from search.protocol import ClassWeight, Objective
 from search.records.arithmetic import with_reliable_kernels
 from search.records.record import StudyHeader, flatten
 from search.trial import Config, State
@@ -22,6 +22,20 @@ from search.trial import Config, State
 PACKAGE = "keras-image-search"
 CHOSEN_MARK = "*"
 """After the name of a row that its study chose; tables explain it."""
+
+
+OBJECTIVE_NAMES = {
+    Objective.ERROR.metric: "validation error",
+    Objective.BALANCED_ERROR.metric: "balanced validation error",
+    Objective.LOG_LOSS.metric: "validation log loss",
+    "calibrated_loss": "calibrated validation loss",
+}
+"""What studies minimize, by the metric."""
+
+
+def objective_name(study: StudyHeader) -> str:
+    """Returns what a study minimizes and chooses by, in words."""
+    return OBJECTIVE_NAMES[study.objective]
 
 
 def engine_label(study: StudyHeader) -> str:

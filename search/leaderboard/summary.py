@@ -15,13 +15,6 @@ from search.protocol import Objective
 from search.trial import RECIPE_PREFIX
 from spaces.registry import baseline_changes
 
-FIGURES = {
-    Objective.ERROR.metric: "validation error",
-    Objective.BALANCED_ERROR.metric: "balanced validation error",
-    Objective.LOG_LOSS.metric: "validation log loss",
-}
-"""What studies minimize, by the metric."""
-
 
 def section_title(section: Section) -> str:
     """Returns what the rows of a section share: "mnist, protocol holdout 1.0, data 3f2a91c0bd55"."""
@@ -103,7 +96,7 @@ def _objective(section: Section, row: Row) -> Iterator[str]:
         if objective is Objective.ERROR:
             continue
         of = f"Study {study.name}" if len(section.studies) > 1 else "The search"
-        yield f"{of} minimizes the {FIGURES[study.objective]} and chooses by it; ranks are by test error."
+        yield f"{of} minimizes the {formatting.objective_name(study)} and chooses by it; ranks are by test error."
     losses = [formatting.log_loss(row.log_loss), formatting.log_loss(row.validation_log_loss)]
     if set(section.objectives) != {Objective.ERROR} and all(losses):
         balanced = [
@@ -151,7 +144,7 @@ def _without_test_runs(section: Section, row: Row) -> Iterator[str]:
         if other.objective is not None and other.objective < row.objective
     ]
     if better:
-        figure = "calibrated loss" if row.study.objective == "calibrated_loss" else FIGURES[row.study.objective]
+        figure = formatting.objective_name(row.study)
         yield f"{min(better)[1]} has a lower {figure}, but no complete test run; more time verifies it."
 
 

@@ -119,8 +119,13 @@ def remarks(entries: Sequence[BoardEntry]) -> list[str]:
     """Returns what a table leaves to be said: the mark of chosen rows, and warnings about figures."""
     rows = [entry for entry in entries if isinstance(entry, Row)]
     found = []
-    if any(row.chosen_in for row in rows):
-        found.append(f"{formatting.CHOSEN_MARK} chosen: of its study's verified rows the lowest validation figure.")
+    if chosen := [row for row in rows if row.chosen_in]:
+        figures = dict.fromkeys(formatting.objective_name(row.study) for row in chosen)
+        is_loss = any(Objective.of_metric(row.study.objective).metric != row.study.objective for row in chosen)
+        reason = "; it is less noisy than the error" if is_loss else ""
+        found.append(
+            f"{formatting.CHOSEN_MARK} chosen: of its study's verified rows the lowest {' or '.join(figures)}{reason}."
+        )
     if names := [row.name for row in rows if row.test_error and row.test_error.n == 1 and row.test_error.interval]:
         which = ", ".join(names) if len(names) <= MAX_NAMED_ROWS else f"{len(names)} rows"
         found.append(f"One seed, so the spread of the seeds is assumed: {which}.")

@@ -128,10 +128,17 @@ def read_study_json(file: Path) -> StudyRecord:
     return study_json.loads(content, str(file))
 
 
+def _report_folders(name: str) -> list[Path]:
+    """Returns the folders below the working folder's ``reports`` that hold a study of a name."""
+    folders = (Path("reports", name), Path("reports", "published", name)) if Path(name).name == name else ()
+    return [folder for folder in folders if (folder / study_json.FILE_NAME).is_file()]
+
+
 def _unknown_study_error(reference: str, location: StudyLocation, names: Sequence[str]) -> UserError:
     """Returns the error for an unknown reference, with similar names."""
     close_matches = difflib.get_close_matches(reference, names, n=3)
     suggestion = f"Did you mean {' or '.join(map(repr, close_matches))}? " if close_matches else ""
+    suggestion += "".join(f"The report {folder} holds a study of this name. " for folder in _report_folders(reference))
     where = location.studies_dir if location.storage is None else "the storage"
     more = f" and {len(names) - MAX_LISTED_NAMES} more" if len(names) > MAX_LISTED_NAMES else ""
     listing = (

@@ -213,6 +213,12 @@ def load_space(settings: Settings) -> tuple[Space, str]:
     """
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     earlier = [study.record for study in find_studies(settings.from_, location)] if settings.from_ else []
+    for study in earlier:
+        if not best_trials(study, 1):
+            raise UserError(
+                f"Study {study.header.name} has nothing to start from: no trial but the baseline has ended.",
+                hint="Continue that study first, or leave it out of --from.",
+            )
     best = best_trials(earlier[0], 1) if earlier else []
     try:
         space = changed_space(registry.load(settings.space), settings, best[0].trial.config if best else None)
