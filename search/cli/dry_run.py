@@ -54,8 +54,8 @@ def _describe_source(chosen_by: ChosenBy, *, has_trials: bool, is_measured: bool
         return "  these seconds are from the recorded trials of this study"
     if is_measured:
         return "  these seconds are from a measurement that an earlier run made on this machine"
-    measures = "; the run measures its speed first" if chosen_by is ChosenBy.PENDING else ""
+    measures = ";\n  the run measures its speed first" if chosen_by is ChosenBy.PENDING else ""
     return (
         "  Caution: no earlier run has measured this space and data on this machine; these\n"
-        f"  seconds are those of another machine, and may be several times too long or short{measures}"
+        f"  seconds are of another machine, and may be several times too long or short{measures}"
     )

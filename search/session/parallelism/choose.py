@@ -47,7 +47,8 @@ from search.session.parallelism.policy import (
 )
 from search.session.parallelism.probe import ProbeError, Throughput, measure_gpu_memory, measure_throughput
 from search.session.plan import Plan
-from search.session.settings import ExecutorName, Settings
+from search.session.settings import ExecutorName
+from search.study.cost import CostModel
 from search.training.runtime import (
     Backend,
     Device,
@@ -61,6 +62,8 @@ from spaces import registry
 
 MIN_STUDY_SECONDS = 600.0
 """Time budget below which nothing is measured: a measurement takes about 25 seconds on two cores."""
+MIN_TRIALS_SECONDS = 60.0
+"""Predicted time of a given number of trials below which nothing is measured."""
 MEASURED_KERNELS = "fastest"
 """In the conditions of a measurement: it chooses the kernels."""
 BUSY_PERCENT = 20.0
@@ -173,7 +176,7 @@ def _for_cpu(
         return replace(default, note="the memory holds no more" if cores > 1 or has_choice else "")
     if (cached := _read_throughput(path, layouts, candidates)) is not None:
         return _by_throughput(default, cached, ChosenBy.CACHED)
-    if not _is_worth_measuring(plan.settings, layouts[0].workers, spent_seconds):
+    if not _is_worth_measuring(plan, layouts[0].workers, spent_seconds):
         return replace(default, note="a short study")
     if not may_measure:
         return replace(default, chosen_by=ChosenBy.PENDING)
@@ -214,7 +217,7 @@ def _for_gpus(
     """Returns as many workers as the GPUs' memory holds, as measured before or now; one a GPU if neither."""
     gpus, path, chosen_by = plan.task.runtime.gpus, _cache_path(plan, has_choice=False), ChosenBy.CACHED
     default = Parallelism(layout=WorkerLayout(len(gpus), threads), chosen_by=ChosenBy.UNMEASURED)
-    if not _is_worth_measuring(plan.settings, len(gpus), spent_seconds):
+    if not _is_worth_measuring(plan, len(gpus), spent_seconds):
         return replace(default, note="a short study")
     if (memory := _read_gpu_memory(path, len(gpus))) is None:
         if not may_measure:
@@ -233,8 +236,17 @@ def _for_gpus(
     return Parallelism(layout=WorkerLayout(workers, threads), chosen_by=chosen_by, note=note)
 
 
-def _is_worth_measuring(settings: Settings, workers: int, spent_seconds: float) -> bool:
-    """Returns whether the study is long enough for a measurement: a trial for each worker, and some minutes."""
+def _is_worth_measuring(plan: Plan, workers: int, spent_seconds: float) -> bool:
+    """Returns whether the study is long enough for a measurement: a trial for each worker, and some minutes.
+
+    The seconds of a number of trials are those of as many baselines, as predicted before any trial.
+    """
+    settings = plan.settings
+    trials = settings.trials or (settings.total_epochs or 0) / settings.epochs
+    if trials:
+        costs = CostModel.for_data(plan.workload, plan.header.protocol, plan.task.dataset)
+        if trials * costs.trial_seconds(plan.header.space.baseline) < MIN_TRIALS_SECONDS:
+            return False
     trial_epochs = settings.epochs * (settings.folds or 1)
     return (
         (settings.trials is None or settings.trials >= workers)

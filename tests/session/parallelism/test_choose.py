@@ -79,7 +79,9 @@ def test_options_decide_without_a_measurement(options: dict, given: dict, layout
     assert probe.layouts is None
 
 
-@pytest.mark.parametrize("short", [{"trials": 1}, {"timeout": 590.0}, {"total_epochs": 10}, {"trials": 0}])
+@pytest.mark.parametrize(
+    "short", [{"trials": 1}, {"timeout": 590.0}, {"total_epochs": 10}, {"trials": 0}, {"trials": 4, "epochs": 1}]
+)
 def test_a_short_study_is_not_measured(options: dict, short: dict) -> None:
     probe = Probe()
     chosen = probe.choose(plan(options, **short))
