@@ -24,7 +24,7 @@ from search.files import draft_of, write_errors
 from search.leaderboard import formatting
 from search.reproduction.restore import restore_task
 from search.reproduction.retrain import EpochCallback, retrain
-from search.trial import Outcome, Phase, State, Trial, TrialFiles
+from search.trial import Cause, Outcome, Phase, State, Trial, TrialFiles
 
 SUFFIX = ".keras"
 KERAS_MODULES = frozenset({"keras", "builtins"})
@@ -73,7 +73,9 @@ def export_model(
     with write_errors(out, "model"), draft_of(out, suffix=SUFFIX) as draft:
         (outcome,) = retrain(task, [_trial(target)], on_epoch, files=TrialFiles(model=os.fspath(draft.absolute())))
         if outcome.state is not State.COMPLETE:
-            raise FatalError(f"The training failed: {outcome.message}\n{outcome.traceback}".rstrip())
+            explains_itself = outcome.cause is Cause.DATA
+            traceback = "" if explains_itself else f"\n{outcome.traceback}".rstrip()
+            raise FatalError(f"The training failed: {outcome.message}{traceback}")
         model_metadata.write(draft, _make_metadata(target, task.dataset))
         custom_layers = find_custom_layers(draft)
     return ExportedModel(

@@ -164,7 +164,9 @@ def make_plan(settings: Settings) -> Plan:
         raise UserError(
             f"The space {space.name} does not count the work of its networks, so their seconds are not predicted. "
             f"Received: --max-seconds {settings.max_seconds:g}.",
-            hint="Give it a workload function (docs/spaces.md), or use --trial-timeout.",
+            hint="Use --trial-timeout."
+            if isinstance(space.build, HypermodelBuilder)
+            else "Give it a workload function (docs/spaces.md), or use --trial-timeout.",
         )
     counter = None
     if settings.max_parameters is not None:

@@ -57,10 +57,8 @@ def _configuration(space: Space, at: str, winner: Config | None) -> dict[str, Va
         return {name: value for name, value in winner.items() if name in space.declared}
     name = at.removeprefix(RECIPE_PREFIX).strip()
     if name not in space.recipes:
-        known = ", ".join(f'--at "{RECIPE_PREFIX}{recipe}"' for recipe in space.recipes)
-        raise UserError(
-            f"The space {space.name} has no such recipe. Received: --at {at!r}.", hint=f"Known: {known}, --at winner."
-        )
+        known = ", ".join([*(f'--at "{RECIPE_PREFIX}{recipe}"' for recipe in space.recipes), "--at winner"])
+        raise UserError(f"The space {space.name} has no such recipe. Received: --at {at!r}.", hint=f"Known: {known}.")
     return space.recipe(name)
 
 

@@ -7,6 +7,7 @@ vectorized training and the export of scripts.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from search.errors import TrialError
 from search.training.augmentation import RandomAffine
 from search.training.runtime import Precision
 from spaces.hypermodels import HypermodelBuilder
@@ -126,6 +128,25 @@ def make_inference_network(
     for layer, own in zip(filter(_has_weights, inference_model.layers), weights, strict=True):
         layer.set_weights(own)
     return inference_model
+
+
+def require_savable(model: Any) -> None:
+    """Checks that Keras can save a network and make it again, before it is trained for that.
+
+    Raises:
+        TrialError: A class of the user has no ``get_config``.
+    """
+    for layer in model.layers:
+        try:
+            if not isinstance(layer, RandomAffine):  # it is no part of a saved model
+                layer.get_config()
+        except Exception as error:
+            found = re.search(r"Object (\w+)", str(error))
+            name = found[1] if found else type(layer).__name__
+            raise TrialError(
+                f"The model cannot be saved: its class {name} has no get_config() that returns its arguments. Add one, "
+                "or export it with --as script."
+            ) from error
 
 
 def _weights_by_layer(model: Any) -> list[Any]:

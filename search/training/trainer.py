@@ -46,6 +46,7 @@ from search.training.network import (
     make_loss,
     make_network,
     make_optimizer,
+    require_savable,
     set_augmentation,
     trainable_parameters,
 )
@@ -103,6 +104,8 @@ class Trainer:
         config = complete(trial.config)
         folds = self._phase_images(trial.phase)
         model, states = self._compiled_model(config, trial, files, folds, run_state)
+        if files.model is not None:
+            require_savable(model)
         loops = self._loops(model, config["batch_size"], folds[0].training_images)
         for report in run_state.history:
             hooks.report(report)

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+from search.errors import TrialError
 from search.export.codegen import network_statements
 from search.training.augmentation import RandomAffine
-from search.training.network import make_loss, make_network, make_optimizer, make_schedule
+from search.training.network import make_loss, make_network, make_optimizer, make_schedule, require_savable
 from search.training.runtime import Precision
 from search.training.vectorized.program_key import program_key
 from spaces import registry
@@ -185,3 +186,22 @@ def test_class_weights_are_those_of_keras_fit() -> None:
     smoothed = {"label_smoothing": 0.05}
     expected = make_loss(smoothed)(targets, probabilities, sample_weight=weights[labels])
     assert float(make_loss(smoothed, weights)(targets, probabilities)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_network_of_a_class_that_keras_cannot_make_again_is_not_trained_to_be_saved() -> None:
+    class Own(keras.Model):
+        def __init__(self, units: int, **options: Any) -> None:
+            super().__init__(**options)
+            self.hidden = keras.layers.Dense(units)
+
+        def call(self, images: Any) -> Any:
+            return self.hidden(images)
+
+    class Complete(Own):
+        def get_config(self) -> dict[str, Any]:
+            return {"units": self.hidden.units}
+
+    inputs = keras.Input((4,))
+    require_savable(keras.Model(inputs, Complete(3)(inputs)))
+    with pytest.raises(TrialError, match="Own has no get_config"):
+        require_savable(keras.Model(inputs, Own(3)(inputs)))
