@@ -60,6 +60,10 @@ class _Found:
     values: tuple[Value, ...] = ()
     failures: dict[Value, str] = field(default_factory=dict)
 
+    def failure(self) -> list[str]:
+        """Returns a sentence on the first value with which the model fails, or nothing."""
+        return [f"At {value} the model of the defaults fails: {error}." for value, error in self.failures.items()][:1]
+
 
 @dataclass(slots=True, kw_only=True)
 class _Explorer:
@@ -90,6 +94,10 @@ class _Explorer:
                 if len(self._used_at) < MAX_BUILDS:
                     self._try_values(key)
             waiting = [key for key in self.found if key not in self._tried] or self._activate_dormant()
+
+    def failures(self) -> list[str]:
+        """Returns a sentence for each hyperparameter with a value with which the model fails."""
+        return [f"{each.hyperparameter.name}: {text}" for each in self.found.values() for text in each.failure()]
 
     def _try_values(self, key: str) -> None:
         """Finds which hyperparameters are used at which values of one of them."""
@@ -214,8 +222,7 @@ def _describe(found: _Found, name: str) -> str:
     """Returns the name in the file where it differs, and the value at which the model first failed to build."""
     original = found.hyperparameter.name
     parts = [] if name == original else [f"{original!r} of the file."]
-    parts += [f"At {value} the model of the defaults fails: {error}." for value, error in found.failures.items()][:1]
-    return " ".join(parts)
+    return " ".join([*parts, *found.failure()])
 
 
 def _condition(found: _Found, names: Mapping[str, str], parameters: Mapping[str, Domain]) -> Condition | None:
@@ -270,9 +277,10 @@ def discover(path: Path) -> dict[str, Any]:
     elif BATCH_SIZE not in parameters:
         parameters[BATCH_SIZE] = _batch_size(hypermodel)
     doc = f"Keras Tuner's {hypermodel.name}, as its file builds it"
-    notice = _unused_fit(hypermodel, found)
-    space = Space(name=path.stem, parameters=parameters, doc=f"{doc}. {notice}" if notice else doc)
-    return {"space": space.to_json(), "notice": notice, **({} if takes_data else _shapes(model[0]))}
+    fit = _unused_fit(hypermodel, found)
+    space = Space(name=path.stem, parameters=parameters, doc=f"{doc}. {fit}" if fit else doc)
+    notices = [*([fit] if fit else []), *explorer.failures()]
+    return {"space": space.to_json(), "notices": notices, **({} if takes_data else _shapes(model[0]))}
 
 
 def _batch_size(hypermodel: Hypermodel) -> Domain:

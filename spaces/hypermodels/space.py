@@ -46,8 +46,7 @@ def load_space(path: Path) -> Space:
         document = _discover(path)
         if "error" in document:
             raise SpaceError(document["error"])
-        if document.get("notice"):
-            sys.stderr.write(f"{document['notice']}\n")
+        sys.stderr.write("".join(f"{notice}\n" for notice in document["notices"]))
         with contextlib.suppress(OSError):  # it is then discovered again
             cache.parent.mkdir(parents=True, exist_ok=True)
             draft = cache.with_suffix(f".{os.getpid()}")

@@ -203,10 +203,11 @@ def test_a_value_at_which_the_model_cannot_be_built_is_said(tmp_path: Path) -> N
     return model
 """,
     )
-    assert (
-        "At 8 the model of the defaults fails: KeyError on line 3"
-        in discover(path)["space"]["parameters"]["units"]["doc"]
-    )
+    document = discover(path)
+    expected = "At 8 the model of the defaults fails: KeyError on line 3"
+    assert expected in document["space"]["parameters"]["units"]["doc"]
+    assert "units" in document["notices"][0]
+    assert expected in document["notices"][0]
 
 
 OWN_FIT = """
@@ -237,8 +238,9 @@ def test_a_batch_size_that_fit_searches_is_searched_and_the_rest_of_fit_is_said_
     document = discover(path)
     parameters = Space.from_json(document["space"]).parameters
     assert {name: replace(found, doc="") for name, found in parameters.items()} == {"batch_size": domain}
-    assert "fit method of Mine" in document["notice"]
-    assert document["notice"] in document["space"]["doc"]
+    (notice,) = document["notices"]
+    assert "fit method of Mine" in notice
+    assert notice in document["space"]["doc"]
 
 
 def test_the_parameters_of_a_network_are_counted_by_building_it(space: Space) -> None:
