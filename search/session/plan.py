@@ -5,7 +5,6 @@ Called by the API, the command line, the comparison of engines and the doctor.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import random
 import shlex
@@ -25,7 +24,7 @@ from search.protocol import ClassWeight, EvaluationProtocol, Objective, Protocol
 from search.records import redact
 from search.records.arithmetic import Arithmetic, Layers
 from search.records.lookup import find_studies
-from search.records.reader import StudyNotStartedError, read_study
+from search.records.reader import read_recorded_header
 from search.records.record import NO_ENGINE, StudyHeader, utc_now
 from search.records.storage.locations import StudyLocation
 from search.session.option_checks import check_executor, check_outputs
@@ -140,7 +139,10 @@ def make_plan(settings: Settings) -> Plan:
     cache_dir = Path(settings.cache_dir) if settings.cache_dir else None
     dataset = prepare(settings.dataset, cache_dir, settings.read_options)
     folds = settings.folds or 1
-    split = default_split(dataset, folds) if settings.split is None else parse_choice(Split, settings.split, "split")
+    location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
+    name = settings.study or default_study_name(settings, dataset, space)
+    recorded = read_recorded_header(location, name)
+    split = _choose_split(settings, dataset, recorded)
     protocol = EvaluationProtocol(
         name=protocol_name,
         dataset=dataset.name,
@@ -172,8 +174,6 @@ def make_plan(settings: Settings) -> Plan:
     if settings.max_parameters is not None:
         counter = parameter_counter(space, dataset)
         space = limited_space(space, counter, settings.max_parameters)
-    location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
-    name = settings.study or default_study_name(settings, dataset, space)
     task = Task(
         protocol=protocol,
         dataset=dataset,
@@ -183,7 +183,7 @@ def make_plan(settings: Settings) -> Plan:
         trial_memory_mib=settings.trial_memory,
     )
     header = replace(
-        _make_header(settings, name, space, source, protocol, location),
+        _make_header(settings, name, space, source, protocol, recorded),
         equal_images=dataset.equal_images,
         test_class_counts=dataset.test_class_counts,
     )
@@ -195,6 +195,17 @@ def make_plan(settings: Settings) -> Plan:
         workload=space.workload,
         count_parameters=counter,
     )
+
+
+def _choose_split(settings: Settings, dataset: DatasetInfo, recorded: StudyHeader | None) -> Split:
+    """Returns the split by the option, else that of the recorded study, else the default of the data."""
+    if settings.split is not None:
+        return parse_choice(Split, settings.split, "split")
+    folds = settings.folds or 1
+    # Versions differ in their default: a study goes on with the one that it began with.
+    if recorded is not None and (recorded.protocol.data_sha256, recorded.protocol.folds) == (dataset.sha256, folds):
+        return recorded.protocol.split
+    return default_split(dataset, folds)
 
 
 def _with_defaults(settings: Settings) -> Settings:
@@ -286,9 +297,14 @@ def default_study_name(settings: Settings, dataset: DatasetInfo, space: Space, *
 
 
 def _make_header(
-    settings: Settings, name: str, space: Space, source: str, protocol: EvaluationProtocol, location: StudyLocation
+    settings: Settings,
+    name: str,
+    space: Space,
+    source: str,
+    protocol: EvaluationProtocol,
+    recorded: StudyHeader | None,
 ) -> StudyHeader:
-    """Returns the study's header, with the seed that was given, else the existing study's, else a fresh one.
+    """Returns the study's header, with the seed that was given, else the recorded study's, else a fresh one.
 
     Raises:
         UserError: The engine cannot be used, or the file of the model builder cannot be read.
@@ -319,16 +335,9 @@ def _make_header(
     )
     if settings.engine != NO_ENGINE:
         engine_for(header)  # refuses an unknown sampler or a missing extra before a storage is opened
-    seed = _existing_seed(location, name) if settings.seed is None else settings.seed
+    drawn = seeds.random_seed() if recorded is None else recorded.seed
+    seed = drawn if settings.seed is None else settings.seed
     return replace(header, seed=seed, command=command_line(seed))
-
-
-def _existing_seed(location: StudyLocation, name: str) -> int:
-    """Returns the seed of the study of this name, or a fresh one if there is none."""
-    with contextlib.suppress(StudyNotStartedError):  # another coordinator is starting it, or died before it did
-        if name in location.study_names():
-            return read_study(location, name).header.seed
-    return seeds.random_seed()
 
 
 def engine_for(header: StudyHeader) -> Engine:

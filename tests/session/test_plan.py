@@ -1,13 +1,18 @@
-"""Default names of studies."""
+"""Plans: default names of studies, and what a plan takes from a study that is there already."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 from makers import MNIST, TINY
+from small_data import save_npz
 
-from search.session.plan import default_study_name
+from search.protocol import Split
+from search.records.opening import open_ledger
+from search.session.plan import default_study_name, make_plan
 from search.session.search_space import changed_space
 from search.session.settings import from_mapping
 
@@ -56,3 +61,15 @@ def test_what_was_changed_is_part_of_the_name() -> None:
     long = [name("leaves.npz", **{"from": f"{'a' * 60}{end}"}) for end in "bc"]
     assert long[0] != long[1]
     assert all(len(text) < 60 for text in long)
+
+
+def test_a_study_goes_on_with_its_split_and_seed_whatever_the_defaults_are(tmp_path: Path, cache_dir: Path) -> None:
+    data = save_npz(tmp_path / "grouped.npz", groups_train=np.arange(60) // 5)
+    settings = from_mapping({"dataset": data, "studies_dir": tmp_path / "studies", "cache_dir": cache_dir})
+    plan = make_plan(settings)
+    assert plan.header.protocol.split is Split.GROUP
+    block = dataclasses.replace(plan.header.protocol, split=Split.BLOCK)
+    open_ledger(plan.location, dataclasses.replace(plan.header, protocol=block)).close()
+    again = make_plan(settings).header
+    assert (again.protocol, again.seed) == (block, plan.header.seed)
+    assert make_plan(dataclasses.replace(settings, split="group")).header.protocol.split is Split.GROUP
