@@ -14,7 +14,6 @@ import numpy as np
 
 from search.data.dataset import DatasetInfo, LabeledImages
 from search.data.holdout import nearest_groups
-from search.data.sources import MNIST_SHA256
 from search.errors import UserError
 from search.protocol import Split
 
@@ -39,12 +38,10 @@ class SplitIndices:
 
 
 def default_split(info: DatasetInfo, folds: int = 1) -> Split:
-    """Returns the default split: by block for MNIST, as in all earlier studies of it; as given if the data say so.
+    """Returns the default split: as given if the data say so.
 
     Else, and with several folds, it is by groups if there are some, else stratified.
     """
-    if info.sha256 == MNIST_SHA256:
-        return Split.BLOCK
     if info.given_validation and folds == 1:
         return Split.GIVEN
     return Split.GROUP if info.has_groups else Split.STRATIFIED

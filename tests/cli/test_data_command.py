@@ -41,9 +41,10 @@ def drawn(images: np.ndarray, **console: object) -> str:
 def test_what_is_shown_of_mnist(cache_dir: Path) -> None:
     text = shown(cache_dir)
     assert max(map(len, text.splitlines())) <= 80
-    assert "training images 50,000 to 59,999" in text
-    assert re.search(r"9\s+4,988\s+961\s+1,009\s", text)
-    assert re.search(r"All\s+50,000\s+10,000\s+10,000\s", text)
+    assert "whole groups" in text
+    assert "training images 50,000 to 59,999" in shown(cache_dir, "--split", "block")
+    assert re.search(r"9\s+4,939\s+1,010\s+1,009\s", text)
+    assert re.search(r"All\s+49,988\s+10,012\s+10,000\s", text)
     assert text.index("class 5") < text.index("class 0") < text.index("class 4") < text.index("class 1")
     assert "@@@" in text
 

@@ -190,5 +190,5 @@ def test_whole_writers_of_mnist_are_split(mnist: LabeledImages) -> None:
 def test_the_default_split_follows_the_data(tmp_path: Path, cache_dir: Path) -> None:
     grouped = save_npz(tmp_path / "grouped.npz", groups_train=np.arange(60) // 5)
     assert default_split(prepare(grouped, cache_dir)) is Split.GROUP
-    assert default_split(prepare("mnist", cache_dir)) is Split.BLOCK
+    assert default_split(prepare("mnist", cache_dir)) is Split.GROUP
     assert default_split(prepare(save_npz(tmp_path / "plain.npz"), cache_dir)) is Split.STRATIFIED
