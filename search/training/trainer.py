@@ -16,7 +16,6 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -40,7 +39,14 @@ from search.training.epochs import (
     steps_per_epoch,
 )
 from search.training.loops import KerasLoops, Loops, evaluation_batch_size, steps_per_call
-from search.training.memory import Batches, MemoryLimit, build_without_values, optimizer_slots, predict_memory
+from search.training.memory import (
+    Batches,
+    MemoryLimit,
+    MemoryNeed,
+    build_without_values,
+    optimizer_slots,
+    predict_memory,
+)
 from search.training.network import (
     make_inference_network,
     make_loss,
@@ -209,23 +215,27 @@ class Trainer:
             seed=trial.seed,
             precision=self._task.runtime.precision,
         )
-        batches = Batches(
-            batch_size=min(config["batch_size"], len(images.training_images)),
-            evaluation_batch_size=evaluation_batch_size(images.evaluation_images.shape),
-            optimizer_slots=optimizer_slots(make_optimizer(config, 1)),
-            stored_states=len(folds) if len(folds) > 1 and on_cpu else 0,
-        )
+
+        def need(network: Any) -> MemoryNeed:
+            own = find_compiled(network)
+            optimizer = make_optimizer(config, 1) if own is None else copy_optimizer(own.optimizer)
+            batches = Batches(
+                batch_size=min(config["batch_size"], len(images.training_images)),
+                evaluation_batch_size=evaluation_batch_size(images.evaluation_images.shape),
+                optimizer_slots=optimizer_slots(optimizer),
+                stored_states=len(folds) if len(folds) > 1 and on_cpu else 0,
+            )
+            return predict_memory(network, batches)
+
         # A model with an optimizer of its own is built with values: the optimizer's settings are among them.
         outline = build_without_values(make_model)
         is_checked = outline is not None and find_compiled(outline) is None
         if is_checked:
-            self._memory_limit.require(predict_memory(outline, batches))
+            self._memory_limit.require(need(outline))
         keras.utils.set_random_seed(trial.seed)
         model = make_model()
         if not is_checked:
-            if (own := find_compiled(model)) is not None:
-                batches = replace(batches, optimizer_slots=optimizer_slots(copy_optimizer(own.optimizer)))
-            self._memory_limit.require(predict_memory(model, batches))
+            self._memory_limit.require(need(model))
         return model
 
     def _compile(self, model: Any, config: Mapping[str, Any], trial: Trial, folds: Sequence[PhaseImages]) -> None:

@@ -50,7 +50,10 @@ class HypermodelBuilder:
         model = hypermodel.bind(found, image_shape, classes)(ConfiguredParameters(config))
         outputs = model(_fit_images(images, model, self.path))
         _check_outputs(model, self.path, outputs.shape[-1], classes)
-        return _class_probabilities(outputs, model, is_for_export=self.is_for_export)
+        probabilities = _class_probabilities(outputs, model, is_for_export=self.is_for_export)
+        if self.is_for_export:  # loading would need the functions of the file that its compile names
+            model.compiled, model.optimizer = False, None
+        return probabilities
 
 
 @functools.lru_cache(maxsize=1)
