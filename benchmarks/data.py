@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from common import table
 
-from search.data.sources import EMBEDDED_MNIST
+from search.data.mnist import EMBEDDED_MNIST
 
 FLOAT_IMAGES = 2300
 MEASURED = """

@@ -30,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from search.compare.recorded.recordings import read_recording
 from search.compare.tabular.store import drop_incomplete_line
 from search.data.dataset import open_test, open_training, prepare
-from search.data.sources import read_mnist_writers
+from search.data.mnist import read_mnist_writers
 from search.data.split import make_split_indices
 from search.leaderboard.compute import compute
 from search.protocol import EvaluationProtocol, Split

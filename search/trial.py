@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from search.json_fields import FIELD_NAMES, field_names, fields_from_json, fields_to_json, parse_number
@@ -119,7 +120,7 @@ class Proposal:
         return (config_key(self.config), self.short_epochs, self.target_epoch, self.parent)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """One configuration to be run once.
 
@@ -168,7 +169,7 @@ class Trial:
         """Identifies the trial within its study."""
         return (self.phase, self.number)
 
-    @property
+    @cached_property
     def training_key(self) -> str:
         """Identifies the training; see ``training_key``."""
         return training_key(self.config, self.seed, self.epochs)

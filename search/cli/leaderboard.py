@@ -54,20 +54,24 @@ def command(
     import webbrowser
 
     from search.files import write_atomic
-    from search.leaderboard.board import top_rows
+    from search.garbage import paused_collection
+    from search.leaderboard.board import MAX_SHOWN_ROWS, top_rows
     from search.leaderboard.compute import compute
     from search.records.lookup import find_studies
     from search.records.merge import merge_studies
 
     if is_opened and form not in ("table", HTML):
         raise click.UsageError("--open needs --format html.")
-    merged = merge_studies(find_studies(studies, study_location(options)))
-    records = merged.records
-    board = compute(records, equivalence_points(options))
-    board = replace(board, notes=(*board.notes, *merged.notes))
-    board = top_rows(board, top) if top else board
     form = HTML if is_opened else form
-    text = _render(form, board, records, cache_dir)
+    with paused_collection():  # nothing of what is read can be freed before the board is written
+        merged = merge_studies(find_studies(studies, study_location(options)))
+        records = merged.records
+        has_all_rows = form not in ("table", "markdown") or out is not None  # a file of Markdown has a plot of all
+        shown = None if has_all_rows else MAX_SHOWN_ROWS
+        board = compute(records, equivalence_points(options), max_unverified=top or shown)
+        board = replace(board, notes=(*board.notes, *merged.notes))
+        board = top_rows(board, top) if top else board
+        text = _render(form, board, records, cache_dir)
     if is_opened and out is None:
         out = Path(tempfile.mkdtemp(prefix="leaderboard-")) / "report.html"  # stays there for the browser
     if out is None:

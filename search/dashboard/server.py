@@ -15,7 +15,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from search.dashboard.read_only import READ_ONLY_MESSAGE, ReadOnlyStorage
 from search.errors import UserError
 from search.records.reader import read_study
-from search.records.storage.locations import StudyLocation, read_storage
+from search.records.storage.locations import StudyLocation
+from search.records.storage.storages import read_storage
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -29,9 +29,9 @@ import platformdirs
 from search.data import cache
 from search.data.cache import arrays_sha256
 from search.data.canonical import CLASS_NAMES, IS_VALIDATION, READING, WHITE, make_canonical
+from search.data.mnist import ARCHIVE_READ_ERRORS, EMBEDDED_MNIST, MNIST_SHA256
 from search.data.read_options import ReadOptions
-from search.data.readers.npz import ARCHIVE_READ_ERRORS
-from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
+from search.data.sources import find_source
 from search.errors import FatalError
 from search.files import draft_of
 

@@ -12,26 +12,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from search.data.cache import arrays_sha256
 from search.data.canonical import make_canonical
+from search.data.mnist import (
+    EMBEDDED_MNIST,
+    MNIST_SHA256,
+    REINSTALL_HINT,
+    WRITERS_SHA256,
+    check_embedded,
+    read_mnist_writers,
+)
 from search.data.raw import RawDataset, raw_from_arrays
 from search.data.read_options import ReadOptions
 from search.data.readers.naming import SAVE_HINT, assemble
-from search.data.readers.npz import ARCHIVE_READ_ERRORS, list_npz
+from search.data.readers.npz import list_npz
 from search.data.readers.registry import FORMS_HINT, find_reader
 from search.errors import FatalError, UserError, unknown_name
-
-MNIST_SHA256 = "1f48dbc21bb07b821497145f19090855b448d62d1fcf5d59faecebde51d9c292"
-"""``arrays_sha256`` of the embedded MNIST in canonical form."""
-
-EMBEDDED_MNIST = Path(__file__).with_name("embedded") / "mnist.npz"
-EMBEDDED_WRITERS = EMBEDDED_MNIST.with_name("mnist_writers.npz")
-"""The writer of each image of MNIST, as ``groups_train`` and ``groups_test``; not part of its hash."""
-WRITERS_SHA256 = "07fd0a3cec6e747f07e3986bd67b7599c511a9c1f89d7dd1d8a281c7d17408bd"
-"""``arrays_sha256`` of these two."""
-_REINSTALL_HINT = "Reinstall this package; a file of its MNIST is missing or damaged."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,31 +82,10 @@ def _read_embedded_mnist(options: ReadOptions) -> RawDataset:
         raw = assemble(list_npz(EMBEDDED_MNIST), source="images", where=str(EMBEDDED_MNIST))
         arrays = make_canonical(raw, ReadOptions())
     except UserError as error:
-        raise FatalError(f"The embedded MNIST cannot be read. {error.message}", hint=_REINSTALL_HINT) from error
+        raise FatalError(f"The embedded MNIST cannot be read. {error.message}", hint=REINSTALL_HINT) from error
     arrays = {name: array for name, array in arrays.items() if name.startswith(("x_", "y_"))}
-    _check_embedded("MNIST", arrays, MNIST_SHA256)
+    check_embedded("MNIST", arrays, MNIST_SHA256)
     return raw_from_arrays({**arrays, **read_mnist_writers()}, "images")
-
-
-def read_mnist_writers() -> dict[str, np.ndarray]:
-    """Returns the writers of MNIST's images, ``groups_train`` and ``groups_test``, verified by their hash.
-
-    Raises:
-        FatalError: The file is missing or damaged.
-    """
-    try:
-        with np.load(EMBEDDED_WRITERS) as archive:
-            writers = {name: archive[name] for name in ("groups_train", "groups_test")}
-    except (*ARCHIVE_READ_ERRORS, KeyError) as error:
-        raise FatalError(f"The writers of MNIST cannot be read. {error}", hint=_REINSTALL_HINT) from error
-    _check_embedded("list of MNIST's writers", writers, WRITERS_SHA256)
-    return writers
-
-
-def _check_embedded(what: str, arrays: Mapping[str, np.ndarray], expected: str) -> None:
-    if (received := arrays_sha256(arrays)) != expected:
-        message = f"The embedded {what} is not the published one. Expected: sha256={expected}. Received: {received}."
-        raise FatalError(message, hint=_REINSTALL_HINT)
 
 
 def _load_from_keras(name: str, options: ReadOptions) -> RawDataset:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from search.data.sources import MNIST_SHA256
+from search.data.mnist import MNIST_SHA256
 from search.errors import UserError
 from search.export import model_metadata
 from search.export.image_files import IMAGE_READ_ERRORS, InputSpec, ResizeMode, load_image

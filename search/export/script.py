@@ -12,7 +12,7 @@ from dataclasses import asdict
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.data.dataset import DatasetInfo, open_training
-from search.data.sources import MNIST_SHA256
+from search.data.mnist import MNIST_SHA256
 from search.export.script_parts import HypermodelParts, ScriptParts, make_script_parts
 from search.export.target import ExportTarget, error_sentence, seed_error_sentence, title
 from search.leaderboard import formatting

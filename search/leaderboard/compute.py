@@ -17,7 +17,7 @@ from search.leaderboard.board import Board, Row, Section, state_name
 from search.leaderboard.ensembles import study_ensembles
 from search.leaderboard.image_groups import ImageGroups, image_groups
 from search.leaderboard.pooling import by_trial, complete_runs, pool_rows, row_of
-from search.leaderboard.ranking import STATE_ORDER, rank_rows
+from search.leaderboard.ranking import STATE_ORDER, rank_rows, unverified_order
 from search.leaderboard.reference import references
 from search.leaderboard.row_parts import Mutation, RecipeComparison, Replicate, TrialSegment
 from search.leaderboard.statistics import EQUIVALENCE_POINTS
@@ -25,7 +25,7 @@ from search.leaderboard.variance import SeedSpread, error_difference, estimate_e
 from search.protocol import ProtocolName
 from search.records.failures import group_failures
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
-from search.trial import MUTATION_KEY, NODE_KEY, PRIVATE_KEYS, Outcome, Phase, State
+from search.trial import BASELINE, MUTATION_KEY, NODE_KEY, PRIVATE_KEYS, Outcome, Phase, State
 
 Training = tuple[TrialRecord, tuple[TrialRecord, ...]]
 """The search trials of one training: the last finished one, or the last where none finished; and all, in order."""
@@ -34,12 +34,19 @@ TUTORIAL_CAVEAT = "the test images steered the search"
 REPRODUCTION_CAVEAT = "the test images were watched each epoch"
 
 
-def compute(studies: Sequence[StudyRecord], equivalence_points: float = EQUIVALENCE_POINTS) -> Board:
+def compute(
+    studies: Sequence[StudyRecord],
+    equivalence_points: float = EQUIVALENCE_POINTS,
+    *,
+    max_unverified: int | None = None,
+) -> Board:
     """Returns the board of the studies; a study without a finished trial is left out, and a note says so.
 
     Args:
         studies: The studies.
         equivalence_points: Half the width of the region of practical equivalence, in percentage points.
+        max_unverified: Rows of each section without a test error that are made, the best ones, beside the baselines;
+            the others are counted as hidden. None for all.
     """
     notes = [] if studies else ["There is no study to show."]
     groups: dict[tuple[str, str, str], list[StudyRecord]] = defaultdict(list)
@@ -49,15 +56,16 @@ def compute(studies: Sequence[StudyRecord], equivalence_points: float = EQUIVALE
         else:
             begun = f"begun {len(study.trials)} and finished none" if study.trials else "begun none"
             notes.append(f"Study {study.header.name} has no finished trial: it has {begun}.")
-    sections = tuple(_section(groups[key], equivalence_points) for key in sorted(groups))
+    sections = tuple(_section(groups[key], equivalence_points, max_unverified) for key in sorted(groups))
     return Board(sections=sections, notes=tuple(notes))
 
 
-def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Section:
+def _section(studies: Sequence[StudyRecord], equivalence_points: float, max_unverified: int | None) -> Section:
     names = {study.header.name for study in studies}
     groups = image_groups(studies)
     trainings = {study.header.name: _trainings(study) for study in studies}
-    by_study = {study.header.name: _study_rows(study, trainings[study.header.name], groups) for study in studies}
+    shown, hidden_rows = _without_worst(studies, trainings, max_unverified)
+    by_study = {study.header.name: _study_rows(study, shown[study.header.name], groups) for study in studies}
     originals = (row for rows in by_study.values() for row in rows if row.copied_from not in names)
     kept, pooled_rows = pool_rows(originals)
     kept = _with_spread_of_seeds(kept)
@@ -83,7 +91,37 @@ def _section(studies: Sequence[StudyRecord], equivalence_points: float) -> Secti
         image_groups=len(groups.sizes) if groups else None,
         equivalence_points=equivalence_points,
         failures=group_failures(studies),
+        hidden_rows=hidden_rows,
     )
+
+
+def _without_worst(
+    studies: Sequence[StudyRecord], trainings: Mapping[str, Sequence[Training]], max_unverified: int | None
+) -> tuple[Mapping[str, Sequence[Training]], int]:
+    """Returns the trainings of which rows are made, by study, and the number of rows that are left out.
+
+    Only trainings without a test run are left out: no other row depends on theirs.
+    """
+    if max_unverified is None:
+        return trainings, 0
+    tested = {
+        (study.header.name, run.trial.source_trial)
+        for study in studies
+        for run in study.trials_in_phase(Phase.VERIFICATION)
+    }
+    untested = sorted(
+        unverified_order(head.state, head.error_percent, name, head.trial.number)
+        for name, heads in trainings.items()
+        for head, _ in heads
+        if head.trial.origin != BASELINE and head.copied_from not in trainings
+        if (name, head.trial.number) not in tested
+    )
+    left_out = {(name, number) for _, _, name, number in untested[max_unverified:]}
+    shown = {
+        name: [training for training in each if (name, training[0].trial.number) not in left_out]
+        for name, each in trainings.items()
+    }
+    return shown, len(left_out)
 
 
 def _study_rows(study: StudyRecord, trainings: Sequence[Training], groups: ImageGroups | None) -> list[Row]:

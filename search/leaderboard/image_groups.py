@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from search.data.sources import MNIST_SHA256, read_mnist_writers
+from search.data.mnist import MNIST_SHA256, read_mnist_writers
 from search.records.record import StudyRecord
 
 

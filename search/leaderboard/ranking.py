@@ -81,5 +81,12 @@ def _by_test_error(row: Row) -> tuple[float, str, int]:
 
 
 def _by_validation_error(row: Row) -> tuple[int, float, str, int]:
-    error = row.validation_error_percent
-    return (STATE_ORDER.index(row.state), inf if error is None else error, *_row_key(row))
+    return unverified_order(row.state, row.validation_error_percent, *_row_key(row))
+
+
+def unverified_order(
+    state: State | None, validation_error_percent: float | None, study: str, trial: int
+) -> tuple[int, float, str, int]:
+    """Returns the key by which rows without a test error are sorted."""
+    error = inf if validation_error_percent is None else validation_error_percent
+    return (STATE_ORDER.index(state), error, study, trial)

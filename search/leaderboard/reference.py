@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from types import MappingProxyType
 
-from search.data.sources import MNIST_SHA256
+from search.data.mnist import MNIST_SHA256
 from search.leaderboard.statistics import prediction_interval
 
 TUTORIAL_ERROR_PERCENT: Mapping[str, float] = MappingProxyType({"mlp": 1.74, "cnn": 0.95, "cnn-large": 0.83})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -62,10 +63,18 @@ def rich_table(table: tables.Table[T], width: int | None = None, style: Callable
     """
     columns = [column for column in table.columns if width is None or column.min_width <= width]
     rich = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    for column in columns:
-        rich.add_column(column.header, justify=column.align, no_wrap=not column.wraps, overflow="fold")
-    for entry in table.entries:
-        rich.add_row(*(Text(column.text(entry)) for column in columns), style=style(entry))
+    cells = [[column.text(entry) for entry in table.entries] for column in columns]
+    for column, texts in zip(columns, cells, strict=True):
+        width = max(map(cell_len, [*column.header.splitlines(), *texts]))  # Rich would lay out each cell to measure it
+        rich.add_column(
+            column.header,
+            justify=column.align,
+            no_wrap=not column.wraps,
+            overflow="fold",
+            width=None if column.wraps else width,
+        )
+    for entry, line in zip(table.entries, zip(*cells, strict=True), strict=True):
+        rich.add_row(*map(Text, line), style=style(entry))
     return rich
 
 

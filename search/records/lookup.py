@@ -17,7 +17,6 @@ from search.errors import UserError
 from search.garbage import paused_collection
 from search.records import study_json
 from search.records.merge import LocatedStudy
-from search.records.reader import read_studies
 from search.records.record import JOURNAL_NAME, StudyRecord
 from search.records.storage.locations import StudyLocation
 
@@ -36,7 +35,7 @@ def find_studies(references: Sequence[str], location: StudyLocation) -> list[Loc
     """
     with paused_collection():  # it takes a fifth of the time of reading
         if not references:
-            return [LocatedStudy(record, record.header.name) for record in read_studies(location)]
+            return [LocatedStudy(record, record.header.name) for record in _read_ledgers(location)]
         names = location.study_names()
         return [found for text in references for found in _resolve_reference(text, location, names)]
 
@@ -78,7 +77,7 @@ def locate_ledger(reference: str, location: StudyLocation) -> tuple[StudyLocatio
 
 def _resolve_reference(reference: str, location: StudyLocation, names: Sequence[str]) -> list[LocatedStudy]:
     if reference in names:
-        return [LocatedStudy(record, reference) for record in read_studies(location, reference)]
+        return [LocatedStudy(record, reference) for record in _read_ledgers(location, reference)]
     path = Path(reference)
     if not path.exists():
         raise _unknown_study_error(reference, location, names)
@@ -92,6 +91,12 @@ def _resolve_reference(reference: str, location: StudyLocation, names: Sequence[
             ),
         )
     return studies
+
+
+def _read_ledgers(location: StudyLocation, *names: str) -> list[StudyRecord]:
+    from search.records.reader import read_studies  # it imports Optuna, which the files of reports do not need
+
+    return read_studies(location, *names)
 
 
 def _study_files(folder: Path) -> Iterator[Path]:
@@ -110,7 +115,7 @@ def _load_study(file: Path, argument: Path) -> LocatedStudy:
     source = str(file if file == argument else file.parent)
     if file.name == JOURNAL_NAME:
         folder = file.resolve().parent
-        (record,) = read_studies(StudyLocation(studies_dir=folder.parent), folder.name)
+        (record,) = _read_ledgers(StudyLocation(studies_dir=folder.parent), folder.name)
         return LocatedStudy(record, source)
     return LocatedStudy(read_study_json(file), source, file)
 

@@ -11,6 +11,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
@@ -171,8 +172,9 @@ def _run_key(study_key: str, run: TrialRecord | EnsembleRecord) -> Hashable:
     if outcome is None or not outcome.epochs_trained:
         ended = outcome and (outcome.state, outcome.cause, outcome.error_percent, outcome.misclassified)
         return (study_key, trial.key, run.started, ended)
-    epochs = tuple((repr(report.training_loss), report.seconds) for report in outcome.history)
-    return (trial.phase, trial.training_key, epochs, outcome.error_percent)
+    losses = tuple(None if isnan(loss := report.training_loss) else loss for report in outcome.history)
+    seconds = tuple(report.seconds for report in outcome.history)
+    return (trial.phase, trial.training_key, losses, seconds, outcome.error_percent)
 
 
 def _outcome_key(record: TrialRecord) -> str:

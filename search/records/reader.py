@@ -11,8 +11,9 @@ from dataclasses import replace
 from search.errors import UserError, unknown_name
 from search.records.openings import read_openings
 from search.records.record import StudyHeader, StudyRecord, require_same_study
-from search.records.storage.locations import StudyLocation, read_storage
+from search.records.storage.locations import StudyLocation
 from search.records.storage.optuna_codec import decode_study, read_header, study_names
+from search.records.storage.storages import read_storage
 
 _LOG = logging.getLogger(__name__)
 

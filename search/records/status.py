@@ -16,8 +16,9 @@ from search.errors import SearchError, UserError
 from search.records.reader import StudyNotStartedError, read_study
 from search.records.record import JOURNAL_NAME
 from search.records.storage import process_identity
-from search.records.storage.locations import StudyLocation, open_server
+from search.records.storage.locations import StudyLocation
 from search.records.storage.process_identity import Coordinator
+from search.records.storage.storages import open_server
 from search.records.summary import StudySummary, summarize
 
 _CATEGORIES: Mapping[str, str] = {

@@ -21,8 +21,9 @@ from search.records.reader import read_study
 from search.records.record import EnsembleRecord, StudyHeader
 from search.records.storage.database_ledger import DatabaseLedger
 from search.records.storage.file_ledger import FileLedger
-from search.records.storage.locations import StudyLocation, lock_study, open_storage
+from search.records.storage.locations import StudyLocation, lock_study
 from search.records.storage.optuna_codec import LEDGER_SCHEMA
+from search.records.storage.storages import open_storage
 from search.trial import EpochReport, Outcome, Trial
 
 

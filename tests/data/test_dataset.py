@@ -21,7 +21,7 @@ from search.data.dataset import (
     open_training,
     prepare,
 )
-from search.data.sources import MNIST_SHA256
+from search.data.mnist import MNIST_SHA256
 from search.errors import FatalError, UserError
 
 PREPARES_ON_A_SIGNAL = """

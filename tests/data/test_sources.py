@@ -13,8 +13,9 @@ from small_data import save_idx, save_npz, small_arrays, to_idx
 import search
 from search.data.cache import arrays_sha256
 from search.data.canonical import make_canonical
+from search.data.mnist import EMBEDDED_MNIST, MNIST_SHA256
 from search.data.read_options import ReadOptions
-from search.data.sources import EMBEDDED_MNIST, MNIST_SHA256, find_source
+from search.data.sources import find_source
 from search.errors import FatalError, UserError
 
 AS_IT_IS = ReadOptions()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from search.data.sources import MNIST_SHA256
+from search.data.mnist import MNIST_SHA256
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, MUTATION_KEY, PROPOSED, Cause, Config, EpochReport, Outcome, Phase, State, Trial

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.data.sources import MNIST_SHA256
+from search.data.mnist import MNIST_SHA256
 from search.leaderboard.board import Board, Row, top_rows
 from search.leaderboard.compute import REPRODUCTION_CAVEAT, REPRODUCTION_LABEL, TUTORIAL_CAVEAT, compute
 from search.leaderboard.ranking import rank_rows

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import lzma
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,23 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from search.data.mnist import ARCHIVE_READ_ERRORS
 from search.data.readers.naming import SAVE_HINT
 from search.data.readers.npy import check_is_data, read_header
 from search.data.readers.stored import StoredArray
 from search.data.spill import map_stream
 from search.errors import UserError
 
-ARCHIVE_READ_ERRORS = (
-    OSError,
-    EOFError,
-    MemoryError,
-    RuntimeError,
-    ValueError,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What the zip and NumPy readers raise for a damaged, encrypted or oversized archive."""
 SUFFIX = ".npy"
 DIRECTORY_ENTRY = b"PK\x01\x02"
 """How each entry of a zip archive's directory begins."""

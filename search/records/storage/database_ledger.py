@@ -24,6 +24,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from search.records.ensemble_json import ENSEMBLE_PHASE
 from search.records.ledger import Ledger, TransactionLostError, concurrent_writer_error
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord, require_same_study
 from search.records.storage import process_identity
@@ -40,10 +41,9 @@ from search.records.storage.database_rows import (
 )
 from search.records.storage.heartbeat import LEASE_KEY_PREFIX, Heartbeat
 from search.records.storage.journal import COMMIT_INTERVAL_SECONDS
-from search.records.storage.locations import StudyLocation, make_folder, open_server
+from search.records.storage.locations import StudyLocation, make_folder
 from search.records.storage.optuna_codec import (
     ARITHMETIC_KEY,
-    ENSEMBLE_PHASE,
     EXHAUSTED_KEY,
     HEADER_KEY,
     OPTUNA_STATES,
@@ -63,6 +63,7 @@ from search.records.storage.optuna_codec import (
     write_header,
 )
 from search.records.storage.retry import call_with_retry, driver_message, is_outage
+from search.records.storage.storages import open_server
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 COORDINATOR_KEY = LEASE_KEY_PREFIX.strip()

@@ -14,13 +14,13 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial
 
+from search.records.ensemble_json import ENSEMBLE_PHASE
 from search.records.ledger import Ledger, concurrent_writer_error
 from search.records.reader import read_recorded_header
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord, require_same_study
 from search.records.storage import journal, process_identity
-from search.records.storage.locations import Commit, StudyLocation, lock_study, open_storage
+from search.records.storage.locations import StudyLocation, lock_study
 from search.records.storage.optuna_codec import (
-    ENSEMBLE_PHASE,
     EXHAUSTED_KEY,
     OPTUNA_STATES,
     OUTCOME_KEY,
@@ -36,6 +36,7 @@ from search.records.storage.optuna_codec import (
     objective_values,
     write_header,
 )
+from search.records.storage.storages import Commit, open_storage
 from search.trial import EpochReport, Outcome, Phase, Trial
 
 _LOG = logging.getLogger(__name__)

@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.errors import FatalError, UserError
 from search.optuna_domains import to_optuna_distributions
+from search.records.ensemble_json import ENSEMBLE_PHASE, ensemble_from_json, ensemble_to_json
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
-from search.trial import COPIED_FROM_KEY, EpochReport, Outcome, Phase, State, Trial
+from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 LEDGER_SCHEMA = 6
 """Version of the attributes; a newer ledger is refused.
@@ -39,10 +40,6 @@ TEST_GROUPS_KEY = "test_groups"
 """Another: the group of each test image, see ``encode_groups``; absent if the data do not say."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
-ENSEMBLE_PHASE = "ensemble"
-"""Name that an ensemble's stored form has in place of a phase."""
-_WEIGHTS_KEY = "weights"
-"""Key of an ensemble's weights in the engine metadata of its stored form."""
 EPOCHS_KEY = "epochs"
 """Key of the length of the history in the outcome attribute."""
 _DECODE_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
@@ -261,50 +258,3 @@ def _decode_ensemble(trial: FrozenTrial) -> EnsembleRecord | None:
         return ensemble_from_json(attributes[TRIAL_KEY], decode_outcome(attributes), started)
     except _DECODE_ERRORS as error:
         raise _unreadable_error(f"ensemble {trial.number}", error) from error
-
-
-def ensemble_to_json(ensemble: EnsembleRecord, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the stored form of an ensemble, which is that of a trial without configuration, and of its outcome."""
-    weights = {str(run): weight for run, weight in ensemble.weights.items()}
-    trial = Trial(
-        number=number, config={}, seed=0, epochs=0, origin=ensemble.origin, engine_metadata={_WEIGHTS_KEY: weights}
-    )
-    outcome = Outcome(
-        state=State.COMPLETE,
-        metrics={
-            name: value
-            for name in ("error_percent", "balanced_error_percent")
-            if (value := getattr(ensemble, name)) is not None
-        },
-        parameter_count=ensemble.parameter_count,
-        environment={COPIED_FROM_KEY: ensemble.copied_from} if ensemble.copied_from else {},
-        scored_images=ensemble.scored_images,
-        misclassified=ensemble.misclassified,
-        predicted_classes=ensemble.predicted_classes,
-    )
-    return {**trial.to_json(), "phase": ENSEMBLE_PHASE}, outcome.to_json()
-
-
-def ensemble_from_json(trial: Mapping[str, Any], outcome: Outcome | None, started: str) -> EnsembleRecord | None:
-    """Returns an ensemble from its stored form; None if version 0.1.0 was interrupted while it recorded the ensemble.
-
-    Args:
-        trial: The trial part.
-        outcome: The outcome part.
-        started: ISO 8601 time, UTC.
-    """
-    if outcome is None or outcome.error_percent is None:
-        return None
-    weights = Trial.from_json({**trial, "phase": Phase.VERIFICATION}).engine_metadata[_WEIGHTS_KEY]
-    return EnsembleRecord(
-        origin=trial["origin"],
-        weights={int(run): weight for run, weight in weights.items()},
-        error_percent=outcome.error_percent,
-        balanced_error_percent=outcome.balanced_error_percent,
-        scored_images=outcome.scored_images or 0,
-        parameter_count=outcome.parameter_count or 0,
-        misclassified=outcome.misclassified,
-        predicted_classes=outcome.predicted_classes,
-        started=started,
-        copied_from=str(outcome.environment.get(COPIED_FROM_KEY, "")),
-    )

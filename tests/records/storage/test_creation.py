@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
-from search.records.storage.locations import StudyLocation, read_storage
+from search.records.storage.locations import StudyLocation
+from search.records.storage.storages import read_storage
 
 PROCESSES = 3
 
