@@ -86,7 +86,8 @@ def loads(content: bytes, source: str) -> StudyRecord:
 def _parse_document(content: bytes, source: str) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content)
-    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        msgspec.msgpack.encode(document)  # refuses integers of more than 64 bits, which NumPy and charts do not take
+    except (OSError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise _damaged_file_error(source, str(error) or type(error).__name__) from error
     if not isinstance(document, dict):
         raise _damaged_file_error(source, "it holds no JSON object")

@@ -232,6 +232,12 @@ def test_top_keeps_the_baseline_and_counts_what_it_hides() -> None:
     assert section.hidden_rows == 11
 
 
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_a_board_of_the_first_rows_equals_the_first_rows_of_the_board(count: int) -> None:
+    studies = [records.tpe(), records.other()]
+    assert top_rows(compute(studies, max_unverified=count), count) == top_rows(compute(studies), count)
+
+
 def shuffled(record: StudyRecord, seed: int) -> StudyRecord:
     trials = list(record.trials)
     random.Random(seed).shuffle(trials)
