@@ -13,16 +13,19 @@ Example::
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import inspect
+import re
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from search.data.arrays import save_arrays
-from search.errors import UserError, unknown_name
+from search.errors import SearchError, UserError, unknown_name
 from search.files import write_atomic
 from search.session.callbacks import Callback
 from search.session.notebook_progress import NotebookProgress, is_notebook
@@ -33,6 +36,9 @@ from search.session.study import Study
 from spaces import from_object, registry
 
 __all__ = ["Study", "baseline", "run"]
+
+OPTION = re.compile(r"--([a-z][a-z-]*[a-z])(?: ([A-Z0-9][A-Za-z0-9:]*(?:\.[0-9]+)?))?")
+"""An option of the command line in an error, with its value if that begins with a digit or a capital letter."""
 
 _OPTIONS = {field.name: field for field in dataclasses.fields(Settings)}
 
@@ -51,7 +57,8 @@ def run(
             ``HyperModel`` of Keras Tuner. Objects are written to a space file in the folder of the studies.
         data: (x_train, y_train) with or without x_test and y_test, as Keras's data sets return them, or the path of
             a file or folder; None for MNIST.
-        progress: Whether to show a bar, or a callback that receives the events; None for a bar in a notebook only.
+        progress: Whether to show a bar, or a callback that receives the events; None for a bar in a notebook or on a
+            terminal.
         **options: The options of ``python -m search run``, with underscores, such as ``timeout="20m"`` and
             ``trials=20``. A parameter of the space is fixed by a value (``batch_size=64``), narrowed by a tuple
             (``filters_1=(16, 48)``), and restricted to the values of a list (``pooling=["max", "average"]``).
@@ -61,8 +68,9 @@ def run(
         FatalError: The study cannot continue; its record is kept.
     """
     started_at = time.monotonic()
-    settings = _make_settings(space, data, options)
-    return run_plan(make_plan(settings), _make_callback(progress), started_at=started_at)
+    with _errors_in_python():
+        settings = _make_settings(space, data, options)
+        return run_plan(make_plan(settings), _make_callback(progress), started_at=started_at)
 
 
 def baseline(
@@ -86,7 +94,33 @@ def baseline(
         UserError: An option cannot be used.
         FatalError: The study cannot continue; its record is kept.
     """
-    return run_baseline(_make_settings(space, data, options), _make_callback(progress), repeats=repeats)
+    with _errors_in_python():
+        return run_baseline(_make_settings(space, data, options), _make_callback(progress), repeats=repeats)
+
+
+@contextlib.contextmanager
+def _errors_in_python() -> Iterator[None]:
+    """Makes errors name arguments in place of options: ``folds=5`` for ``--folds 5``."""
+    try:
+        yield
+    except SearchError as error:
+        error.message, error.hint = map(_in_python, (error.message, error.hint))
+        error.args = (error.message,)
+        raise
+
+
+def _in_python(text: str) -> str:
+    return OPTION.sub(_argument, text)
+
+
+def _argument(option: re.Match[str]) -> str:
+    written, value = option[1].replace("-", "_"), option[2]
+    name = next((name for name in (written, f"{written}_") if name in _OPTIONS), None)
+    if name is None:
+        return option[0]
+    if value is None:
+        return name
+    return f"{name}={value if value.isdigit() else repr(value)}"
 
 
 def _make_settings(space: Any, data: Sequence[Any] | str | Path | None, options: Mapping[str, Any]) -> Settings:
@@ -145,7 +179,8 @@ def _restrictions(space: str, parameters: Mapping[str, Any], options: Mapping[st
 def _make_callback(progress: Callback | bool | None) -> Callback:
     if isinstance(progress, Callback):
         return progress
-    return NotebookProgress() if (is_notebook() if progress is None else progress) else Callback()
+    is_shown = is_notebook() or sys.stderr.isatty() if progress is None else progress
+    return NotebookProgress() if is_shown else Callback()
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -8,13 +8,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+MAX_LISTED_NAMES = 12
+"""Valid names that are listed beside a similar one."""
+
 
 class SpaceError(ValueError):
     """A space cannot be found, loaded or restricted as asked."""
 
 
 def name_hint(received: str, valid_names: Sequence[str]) -> str:
-    """Returns a hint with the most similar valid name, if there is one, and all valid names."""
+    """Returns a hint with the most similar valid name, if there is one, and all valid names unless they are many."""
     nearest = difflib.get_close_matches(received, valid_names, n=1)
+    if nearest and len(valid_names) > MAX_LISTED_NAMES:
+        return f"Did you mean {nearest[0]!r}?"
     suggestion = f"Did you mean {nearest[0]!r}? " if nearest else ""
     return f"{suggestion}Known: {', '.join(valid_names)}."

@@ -42,6 +42,8 @@ def test_a_notebook_gets_a_data_frame(tmp_path: Path, small_mnist: Path, cache_d
     assert study.best_error == study.winner.test_error.mean
     assert study.report is not None
     assert study.report.read_text().startswith("<!")
+    assert f"Study {study.name}: Chosen by validation" in repr(study)
+    assert max(len(repr(study)), len(repr(study.winner))) < 1000
     shown = study._repr_html_()
     assert shown.count("<tr") == 3
     assert "Chosen by validation" in shown
@@ -78,6 +80,9 @@ def test_the_signature_lists_the_options() -> None:
         ({"batch_sizes": 64}, "Did you mean 'batch_size'"),
         ({"data": [np.zeros((3, 8, 8))]}, "x_train, y_train"),
         ({"data": (np.zeros((3, 8, 8)), np.zeros(2))}, "3 and 2"),
+        ({"data": np.zeros((5, 8, 8))}, "float64 of shape (5, 8, 8)."),
+        ({"engine": "hyperband"}, "engine keras-tuner:hyperband"),
+        ({"timeout": "20 minutes"}, "timeout: "),
         ({"space": "cn"}, "Did you mean 'cnn'"),
         ({"space": 3}, "of type int"),
     ],

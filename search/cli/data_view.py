@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +180,8 @@ def _facts(summary: DatasetSummary) -> Table:
     table.add_column(overflow="fold")
     table.add_row("Data set", info.name)
     table.add_row("SHA-256", info.sha256)
-    for line in info.reading:
-        table.add_row("Read as", line)
+    for number, line in enumerate(info.reading):
+        table.add_row("" if number else "Read as", line)
     table.add_row("Split", _describe_split(summary))
     for role in summary.roles:
         table.add_row(role.name.capitalize(), role.images)
@@ -225,12 +226,20 @@ def _counts(summary: DatasetSummary) -> Table:
     return table
 
 
+def _shown_images(labels: np.ndarray) -> list[int]:
+    """Returns the numbers of the images to show: the first of each class, then others, since files come by class."""
+    firsts = sorted(np.unique(labels, return_index=True)[1].tolist())[:IMAGE_COUNT]
+    others = (number for number in range(len(labels)) if number not in firsts)
+    return sorted([*firsts, *islice(others, IMAGE_COUNT - len(firsts))])
+
+
 def print_images(info: DatasetInfo, images: LabeledImages, console: Console) -> None:
-    """Draws the first images, two pixels to a character, as many beside each other as fit 80 columns."""
+    """Draws images of the first classes, two pixels to a character, as many beside each other as fit 80 columns."""
     is_colourless = console.color_system is None or console.no_color or console.options.ascii_only
     draw = _draw_in_shades if is_colourless else _draw_in_colours
-    pixels = [_to_pixels(image) for image in images.images[:IMAGE_COUNT]]
-    names = [info.class_name(int(label)) for label in images.labels[:IMAGE_COUNT]]
+    shown = _shown_images(images.labels)
+    pixels = [_to_pixels(images.images[number]) for number in shown]
+    names = [info.class_name(int(images.labels[number])) for number in shown]
     pictures = [Text(f"class {name}\n") + draw(part) for name, part in zip(names, pixels, strict=False)]
     per_row = max(1, (min(console.width, WIDTH) + GAP) // (pixels[0].shape[1] + GAP))
     for first in range(0, len(pictures), per_row):
@@ -275,7 +284,7 @@ def _draw_in_shades(pixels: np.ndarray) -> Text:
 
 
 def save_grid(info: DatasetInfo, images: LabeledImages, path: Path) -> None:
-    """Writes the first images as a PNG, two by two, with their classes.
+    """Writes images of the first classes as a PNG, two by two, with their classes.
 
     Raises:
         UserError: The file cannot be written.
@@ -283,9 +292,9 @@ def save_grid(info: DatasetInfo, images: LabeledImages, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5.4), layout="constrained")
-    for axes, image, label in zip(figure.subplots(2, 2).flat, images.images, images.labels, strict=False):
-        axes.imshow(to_uint8(image), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"class {info.class_name(int(label))}", parse_math=False)
+    for axes, number in zip(figure.subplots(2, 2).flat, _shown_images(images.labels), strict=False):
+        axes.imshow(to_uint8(images.images[number]), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"class {info.class_name(int(images.labels[number]))}", parse_math=False)
         axes.set_axis_off()
     try:
         figure.savefig(path, dpi=150, format="png")

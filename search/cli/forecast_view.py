@@ -9,7 +9,8 @@ from search.session.forecast import Forecast
 
 def describe_forecast(forecast: Forecast) -> list[str]:
     """Returns the speed, what the budget buys, the test runs, and a caution if the time is short."""
-    return [_speed(forecast), _search(forecast), *_verification(forecast), *_caution(forecast)]
+    search = [_search(forecast)] if forecast.full_trials or forecast.short_trials or forecast.search_seconds else []
+    return [_speed(forecast), *search, *_verification(forecast), *_caution(forecast)]
 
 
 def _speed(forecast: Forecast) -> str:
@@ -43,7 +44,7 @@ def _counted(number: int, noun: str) -> str:
 
 def _verification(forecast: Forecast) -> list[str]:
     """Returns "then 2 fresh seeds for baseline, best recipe and winner, in 3:20"."""
-    if not forecast.verified:
+    if not forecast.verified or not forecast.verification_seconds:
         return []
     more = " or more" if forecast.uses_all_time else ""
     seeds = "1 fresh seed" if forecast.replicates == 1 else f"{forecast.replicates} fresh seeds"

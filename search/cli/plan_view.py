@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from search.cli.forecast_view import describe_forecast
 from search.cli.progress_state import format_clock
+from search.data.split import VALIDATION_DIVISOR
 from search.leaderboard import formatting
 from search.protocol import ProtocolName
 from search.records.record import NO_ENGINE, StudyRecord
@@ -22,6 +23,8 @@ from spaces.training import complete
 
 LARGE_PARAMETERS = 10_000_000
 """Parameters of a baseline that are mentioned before it trains; on MNIST those of all spaces are below a million."""
+COARSE_POINTS = 1.0
+"""Error of one validation image, in points, from which ``--folds`` is proposed."""
 USUAL_SIDES = (128, 96, 64, 48, 32, 28)
 """Heights and widths of images that are proposed in place of larger ones."""
 
@@ -59,7 +62,7 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
         *details,
         f"  until {' or '.join(stopping_criteria)}",
         *_describe_limits(plan),
-        *_describe_space(plan),
+        *_describe_space(plan, is_new=not record.trials),
         *(describe_forecast(forecast) if forecast else ()),
     ]
     if protocol.name is ProtocolName.TUTORIAL:
@@ -80,7 +83,18 @@ def describe_data(plan: Plan) -> list[str]:
     """Returns lines that say how the data were read, and what is to be heeded of them."""
     dataset = plan.task.dataset
     caution = f"Caution: {dataset.caution}" if dataset.caution else ""
-    return [line for line in (*dataset.reading, caution, describe_size(plan)) if line]
+    return [line for line in (*dataset.reading, caution, describe_size(plan), describe_resolution(plan)) if line]
+
+
+def describe_resolution(plan: Plan) -> str:
+    """Returns a sentence on the validation images if they are few; else an empty text."""
+    dataset, protocol = plan.task.dataset, plan.header.protocol
+    if protocol.folds > 1 or protocol.name is not ProtocolName.HOLDOUT:
+        return ""
+    share = 100 / (dataset.given_validation or dataset.training_count / VALIDATION_DIVISOR)
+    if share < COARSE_POINTS:
+        return ""
+    return f"one validation image is about {share:.0f} points of error; --folds 5 judges by all training images"
 
 
 def _describe_unused_gpus(plan: Plan) -> list[str]:
@@ -118,8 +132,8 @@ def _count_parameters(plan: Plan, image_shape: tuple[int, int, int]) -> int:
     return plan.workload(complete(plan.header.space.baseline), image_shape, plan.task.dataset.classes).parameters
 
 
-def _describe_space(plan: Plan) -> list[str]:
-    """Returns lines on how many configurations there are, and on trials that leave none to the sampler."""
+def _describe_space(plan: Plan, *, is_new: bool) -> list[str]:
+    """Returns lines on how many configurations there are, and on trials that leave none to a new sampler."""
     space, settings = plan.header.space, plan.settings
     size, lines = space.size(), []
     if size is not None:
@@ -128,7 +142,7 @@ def _describe_space(plan: Plan) -> list[str]:
         baseline = "" if limit.allows(space.baseline) else "; the baseline has more and is there for comparison"
         lines.append(f"  at most {plan.header.max_parameters:,} trainable parameters{baseline}")
     recipes = len(space.recipes) if settings.recipes else 0
-    if recipes and settings.trials is not None and settings.trials <= 1 + recipes:
+    if is_new and recipes and settings.trials is not None and settings.trials <= 1 + recipes:
         lines.append(
             f"  no trial is left for the sampler: the baseline and {recipes} recipe{'' if recipes == 1 else 's'} come "
             f"first; --no-recipes leaves these out"

@@ -29,11 +29,14 @@ def save_arrays(data: Sequence[Any], cache_dir: Path | None = None) -> Path:
     """
     if len(data) == 2 and all(isinstance(part, (tuple, list)) and len(part) == 2 for part in data):
         data = (*data[0], *data[1])
-    arrays = [np.asarray(part) for part in data]
-    if len(arrays) not in (2, 4) or any(not array.shape or array.dtype == object for array in arrays):
+    is_array = not isinstance(data, (tuple, list))  # iterating over one gives its images
+    arrays = [np.asarray(data)] if is_array else [np.asarray(part) for part in data[: len(NAMES)]]
+    if is_array or len(data) not in (2, 4) or any(not array.shape or array.dtype == object for array in arrays):
+        shapes = ", ".join(f"{array.dtype} of shape {array.shape}" for array in arrays)
+        more = len(data) - len(NAMES)
         raise UserError(
             "data takes (x_train, y_train), or x_test and y_test as well. "
-            f"Received: {', '.join(f'{array.dtype} of shape {array.shape}' for array in arrays)}.",
+            f"Received: {shapes}{f' and {more:,} more' if not is_array and more > 0 else ''}.",
             hint="Labels are one-dimensional or one-hot arrays; images have equal sizes.",
         )
     for images, labels in zip(arrays[::2], arrays[1::2], strict=True):

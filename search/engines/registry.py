@@ -98,12 +98,16 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
     """
     engine, colon, sampler_in_text = text.partition(":")
     if engine not in ENGINES:
+        if owners := _owners(engine):
+            raise UserError(f"Unknown engine. Received: {engine!r}, a sampler.", hint=f"Choose {owners}.")
         raise unknown_name("engine", engine, ENGINES)
     kind = ENGINES[engine]
     if colon and sampler is not None and sampler != sampler_in_text:
         raise UserError(f"The sampler is named twice. Received: --engine {text} and --sampler {sampler}.")
     chosen_sampler = sampler_in_text if colon else sampler or next(iter(kind.samplers))
     if chosen_sampler not in kind.samplers:
+        if owners := _owners(chosen_sampler):
+            raise UserError(f"{engine} has no such sampler. Received: {chosen_sampler!r}.", hint=f"Choose {owners}.")
         raise unknown_name(f"sampler of {engine}", chosen_sampler, kind.samplers)
     pruners = pruners_of(engine, chosen_sampler)
     chosen_pruner = pruner or next(iter(pruners))
@@ -116,6 +120,12 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
             hint="Leave --pruner out.",
         )
     return EngineChoice(engine=engine, sampler=chosen_sampler, pruner=chosen_pruner)
+
+
+def _owners(sampler: str) -> str:
+    """Returns the engines that have a sampler of this name, as options; an empty text if none has."""
+    name = sampler.lower()
+    return " or ".join(f"--engine {engine}:{name}" for engine, kind in ENGINES.items() if name in kind.samplers)
 
 
 def screens(engine: str, sampler: str | None, pruner: str | None) -> bool:

@@ -30,7 +30,7 @@ def state_name(state: State | None) -> str:
     return state.value if state else UNFINISHED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Row:
     """One configuration of one study, or of several whose test runs are pooled.
 
@@ -100,6 +100,11 @@ class Row:
     rank: int | None = None
     rank_range: tuple[int, int] | None = None
     next_difference: Difference | None = None
+
+    def __repr__(self) -> str:
+        """Returns the name, the study, the test error and the configuration."""
+        test_error = "not verified" if self.test_error is None else f"test error {self.test_error.mean:.2f} %"
+        return f"<Row {self.name} of {self.study.name}: {test_error}, {dict(self.config)}>"
 
     @property
     def name(self) -> str:

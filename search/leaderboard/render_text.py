@@ -18,11 +18,16 @@ from rich.text import Text
 
 from search.leaderboard import formatting, tables
 from search.leaderboard.board import MAX_SHOWN_ROWS, Board, BoardEntry, Row, Section, top_rows
+from search.leaderboard.columns import DisplayColumn
 from search.leaderboard.reference import Reference
 from search.leaderboard.summary import cost_line, section_title, summary_sentences
 
 T = TypeVar("T")
 
+MIN_TEXT_WIDTH = 16
+"""Characters that a line leaves to columns of text; figures are left out until it does."""
+MAIN_FIGURES = 2
+"""Columns of figures that are never left out: rank and test error."""
 MAX_UNVERIFIED_CONFIGS = 3
 """Configurations spelled out where none is verified."""
 
@@ -62,6 +67,8 @@ def rich_table(table: tables.Table[T], width: int | None = None, style: Callable
         style: Returns the style of an entry's line.
     """
     columns = [column for column in table.columns if width is None or column.min_width <= width]
+    while width is not None and (spare := _dropped(columns, table.entries, width)) is not None:
+        columns.remove(spare)
     rich = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     cells = [[column.text(entry) for entry in table.entries] for column in columns]
     for column, texts in zip(columns, cells, strict=True):
@@ -76,6 +83,17 @@ def rich_table(table: tables.Table[T], width: int | None = None, style: Callable
     for entry, line in zip(table.entries, zip(*cells, strict=True), strict=True):
         rich.add_row(*map(Text, line), style=style(entry))
     return rich
+
+
+def _dropped(columns: Sequence[DisplayColumn[T]], entries: Sequence[T], width: int) -> DisplayColumn[T] | None:
+    """Returns the widest of the figures after the main ones where texts would have too little room, else None."""
+    figures = [column for column in columns if not column.wraps]
+    widths = {
+        id(column): 1 + max(map(cell_len, (*column.header.split("\n"), *map(column.text, entries))))
+        for column in figures
+    }
+    is_tight = len(figures) < len(columns) and width - sum(widths.values()) < MIN_TEXT_WIDTH
+    return max(figures[MAIN_FIGURES:], key=lambda column: widths[id(column)], default=None) if is_tight else None
 
 
 def _section(section: Section, width: int) -> Iterator[RenderableType]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.errors import SearchError
 from search.leaderboard.board import Board, Row
 from search.leaderboard.compute import compute
 from search.leaderboard.row_selector import WINNER, select_row
@@ -39,7 +40,7 @@ MAX_HTML_ROWS = 10
 """Rows of that table."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Study:
     """A recorded study.
 
@@ -64,6 +65,15 @@ class Study:
     messages: tuple[str, ...] = ()
     equivalence_points: float = EQUIVALENCE_POINTS
     reproduction_options: ReproductionOptions = field(default_factory=ReproductionOptions)
+
+    def __repr__(self) -> str:
+        """Returns the name, and the test error of the chosen row."""
+        try:
+            sections = self.board.sections
+        except SearchError:  # its folder was removed
+            sections = ()
+        result = summary_sentences(sections[0])[0] if sections else "no trial has ended."
+        return f"<Study {self.name}: {result}>"
 
     @property
     def record(self) -> StudyRecord:

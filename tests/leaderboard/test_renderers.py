@@ -112,7 +112,9 @@ def test_hidden_rows_are_counted_in_every_format_for_people() -> None:
 @pytest.mark.parametrize("width", [60, 80, 110, 140, 200])
 def test_no_line_is_wider_than_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    assert max(map(len, FORMATS["table"](BOARD).splitlines())) <= width
+    lines = FORMATS["table"](BOARD).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("baseline #" in line and "%" not in line for line in lines), "names are not broken within words"
 
 
 @pytest.mark.parametrize("width", [80, 140])
