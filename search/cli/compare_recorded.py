@@ -26,7 +26,7 @@ OPTIONS = frozenset(
 
 def is_recorded(arena: str) -> bool:
     """Returns whether ``--arena`` names recorded trainings, not a tabular benchmark."""
-    return arena == ARENA or Path(arena).exists()
+    return arena == ARENA or Path(arena).exists() or Path(arena).name.endswith((".jsonl", ".jsonl.gz"))
 
 
 def run(options: Mapping[str, Any], *, form: str, quiet: bool) -> None:

@@ -133,10 +133,13 @@ def _study_rows(study: StudyRecord, trainings: Sequence[Training], groups: Image
     return [replace(row, chosen_in=(study.header.name,)) if row is chosen else row for row in rows]
 
 
-def _validation_order(row: Row) -> tuple[int, float, float]:
-    """Returns what the lowest of is chosen: longer trainings first, then what the study's engine minimizes."""
+def _validation_order(row: Row) -> tuple[float, float, int]:
+    """Returns what the lowest of is chosen: what the study's engine minimizes; of equal figures the longer training.
+
+    A paused training that is better than a complete one already is chosen: its other epochs would lower its error.
+    """
     error = inf if row.validation_error_percent is None else row.validation_error_percent
-    return (-row.epochs, error if row.objective is None else row.objective, error)
+    return (error if row.objective is None else row.objective, error, -row.epochs)
 
 
 def _search_rows(study: StudyRecord, trainings: Sequence[Training], groups: ImageGroups | None) -> list[Row]:

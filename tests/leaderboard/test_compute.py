@@ -292,6 +292,11 @@ def test_a_study_chooses_by_validation_not_by_test_error() -> None:
     assert [row.trial for row in section.rows if row.chosen_in] == [1]
 
 
+def test_a_paused_training_that_is_better_already_is_chosen() -> None:
+    trials = (*baseline(8.0), searched(1, outcome(0.6, State.PAUSED, epochs=2)), verified(1, (0.5,)))
+    assert rows(study(*trials))["found #1"].chosen_in
+
+
 def test_the_studys_objective_chooses() -> None:
     def with_loss(error: float, loss: float):
         ended = outcome(error)
