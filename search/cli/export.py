@@ -79,6 +79,11 @@ def _model(target: ExportTarget, out: Path, *, score: bool, quiet: bool) -> None
         click.echo(
             f"Loading it needs the file that defines {', '.join(exported.custom_layers)}, which Keras does not have."
         )
+    if exported.holds_lambda:
+        click.echo(
+            "It holds a Python lambda, so loading it needs keras.saving.load_model(FILE, safe_mode=False), and predict "
+            "refuses it. A layer of Keras in its place needs neither."
+        )
 
 
 def _text(target: ExportTarget, form: str, out: Path | None, *, fallback: str) -> None:

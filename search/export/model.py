@@ -29,6 +29,8 @@ from search.trial import Cause, Outcome, Phase, State, Trial, TrialFiles
 SUFFIX = ".keras"
 KERAS_MODULES = frozenset({"keras", "builtins"})
 """Top-level modules of the classes that Keras itself can load."""
+LAMBDA_CLASS = "__lambda__"
+"""Class name under which Keras serializes a Python lambda."""
 BORDER_SAMPLE_COUNT = 1000
 """Number of training images whose borders decide whether they are light on dark."""
 
@@ -42,12 +44,14 @@ class ExportedModel:
         outcome: The outcome of its training.
         error_sentence: Its test error as a sentence.
         custom_layers: Names of its layers that are not Keras's own; loading needs the file that defines them.
+        holds_lambda: Whether it holds a Python lambda, which Keras loads only without its safe mode.
     """
 
     path: Path
     outcome: Outcome
     error_sentence: str
     custom_layers: tuple[str, ...]
+    holds_lambda: bool
 
 
 def export_model(
@@ -77,9 +81,13 @@ def export_model(
             traceback = "" if explains_itself else f"\n{outcome.traceback}".rstrip()
             raise FatalError(f"The training failed: {outcome.message}{traceback}")
         model_metadata.write(draft, _make_metadata(target, task.dataset))
-        custom_layers = find_custom_layers(draft)
+        custom_layers, with_lambda = find_custom_layers(draft), holds_lambda(draft)
     return ExportedModel(
-        path=out, outcome=outcome, error_sentence=_test_error_sentence(target, outcome), custom_layers=custom_layers
+        path=out,
+        outcome=outcome,
+        error_sentence=_test_error_sentence(target, outcome),
+        custom_layers=custom_layers,
+        holds_lambda=with_lambda,
     )
 
 
@@ -152,10 +160,18 @@ def _is_dark(images: np.ndarray) -> bool:
 
 def find_custom_layers(file: Path) -> tuple[str, ...]:
     """Returns the names of classes in a ``.keras`` file that are not Keras's own, sorted."""
-    with zipfile.ZipFile(file) as archive:
-        document = json.loads(archive.read("config.json"))
-    modules = {part["class_name"]: part["module"] or "" for part in _parts(document) if "module" in part}
+    modules = {part["class_name"]: part["module"] or "" for part in _parts(_config(file)) if "module" in part}
     return tuple(sorted(name for name, module in modules.items() if module.partition(".")[0] not in KERAS_MODULES))
+
+
+def holds_lambda(file: Path) -> bool:
+    """Returns whether a ``.keras`` file holds a Python lambda, as of a ``Lambda`` layer."""
+    return any(part["class_name"] == LAMBDA_CLASS for part in _parts(_config(file)))
+
+
+def _config(file: Path) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        return json.loads(archive.read("config.json"))
 
 
 def _parts(document: Any) -> Iterator[dict[str, Any]]:

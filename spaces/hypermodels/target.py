@@ -59,8 +59,10 @@ def find_target(body: Sequence[ast.stmt], bound: set[str], path: Path) -> ast.ex
             classes[node.name] = node
     bases = {_last_name(base) for node in classes.values() for base in node.bases}
     called = {name for function in functions for name in names_of(function) if name != function.name}
+    instances = {name: node for node in body if (name := _instance_name(node, classes)) is not None}
+    parts = {name for own, node in instances.items() for name in names_of(node) if name != own}  # of another instance
     groups = (
-        [_name(name, node) for node in body if (name := _instance_name(node, classes)) is not None],
+        [_name(name, node) for name, node in instances.items() if name not in parts],
         [_name(name, node) for name, node in classes.items() if name not in bases],
         [_name(node.name, node) for node in functions if node.name not in called],
     )

@@ -88,6 +88,7 @@ def test_arguments_without_a_default_are_the_shape_and_the_classes_of_the_data(t
         ("def build_model(hp): ...\ndef helper(hp): ...", "build_model"),
         ("def part(hp): ...\ndef whole(hp): return part(hp)", "whole"),
         ("import keras_tuner as kt\nmine = kt.applications.HyperResNet(input_shape=(8, 8, 3), classes=3)", "mine"),
+        ("part = kt.applications.HyperImageAugment()\nmine = kt.applications.HyperResNet(augment=part)", "mine"),
         ("def a(hp): ...\ndef b(hp): ...\nt = kt.RandomSearch(hypermodel=b)\nt = kt.RandomSearch(a)", "b"),
         ("def a(hp): ...\nclass T(kt.Tuner): ...\nt = T(oracle, a)\nt = T(oracle=o, hypermodel=a)", "a"),
         (CLASS + "m = Mine((8, 8, 1), 3)", "m"),
