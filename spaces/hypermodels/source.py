@@ -188,7 +188,7 @@ def find_hypermodel(path: Path) -> Hypermodel | None:
     module = ast.Module(body=[*needed, ast.copy_location(result, target)], type_ignores=[])
     return Hypermodel(
         path=path,
-        name=ast.unparse(target),
+        name=f"({ast.unparse(target)})" if isinstance(target, ast.Lambda) else ast.unparse(target),
         statements=ast.fix_missing_locations(module),
         batch_size=find_batch_size(tree),
         batch_size_call=find_batch_size_call(tree),

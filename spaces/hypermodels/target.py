@@ -106,7 +106,9 @@ def _tuner_arguments(body: Sequence[ast.stmt]) -> Iterator[ast.expr]:
         for node in ast.walk(statement):
             if isinstance(node, ast.Call) and _last_name(node.func) in tuners:
                 given = [keyword.value for keyword in node.keywords if keyword.arg == "hypermodel"] or node.args[:1]
-                yield from (value for value in given if isinstance(value, ast.Name | ast.Call | ast.Attribute))
+                yield from (
+                    value for value in given if isinstance(value, ast.Name | ast.Call | ast.Attribute | ast.Lambda)
+                )
 
 
 def find_batch_size(tree: ast.Module) -> int:
@@ -132,8 +134,9 @@ def find_batch_size_call(tree: ast.Module) -> ast.Call | None:
 
 
 def names_of(node: ast.AST) -> set[str]:
-    """Returns the names that an expression or statement reads."""
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+    """Returns the names that an expression or statement reads, without a lambda's own."""
+    read = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+    return read - {part.arg for part in node.args.args} if isinstance(node, ast.Lambda) else read
 
 
 def _last_name(node: ast.expr) -> str | None:

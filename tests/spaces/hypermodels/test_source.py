@@ -72,6 +72,19 @@ def test_of_a_script_only_what_the_builder_needs_is_run(tmp_path: Path) -> None:
     assert eval(hypermodel.call(names["build_model"], (28, 28, 1), 10, "Parameters()"), names | globals())[0] == 32
 
 
+def test_a_tuner_may_receive_a_lambda(tmp_path: Path) -> None:
+    text = (
+        "SIZES = [8]\ndef make(hp, sizes): return hp.Choice('n', sizes)\nt = kt.Hyperband(lambda hp: make(hp, SIZES))"
+    )
+    hypermodel = find_hypermodel(written(tmp_path, text))
+    assert hypermodel is not None
+    found = hypermodel.run()
+    assert hypermodel.bind(found, (8, 8, 1), 3)(Parameters()) == 8
+    names: dict[str, Any] = {}
+    exec(hypermodel.text, names)
+    assert eval(hypermodel.call(found, (8, 8, 1), 3, "Parameters()"), names | globals()) == 8
+
+
 def test_arguments_without_a_default_are_the_shape_and_the_classes_of_the_data(tmp_path: Path) -> None:
     hypermodel = find_hypermodel(written(tmp_path, CLASS))
     assert hypermodel is not None
