@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from scipy import optimize, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from search.leaderboard.balanced import balanced_interval
 from search.leaderboard.image_groups import ImageGroups
 from search.leaderboard.ranking import told_apart
 from search.leaderboard.statistics import Verdict
@@ -35,8 +36,16 @@ WRITER_SPREAD, IMAGE_SPREAD = 3.0, 8.0
 """Standard deviations of the effects of a writer and an image on all configurations, on the logit's scale."""
 OWN_WRITER_SPREAD, OWN_IMAGE_SPREAD = 1.5, 2.0
 """Of their effects on one configuration alone."""
+TOTAL_SPREAD = np.sqrt(WRITER_SPREAD**2 + IMAGE_SPREAD**2 + OWN_WRITER_SPREAD**2 + OWN_IMAGE_SPREAD**2)
 WRITER_SIZES = (105,) * 48 + (20,) * 249
 """Images by writer: about those of MNIST's test set."""
+UNBALANCED = (
+    ((1500, 300, 150, 50), (2.0, 5.0, 10.0, 30.0)),
+    ((800, 200), (1.0, 10.0)),
+    ((6000, 3000, 1000), (0.5, 1.0, 4.0)),
+    ((600, 30), (2.0, 2.0)),
+)
+"""Images of each class of unbalanced test sets, and the true error of each class in percent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +68,11 @@ class Setting:
 @cache
 def logit_of(error_percent: float) -> tuple[float, float]:
     """Returns the mean logit that gives an error, and the error's change in points by the logit of a seed."""
-    spread = np.sqrt(WRITER_SPREAD**2 + IMAGE_SPREAD**2 + OWN_WRITER_SPREAD**2 + OWN_IMAGE_SPREAD**2)
     nodes = np.linspace(-9.0, 9.0, 2001)
     weights = stats.norm.pdf(nodes) / stats.norm.pdf(nodes).sum()
 
     def error(logit: float) -> float:
-        return 100.0 * float(weights @ (1 / (1 + np.exp(-(logit + spread * nodes)))))
+        return 100.0 * float(weights @ (1 / (1 + np.exp(-(logit + TOTAL_SPREAD * nodes)))))
 
     logit = float(optimize.brentq(lambda value: error(value) - error_percent, -99.0, 0.0))
     return logit, (error(logit + 0.01) - error(logit - 0.01)) / 0.02
@@ -87,14 +95,7 @@ def draw_configurations(rng: np.random.Generator, setting: Setting, count: int) 
         hardness = logit + shared + effects(OWN_WRITER_SPREAD, OWN_IMAGE_SPREAD)
         skill = rng.normal(0, setting.seed_deviation / slope, (setting.seeds, 1))
         wrong = rng.random((setting.seeds, setting.images)) < 1 / (1 + np.exp(-(hardness + skill)))
-        configurations.append(
-            RunErrors(
-                errors_percent=(100.0 * wrong.mean(axis=1)).tolist(),
-                wrong_indices=[np.flatnonzero(line) for line in wrong],  # type: ignore[misc]
-                image_count=setting.images,
-                groups=groups,
-            )
-        )
+        configurations.append(_runs(wrong, groups))
     return configurations
 
 
@@ -107,6 +108,40 @@ def coverage(rng: np.random.Generator, setting: Setting, draws: int) -> tuple[fl
         held += interval is not None and interval.contains(setting.error_percent)
         equal += difference.is_tie
     return held / draws, equal / draws
+
+
+def balanced_coverage(
+    rng: np.random.Generator, class_sizes: Sequence[int], class_errors: Sequence[float], seeds: int, draws: int
+) -> float:
+    """Returns how often the interval of a balanced error holds the truth, where writers have 20 images each.
+
+    Args:
+        rng: Draws writers, images and seeds.
+        class_sizes: Number of test images of each class.
+        class_errors: True error of each class in percent; its standard deviation over seeds is a tenth of it.
+        seeds: Runs of each configuration.
+        draws: Test sets and configurations.
+    """
+    logits, slopes = np.array([logit_of(error) for error in class_errors]).T
+    writers, held = np.arange(sum(class_sizes)) // 20, 0
+    for _ in range(draws):
+        labels = rng.permutation(np.repeat(np.arange(len(class_sizes)), class_sizes))
+        own = rng.normal(0, np.sqrt(TOTAL_SPREAD**2 - WRITER_SPREAD**2), len(labels))
+        hardness = logits[labels] + own + rng.normal(0, WRITER_SPREAD, writers[-1] + 1)[writers]
+        skill = rng.normal(0, 0.1, (seeds, 1)) * (np.array(class_errors) / slopes)[labels]
+        wrong = rng.random((seeds, len(labels))) < 1 / (1 + np.exp(-(hardness + skill)))
+        interval = balanced_interval(_runs(wrong, ImageGroups.of(writers)), labels)
+        held += interval is not None and interval.contains(float(np.mean(class_errors)))
+    return held / draws
+
+
+def _runs(wrong: np.ndarray, groups: ImageGroups | None) -> RunErrors:
+    return RunErrors(
+        errors_percent=(100.0 * wrong.mean(axis=1)).tolist(),
+        wrong_indices=[np.flatnonzero(line) for line in wrong],  # type: ignore[misc]
+        image_count=wrong.shape[1],
+        groups=groups,
+    )
 
 
 def false_improvements(rng: np.random.Generator, setting: Setting, finalists: int, draws: int) -> tuple[float, float]:
@@ -164,7 +199,7 @@ def settings() -> Iterator[Setting]:
 
 
 def main() -> None:
-    """Prints five tables."""
+    """Prints six tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -207,6 +242,10 @@ def main() -> None:
         setting = Setting(error_percent=error, seed_deviation=deviation, seeds=seeds, images=10_000)
         lower, equal = one_seed_improvements(rng, setting, draws)
         print(f"| {error} | {deviation} | {seeds} | {100 * lower:.1f} | {100 * equal:.1f} |", flush=True)
+    print("\n| images by class | errors % | seeds | balanced error held % |\n|---|---|---|---|")
+    for (sizes, errors), seeds in itertools.product(UNBALANCED, (1, 3, 10)):
+        held = balanced_coverage(rng, sizes, errors, seeds, draws)
+        print(f"| {sizes} | {errors} | {seeds} | {100 * held:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ ADDED_KEYS = {
     "is_short": False,
     "calibrated_loss": None,
     "test_groups": [],
+    "test_labels": [],
     "folds": 1,
     "class_weight": "none",
     "balanced_error_percent": None,

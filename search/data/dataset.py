@@ -298,19 +298,19 @@ def open_test_groups(info: DatasetInfo) -> np.ndarray | None:
     return _open_arrays(info, ("x_test", "y_test", TEST_GROUPS), info.test_count).groups
 
 
-def image_group_numbers(info: DatasetInfo) -> list[int] | None:
-    """Returns a number for each test image, equal for images of one group, for a study's record; not the names.
+def describe_test_images(info: DatasetInfo) -> tuple[list[int], list[int] | None] | None:
+    """Returns the class of each test image, and a number that is equal for images of one group, for a study's record.
 
-    None if the data do not say, and for the embedded MNIST, whose writers are always known.
+    The groups are None if the data do not say. All is None for the embedded MNIST, of which both are always known.
 
     Raises:
-        FatalError: The groups are missing or damaged in the cache.
+        FatalError: They are missing or damaged in the cache.
     """
-    groups = None if info.sha256 == MNIST_SHA256 else open_test_groups(info)
-    if groups is None:
+    if info.sha256 == MNIST_SHA256:
         return None
-    numbers: list[int] = np.unique(groups, return_inverse=True)[1].tolist()
-    return numbers
+    groups = open_test_groups(info)
+    numbers = None if groups is None else np.unique(groups, return_inverse=True)[1].tolist()
+    return open_test(info).labels.tolist(), numbers
 
 
 def find_test_images(sha256: str, cache_dir: Path | None = None) -> LabeledImages | None:

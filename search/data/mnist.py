@@ -53,6 +53,19 @@ def read_mnist_writers() -> dict[str, np.ndarray]:
     return writers
 
 
+def read_mnist_test_labels() -> np.ndarray:
+    """Returns the (10,000,) classes of MNIST's test images.
+
+    Raises:
+        FatalError: The file is missing or damaged.
+    """
+    try:
+        with np.load(EMBEDDED_MNIST) as archive:
+            return np.asarray(archive["y_test"], dtype=np.int64)
+    except (*ARCHIVE_READ_ERRORS, KeyError) as error:
+        raise FatalError(f"The embedded MNIST cannot be read. {error}", hint=REINSTALL_HINT) from error
+
+
 def check_embedded(what: str, arrays: Mapping[str, np.ndarray], expected: str) -> None:
     """Raises FatalError unless embedded arrays have their published hash."""
     if (received := arrays_sha256(arrays)) != expected:

@@ -54,6 +54,7 @@ class Row:
         pooled: The search trials whose test runs it pools; empty in a row of one study.
         chosen_in: Names of the studies whose verified row with the lowest validation figure it is.
         test_error: Mean test error in percent over the complete replicates; None without one.
+        balanced_interval: Interval of the mean balanced test error; None where the images' classes are not known.
         baseline_difference: Test error minus that of the study's verified baseline of equal epochs, in percentage
             points.
         baseline_verdict: What its interval shows, given the section's region of practical equivalence.
@@ -88,6 +89,7 @@ class Row:
     pooled: tuple[PooledTrial, ...] = ()
     chosen_in: tuple[str, ...] = ()
     test_error: Estimate | None = None
+    balanced_interval: Interval | None = None
     baseline_difference: Difference | None = None
     baseline_verdict: Verdict | None = None
     best_recipe: RecipeComparison | None = None
@@ -138,6 +140,13 @@ class Row:
         errors = [run.balanced_error_percent for run in self.completed_replicates]
         known = [error for error in errors if error is not None]
         return fmean(known) if known and len(known) == len(errors) else None
+
+    @property
+    def balanced_error(self) -> Estimate | None:
+        """Mean balanced test error with its interval; None where the mean is not known."""
+        if (mean := self.balanced_error_percent) is None:
+            return None
+        return Estimate(mean=mean, interval=self.balanced_interval, n=len(self.completed_replicates))
 
     @property
     def log_loss(self) -> float | None:

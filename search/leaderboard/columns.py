@@ -173,11 +173,12 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
             lambda row: row.test_error,
             DisplayColumn("Test error %,\n95 % interval", formatting.test_error, "right"),
         ),
-        "balanced_error_percent": Column(
+        **_with_interval(
+            "balanced_error_percent",
             "Mean over the classes of the share of their test images that are classified wrongly, a mean over the "
             "complete test runs; empty in records of older versions.",
-            lambda row: row.balanced_error_percent,
-            DisplayColumn("Balanced\nerror %", formatting.balanced_error, "right"),
+            lambda row: row.balanced_error,
+            DisplayColumn("Balanced error %,\n95 % interval", formatting.balanced_error, "right"),
         ),
         "log_loss": Column(
             "Mean cross-entropy on the test images in nats, a mean over the complete test runs.",

@@ -13,6 +13,7 @@ from math import inf, isfinite
 from typing import Any
 
 from search.engines.base import objective_value
+from search.leaderboard.balanced import with_balanced_intervals
 from search.leaderboard.board import Board, Row, Section, state_name
 from search.leaderboard.ensembles import study_ensembles
 from search.leaderboard.image_groups import ImageGroups, image_groups
@@ -71,6 +72,7 @@ def _section(studies: Sequence[StudyRecord], equivalence_points: float, max_unve
     kept = _with_spread_of_seeds(kept)
     pooled = by_trial(kept)
     rows = rank_rows(_with_comparisons(row, by_study, pooled, equivalence_points) for row in kept)
+    rows = with_balanced_intervals(rows, studies)
     chosen = {name: row for row in rows for name in row.chosen_in}
     ensembles = [
         ensemble for study in studies for ensemble in study_ensembles(study, chosen.get(study.header.name), groups)

@@ -74,7 +74,9 @@ def percent(value: float | None) -> str:
 
 
 def balanced_error(entry: BoardEntry) -> str:
-    """Returns the balanced test error in percent; empty where it is not known."""
+    """Returns the balanced test error in percent, of a row with its interval's ends; empty where it is not known."""
+    if isinstance(entry, Row):
+        return with_ends(percent(entry.balanced_error_percent), entry.balanced_interval)
     return "" if isinstance(entry, Reference) else percent(entry.balanced_error_percent)
 
 

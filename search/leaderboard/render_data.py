@@ -26,12 +26,12 @@ from search.records.record import StudyHeader
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = "leaderboard/8"
+SCHEMA = "leaderboard/9"
 """The number rises when a key is added, renamed, or changes its meaning. 2: failures; 3: ranges of ranks, comparisons
 with the next rank, ensembles, selection bias, results by image; 4: nodes; 5: short trials, lineage, differences to the
 best recipe; 6: rows pooled over studies, chosen rows, groups of images, verdicts, differences of ensembles; without p
 values and selection bias; 7: balanced and constant errors; 8: log losses, and the
-limit of parameters."""
+limit of parameters; 9: intervals of balanced errors."""
 
 
 def to_json(board: Board) -> str:

@@ -85,20 +85,30 @@ class RunErrors:
     @cached_property
     def by_image(self) -> ErrorTable | None:
         """The results by image; None where they are not known, or where they are of one image."""
+        wrong = self.wrong_by_image
+        return None if wrong is None else ErrorTable.of(wrong, self.image_groups, self.single_run_spread)
+
+    @property
+    def image_groups(self) -> ImageGroups | None:
+        """The groups, if they are those of this number of images."""
+        return self.groups if self.groups is not None and len(self.groups.codes) == self.image_count else None
+
+    @property
+    def wrong_by_image(self) -> np.ndarray | None:
+        """(runs, images) values, 1 for a misclassified image, else 0; None where ``by_image`` is."""
         if self.image_count is None or len(self.wrong_indices) != len(self.errors_percent) or not self.errors_percent:
             return None
         highest = max(max(indices, default=-1) for indices in self.wrong_indices)
         if self.image_count < 2 or highest >= self.image_count:
             return None  # the count of an older record follows from its rounded error, and may be too low
-        groups = self.groups if self.groups is not None and len(self.groups.codes) == self.image_count else None
         wrong = np.zeros((len(self.errors_percent), self.image_count))
         for line, indices in zip(wrong, self.wrong_indices, strict=True):
             line[np.asarray(indices, dtype=np.int64)] = 1.0
-        return ErrorTable.of(wrong, groups, self.single_run_spread)
+        return wrong
 
 
 @dataclass(frozen=True, slots=True)
-class _Term:
+class Term:
     """A part of the variance of a mean: an estimate with its degrees of freedom."""
 
     variance: float
@@ -119,7 +129,7 @@ class ErrorTable:
 
     error_shares: np.ndarray
     groups: ImageGroups | None
-    seed_terms: tuple[_Term, ...]
+    seed_terms: tuple[Term, ...]
     seed_variance: float | None
     shares_by_run: tuple[float, ...]
 
@@ -129,14 +139,14 @@ class ErrorTable:
         error_shares, by_run = wrong.mean(axis=0), tuple(wrong.mean(axis=1).tolist())
         if len(wrong) == 1:
             share, spread = by_run[0], single_run_spread
-            term = _Term(spread.ratio * share * (1 - share), spread.degrees_of_freedom)
+            term = Term(spread.ratio * share * (1 - share), spread.degrees_of_freedom)
             return cls(error_shares, groups, (term,), None, by_run)
         between, residual = _seed_mean_squares(wrong, groups)
         variance = between.variance + residual.variance
         return cls(error_shares, groups, (between, residual) if variance > 0 else (), len(wrong) * variance, by_run)
 
 
-def _seed_mean_squares(wrong: np.ndarray, groups: ImageGroups | None) -> tuple[_Term, _Term]:
+def _seed_mean_squares(wrong: np.ndarray, groups: ImageGroups | None) -> tuple[Term, Term]:
     """Returns the mean square of at least two seeds and, negative, that of the residual, as parts of the mean's."""
     seeds, images = wrong.shape
     by_seed = wrong.mean(axis=1, keepdims=True)
@@ -147,7 +157,7 @@ def _seed_mean_squares(wrong: np.ndarray, groups: ImageGroups | None) -> tuple[_
         rest = np.stack([np.bincount(groups.codes, weights=line) for line in rest])
     units = rest.shape[1]
     residual = units / (units - 1) * float((rest**2).sum()) / ((seeds - 1) * seeds * images**2)
-    return _Term(between, seeds - 1), _Term(-residual, (seeds - 1) * (units - 1))
+    return Term(between, seeds - 1), Term(-residual, (seeds - 1) * (units - 1))
 
 
 def spread_of_seeds(configurations: Iterable[RunErrors]) -> SeedSpread:
@@ -165,19 +175,24 @@ def spread_of_seeds(configurations: Iterable[RunErrors]) -> SeedSpread:
     return SeedSpread(total / freedom, freedom)
 
 
-def _image_term(values: np.ndarray, groups: ImageGroups | None) -> _Term:
+def _image_term(values: np.ndarray, groups: ImageGroups | None) -> Term:
     """Returns the variance of the mean of (images,) values over the choice of images, or of their groups.
 
     Images of a group are not taken as less alike than independent ones: with few errors, that would be chance.
     """
     images = len(values)
     deviations = values - values.mean()
-    independent = _Term(float(deviations @ deviations) / (images - 1) / images, images - 1)
+    independent = Term(float(deviations @ deviations) / (images - 1) / images, images - 1)
     if groups is None:
         return independent
+    clustered = clustered_term(deviations, groups)
+    return Term(max(clustered.variance, independent.variance), clustered.degrees_of_freedom)
+
+
+def clustered_term(deviations: np.ndarray, groups: ImageGroups) -> Term:
+    """Returns the variance of the mean of (images,) deviations over the choice of their groups."""
     sums, count = np.bincount(groups.codes, weights=deviations), len(groups.sizes)
-    clustered = count / (count - 1) * float(sums @ sums) / images**2
-    return _Term(max(clustered, independent.variance), count - 1)
+    return Term(count / (count - 1) * float(sums @ sums) / len(deviations) ** 2, count - 1)
 
 
 def estimate_error(runs: RunErrors) -> Estimate:
@@ -201,12 +216,12 @@ def single_model(runs: RunErrors) -> Interval | None:
     return _error_interval(table, (_image_term(table.error_shares, table.groups),))
 
 
-def _error_interval(table: ErrorTable, terms: Sequence[_Term]) -> Interval:
+def _error_interval(table: ErrorTable, terms: Sequence[Term]) -> Interval:
     """Returns Wilson's interval for as many independent images as would give the variance, at most those there are.
 
     More seeds do not replace images: the images that no seed misclassifies tell as much of rare errors as one run.
     """
-    share, (variance, freedom) = float(table.error_shares.mean()), _sum(terms)
+    share, (variance, freedom) = float(table.error_shares.mean()), sum_of_terms(terms)
     images = float(len(table.error_shares))
     if sqrt(variance) < MIN_STANDARD_ERROR:
         return wilson_interval(share, images, inf)
@@ -228,8 +243,8 @@ def error_difference(ours: RunErrors, theirs: RunErrors) -> Difference:
         return statistics.welch_difference(ours.errors_percent, theirs.errors_percent)
     gap, images = a.error_shares - b.error_shares, len(a.error_shares)
     image_term = _image_term(gap, a.groups)
-    image_term = _Term(image_term.variance + 1 / images**2, image_term.degrees_of_freedom)
-    variance, freedom = _sum((image_term, *a.seed_terms, *b.seed_terms))
+    image_term = Term(image_term.variance + 1 / images**2, image_term.degrees_of_freedom)
+    variance, freedom = sum_of_terms((image_term, *a.seed_terms, *b.seed_terms))
     return t_difference(
         PERCENT * float(gap.mean()),
         standard_error=PERCENT * sqrt(variance),
@@ -239,7 +254,7 @@ def error_difference(ours: RunErrors, theirs: RunErrors) -> Difference:
     )
 
 
-def _sum(terms: Sequence[_Term]) -> tuple[float, float]:
+def sum_of_terms(terms: Sequence[Term]) -> tuple[float, float]:
     """Returns the sum of the variances and its degrees of freedom.
 
     Source: Satterthwaite, Biometrics Bulletin 2 (1946).

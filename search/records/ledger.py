@@ -132,8 +132,8 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def record_test_groups(self, groups: Sequence[int]) -> None:
-        """Records the group of each test image, unless it is recorded; see ``StudyRecord.test_groups``."""
+    def record_test_images(self, labels: Sequence[int], groups: Sequence[int] | None) -> None:
+        """Records the class and, if known, the group of each test image, unless they are recorded."""
 
     @abstractmethod
     def record_exhausted_seconds(self, seconds: float) -> None:

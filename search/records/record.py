@@ -209,6 +209,7 @@ class StudyRecord:
             ``search.records.openings``.
         test_groups: Number of the group that each test image belongs to, such as its writer; empty if the data do not
             say. Not needed for the embedded MNIST, whose writers are known.
+        test_labels: Class of each test image; empty in records of older versions. Not needed for the embedded MNIST.
     """
 
     header: StudyHeader
@@ -219,6 +220,7 @@ class StudyRecord:
     arithmetic: Mapping[str, Any] = field(default_factory=dict)
     opened_by: Mapping[str, int] = field(default_factory=dict)
     test_groups: tuple[int, ...] = ()
+    test_labels: tuple[int, ...] = ()
 
     @property
     def runs(self) -> tuple[TrialRecord | EnsembleRecord, ...]:

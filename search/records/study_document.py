@@ -62,6 +62,7 @@ class StudyDocument(msgspec.Struct, kw_only=True):
     exhausted_seconds: float
     test_openings: dict[str, int] = {}
     test_groups: tuple[int, ...] = ()
+    test_labels: tuple[int, ...] = ()
 
 
 def study_from_json(document: Mapping[str, Any]) -> StudyDocument:

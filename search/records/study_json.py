@@ -27,7 +27,7 @@ FILE_NAME = "study.json.gz"
 """Name of the file in a report's folder."""
 SCHEMA = "study/2"
 """The number increases when a key is added, renamed or gets another meaning; files of all of them are read. 2: short
-trials, calibrated losses, objective, groups of the test images, how often these were opened, which of them equal a
+trials, calibrated losses, objective, classes and groups of the test images, how often these were opened, which of them equal a
 training image, and the builder's hash."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _INVALID_DOCUMENT_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -44,6 +44,7 @@ def dumps(study: StudyRecord) -> bytes:
         "test_openings": dict(redacted_study.test_openings),
         "searched_after_opening": redacted_study.searched_after_opening,
         "test_groups": list(redacted_study.test_groups),
+        "test_labels": list(redacted_study.test_labels),
         "trials": [
             *map(_trial_to_json, redacted_study.trials),
             *(_ensemble_to_json(number, ensemble) for number, ensemble in enumerate(redacted_study.ensembles)),
@@ -78,6 +79,7 @@ def loads(content: bytes, source: str) -> StudyRecord:
             exhausted_seconds=study.exhausted_seconds,
             opened_by={name: count for name, count in study.test_openings.items() if name in OPENING_COMMANDS},
             test_groups=study.test_groups,
+            test_labels=study.test_labels,
         )
     except _INVALID_DOCUMENT_ERRORS as error:
         raise _damaged_file_error(source, f"{type(error).__name__}: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 
-from search.data.dataset import image_group_numbers
+from search.data.dataset import describe_test_images
 from search.engines.base import Engine
 from search.engines.limited import LimitedEngine
 from search.engines.limits import Bound, Limit
@@ -202,8 +202,8 @@ def open_session(
         plan = replace(plan, header=ledger.header).with_recorded_layers(study_arithmetic(ledger.read()).layers)
         interrupt = interrupt or stack.enter_context(InterruptHandler())
         interrupt_orphans(ledger)
-        if (groups := image_group_numbers(plan.task.dataset)) is not None:
-            ledger.record_test_groups(groups)
+        if (images := describe_test_images(plan.task.dataset)) is not None:
+            ledger.record_test_images(*images)
         require_same_arithmetic(ledger.read(), plan.arithmetic)
 
         def verification_seconds() -> float:  # called once the search has begun

@@ -41,12 +41,13 @@ class LedgerContract:
                 ledger.report(one, outcome.history[0])  # the others were not reported
                 assert ledger.finish(one, outcome) == outcome
             ledger.record_spent_seconds(12.5)
-            for groups in ([2, 0, 2, 70_000], [1]):  # the first call counts
-                ledger.record_test_groups(groups)
+            for labels, groups in (([1, 0, 0, 1], [2, 0, 2, 70_000]), ([2], [1])):  # the first call counts
+                ledger.record_test_images(labels, groups)
         record = read_study(place, "study")
         assert record.header == header()
         assert record.spent_seconds == 12.5
         assert record.test_groups == (2, 0, 2, 70_000)
+        assert record.test_labels == (1, 0, 0, 1)
         assert [known.trial for known in record.trials] == [searched, verified]
         assert [known.outcome for known in record.trials] == [complete(1.5), complete(1.25)]
         assert all(known.started for known in record.trials)

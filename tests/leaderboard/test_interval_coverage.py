@@ -9,7 +9,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from interval_coverage import (
+    UNBALANCED,
     Setting,
+    balanced_coverage,
     boards_with_false_pairs,
     coverage,
     false_improvements,
@@ -26,6 +28,12 @@ def test_intervals_hold_the_truth_where_writers_are_drawn(images: int, deviation
     held, equal = coverage(np.random.default_rng(0), setting, 100)
     assert held >= 0.88
     assert equal >= 0.88
+
+
+@pytest.mark.parametrize(("sizes", "errors"), UNBALANCED[:2])
+def test_intervals_of_balanced_errors_hold_the_truth(sizes: tuple[int, ...], errors: tuple[float, ...]) -> None:
+    """200 draws: an interval that holds it 95 times in 100 does so less than 89 times once in 2,000."""
+    assert balanced_coverage(np.random.default_rng(0), sizes, errors, 3, 200) >= 0.89
 
 
 def test_equal_rows_are_rarely_told_apart() -> None:

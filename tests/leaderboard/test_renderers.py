@@ -310,7 +310,7 @@ def test_csv_has_one_line_a_row_with_the_documented_columns() -> None:
 
 def test_json_has_its_schema_and_every_replicate() -> None:
     document = json.loads(FORMATS["json"](BOARD))
-    assert document["schema"] == "leaderboard/8"
+    assert document["schema"] == "leaderboard/9"
     assert document["notes"] == ["Study fresh has no finished trial: it has begun none."]
     holdout, tutorial = document["sections"]
     assert [list(row) for row in holdout["rows"]] == [[*COLUMNS, "replicates", "steps", "pooled"]] * 16

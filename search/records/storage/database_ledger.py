@@ -15,6 +15,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from optuna.storages import RDBStorage, get_storage
@@ -49,15 +50,14 @@ from search.records.storage.optuna_codec import (
     OPTUNA_STATES,
     OUTCOME_KEY,
     SPENT_KEY,
-    TEST_GROUPS_KEY,
     create_optuna_studies,
     decode_outcome,
     decode_study,
     decode_trial,
     encode_ensemble,
-    encode_groups,
     encode_outcome,
     encode_running_trial,
+    encode_test_images,
     objective_values,
     read_header,
     write_header,
@@ -251,10 +251,11 @@ class DatabaseLedger(Ledger):
         study_id = self._study_ids[Phase.SEARCH]
         call_with_retry(lambda: insert_attribute_once(self._server, study_id, ARITHMETIC_KEY, dict(values)))
 
-    def record_test_groups(self, groups: Sequence[int]) -> None:
-        """Records the group of each test image, unless it is recorded."""
+    def record_test_images(self, labels: Sequence[int], groups: Sequence[int] | None) -> None:
+        """Records the class and, if known, the group of each test image, unless they are recorded."""
         study_id = self._study_ids[Phase.SEARCH]
-        call_with_retry(lambda: insert_attribute_once(self._server, study_id, TEST_GROUPS_KEY, encode_groups(groups)))
+        for attribute in encode_test_images(labels, groups).items():
+            call_with_retry(partial(insert_attribute_once, self._server, study_id, *attribute))
 
     def record_exhausted_seconds(self, seconds: float) -> None:
         """Records the seconds, unless another coordinator recorded more."""

@@ -26,13 +26,12 @@ from search.records.storage.optuna_codec import (
     OUTCOME_KEY,
     REPORT_KEY_PREFIX,
     SPENT_KEY,
-    TEST_GROUPS_KEY,
     create_optuna_studies,
     decode_study,
     encode_ensemble,
-    encode_groups,
     encode_outcome,
     encode_running_trial,
+    encode_test_images,
     objective_values,
     write_header,
 )
@@ -161,11 +160,12 @@ class FileLedger(Ledger):
     def record_arithmetic(self, values: Mapping[str, Any]) -> None:
         """Does nothing: the environments of the trials hold it."""
 
-    def record_test_groups(self, groups: Sequence[int]) -> None:
-        """Records the group of each test image, unless it is recorded."""
+    def record_test_images(self, labels: Sequence[int], groups: Sequence[int] | None) -> None:
+        """Records the class and, if known, the group of each test image, unless they are recorded."""
         study_id = self._study_ids[Phase.SEARCH]
-        if TEST_GROUPS_KEY not in self._storage.get_study_user_attrs(study_id):
-            self._storage.set_study_user_attr(study_id, TEST_GROUPS_KEY, encode_groups(groups))
+        for key, value in encode_test_images(labels, groups).items():
+            if key not in self._storage.get_study_user_attrs(study_id):
+                self._storage.set_study_user_attr(study_id, key, value)
 
     def record_exhausted_seconds(self, seconds: float) -> None:
         """Records that a time budget of this many seconds was used up."""

@@ -37,7 +37,9 @@ HEADER_KEY, SCHEMA_KEY, SPENT_KEY, EXHAUSTED_KEY = "header", "schema", "spent_se
 ARITHMETIC_KEY = "arithmetic"
 """Another attribute of it: the backend, precision, threads and kernels that the study trains with."""
 TEST_GROUPS_KEY = "test_groups"
-"""Another: the group of each test image, see ``encode_groups``; absent if the data do not say."""
+"""Another: the group of each test image, see ``encode_numbers``; absent if the data do not say."""
+TEST_LABELS_KEY = "test_labels"
+"""Another: the class of each test image in the same form; absent in ledgers of older versions."""
 TRIAL_KEY, OUTCOME_KEY, REPORT_KEY_PREFIX = "trial", "outcome", "report "
 """Attributes of a trial: what it is, how it ended, and one attribute per epoch, by its number."""
 EPOCHS_KEY = "epochs"
@@ -128,18 +130,25 @@ def decode_study(
         spent_seconds=attributes.get(SPENT_KEY, 0.0),
         exhausted_seconds=attributes.get(EXHAUSTED_KEY, 0.0),
         arithmetic=attributes.get(ARITHMETIC_KEY, {}),
-        test_groups=decode_groups(attributes.get(TEST_GROUPS_KEY, "")),
+        test_groups=decode_numbers(attributes.get(TEST_GROUPS_KEY, "")),
+        test_labels=decode_numbers(attributes.get(TEST_LABELS_KEY, "")),
     )
 
 
-def encode_groups(groups: Sequence[int]) -> str:
-    """Returns numbers of groups as a text that fits into a database's text column: 32-bit integers, compressed."""
-    content = b"".join(group.to_bytes(4, "little") for group in groups)
+def encode_test_images(labels: Sequence[int], groups: Sequence[int] | None) -> dict[str, str]:
+    """Returns the attributes that hold the class and the group of each test image; no groups if None."""
+    attributes = {TEST_LABELS_KEY: encode_numbers(labels)}
+    return attributes if groups is None else {**attributes, TEST_GROUPS_KEY: encode_numbers(groups)}
+
+
+def encode_numbers(numbers: Sequence[int]) -> str:
+    """Returns numbers as a text that fits into a database's text column: 32-bit integers, compressed."""
+    content = b"".join(number.to_bytes(4, "little") for number in numbers)
     return base64.b64encode(zlib.compress(content, 9)).decode()
 
 
-def decode_groups(text: str) -> tuple[int, ...]:
-    """Returns the numbers that ``encode_groups`` encoded; none for an empty text."""
+def decode_numbers(text: str) -> tuple[int, ...]:
+    """Returns the numbers that ``encode_numbers`` encoded; none for an empty text."""
     content = zlib.decompress(base64.b64decode(text)) if text else b""
     return tuple(number for (number,) in struct.iter_unpack("<I", content))
 
