@@ -27,8 +27,8 @@ FILE_NAME = "study.json.gz"
 """Name of the file in a report's folder."""
 SCHEMA = "study/2"
 """The number increases when a key is added, renamed or gets another meaning; files of all of them are read. 2: short
-trials, calibrated losses, objective, classes and groups of the test images, how often these were opened, which of them equal a
-training image, and the builder's hash."""
+trials, calibrated losses, objective, classes and groups of the test images, how often these were opened, which of them
+equal a training image, and the builder's hash."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _INVALID_DOCUMENT_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 

@@ -2,24 +2,32 @@
 
 A file that is named after its part, such as SVHN's ``train_32x32.mat``, gives it to its variables.
 
-SciPy reads a variable at once, so memory must hold it; version 7.3 is read in blocks.
+SciPy reads a variable at once, so memory must hold it; version 7.3 is read in blocks. SciPy believes the lengths within
+compressed variables, whatever the shape says, so these are decompressed piece by piece before.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from search.data.readers.hdf5 import list_hdf5
-from search.data.readers.stored import StoredArray
+from search.data.readers.stored import MAX_EXPANSION, SMALL_BYTES, StoredArray, check_ratio
 from search.errors import UserError
 
 VERSION_7_3 = b"MATLAB 7.3"
 HEADER_BYTES = 128
+COMPRESSED = 15
+"""Type of a compressed variable."""
+ZLIB_EXPANSION = 1032
+"""Bytes that zlib makes of one at most."""
+PIECE_BYTES = 2**20
 TYPES = {
     "double": "f8", "single": "f4", "logical": "u1", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2",
     "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8", "char": "U1",
@@ -52,8 +60,13 @@ def list_matlab(path: Path) -> list[StoredArray]:
         with path.open("rb") as file:
             if file.read(len(VERSION_7_3)) == VERSION_7_3:
                 return list_hdf5(path, is_matlab=True)
-        _check_elements(path)
+        expanded = _measure_elements(path)
         variables = whosmat(path, appendmat=False)
+        if len(expanded) != len(variables):
+            expanded = [max(expanded, default=0)] * len(variables)
+        for (name, shape, kind), size in zip(variables, expanded, strict=True):
+            if kind in TYPES and size > max(SMALL_BYTES, 4 * math.prod(shape) * np.dtype(TYPES[kind]).itemsize):
+                raise ValueError(f"{name} has {size} bytes or more for the shape {tuple(shape)}")
     except (*READ_ERRORS, MatReadError) as error:
         raise _damaged_file_error(path, error) from error
     return [
@@ -70,19 +83,39 @@ def list_matlab(path: Path) -> list[StoredArray]:
     ]
 
 
-def _check_elements(path: Path) -> None:
-    """Raises a ValueError for a file of version 5 to 7 that ends within a variable; SciPy lists those before it."""
-    size, start = path.stat().st_size, HEADER_BYTES
+def _measure_elements(path: Path) -> list[int]:
+    """Returns the bytes that each compressed variable of a file of version 5 to 7 expands to; 0 if they are few.
+
+    Raises:
+        ValueError: The file ends within a variable; SciPy lists those before it.
+        UserError: A variable expands too far.
+    """
+    size, start, expanded = path.stat().st_size, HEADER_BYTES, list[int]()
     with path.open("rb") as file:
         mark = file.read(HEADER_BYTES)[-2:]
         if mark not in (b"IM", b"MI"):
-            return
+            return []
         while start < size:
             file.seek(start)
-            (length,) = struct.unpack("<4xI" if mark == b"IM" else ">4xI", file.read(8))
+            kind, length = struct.unpack("<II" if mark == b"IM" else ">II", file.read(8))
+            is_large = kind == COMPRESSED and ZLIB_EXPANSION * length > SMALL_BYTES
+            expanded.append(_expanded_bytes(file, length) if is_large else 0)
+            check_ratio(f"A variable of {path.name}", expanded=expanded[-1], stored=length)
             start += 8 + length
     if start != size:
         raise ValueError(f"{size} bytes of {start}")
+    return expanded
+
+
+def _expanded_bytes(file: BinaryIO, length: int) -> int:
+    """Returns the bytes of a compressed variable, counted up to the first that are too many."""
+    decompressor, expanded, most = zlib.decompressobj(), 0, max(SMALL_BYTES, MAX_EXPANSION * length)
+    while length > 0 and (piece := file.read(min(length, PIECE_BYTES))):
+        length -= len(piece)
+        while piece and expanded <= most:
+            expanded += len(decompressor.decompress(piece, PIECE_BYTES))
+            piece = decompressor.unconsumed_tail
+    return expanded
 
 
 def _read_variable(path: Path, name: str) -> np.ndarray:

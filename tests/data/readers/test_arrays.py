@@ -1,5 +1,7 @@
 """Arrays under the names and in the files in which data sets are published."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,3 +174,26 @@ def test_damaged_and_malicious_files_are_refused(tmp_path: Path, case: str) -> N
     with pytest.raises(UserError, match=message) as caught:
         prepare(str(make(tmp_path)), tmp_path / "cache")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["zeros", "noise"])
+def test_a_matlab_variable_that_expands_beyond_its_shape_is_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compressed mebibyte as the data of ten numbers; the limit is lowered from 256."""
+
+    def tag(kind: int, length: int) -> bytes:
+        return struct.pack("<II", kind, length)
+
+    for module in ("matlab", "stored"):
+        monkeypatch.setattr(f"search.data.readers.{module}.SMALL_BYTES", 2**16)
+    data = bytes(2**20) if kind == "zeros" else np.random.default_rng(0).bytes(2**20)
+    shape = tag(5, 8) + struct.pack("<ii", 1, 10)
+    matrix = tag(6, 8) + tag(6, 0) + shape + tag(1, 1) + b"X" + bytes(7) + tag(9, len(data)) + data
+    compressed = zlib.compress(tag(14, len(matrix)) + matrix)
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"y_train": np.zeros(3)})
+    with path.open("ab") as file:
+        file.write(tag(15, len(compressed)) + compressed)
+    with pytest.raises(UserError, match=r"a\.mat .*expand" if kind == "zeros" else "shape"):
+        prepare(str(path), tmp_path / "cache")
