@@ -5,6 +5,7 @@ Turns errors into one message and an exit code.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import signal
@@ -54,6 +55,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Returns the command's name, the command and its arguments; an unknown name is answered with a similar one."""
+        if args[0] not in COMMANDS and (nearest := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {nearest[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; exits with ``BROKEN_PIPE_EXIT_CODE`` when the output pipe is closed (``| head -1``)."""
         try:
@@ -100,7 +109,8 @@ def main() -> NoReturn:
         full = error.errno in DISK_FULL_ERRORS
         what = "The disk is full" if full else "A file cannot be read or written"
         hint = f"{'Free some space' if full else 'Fix this'} and run the same command again; the record is kept."
-        raise SystemExit(_print_error(f"{what}: {error}.", hint, 1)) from None
+        where = f" ({error.filename})" if error.filename else ""
+        raise SystemExit(_print_error(f"{what}: {error.strerror or error}{where}.", hint, 1)) from None
     raise SystemExit(0)
 
 

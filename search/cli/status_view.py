@@ -162,9 +162,9 @@ def _describe_verified(verified: VerifiedRuns) -> str:
     what = verified.origin if verified.source_trial is None else f"#{verified.source_trial} {verified.origin}"
     what = f"{what} (short)" if verified.is_short else what
     if verified.error_percent is None:
-        return f"{what}, no result yet, {verified.started} runs started"
+        return f"{what}, no result yet, {verified.started} run{'' if verified.started == 1 else 's'} started"
     error = formatting.percent(verified.error_percent)
-    return f"{what}, test error {error} %, {verified.complete} of {verified.started} started runs complete"
+    return f"{what}, test error {error} %, {verified.complete} of {verified.started} test runs complete"
 
 
 def _time(summary: StudySummary) -> str:

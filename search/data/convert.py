@@ -44,7 +44,7 @@ def convert(dataset: str, out: Path, options: ReadOptions) -> ConvertedDataset:
     """
     if out.suffix.lower() != SUFFIX:
         raise UserError(
-            f"The file's name must end in {SUFFIX}. Received: {str(out)!r}.", hint=f"Name it {out}{SUFFIX}."
+            f"The file's name must end in {SUFFIX}. Received: {str(out)!r}.", hint=f"Name it {out.with_suffix(SUFFIX)}."
         )
     arrays = make_canonical(find_source(dataset).read(options), options)
     reading = tuple(map(str, arrays.pop(READING)))

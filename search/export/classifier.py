@@ -70,9 +70,10 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
     try:
         model = keras.saving.load_model(file, compile=False)
     except MODEL_LOAD_ERRORS as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first_line.partition(". ")[0].removesuffix(".")  # Keras adds sentences about its file formats
         raise UserError(
-            f"Keras cannot load the model: {reason} Received: {str(file)!r}.",
+            f"Keras cannot load the model: {reason}. Received: {str(file)!r}.",
             hint="Make one with: python -m search export STUDY --as model",
         ) from None
     shape = _input_shape(model)

@@ -93,7 +93,7 @@ def test_what_ended_is_told(studies_dir: Path) -> None:
     assert "5 done: 3 complete, 1 failed, 1 pruned; 1 interrupted" in text
     assert "continued: #5 as #6" in text
     assert "#1 found, val. error 8.50 %; baseline 12.00 %, difference -3.50" in text
-    assert "#1 found, test error 3.50 %, 1 of 2 started runs complete" in text
+    assert "#1 found, test error 3.50 %, 1 of 2 test runs complete" in text
     assert "2 min 5 s in all sessions" in text
     assert "building and compiling 12 %, training 75 %, scoring 12 %" in text
     assert "free" in text
