@@ -113,7 +113,7 @@ def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
 
 def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPlan:
     """Returns the plan for the options."""
-    from search.cli.display import describe_probe
+    from search.cli.display import IMPORTING_KERAS_TUNER, describe_probe
     from search.compare.plan import make_comparison_plan
     from search.session.quantities import parse_duration
     from search.session.settings import from_mapping
@@ -122,6 +122,9 @@ def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPla
     bounds = {name: options[name] for name in ("trials", "total_epochs") if options[name] is not None}
     if options["budget"] is not None:
         bounds["timeout"] = parse_duration(options["budget"])
+
+    if "keras-tuner" in (options["engines"] or ENGINES) and not quiet:
+        click.echo(IMPORTING_KERAS_TUNER, err=True)
 
     def show_probe(layouts: Sequence[WorkerLayout]) -> None:
         if not quiet:

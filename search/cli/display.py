@@ -32,6 +32,8 @@ from search.trial import EpochReport, Outcome, Phase, State, Trial
 
 REDRAW_SECONDS = 0.5
 """Least time between two drawings of the live line."""
+IMPORTING_KERAS_TUNER = "Importing Keras Tuner and TensorFlow"
+"""Printed first where an engine is Keras Tuner's: it takes seconds, on a busy machine a minute."""
 LINE_SECONDS = 60.0
 """Time after the last line at which the state is printed where no terminal shows the live line."""
 

@@ -38,14 +38,17 @@ def command(
     Running the same command again continues the study; --trials and --timeout are totals of the study.
     """
     started_at = time.monotonic()  # a time budget counts from here
-    from search.cli.display import LiveLine, leaderboard_event, make_display
+    from search.cli.display import IMPORTING_KERAS_TUNER, LiveLine, leaderboard_event, make_display
     from search.leaderboard.files import FORMATS
     from search.leaderboard.summary import summary_sentences
     from search.session.plan import make_plan
     from search.session.run import run_plan
     from search.session.settings import from_mapping
 
-    plan = make_plan(from_mapping(merge_options(options, config=config, extra=extra)))
+    settings = from_mapping(merge_options(options, config=config, extra=extra))
+    if settings.engine.startswith("keras-tuner") and not quiet and not as_json:
+        click.echo(IMPORTING_KERAS_TUNER, err=True)
+    plan = make_plan(settings)
     if dry_run:
         from search.cli.dry_run import describe_dry_run
 
