@@ -66,8 +66,8 @@ def command(
     with paused_collection():  # nothing of what is read can be freed before the board is written
         merged = merge_studies(find_studies(studies, study_location(options)))
         records = merged.records
-        has_all_rows = form not in ("table", "markdown") or out is not None  # a file of Markdown has a plot of all
-        shown = None if has_all_rows else MAX_SHOWN_ROWS
+        is_short = form == "table" or (form == "markdown" and out is None)  # a file of Markdown has a plot of all rows
+        shown = MAX_SHOWN_ROWS if is_short else None
         board = compute(records, equivalence_points(options), max_unverified=top or shown)
         board = replace(board, notes=(*board.notes, *merged.notes))
         board = top_rows(board, top) if top else board
