@@ -78,7 +78,7 @@ def test_a_script_makes_the_recorded_test_run_bit_for_bit(
     file.write_text(render_script(order, file.name), encoding="utf-8")
     printed = run(BARE, str(file), str(small_mnist), folder=tmp_path)
     assert printed.splitlines()[-1] == f"Test error: {order.row.completed_replicates[0].error_percent:.2f} %"
-    losses = [float(loss) for loss in re.findall(r"- loss: ([0-9.]+)", printed)]
+    losses = [float(loss) for loss in re.findall(r": loss ([0-9.]+)", printed)]
     recorded = [report.training_loss for report in order.trial_record.outcome.history]
     assert losses == pytest.approx(recorded, abs=6e-5, rel=2e-3)  # as printed
 
