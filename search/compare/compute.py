@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from search.compare.curves import CurveBand, expected_best_error
 from search.compare.paired_tests import paired_t, rank
 from search.compare.results import Comparison, Metric, PairedTest
 from search.compare.spec import ComparisonSpec, RunKey
+from search.engines.base import objective_value
 from search.leaderboard.board import UNFINISHED
 from search.leaderboard.statistics import Difference, Estimate, paired_difference, t_estimate
 from search.records.curves import CurvePoint, best_error_curve, search_outcomes
@@ -53,7 +55,8 @@ class StudyResult:
         epochs: Epochs that its search trained.
         seconds: Seconds of the study's clock when its last search trial ended, before verification.
         curve: Its best-so-far curve.
-        best: The complete search trial with the least validation error; None without a complete one.
+        best: The complete search trial that is best by what its engine minimizes on the validation images, as
+            verification chooses it; None without a complete one.
         test_runs: Verification runs of the best, failed ones included; empty until all have ended.
         baseline_runs: Those of the baseline, likewise.
     """
@@ -151,7 +154,7 @@ class TrainedComparison:
         return paired_difference(differences) if differences else None
 
     def validation_error_percent(self, engine: str) -> float | None:
-        """Returns the mean over repeats of the least validation error, in percent."""
+        """Returns the mean over repeats of the best trial's validation error, in percent."""
         return _mean(study.validation_error_percent for study in self.studies_of(engine))
 
 
@@ -189,9 +192,9 @@ def _study_result(key: RunKey, record: StudyRecord, replicates: int) -> StudyRes
     outcomes = search_outcomes(record)
     trials = record.trials_in_phase(Phase.SEARCH)
     verified = {run.trial.source_trial for run in record.trials_in_phase(Phase.VERIFICATION)}
-    best = min(  # of equal errors, the verified one
+    best = min(
         filter(_is_complete, trials),
-        key=lambda trial: (_error_percent(trial), trial.trial.number not in verified),
+        key=lambda trial: (*_validation_order(trial, record.header.objective), trial.trial.number not in verified),
         default=None,
     )
     baseline = next((trial for trial in trials if trial.trial.origin == BASELINE and trial.is_finished), None)
@@ -224,6 +227,13 @@ def _test_runs(record: StudyRecord, source: TrialRecord | None, replicates: int)
         if source is not None and run.trial.source_trial == source.trial.number and run.is_finished
     ]
     return tuple(ended) if len({run.trial.replicate for run in ended}) >= replicates else ()
+
+
+def _validation_order(record: TrialRecord, objective: str) -> tuple[float, float]:
+    """Returns what the best trial has the least of: its engine's objective; of equal ones the error counts."""
+    assert record.outcome is not None
+    value = objective_value(record.outcome, objective)
+    return math.inf if value is None or not math.isfinite(value) else value, _error_percent(record)
 
 
 def _is_complete(record: TrialRecord) -> bool:

@@ -29,7 +29,8 @@ BUDGET_TOLERANCE = 1.1
 _TABLE_NOTE = """\
 Engines that share a rank (=) are not shown to differ from the first of them: the paired t test over repeats gives a p,
 adjusted for the number of pairs, of 0.05 or more, or there are fewer than six repeats. A study's figure is the test
-error of the complete search trial with the least validation error, retrained on all training images with fresh seeds.
+error of the complete search trial that is best by what its engine minimizes on the validation images (the error, or the
+calibrated loss for engines with short trials), retrained on all training images with fresh seeds.
 Intervals are Student's t over repeats; they leave out the choice of test images. Epochs and minutes are those of the
 search alone, including trials that were paused, pruned, failed or interrupted. Lines of the plot are expected best
 validation errors (Dodge et al. 2019): means over repeats of the least error so far."""

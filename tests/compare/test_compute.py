@@ -99,6 +99,21 @@ def test_the_best_is_the_complete_trial_with_the_least_validation_error() -> Non
     assert run.epochs == 4 + 4 + 2 + 4 + 1
 
 
+def test_the_best_is_what_verification_chose_by_the_engines_objective() -> None:
+    ends = [
+        dataclasses.replace(outcome(error), metrics={"error_percent": error, "calibrated_loss": loss})
+        for error, loss in ((1.2, 0.09), (0.5, 0.08), (0.6, 0.05))
+    ]
+    runs = study(A, 0, searched=ends, verified={0: (1.0, 1.1), 2: (0.6, 0.8)})
+    by_loss = {
+        key: dataclasses.replace(each, header=dataclasses.replace(each.header, objective="calibrated_loss"))
+        for key, each in runs.items()
+    }
+    (run,) = compute(make_spec(A), by_loss).studies
+    assert (run.best.trial.number, run.validation_error_percent) == (2, 0.6)
+    assert run.test_error_percent == pytest.approx(0.7)
+
+
 def test_a_search_that_found_nothing_better_gives_the_baseline() -> None:
     runs = study(A, 0, searched=[outcome(0.9), outcome(1.2)], verified={0: (1.0, 1.1), 1: (1.3, 1.4)})
     (run,) = compute(make_spec(A), runs).studies
