@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from search.compare.curves import CurveBand, expected_best_error
 from search.compare.paired_tests import paired_t, rank
 from search.compare.results import Comparison, Metric, PairedTest
 from search.compare.spec import ComparisonSpec, RunKey
-from search.engines.base import objective_value
 from search.leaderboard.board import UNFINISHED
 from search.leaderboard.statistics import Difference, Estimate, paired_difference, t_estimate
 from search.records.curves import CurvePoint, best_error_curve, search_outcomes
 from search.records.record import StudyHeader, StudyRecord, TrialRecord
+from search.study.verification import validation_order
 from search.trial import BASELINE, RUN_KEYS, Phase, State
 
 TEST_ERROR = Metric(
@@ -194,7 +193,7 @@ def _study_result(key: RunKey, record: StudyRecord, replicates: int) -> StudyRes
     verified = {run.trial.source_trial for run in record.trials_in_phase(Phase.VERIFICATION)}
     best = min(
         filter(_is_complete, trials),
-        key=lambda trial: (*_validation_order(trial, record.header.objective), trial.trial.number not in verified),
+        key=lambda trial: (*validation_order(record.header.objective, trial), trial.trial.number not in verified),
         default=None,
     )
     baseline = next((trial for trial in trials if trial.trial.origin == BASELINE and trial.is_finished), None)
@@ -227,13 +226,6 @@ def _test_runs(record: StudyRecord, source: TrialRecord | None, replicates: int)
         if source is not None and run.trial.source_trial == source.trial.number and run.is_finished
     ]
     return tuple(ended) if len({run.trial.replicate for run in ended}) >= replicates else ()
-
-
-def _validation_order(record: TrialRecord, objective: str) -> tuple[float, float]:
-    """Returns what the best trial has the least of: its engine's objective; of equal ones the error counts."""
-    assert record.outcome is not None
-    value = objective_value(record.outcome, objective)
-    return math.inf if value is None or not math.isfinite(value) else value, _error_percent(record)
 
 
 def _is_complete(record: TrialRecord) -> bool:

@@ -31,7 +31,7 @@ def known_finalists(record: StudyRecord) -> list[TrialRecord]:
     baselines = [entry for entry in ended if entry.trial.origin == BASELINE]
     baseline = sorted(baselines, key=lambda entry: entry.trial.is_short)
     recipes = [entry for entry in ended if entry.trial.is_recipe and entry.state in (State.COMPLETE, State.SCREENED)]
-    return baseline[:1] + sorted(recipes, key=partial(_validation_order, record.header.objective))[:1]
+    return baseline[:1] + sorted(recipes, key=partial(validation_order, record.header.objective))[:1]
 
 
 def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
@@ -56,10 +56,16 @@ def best_trials(record: StudyRecord, count: int) -> list[TrialRecord]:
         config_key(trial_record.trial.config): trial_record
         for trial_record in usual or (entry for entry in others if entry.state is State.SCREENED)
     }
-    return sorted(longest_by_config.values(), key=partial(_validation_order, record.header.objective))[:count]
+    return sorted(longest_by_config.values(), key=partial(validation_order, record.header.objective))[:count]
 
 
-def _validation_order(objective: str, record: TrialRecord) -> tuple[int, float, float]:
+def validation_order(objective: str, record: TrialRecord) -> tuple[int, float, float]:
+    """Returns what the best of scored search trials has the least of; see ``finalists``.
+
+    Args:
+        objective: The metric that the study's engine minimizes.
+        record: A trial with a validation error.
+    """
     assert record.outcome is not None and record.outcome.error_percent is not None
     value = objective_value(record.outcome, objective)
     figure = math.inf if value is None or not math.isfinite(value) else value
