@@ -138,38 +138,13 @@ def make_plan(settings: Settings) -> Plan:
     check_outputs(settings)
     cache_dir = Path(settings.cache_dir) if settings.cache_dir else None
     dataset = prepare(settings.dataset, cache_dir, settings.read_options)
-    folds = settings.folds or 1
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
     recorded = read_recorded_header(location, name)
-    split = _choose_split(settings, dataset, recorded)
-    protocol = EvaluationProtocol(
-        name=protocol_name,
-        dataset=dataset.name,
-        data_sha256=dataset.sha256,
-        split=split,
-        split_seed=settings.split_seed,
-        folds=folds,
-        epochs=settings.epochs,
-        class_weight=parse_choice(ClassWeight, settings.class_weight, "class weight"),
-    )
-    if protocol_name is ProtocolName.HOLDOUT:  # refuses a split that lacks a class
-        make_folds(open_training(dataset), split=split, seed=settings.split_seed, folds=folds)
-    elif folds > 1:
-        raise UserError(
-            f"The tutorial protocol validates on the test images, not on folds. Received: --folds {folds}.",
-            hint="Leave --folds or --protocol out.",
-        )
+    protocol = _make_protocol(settings, protocol_name, dataset, recorded)
     _check_workload(space, dataset)
     _check_hypermodel(space, dataset, settings)
-    if settings.max_seconds is not None and space.workload is None:
-        raise UserError(
-            f"The space {space.name} does not count the work of its networks, so their seconds are not predicted. "
-            f"Received: --max-seconds {settings.max_seconds:g}.",
-            hint="Use --trial-timeout."
-            if isinstance(space.build, HypermodelBuilder)
-            else "Give it a workload function (docs/spaces.md), or use --trial-timeout.",
-        )
+    _check_predictable(space, settings)
     counter = None
     if settings.max_parameters is not None:
         counter = parameter_counter(space, dataset)
@@ -195,6 +170,35 @@ def make_plan(settings: Settings) -> Plan:
         workload=space.workload,
         count_parameters=counter,
     )
+
+
+def _make_protocol(
+    settings: Settings, name: ProtocolName, dataset: DatasetInfo, recorded: StudyHeader | None
+) -> EvaluationProtocol:
+    """Returns the protocol.
+
+    Raises:
+        UserError: The data cannot be split so, or the protocol has no folds.
+    """
+    folds, split = settings.folds or 1, _choose_split(settings, dataset, recorded)
+    protocol = EvaluationProtocol(
+        name=name,
+        dataset=dataset.name,
+        data_sha256=dataset.sha256,
+        split=split,
+        split_seed=settings.split_seed,
+        folds=folds,
+        epochs=settings.epochs,
+        class_weight=parse_choice(ClassWeight, settings.class_weight, "class weight"),
+    )
+    if name is ProtocolName.HOLDOUT:  # refuses a split that lacks a class
+        make_folds(open_training(dataset), split=split, seed=settings.split_seed, folds=folds)
+    elif folds > 1:
+        raise UserError(
+            f"The tutorial protocol validates on the test images, not on folds. Received: --folds {folds}.",
+            hint="Leave --folds or --protocol out.",
+        )
+    return protocol
 
 
 def _choose_split(settings: Settings, dataset: DatasetInfo, recorded: StudyHeader | None) -> Split:
@@ -240,6 +244,18 @@ def load_space(settings: Settings) -> tuple[Space, str]:
     if earlier:
         space = with_earlier_studies(space, earlier)
     return space, settings.space if settings.space in registry.SPACES else str(Path(settings.space).resolve())
+
+
+def _check_predictable(space: Space, settings: Settings) -> None:
+    """Raises a UserError if seconds are limited that cannot be predicted."""
+    if settings.max_seconds is not None and space.workload is None:
+        raise UserError(
+            f"The space {space.name} does not count the work of its networks, so their seconds are not predicted. "
+            f"Received: --max-seconds {settings.max_seconds:g}.",
+            hint="Use --trial-timeout."
+            if isinstance(space.build, HypermodelBuilder)
+            else "Give it a workload function (docs/spaces.md), or use --trial-timeout.",
+        )
 
 
 def _check_workload(space: Space, dataset: DatasetInfo) -> None:
