@@ -32,7 +32,7 @@ _AUGMENTATION_SOURCE = (
     "github.com/cdeotte/MNIST-CNN-99.75 (rotation 15, shift 0.1, zoom 0.15)"
 )
 
-AUGMENTATION_PARAMETERS = ("shift", "rotation", "zoom", "shear")
+AUGMENTATION_PARAMETERS = ("shift", "rotation", "zoom", "shear", "elastic")
 """The training parameters that augment images; all zero for none."""
 
 TRAINING: Mapping[str, Domain] = MappingProxyType(
@@ -148,12 +148,22 @@ TRAINING: Mapping[str, Domain] = MappingProxyType(
             source=_AUGMENTATION_SOURCE,
             limits=(0.0, 1.0),
         ),
+        "elastic": Float(
+            0.0,
+            1.6,
+            0.0,
+            step=0.2,
+            doc="Standard deviation of smooth random displacements; a seventh of the side is about their length.",
+            unit="px",
+            source="Simard, Steinkraus and Platt, ICDAR 2003 (sigma 4 and alpha 34, which is 1.4 px on MNIST)",
+            limits=(0.0, 16.0),
+        ),
         "clean_epochs": Int(
             0,
             2,
             0,
             when=AnyNonzero(parameters=AUGMENTATION_PARAMETERS),
-            doc="Last epochs trained without shift, rotation, zoom and shear.",
+            doc="Last epochs trained without shift, rotation, zoom, shear and elastic displacements.",
             unit="epochs",
             source="He et al., arXiv:1909.09148; one in github.com/Matuzas77/MNIST-0.17",
             limits=(0, 10_000),

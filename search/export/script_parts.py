@@ -5,6 +5,7 @@ Needs Keras, so it also runs as a subprocess; see ``search.export.keras_subproce
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,12 +29,14 @@ class ScriptParts:
         optimizer: An expression.
         loss: An expression.
         parameters: Trainable parameters of the network.
+        elastic_functions: What elastic augmentation calls; empty without it.
     """
 
     network: str
     optimizer: str
     loss: str
     parameters: int
+    elastic_functions: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ def make_script_parts(
 def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
     from search.export.codegen import network_statements, object_expression
     from search.training.augmentation import RandomAffine
+    from search.training.elastic import RandomElastic
     from search.training.epochs import steps_per_epoch
     from search.training.network import make_loss, make_network, make_optimizer, trainable_parameters
     from search.training.own_compile import find_compiled
@@ -107,12 +111,23 @@ def _handle_request(request: Mapping[str, Any]) -> dict[str, Any]:
         return asdict(_hypermodel_parts(build, config, dataset, is_raw=is_raw, parameters=parameters))
     steps = steps_per_epoch(dataset.training_count, config["batch_size"]) * request["epochs"]
     parts = ScriptParts(
-        network=network_statements(model, custom_layers={RandomAffine: AUGMENT_VARIABLE}),
+        network=network_statements(
+            model, custom_layers={RandomAffine: AUGMENT_VARIABLE, RandomElastic: AUGMENT_VARIABLE}
+        ),
         optimizer=object_expression(make_optimizer(config, steps)),
         loss=object_expression(make_loss(config)),
         parameters=parameters,
+        elastic_functions=_elastic_functions() if config["elastic"] else "",
     )
     return asdict(parts)
+
+
+def _elastic_functions() -> str:
+    """Returns the source of the functions that displace pixels."""
+    from search.training import elastic
+
+    functions = "\n\n".join(inspect.getsource(function) for function in (elastic.smoothing, elastic.resample))
+    return f"SIDES_PER_WIDTH = {elastic.SIDES_PER_WIDTH}\n\n\n{functions}".rstrip()
 
 
 def _hypermodel_parts(

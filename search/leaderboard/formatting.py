@@ -65,7 +65,8 @@ def environment_text(values: Mapping[str, Any]) -> str:
 
 def one_line(text: object) -> str:
     """Returns the text on one line, without control characters."""
-    return "".join(mark if mark.isprintable() else " " for mark in str(text))
+    line = str(text)
+    return line if line.isprintable() else "".join(mark if mark.isprintable() else " " for mark in line)
 
 
 def percent(value: float | None) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from search.errors import TrialError
 from search.training.augmentation import RandomAffine
+from search.training.elastic import RandomElastic
 from search.training.runtime import Precision
 from spaces.hypermodels import HypermodelBuilder
 from spaces.space import Builder
@@ -55,9 +56,10 @@ def make_network(
     scale = 1.0 / (white or (255.0 if pixels.dtype == np.uint8 else 1.0))
     inputs = keras.Input(pixels.shape[1:], name="pixels")
     images = keras.layers.Rescaling(scale, name="scale")(inputs)
-    magnitudes = {name: config[name] for name in AUGMENTATION_PARAMETERS}
-    if any(magnitudes.values()):
-        images = RandomAffine(**magnitudes, seed=seed, name="augment")(images)
+    magnitudes = {name: config[name] for name in AUGMENTATION_PARAMETERS if config[name]}
+    if magnitudes:
+        layer = RandomElastic if "elastic" in magnitudes else RandomAffine
+        images = layer(**magnitudes, seed=seed, name="augment")(images)
     builder = _bfloat16_builder(build) if precision is Precision.BFLOAT16 else build
     return keras.Model(inputs, builder(images, config, classes))
 

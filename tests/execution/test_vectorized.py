@@ -34,6 +34,7 @@ SHAPE |= {
     "shift": 0,
     "zoom": 0.0,
     "shear": 0.0,
+    "elastic": 0.0,
 }
 LONG = 10_000
 

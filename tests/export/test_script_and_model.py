@@ -83,7 +83,10 @@ def test_a_script_makes_the_recorded_test_run_bit_for_bit(
     assert losses == pytest.approx(recorded, abs=6e-5, rel=2e-3)  # as printed
 
 
-def test_a_script_trained_on_all_of_mnist_makes_the_rows_test_run(tmp_path: Path, cache_dir: Path) -> None:
+@pytest.mark.parametrize("augmentation", [{}, {"shift": 1, "rotation": 10.0, "elastic": 0.6}])
+def test_a_script_trained_on_all_of_mnist_makes_the_rows_test_run(
+    augmentation: dict[str, float], tmp_path: Path, cache_dir: Path
+) -> None:
     study = search.run(
         space="mlp",
         trials=1,
@@ -93,7 +96,7 @@ def test_a_script_trained_on_all_of_mnist_makes_the_rows_test_run(tmp_path: Path
         workers=1,
         threads=1,
         layers="keras",  # a script has no others
-        fix={"width_1": 64},
+        fix={"width_1": 64, **augmentation},
         studies_dir=tmp_path / "studies",
         reports_dir=tmp_path / "reports",
         cache_dir=cache_dir,

@@ -21,6 +21,7 @@ NAMES = [
     "rotation",
     "zoom",
     "shear",
+    "elastic",
     "clean_epochs",
 ]
 
@@ -36,7 +37,7 @@ def test_the_baselines_train_as_the_tutorial_does() -> None:
         "learning_rate": 1e-3,
         "schedule": "constant",
     }
-    off = ("label_smoothing", "shift", "rotation", "zoom", "shear", "clean_epochs")
+    off = ("label_smoothing", "shift", "rotation", "zoom", "shear", "elastic", "clean_epochs")
     assert {TUTORIAL_TRAINING[name] for name in off} == {0}
 
 
@@ -82,7 +83,7 @@ def test_every_shipped_parameter_and_recipe_names_its_source(name: str) -> None:
     assert 1 <= len(space.recipes) <= 3
 
 
-@pytest.mark.parametrize("name", ["shift", "rotation", "zoom", "shear"])
+@pytest.mark.parametrize("name", ["shift", "rotation", "zoom", "shear", "elastic"])
 def test_clean_epochs_are_varied_with_any_augmentation_alone(name: str) -> None:
     space = load("cnn")
     draw = random.Random(0)

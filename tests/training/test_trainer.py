@@ -39,6 +39,7 @@ RICH = CNN.active(
         "rotation": 10.0,
         "zoom": 0.1,
         "shear": 0.1,
+        "elastic": 0.6,
         "clean_epochs": 1,
         "schedule": "one_cycle",
         "optimizer": "adamw",

@@ -4,6 +4,7 @@
     BatchNormalization  TensorFlow's fused kernel in place of ten operations
     Dropout             16 random bits a value in place of 32
     RandomAffine        shifts by copying rows and columns, if nothing else is augmented
+    RandomElastic       its resampling compiled by XLA, which takes a quarter of the time
 
 Outputs equal those of Keras's layers up to rounding; dropout draws other random numbers from the same distribution.
 Layers of other classes, subclasses included, are left alone. ``benchmarks/step.py`` measures the effect. Called by the
@@ -18,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from search.training.augmentation import RandomAffine
+from search.training.elastic import RandomElastic, resample
 
 RANDOM_BITS = 16
 """Random bits per dropped value. A rate is rounded to a multiple of 2**-16; the scale follows the rounded rate."""
@@ -99,9 +101,17 @@ class _RandomAffine(RandomAffine):
         return tf.gather(rows, self.shift + right[:, None] + tf.range(width), axis=2, batch_dims=1)
 
 
+class _RandomElastic(RandomElastic):
+    def _resample(self, images: Any, transforms: Any, displacements: Any) -> Any:
+        return _compiled_resample(images, transforms, displacements)
+
+
+_compiled_resample = tf.function(resample, jit_compile=True)
+
 _FAST_CLASSES: dict[type, type] = {
     keras.layers.Conv2D: _Conv2D,
     keras.layers.BatchNormalization: _BatchNormalization,
     keras.layers.Dropout: _Dropout,
     RandomAffine: _RandomAffine,
+    RandomElastic: _RandomElastic,
 }

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from search.training.augmentation import RandomAffine
+from search.training.elastic import RandomElastic
 from search.training.vectorized.convolution import ConvolutionMethod, VectorizedConv2D, is_supported_convolution
 from spaces.training import AUGMENTATION_PARAMETERS
 
@@ -29,6 +30,7 @@ SAMPLEWISE_LAYERS = (
     keras.layers.InputLayer,
     keras.layers.Rescaling,
     RandomAffine,
+    RandomElastic,
     keras.layers.Dense,
     keras.layers.Conv2D,
     keras.layers.Activation,
@@ -187,7 +189,12 @@ def _traced_config_keys(layer: Any) -> tuple[str, ...]:
     """Returns the keys of a layer's configuration that are per-member values."""
     if _is_plain_dropout(layer):
         return ("rate",)
-    return (*AUGMENTATION_PARAMETERS, "seed") if type(layer) is RandomAffine else ()
+    return (*_magnitudes(layer), "seed") if isinstance(layer, RandomAffine) else ()
+
+
+def _magnitudes(layer: Any) -> tuple[str, ...]:
+    """Returns the augmentation parameters that a layer has; only elastic ones have all."""
+    return tuple(name for name in AUGMENTATION_PARAMETERS if hasattr(layer, name))
 
 
 def _has_traced_values(layer: Any) -> bool:
@@ -198,7 +205,7 @@ def _has_traced_values(layer: Any) -> bool:
 def _layer_values(layer: Any) -> dict[str, Any]:
     if _is_plain_dropout(layer):
         return {"keep": np.float32(1.0 - layer.rate)}
-    return {name: np.float32(getattr(layer, name)) for name in AUGMENTATION_PARAMETERS}
+    return {name: np.float32(getattr(layer, name)) for name in _magnitudes(layer)}
 
 
 def _clone_layer(layer: Any, method: ConvolutionMethod) -> Any:

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from search.training.augmentation import RandomAffine
+from search.training.elastic import RandomElastic
 from search.training.tensorflow_cpu.layers import use_fast_layers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -147,6 +148,14 @@ def test_other_augmentation_is_left_as_it_is() -> None:
     plain, fast = copies(RandomAffine(shift=1, rotation=10.0, seed=5), (9, 9, 1))
     images = normal(BATCH, 9, 9, 1)
     np.testing.assert_array_equal(fast(images, training=True), plain(images, training=True))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compiled_elastic_augmentation_is_the_plain_one(channels: int) -> None:
+    plain, fast = copies(RandomElastic(elastic=1.0, shift=1, rotation=10.0, seed=5), (9, 11, channels))
+    images = normal(BATCH, 9, 11, channels)
+    np.testing.assert_allclose(fast(images, training=True), plain(images, training=True), atol=1e-4)
+    np.testing.assert_array_equal(fast(images), images)
 
 
 def test_augmentation_that_is_switched_off_returns_the_images() -> None:

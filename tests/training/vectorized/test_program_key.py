@@ -53,11 +53,20 @@ def test_trials_that_differ_in_per_member_values_share_a_program(changes: Mappin
         {"rotation": 0.0},
         {"batch_size": 100},
         {"optimizer": "sgd"},
+        {"elastic": 0.6},
     ],
 )
 def test_trials_that_differ_in_structure_share_no_program(changes: Mapping[str, Any]) -> None:
     assert key({**RICH, **changes}) != key(RICH)
     assert key(RICH, classes=11) != key(RICH)
+
+
+def test_trials_with_elastic_displacements_of_any_size_share_a_program() -> None:
+    assert key({**RICH, "elastic": 0.4}) == key({**RICH, "elastic": 1.6, "shift": 3})
+    model = make_network(CNN.build, {**RICH, "elastic": 0.4}, PIXELS, classes=10, seed=0)
+    assert traced_values_of(model)[0] == {
+        "shift": 0.0, "rotation": 10.0, "zoom": 0.0, "shear": 0.0, "elastic": np.float32(0.4)
+    }  # fmt: skip
 
 
 def test_per_member_values_are_read_from_the_network() -> None:

@@ -46,8 +46,16 @@ def config(space: str, **changes: Any) -> Mapping[str, Any]:
 def rich(space: str, batch_size: int) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Two configurations of one program that differ in all per-member values."""
     shared = {"batch_norm": True, "rotation": 10.0, "batch_size": batch_size}
-    first = {"dropout": 0.3, "shift": 2, "zoom": 0.1, "shear": 0.1, "clean_epochs": 1, "label_smoothing": 0.05}
-    second = {"dropout": 0.1, "learning_rate": 0.004, "optimizer": "adam"}
+    first = {
+        "dropout": 0.3,
+        "shift": 2,
+        "zoom": 0.1,
+        "shear": 0.1,
+        "clean_epochs": 1,
+        "label_smoothing": 0.05,
+        "elastic": 0.6,
+    }
+    second = {"dropout": 0.1, "learning_rate": 0.004, "optimizer": "adam", "elastic": 0.2}
     return (
         config(space, **shared, **first, schedule="one_cycle", optimizer="adamw", weight_decay=0.01),
         config(space, **shared, **second),
