@@ -3,7 +3,8 @@
 A network, with the most common choices in brackets::
 
     stages: Conv [relu] -> Pool [max] -> Dropout     one to three; dropout_conv, after the last stage dropout_flatten
-    Flatten
+            or Conv -> Conv -> Pool -> Dropout
+    Flatten, or the average of each feature map
     hidden: Dense [relu] -> Dropout [0]              none to two; dropout_dense
     Dense softmax
 
@@ -42,12 +43,12 @@ def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
 
     stages = config["conv_stages"]
     for stage in range(1, stages + 1):
-        images = layers.convolution(
-            images, config, filters=config[f"filters_{stage}"], kernel=config[f"kernel_{stage}"]
-        )
+        for _ in range(config.get("convolutions", 1)):  # studies of version 0.1.0 have no such parameter
+            images = layers.convolution(images, config, **_convolution(config, stage))
         images = layers.pool(images, config["pooling"])
         images = layers.dropout(images, config["dropout_conv" if stage < stages else "dropout_flatten"])
-    features = keras.layers.Flatten()(images)
+    flatten = keras.layers.GlobalAveragePooling2D if config.get("global_average") else keras.layers.Flatten
+    features = flatten()(images)
     for layer in range(1, config["dense_layers"] + 1):
         features = layers.dense(features, config, units=config[f"dense_{layer}"])
         features = layers.dropout(features, config["dropout_dense"])
@@ -58,13 +59,22 @@ def workload(config: Mapping[str, Any], image_shape: tuple[int, int, int], class
     """Counts the network that ``build`` makes; see ``spaces.workload.WorkloadFunction``."""
     network, stages = LayerCounter(config, image_shape), config["conv_stages"]
     for stage in range(1, stages + 1):
-        network.convolution(filters=config[f"filters_{stage}"], kernel=config[f"kernel_{stage}"])
+        for _ in range(config.get("convolutions", 1)):
+            network.convolution(**_convolution(config, stage))
         network.pool()
         network.dropout(config["dropout_conv" if stage < stages else "dropout_flatten"])
+    if config.get("global_average"):
+        network.global_average()
     for layer in range(1, config["dense_layers"] + 1):
         network.dense(units=config[f"dense_{layer}"])
         network.dropout(config["dropout_dense"])
     return network.softmax_output(classes=classes)
+
+
+def _convolution(config: Mapping[str, Any], stage: int) -> dict[str, Any]:
+    """Returns what makes a convolution of a stage, besides the style."""
+    padding = config.get("padding", "valid")
+    return {"filters": config[f"filters_{stage}"], "kernel": config[f"kernel_{stage}"], "padding": padding}
 
 
 _DROPOUT: Mapping[str, Domain] = {
@@ -129,11 +139,31 @@ def _parameters(
         domains[f"kernel_{stage}"] = Int(
             3, 7, side, step=2, when=when, doc=text, unit="px", source=_SIZE_SOURCE, limits=(1, 31)
         )
+    domains["convolutions"] = Int(
+        1,
+        2,
+        1,
+        doc="Convolutions in a row in each stage.",
+        source=f"1: {TUTORIAL}; 2: Simonyan and Zisserman, arXiv:1409.1556",
+        limits=(1, 8),
+    )
+    domains["padding"] = Choice(
+        ("valid", "same"),
+        "valid",
+        doc="Whether convolutions keep the size of their images, with zeros around them (same).",
+        source=f"valid: {TUTORIAL}; same: Simonyan and Zisserman, arXiv:1409.1556",
+    )
     domains["pooling"] = Choice(
         ("max", "average"),
         "max",
         doc="How each stage halves its images.",
         source=f"max: {TUTORIAL}; average: github.com/Matuzas77/MNIST-0.17",
+    )
+    domains["global_average"] = Choice(
+        (False, True),
+        False,
+        doc="Whether each feature map of the last stage is averaged in place of flattening, which needs fewer weights.",
+        source="Lin, Chen and Yan, arXiv:1312.4400",
     )
     domains["dense_layers"] = Int(
         0, MAX_HIDDEN_LAYERS, hidden, doc="Hidden dense layers after the stages.", source=TUTORIAL

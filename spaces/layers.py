@@ -57,11 +57,13 @@ def style_parameters(initializer: str) -> dict[str, Domain]:
     }
 
 
-def convolution(images: Tensor, config: Mapping[str, Any], *, filters: int, kernel: int) -> Tensor:
-    """Convolves images (batch, height, width, channels): unpadded if at least 2 x 2 pixels remain, else padded."""
+def convolution(
+    images: Tensor, config: Mapping[str, Any], *, filters: int, kernel: int, padding: str = "valid"
+) -> Tensor:
+    """Convolves images (batch, height, width, channels); pads them if less than 2 x 2 pixels would remain."""
     import keras
 
-    padding = "valid" if min(images.shape[1:3]) - kernel + 1 >= 2 else "same"
+    padding = padding if min(images.shape[1:3]) - kernel + 1 >= 2 else "same"
     initializer = config["initializer"]
     layer = partial(keras.layers.Conv2D, filters, kernel, padding=padding, kernel_initializer=initializer)
     return _with_activation(layer, images, config)

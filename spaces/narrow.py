@@ -1,13 +1,15 @@
 """Narrows a configuration until a measure of it, such as its trainable parameters, is within a limit.
 
 All sizes that raise the measure (filters, units) are multiplied by one common factor, as by the width multiplier of
-Howard et al., arXiv:1704.04861, section 3.3. Where that is not enough, single parameters are changed first, the one
-that lowers the measure the most. Pure Python, from counts alone. Called by ``search.engines.limits``.
+Howard et al., arXiv:1704.04861, section 3.3. Where that is not enough, a single parameter is changed first: that which
+lowers the measure least of those that suffice, or else the most. Pure Python, from counts alone. Called by
+``search.engines.limits``.
 """
 
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -31,7 +33,7 @@ def narrowed(space: Space, config: Mapping[str, Any], measure: Measure, most: fl
         most: The limit.
     """
     wide = space.active(config)
-    for wide in _simplified(space, config, measure):
+    for wide in _simplified(space, config, measure, most):
         if measure(wide) <= most:
             return wide
         sizes = _sizes(space, wide, measure)
@@ -47,20 +49,22 @@ def narrowed(space: Space, config: Mapping[str, Any], measure: Measure, most: fl
 
 def narrowest(space: Space, config: Mapping[str, Any], measure: Measure) -> dict[str, Value]:
     """Returns the configuration with the least measure that is found from a given one."""
-    *_, wide = _simplified(space, config, measure)
+    *_, wide = _simplified(space, config, measure, -math.inf)
     return _scaled(space, wide, _sizes(space, wide, measure), 0.0)
 
 
-def _simplified(space: Space, config: Mapping[str, Any], measure: Measure) -> Iterator[dict[str, Value]]:
+def _simplified(space: Space, config: Mapping[str, Any], measure: Measure, most: float) -> Iterator[dict[str, Value]]:
     """Yields a configuration, and it after each single change that lowers its measure at the smallest sizes."""
     wide = space.active(config)
     least = _least(space, wide, measure)
     while True:
         yield wide
-        changed = min(_single_changes(space, wide), key=lambda change: _least(space, change, measure), default=wide)
-        if (found := _least(space, changed, measure)) >= least:
+        changes = list(_single_changes(space, wide))
+        measures = [_least(space, change, measure) for change in changes]
+        found = max((each for each in measures if each <= most), default=min(measures, default=least))
+        if found >= least:
             return
-        wide, least = changed, found
+        wide, least = changes[measures.index(found)], found
 
 
 def _least(space: Space, config: Mapping[str, Any], measure: Measure) -> float:

@@ -98,10 +98,10 @@ class LayerCounter:
         self._reads_images = True
         self._counts = {"pixels": math.prod(image_shape)}
 
-    def convolution(self, *, filters: int, kernel: int) -> None:
+    def convolution(self, *, filters: int, kernel: int, padding: str = "valid") -> None:
         """Counts ``layers.convolution``."""
         weights = kernel * kernel * self._channels * filters
-        if min(self._height, self._width) - kernel + 1 >= 2:  # else padded
+        if padding == "valid" and min(self._height, self._width) - kernel + 1 >= 2:  # else padded
             self._height, self._width = self._height - kernel + 1, self._width - kernel + 1
         self._add_macs("convolution_macs", self._height * self._width * weights)
         self._channels = filters
@@ -114,6 +114,11 @@ class LayerCounter:
         if min(self._height, self._width) >= 2:
             self._add("pooled_values", self._values)
             self._height, self._width = self._height // 2, self._width // 2
+
+    def global_average(self) -> None:
+        """Counts averages of each feature map as a pooling."""
+        self._add("pooled_values", self._values)
+        self._height = self._width = 1
 
     def dense(self, *, units: int) -> None:
         """Counts ``layers.dense``; the first one flattens the images."""

@@ -69,8 +69,8 @@ def test_recipes_and_baseline_are_narrowed_to_the_limit_and_named_so() -> None:
 
 
 def test_a_limit_that_cannot_be_kept_is_refused() -> None:
-    with pytest.raises(UserError, match="smallest has 3,375"):
-        limited_space(load("cnn"), parameter_counter(load("cnn"), MNIST), 3_000)
+    with pytest.raises(UserError, match="smallest has 170"):
+        limited_space(load("cnn"), parameter_counter(load("cnn"), MNIST), 160)
     with pytest.raises(UserError, match="workload"):
         uncounted = dataclasses.replace(load("cnn"), workload=None)
         limited_space(uncounted, parameter_counter(uncounted, MNIST), 60_000)

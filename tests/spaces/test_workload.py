@@ -42,7 +42,7 @@ def counted_layers(space: Space, config: dict[str, Any], shape: tuple[int, int, 
             add("convolved_values", values)
         if kind == "BatchNormalization":
             add("normalized_values", values)
-        if kind in ("MaxPooling2D", "AveragePooling2D"):
+        if kind in ("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D"):
             add("pooled_values", math.prod(layer.input.shape[1:]))
         if kind == "Dropout":
             add("dropped_values", values)
