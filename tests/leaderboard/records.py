@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from search.data.mnist import MNIST_SHA256
+from search.leaderboard.board import Row
+from search.leaderboard.compute import compute
 from search.protocol import EvaluationProtocol, ProtocolName, Split
 from search.records.record import EnsembleRecord, StudyHeader, StudyRecord, TrialRecord
 from search.trial import BASELINE, MUTATION_KEY, PROPOSED, Cause, Config, EpochReport, Outcome, Phase, State, Trial
@@ -285,3 +287,13 @@ def of_several(
         (replace(joined("mean", wrong=range(5), members=(100, 101))[0], error_percent=0.5, scored_images=1000),),
         of=header(name),
     )
+
+
+def baseline(*errors: float):
+    """A search trial of the baseline and its test runs with these errors."""
+    return searched(0, outcome(1.4), origin=BASELINE, config=SPACE.baseline), verified(0, errors, config=SPACE.baseline)
+
+
+def rows(*studies: StudyRecord) -> dict[str, Row]:
+    """The rows of a board over studies, by name."""
+    return {row.name: row for section in compute(studies).sections for row in section.rows}

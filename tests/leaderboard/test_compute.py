@@ -1,3 +1,5 @@
+"""Rows of the board: order, ranks, differences and what is counted."""
+
 import random
 from dataclasses import replace
 
@@ -5,27 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.data.mnist import MNIST_SHA256
-from search.leaderboard.board import Board, Row, top_rows
+from search.leaderboard.board import Board, top_rows
 from search.leaderboard.compute import REPRODUCTION_CAVEAT, REPRODUCTION_LABEL, TUTORIAL_CAVEAT, compute
 from search.leaderboard.ranking import rank_rows
 from search.leaderboard.summary import summary_sentences
-from search.leaderboard.tables import ranked_columns
-from search.protocol import ClassWeight, ProtocolName
+from search.protocol import ProtocolName
 from search.records.record import StudyRecord
-from search.trial import BASELINE, Cause, Outcome, Phase, State
+from search.trial import Cause, Phase, State
 from spaces import Float, Space
 from tests.leaderboard import records
-from tests.leaderboard.records import header, outcome, reproduced, searched, study, verified
-
-
-def rows(*studies: StudyRecord) -> dict[str, Row]:
-    return {row.name: row for section in compute(studies).sections for row in section.rows}
-
-
-def baseline(*errors: float):
-    config = records.SPACE.baseline
-    return searched(0, outcome(1.4), origin=BASELINE, config=config), verified(0, errors, config=config)
+from tests.leaderboard.records import baseline, header, outcome, reproduced, rows, searched, study, verified
 
 
 def test_a_baseline_with_more_parameters_than_are_searched_is_compared_with_and_not_chosen() -> None:
@@ -270,207 +261,3 @@ def test_ranks_of_any_errors(replicates: list[list[float]]) -> None:
 def test_a_board_is_a_value() -> None:
     assert compute([records.tpe()]) == compute([records.tpe()])
     assert isinstance(compute([]), Board)
-
-
-# The chosen row
-
-
-def test_a_study_chooses_by_validation_not_by_test_error() -> None:
-    section = compute(
-        [
-            study(
-                *baseline(1.0, 1.1),
-                searched(1, outcome(0.6)),
-                searched(2, outcome(0.7), config={**records.BETTER, "kernel": 3}),
-                verified(1, (0.55, 0.65)),
-                verified(2, (0.35, 0.45), config={**records.BETTER, "kernel": 3}),
-            )
-        ]
-    ).sections[0]
-    assert [row.trial for row in section.ranked][:2] == [2, 1]
-    assert section.headline.trial == 1
-    assert [row.trial for row in section.rows if row.chosen_in] == [1]
-
-
-def test_a_paused_training_that_is_better_already_is_chosen() -> None:
-    trials = (*baseline(8.0), searched(1, outcome(0.6, State.PAUSED, epochs=2)), verified(1, (0.5,)))
-    assert rows(study(*trials))["found #1"].chosen_in
-
-
-def test_the_studys_objective_chooses() -> None:
-    def with_loss(error: float, loss: float):
-        ended = outcome(error)
-        return replace(ended, metrics={**ended.metrics, "calibrated_loss": loss})
-
-    record = study(
-        searched(1, with_loss(0.6, 0.02)),
-        searched(2, with_loss(0.5, 0.03), config={**records.BETTER, "kernel": 3}),
-        verified(1, (0.55, 0.65)),
-        verified(2, (0.5, 0.45), config={**records.BETTER, "kernel": 3}),
-        of=replace(header(), objective="calibrated_loss"),
-    )
-    assert compute([record]).sections[0].headline.trial == 1
-
-
-@pytest.mark.parametrize(("objective", "said"), [("loss", "log loss"), ("balanced_error_percent", "balanced")])
-def test_the_board_says_what_chose_and_shows_all_three_figures(objective: str, said: str) -> None:
-    def ended(error: float, other: float):
-        """Its last epoch has the other figure, as log loss and as balanced error."""
-        base, metrics = outcome(error), {"error_percent": error, "balanced_error_percent": other}
-        history = tuple(replace(report, metrics={**metrics, "loss": other / 10}) for report in base.history)
-        return replace(base, metrics=metrics, history=history)
-
-    other = {**records.BETTER, "kernel": 3}
-    record = study(
-        searched(1, ended(0.6, 0.2)),
-        searched(2, ended(0.5, 0.3), config=other),
-        verified(1, (ended(0.55, 0.25), ended(0.65, 0.25))),
-        verified(2, (ended(0.5, 0.4), ended(0.45, 0.4)), config=other),
-        of=replace(header(), objective=objective),
-    )
-    section = compute([record]).sections[0]
-    row = section.headline
-    assert row.trial == 1
-    assert [each.trial for each in section.ranked] == [2, 1], "ranks are by test error whatever chose"
-    assert (row.validation_balanced_error_percent, row.validation_log_loss) == (0.2, 0.02)
-    assert (row.balanced_error_percent, row.log_loss) == (0.25, 0.025)
-    assert said in " ".join(summary_sentences(section))
-    assert {"balanced_error_percent", "log_loss"} & set(ranked_columns(section))
-
-
-# Rows pooled over studies
-
-
-def test_one_configuration_of_several_studies_is_one_row() -> None:
-    section = compute([records.of_several("a", 10), records.of_several("b", 20, found=0.7)]).sections[0]
-    best, base = section.ranked
-    assert best.study_names == base.study_names == ("a", "b")
-    assert best.chosen_in == ("a", "b")
-    assert [run.seed for run in best.completed_replicates] == [10, 11, 20, 21]
-    assert best.validation_error_percent == pytest.approx(0.6)
-    assert best.baseline_difference.mean == pytest.approx(-0.6)
-    assert [(trial.study, trial.validation_error_percent) for trial in best.pooled] == [("a", 0.5), ("b", 0.7)]
-    assert sorted((row.study.name, row.trial, row.rank) for row in section.study_rows) == [
-        ("a", 0, 2),
-        ("a", 1, 1),
-        ("b", 0, 2),
-        ("b", 1, 1),
-    ]
-
-
-def test_a_parameter_that_does_nothing_does_not_keep_rows_apart() -> None:
-    """Studies of version 0.1.0 recorded clean_epochs without augmentation, too."""
-    older = records.of_several("b", 20)
-    trials = tuple(
-        replace(entry, trial=replace(entry.trial, config={**entry.trial.config, "clean_epochs": 0}))
-        for entry in older.trials
-    )
-    section = compute([records.of_several("a", 10), replace(older, trials=trials)]).sections[0]
-    assert [row.study_names for row in section.ranked] == [("a", "b")] * 2
-
-
-def test_equal_runs_of_two_studies_count_once() -> None:
-    section = compute([records.of_several("a", 10), records.of_several("b", 11)]).sections[0]
-    assert [run.seed for run in section.ranked[0].completed_replicates] == [10, 11, 12]
-
-
-def test_runs_of_another_arithmetic_stand_apart_and_what_was_not_recorded_agrees() -> None:
-    a, b = records.of_several("a", 10), records.of_several("b", 20, environment={"kernels": "eigen"})
-    c = records.of_several("c", 30, environment={"kernels": "onednn"})
-    assert [row.study_names for row in compute([b, c]).sections[0].rows if row.trial == 1] == [("b",), ("c",)]
-    assert [row.study_names for row in compute([a, b]).sections[0].rows if row.trial == 1] == [("a", "b")]
-
-
-def test_trainings_of_other_class_weights_are_not_pooled() -> None:
-    a, b = records.of_several("a", 10), records.of_several("b", 20)
-    weighted = replace(b.header, protocol=replace(b.header.protocol, class_weight=ClassWeight.BALANCED))
-    assert compute([a, replace(b, header=weighted)]).sections[0].pooled_rows == ()
-
-
-def test_networks_of_different_builders_stand_apart() -> None:
-    a, b = records.of_several("a", 10), records.of_several("b", 20)
-    edited = replace(b, header=replace(b.header, builder_sha256="2" * 64))
-    rows = compute([replace(a, header=replace(a.header, builder_sha256="1" * 64)), edited]).sections[0].rows
-    assert [row.study_names for row in rows if row.trial == 1] == [("a",), ("b",)]
-
-
-def test_short_and_full_trainings_are_not_pooled() -> None:
-    section = compute([records.screened(), records.short_only()]).sections[0]
-    assert section.pooled_rows == ()
-
-
-# Groups of images
-
-
-def test_every_study_of_mnist_counts_writers() -> None:
-    groups = {}
-    for data in (MNIST_SHA256, "3f"):
-        judged = records.protocol(dataset="a file of its own", data=data)
-        of_data = study(searched(1, outcome(0.5)), verified(1, (0.5, 0.6)), of=header(judged=judged))
-        groups[data] = compute([of_data]).sections[0].image_groups
-    assert groups == {MNIST_SHA256: 297, "3f": None}
-
-
-def test_recorded_groups_widen_an_interval() -> None:
-    known = records.of_several("a", 10)
-    alone = replace(known, header=header("a", judged=records.protocol(data="3f")))
-    grouped = replace(alone, test_groups=tuple(index // 20 for index in range(1000)))
-    wide, narrow = (compute([each]).sections[0].ranked[0].interval for each in (grouped, alone))
-    assert wide.high - wide.low > narrow.high - narrow.low
-
-
-def test_an_ensemble_is_compared_with_the_chosen_row() -> None:
-    (ensemble,) = compute([records.tpe()]).sections[0].ensembles
-    assert ensemble.compared_with == "found #6"
-    assert ensemble.difference.mean == pytest.approx(0.44 - 1.57 / 3)
-
-
-# Unbalanced classes
-
-
-def with_balanced(error: float, balanced: float) -> Outcome:
-    return replace(outcome(error), metrics={"error_percent": error, "balanced_error_percent": balanced})
-
-
-@pytest.mark.parametrize(("counts", "is_unbalanced"), [((150, 50, 100), False), ((151, 50, 99), True), ((), False)])
-def test_classes_are_unbalanced_beyond_half_more_than_an_equal_share(
-    counts: tuple[int, ...], is_unbalanced: bool
-) -> None:
-    of = replace(header(), test_class_counts=counts)
-    section = compute([study(searched(1, with_balanced(2.0, 8.0)), verified(1, (0.5, 0.6)), of=of)]).sections[0]
-    assert section.is_unbalanced == is_unbalanced
-    assert ("balanced_error_percent" in ranked_columns(section)) == is_unbalanced
-    assert len(ranked_columns(section)) == 8
-
-
-def test_balanced_errors_stand_beside_errors_and_the_constants_error() -> None:
-    of = replace(header(), test_class_counts=(980, 20))
-    runs = verified(1, (with_balanced(1.0, 10.0), with_balanced(3.0, 20.0)))
-    section = compute([study(searched(1, with_balanced(2.0, 8.0)), runs, of=of)]).sections[0]
-    (row,) = section.ranked
-    assert (row.error_percent, row.balanced_error_percent) == pytest.approx((2.0, 15.0))
-    assert (row.validation_error_percent, row.validation_balanced_error_percent) == (2.0, 8.0)
-    assert row.constant_error_percent == pytest.approx(2.0)
-    assert any("2.00 %" in sentence and "15.00 %" in sentence for sentence in summary_sentences(section))
-
-
-def test_a_balanced_error_has_an_interval_where_the_classes_of_the_images_are_known() -> None:
-    wrong = [(1, 2, 3, 985, 990), (1, 4, 985)]  # of 980 and 20 images
-    errors = [(0.5, 50 * (3 / 980 + 2 / 20)), (0.3, 50 * (2 / 980 + 1 / 20))]
-    ended = [
-        replace(with_balanced(*error), misclassified=images, scored_images=1000)
-        for error, images in zip(errors, wrong, strict=True)
-    ]
-    of = header(judged=records.protocol(data="3f"))
-    unknown = study(searched(1, with_balanced(2.0, 8.0)), verified(1, ended), of=of)
-    known = replace(unknown, test_labels=(0,) * 980 + (1,) * 20)
-    rows = [compute([one]).sections[0].ranked[0] for one in (unknown, known)]
-    assert rows[0].balanced_interval is None
-    assert rows[1].balanced_interval.contains(rows[1].balanced_error_percent)
-    assert rows[1].balanced_interval.half_width > 5 * rows[1].interval.half_width  # the rare class counts half
-
-
-def test_rows_of_older_studies_have_no_balanced_error() -> None:
-    runs = verified(1, (with_balanced(1.0, 10.0), 3.0))
-    (row,) = compute([study(searched(1, outcome(2.0)), runs)]).sections[0].ranked
-    assert (row.balanced_error_percent, row.constant_error_percent) == (None, None)
