@@ -1,4 +1,4 @@
-"""Training for real, on a small piece of MNIST: the tutorial's numbers, reproducibility, pauses, failures."""
+"""Training for real, on a small piece of MNIST: the tutorial's numbers, reproducibility, failures."""
 
 from __future__ import annotations
 
@@ -14,70 +14,14 @@ import numpy as np
 import pytest
 
 from search.data.dataset import prepare
-from search.protocol import EvaluationProtocol, Split
-from search.training import predictions
 from search.training.epochs import Hooks
-from search.training.runtime import Device, Precision, Runtime
+from search.training.runtime import Precision
 from search.training.task import Task
 from search.training.trainer import Trainer
-from search.trial import Cause, EpochReport, Outcome, Phase, State, Trial, TrialFiles
-from spaces import registry
+from search.trial import Cause, EpochReport, Outcome, Phase, State, TrialFiles
+from tests.training.small_trials import CNN, RICH, numbers, trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-CNN = registry.load("cnn")
-RICH = CNN.active(
-    {
-        **{name: domain.baseline for name, domain in CNN.parameters.items()},
-        "conv_stages": 2,
-        "filters_1": 8,
-        "filters_2": 8,
-        "dense_1": 32,
-        "batch_norm": True,
-        "dropout_dense": 0.3,
-        "shift": 2,
-        "rotation": 10.0,
-        "zoom": 0.1,
-        "shear": 0.1,
-        "elastic": 0.6,
-        "clean_epochs": 1,
-        "schedule": "one_cycle",
-        "optimizer": "adamw",
-        "weight_decay": 0.001,
-        "label_smoothing": 0.05,
-        "batch_size": 64,
-    }
-)
-
-
-@pytest.fixture(scope="module")
-def task(small_mnist: Path, cache_dir: Path, one_thread: None) -> Task:
-    dataset = prepare(str(small_mnist), cache_dir)
-    protocol = EvaluationProtocol(dataset=dataset.name, data_sha256=dataset.sha256, split=Split.STRATIFIED, epochs=3)
-    return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
-
-
-@pytest.fixture(scope="module")
-def trainer(task: Task) -> Trainer:
-    return Trainer(task, checkpoint_seconds=0.0)
-
-
-@pytest.fixture(scope="module")
-def straight(trainer: Trainer) -> Outcome:
-    """The outcome of the rich configuration without a stop."""
-    outcome = trainer.run(trial(RICH))
-    assert outcome.state is State.COMPLETE, outcome.traceback
-    return outcome
-
-
-def trial(config: dict | None = None, **changes: object) -> Trial:
-    fields = {"number": 0, "config": config or CNN.baseline, "seed": 3, "epochs": 3}
-    return Trial(**{**fields, **changes})
-
-
-def numbers(outcome: Outcome) -> list[tuple[float, float | None, float | None]]:
-    """The numbers that must agree bit for bit."""
-    return [(report.training_loss, report.loss, report.error_percent) for report in outcome.history]
 
 
 def test_an_outcome_is_complete(trainer: Trainer) -> None:
@@ -122,92 +66,6 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(straight: Outcome,
     assert numbers(other) == numbers(straight)
 
 
-def test_an_interrupted_trial_resumes_bit_for_bit(trainer: Trainer, straight: Outcome, tmp_path: Path) -> None:
-    paused_after = 2  # the parts of a trial begin after the first epoch
-    path = tmp_path / "state.npz"
-    done: list[EpochReport] = []
-    hooks = Hooks(report=done.append, should_stop=lambda: Cause.CANCELLED if len(done) == paused_after else None)
-    paused = trainer.run(trial(RICH), hooks, TrialFiles(checkpoint=str(path)))
-    assert paused.state is not State.FAILED, paused.traceback
-    assert (paused.state, paused.cause, len(paused.history)) == (State.INTERRUPTED, Cause.CANCELLED, paused_after)
-    resumed = trainer.run(trial(RICH), files=TrialFiles(resume_from=str(path)))
-    assert resumed.state is State.COMPLETE, resumed.traceback
-    assert numbers(resumed) == numbers(straight)
-
-
-def test_the_networks_of_folds_are_those_of_single_trainings_also_when_resumed(task: Task, tmp_path: Path) -> None:
-    """The last of six blocks validates what the last sixth does, so its network and that of one split are equal."""
-
-    config = {**registry.load("mlp").baseline, "width_1": 64, "batch_norm": True, "dropout": 0.3, "schedule": "cosine"}
-
-    def folded(folds: int) -> Trainer:
-        protocol = dataclasses.replace(task.protocol, split=Split.BLOCK, folds=folds)
-        return Trainer(dataclasses.replace(task, protocol=protocol, space_source="mlp"), checkpoint_seconds=0.0)
-
-    path, done = tmp_path / "state.npz", list[EpochReport]()
-    files = {folds: TrialFiles(predictions=str(tmp_path / f"{folds}.npz")) for folds in (1, 6)}
-    single = folded(1).run(trial(config, epochs=2), files=files[1])
-    hooks = Hooks(report=done.append, should_stop=lambda: Cause.CANCELLED if done else None)
-    stopped = folded(6).run(trial(config, epochs=2), hooks, TrialFiles(checkpoint=str(path)))
-    assert (stopped.cause, stopped.epochs_trained) == (Cause.CANCELLED, 1), stopped.traceback
-    outcome = folded(6).run(trial(config, epochs=2), files=dataclasses.replace(files[6], resume_from=str(path)))
-    assert (outcome.state, outcome.epochs_trained, outcome.scored_images) == (State.COMPLETE, 1, 1200)
-    assert single.scored_images == 200
-    whole, last = (predictions.load(Path(files[folds].predictions)) for folds in (6, 1))
-    assert np.array_equal(whole.probabilities[1000:], last.probabilities)
-    error_percent = 100.0 * np.mean(whole.probabilities.argmax(axis=1) != whole.labels)
-    assert outcome.error_percent == pytest.approx(error_percent, abs=0.5)  # saved in half precision, with ties
-
-
-def test_a_resumed_trial_reports_its_whole_history_and_cost(trainer: Trainer, tmp_path: Path) -> None:
-    path = tmp_path / "state.npz"
-    first = trainer.run(trial(epochs=3, target_epoch=2), files=TrialFiles(checkpoint=str(path)))
-    path = tmp_path / "state-2.npz"
-    reports: list[EpochReport] = []
-    resumed = trainer.run(trial(epochs=3), Hooks(report=reports.append), TrialFiles(resume_from=str(path)))
-    assert [report.epoch for report in reports] == [1, 2, 3]
-    assert reports[:2] == [dataclasses.replace(report, restored=True) for report in first.history]
-    assert not reports[2].restored
-    assert resumed.epochs_trained == 1
-    assert resumed.seconds["fit"] > first.seconds["fit"]
-
-
-def test_a_trial_in_parts_equals_the_whole_bit_for_bit(trainer: Trainer, straight: Outcome, tmp_path: Path) -> None:
-    """As Hyperband trains it: each part a trial of its own, the schedule and the clean epochs those of the whole."""
-    path = str(tmp_path / "state.npz")
-    first = trainer.run(trial(RICH, target_epoch=1), files=TrialFiles(checkpoint=path))
-    assert (first.state, first.epochs_trained) == (State.PAUSED, 1)
-    one, two = (str(tmp_path / f"state-{epoch}.npz") for epoch in (1, 2))
-    second = trainer.run(
-        trial(RICH, number=5, target_epoch=2, parent=0), files=TrialFiles(checkpoint=path, resume_from=one)
-    )
-    assert (second.state, second.epochs_trained) == (State.PAUSED, 1)
-    last = trainer.run(trial(RICH, number=9, parent=5), files=TrialFiles(checkpoint=path, resume_from=two))
-    assert (last.state, last.epochs_trained) == (State.COMPLETE, 1)
-    assert numbers(last) == numbers(straight)
-    assert numbers(second) == numbers(straight)[:2]
-
-
-def test_a_pause_is_always_saved(task: Task, tmp_path: Path) -> None:
-    path = tmp_path / "state.npz"
-    Trainer(task, checkpoint_seconds=1000.0).run(trial(target_epoch=1), files=TrialFiles(checkpoint=str(path)))
-    assert {one.name for one in tmp_path.iterdir()} == {"state-1.npz"}
-
-
-def test_a_trial_saves_its_state_at_each_rung_and_another_resumes_from_it(trainer: Trainer, tmp_path: Path) -> None:
-    whole = trainer.run(trial(RICH, rungs=(1, 2)), files=TrialFiles(checkpoint=str(tmp_path / "state.npz")))
-    assert {one.name for one in tmp_path.iterdir()} >= {"state-1.npz", "state-2.npz"}
-    later = trainer.run(trial(RICH, number=5, parent=0), files=TrialFiles(resume_from=str(tmp_path / "state-2.npz")))
-    assert (later.state, later.epochs_trained) == (State.COMPLETE, 1)
-    assert numbers(later) == numbers(whole)
-
-
-def test_a_trial_whose_state_cannot_be_saved_completes_with_a_message(trainer: Trainer) -> None:
-    outcome = trainer.run(trial(epochs=2, rungs=(1,)), files=TrialFiles(checkpoint="/dev/full/state.npz"))
-    assert outcome.state is State.COMPLETE, outcome.traceback
-    assert "checkpoint cannot be written" in outcome.message
-
-
 def test_bfloat16_is_recorded_changes_little_and_resumes_bit_for_bit(
     straight: Outcome, task: Task, tmp_path: Path
 ) -> None:
@@ -228,23 +86,6 @@ def test_bfloat16_is_recorded_changes_little_and_resumes_bit_for_bit(
 def test_on_a_cpu_tf32_is_float32_to_the_bit(trainer: Trainer, task: Task) -> None:
     in_full = dataclasses.replace(task, runtime=dataclasses.replace(task.runtime, precision=Precision.FLOAT32))
     assert numbers(Trainer(in_full).run(trial(epochs=1))) == numbers(trainer.run(trial(epochs=1)))
-
-
-@pytest.mark.parametrize("damage", ["garbage", "missing", "of another configuration", "history"])
-def test_with_an_unusable_checkpoint_a_trial_starts_over(trainer: Trainer, tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "state.npz"
-    if damage == "garbage":
-        path.write_bytes(b"not a checkpoint")
-    elif damage == "of another configuration":
-        trainer.run(trial(RICH, target_epoch=1), files=TrialFiles(checkpoint=str(path)))
-        (tmp_path / "state-1.npz").rename(path)
-    elif damage == "history":
-        trainer.run(trial(epochs=2, target_epoch=1), files=TrialFiles(checkpoint=str(path)))
-        with np.load(tmp_path / "state-1.npz") as saved:
-            np.savez(path, **{**saved, "reached": '{"history": [{"epoch": 1}], "seconds": {}}'})
-    assert numbers(trainer.run(trial(epochs=1), files=TrialFiles(resume_from=str(path)))) == numbers(
-        trainer.run(trial(epochs=1))
-    )
 
 
 LOAD_WITH_KERAS_ALONE = """
