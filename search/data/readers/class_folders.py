@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
@@ -26,8 +25,6 @@ IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "icon\r"})
 USUAL_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Ends of the names of most images; the others are asked of Pillow, which loads all its formats for that."""
 
-STATUS_THREADS = 4
-"""Threads that ask for the sizes and times of files; asking takes most of the time of opening a folder again."""
 STUB_FORMATS = frozenset({"BUFR", "GRIB", "HDF5"})
 """Formats that Pillow recognizes and cannot decode; HDF5 files are data sets."""
 
@@ -162,13 +159,11 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
 
 def fingerprint_text(found: Mapping[str, Mapping[str, Sequence[str]]], root: Path) -> str:
     """Returns names, sizes and times of all files, which change when the data do; reading thousands takes minutes."""
-    folders = [(f"{part} {name}", files) for part, classes in found.items() for name, files in classes.items()]
-    with ThreadPoolExecutor(STATUS_THREADS) as threads:  # the interpreter's lock is free while a file is asked for
-        return "\n".join(threads.map(partial(_folder_text, len(str(root))), folders))
-
-
-def _folder_text(start: int, folder: tuple[str, Sequence[str]]) -> str:
-    """Returns a line for a folder and for each of its files, whose names begin at a place of their paths."""
-    title, files = folder
-    statuses = zip(files, map(os.stat, files), strict=True)
-    return "\n".join([title, *(f"{file[start:]} {it.st_size} {it.st_mtime_ns}" for file, it in statuses)])
+    start, lines = len(str(root)), list[str]()
+    for part, classes in found.items():
+        for name, files in classes.items():
+            lines.append(f"{part} {name}")
+            # One after the other: threads that ask for sizes and times wait for the interpreter's lock
+            statuses = zip(files, map(os.stat, files), strict=True)
+            lines += [f"{file[start:]} {it.st_size} {it.st_mtime_ns}" for file, it in statuses]
+    return "\n".join(lines)
