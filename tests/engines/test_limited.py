@@ -62,7 +62,12 @@ def test_a_search_ends_where_nothing_is_within_the_limit() -> None:
 def test_recipes_and_baseline_are_narrowed_to_the_limit_and_named_so() -> None:
     count = parameter_counter(load("cnn"), MNIST)
     space = limited_space(load("cnn"), count, 60_000)
-    assert list(space.recipes) == ["two stages + sgd, narrowed", "two stages, narrowed", "baseline, narrowed"]
+    assert list(space.recipes) == [
+        "two stages + sgd, narrowed",
+        "two stages, narrowed",
+        "three double stages, narrowed",
+        "baseline, narrowed",
+    ]
     assert space.baseline == load("cnn").baseline
     assert all(count(space.recipe(name)) <= 60_000 for name in space.recipes)
     assert limited_space(load("cnn"), count, 10**6) == load("cnn")

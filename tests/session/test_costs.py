@@ -58,7 +58,7 @@ def test_the_throughput_of_a_worker_is_its_share_of_what_was_measured(plan: Call
     assert slow.is_observed
     assert slow.baseline_seconds() > 3 * fast.baseline_seconds()
     assert len(slow.sampled_seconds()) == SAMPLED_CONFIGS
-    assert list(slow.recipe_seconds()) == ["two stages + sgd", "two stages"]
+    assert list(slow.recipe_seconds()) == ["two stages + sgd", "two stages", "three double stages"]
     assert PlanCosts.of(plan(5_000.0, recipes=False)).recipe_seconds() == {}
     assert slow.recipe_seconds()["two stages"] > slow.baseline_seconds()
 

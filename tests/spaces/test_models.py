@@ -97,7 +97,7 @@ def test_the_baseline_has_the_tutorials_trainable_parameters(name: str, paramete
 
 @pytest.mark.parametrize(
     ("name", "recipe", "parameters"),
-    [("cnn", "two stages", 225_770), ("cnn-large", "wide stages", 230_284)],
+    [("cnn", "two stages", 225_770), ("cnn", "three double stages", 72_666), ("cnn-large", "wide stages", 230_284)],
 )
 def test_a_recipe_has_the_trainable_parameters_it_claims(name: str, recipe: str, parameters: int) -> None:
     space = load(name)
@@ -130,6 +130,27 @@ def test_the_perceptron_drops_pixels_before_and_units_after_its_hidden_layers() 
     built = model("mlp", hidden_layers=2, width_1=64, width_2=96, dropout_input=0.1, dropout=0.5)
     assert kinds(built) == ["Flatten", "Dropout", "Dense", "Dropout", "Dense", "Dropout", "Dense"]
     assert [config["units"] for kind, config in layers(built) if kind == "Dense"] == [64, 96, 10]
+
+
+def test_stages_of_two_padded_convolutions_keep_the_size_until_they_are_pooled() -> None:
+    built = model("cnn", conv_stages=2, convolutions=2, padding="same", filters_2=20, dropout_flatten=0.0)
+    assert kinds(built)[:6] == ["Conv2D", "Conv2D", "MaxPooling2D", "Conv2D", "Conv2D", "MaxPooling2D"]
+    sizes = [layer.output.shape[1:] for layer in built.layers[1:7]]
+    assert sizes == [(28, 28, 32), (28, 28, 32), (14, 14, 32), (14, 14, 20), (14, 14, 20), (7, 7, 20)]
+
+
+def test_averages_of_feature_maps_take_the_place_of_flattening() -> None:
+    built = model("cnn", global_average=True, dense_layers=0)
+    assert kinds(built) == ["Conv2D", "MaxPooling2D", "Dropout", "GlobalAveragePooling2D", "Dense"]
+    assert built.layers[-2].output.shape == (None, 32)
+
+
+def test_a_configuration_of_version_0_1_0_makes_the_same_network() -> None:
+    space, new = load("cnn"), {"convolutions", "padding", "global_average", "elastic"}
+    config = space.recipe("two stages")
+    old = {name: value for name, value in config.items() if name not in new}
+    images = keras.Input(MNIST)
+    assert layers(keras.Model(images, space.build(images, old, 10))) == layers(model("cnn", **config))
 
 
 def test_no_hidden_layer_leaves_the_softmax_alone() -> None:
