@@ -107,7 +107,7 @@ def test_a_search_trial_that_takes_longer_than_predicted_leaves_the_time_of_veri
     plan: Callable[..., Plan],
 ) -> None:
     def simulate(trial: Trial) -> SimulatedTrial:
-        seconds = 0.8 if trial.phase is Phase.SEARCH and trial.number >= 8 else 0.2
+        seconds = 0.8 if trial.phase is Phase.SEARCH and trial.number >= 9 else 0.2
         error = 10.0 - min(trial.number, 8)
         return SimulatedTrial(epochs=(SimulatedEpoch(error_percent=error, seconds=seconds),) * trial.epochs)
 
