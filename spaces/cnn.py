@@ -230,8 +230,8 @@ SPACE = Space(
                 "clean_epochs": 2,
             },
             doc="Three stages of two padded convolutions, then averages; 72,666 trainable parameters on MNIST.",
-            source="after Simonyan and Zisserman, arXiv:1409.1556, and Lin, Chen and Yan, arXiv:1312.4400; 0.45 where the "
-            "first recipe has 0.60, validation error in percent on other writers' images, one seed",
+            source="after Simonyan and Zisserman, arXiv:1409.1556, and Lin, Chen and Yan, arXiv:1312.4400; 0.45 where "
+            "the first recipe has 0.60, validation error in percent on other writers' images, one seed",
         ),
     },
     build=build,

@@ -14,12 +14,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from spaces.domains import AnyNonzero
+from spaces.domains import AnyNonzero, Value
 from spaces.errors import SpaceError, name_hint
 from spaces.local_modules import local_modules
 from spaces.space import Builder, Space
 
-__all__ = ["SPACES", "SpaceError", "baseline_changes", "builder_file", "builder_sha256", "load", "load_builder"]
+__all__ = [
+    "SPACES",
+    "SpaceError",
+    "baseline_changes",
+    "builder_file",
+    "builder_sha256",
+    "later_parameters",
+    "load",
+    "load_builder",
+]
 
 SPACES: Mapping[str, str] = MappingProxyType(
     {"mlp": "spaces.mlp:SPACE", "cnn": "spaces.cnn:SPACE", "cnn-large": "spaces.cnn:LARGE"}
@@ -53,11 +62,23 @@ def load(source: str) -> Space:
     return _validated_space(_run_space_file(path))
 
 
+def later_parameters(space: Space, source: str) -> dict[str, Value]:
+    """Returns the parameters that a shipped space has got since a study of it, at baselines that change nothing.
+
+    Args:
+        space: The space as the study recorded it.
+        source: As ``baseline_changes`` takes it.
+    """
+    if source not in SPACES:
+        return {}
+    return {name: value for name, value in load(source).baseline.items() if name not in space.declared}
+
+
 def baseline_changes(space: Space, source: str) -> list[str]:
     """Returns how the baseline of a shipped space was changed, such as "batch_size=64 instead of 200".
 
     Empty for a space of a file, since the file may have been changed. Parameters that do nothing do not count: older
-    studies have them.
+    studies have them. Nor do those of later versions, whose baselines change nothing.
 
     Args:
         space: The space as it is searched.
@@ -71,7 +92,7 @@ def baseline_changes(space: Space, source: str) -> list[str]:
         for name, domain in known.declared.items()
         if isinstance(domain.when, AnyNonzero) and not domain.when.holds(space.baseline)
     }
-    shipped = known.baseline
+    shipped = {name: value for name, value in known.baseline.items() if name not in later_parameters(space, source)}
     searched = {name: value for name, value in space.baseline.items() if name not in idle}
     return [
         f"{name}={searched.get(name, 'none')} instead of {shipped.get(name, 'none')}"

@@ -17,6 +17,7 @@ from search.leaderboard.row_parts import PooledTrial, Replicate
 from search.leaderboard.variance import RunErrors, estimate_error
 from search.records.arithmetic import Arithmetic
 from search.trial import config_key
+from spaces.registry import later_parameters
 from spaces.training import complete
 
 
@@ -45,7 +46,8 @@ def _key(row: Row) -> Hashable:
     if row.test_error is None:
         return (row.study.name, row.trial)
     study, is_repeat = row.study, row.trial is None
-    network = (study.space.name, study.builder_sha256, config_key(complete(row.config)))
+    config = {**later_parameters(study.space, study.space_source), **complete(row.config)}
+    network = (study.space.name, study.builder_sha256, config_key(config))
     training = (row.schedule_epochs, row.is_short, study.protocol.class_weight, str(row.environment.get("device", "")))
     return (*network, *training, is_repeat)
 

@@ -7,6 +7,7 @@ import pytest
 from search.data.mnist import MNIST_SHA256
 from search.leaderboard.compute import compute
 from search.protocol import ClassWeight
+from spaces import Int
 from tests.leaderboard import records
 from tests.leaderboard.records import header, outcome, searched, study, verified
 
@@ -36,6 +37,18 @@ def test_a_parameter_that_does_nothing_does_not_keep_rows_apart() -> None:
         for entry in older.trials
     )
     section = compute([records.of_several("a", 10), replace(older, trials=trials)]).sections[0]
+    assert [row.study_names for row in section.ranked] == [("a", "b")] * 2
+
+
+def test_a_study_from_before_a_parameter_is_pooled_with_those_at_its_baseline() -> None:
+    newer = records.of_several("b", 20)
+    space = replace(newer.header.space, parameters={**records.SPACE.parameters, "convolutions": Int(1, 2, 1)})
+    trials = tuple(
+        replace(entry, trial=replace(entry.trial, config={**entry.trial.config, "convolutions": 1}))
+        for entry in newer.trials
+    )
+    newer = replace(newer, header=replace(newer.header, space=space), trials=trials)
+    section = compute([records.of_several("a", 10), newer]).sections[0]
     assert [row.study_names for row in section.ranked] == [("a", "b")] * 2
 
 

@@ -44,7 +44,9 @@ def test_all_but_the_baseline_have_at_most_so_many_parameters(make: Callable[...
     assert len(searched) == 15
     assert searched[0].origin == BASELINE
     assert [parameters(plan, trial) > 60_000 for trial in searched] == [True] + [False] * 14
-    assert {trial.origin for trial in searched[1 : 1 + len(plan.header.space.recipes)]} == {f"recipe: {name}" for name in plan.header.space.recipes}
+    assert {trial.origin for trial in searched[1 : 1 + len(plan.header.space.recipes)]} == {
+        f"recipe: {name}" for name in plan.header.space.recipes
+    }
     with pytest.raises(UserError, match="--max-parameters"):
         run(make(max_parameters="70k", study=plan.header.name))
 

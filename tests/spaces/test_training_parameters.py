@@ -111,3 +111,13 @@ def test_an_older_space_keeps_its_parameters() -> None:
     older = Space.from_json(document)
     assert older.baseline["clean_epochs"] == 0
     assert baseline_changes(older, "cnn") == []
+
+
+def test_a_space_from_before_a_parameter_has_the_tutorials_baseline() -> None:
+    document = load("cnn").to_json()
+    for name in ("elastic", "convolutions"):
+        del document["parameters"][name]
+    document["recipes"] = {}
+    assert baseline_changes(Space.from_json(document), "cnn") == []
+    document["parameters"]["batch_size"]["baseline"] = 100
+    assert baseline_changes(Space.from_json(document), "cnn") == ["batch_size=100 instead of 200"]
