@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from spaces.domains import Choice, Condition, Domain, Float, Int, Value, widest
+from spaces.domains import AnyNonzero, Choice, Condition, Domain, Float, Int, Value, widest
 from spaces.errors import SpaceError, name_hint
 from spaces.space import Space
 
@@ -83,6 +83,17 @@ def restrict(
 def widest_space(space: Space) -> Space:
     """Returns the space of all configurations that options can make of a space."""
     return space.restrict({name: _any_step(domain) for name, domain in space.declared.items()})
+
+
+def without_parameters(space: Space, names: Collection[str]) -> Space:
+    """Returns the space as it was before it had some parameters, without the recipes that set them."""
+    parameters = {name: domain for name, domain in space.declared.items() if name not in names}
+    for name, domain in parameters.items():
+        if isinstance(domain.when, AnyNonzero):
+            left = tuple(parent for parent in domain.when.parameters if parent not in names)
+            parameters[name] = dataclasses.replace(domain, when=AnyNonzero(parameters=left))
+    recipes = {name: recipe for name, recipe in space.recipes.items() if not set(names) & recipe.values.keys()}
+    return dataclasses.replace(space, parameters=parameters, recipes=recipes)
 
 
 def _at(space: Space, config: Mapping[str, Value]) -> Space:

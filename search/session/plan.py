@@ -40,6 +40,7 @@ from spaces import registry
 from spaces.hypermodels import HypermodelBuilder, check_data
 from spaces.narrow import Measure
 from spaces.registry import SpaceError
+from spaces.restrict import without_parameters
 from spaces.space import Space
 from spaces.training import complete
 from spaces.workload import Workload, WorkloadFunction
@@ -141,6 +142,8 @@ def make_plan(settings: Settings) -> Plan:
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
     recorded = read_recorded_header(location, name)
+    if recorded is not None and recorded.space_source == source:
+        space, _ = load_space(settings, recorded)
     protocol = _make_protocol(settings, protocol_name, dataset, recorded)
     _check_workload(space, dataset)
     _check_hypermodel(space, dataset, settings)
@@ -222,11 +225,15 @@ def _with_defaults(settings: Settings) -> Settings:
     return settings
 
 
-def load_space(settings: Settings) -> tuple[Space, str]:
+def load_space(settings: Settings, recorded: StudyHeader | None = None) -> tuple[Space, str]:
     """Returns the space and its source: a registered name or a path.
 
     The space is changed by ``--fix``, ``--range``, ``--tune`` and ``--at``, and has the recipes of the studies of
-    ``--from``.
+    ``--from``. A study goes on without the parameters that a shipped space has got since it began.
+
+    Args:
+        settings: The options.
+        recorded: The study that goes on; None for a new one.
     """
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     earlier = [study.record for study in find_studies(settings.from_, location)] if settings.from_ else []
@@ -238,7 +245,10 @@ def load_space(settings: Settings) -> tuple[Space, str]:
             )
     best = best_trials(earlier[0], 1) if earlier else []
     try:
-        space = changed_space(registry.load(settings.space), settings, best[0].trial.config if best else None)
+        space = registry.load(settings.space)
+        if recorded is not None and (later := registry.later_parameters(recorded.space, settings.space)):
+            space = without_parameters(space, later)
+        space = changed_space(space, settings, best[0].trial.config if best else None)
     except SpaceError as error:
         raise UserError(str(error)) from None
     if earlier:

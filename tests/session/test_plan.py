@@ -12,9 +12,13 @@ from small_data import save_npz
 
 from search.protocol import Split
 from search.records.opening import open_ledger
+from search.records.reader import read_recorded_header
+from search.records.record import require_same_study
 from search.session.plan import default_study_name, make_plan
 from search.session.search_space import changed_space
 from search.session.settings import from_mapping
+from spaces import registry
+from spaces.restrict import without_parameters
 
 
 def name(dataset: str, **options: object) -> str:
@@ -73,3 +77,19 @@ def test_a_study_goes_on_with_its_split_and_seed_whatever_the_defaults_are(tmp_p
     again = make_plan(settings).header
     assert (again.protocol, again.seed) == (block, plan.header.seed)
     assert make_plan(dataclasses.replace(settings, split="group")).header.protocol.split is Split.GROUP
+
+
+@pytest.mark.parametrize("fix", [{}, {"batch_size": "64"}])
+def test_a_study_goes_on_without_the_parameters_of_later_versions(
+    fix: dict[str, str], tmp_path: Path, cache_dir: Path
+) -> None:
+    data, later = save_npz(tmp_path / "few.npz"), ("elastic", "convolutions", "padding", "global_average")
+    settings = from_mapping({"dataset": data, "studies_dir": tmp_path / "s", "cache_dir": cache_dir, "fix": fix})
+    plan = make_plan(settings)
+    older = changed_space(without_parameters(registry.load("cnn"), later), settings)
+    assert older.parameters.keys() == plan.header.space.parameters.keys() - set(later)
+    open_ledger(plan.location, dataclasses.replace(plan.header, space=older)).close()
+    again = make_plan(settings).header
+    assert again.space == older
+    assert "three double stages" not in again.space.recipes
+    require_same_study(read_recorded_header(plan.location, plan.header.name), again)
