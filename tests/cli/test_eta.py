@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -28,14 +30,10 @@ from search.study.verification import verification_trials
 from search.trial import BASELINE, Cause, EpochReport, Outcome, Phase, State, Trial
 
 EPOCHS = 8
-TOLERANCES = {0.25: 0.35, 0.5: 0.3, 0.75: 0.15}
-"""How far what is shown as left may be off after that share of a study, as a share of its whole time; trials vary
-from 16 to 96 seconds."""
-LONGEST_SECONDS = 96.0
-"""Of a trial, about."""
-WITH_A_PRUNER = {0.25: 1.5, 0.5: 0.75, 0.75: 0.2}
-"""The same on the side of too long where most trials will be pruned, which nobody can know while the first ones are
-trained to their ends."""
+TOLERANCES = {0.25: 0.3, 0.5: 0.2, 0.75: 0.1}
+"""How far what is shown as left may be off after that share of a study, as a share of its whole time, in the mean over
+``SEEDS``; trials vary from 16 to 96 seconds, so single studies are off by up to half at a quarter."""
+SEEDS = (4, 5, 6)
 
 
 def course(trial: Trial) -> SimulatedTrial:
@@ -127,23 +125,19 @@ STUDIES = {
 }
 
 
-@pytest.mark.parametrize("seed", [3, 4])
 @pytest.mark.parametrize("name", STUDIES)
-def test_what_is_left_is_what_then_passes(
-    name: str, seed: int, tmp_path: Path, small_mnist: Path, cache_dir: Path
-) -> None:
-    options = {"dataset": str(small_mnist), "cache_dir": str(cache_dir), "seed": seed, **STUDIES[name]}
-    shown, whole = play(tmp_path, options)
-    for share, tolerance in TOLERANCES.items():
-        now, eta = next((now, eta) for now, eta in shown if now >= share * whole)
-        assert eta is not None
-        print(f"{name}: at {now:.0f} of {whole:.0f} s {eta:.0f} s were shown as left; {whole - now:.0f} passed")
-        too_long = WITH_A_PRUNER[share] if name in ("pruned", "halved") else tolerance
-        if "timeout" in options:
-            too_long += LONGEST_SECONDS / whole  # a trial that cannot end in time is not begun
-        assert -tolerance * whole < eta - (whole - now) < too_long * whole
-    timeout = options.get("timeout")
-    assert timeout is None or all(eta <= timeout - now + 1e-6 for now, eta in shown if eta and now < timeout)
+def test_what_is_left_is_what_then_passes(name: str, tmp_path: Path, small_mnist: Path, cache_dir: Path) -> None:
+    options, off = {"dataset": str(small_mnist), "cache_dir": str(cache_dir), **STUDIES[name]}, defaultdict(list)
+    for seed in SEEDS:
+        shown, whole = play(tmp_path / str(seed), {**options, "seed": seed})
+        for share in TOLERANCES:
+            now, eta = next((now, eta) for now, eta in shown if now >= share * whole)
+            assert eta is not None
+            print(f"{name}: at {now:.0f} of {whole:.0f} s {eta:.0f} s were shown as left; {whole - now:.0f} passed")
+            off[share].append((eta - (whole - now)) / whole)
+        timeout = options.get("timeout")
+        assert timeout is None or all(eta <= timeout - now + 1e-6 for now, eta in shown if eta and now < timeout)
+    assert {share: fmean(off[share]) for share in off if abs(fmean(off[share])) > TOLERANCES[share]} == {}
 
 
 def test_the_time_budget_is_a_bound_from_the_start_and_trials_once_an_epoch_is_known(
