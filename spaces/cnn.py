@@ -37,17 +37,50 @@ _SIZE_SOURCE = (
 _DROPOUT_SOURCE = "past the 0.5 of Srivastava et al., JMLR 2014"
 
 
+_STAGES: Mapping[str, Domain] = {
+    "convolutions": Int(
+        1,
+        2,
+        1,
+        doc="Convolutions in a row in each stage.",
+        source=f"1: {TUTORIAL}; 2: Simonyan and Zisserman, arXiv:1409.1556",
+        limits=(1, 8),
+    ),
+    "padding": Choice(
+        ("valid", "same"),
+        "valid",
+        doc="Whether convolutions keep the size of their images, with zeros around them (same).",
+        source=f"valid: {TUTORIAL}; same: Simonyan and Zisserman, arXiv:1409.1556",
+    ),
+    "pooling": Choice(
+        ("max", "average"),
+        "max",
+        doc="How each stage halves its images.",
+        source=f"max: {TUTORIAL}; average: github.com/Matuzas77/MNIST-0.17",
+    ),
+    "global_average": Choice(
+        (False, True),
+        False,
+        doc="Whether each feature map of the last stage is averaged in place of flattening, which needs fewer weights.",
+        source="Lin, Chen and Yan, arXiv:1312.4400",
+    ),
+}
+_LATER = {name: _STAGES[name].baseline for name in ("convolutions", "padding", "global_average")}
+"""Parameters that studies of version 0.1.0 lack, at values that change nothing."""
+
+
 def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
     """Makes the network; see ``spaces.space.Builder``."""
     import keras
 
+    config = {**_LATER, **config}
     stages = config["conv_stages"]
     for stage in range(1, stages + 1):
-        for _ in range(config.get("convolutions", 1)):  # studies of version 0.1.0 have no such parameter
+        for _ in range(config["convolutions"]):
             images = layers.convolution(images, config, **_convolution(config, stage))
         images = layers.pool(images, config["pooling"])
         images = layers.dropout(images, config["dropout_conv" if stage < stages else "dropout_flatten"])
-    flatten = keras.layers.GlobalAveragePooling2D if config.get("global_average") else keras.layers.Flatten
+    flatten = keras.layers.GlobalAveragePooling2D if config["global_average"] else keras.layers.Flatten
     features = flatten()(images)
     for layer in range(1, config["dense_layers"] + 1):
         features = layers.dense(features, config, units=config[f"dense_{layer}"])
@@ -57,13 +90,14 @@ def build(images: Tensor, config: Mapping[str, Any], classes: int) -> Tensor:
 
 def workload(config: Mapping[str, Any], image_shape: tuple[int, int, int], classes: int) -> Workload:
     """Counts the network that ``build`` makes; see ``spaces.workload.WorkloadFunction``."""
+    config = {**_LATER, **config}
     network, stages = LayerCounter(config, image_shape), config["conv_stages"]
     for stage in range(1, stages + 1):
-        for _ in range(config.get("convolutions", 1)):
+        for _ in range(config["convolutions"]):
             network.convolution(**_convolution(config, stage))
         network.pool()
         network.dropout(config["dropout_conv" if stage < stages else "dropout_flatten"])
-    if config.get("global_average"):
+    if config["global_average"]:
         network.global_average()
     for layer in range(1, config["dense_layers"] + 1):
         network.dense(units=config[f"dense_{layer}"])
@@ -73,8 +107,11 @@ def workload(config: Mapping[str, Any], image_shape: tuple[int, int, int], class
 
 def _convolution(config: Mapping[str, Any], stage: int) -> dict[str, Any]:
     """Returns what makes a convolution of a stage, besides the style."""
-    padding = config.get("padding", "valid")
-    return {"filters": config[f"filters_{stage}"], "kernel": config[f"kernel_{stage}"], "padding": padding}
+    return {
+        "filters": config[f"filters_{stage}"],
+        "kernel": config[f"kernel_{stage}"],
+        "padding": config["padding"],
+    }
 
 
 _DROPOUT: Mapping[str, Domain] = {
@@ -139,32 +176,7 @@ def _parameters(
         domains[f"kernel_{stage}"] = Int(
             3, 7, side, step=2, when=when, doc=text, unit="px", source=_SIZE_SOURCE, limits=(1, 31)
         )
-    domains["convolutions"] = Int(
-        1,
-        2,
-        1,
-        doc="Convolutions in a row in each stage.",
-        source=f"1: {TUTORIAL}; 2: Simonyan and Zisserman, arXiv:1409.1556",
-        limits=(1, 8),
-    )
-    domains["padding"] = Choice(
-        ("valid", "same"),
-        "valid",
-        doc="Whether convolutions keep the size of their images, with zeros around them (same).",
-        source=f"valid: {TUTORIAL}; same: Simonyan and Zisserman, arXiv:1409.1556",
-    )
-    domains["pooling"] = Choice(
-        ("max", "average"),
-        "max",
-        doc="How each stage halves its images.",
-        source=f"max: {TUTORIAL}; average: github.com/Matuzas77/MNIST-0.17",
-    )
-    domains["global_average"] = Choice(
-        (False, True),
-        False,
-        doc="Whether each feature map of the last stage is averaged in place of flattening, which needs fewer weights.",
-        source="Lin, Chen and Yan, arXiv:1312.4400",
-    )
+    domains |= _STAGES
     domains["dense_layers"] = Int(
         0, MAX_HIDDEN_LAYERS, hidden, doc="Hidden dense layers after the stages.", source=TUTORIAL
     )

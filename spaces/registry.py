@@ -92,7 +92,7 @@ def baseline_changes(space: Space, source: str) -> list[str]:
         for name, domain in known.declared.items()
         if isinstance(domain.when, AnyNonzero) and not domain.when.holds(space.baseline)
     }
-    shipped = {name: value for name, value in known.baseline.items() if name not in later_parameters(space, source)}
+    shipped = {name: value for name, value in known.baseline.items() if name in space.declared}
     searched = {name: value for name, value in space.baseline.items() if name not in idle}
     return [
         f"{name}={searched.get(name, 'none')} instead of {shipped.get(name, 'none')}"

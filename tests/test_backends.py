@@ -21,6 +21,7 @@ from search.training.runtime import Backend, Device, Runtime
 from search.training.task import Task
 from search.trial import Outcome, Phase, State, Trial, TrialFiles, epoch_checkpoint_path
 from spaces import registry
+from tests.training.small_trials import RICH_TRAINING
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,16 +34,7 @@ RICH = MLP.active(
         "batch_norm": True,
         "dropout": 0.3,
         "width_1": 32,
-        "shift": 2,
-        "rotation": 10.0,
-        "zoom": 0.1,
-        "shear": 0.1,
-        "elastic": 0.6,
-        "clean_epochs": 1,
-        "schedule": "one_cycle",
-        "optimizer": "adamw",
-        "weight_decay": 0.001,
-        "batch_size": 64,
+        **RICH_TRAINING,
     }
 )
 

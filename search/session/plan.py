@@ -9,6 +9,7 @@ import math
 import random
 import shlex
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -142,8 +143,9 @@ def make_plan(settings: Settings) -> Plan:
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     name = settings.study or default_study_name(settings, dataset, space)
     recorded = read_recorded_header(location, name)
-    if recorded is not None and recorded.space_source == source:
-        space, _ = load_space(settings, recorded)
+    later = {} if recorded is None else registry.later_parameters(recorded.space, recorded.space_source)
+    if later and recorded is not None and recorded.space_source == source:
+        space, _ = load_space(settings, without=later)
     protocol = _make_protocol(settings, protocol_name, dataset, recorded)
     _check_workload(space, dataset)
     _check_hypermodel(space, dataset, settings)
@@ -225,15 +227,15 @@ def _with_defaults(settings: Settings) -> Settings:
     return settings
 
 
-def load_space(settings: Settings, recorded: StudyHeader | None = None) -> tuple[Space, str]:
+def load_space(settings: Settings, without: Collection[str] = ()) -> tuple[Space, str]:
     """Returns the space and its source: a registered name or a path.
 
     The space is changed by ``--fix``, ``--range``, ``--tune`` and ``--at``, and has the recipes of the studies of
-    ``--from``. A study goes on without the parameters that a shipped space has got since it began.
+    ``--from``.
 
     Args:
         settings: The options.
-        recorded: The study that goes on; None for a new one.
+        without: Parameters that it has got since a study that goes on began, and that this study leaves out.
     """
     location = StudyLocation(studies_dir=Path(settings.studies_dir), storage=settings.storage)
     earlier = [study.record for study in find_studies(settings.from_, location)] if settings.from_ else []
@@ -246,8 +248,8 @@ def load_space(settings: Settings, recorded: StudyHeader | None = None) -> tuple
     best = best_trials(earlier[0], 1) if earlier else []
     try:
         space = registry.load(settings.space)
-        if recorded is not None and (later := registry.later_parameters(recorded.space, settings.space)):
-            space = without_parameters(space, later)
+        if without:
+            space = without_parameters(space, without)
         space = changed_space(space, settings, best[0].trial.config if best else None)
     except SpaceError as error:
         raise UserError(str(error)) from None

@@ -50,13 +50,16 @@ class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
             return images
         shape = ops.shape(images)
         transforms = self._projective_transforms(shape[0], float(images.shape[1]), float(images.shape[2]))
-        return ops.image.affine_transform(
-            images, transforms, interpolation="bilinear", fill_mode="constant", data_format="channels_last"
-        )
+        return self._resample(images, transforms)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shape of the images; otherwise Keras traces the layer whenever a network is built."""
         return input_shape
+
+    def _resample(self, images: Any, transforms: Any) -> Any:
+        return ops.image.affine_transform(
+            images, transforms, interpolation="bilinear", fill_mode="constant", data_format="channels_last"
+        )
 
     def _uniform_samples(self, batch_size: Any, bound: float) -> Any:
         return self.strength * keras.random.uniform((batch_size,), -bound, bound, seed=self.seed_generator)

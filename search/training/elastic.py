@@ -38,22 +38,14 @@ class RandomElastic(RandomAffine):
         super().build(input_shape)
         self._row_smoothing, self._column_smoothing = (smoothing(side) for side in input_shape[1:3])
 
-    def call(self, images: Any, training: bool = False) -> Any:
-        """Maps images (batch, height, width, channels) to the same shape."""
-        if not training:
-            return images
-        shape = ops.shape(images)
-        transforms = self._projective_transforms(shape[0], float(images.shape[1]), float(images.shape[2]))
-        return self._resample(images, transforms, self._displacements(shape[0]))
-
     def _displacements(self, batch_size: Any) -> Any:
         """Returns displacements to the right and down in pixels, (batch, 2, height, width)."""
         rows, columns = self._row_smoothing, self._column_smoothing
         noise = keras.random.normal((batch_size, 2, rows.shape[1], columns.shape[1]), seed=self.seed_generator)
         return self.strength * self.elastic * ops.matmul(ops.matmul(rows, noise), columns.T)
 
-    def _resample(self, images: Any, transforms: Any, displacements: Any) -> Any:
-        return resample(images, transforms, displacements)
+    def _resample(self, images: Any, transforms: Any) -> Any:
+        return resample(images, transforms, self._displacements(ops.shape(images)[0]))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -6,6 +6,19 @@ from search.trial import Outcome, Trial
 from spaces import registry
 
 CNN = registry.load("cnn")
+RICH_TRAINING = {
+    "shift": 2,
+    "rotation": 10.0,
+    "zoom": 0.1,
+    "shear": 0.1,
+    "elastic": 0.6,
+    "clean_epochs": 1,
+    "schedule": "one_cycle",
+    "optimizer": "adamw",
+    "weight_decay": 0.001,
+    "batch_size": 64,
+}
+"""Every augmentation, a schedule and decay."""
 RICH = CNN.active(
     {
         **{name: domain.baseline for name, domain in CNN.parameters.items()},
@@ -15,17 +28,8 @@ RICH = CNN.active(
         "dense_1": 32,
         "batch_norm": True,
         "dropout_dense": 0.3,
-        "shift": 2,
-        "rotation": 10.0,
-        "zoom": 0.1,
-        "shear": 0.1,
-        "elastic": 0.6,
-        "clean_epochs": 1,
-        "schedule": "one_cycle",
-        "optimizer": "adamw",
-        "weight_decay": 0.001,
+        **RICH_TRAINING,
         "label_smoothing": 0.05,
-        "batch_size": 64,
     }
 )
 

@@ -102,8 +102,8 @@ class _RandomAffine(RandomAffine):
 
 
 class _RandomElastic(RandomElastic):
-    def _resample(self, images: Any, transforms: Any, displacements: Any) -> Any:
-        return _compiled_resample(images, transforms, displacements)
+    def _resample(self, images: Any, transforms: Any) -> Any:
+        return _compiled_resample(images, transforms, self._displacements(tf.shape(images)[0]))
 
 
 _compiled_resample = tf.function(resample, jit_compile=True)
