@@ -10,18 +10,22 @@ so that chains of improvements arise), uniform draws (15 %), and mutants of any 
 ``--seed`` and on what is recorded. The same command again continues; a larger ``--count`` adds configurations.
 ``search.compare.recorded.recordings`` describes the file.
 
-With ``--like`` the configurations are the best of another recording, in its order, and its baseline and recipes. From
-recordings of the same configurations on several data sets ``benchmarks/portfolio.py`` chooses recipes.
+With ``--like`` the configurations are the best of another recording, in its order, and its baseline and recipes. With
+``--found-in`` they are the baseline, the recipes, and what searches found and trained in full, by their files
+``leaderboard.json`` or by what ``benchmarks/gain.py`` wrote. From recordings of the same configurations on several data
+sets ``benchmarks/portfolio.py`` chooses recipes.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import platform
 import random
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +137,7 @@ def choose(space: Space, done: list[Training], index: int, seed: int) -> tuple[d
         index: From 0.
         seed: Of the random choices.
     """
-    given = [(space.baseline, "baseline"), *((space.recipe(name), "recipe") for name in space.recipes)]
+    given = given_configs(space)
     if index < len(given):
         return given[index]
     generator = np.random.default_rng([seed, index])
@@ -146,6 +150,33 @@ def choose(space: Space, done: list[Training], index: int, seed: int) -> tuple[d
     most = MAX_CHANGES_IN_CHAIN if kind == "chain" else MAX_CHANGES_OF_RECIPE
     parent = parents[generator.integers(len(parents))]
     return mutant(space, parent.config, int(generator.integers(1, most + 1)), generator), kind
+
+
+def given_configs(space: Space) -> list[tuple[Config, str]]:
+    """Returns the baseline and the recipes with their kinds."""
+    return [(space.baseline, "baseline"), *((space.recipe(name), "recipe") for name in space.recipes)]
+
+
+def found_in(paths: Sequence[Path], space: Space) -> list[tuple[Config, str]]:
+    """Returns baseline, recipes and, in the files' order, what searches found and trained in full, each once."""
+    baseline_values = {name: domain.baseline for name, domain in space.parameters.items()}
+    configs = given_configs(space)
+    configs += [
+        (space.active({**baseline_values, **row["changes"]}), "found")
+        for path in paths
+        for row in _board_rows(path)
+        if row["label"] == "found" and not row["is_short"]
+    ]
+    return list({config_key(config): (config, kind) for config, kind in reversed(configs)}.values())[::-1]
+
+
+def _board_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".jsonl":
+        yield from (json.loads(line)["chosen"] for line in text.splitlines())
+    else:
+        for section in json.loads(text)["sections"]:
+            yield from section["rows"]
 
 
 def best_of(recording: Recording) -> list[tuple[Config, str]]:
@@ -165,6 +196,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300, help="configurations; 0 writes the first line only")
     parser.add_argument("--second-seed-every", type=int, default=4, help="each so many-th has a second seed, too")
     parser.add_argument("--like", type=Path, help="another recording, whose best configurations are trained")
+    parser.add_argument("--found-in", type=Path, nargs="+", help="boards, whose found configurations are trained")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="a file that ends in .jsonl")
     options = parser.parse_args()
@@ -180,7 +212,9 @@ def main() -> None:
     trainings = list(recording.trainings)
     lengths = [*(options.short or sorted({1, short_epochs(options.epochs)})), options.epochs]
     done = {(config_key(training.config), training.epochs, training.seed) for training in trainings}
-    taken = None if options.like is None else best_of(read_recording(options.like))
+    taken = best_of(read_recording(options.like)) if options.like else None
+    if options.found_in:
+        taken = found_in(options.found_in, recording.space)
     for index in range(options.count if taken is None else min(options.count, len(taken))):
         full = [training for training in trainings if training.epochs == options.epochs and training.seed == 1]
         if taken is not None:

@@ -77,16 +77,7 @@ def make_comparison_plan(
     }
     folder = Path(settings.studies_dir) / (name or _default_name(plans[choices[0].name]))
     recorded = StudyStore(folder).read_spec()
-    if recorded is not None:
-        layers = _recorded_layers(recorded)
-        plans = {engine: plan.with_recorded_layers(layers) for engine, plan in plans.items()}
-    first = plans[choices[0].name]
-    parallelism = _recorded_parallelism(first, recorded) or choose_parallelism(first, on_probe_start=on_probe_start)
-    if recorded is not None:
-        # Whatever sets workers and threads. Comparisons that recorded no kernels ran with TensorFlow's default.
-        kernels = first.task.runtime.kernels or Arithmetic.from_json(recorded.terms).kernels
-        parallelism = replace(parallelism, kernels=kernels)
-    plans = {engine: replace(plan, chosen_parallelism=parallelism) for engine, plan in plans.items()}
+    plans, parallelism = _with_arithmetic(plans, recorded, on_probe_start)
     seed = settings.seed if settings.seed is not None else recorded.seed if recorded else seeds.random_seed()
     command = command_line(seed)
     spec = ComparisonSpec(
@@ -97,17 +88,12 @@ def make_comparison_plan(
         epochs=shared.total_epochs,
         seconds=shared.timeout,
         replicates=shared.usual_replicates,
-        terms=_shared_terms(first, parallelism, settings.pruner),
+        terms=_shared_terms(plans[choices[0].name], parallelism, settings.pruner),
         commands=(command,) if command else (),
         created=utc_now(),
     )
     if recorded is not None:
-        # Older comparisons recorded neither kernels nor the builder's hash; those of this run are theirs from now on.
-        older = {name: spec.terms[name] for name in (KERNELS_KEY, BUILDER_KEY)}
-        older[LAYERS_KEY] = _recorded_layers(recorded)
-        recorded = replace(recorded, terms={**older, **recorded.terms})
-        raise_if_different(folder, recorded.fixed_terms(), spec.fixed_terms())
-        spec = _merge_specs(recorded, spec)
+        spec = _continued(recorded, spec, folder)
     studies = {key: _study_plan(key, plans[key.engine], spec.seed, folder) for key in schedule(plans, repeats)}
     return ComparisonPlan(spec=spec, folder=folder, studies=studies)
 
@@ -159,6 +145,24 @@ def _with_budget(settings: Settings) -> Settings:
     return replace(settings, trials=None, total_epochs=epochs)
 
 
+def _with_arithmetic(
+    plans: Mapping[str, Plan],
+    recorded: ComparisonSpec | None,
+    on_probe_start: Callable[[Sequence[WorkerLayout]], None],
+) -> tuple[dict[str, Plan], Parallelism]:
+    """Returns the plans with the workers, threads, kernels and layers that all studies share, and these."""
+    if recorded is not None:
+        layers = _recorded_layers(recorded)
+        plans = {engine: plan.with_recorded_layers(layers) for engine, plan in plans.items()}
+    first = next(iter(plans.values()))
+    parallelism = _recorded_parallelism(first, recorded) or choose_parallelism(first, on_probe_start=on_probe_start)
+    if recorded is not None:
+        # Whatever sets workers and threads. Comparisons that recorded no kernels ran with TensorFlow's default.
+        kernels = first.task.runtime.kernels or Arithmetic.from_json(recorded.terms).kernels
+        parallelism = replace(parallelism, kernels=kernels)
+    return {engine: replace(plan, chosen_parallelism=parallelism) for engine, plan in plans.items()}, parallelism
+
+
 def _recorded_parallelism(plan: Plan, recorded: ComparisonSpec | None) -> Parallelism | None:
     """Returns the layout of a recorded comparison; None if there is none or the options set workers or threads."""
     settings, terms = plan.settings, recorded.terms if recorded else {}
@@ -199,8 +203,17 @@ def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> d
     }
 
 
-def _merge_specs(recorded: ComparisonSpec, requested: ComparisonSpec) -> ComparisonSpec:
-    """Returns the recorded spec with the engines and repeats that are new."""
+def _continued(recorded: ComparisonSpec, requested: ComparisonSpec, folder: Path) -> ComparisonSpec:
+    """Returns the recorded spec with the engines and repeats that are new.
+
+    Raises:
+        UserError: Something that all studies of a comparison share differs.
+    """
+    # Older comparisons recorded neither kernels nor the builder's hash; those of this run are theirs from now on.
+    older = {name: requested.terms[name] for name in (KERNELS_KEY, BUILDER_KEY)}
+    older[LAYERS_KEY] = _recorded_layers(recorded)
+    recorded = replace(recorded, terms={**older, **recorded.terms})
+    raise_if_different(folder, recorded.fixed_terms(), requested.fixed_terms())
     new = tuple(engine for engine in requested.engines if engine not in recorded.engines)
     if not new and requested.repeats <= recorded.repeats:
         return recorded
