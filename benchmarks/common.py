@@ -81,7 +81,7 @@ def run_study(shared: Task, callback: Callback, *, sampler: str, trials: int, wo
         closing(local_executor(shared, workers=workers, log_dir=Path(folder) / "logs")) as executor,
     ):
         engine = OptunaEngine(space, sampler=sampler, pruner="none", seed=1, epochs=epochs)
-        source = SearchSource(engine, ledger, trials=trials, recipes=True)
+        source = SearchSource(engine, ledger, trials=trials)
         run_loop(source, executor=executor, ledger=ledger, callback=callback)
 
 

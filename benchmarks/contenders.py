@@ -42,7 +42,7 @@ GRACE_SECONDS = 900.0
 """Time after its limit at which a contender is killed; the peers check the clock once a batch."""
 
 
-def perform(name: str, *, seed: int, seconds: float, results: Path) -> None:
+def perform(name: str, *, seed: int, seconds: float, results: Path, dataset: str) -> None:
     """Runs a contender, retrains its winner, and saves both, unless they are saved already.
 
     Raises:
@@ -51,18 +51,26 @@ def perform(name: str, *, seed: int, seconds: float, results: Path) -> None:
     run = load(results, name, seed=seed, seconds=seconds)
     if run is None:
         print(f"{datetime.now():%H:%M:%S} {name}, seed {seed}: {seconds:g} s", file=sys.stderr, flush=True)
-        run = CONTENDERS[name](name, seed, seconds, results)
+        run = CONTENDERS[name](name, seed, seconds, results, dataset)
         save(run, results)
     if not run.test_errors_percent and run.config is not None:
         print(f"{datetime.now():%H:%M:%S} {name}, seed {seed}: retraining its winner", file=sys.stderr, flush=True)
-        save(dataclasses.replace(run, test_errors_percent=_verified(run)), results)
+        save(dataclasses.replace(run, test_errors_percent=_verified(run, dataset)), results)
 
 
-def _peer(script: str, name: str, seed: int, seconds: float, results: Path) -> Run:
+def _peer(script: str, name: str, seed: int, seconds: float, results: Path, dataset: str) -> Run:
     """Runs a peer's script and reads its log."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
-        command = [str(ROOT / "benchmarks" / "peers" / script), "--seconds", f"{seconds:g}", "--seed", str(seed)]
+        command = [
+            str(ROOT / "benchmarks" / "peers" / script),
+            "--seconds",
+            f"{seconds:g}",
+            "--seed",
+            str(seed),
+            "--dataset",
+            dataset,
+        ]
         wall = _run([*command, "--log", str(log)], seconds, path_of(results, name, seed, seconds))
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     epochs = [line for line in lines if line["state"] == "epoch" and line["seconds"] <= seconds]
@@ -80,12 +88,25 @@ def _peer(script: str, name: str, seed: int, seconds: float, results: Path) -> R
     )
 
 
-def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, results: Path) -> Run:
+def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, results: Path, dataset: str) -> Run:
     """Runs our command and reads its ledger."""
     path = path_of(results, name, seed, seconds)
     folder = path.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run, which would be resumed
-    command = ["-m", "search", "run", "--space", "cnn", "--timeout", f"{seconds:g}s", "--seed", str(seed), *options]
+    command = [
+        "-m",
+        "search",
+        "run",
+        "--space",
+        "cnn",
+        "--timeout",
+        f"{seconds:g}s",
+        "--seed",
+        str(seed),
+        *options,
+        "--dataset",
+        dataset,
+    ]
     places = ["--studies-dir", str(folder / "studies"), "--reports-dir", str(folder / "reports")]
     wall = _run([*command, *places], seconds, path)
     (record,) = read_studies(StudyLocation(studies_dir=folder / "studies"))
@@ -98,7 +119,7 @@ def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, result
     )
 
 
-CONTENDERS: Mapping[str, Callable[[str, int, float, Path], Run]] = {
+CONTENDERS: Mapping[str, Callable[[str, int, float, Path, str], Run]] = {
     "ours": partial(_ours, ()),
     "keras-tuner": partial(_peer, "keras_tuner_hyperband.py"),
     "optuna": partial(_peer, "optuna_tpe.py"),
@@ -171,7 +192,7 @@ def _recorded(record: StudyRecord, seconds: float) -> Run:
     )
 
 
-def _verified(run: Run) -> tuple[float, ...]:
+def _verified(run: Run, dataset: str) -> tuple[float, ...]:
     """Returns test errors of a winner, retrained on all training images with the seeds of our own verification."""
     assert run.config is not None
     trials = [
@@ -188,7 +209,7 @@ def _verified(run: Run) -> tuple[float, ...]:
     ]
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(local_executor(task(), workers=WORKERS, log_dir=Path(folder))) as executor,
+        closing(local_executor(task(dataset), workers=WORKERS, log_dir=Path(folder))) as executor,
     ):
         outcomes = run_trials(executor, trials)
     failures = [outcome.message for outcome in outcomes if outcome.error_percent is None]

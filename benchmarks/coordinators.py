@@ -104,7 +104,7 @@ def rate(place: StudyLocation, *, workers: int, sampler: str, seconds: float) ->
     executor = _Timing(workers, seconds)
     with suppress(_OverError), open_ledger(place, study) as ledger:
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
-        source = SearchSource(engine, ledger, recipes=True)
+        source = SearchSource(engine, ledger)
         run_loop(source, executor=executor, ledger=ledger, callback=Callback())
     epoch, end = (fmean(executor.spent[kind] or [0.0]) for kind in (Reported, Finished))
     return executor.most, len(executor.spent[Finished]), 1000 * epoch, 1000 * end, 1 / (EPOCHS * epoch + end)

@@ -1,6 +1,6 @@
 """Our command beside plain Keras Tuner and plain Optuna: the same space, data, split, machine and time.
 
-    python benchmarks/race.py --seconds 900 --seeds 1 2 3 [--only ours keras-tuner optuna] [--figure race.png]
+    python benchmarks/race.py --seconds 900 --seeds 1 2 3 [--only ours keras-tuner optuna] [--dataset mnist]
 
 Runs the contenders one after the other for each seed and saves each run as a JSON file in ``--results``. A saved run is
 not repeated, so the same command resumes after it was stopped. Tables and figure show all saved runs of these seeds,
@@ -82,12 +82,13 @@ def summary(runs_by_seed: dict[int, dict[str, Run]]) -> list[tuple[object, ...]]
     return rows
 
 
-def draw(runs_by_seed: dict[int, dict[str, Run]], seconds: float, path: Path) -> None:
+def draw(runs_by_seed: dict[int, dict[str, Run]], seconds: float, dataset: str, path: Path) -> None:
     """Draws the runs and saves the figure.
 
     Args:
         runs_by_seed: Runs by seed and contender.
         seconds: Time limit of each.
+        dataset: Name of the data.
         path: A PNG file.
     """
     import matplotlib
@@ -115,7 +116,7 @@ def draw(runs_by_seed: dict[int, dict[str, Run]], seconds: float, path: Path) ->
     axes.grid(which="both", alpha=0.25)
     axes.set_xlim(0, seconds / 60)
     cores = {run.made.get("cores") for runs in runs_by_seed.values() for run in runs.values()}
-    axes.set_title(f"Space cnn on MNIST, {'/'.join(map(str, cores))} cores: the same space, data, split and time")
+    axes.set_title(f"Space cnn on {dataset}, {'/'.join(map(str, cores))} cores: the same space, data, split and time")
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
@@ -133,6 +134,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=900.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), default=[*PEERS, "ours"])
+    parser.add_argument(
+        "--dataset", default="mnist", help="of 28 x 28 pixels and ten classes; give it its own --results"
+    )
     parser.add_argument("--results", type=Path, default=Path("race"))
     parser.add_argument("--figure", type=Path, help="a PNG file; by default figure.png among the results")
     options = parser.parse_args()
@@ -142,7 +146,13 @@ def main() -> None:
     for seed in options.seeds:
         for name in options.only:
             try:
-                perform(name, seed=seed, seconds=options.seconds, results=options.results.absolute())
+                perform(
+                    name,
+                    seed=seed,
+                    seconds=options.seconds,
+                    results=options.results.absolute(),
+                    dataset=options.dataset,
+                )
             except Exception as error:  # noqa: BLE001 - one failure must not end hours of other runs
                 print(f"{name}, seed {seed}, failed: {error}", file=sys.stderr, flush=True)
         runs = {name: load(options.results, name, seed=seed, seconds=options.seconds) for name in CONTENDERS}
@@ -160,7 +170,9 @@ def main() -> None:
     ]
     table(heads, summary(runs_by_seed))
     if any(runs_by_seed.values()):
-        draw(runs_by_seed, options.seconds, options.figure or options.results / "figure.png")
+        draw(
+            runs_by_seed, options.seconds, Path(options.dataset).name, options.figure or options.results / "figure.png"
+        )
 
 
 if __name__ == "__main__":

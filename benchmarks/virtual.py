@@ -126,7 +126,7 @@ def simulate(
         LEDGERS[ledger](StudyLocation(studies_dir=Path(folder)), study) as opened,
     ):
         engine = make_engine(choice, study.space, seed=1, epochs=EPOCHS)
-        source = SearchSource(engine, opened, trials=trials, recipes=True)
+        source = SearchSource(engine, opened, trials=trials)
         executor, began = _Charging(workers, CLOCKS[clock]), time.monotonic()
 
         def stop() -> Cause | None:

@@ -86,13 +86,14 @@ _PARAMETERS: Mapping[str, Domain] = {
     **TRAINING,
 }
 
-_TWO_LAYERS: dict[str, Value] = {
-    "hidden_layers": 2,
-    "batch_norm": True,
+_COMMON: dict[str, Value] = {"batch_norm": True, "shift": 1, "clean_epochs": 2}
+_THREE_LAYERS: dict[str, Value] = {
+    **_COMMON,
+    "hidden_layers": 3,
+    "initializer": "glorot_uniform",
+    "learning_rate": 3e-3,
     "schedule": "cosine",
-    "shift": 1,
-    "rotation": 10.0,
-    "clean_epochs": 1,
+    "label_smoothing": 0.04,
 }
 
 SPACE = Space(
@@ -100,28 +101,66 @@ SPACE = Space(
     doc="The tutorial's perceptron (623,290 trainable parameters on MNIST) and what lies around it",
     parameters=_PARAMETERS,
     recipes={
-        "two layers + sgd": Recipe(
-            values={
-                **_TWO_LAYERS,
-                "initializer": "glorot_uniform",
-                "batch_size": 167,
-                "optimizer": "sgd",
-                "learning_rate_sgd": 0.1,
-                "clean_epochs": 2,
-            },
-            doc="Two layers, batch normalization, momentum with cosine decay from 0.1, shifts and rotations.",
-            source=f"first of {PORTFOLIO_SOURCE}",
-        ),
         "two layers + adamw": Recipe(
             values={
-                **_TWO_LAYERS,
+                **_COMMON,
+                "hidden_layers": 2,
+                "width_1": 767,
+                "width_2": 176,
+                "batch_size": 118,
                 "optimizer": "adamw",
-                "learning_rate": 3e-3,
+                "learning_rate": 0.00785,
                 "weight_decay": 1e-4,
-                "zoom": 0.14,
+                "schedule": "one_cycle",
+                "label_smoothing": 0.03,
+                "rotation": 17.5,
+                "zoom": 0.16,
             },
-            doc="Two layers, batch normalization, AdamW with cosine decay, shifts, rotations and zooms.",
+            doc="Two layers, AdamW with one cycle of the rate, label smoothing, rotations and zooms.",
+            source=f"first of {PORTFOLIO_SOURCE}",
+        ),
+        "two layers + sgd": Recipe(
+            values={
+                **_COMMON,
+                "hidden_layers": 2,
+                "width_2": 256,
+                "initializer": "glorot_uniform",
+                "batch_size": 97,
+                "optimizer": "sgd",
+                "learning_rate_sgd": 0.1,
+                "schedule": "cosine",
+                "rotation": 10.0,
+            },
+            doc="Two layers, momentum with cosine decay from 0.1, rotations.",
             source=f"second of {PORTFOLIO_SOURCE}",
+        ),
+        "three layers + adam": Recipe(
+            values={
+                **_THREE_LAYERS,
+                "width_2": 521,
+                "width_3": 143,
+                "activation": "gelu",
+                "batch_size": 39,
+                "rotation": 15.0,
+                "zoom": 0.06,
+            },
+            doc="Three layers with GELU, Adam with cosine decay in small batches, label smoothing, rotations.",
+            source=f"third of {PORTFOLIO_SOURCE}",
+        ),
+        "three wide layers + adamw": Recipe(
+            values={
+                **_THREE_LAYERS,
+                "width_2": 800,
+                "width_3": 546,
+                "batch_size": 120,
+                "optimizer": "adamw",
+                "weight_decay": 1e-4,
+                "rotation": 10.0,
+                "shear": 0.02,
+                "elastic": 0.8,
+            },
+            doc="Three wide layers, AdamW with cosine decay, label smoothing, elastic displacements.",
+            source=f"fourth of {PORTFOLIO_SOURCE}",
         ),
     },
     build=build,

@@ -47,7 +47,7 @@ def work(place: StudyLocation, *, trials: int, seconds: float, seed: int) -> lis
         loop = {"executor": executor, "ledger": ledger, "callback": Callback()}
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner="asha", seed=ledger.header.seed, epochs=4)
-        run_loop(SearchSource(engine, ledger, trials=trials, recipes=True), **loop)
+        run_loop(SearchSource(engine, ledger, trials=trials), **loop)
         ran = [trial.number for trial in executor.ran]
         record = ledger.read()
         waiting = verification_trials(record, count=2, replicates=3)

@@ -38,7 +38,7 @@ def asha(
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="asha", seed=5, epochs=EPOCHS)
         checkpoints = CheckpointStore(ledger.folder / "checkpoints", max_kept=weights)
-        source = SearchSource(engine, ledger, trials=trials, checkpoints=checkpoints, recipes=False)
+        source = SearchSource(engine, ledger, trials=trials, checkpoints=checkpoints, recipes=())
 
         def stop() -> Stop:
             return Cause.CANCELLED if looks is not None and next(left, None) is None else None

@@ -1,4 +1,4 @@
-"""The job of both peers: the space cnn on MNIST, with our split, and a log of every epoch.
+"""The job of both peers: space cnn on data of 28 x 28 pixels and ten classes, with our split, and a log of every epoch.
 
 A user of either tool has the same: arrays in memory, a function from values to a compiled model, callbacks. The images
 are scaled once and stay floats in memory. Threads are TensorFlow's default, and determinism is off.
@@ -19,12 +19,15 @@ from typing import Any
 import keras
 import numpy as np
 import psutil
+import tensorflow as tf
 
 from search.data.dataset import open_training, prepare
 from search.data.split import default_split, make_split_indices
 from search.training.augmentation import RandomAffine
+from search.training.elastic import RandomElastic, resample
 from search.training.network import make_loss, make_optimizer
 from spaces import registry
+from spaces.training import AUGMENTATION_PARAMETERS
 
 SPACE = registry.load("cnn")
 EPOCHS = 10
@@ -40,11 +43,13 @@ class Options:
         seconds: Time limit of its search, from the start of the process.
         seed: Seed of its sampler, the models and the order of the images.
         log: File for its JSON lines.
+        dataset: As ``search run --dataset`` takes it.
     """
 
     seconds: float
     seed: int
     log: Path
+    dataset: str
 
 
 def options() -> Options:
@@ -53,14 +58,15 @@ def options() -> Options:
     parser.add_argument("--seconds", type=float, default=900.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--dataset", default="mnist")
     given = Options(**vars(parser.parse_args()))
     keras.utils.set_random_seed(given.seed)
     return given
 
 
-def images() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def images(dataset: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Returns images (count, 28, 28, 1) in [0, 1] and one-hot labels (count, 10), for training and for validation."""
-    info = prepare("mnist")
+    info = prepare(dataset)
     training = open_training(info)
     split = make_split_indices(training, split=default_split(info), seed=0)
     pixels = np.asarray(training.images, np.float32) / 255
@@ -76,14 +82,25 @@ def compiled(config: Mapping[str, Any], count: int) -> keras.Model:
         count: Images an epoch; learning-rate schedules run over ten epochs.
     """
     inputs = keras.Input((28, 28, 1))
-    magnitudes = {name: config[name] for name in ("shift", "rotation", "zoom", "shear")}
-    augmented = RandomAffine(**magnitudes)(inputs) if any(magnitudes.values()) else inputs
+    magnitudes = {name: config[name] for name in AUGMENTATION_PARAMETERS if config[name]}
+    layer = Elastic if "elastic" in magnitudes else RandomAffine
+    augmented = layer(**magnitudes)(inputs) if magnitudes else inputs
     assert SPACE.build is not None
     model = keras.Model(inputs, SPACE.build(augmented, config, 10))
     steps = EPOCHS * math.ceil(count / config["batch_size"])
     model.compile(make_optimizer(config, steps), make_loss(config), metrics=["accuracy"])
     model.clean_epochs = config.get("clean_epochs", 0)
     return model
+
+
+class Elastic(RandomElastic):
+    """Resamples in a program that XLA compiled, as our trainer does: a quarter of the time."""
+
+    def _resample(self, images: Any, transforms: Any) -> Any:
+        return _compiled_resample(images, transforms, self._displacements(keras.ops.shape(images)[0]))
+
+
+_compiled_resample = tf.function(resample, jit_compile=True)
 
 
 class Clean(keras.callbacks.Callback):

@@ -72,7 +72,7 @@ def choose(hp: kt.HyperParameters) -> dict[str, Any]:
 def main() -> None:
     """Searches until the time is over and writes the log."""
     given = options()
-    (x_train, y_train), validation = images()
+    (x_train, y_train), validation = images(given.dataset)
     with tempfile.TemporaryDirectory() as folder:
         tuner = kt.Hyperband(
             Network(len(x_train)),

@@ -63,7 +63,7 @@ def choose(trial: optuna.Trial) -> dict[str, Any]:
 def main() -> None:
     """Searches until the time is over and writes the log."""
     given = options()
-    (x_train, y_train), validation = images()
+    (x_train, y_train), validation = images(given.dataset)
 
     def objective(trial: optuna.Trial) -> float:
         keras.backend.clear_session()  # as the example has it

@@ -15,9 +15,11 @@ from search.records.record import NO_ENGINE, StudyRecord, TrialRecord
 from search.session.plan import Plan
 from search.session.settings import ExecutorName
 from search.study.cost import MAX_OBSERVATIONS, CostModel, Observation
-from search.study.verification import finalists
+from search.study.verification import finalists, makespan
 from search.trial import BASELINE, Config, Phase, Trial
 
+FIRST_SHARE = 0.5
+"""Largest share of the time for training and verifying baseline and first recipe once; the rest is left to search."""
 SAMPLED_CONFIGS, MAX_DRAWS = 64, 640
 """Configurations drawn uniformly from a space, within the limits of the search; and most draws for them. Their mean is
 expected of what a sampler proposes."""
@@ -56,7 +58,8 @@ class PlanCosts:
         measured: The throughput of a worker, if it was measured.
         model: The prior fitted to what was observed.
         is_observed: Whether anything was; otherwise the predictions are those of other machines.
-        recipes: The configurations of the recipes that the plan tries, by name: those within ``--max-seconds``.
+        recipes: The configurations of the recipes that the plan tries, by name: those within ``--max-seconds``, the
+            first of the space that leaves time to search before the others.
         sampled: Configurations drawn from the space.
     """
 
@@ -76,7 +79,7 @@ class PlanCosts:
         prior, measured = _prior(plan)
         model, most = prior.fit(measured), plan.settings.max_seconds
         recipes = {name: space.recipe(name) for name in space.recipes} if is_search and plan.settings.recipes else {}
-        return cls(
+        costs = cls(
             plan=plan,
             prior=prior,
             measured=measured,
@@ -87,6 +90,20 @@ class PlanCosts:
             },
             sampled=tuple(_sampled(plan, model)) if is_search else (space.baseline,),
         )
+        return replace(costs, recipes=costs._first_affordable())
+
+    def _first_affordable(self) -> dict[str, Config]:
+        """Returns the recipes, the best that leaves time to search before the others; the cheapest if none does."""
+        timeout, baseline = self.plan.settings.timeout, self.plan.header.space.baseline
+        seconds = {
+            name: self.first_seconds([baseline, config], epochs=self.plan.header.protocol.epochs)
+            for name, config in self.recipes.items()
+        }
+        if timeout is None or not seconds:
+            return dict(self.recipes)
+        affordable = (name for name in seconds if seconds[name] <= FIRST_SHARE * timeout)
+        first = next(affordable, None) or min(seconds, key=seconds.__getitem__)
+        return {first: self.recipes[first], **self.recipes}
 
     def after(self, observations: Collection[Observation]) -> PlanCosts:
         """Returns the predictions after these observations of the prior."""
@@ -109,6 +126,14 @@ class PlanCosts:
         """What is trained and verified in any case, by name: the baseline, and the best recipe if it is tried."""
         recipe = list(self.recipes.values())[:1]
         return dict(zip((BASELINE, "best recipe"), (self.plan.header.space.baseline, *recipe), strict=False))
+
+    def first_seconds(self, configs: Iterable[Config], *, epochs: int) -> float:
+        """Returns the seconds in which the workers train configurations, and verify each once."""
+        phases = (Phase.SEARCH, Phase.VERIFICATION) if self.plan.has_verification else (Phase.SEARCH,)
+        seconds = (
+            sum(self.model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs
+        )
+        return makespan(seconds, self.plan.concurrent_trials)
 
     def trial_seconds(self, trial: Trial) -> float:
         """Returns the seconds of a trial from its first epoch to its last."""

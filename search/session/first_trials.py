@@ -118,19 +118,10 @@ def first_epochs(costs: PlanCosts, configs: Sequence[Config], *, full: int, left
         return full
 
     def fits(epochs: int) -> bool:
-        return MARGIN * first_seconds(costs, configs, epochs=epochs) <= left
+        return MARGIN * costs.first_seconds(configs, epochs=epochs) <= left
 
     # Fewer epochs fit whenever more do.
     return 1 + bisect_right(range(2, full + 1), False, key=lambda epochs: not fits(epochs))
-
-
-def first_seconds(costs: PlanCosts, configs: Sequence[Config], *, epochs: int) -> float:
-    """Returns the seconds in which the workers train configurations, and verify each once; see ``first_epochs``."""
-    phases = (Phase.SEARCH, Phase.VERIFICATION) if costs.plan.has_verification else (Phase.SEARCH,)
-    seconds = (
-        sum(costs.model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs
-    )
-    return makespan(seconds, costs.plan.concurrent_trials)
 
 
 def _key(trial: Trial) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from search.engines.hub.samplers.screened_mutation.sampler import SCREENING_RATI
 from search.engines.registry import screens
 from search.records.record import StudyRecord
 from search.session.costs import PlanCosts
-from search.session.first_trials import first_epochs, first_seconds
+from search.session.first_trials import first_epochs
 from search.session.settings import Settings
 from search.session.timetable import planned_replicates
 from search.study.time_budget import CLOSING_SECONDS, MARGIN
@@ -118,7 +118,7 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         steps = [_step(costs, config, horizon, is_short=True) for config in waiting]
     else:
         steps = list(_affordable(costs, record, left, verification_seconds))
-    sufficient = MARGIN * first_seconds(costs, waiting, epochs=epochs)
+    sufficient = MARGIN * costs.first_seconds(waiting, epochs=epochs)
     recipe = next(iter(costs.recipes), None)
     short = short_epochs(epochs)
     throughput = plan.parallelism.images_per_second.get(plan.parallelism.layout)

@@ -82,8 +82,7 @@ class Session:
         search = SearchSource(
             self._engine(),
             self.ledger,
-            recipes=settings.recipes,
-            is_tried=timetable.is_tried,
+            recipes=timetable.recipes,
             trials=settings.trials,
             epochs=self.plan.total_epochs,
             has_time=timetable.has_time if begins_what_ends and settings.timeout is not None else None,

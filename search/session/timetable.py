@@ -89,9 +89,10 @@ class Timetable(Callback):
         self._refresh()
         return self._costs.model.trial_seconds(config)
 
-    def is_tried(self, config: Config) -> bool:
-        """Returns whether a recipe is tried; it is not if it was predicted to take too long when the session began."""
-        return config in self._prior_costs.recipes.values()
+    @property
+    def recipes(self) -> list[str]:
+        """Names of the recipes that are tried, in order, as decided when the session began; see ``PlanCosts``."""
+        return list(self._prior_costs.recipes)
 
     def has_time(self, config: Config, epochs: int) -> bool:
         """Returns whether a search trial of a configuration can end, and the verification of all that is verified.

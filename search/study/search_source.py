@@ -58,8 +58,7 @@ class SearchSource:
     Args:
         engine: A fresh engine; the recorded trials are replayed into it.
         ledger: Holds the recorded trials.
-        recipes: Whether to try the space's recipes.
-        is_tried: Returns whether one of them is tried.
+        recipes: Names of the recipes that are tried, in order; None for all of the space.
         trials: Search trials that end by themselves, over all sessions, after which the search ends; None for no limit.
         epochs: Epochs trained in search trials, over all sessions and unfinished trials included, after which the
             search ends; None for no limit. The last trial may exceed it.
@@ -79,8 +78,7 @@ class SearchSource:
         engine: Engine,
         ledger: Ledger,
         *,
-        recipes: bool,
-        is_tried: Callable[[Config], bool] = lambda config: True,
+        recipes: Iterable[str] | None = None,
         trials: int | None = None,
         epochs: int | None = None,
         has_time: CanEnd | None = None,
@@ -103,7 +101,7 @@ class SearchSource:
         first = first_requests(
             header.space,
             self._epochs,
-            is_tried if recipes else lambda config: False,
+            header.space.recipes if recipes is None else recipes,
             screens=engine.capabilities.screens,
         )
         self._first_origins = {request.origin for request in first if request.is_first}

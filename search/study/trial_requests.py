@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from search.engines.base import short_epochs
 from search.records.record import TrialRecord
-from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Config, Proposal
+from search.trial import BASELINE, PROPOSED, RECIPE_PREFIX, Proposal
 from spaces.space import Space
 
 ProposalKey = tuple[str, int | None, int | None, int | None]
@@ -42,23 +42,20 @@ class TrialRequest:
         )
 
 
-def first_requests(
-    space: Space, epochs: int, is_tried: Callable[[Config], bool], *, screens: bool
-) -> list[TrialRequest]:
+def first_requests(space: Space, epochs: int, recipes: Iterable[str], *, screens: bool) -> list[TrialRequest]:
     """Returns the requests of a new study: the baseline and the recipes.
 
     Args:
         space: The space.
         epochs: Epochs of a full trial.
-        is_tried: Returns whether a recipe is tried.
+        recipes: Names of the recipes that are tried, in order.
         screens: Whether the engine screens. It takes the first recipe in full and the others as short trials.
     """
     requests = [TrialRequest(proposal=Proposal(config=space.baseline), origin=BASELINE, is_first=True)]
     short = short_epochs(epochs)
-    recipes = {name: config for name in space.recipes if is_tried(config := space.recipe(name))}
-    for index, (name, config) in enumerate(recipes.items()):
+    for index, name in enumerate(recipes):
         is_short = screens and index > 0 and short < epochs
-        proposal = Proposal(config=config, short_epochs=short if is_short else None)
+        proposal = Proposal(config=space.recipe(name), short_epochs=short if is_short else None)
         requests.append(TrialRequest(proposal=proposal, origin=f"{RECIPE_PREFIX}{name}", is_first=index == 0))
     return requests
 

@@ -195,7 +195,7 @@ def study(executor: Executor, folder: Path, task: Task) -> list[tuple[str, float
     )  # fmt: skip
     with open_ledger(StudyLocation(studies_dir=folder), header) as ledger:
         engine = OptunaEngine(space, sampler="tpe", pruner="none", seed=3, epochs=1)
-        source = SearchSource(engine, ledger, trials=5, recipes=False)
+        source = SearchSource(engine, ledger, trials=5, recipes=())
         run_loop(source, executor=executor, ledger=ledger, callback=Callback())
         trials = ledger.read().trials
     return [(json.dumps(dict(one.trial.config)), one.outcome.error_percent) for one in trials if one.outcome]

@@ -63,6 +63,23 @@ def test_the_throughput_of_a_worker_is_its_share_of_what_was_measured(plan: Call
     assert slow.recipe_seconds()["two stages"] > slow.baseline_seconds()
 
 
+def test_the_first_recipe_leaves_time_to_search(plan: Callable[..., Plan]) -> None:
+    unlimited = PlanCosts.of(plan(5_000.0, space="cnn-large", timeout=None))
+    names, baseline = list(unlimited.recipes), unlimited.plan.header.space.baseline
+    seconds = {
+        name: unlimited.first_seconds([baseline, config], epochs=10) for name, config in unlimited.recipes.items()
+    }
+    cheapest = min(names, key=seconds.__getitem__)
+    assert cheapest != names[0]
+    for timeout, first in (
+        (2 * seconds[names[0]] + 0.01, names[0]),
+        (2 * seconds[cheapest] + 0.01, cheapest),
+        (1, cheapest),
+    ):
+        recipes = PlanCosts.of(plan(5_000.0, space="cnn-large", timeout=timeout)).recipes
+        assert list(recipes) == [first, *(name for name in names if name != first)]
+
+
 def test_what_ran_corrects_the_expectation(plan: Callable[..., Plan]) -> None:
     prepared = plan(5_000.0)
     ran = TrialRecord(trial=trial(config=prepared.header.space.baseline), outcome=complete())

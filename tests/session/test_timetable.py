@@ -15,7 +15,6 @@ from search.execution.virtual import VirtualExecutor
 from search.records.record import StudyRecord
 from search.records.storage.file_ledger import FileLedger
 from search.session.costs import PlanCosts
-from search.session.first_trials import first_seconds
 from search.session.parallelism.choose import choose_parallelism
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
@@ -54,7 +53,7 @@ def with_workers(plan: Plan) -> Plan:
 def in_full(plan: Plan) -> float:
     """The seconds in which baseline and first recipe are trained in full and verified once."""
     costs = PlanCosts.of(with_workers(plan))
-    return first_seconds(costs, list(costs.first_configs.values()), epochs=EPOCHS)
+    return costs.first_seconds(costs.first_configs.values(), epochs=EPOCHS)
 
 
 def run(plan: Plan, *, factor: float = 1.0) -> tuple[StudyRecord, float]:

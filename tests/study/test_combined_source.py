@@ -49,7 +49,7 @@ class Run:
         self.ledger, self.cause = ledger, None
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
         self.source = CombinedSource(
-            SearchSource(engine, ledger, trials=trials, recipes=True),
+            SearchSource(engine, ledger, trials=trials),
             ReplicateSource((), ledger.read().trials_in_phase(TESTED)),
             early_trials=lambda: early_verification_trials(ledger.read(), 1),
             further_trials=lambda: sorted(

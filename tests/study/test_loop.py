@@ -48,7 +48,7 @@ def search(
     with open_ledger(StudyLocation(studies_dir=folder), header(pruner=pruner)) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="tpe", pruner=pruner, seed=5, epochs=4)
-        source = SearchSource(engine, ledger, trials=trials, epochs=epochs, recipes=recipes)
+        source = SearchSource(engine, ledger, trials=trials, epochs=epochs, recipes=None if recipes else ())
         run_loop(source, executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop)
         return ledger.read()
 
@@ -184,7 +184,7 @@ def hyperband(
     with open_ledger(StudyLocation(studies_dir=folder), header(engine="keras-tuner", protocol=protocol)) as ledger:
         interrupt_orphans(ledger)
         engine = KerasTunerEngine(TINY, sampler="hyperband", seed=5, epochs=9)
-        source = SearchSource(engine, ledger, recipes=False, **(limits or {"trials": 24}))
+        source = SearchSource(engine, ledger, recipes=(), **(limits or {"trials": 24}))
         run_loop(
             source, executor=executor, ledger=ledger, callback=Callback(), stop_cause=stop, elapsed_seconds=lambda: 7.0
         )
@@ -282,7 +282,7 @@ def test_an_interrupted_trial_takes_the_time_of_what_is_left_of_it(
         source = SearchSource(
             engine,
             ledger,
-            recipes=False,
+            recipes=(),
             has_time=lambda config, epochs: not asked.append(epochs),
             checkpoints=checkpoints,
         )
@@ -315,7 +315,7 @@ def test_an_exhausted_space_ends_the_search(tmp_path: Path) -> None:
     space = Space(name="few", parameters={"width": Int(1, 4, 2)})
     with open_ledger(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, trials=100, recipes=True)
+        source = SearchSource(engine, ledger, trials=100)
         run_loop(source, executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback())
         assert source.is_exhausted
         assert sorted(known.trial.config["width"] for known in ledger.read().trials) == [1, 2, 3, 4]

@@ -33,7 +33,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def source(folder: Path, engine: Engine, *, trials: int = 4) -> SearchSource:
     """A fresh search of a study in memory."""
     ledger = FileLedger.in_memory(StudyLocation(studies_dir=folder), header(pruner="asha"))
-    return SearchSource(engine, ledger, trials=trials, recipes=True)
+    return SearchSource(engine, ledger, trials=trials)
 
 
 def elsewhere(number: int, config: dict, outcome: Outcome | None = None, **more: object) -> TrialRecord:

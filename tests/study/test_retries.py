@@ -51,7 +51,7 @@ def search(folder: Path, executor: InstantExecutor, *, trials: int = 6) -> Study
     with open_ledger(StudyLocation(studies_dir=folder), header()) as ledger:
         interrupt_orphans(ledger)
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
-        source = SearchSource(engine, ledger, trials=trials, recipes=False)
+        source = SearchSource(engine, ledger, trials=trials, recipes=())
         run_loop(source, executor=executor, ledger=ledger, callback=Callback())
         return ledger.read()
 
@@ -83,7 +83,7 @@ def test_it_is_tried_again_within_a_bound_over_all_sessions(tmp_path: Path) -> N
     seeds = [search(tmp_path, InstantExecutor(), trials=1).trials[0].trial.seed]
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=5, epochs=4)
-        trial = SearchSource(engine, ledger, trials=2, recipes=False).next()
+        trial = SearchSource(engine, ledger, trials=2, recipes=()).next()
         assert trial is not None
         seeds.append(trial.seed)
     record = search(tmp_path, Failing(unlucky), trials=4)
@@ -142,7 +142,7 @@ def test_a_trial_killed_after_the_last_configuration_was_given_is_tried_again(tm
     space = Space(name="few", parameters={"width": Int(1, 3, 2)})
     with open_ledger(StudyLocation(studies_dir=tmp_path), header(space=space)) as ledger:
         engine = OptunaEngine(space, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, trials=9, recipes=False)
+        source = SearchSource(engine, ledger, trials=9, recipes=())
         executor = Failing(only(1, Cause.KILLED), slots=4)
         run_loop(source, executor=executor, ledger=ledger, callback=Callback())
         assert sorted(known.trial.config["width"] for known in final_trials(ledger.read())) == [1, 2, 3]

@@ -29,7 +29,7 @@ def test_all_trials_run_that_were_asked_for(tmp_path: Path, name: str, pruner: s
     choice = parse_engine(name, pruner=pruner)
     location = StudyLocation(studies_dir=tmp_path)
     with open_ledger(location, header(engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner)) as ledger:
-        source = SearchSource(make_engine(choice, TINY, seed=5, epochs=4), ledger, trials=trials, recipes=False)
+        source = SearchSource(make_engine(choice, TINY, seed=5, epochs=4), ledger, trials=trials, recipes=())
         executor = InstantExecutor(curve=only_the_baseline_is_good)
         run_loop(source, executor=executor, ledger=ledger, callback=Callback())
         assert len(ledger.read().trials_in_phase(Phase.SEARCH)) == trials
@@ -43,7 +43,7 @@ def test_no_trial_is_spent_on_what_exceeds_the_memory(tmp_path: Path, name: str)
     location = StudyLocation(studies_dir=tmp_path)
     with open_ledger(location, header(engine=choice.engine, sampler=choice.sampler, pruner=choice.pruner)) as ledger:
         engine = make_engine(choice, TINY, seed=5, epochs=4)
-        source = SearchSource(engine, ledger, trials=25, recipes=False, fits=lambda config: config["width"] <= 20)
+        source = SearchSource(engine, ledger, trials=25, recipes=(), fits=lambda config: config["width"] <= 20)
         run_loop(source, executor=InstantExecutor(slots=2), ledger=ledger, callback=Callback())
         tried = [known.trial.config["width"] for known in ledger.read().trials_in_phase(Phase.SEARCH)]
     assert len(tried) == 25
@@ -53,6 +53,6 @@ def test_no_trial_is_spent_on_what_exceeds_the_memory(tmp_path: Path, name: str)
 def test_after_many_that_exceed_the_memory_the_next_one_tells_why(tmp_path: Path) -> None:
     with open_ledger(StudyLocation(studies_dir=tmp_path), header()) as ledger:
         engine = OptunaEngine(TINY, sampler="random", pruner="none", seed=0, epochs=4)
-        source = SearchSource(engine, ledger, trials=4, recipes=False, fits=lambda config: False)
+        source = SearchSource(engine, ledger, trials=4, recipes=(), fits=lambda config: False)
         run_loop(source, executor=InstantExecutor(), ledger=ledger, callback=Callback())
         assert len(ledger.read().trials) == 4

@@ -145,7 +145,7 @@ def simulate(spec: RecordedSpec, key: RunKey) -> SearchResult:
         location = StudyLocation(studies_dir=Path(folder))
         with FileLedger.in_memory(location, _header(choice, model, seed, objective)) as ledger:
             run_loop(
-                SearchSource(engine, ledger, recipes=True, has_time=has_time),
+                SearchSource(engine, ledger, has_time=has_time),
                 executor=executor,
                 ledger=ledger,
                 callback=Callback(),

@@ -116,7 +116,7 @@ def simulate(spec: TabularSpec, key: RunKey) -> RegretTrace:
         location = StudyLocation(studies_dir=Path(folder))
         with FileLedger.in_memory(location, _header(spec.benchmark, choice, table, seed)) as ledger:
             executor = VirtualExecutor(simulated_trial, slots=spec.workers)
-            source = SearchSource(engine, ledger, trials=spec.trials, recipes=False)
+            source = SearchSource(engine, ledger, trials=spec.trials, recipes=())
             run_loop(source, executor=executor, ledger=ledger, callback=recorder)
     return _regret_trace(recorder.ended, table, seed, engine.seconds)
 
