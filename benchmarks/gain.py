@@ -5,8 +5,8 @@
 
 Runs ``python -m search run`` once for each seed, with the options after ``--``, on an otherwise idle machine, and adds
 a line a run to ``--out``. A seed that is there is not run again, so the same command continues. Then, and without
-``--seeds``, it prints a table over all runs of the file, a row for each set of options and machine: the gain is the
-verified test error of the row that the study chose minus that of the best recipe, paired by seed and image; its
+``--seeds``, it prints a table over all runs of the file, a row for each set of options, recipes and machine: the gain
+is the verified test error of the row that the study chose minus that of the best recipe, paired by seed and image; its
 interval is Student's over the seeds of the search. Where a study chose the recipe itself its gain is 0.
 """
 
@@ -27,6 +27,8 @@ from typing import Any
 
 from common import table
 from scipy import stats
+
+from spaces import registry
 
 KEPT = (
     "label", "validation_error_percent", "test_error_percent", "test_errors_percent", "test_seeds", "parameters",
@@ -54,6 +56,7 @@ def perform(options: Sequence[str], seed: int) -> dict[str, Any]:
     return {
         "options": shlex.join(options),
         "seed": seed,
+        "recipes": recipes_of(options),
         "seconds": round(seconds, 1),
         "states": section["states"],
         "chosen": _first(rows, lambda row: bool(row["chosen_in"])),
@@ -62,6 +65,13 @@ def perform(options: Sequence[str], seed: int) -> dict[str, Any]:
         "machine": f"{rows[0]['machine']}, {rows[0]['environment'].get('processor_kind', '')}",
         "version": rows[0]["package_version"],
     }
+
+
+def recipes_of(options: Sequence[str]) -> list[str]:
+    """Returns the names of the recipes that a search with some options has."""
+    if "--no-recipes" in options:
+        return []
+    return list(registry.load(options[options.index("--space") + 1]).recipes)
 
 
 def gain(line: Mapping[str, Any]) -> float:
@@ -82,6 +92,7 @@ def summary(lines: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
     return (
         f"`{lines[0]['options']}`",
         lines[0]["machine"],
+        ", ".join(lines[0]["recipes"]),
         len(lines),
         sum(line["chosen"]["label"] == "found" for line in lines),
         f"{fmean(gains):.3f} ({ends[0]:.3f} to {ends[1]:.3f})",
@@ -100,14 +111,14 @@ def main() -> None:
     parser.add_argument("options", nargs="*", help="of `search run`, after --")
     arguments = parser.parse_args()
     lines = _read(arguments.out)
-    done = {(line["options"], line["seed"]) for line in lines}
+    done = {(line["options"], line["seed"], *line["recipes"]) for line in lines}
     for seed in arguments.seeds:
-        if (shlex.join(arguments.options), seed) not in done:
+        if (shlex.join(arguments.options), seed, *recipes_of(arguments.options)) not in done:
             lines.append(perform(arguments.options, seed))
             with arguments.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
     heads = [
-        "options", "machine", "seeds", "found", "gain over the best recipe, points (95 % interval)",
+        "options", "machine", "recipes", "seeds", "found", "gain over the best recipe, points (95 % interval)",
         "test error, %", "better than the baseline", "worse than the recipe", "seconds",
     ]  # fmt: skip
     groups = groupby(sorted(lines, key=_kind), _kind)
@@ -118,8 +129,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def _kind(line: Mapping[str, Any]) -> tuple[str, str]:
-    return line["options"], line["machine"]
+def _kind(line: Mapping[str, Any]) -> tuple[str, str, list[str]]:
+    return line["options"], line["machine"], line["recipes"]
 
 
 def _first(rows: Sequence[Mapping[str, Any]], is_meant: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any] | None:
