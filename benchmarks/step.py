@@ -1,6 +1,6 @@
 """Images a second of training steps on a CPU: the tool, plain Keras, the machine's ceiling, and where the time goes.
 
-    python benchmarks/step.py [--rounds 7] [--threads 1] [--configurations cnn "cnn: two stages" ...]
+    python benchmarks/step.py [--rounds 7] [--threads 1] [--configurations cnn "cnn: two stages + sgd" ...]
     python benchmarks/step.py --profile cnn            time by kind of operation, tool and plain
     python benchmarks/step.py --backends jax torch     other backends beside TensorFlow
     python benchmarks/step.py --pairs                  two workers at once beside one
@@ -32,7 +32,7 @@ from statistics import median
 from typing import Any
 
 IMAGES = 5_000
-CONFIGURATIONS = ("mlp", "mlp: two layers + sgd", "cnn", "cnn: two stages", "cnn-large", "cnn-large: wide stages")
+CONFIGURATIONS = ("mlp", "mlp: two layers + sgd", "cnn", "cnn: two stages + sgd", "cnn-large", "cnn-large: wide stages")
 CONTENDERS = ("tool onednn", "tool eigen", "plain", "plain onednn")
 KINDS = {
     "Conv2DBackprop": "gradients of convolutions",

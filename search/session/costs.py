@@ -18,8 +18,9 @@ from search.study.cost import MAX_OBSERVATIONS, CostModel, Observation
 from search.study.verification import finalists, makespan
 from search.trial import BASELINE, Config, Phase, Trial
 
-FIRST_SHARE = 0.5
-"""Largest share of the time for training and verifying baseline and first recipe once; the rest is left to search."""
+FIRST_SHARE, MOST_SHARE = 1 / 3, 2 / 3
+"""Shares of the time for training and verifying baseline and a recipe once: the most for the first recipe, so that the
+rest is left to search, and the most for any, since what cannot be trained in full need not be screened."""
 SAMPLED_CONFIGS, MAX_DRAWS = 64, 640
 """Configurations drawn uniformly from a space, within the limits of the search; and most draws for them. Their mean is
 expected of what a sampler proposes."""
@@ -58,8 +59,8 @@ class PlanCosts:
         measured: The throughput of a worker, if it was measured.
         model: The prior fitted to what was observed.
         is_observed: Whether anything was; otherwise the predictions are those of other machines.
-        recipes: The configurations of the recipes that the plan tries, by name: those within ``--max-seconds``, the
-            first of the space that leaves time to search before the others.
+        recipes: The configurations of the recipes that the plan tries, by name: those within ``--max-seconds`` that
+            the time can buy, the first of the space that leaves time to search before the others.
         sampled: Configurations drawn from the space.
     """
 
@@ -90,20 +91,24 @@ class PlanCosts:
             },
             sampled=tuple(_sampled(plan, model)) if is_search else (space.baseline,),
         )
-        return replace(costs, recipes=costs._first_affordable())
+        return replace(costs, recipes=costs._affordable())
 
-    def _first_affordable(self) -> dict[str, Config]:
-        """Returns the recipes, the best that leaves time to search before the others; the cheapest if none does."""
+    def _affordable(self) -> dict[str, Config]:
+        """Returns the recipes that the time can buy, the best that leaves time to search before the others.
+
+        If none leaves time to search, that is the cheapest, which is tried in any case.
+        """
         timeout, baseline = self.plan.settings.timeout, self.plan.header.space.baseline
-        seconds = {
-            name: self.first_seconds([baseline, config], epochs=self.plan.header.protocol.epochs)
+        if timeout is None or not self.recipes:
+            return dict(self.recipes)
+        shares = {
+            name: self.first_seconds([baseline, config], epochs=self.plan.header.protocol.epochs) / timeout
             for name, config in self.recipes.items()
         }
-        if timeout is None or not seconds:
-            return dict(self.recipes)
-        affordable = (name for name in seconds if seconds[name] <= FIRST_SHARE * timeout)
-        first = next(affordable, None) or min(seconds, key=seconds.__getitem__)
-        return {first: self.recipes[first], **self.recipes}
+        leaving = (name for name, share in shares.items() if share <= FIRST_SHARE)
+        first = next(leaving, None) or min(shares, key=shares.__getitem__)
+        others = (name for name, share in shares.items() if share <= MOST_SHARE and name != first)
+        return {name: self.recipes[name] for name in (first, *others)}
 
     def after(self, observations: Collection[Observation]) -> PlanCosts:
         """Returns the predictions after these observations of the prior."""

@@ -100,7 +100,7 @@ def test_what_a_user_named_stays_text_in_the_configuration_file() -> None:
 
 def test_run_takes_the_configuration_file_back(tmp_path: Path, cache_dir: Path) -> None:
     space = registry.load("cnn")
-    config = space.recipe("two stages")
+    config = space.recipe("two stages + sgd")
     study = records.study(
         records.searched(0, records.outcome(0.5), origin=BASELINE, config=config), of=records.header(space=space)
     )

@@ -116,7 +116,7 @@ def test_a_measured_throughput_sets_the_scale() -> None:
 
 
 def test_a_slower_machine_makes_every_configuration_slower() -> None:
-    prior, config = model(), CNN.recipe("two stages")
+    prior, config = model(), CNN.recipe("two stages + sgd")
     one, three = (
         prior.fit([seen for seen in [prior.observe(ended(*[pace] * 4, build=pace / 4))] if seen]).trial_seconds(config)
         for pace in (10.0, 30.0)
@@ -126,7 +126,7 @@ def test_a_slower_machine_makes_every_configuration_slower() -> None:
 
 @pytest.mark.parametrize("name", ["cnn", None])
 def test_a_configuration_that_has_run_often_takes_what_it_took(name: str | None) -> None:
-    prior, odd = model(name), CNN.recipe("two stages")
+    prior, odd = model(name), CNN.recipe("two stages + sgd")
     others = [ended(*[5.0] * 4) for _ in range(10)]
     records = [*others, *[ended(*[100.0] * 4, config=odd) for _ in range(10)]]
     fitted = prior.fit(seen for record in records if (seen := prior.observe(record)))
