@@ -147,7 +147,7 @@ SPACE = Space(
             doc="Three layers with GELU, Adam with cosine decay in small batches, label smoothing, rotations.",
             source=f"third of {PORTFOLIO_SOURCE}",
         ),
-        "three wide layers + adamw": Recipe(
+        "wide layers + adamw": Recipe(
             values={
                 **_THREE_LAYERS,
                 "width_2": 800,

@@ -30,7 +30,7 @@ def restrict(
 ) -> Space:
     """Returns the space with some parameters fixed and some ranges changed.
 
-    Parameters that can no longer be active and recipes that no longer lie inside are left out. Of an optimizer that has
+    Parameters that can no longer be active are left out; for recipes see ``Space.restrict``. Of an optimizer that has
     a learning rate of its own, such as ``learning_rate_sgd``, ``learning_rate`` means that one where no other optimizer
     is left.
 

@@ -22,6 +22,10 @@ Builder = Callable[[Any, Mapping[str, Any], int], Any]
 to class probabilities (batch, classes). The config may hold more parameters than the space."""
 
 
+ADAPTED = "adapted"
+"""Word in the names of recipes that lost values which a changed space lacks."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A known-good configuration, tried after the baseline.
@@ -137,8 +141,9 @@ class Space:
     def restrict(self, changes: Mapping[str, Domain]) -> Space:
         """Returns the space with some domains replaced.
 
-        Conditions lose the values that their parent lost. Parameters whose condition can no longer hold are left out,
-        and so are recipes that lie outside or equal the baseline or an earlier recipe.
+        Conditions lose the values that their parent lost. Parameters whose condition can no longer hold are left out. A
+        recipe loses the values that its parameters lost, and is named so; it is left out if that is half of its values
+        or more, or if it equals the baseline or an earlier recipe.
         """
         parameters: dict[str, Domain] = {}
         for name, domain in {**self.declared, **changes}.items():
@@ -173,15 +178,26 @@ class Space:
         return self.active({**baseline, **values})
 
     def _distinct_recipes(self, recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
-        """Returns the recipes inside this space that differ from its baseline and from each other."""
+        """Returns the recipes, as far as this space has their values, that differ from its baseline and each other."""
         kept: dict[str, Recipe] = {}
         earlier_configs = [self.baseline]
         for name, recipe in recipes.items():
-            config = self._baseline_with(recipe.values)
-            if config not in earlier_configs and not self._recipe_problems(recipe):
-                kept[name] = recipe
+            adapted = self._adapted(recipe)
+            config = self._baseline_with(adapted.values)
+            if 2 * len(adapted.values) > len(recipe.values) and config not in earlier_configs:
+                kept[name if adapted == recipe else f"{name}, {ADAPTED}"] = adapted
                 earlier_configs.append(config)
         return kept
+
+    def _adapted(self, recipe: Recipe) -> Recipe:
+        """Returns a recipe without the values that this space lacks and without those that are then inactive."""
+        values = {
+            name: value
+            for name, value in recipe.values.items()
+            if name in self.parameters and self.parameters[name].contains(value)
+        }
+        active = self._baseline_with(values)
+        return dataclasses.replace(recipe, values={name: value for name, value in values.items() if name in active})
 
     def _recipe_problems(self, recipe: Recipe) -> list[str]:
         config = self._baseline_with(recipe.values)

@@ -63,8 +63,8 @@ def test_recipes_and_baseline_are_narrowed_to_the_limit_and_named_so() -> None:
     count = parameter_counter(load("cnn"), MNIST)
     space = limited_space(load("cnn"), count, 60_000)
     assert list(space.recipes) == [
-        "three double stages + gelu, narrowed",
-        "three double stages, narrowed",
+        "double stages + gelu, narrowed",
+        "double stages, narrowed",
         "two stages + sgd, narrowed",
         "baseline, narrowed",
     ]

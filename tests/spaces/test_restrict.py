@@ -73,6 +73,17 @@ def test_recipes_stay_while_they_lie_inside_and_keep_what_was_fixed() -> None:
     assert fixed(dropout="0.5").recipe("deep")["dropout"] == 0.5
 
 
+def test_a_recipe_is_adapted_while_more_than_half_of_it_is_left() -> None:
+    shipped = load("mlp").recipes["two layers + sgd"]
+    fixed_batch = restrict(load("mlp"), fix={"batch_size": "64", "shift": "0"}, ranges={})
+    adapted = fixed_batch.recipes["two layers + sgd, adapted"]
+    assert adapted.values == {
+        name: shipped.values[name] for name in shipped.values if name not in ("batch_size", "shift")
+    }
+    assert fixed_batch.recipe("two layers + sgd, adapted")["batch_size"] == 64
+    assert restrict(load("mlp"), fix={}, ranges={}, tune=("learning_rate", "batch_size")).recipes == {}
+
+
 def test_recipes_that_became_the_baseline_or_each_other_are_left_out() -> None:
     assert list(fixed(rate="1e-2").recipes) == ["deep"]
     same = SPACE.recipes | {"deep again": SPACE.recipes["deep"]}
