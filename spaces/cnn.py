@@ -199,7 +199,6 @@ _SGD: dict[str, Value] = {
     "rotation": 10.0,
     "clean_epochs": 2,
 }
-_TWO_STAGES: dict[str, Value] = {"conv_stages": 2, "filters_2": 64, "kernel_2": 3}
 _DOUBLE_STAGES: dict[str, Value] = {
     **_SGD,
     "conv_stages": 3,
@@ -241,7 +240,7 @@ SPACE = Space(
             "Yan, arXiv:1312.4400",
         ),
         "two stages + sgd": Recipe(
-            values={**_TWO_STAGES, **_SGD, "learning_rate_sgd": 0.1},
+            values={**_SGD, "conv_stages": 2, "filters_2": 64, "kernel_2": 3, "learning_rate_sgd": 0.1},
             doc="A second stage, batch normalization, momentum with cosine decay from 0.1, shifts and rotations; "
             "225,770 trainable parameters on MNIST; a quarter of the time.",
             source=f"first of {PORTFOLIO_SOURCE}",
