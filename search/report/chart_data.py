@@ -110,6 +110,11 @@ class StudyPoints:
         return tuple(point for point in self.points if point.is_complete)
 
     @property
+    def screened_points(self) -> tuple[TrialPoint, ...]:
+        """The points of short trials that were trained to their end."""
+        return tuple(point for point in self.points if point.row.state is State.SCREENED)
+
+    @property
     def baseline_error_percent(self) -> float | None:
         """The baseline's validation error, in percent; None where it was not trained in full."""
         return next((point.error_percent for point in self.complete_points if point.row.is_baseline), None)

@@ -49,10 +49,16 @@ def test_charts_that_compare_full_trainings_have_no_short_trial(points: StudyPoi
     (trace,) = traces(pareto.chart([points], COLORS).figures["seconds"], None)
     assert len(trace["x"]) == full
     importances = importance.parameter_importances(points)
-    assert importances.trials == full
     figure = parallel.chart(points, points.points, importances.by_parameter).figures["trials"]
     lines = [trace for trace in figure["data"] if trace["line"]["width"] < 2]
     assert sum(trace["x"].count(None) for trace in lines) == full
+
+
+def test_importances_are_of_the_trials_of_which_there_are_more(points: StudyPoints) -> None:
+    importances = importance.parameter_importances(points)
+    assert importances.is_short
+    assert importances.trials == len(points.screened_points) > len(points.complete_points)
+    assert "short trials" in importance.chart(importances, "#123456").caption
 
 
 def test_slices_draw_short_trials_as_crosses(points: StudyPoints) -> None:

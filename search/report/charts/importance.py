@@ -1,27 +1,27 @@
-"""Parameter importances: Optuna's estimate from a study's complete trials, and its bar chart.
+"""Parameter importances: Optuna's estimate from a study's full or short trials, and its bar chart.
 
 Called by ``page``; the other charts of parameters use the order of the importances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 
 from search.optuna_domains import to_optuna_distribution
-from search.report.chart_data import StudyPoints
+from search.report.chart_data import StudyPoints, TrialPoint
 from search.report.charts.chart import Chart, escape_label, round_significant
 
 TITLE = "Parameter importances"
 MAX_BARS = 15
 """Parameters drawn."""
 MIN_TRIALS = 10
-"""Complete trials needed for an estimate."""
+"""Trials of one length needed for an estimate."""
 ROUGH_BELOW_TRIALS = 50
-"""Complete trials below which the estimate is called rough: a tenth of them is fewer than ``MIN_TOP_TRIALS``."""
+"""Trials below which the estimate is called rough: a tenth of them is fewer than ``MIN_TOP_TRIALS``."""
 MIN_TOP_TRIALS = 5
 """Minimum size of the group of better trials; Optuna's recommendation."""
 
@@ -55,36 +55,42 @@ class ParameterImportances:
 
     Args:
         by_parameter: By parameter, the largest first; they add up to 1. Empty without an estimate.
-        trials: Complete search trials.
+        trials: Search trials that it is estimated from.
+        is_short: Whether these are short ones.
         missing_reason: Why there is no estimate.
     """
 
     by_parameter: Mapping[str, float] = field(default_factory=dict)
     trials: int
+    is_short: bool = False
     missing_reason: str = ""
 
 
 def parameter_importances(study: StudyPoints) -> ParameterImportances:
     """Returns how much the distribution of each parameter differs between the best tenth of the trials and all.
 
+    Full trials and short ones are not compared with each other: those of which there are more are taken.
+
     Source: Watanabe et al., "PED-ANOVA", IJCAI 2023, in Optuna's implementation, which covers conditional parameters.
     """
-    trials = len(study.complete_points)
+    points = max(study.complete_points, study.screened_points, key=len)
+    trials, is_short = len(points), bool(points) and points[0].row.is_short
     if trials < MIN_TRIALS:
         few = "No trial was" if trials == 0 else "One trial was" if trials == 1 else f"{trials} trials were"
-        reason = f"{few} trained in full; an estimate needs {MIN_TRIALS}."
-        return ParameterImportances(trials=trials, missing_reason=reason)
-    if len({point.error_percent for point in study.complete_points}) == 1:
-        return ParameterImportances(trials=trials, missing_reason="All trials have the same error.")
+        reason = f"{few} trained {'briefly' if is_short else 'in full'}; an estimate needs {MIN_TRIALS}."
+        return ParameterImportances(trials=trials, is_short=is_short, missing_reason=reason)
+    if len({point.error_percent for point in points}) == 1:
+        return ParameterImportances(trials=trials, is_short=is_short, missing_reason="All trials have the same error.")
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, MIN_TOP_TRIALS / trials))
     return ParameterImportances(
-        by_parameter=optuna.importance.get_param_importances(_to_optuna_study(study), evaluator=evaluator),
+        by_parameter=optuna.importance.get_param_importances(_to_optuna_study(study, points), evaluator=evaluator),
         trials=trials,
+        is_short=is_short,
     )
 
 
-def _to_optuna_study(study: StudyPoints) -> optuna.Study:
-    """Returns the complete trials as a study of Optuna."""
+def _to_optuna_study(study: StudyPoints, points: Sequence[TrialPoint]) -> optuna.Study:
+    """Returns trials as a study of Optuna."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # no message about the new study
     optuna_study = optuna.create_study(direction="minimize")
     space = study.header.space
@@ -95,7 +101,7 @@ def _to_optuna_study(study: StudyPoints) -> optuna.Study:
             distributions={name: distributions[name] for name in point.row.config},
             value=point.error_percent,
         )
-        for point in study.complete_points
+        for point in points
     )
     return optuna_study
 
@@ -129,7 +135,8 @@ def _caption(importances: ParameterImportances) -> str:
     more = f" {left_out} less important ones are left out." if left_out > 0 else ""
     is_rough = importances.trials < ROUGH_BELOW_TRIALS
     rough = f" A rough estimate: a good one needs about {ROUGH_BELOW_TRIALS} trials." if is_rough else ""
+    kind = "short trials" if importances.is_short else "trials trained in full"
     return (
         "How much each parameter distinguishes the better trials from the others, estimated by PED-ANOVA from "
-        f"{importances.trials} trials trained in full; the shares add up to 1.{rough}{more}"
+        f"{importances.trials} {kind}; the shares add up to 1.{rough}{more}"
     )
