@@ -5,6 +5,7 @@ Called by ``page``; the other charts of parameters use the order of the importan
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,11 +83,10 @@ def parameter_importances(study: StudyPoints) -> ParameterImportances:
     if len({point.error_percent for point in points}) == 1:
         return ParameterImportances(trials=trials, is_short=is_short, missing_reason="All trials have the same error.")
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, MIN_TOP_TRIALS / trials))
-    return ParameterImportances(
-        by_parameter=optuna.importance.get_param_importances(_to_optuna_study(study, points), evaluator=evaluator),
-        trials=trials,
-        is_short=is_short,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Some regimes")  # with few trials; the caption says that it is rough
+        by_parameter = optuna.importance.get_param_importances(_to_optuna_study(study, points), evaluator=evaluator)
+    return ParameterImportances(by_parameter=by_parameter, trials=trials, is_short=is_short)
 
 
 def _to_optuna_study(study: StudyPoints, points: Sequence[TrialPoint]) -> optuna.Study:
