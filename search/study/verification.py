@@ -30,8 +30,18 @@ def known_finalists(record: StudyRecord) -> list[TrialRecord]:
     ended = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.is_finished]
     baselines = [entry for entry in ended if entry.trial.origin == BASELINE]
     baseline = sorted(baselines, key=lambda entry: entry.trial.is_short)
-    recipes = [entry for entry in ended if entry.trial.is_recipe and entry.state in (State.COMPLETE, State.SCREENED)]
+    recipes = [entry for entry in _recipes(record) if entry.outcome is not None]
     return baseline[:1] + sorted(recipes, key=partial(validation_order, record.header.objective))[:1]
+
+
+def _recipes(record: StudyRecord) -> list[TrialRecord]:
+    """Returns the search trials of recipes that run or were scored: the full ones; short ones only if there is none."""
+    recipes = [
+        entry
+        for entry in record.trials_in_phase(Phase.SEARCH)
+        if entry.trial.is_recipe and (entry.outcome is None or entry.state in (State.COMPLETE, State.SCREENED))
+    ]
+    return [entry for entry in recipes if not entry.trial.is_short] or recipes
 
 
 def finalists(record: StudyRecord, count: int) -> list[TrialRecord]:
@@ -101,9 +111,8 @@ def early_verification_trials(
 
 def running_recipe(record: StudyRecord) -> TrialRecord | None:
     """Returns the search trial of the first recipe while it runs, unless another recipe has ended."""
-    recipes = [entry for entry in record.trials_in_phase(Phase.SEARCH) if entry.trial.is_recipe]
-    running = [entry for entry in recipes if entry.outcome is None]
-    return running[0] if running and not any(entry.is_finished for entry in recipes) else None
+    recipes = _recipes(record)
+    return recipes[0] if recipes and all(entry.outcome is None for entry in recipes) else None
 
 
 def _replicates_of(record: StudyRecord, sources: Sequence[TrialRecord], replicates: int) -> list[Trial]:

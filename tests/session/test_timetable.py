@@ -81,6 +81,14 @@ def test_the_time_is_used_and_nothing_is_begun_that_cannot_end(
     assert verification_trials(record, count=1, replicates=1) == [], "all that is compared was verified"
 
 
+def test_a_short_training_of_another_recipe_is_not_tested_while_the_first_runs(make: Callable[..., Plan]) -> None:
+    record, _ = run(make(7.0, workers=2))
+    first, *others = [known for known in record.trials_in_phase(Phase.SEARCH) if known.trial.is_recipe]
+    assert not first.trial.is_short
+    assert any(other.outcome.elapsed_seconds < first.outcome.elapsed_seconds for other in others)
+    assert not any(known.trial.is_short for known in record.trials_in_phase(Phase.VERIFICATION))
+
+
 def test_no_worker_waits_for_the_test_run_of_another(make: Callable[..., Plan]) -> None:
     plan = make(1.3, workers=2)
     record, seconds = run(plan)
@@ -164,7 +172,7 @@ def test_a_study_without_a_limit_of_time_is_not_shortened(make: Callable[..., Pl
 
 
 def test_a_run_without_verification_spends_its_time_on_the_search(make: Callable[..., Plan]) -> None:
-    plan = make(12.0, finalists=0)
+    plan = make(24.0, finalists=0)
     record, seconds = run(plan)
     assert {known.trial.phase for known in record.trials} == {Phase.SEARCH}
     assert {known.state for known in record.trials} <= {State.COMPLETE, State.SCREENED}
