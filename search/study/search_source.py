@@ -21,6 +21,7 @@ from search.study.retries import should_requeue
 from search.study.search_budget import SearchBudget
 from search.study.trial_requests import TrialRequest, first_requests, initial_requests
 from search.trial import (
+    BASELINE,
     PROPOSED,
     Cause,
     Config,
@@ -30,6 +31,7 @@ from search.trial import (
     Proposal,
     State,
     Trial,
+    config_key,
     training_key,
 )
 
@@ -104,7 +106,13 @@ class SearchSource:
             header.space.recipes if recipes is None else recipes,
             screens=engine.capabilities.screens,
         )
-        self._first_origins = {request.origin for request in first if request.is_first}
+        # A short trial of a recipe may be repeated in full; it is that recipe still, and not what the search found.
+        self._recipes = {
+            config_key(request.proposal.config): request.origin
+            for request in first
+            if request.proposal is not None and request.origin != BASELINE
+        }
+        self._first_numbers = set[int]()
         self._queue = deque(initial_requests(recorded, first))
         for request in self._queue:
             if (key := self._training_key(request)) is not None:
@@ -249,7 +257,10 @@ class SearchSource:
         trial = record.trial
         self._engine.ask(trial.number, fixed=trial.proposal)
         self._epochs_elsewhere[trial.number] = 0
-        self._queue = deque(request for request in self._queue if not request.is_for(trial.proposal))
+        begun = [request for request in self._queue if request.is_for(trial.proposal)]
+        if any(request.is_first for request in begun):
+            self._first_numbers.add(trial.number)
+        self._queue = deque(request for request in self._queue if request not in begun)
         self._next_number = max(self._next_number, trial.number)
         self._charge(trial)
 
@@ -294,7 +305,7 @@ class SearchSource:
             origin=trial.origin,
             seed=seed,
             epochs_trained=epochs_trained,
-            is_first=trial.origin in self._first_origins,
+            is_first=trial.number in self._first_numbers,
         )
         self._queue.appendleft(request)
 
@@ -311,6 +322,8 @@ class SearchSource:
     def _make_trial(self, request: TrialRequest) -> Trial:
         proposal = self._ask(request)
         parent = None if proposal.parent is None else self._resumable.get(proposal.parent)
+        if request.is_first:
+            self._first_numbers.add(self._next_number)
         seed = request.seed
         if seed is None:
             seed = self._fresh_seed(self._next_number) if parent is None else parent.seed
@@ -324,7 +337,7 @@ class SearchSource:
             parent=proposal.parent,
             engine_metadata=proposal.engine_metadata,
             rungs=self._engine.rungs if request.origin == PROPOSED and self.checkpoints.keeps_any else (),
-            origin=request.origin,
+            origin=self._recipes.get(config_key(proposal.config), request.origin),
         )
 
     def _fresh_seed(self, number: int) -> int:

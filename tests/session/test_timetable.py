@@ -21,7 +21,7 @@ from search.session.settings import from_mapping
 from search.session.timetable import Timetable
 from search.study.time_budget import CLOSING_SECONDS
 from search.study.verification import finalists, verification_trials
-from search.trial import BASELINE, Cause, Phase, State, Trial
+from search.trial import BASELINE, RECIPE_PREFIX, Cause, Phase, State, Trial
 
 EPOCHS = 10
 SAMPLERS = ("mutation", "random")
@@ -87,6 +87,20 @@ def test_a_short_training_of_another_recipe_is_not_tested_while_the_first_runs(m
     assert not first.trial.is_short
     assert any(other.outcome.elapsed_seconds < first.outcome.elapsed_seconds for other in others)
     assert not any(known.trial.is_short for known in record.trials_in_phase(Phase.VERIFICATION))
+
+
+def test_a_recipe_that_was_screened_and_is_trained_in_full_keeps_its_name(make: Callable[..., Plan]) -> None:
+    def best_is_the_last_recipe(trial: Trial) -> float:
+        return 3.0 - 0.1 * names.index(trial.origin) if trial.is_recipe else 4.0
+
+    plan = with_workers(make(12.0))
+    names = [f"{RECIPE_PREFIX}{name}" for name in plan.header.space.recipes]
+    executor = VirtualExecutor(predicted_course(plan, best_is_the_last_recipe), slots=plan.settings.workers)
+    record, _ = play(plan, executor)
+    (last,) = {known.trial.origin for known in finalists(record, 1) if known.trial.is_recipe}
+    assert last == names[-1]
+    trained = [known for known in record.trials_in_phase(Phase.SEARCH) if known.trial.origin == last]
+    assert {known.trial.is_short for known in trained} == {True, False}
 
 
 def test_no_worker_waits_for_the_test_run_of_another(make: Callable[..., Plan]) -> None:
