@@ -18,7 +18,7 @@ from search.study.cost import MAX_OBSERVATIONS, CostModel, Observation
 from search.study.verification import finalists, makespan
 from search.trial import BASELINE, Config, Phase, Trial
 
-FIRST_SHARE, MOST_SHARE = 1 / 3, 2 / 3
+FIRST_SHARE, MOST_SHARE = 2 / 5, 2 / 3
 """Shares of the time for training and verifying baseline and a recipe once: the most for the first recipe, so that the
 rest is left to search, and the most for any, since what cannot be trained in full need not be screened."""
 SAMPLED_CONFIGS, MAX_DRAWS = 64, 640
