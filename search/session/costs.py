@@ -19,8 +19,8 @@ from search.study.verification import finalists, makespan
 from search.trial import BASELINE, Config, Phase, Trial
 
 FIRST_SHARE, MOST_SHARE = 2 / 5, 2 / 3
-"""Shares of the time for training and verifying baseline and a recipe once: the most for the first recipe, so that the
-rest is left to search, and the most for any, since what cannot be trained in full need not be screened."""
+"""Baseline and first recipe are trained and verified once in the first share of the workers' time; the rest is to search.
+Any other is trained and verified, one after the other, in the second share: what cannot be need not be screened."""
 SAMPLED_CONFIGS, MAX_DRAWS = 64, 640
 """Configurations drawn uniformly from a space, within the limits of the search; and most draws for them. Their mean is
 expected of what a sampler proposes."""
@@ -101,13 +101,12 @@ class PlanCosts:
         timeout, baseline = self.plan.settings.timeout, self.plan.header.space.baseline
         if timeout is None or not self.recipes:
             return dict(self.recipes)
-        shares = {
-            name: self.first_seconds([baseline, config], epochs=self.plan.header.protocol.epochs) / timeout
-            for name, config in self.recipes.items()
-        }
-        leaving = (name for name, share in shares.items() if share <= FIRST_SHARE)
-        first = next(leaving, None) or min(shares, key=shares.__getitem__)
-        others = (name for name, share in shares.items() if share <= MOST_SHARE and name != first)
+        epochs, slots = self.plan.header.protocol.epochs, self.plan.concurrent_trials
+        seconds = {name: self._seconds_with_test(config, epochs) for name, config in self.recipes.items()}
+        most = FIRST_SHARE * slots * timeout - self._seconds_with_test(baseline, epochs)
+        leaving = (name for name in seconds if seconds[name] <= most)
+        first = next(leaving, None) or min(seconds, key=seconds.__getitem__)
+        others = (name for name in seconds if seconds[name] <= MOST_SHARE * timeout and name != first)
         return {name: self.recipes[name] for name in (first, *others)}
 
     def after(self, observations: Collection[Observation]) -> PlanCosts:
@@ -134,11 +133,11 @@ class PlanCosts:
 
     def first_seconds(self, configs: Iterable[Config], *, epochs: int) -> float:
         """Returns the seconds in which the workers train configurations, and verify each once."""
+        return makespan((self._seconds_with_test(config, epochs) for config in configs), self.plan.concurrent_trials)
+
+    def _seconds_with_test(self, config: Config, epochs: int) -> float:
         phases = (Phase.SEARCH, Phase.VERIFICATION) if self.plan.has_verification else (Phase.SEARCH,)
-        seconds = (
-            sum(self.model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases) for config in configs
-        )
-        return makespan(seconds, self.plan.concurrent_trials)
+        return sum(self.model.trial_seconds(config, epochs=epochs, phase=phase) for phase in phases)
 
     def trial_seconds(self, trial: Trial) -> float:
         """Returns the seconds of a trial from its first epoch to its last."""

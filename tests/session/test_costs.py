@@ -18,6 +18,7 @@ from search.session.parallelism.policy import ChosenBy, Parallelism, WorkerLayou
 from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
 from search.study.time_budget import InterruptHandler, TimeBudget
+from search.trial import Config, Phase
 
 TWO = WorkerLayout(workers=2, threads=1)
 OWN_SPACE = """
@@ -66,16 +67,18 @@ def test_the_throughput_of_a_worker_is_its_share_of_what_was_measured(plan: Call
 def test_the_first_recipe_leaves_time_to_search_and_others_can_be_trained(plan: Callable[..., Plan]) -> None:
     unlimited = PlanCosts.of(plan(5_000.0, timeout=None))
     names, baseline = list(unlimited.recipes), unlimited.plan.header.space.baseline
-    seconds = {
-        name: unlimited.first_seconds([baseline, config], epochs=10) for name, config in unlimited.recipes.items()
-    }
-    best, *_, cheapest = sorted(names, key=seconds.__getitem__, reverse=True)
-    assert best == names[0]
-    expected = {2.51 * seconds[best]: names, 1.51 * seconds[best]: {*names}, 1.49 * seconds[best]: {*names} - {best}}
-    for timeout, recipes in {**expected, 1.0: [cheapest]}.items():
-        tried = PlanCosts.of(plan(5_000.0, timeout=timeout)).recipes
-        assert type(recipes)(tried) == recipes
-        assert next(iter(tried)) == next((name for name in names if 2.5 * seconds[name] <= timeout), cheapest)
+
+    def with_test(config: Config) -> float:
+        return sum(unlimited.model.trial_seconds(config, phase=phase) for phase in (Phase.SEARCH, Phase.VERIFICATION))
+
+    seconds = {name: with_test(config) for name, config in unlimited.recipes.items()}
+    assert seconds[names[0]] == max(seconds.values())
+    for timeout in (1, *range(100, 4_000, 100)):
+        leaves_time = [name for name in names if with_test(baseline) + seconds[name] <= 2 / 5 * 2 * timeout]
+        first = leaves_time[0] if leaves_time else min(names, key=seconds.__getitem__)
+        others = [name for name in names if name != first and seconds[name] <= 2 / 3 * timeout]
+        assert list(PlanCosts.of(plan(5_000.0, timeout=timeout)).recipes) == [first, *others]
+    assert list(PlanCosts.of(plan(5_000.0, timeout=4_000)).recipes) == names
 
 
 def test_what_ran_corrects_the_expectation(plan: Callable[..., Plan]) -> None:
