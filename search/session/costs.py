@@ -19,8 +19,8 @@ from search.study.verification import finalists, makespan
 from search.trial import BASELINE, Config, Phase, Trial
 
 FIRST_SHARE, MOST_SHARE = 2 / 5, 2 / 3
-"""Baseline and first recipe are trained and verified once in the first share of the workers' time, which leaves the rest
-to search. Any other is trained and then verified in the second share: what cannot be need not be screened."""
+"""In the first share of the workers' time baseline and first recipe are trained and verified once; the rest is left to
+search. Any other recipe is trained and then verified in the second share: what cannot be need not be screened."""
 SAMPLED_CONFIGS, MAX_DRAWS = 64, 640
 """Configurations drawn uniformly from a space, within the limits of the search; and most draws for them. Their mean is
 expected of what a sampler proposes."""
