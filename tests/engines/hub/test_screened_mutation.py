@@ -74,6 +74,25 @@ def test_the_start_is_trained_in_full_and_its_short_training_follows() -> None:
     assert second.params == {**START, "epochs": SHORT}
 
 
+def test_while_one_full_training_has_ended_the_one_that_runs_is_improved() -> None:
+    sampler = ScreenedMutationSampler(fidelity="epochs", short=SHORT, full=FULL, seed=0)
+    study = optuna.create_study(sampler=sampler)
+    better = {**START, "x0": 0.7, "activation": "gelu"}
+    study.enqueue_trial(START)
+    study.enqueue_trial(better)
+    baseline, running = study.ask(), study.ask()
+    study.tell(baseline, bowl(baseline))
+    bowl(running)
+    for number in range(2, 8):
+        trial = study.ask()
+        study.tell(trial, bowl(trial))
+        assert study.trials[number].system_attrs[PARENT_KEY] != baseline.number
+    study.tell(running, state=TrialState.FAIL)
+    trial = study.ask()
+    bowl(trial)
+    assert study.trials[trial.number].system_attrs[PARENT_KEY] == baseline.number
+
+
 def test_short_trainings_are_mutations_and_full_ones_repeat_the_best_of_them() -> None:
     trials = studied().trials
     for trial in trials[2:]:

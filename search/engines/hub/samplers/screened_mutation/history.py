@@ -106,9 +106,18 @@ class History:
                 alike[training.key] = training
 
     def incumbent(self) -> Training | None:
-        """Returns the best full training; a running one, the first, while none has ended; None if there is none."""
-        ended = [training for training in self.full.values() if _is_scored(training)]
-        return _best(ended) or next((training for training in self.full.values() if training.loss is None), None)
+        """Returns the best full training; None if there is none.
+
+        While at most one has ended, that is the latest one that runs, unless its short training was worse: until its
+        end only changes of the worse one could be screened.
+        """
+        best = _best(filter(_is_scored, self.full.values()))
+        latest = next((training for training in reversed(self.full.values()) if training.loss is None), None)
+        if latest is None or sum(map(_is_scored, self.full.values())) > 1:
+            return best
+        short_loss = self._short_loss(latest)
+        is_worse = best is not None and math.isfinite(short_loss) and short_loss > self._short_loss(best)
+        return best if is_worse else latest
 
     @property
     def short_count(self) -> int:

@@ -73,7 +73,7 @@ class ScreenedMutationSampler(BaseSampler):
 
     The objective asks for its fidelity (epochs, for instance) as a parameter, which this sampler sets to ``short`` or
     ``full``; a learning-rate schedule must run to its end in either. Configurations that are known to be good are
-    enqueued in the study at the full fidelity, the best first. Without a fidelity every trial counts as full.
+    enqueued in the study at the full fidelity, the best one last. Without a fidelity every trial counts as full.
 
     Args:
         fidelity: Name of the parameter that sets the fidelity; None for none.
