@@ -254,7 +254,7 @@ def load_space(settings: Settings, without: Collection[str] = ()) -> tuple[Space
     except SpaceError as error:
         raise UserError(str(error)) from None
     if earlier:
-        space = with_earlier_studies(space, earlier)
+        space = with_earlier_studies(space, earlier, max_parameters=settings.max_parameters)
     return space, settings.space if settings.space in registry.SPACES else str(Path(settings.space).resolve())
 
 

@@ -6,6 +6,7 @@ study lacks stay at the baseline. Called by ``search.session.plan``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
@@ -20,7 +21,7 @@ CONFIGS_PER_STUDY = 3
 """Configurations that a study contributes, its best."""
 
 
-def with_earlier_studies(space: Space, studies: Sequence[StudyRecord]) -> Space:
+def with_earlier_studies(space: Space, studies: Sequence[StudyRecord], *, max_parameters: int | None = None) -> Space:
     """Returns the space with recipes from studies before its own: the best of each study, then the second best.
 
     Configurations that lie outside the space, or are its baseline, are left out.
@@ -28,8 +29,9 @@ def with_earlier_studies(space: Space, studies: Sequence[StudyRecord]) -> Space:
     Args:
         space: The space.
         studies: Earlier studies, the most trusted first.
+        max_parameters: Most trainable parameters of a network; where a study has none within, its best ones are taken.
     """
-    ranked = [[(study, entry) for entry in best_trials(study, CONFIGS_PER_STUDY)] for study in studies]
+    ranked = [[(study, entry) for entry in _best_within(study, max_parameters)] for study in studies]
     recipes: dict[str, Recipe] = {}
     configs = [space.baseline]
     for study, entry in filter(None, chain.from_iterable(zip_longest(*ranked))):
@@ -39,6 +41,17 @@ def with_earlier_studies(space: Space, studies: Sequence[StudyRecord]) -> Space:
             recipes[f"{study.header.name} #{entry.trial.number}"] = _recipe(config, space, study, entry)
     own = {name: recipe for name, recipe in space.recipes.items() if space.recipe(name) not in configs}
     return replace(space, recipes={**recipes, **own})
+
+
+def _best_within(study: StudyRecord, max_parameters: int | None) -> list[TrialRecord]:
+    ranked = best_trials(study, len(study.trials))
+    within = [entry for entry in ranked if max_parameters is None or _parameters(entry) <= max_parameters]
+    return (within or ranked)[:CONFIGS_PER_STUDY]
+
+
+def _parameters(entry: TrialRecord) -> float:
+    count = None if entry.outcome is None else entry.outcome.parameter_count
+    return math.inf if count is None else count
 
 
 def _translate(config: Config, space: Space) -> dict[str, Value]:

@@ -51,6 +51,17 @@ def test_a_study_contributes_a_few_of_its_best() -> None:
     assert rates(with_earlier_studies(TINY, [study("a", *many)])) == [*many[:CONFIGS_PER_STUDY], 0.01]
 
 
+def test_with_a_limit_of_parameters_the_best_within_it_are_taken_where_there_are_any() -> None:
+    earlier = study("a", 0.02, 0.03, 0.04)
+    sized = [
+        replace(entry, outcome=replace(entry.outcome, parameter_count=count))
+        for entry, count in zip(earlier.trials[1:], (900, 700, 800), strict=True)
+    ]
+    earlier = replace(earlier, trials=(earlier.trials[0], *sized))
+    assert rates(with_earlier_studies(TINY, [earlier], max_parameters=800)) == [0.03, 0.04, 0.01]
+    assert rates(with_earlier_studies(TINY, [earlier], max_parameters=10)) == [0.02, 0.03, 0.04, 0.01]
+
+
 def test_short_and_failed_trials_and_the_baseline_are_no_prior() -> None:
     short = TrialRecord(
         trial=trial(1, config={**TINY.baseline, "learning_rate": 0.05}, origin=PROPOSED, epochs=1, is_short=True),
