@@ -68,6 +68,12 @@ def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str
     help="Full trials' worth of epochs for each search.  [default budget: 20; with --arena 100]",
 )
 @click.option("--total-epochs", type=int, metavar="N", help="Epochs for each search.")
+@click.option(
+    "--with-recipes",
+    is_flag=True,
+    default=None,
+    help="Each search tries the space's recipes after the baseline; without, it starts from the baseline alone.",
+)
 @click.option("--name", help="Name of the comparison; made from data set and space when not given.")
 @setting_options(*OPTIONS)
 @click.option(
@@ -84,9 +90,9 @@ def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str
 def command(form: str, report_only: bool, quiet: bool, **options: Any) -> None:
     """Compare engines on real training, under equal budgets and from equal seeds.
 
-    Each engine searches the space from the baseline alone, --repeats times, with the same seeds as the others; the best
-    of each study is verified on the test images. The same command again continues where it stopped, and more --engines
-    or --repeats can be added.
+    Each engine searches the space, --repeats times, with the same seeds as the others; the best of each study is
+    verified on the test images. The same command again continues where it stopped, and more --engines or --repeats can
+    be added.
     """
     if options["arena"] is not None:
         from search.cli import compare_arena, compare_recorded
@@ -135,6 +141,7 @@ def plan_comparison(options: Mapping[str, Any], *, quiet: bool) -> ComparisonPla
         engines=[name.strip() for name in (options["engines"] or ENGINES).split(",") if name.strip()],
         repeats=REPEATS if options["repeats"] is None else options["repeats"],
         name=options["name"],
+        with_recipes=bool(options["with_recipes"]),
         on_probe_start=show_probe,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search import seeds
-from search.compare.spec import ComparisonSpec, RunKey, schedule, study_name, study_seed
+from search.compare.spec import RECIPES_KEY, ComparisonSpec, RunKey, schedule, study_name, study_seed
 from search.compare.store import StudyStore, raise_if_different
 from search.engines.registry import EngineChoice, parse_engine, pruners_of
 from search.errors import UserError
@@ -49,6 +49,7 @@ def make_comparison_plan(
     engines: Sequence[str],
     repeats: int,
     name: str | None = None,
+    with_recipes: bool = False,
     on_probe_start: Callable[[Sequence[WorkerLayout]], None] = lambda _: None,
 ) -> ComparisonPlan:
     """Checks the input and returns the plan.
@@ -59,6 +60,7 @@ def make_comparison_plan(
         engines: As ``choose_engines`` reads them.
         repeats: Studies of each engine, at least 1.
         name: Of the comparison; by default made from data set and space.
+        with_recipes: Whether each search tries the space's recipes.
         on_probe_start: Called before workers, threads and kernels are measured; see ``choose_parallelism``.
 
     Raises:
@@ -68,7 +70,9 @@ def make_comparison_plan(
         raise UserError(f"--repeats must be at least 1. Received: --repeats {repeats}.")
     if name is not None and not NAME.fullmatch(name):
         raise UserError(f"A name is made of letters, digits, '.', '_' and '-'. Received: --name {name!r}.")
-    shared = replace(_with_budget(settings), recipes=False, finalists=0, study="comparison", seed=settings.seed or 0)
+    shared = replace(
+        _with_budget(settings), recipes=with_recipes, finalists=0, study="comparison", seed=settings.seed or 0
+    )
     choices = choose_engines(engines, settings.pruner)
     # Making a plan imports the engine's library, so that no search's clock counts that.
     plans = {
@@ -194,6 +198,7 @@ def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> d
         "workers": parallelism.layout.workers,
         "threads": parallelism.layout.threads,
         "ordered": plan.settings.ordered,
+        RECIPES_KEY: plan.settings.recipes,
         "backend": runtime.backend.value,
         "device": runtime.device.value,
         "deterministic": runtime.deterministic,

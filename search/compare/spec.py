@@ -16,6 +16,8 @@ _REPEAT_SEED_STREAM = 3
 """Keeps the seeds of repeats apart from those that ``search.seeds`` derives for phases."""
 _DESCRIPTIVE_FIELDS = frozenset({"doc", "unit", "source"})
 """Fields of a space that may be reworded without making it another comparison."""
+RECIPES_KEY = "recipes"
+"""Name, among a comparison's terms, of whether its searches try the space's recipes; older ones never did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,6 @@ class ComparisonSpec:
     def fixed_terms(self) -> dict[str, Any]:
         """Returns what a recorded comparison cannot change, by dotted names; engines and repeats may be added."""
         budget = {"budget.epochs": self.epochs, "budget.seconds": self.seconds}
-        terms = {**LEGACY_DEFAULTS, **flatten(self.terms)}
+        terms = {**LEGACY_DEFAULTS, RECIPES_KEY: False, **flatten(self.terms)}
         fixed = {name: value for name, value in terms.items() if name.rpartition(".")[2] not in _DESCRIPTIVE_FIELDS}
         return {"seed": self.seed, **budget, "replicates": self.replicates, **fixed}

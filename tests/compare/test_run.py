@@ -25,6 +25,7 @@ from search.session.settings import from_mapping
 from search.study.search_source import final_trials
 from search.training.runtime import ONEDNN_VARIABLE, usable_cores
 from search.trial import BASELINE, COPIED_FROM_KEY, NO_FILES, Phase, State, Trial, TrialFiles, config_key
+from spaces import load
 
 EPOCHS = 4
 TWO = ("optuna:tpe", "optuna:random")
@@ -62,10 +63,17 @@ class Workplace:
         self.store = StudyStore(self.folder)
         self.started: list[RunKey] = []
 
-    def plan(self, engines: tuple[str, ...] = TWO, repeats: int = 2, name: str | None = None, **more) -> ComparisonPlan:
+    def plan(
+        self,
+        engines: tuple[str, ...] = TWO,
+        repeats: int = 2,
+        name: str | None = None,
+        with_recipes: bool = False,
+        **more,
+    ) -> ComparisonPlan:
         bound = {} if more.keys() & {"timeout", "total_epochs", "trials"} else {"trials": 3}
         settings = from_mapping({**self._options, **bound, **more})
-        return make_comparison_plan(settings, engines=engines, repeats=repeats, name=name)
+        return make_comparison_plan(settings, engines=engines, repeats=repeats, name=name, with_recipes=with_recipes)
 
     def run(self, executor: InstantExecutor | None = None, **more) -> list[Trial]:
         """Runs a comparison and returns the trials that were trained, without those that warmed the workers up."""
@@ -111,6 +119,13 @@ def test_every_search_starts_from_the_baseline_alone_and_costs_the_same(workplac
     for record in workplace.records.values():
         assert [run.trial.origin for run in record.trials_in_phase(Phase.SEARCH)] == [BASELINE, "found", "found"]
         assert sum(run.outcome.epochs_trained for run in record.trials_in_phase(Phase.SEARCH)) == 3 * EPOCHS
+
+
+def test_every_search_may_try_the_recipes(workplace: Workplace) -> None:
+    workplace.run(with_recipes=True)
+    recipes = [f"recipe: {name}" for name in load("mlp").recipes][:2]
+    for record in workplace.records.values():
+        assert [run.trial.origin for run in record.trials_in_phase(Phase.SEARCH)] == [BASELINE, *recipes]
 
 
 def test_engines_take_turns_repeat_by_repeat(workplace: Workplace) -> None:
@@ -234,6 +249,7 @@ def test_a_seed_that_is_not_given_is_drawn_once(workplace: Workplace) -> None:
         ({"workers": 1}, "workers (recorded 2, received 1)"),
         ({"fix": {"batch_size": 128}}, "space.parameters"),
         ({"pruner": "median"}, "pruner (recorded none, received median)"),
+        ({"with_recipes": True}, "recipes (recorded False, received True)"),
     ],
 )
 def test_other_terms_under_the_same_name_are_refused(workplace: Workplace, changes: dict, named: str) -> None:
