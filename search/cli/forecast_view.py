@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from search.cli.progress_state import format_clock
 from search.leaderboard.formatting import epochs
 from search.session.forecast import Forecast
 
 
 def describe_forecast(forecast: Forecast) -> list[str]:
-    """Returns the speed, what the budget buys, the test runs, and a caution if the time is short."""
+    """Returns the speed, what the budget buys, the test runs, and what a short time leaves out."""
     search = [_search(forecast)] if forecast.full_trials or forecast.short_trials or forecast.search_seconds else []
-    return [_speed(forecast), *search, *_verification(forecast), *_caution(forecast)]
+    return [_speed(forecast), *search, *_verification(forecast), *_left_out(forecast), *_caution(forecast)]
 
 
 def _speed(forecast: Forecast) -> str:
@@ -51,6 +53,15 @@ def _verification(forecast: Forecast) -> list[str]:
     *others, last = forecast.verified
     names = f"{', '.join(others)} and {last}" if others else last
     return [f"  then {seeds}{more} for {names}, in {format_clock(forecast.verification_seconds)}"]
+
+
+def _left_out(forecast: Forecast) -> list[str]:
+    """Returns "more time would also try the recipe double stages", in one line or more."""
+    if not forecast.left_out:
+        return []
+    recipes = "the recipe" if len(forecast.left_out) == 1 else "the recipes"
+    text = f"more time would also try {recipes} {', '.join(forecast.left_out)}"
+    return textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="  ")
 
 
 def _caution(forecast: Forecast) -> list[str]:

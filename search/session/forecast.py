@@ -44,6 +44,7 @@ class Forecast:
         baseline_seconds: Seconds of one full training of the baseline.
         recipe: Name of the best recipe; None if recipes are not tried.
         recipe_seconds: Seconds of one full training of it.
+        left_out: Names of the recipes that are not tried, as they take too long.
         epochs: Epochs of a full trial.
         short_epochs: Epochs of a short one; None where the engine has none.
         short_trials: Short trials that the budget buys.
@@ -62,6 +63,7 @@ class Forecast:
     baseline_seconds: float
     recipe: str | None
     recipe_seconds: float | None
+    left_out: tuple[str, ...]
     epochs: int
     short_epochs: int | None
     short_trials: int
@@ -79,7 +81,7 @@ class Forecast:
         seconds = ("images_per_second", "baseline_seconds", "recipe_seconds", "search_seconds", "verification_seconds")
         values = {name: getattr(self, name) for name in self.__slots__}
         rounded = {name: values[name] if values[name] is None else round(values[name], 1) for name in seconds}
-        return {**values, **rounded, "verified": list(self.verified)}
+        return {**values, **rounded, "verified": list(self.verified), "left_out": list(self.left_out)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,9 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         baseline_seconds=costs.baseline_seconds(),
         recipe=recipe,
         recipe_seconds=None if recipe is None else costs.recipe_seconds()[recipe],
+        left_out=()
+        if recipe is None
+        else tuple(name for name in plan.header.space.recipes if name not in costs.recipes),
         epochs=epochs,
         short_epochs=short
         if screens(plan.header.engine, plan.header.sampler, plan.header.pruner) and short < epochs

@@ -121,6 +121,15 @@ def test_what_is_recorded_is_not_forecast_again(plan: Callable[..., Plan]) -> No
     assert forecast(prepared, baseline, verified).verification_seconds < fresh.verification_seconds
 
 
+def test_recipes_for_which_the_time_is_too_short_are_named(plan: Callable[..., Plan]) -> None:
+    space = plan(timeout=600).header.space
+    assert forecast(plan(timeout=36_000)).left_out == ()
+    left_out = forecast(plan(timeout=20)).left_out
+    assert 0 < len(left_out) < len(space.recipes)
+    assert set(left_out) < set(space.recipes)
+    assert forecast(plan(timeout=20, recipes=False)).left_out == ()
+
+
 def test_the_lines_fit_and_tell_what_is_bought(plan: Callable[..., Plan]) -> None:
     made = forecast(plan(timeout=600))
     large = replace(
@@ -141,7 +150,8 @@ def test_the_lines_fit_and_tell_what_is_bought(plan: Callable[..., Plan]) -> Non
     for shown in (made, large, hurried, replace(hurried, recipe=None, recipe_seconds=None, verified=())):
         lines = describe_forecast(shown)
         assert all(len(line) <= 80 for line in lines), lines
-    assert len(describe_forecast(made)) == 3
+    assert len(describe_forecast(replace(made, left_out=()))) == 3
+    assert "the recipes a, b" in describe_forecast(replace(made, left_out=("a", "b")))[3]
     assert "--timeout 600m" in " ".join(describe_forecast(hurried))
     text = " ".join(describe_forecast(made))
     assert f"{made.short_trials} short trainings of 2 epochs" in text
