@@ -62,15 +62,8 @@ def _peer(script: str, name: str, seed: int, seconds: float, results: Path, data
     """Runs a peer's script and reads its log."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
-        command = [
-            str(ROOT / "benchmarks" / "peers" / script),
-            "--seconds",
-            f"{seconds:g}",
-            "--seed",
-            str(seed),
-            "--dataset",
-            dataset,
-        ]
+        command = [str(ROOT / "benchmarks" / "peers" / script), "--seconds", f"{seconds:g}", "--seed", str(seed)]
+        command += ["--dataset", dataset]
         wall = _run([*command, "--log", str(log)], seconds, path_of(results, name, seed, seconds))
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     epochs = [line for line in lines if line["state"] == "epoch" and line["seconds"] <= seconds]
@@ -93,20 +86,8 @@ def _ours(options: tuple[str, ...], name: str, seed: int, seconds: float, result
     path = path_of(results, name, seed, seconds)
     folder = path.with_suffix("")
     shutil.rmtree(folder, ignore_errors=True)  # of an interrupted run, which would be resumed
-    command = [
-        "-m",
-        "search",
-        "run",
-        "--space",
-        "cnn",
-        "--timeout",
-        f"{seconds:g}s",
-        "--seed",
-        str(seed),
-        *options,
-        "--dataset",
-        dataset,
-    ]
+    command = ["-m", "search", "run", "--space", "cnn", "--timeout", f"{seconds:g}s", "--seed", str(seed), *options]
+    command += ["--dataset", dataset]
     places = ["--studies-dir", str(folder / "studies"), "--reports-dir", str(folder / "reports")]
     wall = _run([*command, *places], seconds, path)
     (record,) = read_studies(StudyLocation(studies_dir=folder / "studies"))

@@ -159,15 +159,11 @@ def given_configs(space: Space) -> list[tuple[Config, str]]:
 
 def found_in(paths: Sequence[Path], space: Space) -> list[tuple[Config, str]]:
     """Returns baseline, recipes and, in the files' order, what searches found and trained in full, each once."""
-    baseline_values = {name: domain.baseline for name, domain in space.parameters.items()}
-    configs = given_configs(space)
-    configs += [
-        (space.active({**baseline_values, **row["changes"]}), "found")
-        for path in paths
-        for row in _board_rows(path)
-        if row["label"] == "found" and not row["is_short"]
-    ]
-    return list({config_key(config): (config, kind) for config, kind in reversed(configs)}.values())[::-1]
+    rows = (row for path in paths for row in _board_rows(path) if row["label"] == "found" and not row["is_short"])
+    distinct: dict[str, tuple[Config, str]] = {}
+    for config, kind in [*given_configs(space), *((space.baseline_with(row["changes"]), "found") for row in rows)]:
+        distinct.setdefault(config_key(config), (config, kind))
+    return list(distinct.values())
 
 
 def _board_rows(path: Path) -> Iterator[Mapping[str, Any]]:

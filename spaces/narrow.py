@@ -73,11 +73,10 @@ def _least(space: Space, config: Mapping[str, Any], measure: Measure) -> float:
 
 
 def _single_changes(space: Space, config: Mapping[str, Any]) -> Iterator[dict[str, Value]]:
-    baseline = {name: domain.baseline for name, domain in space.parameters.items()}
     for name in config:
         for value in _listed_values(space.parameters[name]):
             if value != config[name]:
-                yield space.active({**baseline, **config, name: value})
+                yield space.baseline_with({**config, name: value})
 
 
 def _listed_values(domain: Domain) -> tuple[Value, ...]:

@@ -93,11 +93,11 @@ class Space:
     @property
     def baseline(self) -> dict[str, Value]:
         """The baseline configuration: the active parameters at their baseline values."""
-        return self._baseline_with({})
+        return self.baseline_with({})
 
     def recipe(self, name: str) -> dict[str, Value]:
         """Returns a recipe's configuration: the baseline with the recipe's values."""
-        return self._baseline_with(self.recipes[name].values)
+        return self.baseline_with(self.recipes[name].values)
 
     def active(self, values: Mapping[str, Any]) -> dict[str, Value]:
         """Returns the active parameters in the space's order, without float noise."""
@@ -173,7 +173,8 @@ class Space:
             build=build,
         )
 
-    def _baseline_with(self, values: Mapping[str, Value]) -> dict[str, Value]:
+    def baseline_with(self, values: Mapping[str, Any]) -> dict[str, Value]:
+        """Returns the baseline with other values; those of parameters that the space lacks are ignored."""
         baseline = {name: domain.baseline for name, domain in self.parameters.items()}
         return self.active({**baseline, **values})
 
@@ -183,7 +184,7 @@ class Space:
         earlier_configs = [self.baseline]
         for name, recipe in recipes.items():
             adapted = self._adapted(recipe)
-            config = self._baseline_with(adapted.values)
+            config = self.baseline_with(adapted.values)
             if 2 * len(adapted.values) > len(recipe.values) and config not in earlier_configs:
                 kept[name if adapted == recipe else f"{name}, {ADAPTED}"] = adapted
                 earlier_configs.append(config)
@@ -196,11 +197,11 @@ class Space:
             for name, value in recipe.values.items()
             if name in self.parameters and self.parameters[name].contains(value)
         }
-        active = self._baseline_with(values)
+        active = self.baseline_with(values)
         return dataclasses.replace(recipe, values={name: value for name, value in values.items() if name in active})
 
     def _recipe_problems(self, recipe: Recipe) -> list[str]:
-        config = self._baseline_with(recipe.values)
+        config = self.baseline_with(recipe.values)
         unused = [f"{name} is unknown or inactive" for name in recipe.values if name not in config]
         return self.problems(config) + unused
 

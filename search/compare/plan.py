@@ -81,7 +81,7 @@ def make_comparison_plan(
     }
     folder = Path(settings.studies_dir) / (name or _default_name(plans[choices[0].name]))
     recorded = StudyStore(folder).read_spec()
-    plans, parallelism = _with_arithmetic(plans, recorded, on_probe_start)
+    plans = _with_arithmetic(plans, recorded, on_probe_start)
     seed = settings.seed if settings.seed is not None else recorded.seed if recorded else seeds.random_seed()
     command = command_line(seed)
     spec = ComparisonSpec(
@@ -92,7 +92,7 @@ def make_comparison_plan(
         epochs=shared.total_epochs,
         seconds=shared.timeout,
         replicates=shared.usual_replicates,
-        terms=_shared_terms(plans[choices[0].name], parallelism, settings.pruner),
+        terms=_shared_terms(plans[choices[0].name], settings.pruner),
         commands=(command,) if command else (),
         created=utc_now(),
     )
@@ -153,8 +153,8 @@ def _with_arithmetic(
     plans: Mapping[str, Plan],
     recorded: ComparisonSpec | None,
     on_probe_start: Callable[[Sequence[WorkerLayout]], None],
-) -> tuple[dict[str, Plan], Parallelism]:
-    """Returns the plans with the workers, threads, kernels and layers that all studies share, and these."""
+) -> dict[str, Plan]:
+    """Returns the plans with the workers, threads, kernels and layers that all studies share."""
     if recorded is not None:
         layers = _recorded_layers(recorded)
         plans = {engine: plan.with_recorded_layers(layers) for engine, plan in plans.items()}
@@ -164,7 +164,7 @@ def _with_arithmetic(
         # Whatever sets workers and threads. Comparisons that recorded no kernels ran with TensorFlow's default.
         kernels = first.task.runtime.kernels or Arithmetic.from_json(recorded.terms).kernels
         parallelism = replace(parallelism, kernels=kernels)
-    return {engine: replace(plan, chosen_parallelism=parallelism) for engine, plan in plans.items()}, parallelism
+    return {engine: replace(plan, chosen_parallelism=parallelism) for engine, plan in plans.items()}
 
 
 def _recorded_parallelism(plan: Plan, recorded: ComparisonSpec | None) -> Parallelism | None:
@@ -186,9 +186,9 @@ def _recorded_layers(recorded: ComparisonSpec) -> Layers | None:
     return Layers.KERAS if has_layers else None
 
 
-def _shared_terms(plan: Plan, parallelism: Parallelism, pruner: str | None) -> dict[str, object]:
+def _shared_terms(plan: Plan, pruner: str | None) -> dict[str, object]:
     """Returns what else must be equal in all studies of a comparison."""
-    header, runtime = plan.header, plan.task.runtime
+    header, runtime, parallelism = plan.header, plan.task.runtime, plan.parallelism
     return {
         "space": header.space.to_json(),
         "space_source": header.space_source,

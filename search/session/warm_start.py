@@ -14,7 +14,6 @@ from itertools import chain, zip_longest
 from search.records.record import StudyRecord, TrialRecord
 from search.study.verification import best_trials
 from search.trial import Config
-from spaces.domains import Value
 from spaces.space import Recipe, Space
 
 CONFIGS_PER_STUDY = 3
@@ -35,7 +34,7 @@ def with_earlier_studies(space: Space, studies: Sequence[StudyRecord], *, max_pa
     recipes: dict[str, Recipe] = {}
     configs = [space.baseline]
     for study, entry in filter(None, chain.from_iterable(zip_longest(*ranked))):
-        config = _translate(entry.trial.config, space)
+        config = space.baseline_with(entry.trial.config)
         if config not in configs and space.contains(config):
             configs.append(config)
             recipes[f"{study.header.name} #{entry.trial.number}"] = _recipe(config, space, study, entry)
@@ -52,13 +51,6 @@ def _best_within(study: StudyRecord, max_parameters: int | None) -> list[TrialRe
 def _parameters(entry: TrialRecord) -> float:
     count = None if entry.outcome is None else entry.outcome.parameter_count
     return math.inf if count is None else count
-
-
-def _translate(config: Config, space: Space) -> dict[str, Value]:
-    """Returns a configuration of another space in this one."""
-    known = {name: value for name, value in config.items() if name in space.parameters}
-    baseline = {name: domain.baseline for name, domain in space.parameters.items()}
-    return space.active({**baseline, **known})
 
 
 def _recipe(config: Config, space: Space, study: StudyRecord, entry: TrialRecord) -> Recipe:

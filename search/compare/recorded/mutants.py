@@ -34,5 +34,4 @@ def mutant(space: Space, config: Config, changes: int, generator: np.random.Gene
         values[name] = (
             uniform(distribution, generator) if is_uniform else mutated(values[name], distribution, generator)
         )
-    baselines = {name: domain.baseline for name, domain in space.parameters.items()}
-    return space.active({**baselines, **values})
+    return space.baseline_with(values)

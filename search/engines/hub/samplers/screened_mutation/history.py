@@ -111,9 +111,10 @@ class History:
         While at most one has ended, that is the latest one that runs, unless its short training was worse: until its
         end only changes of the worse one could be screened.
         """
-        best = _best(filter(_is_scored, self.full.values()))
+        scored = list(_scored(self.full))
+        best = _best(scored)
         latest = next((training for training in reversed(self.full.values()) if training.loss is None), None)
-        if latest is None or sum(map(_is_scored, self.full.values())) > 1:
+        if latest is None or len(scored) > 1:
             return best
         short_loss = self._short_loss(latest)
         is_worse = best is not None and math.isfinite(short_loss) and short_loss > self._short_loss(best)
