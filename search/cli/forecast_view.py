@@ -32,7 +32,7 @@ def _search(forecast: Forecast) -> str:
     if forecast.first_epochs < forecast.epochs:
         trainings = "one short training" if forecast.recipe is None else "two short trainings"
         return f"  in {clock} {trainings} of {epochs(forecast.first_epochs)}"
-    if forecast.short_epochs is None:
+    if forecast.short_epochs is None or not forecast.short_trials:
         trainings = f"{_counted(forecast.full_trials, 'full training')} of {epochs(forecast.epochs)}"
     else:
         short = f"{_counted(forecast.short_trials, 'short training')} of {epochs(forecast.short_epochs)}"

@@ -50,9 +50,11 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
     if header.engine == NO_ENGINE:
         title = f"Study {header.name}: {settings.trials} repeats of the baseline, seed {header.seed}"
         return "\n".join([title, *details])
-    stopping_criteria = [f"{settings.trials} trials"] if settings.trials is not None else []
+    stopping_criteria = []
+    if settings.trials is not None:
+        stopping_criteria.append("1 trial" if settings.trials == 1 else f"{settings.trials} trials")
     if settings.total_epochs is not None:
-        stopping_criteria.append(f"{settings.total_epochs} epochs of all trials together")
+        stopping_criteria.append(f"{formatting.epochs(settings.total_epochs)} of all trials together")
     if settings.timeout is not None:
         included = ", verification included" if plan.has_verification else ""
         stopping_criteria.append(f"{format_clock(settings.timeout)} in all{included}")

@@ -55,7 +55,7 @@ def _configuration(space: Space, at: str, winner: Config | None) -> dict[str, Va
                 hint="Such as --from mnist-cnn-mutation --at winner.",
             )
         return {name: value for name, value in winner.items() if name in space.declared}
-    name = at.removeprefix(RECIPE_PREFIX).strip()
+    name = at.removeprefix(RECIPE_PREFIX.rstrip()).strip()
     if name not in space.recipes:
         known = ", ".join([*(f'--at "{RECIPE_PREFIX}{recipe}"' for recipe in space.recipes), "--at winner"])
         raise UserError(f"The space {space.name} has no such recipe. Received: --at {at!r}.", hint=f"Known: {known}.")
@@ -84,7 +84,7 @@ def _words(settings: Settings, space: Space, pruner: str | None) -> Iterator[str
     if settings.tune:
         yield f"tune-{'-'.join(settings.tune)}"
     if settings.at is not None:
-        yield f"at-{settings.at.removeprefix(RECIPE_PREFIX)}"
+        yield f"at-{settings.at.removeprefix(RECIPE_PREFIX.rstrip()).strip()}"
     yield from (f"from-{source.rstrip('/').rpartition('/')[2]}" for source in settings.from_)
     if settings.max_parameters is not None:
         yield f"{settings.max_parameters}-parameters"

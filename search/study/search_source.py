@@ -21,8 +21,8 @@ from search.study.retries import should_requeue
 from search.study.search_budget import SearchBudget
 from search.study.trial_requests import TrialRequest, first_requests, initial_requests
 from search.trial import (
-    BASELINE,
     PROPOSED,
+    RECIPE_PREFIX,
     Cause,
     Config,
     EpochReport,
@@ -106,11 +106,9 @@ class SearchSource:
             header.space.recipes if recipes is None else recipes,
             screens=engine.capabilities.screens,
         )
-        # A short trial of a recipe may be repeated in full; it is that recipe still, and not what the search found.
+        # A recipe that the sampler trains again is that recipe still, and not what the search found.
         self._recipes = {
-            config_key(request.proposal.config): request.origin
-            for request in first
-            if request.proposal is not None and request.origin != BASELINE
+            config_key(header.space.recipe(name)): f"{RECIPE_PREFIX}{name}" for name in header.space.recipes
         }
         self._first_numbers = set[int]()
         self._queue = deque(initial_requests(recorded, first))

@@ -88,6 +88,7 @@ def test_a_file_of_your_own_is_shown(tmp_path: Path) -> None:
         (("cnn", "--range", "epochs=5:20"), "epochs is an option"),
         (("cnn", "--at", "winner"), "--from"),
         (("cnn", "--at", "recipe: none"), "no such recipe"),
+        (("cnn", "--at", "recipe:none"), "no such recipe"),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(arguments: tuple[str, ...], message: str) -> None:

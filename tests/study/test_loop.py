@@ -32,6 +32,7 @@ from search.study.verification import (
     verification_trials,
 )
 from search.trial import BASELINE, PROPOSED, Cause, EpochReport, Outcome, Phase, State, Trial
+from spaces import Int, Recipe, Space
 
 
 def search(
@@ -76,6 +77,21 @@ def test_the_baseline_comes_first_then_recipes_then_proposals(tmp_path: Path) ->
 def test_recipes_can_be_left_out(tmp_path: Path) -> None:
     record = search(tmp_path, InstantExecutor(), trials=3, recipes=False)
     assert [known.trial.origin for known in record.trials] == [BASELINE, "found", "found"]
+
+
+def test_a_recipe_that_is_not_tried_keeps_its_name_where_the_engine_proposes_it(tmp_path: Path) -> None:
+    space = Space(
+        name="widths",
+        parameters={"width": Int(4, 8, 4)},
+        recipes={"wider": Recipe(values={"width": 8}, doc="Twice as wide", source="this test")},
+    )
+    engine = OptunaEngine(space, sampler="grid", pruner="none", seed=5, epochs=4)
+    with open_ledger(StudyLocation(studies_dir=tmp_path), header(space=space, sampler="grid")) as ledger:
+        source = SearchSource(engine, ledger, recipes=())
+        run_loop(source, executor=InstantExecutor(), ledger=ledger, callback=Callback(), stop_cause=lambda: None)
+        record = ledger.read()
+    names = {known.trial.config["width"]: known.trial.origin for known in record.trials}
+    assert names == {4: BASELINE, 5: PROPOSED, 6: PROPOSED, 7: PROPOSED, 8: "recipe: wider"}
 
 
 def test_trials_are_a_total_of_the_study(tmp_path: Path) -> None:
