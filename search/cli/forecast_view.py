@@ -16,28 +16,28 @@ def describe_forecast(forecast: Forecast) -> list[str]:
 
 
 def _speed(forecast: Forecast) -> str:
-    """Returns "1,234 images/s; a full training: baseline 0:38, best recipe 0:52"."""
+    """Returns "1,234 images/s; a full trial: baseline 0:38, first recipe 0:52"."""
     parts = [f"baseline {format_clock(forecast.baseline_seconds)}"]
     if forecast.recipe_seconds is not None:
-        parts.append(f"best recipe {format_clock(forecast.recipe_seconds)}")
-    training = f"a full training: {', '.join(parts)}"
+        parts.append(f"first recipe {format_clock(forecast.recipe_seconds)}")
+    trials = f"a full trial: {', '.join(parts)}"
     if forecast.images_per_second is not None:
-        return f"  {forecast.images_per_second:,.0f} images/s; {training}"
-    return f"  {training}{'' if forecast.is_measured else ' (not measured yet)'}"
+        return f"  {forecast.images_per_second:,.0f} images/s; {trials}"
+    return f"  {trials}{'' if forecast.is_measured else ' (not measured yet)'}"
 
 
 def _search(forecast: Forecast) -> str:
-    """Returns "in 9:30 about 24 short trainings of 2 epochs and 5 full ones of 10"."""
+    """Returns "in 9:30 about 24 short trials of 2 epochs and 5 full ones of 10"."""
     clock = format_clock(forecast.search_seconds)
     if forecast.first_epochs < forecast.epochs:
-        trainings = "one short training" if forecast.recipe is None else "two short trainings"
-        return f"  in {clock} {trainings} of {epochs(forecast.first_epochs)}"
+        trials = "one short trial" if forecast.recipe is None else "two short trials"
+        return f"  in {clock} {trials} of {epochs(forecast.first_epochs)}"
     if forecast.short_epochs is None or not forecast.short_trials:
-        trainings = f"{_counted(forecast.full_trials, 'full training')} of {epochs(forecast.epochs)}"
+        trials = f"{_counted(forecast.full_trials, 'full trial')} of {epochs(forecast.epochs)}"
     else:
-        short = f"{_counted(forecast.short_trials, 'short training')} of {epochs(forecast.short_epochs)}"
-        trainings = f"{short} and {_counted(forecast.full_trials, 'full one')} of {forecast.epochs}"
-    return f"  in {clock} about {trainings}"
+        short = f"{_counted(forecast.short_trials, 'short trial')} of {epochs(forecast.short_epochs)}"
+        trials = f"{short} and {_counted(forecast.full_trials, 'full one')} of {forecast.epochs}"
+    return f"  in {clock} about {trials}"
 
 
 def _counted(number: int, noun: str) -> str:
@@ -65,6 +65,11 @@ def _left_out(forecast: Forecast) -> list[str]:
 
 
 def _caution(forecast: Forecast) -> list[str]:
+    if forecast.replicates_timeout is not None:
+        return [
+            f"  Caution: {forecast.replicates} seeds of each row leave no time to search.",
+            f"  Fewer --replicates, or more than --timeout {forecast.replicates_timeout // 60}m, leave some.",
+        ]
     if forecast.sufficient_timeout is None:
         return []
     names = "the baseline" if forecast.recipe is None else "baseline and best recipe"

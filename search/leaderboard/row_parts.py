@@ -129,7 +129,7 @@ class Ensemble:
     """The mean prediction of several verification models of one study.
 
     Args:
-        label: "ensemble: mean" of all verified models, or "ensemble: greedy" of a selection.
+        label: "ensemble: mean" of all verified models but the baseline's, or "ensemble: greedy" of a selection.
         study: The study that its models belong to.
         error_percent: Test error, in percent.
         interval: Of the error, over the choice of test images alone; None where their number was not recorded.

@@ -54,11 +54,12 @@ class SeedSpread:
 
 
 PUBLISHED_SPREAD = SeedSpread(1.2e-4, inf)
-"""Upper 95 % limit in this project's published studies: 0.07 points at an error of 0.4 %, 0.11 at 1.0 %.
+"""Upper 95 % limit in this project's first published studies: 0.07 points at an error of 0.4 %, 0.11 at 1.0 %.
 
-In ``reports/published`` seven configurations of three spaces with errors of 0.4 to 1.9 % have two to
-four runs each. In units of p (1 - p) / 10,000 the variance of their errors over the runs is 0.81, with 16 degrees of
-freedom, so at most 1.63. The single images give 0.43 of this, which a difference's variance over images holds already.
+Seven configurations of three spaces with errors of 0.4 to 1.9 % had two to four runs each. In units of p (1 - p) /
+10,000 the variance of their errors over the runs was 0.81, with 16 degrees of freedom, so at most 1.63. The single
+images give 0.43 of this, which a difference's variance over images holds already. Configurations that were published
+later differ less.
 """
 NO_SPREAD = SeedSpread(0.0, inf)
 """Of a model that exists once."""

@@ -56,6 +56,7 @@ class Forecast:
         verification_seconds: Wall-clock seconds of verification.
         first_epochs: Epochs of the baseline and the best recipe; fewer than ``epochs`` if the time is short.
         sufficient_timeout: The time budget in seconds in which both are full trials and are verified; None if it is.
+        replicates_timeout: That in which they are, with all seeds that were asked for; None if it is.
     """
 
     is_measured: bool
@@ -75,6 +76,7 @@ class Forecast:
     verification_seconds: float
     first_epochs: int
     sufficient_timeout: int | None
+    replicates_timeout: int | None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the forecast as a plain dict."""
@@ -121,6 +123,8 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
     else:
         steps = list(_affordable(costs, record, left, verification_seconds))
     sufficient = MARGIN * costs.first_seconds(waiting, epochs=epochs)
+    first_trials = sum(costs.model.trial_seconds(config, epochs=epochs) for config in waiting) / slots
+    has_no_time = left is not None and bool(waiting) and not steps
     recipe = next(iter(costs.recipes), None)
     short = short_epochs(epochs)
     throughput = plan.parallelism.images_per_second.get(plan.parallelism.layout)
@@ -146,6 +150,9 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         verification_seconds=verification_seconds,
         first_epochs=horizon,
         sufficient_timeout=_round_up(elapsed_seconds + CLOSING_SECONDS + sufficient) if is_short else None,
+        replicates_timeout=_round_up(elapsed_seconds + CLOSING_SECONDS + MARGIN * (first_trials + verification_seconds))
+        if has_no_time
+        else None,
     )
 
 

@@ -59,6 +59,16 @@ def test_what_the_time_buys_takes_the_time(workers: int, plan: Callable[..., Pla
     assert more.full_trials > made.full_trials > 2
 
 
+def test_seeds_that_leave_no_time_to_search_are_said_with_a_time_that_does(plan: Callable[..., Plan]) -> None:
+    crowded = forecast(plan(timeout=600, replicates=100))
+    assert crowded.full_trials == crowded.short_trials == 0
+    assert crowded.replicates_timeout is not None
+    assert f"more than --timeout {crowded.replicates_timeout // 60}m" in " ".join(describe_forecast(crowded))
+    enough = forecast(plan(timeout=crowded.replicates_timeout + 60, replicates=100))
+    assert enough.replicates_timeout is None
+    assert enough.full_trials >= 2
+
+
 def test_short_trials_take_the_share_of_the_time_that_the_sampler_gives_them(plan: Callable[..., Plan]) -> None:
     made = forecast(plan(timeout=3600))
     assert made.short_epochs == 2
@@ -147,13 +157,14 @@ def test_the_lines_fit_and_tell_what_is_bought(plan: Callable[..., Plan]) -> Non
         verified=("baseline", "best recipe", "best 10"),
     )
     hurried = replace(made, first_epochs=3, sufficient_timeout=36_000, images_per_second=None, is_measured=False)
-    for shown in (made, large, hurried, replace(hurried, recipe=None, recipe_seconds=None, verified=())):
+    crowded = replace(large, search_seconds=0.0, full_trials=0, short_trials=0, replicates_timeout=36_000)
+    for shown in (made, large, crowded, hurried, replace(hurried, recipe=None, recipe_seconds=None, verified=())):
         lines = describe_forecast(shown)
         assert all(len(line) <= 80 for line in lines), lines
     assert len(describe_forecast(replace(made, left_out=()))) == 3
     assert "the recipes a, b" in describe_forecast(replace(made, left_out=("a", "b")))[3]
     assert "--timeout 600m" in " ".join(describe_forecast(hurried))
     text = " ".join(describe_forecast(made))
-    assert f"{made.short_trials} short trainings of 2 epochs" in text
+    assert f"{made.short_trials} short trials of 2 epochs" in text
     assert f"{made.full_trials} full ones of 10" in text
     assert json.loads(json.dumps(made.to_json()))["short_trials"] == made.short_trials
