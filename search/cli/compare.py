@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from search.session.parallelism.policy import WorkerLayout
 
 ARENAS = ("hpobench-mlp", "fcnet", "nasbench201", "recorded")  # as in search.compare.tabular, which is slow to import
-ENGINES = "optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
+ENGINES = "optuna:mutation,optuna:tpe,optuna:random,keras-tuner:hyperband,keras-tuner:bayesian"
 OPTIONS = (
     "space", "dataset", *READ_OPTIONS, "epochs", "pruner", "fix", "range", "seed",
     "split", "split_seed", "folds", "class_weight", "replicates", "workers", "threads", "ordered", "backend", "devices",
