@@ -3,9 +3,10 @@
     python benchmarks/landscape.py --repeats 20
 
 A landscape has 24 parameters of unequal weight, a quarter of them choices, some interactions, and a start near its
-optimum. Of the start's sparse mutants about a third are better, and the ranks of short and full losses correlate by 0.5
-to 0.6. A short training costs 1, a full one 5. Printed is the mean true loss of the chosen configuration minus that of
-the start after some budgets, with its standard error.
+optimum. One more choice activates another two parameters with each option, as the choice of an optimizer does. Of the
+start's sparse mutants about a third are better, and the ranks of short and full losses correlate by 0.5 to 0.6. A short
+training costs 1, a full one 5. Printed is the mean true loss of the chosen configuration minus that of the start after
+some budgets, with its standard error.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from search.engines.hub.samplers.screened_mutation import ScreenedMutationSample
 PARAMETERS, SCALE, START_DEVIATION, BIAS = 24, 6.0, 0.25, 0.5
 SHORT, FULL = 1, 5
 SHORT_NOISE, FULL_NOISE = 0.03, 0.02
+OPTIONS = 3
 NEVER = 10**9
 
 Point = dict[str, Any]
@@ -49,7 +51,11 @@ class Landscape:
             draw.random((PARAMETERS, PARAMETERS)) < 0.1
         )
         start = np.clip(self.optimum + draw.normal(0.0, START_DEVIATION, PARAMETERS), 0.0, 1.0)
+        self.option_losses = np.array([0.0, *draw.normal(0.3, 0.3, OPTIONS - 1)])
+        self.option_optima = draw.random((OPTIONS, 2))
         self.start: Point = {f"x{i}": float(start[i]) for i in range(PARAMETERS)}
+        near = np.clip(self.option_optima[0] + draw.normal(0.0, START_DEVIATION, 2), 0.0, 1.0)
+        self.start |= {"option": 0, "option_0_0": float(near[0]), "option_0_1": float(near[1])}
         for i in np.flatnonzero(self.options):
             best = int(np.argmin(self.effects[i, : self.options[i]]))
             self.start[f"x{i}"] = int(draw.integers(self.options[i])) if draw.random() < 0.4 else best
@@ -63,15 +69,23 @@ class Landscape:
         chosen = effects[np.arange(PARAMETERS), np.where(is_choice, values, 0).astype(int)]
         own = np.where(is_choice, 0.5 * chosen, 2.0 * away**2)
         scaled = np.sqrt(self.weights) * np.where(is_choice, 0.0, values - self.optimum)
-        return float((self.weights * own).sum() + 0.3 * scaled @ self.interactions @ scaled)
+        option = point["option"]
+        within = np.array([point[f"option_{option}_{i}"] for i in range(2)]) - self.option_optima[option]
+        of_option = self.option_losses[option] + float((within**2).sum())
+        return float((self.weights * own).sum() + 0.3 * scaled @ self.interactions @ scaled) + of_option
 
     def suggest(self, trial: optuna.Trial) -> Point:
         """Asks a trial for all parameters."""
+        option = trial.suggest_categorical("option", list(range(OPTIONS)))
         return {
-            f"x{i}": trial.suggest_categorical(f"x{i}", list(range(self.options[i])))
-            if self.options[i]
-            else trial.suggest_float(f"x{i}", 0.0, 1.0)
-            for i in range(PARAMETERS)
+            "option": option,
+            **{name: trial.suggest_float(name, 0.0, 1.0) for name in (f"option_{option}_0", f"option_{option}_1")},
+            **{
+                f"x{i}": trial.suggest_categorical(f"x{i}", list(range(self.options[i])))
+                if self.options[i]
+                else trial.suggest_float(f"x{i}", 0.0, 1.0)
+                for i in range(PARAMETERS)
+            },
         }
 
 

@@ -156,15 +156,16 @@ class History:
             found.update(training.distributions)
         return found
 
-    def best_with(self, name: str) -> Training | None:
-        """Returns the best training that has a parameter, a short one before a full one.
+    def best_values(self) -> dict[str, Any]:
+        """Returns the value of each parameter in the best training that has it, in a short one before a full one.
 
         The full ones with a parameter may be poor, such as the start that is to be improved; short ones are more.
         """
+        values: dict[str, Any] = {}
         for trainings in (self.short, self.full):
-            if (best := _best(training for training in _scored(trainings) if name in training.params)) is not None:
-                return best
-        return None
+            for training in sorted(_scored(trainings), key=_order):
+                values = {**training.params, **values}
+        return values
 
 
 def promotion_bound(reference: float, losses: Sequence[float]) -> float:

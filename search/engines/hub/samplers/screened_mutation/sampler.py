@@ -18,6 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from .activity import Activity
 from .history import History, Training, TrainingReader
 from .mutation import mutated, uniform
 from .surrogate import MIN_TRAININGS, Surrogate
@@ -145,8 +146,8 @@ class ScreenedMutationSampler(BaseSampler):
         if step.parent is None:
             return uniform(param_distribution, self._generator)
         values: Mapping[str, Any] = {**step.parent.params, **step.changes}
-        if param_name not in values and (best := self._history(study).best_with(param_name)) is not None:
-            values = best.params  # the parameter is active for the first time in this line
+        if param_name not in values:  # it is active for the first time in this line
+            values = self._history(study).best_values()
         if param_name in values and _contains(param_distribution, values[param_name]):
             return values[param_name]
         return uniform(param_distribution, self._generator)
@@ -193,7 +194,9 @@ class ScreenedMutationSampler(BaseSampler):
         if len(trainings) < MIN_TRAININGS or self._generator.random() < UNGUIDED_SHARE:
             return Step(is_full=is_full, parent=parent, changes=self._draw_changes(parent))
         candidates = [self._draw_changes(parent) for _ in range(CANDIDATES)]
-        whole = [{**parent.params, **changes} for changes in candidates]
+        activity = Activity([*trainings, *history.scored(short=is_full)])
+        defaults = history.best_values()
+        whole = [activity.resolved({**parent.params, **each}, sorted(each), defaults) for each in candidates]
         chosen = self._surrogate.best_candidate(whole, trainings, history.distributions(), self._generator)
         return Step(is_full=is_full, parent=parent, changes=candidates[chosen])
 

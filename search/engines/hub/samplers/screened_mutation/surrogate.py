@@ -1,4 +1,4 @@
-"""A linear model of the losses so far, which chooses among candidate mutations by Thompson sampling.
+"""A linear model of the losses' ranks so far, which chooses among candidate mutations by Thompson sampling.
 
 Each parameter contributes its value on its scale, the square of it, and an indicator for each category; a parameter
 that is not active contributes nothing. A draw from the posterior ranks the candidates, so that well-known effects are
@@ -47,15 +47,18 @@ class Surrogate:
             distributions: Of every parameter that may occur.
             generator: Of the random numbers.
         """
+        from scipy import stats
         from sklearn.linear_model import BayesianRidge  # takes a second, which short studies need not spend
 
         if distributions != self._encoder.distributions:
             self._encoder = _Encoder(distributions)
         encoder, latest = self._encoder, trainings[-MAX_TRAININGS:]
-        losses = np.array([training.loss for training in latest])
+        # Normal scores: a few trainings that fail to learn would otherwise decide the fit.
+        ranks = stats.rankdata([training.loss for training in latest])
+        scores = stats.norm.ppf((ranks - 0.5) / len(latest))
         features = np.array([encoder.training_row(training) for training in latest])
         with _threads().limit(limits=1):  # small matrices, on a machine whose cores are mostly busy with trainings
-            model = BayesianRidge().fit(features, losses - np.median(losses))
+            model = BayesianRidge().fit(features, scores)
             effects = generator.multivariate_normal(model.coef_, model.sigma_, check_valid="ignore", method="eigh")
         drawn = [float(encoder.row(candidate) @ effects) for candidate in candidates]
         return int(np.argmin(drawn))
