@@ -106,8 +106,15 @@ class PlanCosts:
         most = FIRST_SHARE * slots * timeout - self._seconds_with_test(baseline, epochs)
         leaving = (name for name in seconds if seconds[name] <= most)
         first = next(leaving, None) or min(seconds, key=seconds.__getitem__)
-        others = (name for name in seconds if seconds[name] <= MOST_SHARE * timeout and name != first)
+        others = (name for name, config in self.recipes.items() if name != first and self.is_worth_screening(config))
         return {name: self.recipes[name] for name in (first, *others)}
+
+    def is_worth_screening(self, config: Config) -> bool:
+        """Returns whether a recipe other than the first could be trained and verified, if it were found to be good."""
+        settings, epochs = self.plan.settings, self.plan.header.protocol.epochs
+        if settings.max_seconds is not None and self.model.trial_seconds(config) > settings.max_seconds:
+            return False
+        return settings.timeout is None or self._seconds_with_test(config, epochs) <= MOST_SHARE * settings.timeout
 
     def after(self, observations: Collection[Observation]) -> PlanCosts:
         """Returns the predictions after these observations of the prior."""

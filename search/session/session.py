@@ -83,6 +83,7 @@ class Session:
             self._engine(),
             self.ledger,
             recipes=timetable.recipes,
+            tries=timetable.is_worth_screening,
             trials=settings.trials,
             epochs=self.plan.total_epochs,
             has_time=timetable.has_time if begins_what_ends and settings.timeout is not None else None,

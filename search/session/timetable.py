@@ -91,8 +91,15 @@ class Timetable(Callback):
 
     @property
     def recipes(self) -> list[str]:
-        """Names of the recipes that are tried, in order, as decided when the session began; see ``PlanCosts``."""
-        return list(self._prior_costs.recipes)
+        """Names of the recipes, in order: the planned ones, and those that are tried if training is faster."""
+        planned = list(self._prior_costs.recipes)  # empty where no recipe is wanted, or all take too long
+        rest = (name for name in self._plan.header.space.recipes if name not in planned)
+        return [*planned, *(rest if planned else ())]
+
+    def is_worth_screening(self, config: Config) -> bool:
+        """Returns whether a recipe other than the first is tried; see ``PlanCosts.is_worth_screening``."""
+        self._refresh()
+        return self._costs.is_worth_screening(config)
 
     def has_time(self, config: Config, epochs: int) -> bool:
         """Returns whether a search trial of a configuration can end, and the verification of all that is verified.

@@ -60,7 +60,8 @@ class SearchSource:
     Args:
         engine: A fresh engine; the recorded trials are replayed into it.
         ledger: Holds the recorded trials.
-        recipes: Names of the recipes that are tried, in order; None for all of the space.
+        recipes: Names of the recipes, in order; None for all of the space.
+        tries: Returns whether a recipe other than the first is tried; asked when its turn comes.
         trials: Search trials that end by themselves, over all sessions, after which the search ends; None for no limit.
         epochs: Epochs trained in search trials, over all sessions and unfinished trials included, after which the
             search ends; None for no limit. The last trial may exceed it.
@@ -81,6 +82,7 @@ class SearchSource:
         ledger: Ledger,
         *,
         recipes: Iterable[str] | None = None,
+        tries: Callable[[Config], bool] = lambda config: True,
         trials: int | None = None,
         epochs: int | None = None,
         has_time: CanEnd | None = None,
@@ -92,6 +94,7 @@ class SearchSource:
         self._engine, self._seed, self._epochs = engine, header.seed, header.protocol.epochs
         self._is_timed, self._has_time = has_time is not None, has_time or always
         self._fits, self._first_epochs = fits, first_epochs or (lambda config: self._epochs)
+        self._tries = tries
         self.checkpoints = checkpoints or CheckpointStore(ledger.folder / "checkpoints")
         recorded = study.trials_in_phase(Phase.SEARCH)
         replay(engine, recorded)
@@ -148,12 +151,14 @@ class SearchSource:
         return trial
 
     def _next_initial(self) -> Trial | None:
-        """Returns the first trial of the queue that can end; those before it are dropped."""
+        """Returns the first trial of the queue that is tried and can end; those before it are dropped."""
         while self._queue:
             request = self._queue.popleft()
             assert request.proposal is not None
             if request.is_first:
                 return self._make_trial(self._with_first_epochs(request))
+            if request.is_new_recipe and not self._tries(request.proposal.config):
+                continue
             if self._can_end(request.proposal.config, self._epochs_to_train(request)):
                 return self._make_trial(request)
             self.is_out_of_time = True

@@ -33,6 +33,11 @@ class TrialRequest:
     epochs_trained: int = 0
     is_first: bool = False
 
+    @property
+    def is_new_recipe(self) -> bool:
+        """Whether it is a recipe of which no trial was begun."""
+        return self.origin.startswith(RECIPE_PREFIX) and self.seed is None
+
     def is_for(self, proposal: Proposal) -> bool:
         """Returns whether this request asks for a proposal, or for one whose epochs are still to be set."""
         if self.proposal is None:

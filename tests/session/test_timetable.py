@@ -103,6 +103,16 @@ def test_a_recipe_that_was_screened_and_is_trained_in_full_keeps_its_name(make: 
     assert {known.trial.is_short for known in trained} == {True, False}
 
 
+def test_a_recipe_that_was_left_out_is_tried_where_training_is_faster_than_planned(make: Callable[..., Plan]) -> None:
+    plan = with_workers(make(3.0))
+    left_out = {f"{RECIPE_PREFIX}{name}" for name in {*plan.header.space.recipes} - {*PlanCosts.of(plan).recipes}}
+    assert left_out
+    for factor, is_tried in ((1.0, False), (0.3, True)):
+        record, seconds = run(replace(plan, header=replace(plan.header, name=f"at-{factor}")), factor=factor)
+        assert seconds <= plan.settings.timeout
+        assert (left_out <= {known.trial.origin for known in record.trials}) == is_tried
+
+
 def test_no_worker_waits_for_the_test_run_of_another(make: Callable[..., Plan]) -> None:
     plan = make(1.3, workers=2)
     record, seconds = run(plan)
