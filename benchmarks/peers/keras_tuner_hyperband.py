@@ -20,7 +20,7 @@ import keras
 import keras_tuner as kt
 from job import EPOCHS, SPACE, Clean, Log, compiled, images, options, winner
 
-from spaces.domains import Choice, Float, Int
+from spaces.domains import Choice, Condition, Float, Int
 
 
 class TimeIsUp(kt.errors.FatalError):
@@ -52,7 +52,9 @@ def choose(hp: kt.HyperParameters) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for name, domain in SPACE.parameters.items():
         when = domain.when
-        scope = hp.conditional_scope(when.parameter, list(when.values)) if when else contextlib.nullcontext()
+        # Keras Tuner has no condition on several parameters; such a parameter is always drawn.
+        is_scope = isinstance(when, Condition)
+        scope = hp.conditional_scope(when.parameter, list(when.values)) if is_scope else contextlib.nullcontext()
         with scope:
             match domain:
                 case Choice(options=(False, True)):
