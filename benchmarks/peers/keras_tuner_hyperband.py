@@ -91,7 +91,8 @@ def main() -> None:
         with contextlib.suppress(TimeIsUp):
             tuner.search(x_train, y_train, epochs=EPOCHS, validation_data=validation, callbacks=callbacks, verbose=0)
         for best in tuner.oracle.get_best_trials(1):
-            winner(given.log, choose(best.hyperparameters), 100 * (1 - best.score))
+            if best.score is not None:  # None if the time ended in its first epoch
+                winner(given.log, choose(best.hyperparameters), 100 * (1 - best.score))
 
 
 if __name__ == "__main__":
