@@ -59,8 +59,11 @@ def _is_comparable(row: Row, members: Iterable[Row]) -> bool:
 
 
 def _pool(members: Sequence[Row]) -> Row:
-    """Returns one row with the test runs of several; the first of the most telling name gives the rest."""
-    first = min(members, key=lambda row: (not row.is_baseline, not row.is_recipe))
+    """Returns one row with the test runs of several; the first of the most telling name gives the rest.
+
+    What one study found may be the baseline of another that continues from it; it is called found.
+    """
+    first = min(members, key=lambda row: (row.is_baseline, not row.is_recipe))
     replicates = _distinct(replicate for row in members for replicate in row.replicates)
     errors = complete_runs(replicates, first.run_errors.groups)
     validated = [row.validation_error_percent for row in members if row.validation_error_percent is not None]

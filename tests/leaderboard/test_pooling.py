@@ -7,6 +7,7 @@ import pytest
 from search.data.mnist import MNIST_SHA256
 from search.leaderboard.compute import compute
 from search.protocol import ClassWeight
+from search.trial import BASELINE
 from spaces import Int
 from tests.leaderboard import records
 from tests.leaderboard.records import header, outcome, searched, study, verified
@@ -27,6 +28,18 @@ def test_one_configuration_of_several_studies_is_one_row() -> None:
         ("b", 0, 2),
         ("b", 1, 1),
     ]
+
+
+def test_what_one_study_found_and_another_has_as_its_baseline_is_called_found() -> None:
+    moved = replace(records.SPACE, parameters={**records.SPACE.parameters, "shift": Int(0, 4, 2)})
+    begun_from_it = study(
+        searched(0, outcome(0.5), origin=BASELINE), verified(0, (0.5, 0.4), first_seed=500), of=header("b", space=moved)
+    )
+    for order in (1, -1):
+        studies = [records.of_several("a", 10), begun_from_it][::order]
+        best = compute(studies).sections[0].ranked[0]
+        assert (best.label, len(best.completed_replicates)) == ("found", 4)
+        assert best.baseline_difference is not None
 
 
 def test_a_parameter_that_does_nothing_does_not_keep_rows_apart() -> None:
