@@ -132,6 +132,8 @@ def _make_settings(space: Any, data: Sequence[Any] | str | Path | None, options:
     options = {name: value for name, value in options.items() if name not in parameters}
     if parameters:
         options |= _restrictions(str(space), parameters, options)
+    if data is not None and "dataset" in options:
+        raise UserError(f"The data are given twice. Received: data and dataset={options['dataset']!r}.")
     if isinstance(data, (str, Path)):
         options["dataset"] = str(data)
     elif data is not None:

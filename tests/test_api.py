@@ -106,6 +106,16 @@ def test_a_space_object_has_a_file_for_each_version_of_it(tmp_path: Path) -> Non
     assert len(list((tmp_path / "studies").iterdir())) == 2
 
 
+def test_numbers_of_numpy_are_options_and_data_are_given_once(tmp_path: Path) -> None:
+    from search.session.settings import from_mapping
+
+    read = from_mapping({"seed": np.int64(3), "max_seconds": np.float64(2.5)})
+    assert (read.seed, read.max_seconds) == (3, 2.5)
+    pixels, labels = np.zeros((4, 2, 2), np.uint8), np.arange(4) % 2
+    with pytest.raises(UserError, match="given twice"):
+        search.run("mlp", data=(pixels, labels), dataset="mnist", studies_dir=tmp_path)
+
+
 def test_wrong_options_raise_errors_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Unknown option"):
         search.run(spaces="cnn")

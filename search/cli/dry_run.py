@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from statistics import median
 
@@ -17,8 +18,13 @@ from search.session.parallelism.policy import ChosenBy
 from search.session.plan import Plan
 
 
-def describe_dry_run(plan: Plan) -> str:
-    """Returns the plan, the seconds of trials, and where these are known from; writes no study."""
+def describe_dry_run(plan: Plan, *, as_json: bool = False) -> str:
+    """Returns the plan, the seconds of trials, and where these are known from; writes no study.
+
+    Args:
+        plan: The run.
+        as_json: Whether to return the event "plan" of ``run --json`` instead.
+    """
     record = read_recorded_study(plan.location, plan.header) or StudyRecord(header=plan.header, trials=())
     require_same_arithmetic(record, plan.arithmetic)
     parallelism = choose_parallelism(plan, record, may_measure=False)
@@ -28,6 +34,8 @@ def describe_dry_run(plan: Plan) -> str:
     is_measured = costs.is_observed
     costs = costs.after(observed.values())
     forecast = make_forecast(costs, record, elapsed_seconds=record.spent_seconds + parallelism.start_seconds)
+    if as_json:
+        return json.dumps({"event": "plan", "seconds": record.spent_seconds, **forecast.to_json()})
     lines = [
         describe_plan(plan, record, forecast),
         _describe_trials(costs),

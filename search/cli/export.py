@@ -96,6 +96,6 @@ def _text(target: ExportTarget, form: str, out: Path | None, *, fallback: str) -
         write_atomic(out, text, what=form)
         click.echo(f"Wrote {out}", err=True)
         if form == "script":
-            click.echo(usage(target, out.name), err=True)
+            click.echo(usage(target, str(out)), err=True)
     else:
         click.echo(text, nl=False)

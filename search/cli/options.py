@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,13 +157,27 @@ def merge_options(
     from_mapping(options)  # validates the file by itself, before flags override what is wrong in it
     for name, value in flags.items():
         if name in ("fix", "range") and value:
-            options[name] = {**options.get(name, {}), **dict(parse_pair(text, name) for text in value)}
+            options[name] = {**options.get(name, {}), **_once(parse_pair(text, name) for text in value)}
         elif value is not None and value != ():
             options[name] = value
-    if fixed := dict(_parse_extra(extra)):
+    if fixed := _once(_parse_extra(extra)):
         _check_parameters(fixed, options.get("space", "cnn"), command)
+        _once([*fixed.items(), *(parse_pair(text, "fix") for text in flags.get("fix") or ())])
         options["fix"] = {**options.get("fix", {}), **fixed}
     return options
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Returns pairs of a parameter and its value by parameter.
+
+    Raises:
+        UserError: A parameter has two values.
+    """
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if values.setdefault(name, value) != value:
+            raise UserError(f"The parameter {name} has two values. Received: {values[name]} and {value}.")
+    return values
 
 
 def _parse_extra(extra: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -91,7 +91,7 @@ def _error_text(outcome: Outcome) -> str:
 def _exact(repeat: ReproducedRun) -> str:
     mistakes = len(repeat.recorded.predicted_classes)
     images = f", and the wrong classes of {mistakes} misclassified images" if mistakes else ""
-    return f"the same bit for bit: the losses and errors of {repeat.equal_epochs} epochs{images}"
+    return f"the same bit for bit: the losses and errors of {formatting.epochs(repeat.equal_epochs)}{images}"
 
 
 def _within(repeat: ReproducedRun) -> str:

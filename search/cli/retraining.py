@@ -126,4 +126,4 @@ def _print_last_epoch(trial: Trial, report: EpochReport) -> None:
 
     if report.epoch == trial.last_epoch:
         error = "" if report.error_percent is None else f", error {formatting.percent(report.error_percent)} %"
-        click.echo(f"seed {trial.seed}: {report.epoch} epochs trained{error}", err=True)
+        click.echo(f"seed {trial.seed}: {formatting.epochs(report.epoch)} trained{error}", err=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from search.cli.options import FilePath, GroupedCommand, merge_options, setting_options
+
+if TYPE_CHECKING:
+    from search.records.record import StudyRecord
 
 INTERRUPTED_EXIT_CODE = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -52,7 +55,7 @@ def command(
     if dry_run:
         from search.cli.dry_run import describe_dry_run
 
-        click.echo(describe_dry_run(plan))
+        click.echo(describe_dry_run(plan, as_json=as_json))
         return
     study = run_plan(plan, make_display(quiet=quiet, as_json=as_json), started_at=started_at)
     board = study.board
@@ -71,3 +74,19 @@ def command(
         if not quiet:
             click.echo("Interrupted; run the same command again to continue.", err=True)
         raise SystemExit(INTERRUPTED_EXIT_CODE)
+    if failed := _count_if_all_failed(study.record):
+        click.echo(
+            f"Error: No trial was trained; {failed} failed.\n"
+            f"python -m search status {study.name} --traceback prints why.",
+            err=True,
+        )
+        raise SystemExit(1)
+
+
+def _count_if_all_failed(record: StudyRecord) -> int:
+    """Returns the number of failed search trials if none was trained, else 0."""
+    from search.trial import Phase, State
+
+    trials = record.trials_in_phase(Phase.SEARCH)
+    failed = sum(known.state is State.FAILED for known in trials)
+    return 0 if any(known.is_finished and known.state is not State.FAILED for known in trials) else failed

@@ -87,7 +87,7 @@ def make_folds(images: LabeledImages, *, split: Split, seed: int, folds: int) ->
         raise UserError(
             f"{len(missing)} of the folds have no image to validate on. Received: --folds {folds} --split {split}, "
             f"{len(fold_of)} images, {np.count_nonzero(fold_of >= 0)} of which can be spared from training.",
-            hint="Use fewer folds, or --split stratified.",
+            hint="Use fewer folds." if split is Split.STRATIFIED else "Use fewer folds, or --split stratified.",
         )
     return tuple(
         SplitIndices(training=np.flatnonzero(fold_of != fold), validation=np.flatnonzero(fold_of == fold))

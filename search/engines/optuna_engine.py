@@ -34,7 +34,7 @@ from search.engines.samplers import ASHA, OPTUNA_PRUNERS, OPTUNA_SAMPLERS, Optun
 from search.errors import UserError, missing_extra, unknown_name
 from search.optuna_domains import to_optuna_distribution
 from search.trial import MEMORY_CAUSES, Config, EpochReport, Outcome, Proposal, State, config_key
-from spaces.domains import Domain
+from spaces.domains import Domain, Float
 from spaces.space import Space
 
 MAX_DRAWS = 30
@@ -245,10 +245,13 @@ def _available_sampler(name: str, space: Space) -> OptunaSampler:
         raise missing_extra(f"Sampler {name!r}", sampler.extra)
     continuous = [name for name, domain in space.parameters.items() if domain.values() is None]
     if sampler.needs_finite_space and continuous:
+        first, domain = continuous[0], space.parameters[continuous[0]]
+        assert isinstance(domain, Float)  # the others are finite
         raise UserError(
             f"Sampler {name!r} needs finitely many values of every parameter. Received: a continuum for "
             f"{', '.join(continuous)}.",
-            hint=f"Fix them, such as --fix {continuous[0]}={space.parameters[continuous[0]].baseline}.",
+            hint=f"Fix them, such as --fix {first}={domain.baseline}, or list values, such as "
+            f"--range {first}={domain.low},{domain.baseline}.",
         )
     return sampler
 

@@ -269,6 +269,9 @@ class Settings:
             _check_minimum(name, getattr(self, name), 1)
         for name in ("trials", "total_epochs", "timeout", "finalists", "keep_weights", "seed", "split_seed"):
             _check_minimum(name, getattr(self, name), 0)
+        for name in ("seed", "split_seed"):
+            if (value := getattr(self, name)) is not None and value > MAX_SEED:
+                raise UserError(f"{flag(name)} must be at most {MAX_SEED}. Received: {flag(name)} {value}.")
         _check_minimum("max_parameters", self.max_parameters, 1)
         _check_minimum("folds", self.folds, 2)
         _check_minimum("equivalence", self.equivalence, 0)
@@ -286,6 +289,9 @@ class Settings:
                 f"A study's name is made of letters, digits, '.', '_' and '-'. Received: --study {self.study!r}."
             )
 
+
+MAX_SEED = 2**63 - 1
+"""Largest seed: databases and JSON readers take no larger integers."""
 
 ABSENT: Mapping[str, str] = {
     "early_stopping": "A trial has no early stopping, since its learning-rate schedule runs over all of its epochs. "
@@ -339,7 +345,9 @@ def from_mapping(options: Mapping[str, Any]) -> Settings:
         name = option.replace("-", "_")
         name = name if name in fields else f"{name}_"  # "from" is a word of Python
         if name not in fields:
-            raise unknown_option(option, fields)
+            error = unknown_option(option, fields)
+            table = "A parameter of the space stands in the table [fix] of the file, or after --fix."
+            raise UserError(error.message, hint=f"{error.hint} {table}".strip())
         parsed[name] = _parse_value(fields[name], value)
     return Settings(**parsed)
 
@@ -361,6 +369,8 @@ def from_file(path: Path) -> dict[str, Any]:
 
 def _parse_value(setting: dataclasses.Field[Any], value: Any) -> Any:
     kind = setting.metadata.get("kind", str(setting.type).replace(" | None", ""))
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        value = value.item()  # a seed that NumPy drew
     if value is None and "None" in str(setting.type):
         return None
     if isinstance(value, Path) and kind in ("str", "path"):

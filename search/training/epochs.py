@@ -19,6 +19,9 @@ from search.training.run_state import NonFiniteLoss
 from search.training.task import PhaseImages
 from search.trial import Cause, EpochReport
 
+SUM_TOLERANCE = 1e-2
+"""Largest deviation of a sum of probabilities from 1."""
+
 
 class TrialStopped(Exception):  # noqa: N818 - a signal to leave Keras's loop, not an error
     """The trial must stop."""
@@ -135,12 +138,20 @@ def evaluate(loops: Loops, images: PhaseImages, hooks: Hooks, seconds: dict[str,
 
     Raises:
         TrialStopped: The trial must stop.
+        ValueError: The model's output is not probabilities.
     """
     started = time.perf_counter()
     try:
-        return loops.predict(images.evaluation_images, lambda *_: _raise_if_stopped(hooks))
+        outputs = loops.predict(images.evaluation_images, lambda *_: _raise_if_stopped(hooks))
     finally:
         seconds["evaluate"] += time.perf_counter() - started
+    sums = outputs.sum(axis=1, dtype=np.float64)
+    if np.isfinite(sums).all() and not (np.allclose(sums, 1.0, atol=SUM_TOLERANCE) and outputs.min() >= 0.0):
+        raise ValueError(
+            "The builder's output is not probabilities. Expected: for each image values of 0 or more with a sum of 1, "
+            f"as of a last layer with activation='softmax'. Received: sums of {sums.min():.3g} to {sums.max():.3g}."
+        )
+    return outputs
 
 
 def _raise_if_stopped(hooks: Hooks) -> None:

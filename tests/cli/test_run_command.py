@@ -166,6 +166,11 @@ BAD = {
     "epochs": (["--epochs", "0"], "--epochs"),
     "workers": (["--workers", "0"], "--workers"),
     "seed": (["--seed", "-1"], "--seed"),
+    "large seed": (["--seed", "18446744073709551616"], "at most 9223372036854775807"),
+    "fixed twice": (["--fix", "batch_size=32", "--fix", "batch_size=64"], "32 and 64"),
+    "fixed by option and --fix": (["--batch-size", "64", "--fix", "batch_size=32"], "64 and 32"),
+    "two ranges": (["--range", "batch_size=32:128", "--range", "batch_size=16:64"], "32:128 and 16:64"),
+    "parameter in a file": (["--config", "parameter.toml"], "[fix]"),
     "study name": (["--study", "a/b"], "a/b"),
     "typed wrong": (["--trails", "3"], "--trials"),
     "word": (["cnn"], "cnn"),
@@ -192,6 +197,7 @@ def test_bad_input_is_refused_and_nothing_is_written(
     (tmp_path / "file").write_text("not a folder")
     (tmp_path / "wrong.toml").write_text("trails = 3\n")
     (tmp_path / "broken.toml").write_text("trials = = 3\n")
+    (tmp_path / "parameter.toml").write_text("batch-size = 64\n")
     images = {f"x_{part}": np.zeros((40, 4, 4), np.uint8) for part in ("train", "test")}
     labels = {f"y_{part}": np.arange(40) % 2 for part in ("train", "test")}
     np.savez(tmp_path / "ungrouped.npz", **images, **labels)
@@ -223,4 +229,22 @@ def test_a_dry_run_writes_nothing_and_says_where_its_seconds_are_from(
     assert list(tmp_path.iterdir()) == []
     words, before = json.loads((finished / "words.json").read_text()), sorted(finished.rglob("*"))
     assert "trials of this study" in run(finished, "run", *words, *SMALL, "--dry-run").stdout
+    (event,) = run(finished, "run", *words, *SMALL, "--dry-run", "--json").stdout.splitlines()
+    assert json.loads(event)["baseline_seconds"] > 0
     assert sorted(finished.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("builder", "named"), [("logits", "not probabilities"), ("broken", "block")])
+def test_a_run_without_a_trained_trial_fails_and_says_where_to_look(
+    tmp_path: Path, small_mnist: Path, cache_dir: Path, builder: str, named: str
+) -> None:
+    layers = "keras.layers.Dense(classes)(keras.layers.Flatten()(images))" if builder == "logits" else "config['block']"
+    (tmp_path / "own.py").write_text(
+        "from spaces import Int, Space\n\n\ndef build(images, config, classes):\n    import keras\n\n"
+        f"    return {layers}\n\n\nSPACE = Space(name='own', parameters={{'width': Int(1, 9, 3)}}, build=build)\n"
+    )
+    options = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir), "--trials", "1", "--epochs", "1")
+    done = run(tmp_path, "run", "--space", "own.py", *options, "--finalists", "0", "--threads", "1", check=False)
+    assert done.returncode == 1
+    assert "status" in done.stderr
+    assert named in done.stdout + done.stderr
