@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import UserError
-from search.records.study_json import FILE_NAME as STUDY_FILE
 from search.session.settings import Settings, flag
 from search.trial import RECIPE_PREFIX, Config
 from spaces.domains import Choice, Domain, Value
@@ -87,9 +86,8 @@ def _words(settings: Settings, space: Space, pruner: str | None) -> Iterator[str
         yield f"tune-{'-'.join(settings.tune)}"
     if settings.at is not None:
         yield f"at-{settings.at.removeprefix(RECIPE_PREFIX.rstrip()).strip()}"
-    for source in settings.from_:
-        path = Path(source)
-        yield f"from-{path.parent.name if path.name == STUDY_FILE and path.parent.name else path.name}"
+    for path in map(Path, settings.from_):  # a study's file is named like any other, its folder is not
+        yield f"from-{path.parent.name if path.name.endswith('.json.gz') and path.parent.name else path.name}"
     if settings.max_parameters is not None:
         yield f"{settings.max_parameters}-parameters"
     usual = {field.name: field.default for field in dataclasses.fields(Settings)}

@@ -117,12 +117,14 @@ class Timetable(Callback):
     def has_time_for_run(self, trial: Trial) -> bool:
         """Returns whether a test run can end.
 
-        A run that cannot is dropped for good, so the seconds in which workers still start, an estimate, do not count.
+        A run that cannot is dropped for good, so the seconds in which workers still start, an estimate, do not count. The
+        first run of a row needs no margin: the search was cut for it, and nothing else can use the time.
         """
         if (left := self._seconds_left(workers_start=False)) is None or not self._plan.has_verification:
             return True
         self._refresh()
-        return MARGIN * self._costs.trial_seconds(trial) <= left
+        margin = MARGIN if trial.replicate else 1.0
+        return margin * self._costs.trial_seconds(trial) <= left
 
     def can_wait(self, running: TrialRecord) -> bool:
         """Returns whether the first test run of a search trial can wait for its end, also on a machine that slows down.
