@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -22,13 +21,11 @@ from common import table
 
 from search.optuna_domains import to_optuna_distributions
 from search.records.lookup import find_studies
-from search.records.record import StudyRecord, TrialRecord
+from search.records.record import StudyRecord
 from search.records.storage.locations import StudyLocation
+from search.report.charts.importance import MIN_TOP_TRIALS
 from search.trial import MUTATION_KEY, Config, Phase, config_key
 from spaces import registry
-
-MIN_TOP_TRIALS = 5
-"""Minimum size of PED-ANOVA's group of better trials; Optuna's recommendation."""
 
 
 def short_losses(study: StudyRecord) -> dict[str, tuple[Config, float]]:
@@ -43,21 +40,16 @@ def short_losses(study: StudyRecord) -> dict[str, tuple[Config, float]]:
 def loss_ratios(study: StudyRecord) -> dict[str, list[float]]:
     """Returns the losses of mutants over those of the configurations that they change, by changed parameter."""
     losses, trials = short_losses(study), study.trials_in_phase(Phase.SEARCH)
+    keys = {record.trial.number: config_key(record.trial.config) for record in trials}
     ratios: dict[str, list[float]] = defaultdict(list)
     for record in trials:
         own = losses.get(config_key(record.trial.config))
-        parent = _parent(record, trials)
-        other = None if parent is None else losses.get(config_key(parent.trial.config))
+        other = losses.get(keys.get(record.trial.engine_metadata.get(MUTATION_KEY), ""))
         if record.trial.is_short and own is not None and other is not None:
             for name in {*own[0]} & {*other[0]}:
                 if own[0][name] != other[0][name]:
                     ratios[name].append(own[1] / other[1])
     return ratios
-
-
-def _parent(record: TrialRecord, trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    number = record.trial.engine_metadata.get(MUTATION_KEY)
-    return next((known for known in trials if known.trial.number == number), None)
 
 
 def importances(studies: list[StudyRecord]) -> dict[str, float]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from search.cli.options import FilePath, GroupedCommand, merge_options, setting_options
-
-if TYPE_CHECKING:
-    from search.records.record import StudyRecord
 
 INTERRUPTED_EXIT_CODE = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -47,6 +44,7 @@ def command(
     from search.session.plan import make_plan
     from search.session.run import run_plan
     from search.session.settings import from_mapping
+    from search.trial import State
 
     settings = from_mapping(merge_options(options, config=config, extra=extra))
     if settings.engine.startswith("keras-tuner") and not quiet and not as_json:
@@ -74,19 +72,11 @@ def command(
         if not quiet:
             click.echo("Interrupted; run the same command again to continue.", err=True)
         raise SystemExit(INTERRUPTED_EXIT_CODE)
-    if failed := _count_if_all_failed(study.record):
+    states = board.sections[0].states if board.sections else {}
+    if State.FAILED in states and not states.keys() - {State.FAILED, State.INTERRUPTED}:
         click.echo(
-            f"Error: No trial was trained; {failed} failed.\n"
+            f"Error: No trial was trained; {states[State.FAILED]} failed.\n"
             f"python -m search status {study.name} --traceback prints why.",
             err=True,
         )
         raise SystemExit(1)
-
-
-def _count_if_all_failed(record: StudyRecord) -> int:
-    """Returns the number of failed search trials if none was trained, else 0."""
-    from search.trial import Phase, State
-
-    trials = record.trials_in_phase(Phase.SEARCH)
-    failed = sum(known.state is State.FAILED for known in trials)
-    return 0 if any(known.is_finished and known.state is not State.FAILED for known in trials) else failed

@@ -18,6 +18,7 @@ from search.errors import UserError
 from search.export import model_metadata
 from search.export.image_files import IMAGE_READ_ERRORS, InputSpec, ResizeMode, load_image
 from search.export.keras_subprocess import serve_request
+from search.training.calibration import are_probabilities
 
 IMAGES_PER_BATCH = 1000
 """Images that are held in memory together."""
@@ -50,7 +51,7 @@ class Classifier:
         """
         batch = np.stack(images).astype(np.float32) * np.float32(self.white_value / 255)
         probabilities: np.ndarray = self.model.predict(batch, verbose=0)
-        if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
+        if not are_probabilities(probabilities, tolerance=1e-3):
             raise UserError("The model's output is not probabilities, such as those of a softmax.")
         return probabilities
 

@@ -123,8 +123,9 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
     else:
         steps = list(_affordable(costs, record, left, verification_seconds))
     sufficient = MARGIN * costs.first_seconds(waiting, epochs=epochs)
-    first_trials = sum(costs.model.trial_seconds(config, epochs=epochs) for config in waiting) / slots
-    has_no_time = left is not None and bool(waiting) and not steps
+    crowded = 0.0  # seconds of the first trials and of all seeds, where more of these were asked for than fit
+    if waiting and not steps and settings.timeout is not None and (settings.replicates or 1) > 1:
+        crowded = sum(map(costs.model.trial_seconds, waiting)) / slots + verification_seconds
     recipe = next(iter(costs.recipes), None)
     short = short_epochs(epochs)
     throughput = plan.parallelism.images_per_second.get(plan.parallelism.layout)
@@ -150,9 +151,7 @@ def make_forecast(costs: PlanCosts, record: StudyRecord, *, elapsed_seconds: flo
         verification_seconds=verification_seconds,
         first_epochs=horizon,
         sufficient_timeout=_round_up(elapsed_seconds + CLOSING_SECONDS + sufficient) if is_short else None,
-        replicates_timeout=_round_up(elapsed_seconds + CLOSING_SECONDS + MARGIN * (first_trials + verification_seconds))
-        if has_no_time
-        else None,
+        replicates_timeout=_round_up(elapsed_seconds + CLOSING_SECONDS + MARGIN * crowded) if crowded else None,
     )
 
 

@@ -117,8 +117,8 @@ class Timetable(Callback):
     def has_time_for_run(self, trial: Trial) -> bool:
         """Returns whether a test run can end.
 
-        A run that cannot is dropped for good, so the seconds in which workers still start, an estimate, do not count. The
-        first run of a row needs no margin: the search was cut for it, and nothing else can use the time.
+        A run that cannot is dropped for good, so the seconds in which workers still start, an estimate, do not count.
+        The first run of a row needs no margin: the search was cut for it, and nothing else can use the time.
         """
         if (left := self._seconds_left(workers_start=False)) is None or not self._plan.has_verification:
             return True

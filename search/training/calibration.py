@@ -17,6 +17,16 @@ TOLERANCE = 1e-4
 """Accuracy of that logarithm; the loss is flat around its minimum, and exact to many more digits."""
 
 
+def are_probabilities(outputs: np.ndarray, *, tolerance: float) -> bool:
+    """Returns whether a network's outputs, (images, classes), are 0 or more, with a sum of 1 for each image.
+
+    Args:
+        outputs: The outputs.
+        tolerance: Largest deviation of a sum.
+    """
+    return bool(np.allclose(outputs.sum(axis=1), 1, atol=tolerance) and outputs.min() >= 0)
+
+
 def calibrated_cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the mean cross-entropy in nats after the best temperature.
 

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from search.training.calibration import are_probabilities
 from search.training.loops import Loops
 from search.training.run_state import NonFiniteLoss
 from search.training.task import PhaseImages
@@ -145,8 +146,8 @@ def evaluate(loops: Loops, images: PhaseImages, hooks: Hooks, seconds: dict[str,
         outputs = loops.predict(images.evaluation_images, lambda *_: _raise_if_stopped(hooks))
     finally:
         seconds["evaluate"] += time.perf_counter() - started
-    sums = outputs.sum(axis=1, dtype=np.float64)
-    if np.isfinite(sums).all() and not (np.allclose(sums, 1.0, atol=SUM_TOLERANCE) and outputs.min() >= 0.0):
+    if np.isfinite(outputs).all() and not are_probabilities(outputs, tolerance=SUM_TOLERANCE):
+        sums = outputs.sum(axis=1)
         raise ValueError(
             "The builder's output is not probabilities. Expected: for each image values of 0 or more with a sum of 1, "
             f"as of a last layer with activation='softmax'. Received: sums of {sums.min():.3g} to {sums.max():.3g}."

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from .activity import Activity
 from .history import History, Training, TrainingReader
 from .mutation import mutated, uniform
-from .surrogate import MIN_TRAININGS, Surrogate
+from .surrogate import MAX_TRAININGS, MIN_TRAININGS, Surrogate
 
 MAX_CHANGES = 3
 """Most parameters that a mutation changes; their number is uniform from 1.
@@ -194,7 +194,8 @@ class ScreenedMutationSampler(BaseSampler):
         if len(trainings) < MIN_TRAININGS or self._generator.random() < UNGUIDED_SHARE:
             return Step(is_full=is_full, parent=parent, changes=self._draw_changes(parent))
         candidates = [self._draw_changes(parent) for _ in range(CANDIDATES)]
-        activity = Activity([*trainings, *history.scored(short=is_full)])
+        others = history.scored(short=is_full)
+        activity = Activity([*trainings[-MAX_TRAININGS:], *others[-MAX_TRAININGS:]])
         defaults = history.best_values()
         whole = [activity.resolved({**parent.params, **each}, sorted(each), defaults) for each in candidates]
         chosen = self._surrogate.best_candidate(whole, trainings, history.distributions(), self._generator)
