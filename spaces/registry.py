@@ -186,6 +186,8 @@ def _validated_space(module: ModuleType) -> Space:
     space = getattr(module, "SPACE", None)
     if not isinstance(space, Space):
         received = f"SPACE of type {type(space).__name__}" if hasattr(module, "SPACE") else "no SPACE"
+        if callable(getattr(module, "build_model", None)):  # with hp it is Keras Tuner's, and is not read here
+            received = "build_model without the argument hp"
         raise SpaceError(
             "A space file must define SPACE = Space(...), or Keras Tuner's build_model(hp) or a HyperModel. "
             f"Received: {received} in {module.__file__}."

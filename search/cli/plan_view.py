@@ -5,6 +5,8 @@ Called by the displays and the dry run.
 
 from __future__ import annotations
 
+import dataclasses
+
 from search.cli.forecast_view import describe_forecast
 from search.cli.progress_state import format_clock
 from search.data.split import VALIDATION_DIVISOR
@@ -14,7 +16,7 @@ from search.records.record import NO_ENGINE, StudyRecord
 from search.session.costs import PlanCosts
 from search.session.forecast import Forecast
 from search.session.plan import Plan
-from search.session.settings import ExecutorName
+from search.session.settings import ExecutorName, flag
 from search.study.search_source import final_trials
 from search.training.devices import count_gpus, gpu_install_hint
 from search.training.runtime import Device
@@ -143,6 +145,12 @@ def _describe_space(plan: Plan, *, is_new: bool) -> list[str]:
     if (limit := plan.parameter_limit) is not None:
         baseline = "" if limit.allows(space.baseline) else "; the baseline has more and is there for comparison"
         lines.append(f"  at most {plan.header.max_parameters:,} trainable parameters{baseline}")
+    options = {field.name for field in dataclasses.fields(settings)}
+    lines += [
+        f"  parameter {name}: fix it with --fix {name}=VALUE; {flag(name)} is an option of the run"
+        for name in space.parameters
+        if name in options
+    ]
     recipes = len(space.recipes) if settings.recipes else 0
     if is_new and recipes and settings.trials is not None and settings.trials <= 1 + recipes:
         lines.append(

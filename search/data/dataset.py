@@ -39,7 +39,7 @@ TEST_GROUPS = "groups_test"
 """Name of the array of the test images' groups."""
 UNHASHED = frozenset({TEST_GROUPS, CLASS_NAMES, READING, WHITE})
 """Arrays that decide no result: groups of test images only widen intervals, the others say how the data were read."""
-READING_VERSION = 2
+READING_VERSION = 3
 """Raised by a change of how data are read, so that caches of earlier versions are not used."""
 INFO_NAME = "info.json"
 """File in the folder of cached data that describes them, so that they are found by their hash."""

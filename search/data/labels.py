@@ -112,8 +112,10 @@ def map_labels(
             )
         unknown = np.setdiff1d(given, classes)
         if len(unknown):
+            is_named = class_names and unknown.dtype.kind in "iu" and 0 <= unknown[0] < len(class_names)
+            name = class_names[unknown[0]] if is_named else unknown[0]
             raise UserError(
-                f"y_{part} must hold classes of y_train. Received: {unknown[0]}, which no training image has.",
+                f"y_{part} must hold classes of y_train. Received: {name}, which no training image has.",
                 hint="Number or name the classes of both alike.",
             )
         mapped[part] = order[np.searchsorted(classes, given, sorter=order)].astype(np.int64)

@@ -123,9 +123,9 @@ def parse_engine(text: str, *, sampler: str | None = None, pruner: str | None = 
 
 
 def _owners(sampler: str) -> str:
-    """Returns the engines that have a sampler of this name, as options; an empty text if none has."""
+    """Returns the engines that have a sampler of this name, with it; an empty text if none has."""
     name = sampler.lower()
-    return " or ".join(f"--engine {engine}:{name}" for engine, kind in ENGINES.items() if name in kind.samplers)
+    return " or ".join(f"{engine}:{name}" for engine, kind in ENGINES.items() if name in kind.samplers)
 
 
 def screens(engine: str, sampler: str | None, pruner: str | None) -> bool:

@@ -34,13 +34,11 @@ class Classifier:
     Args:
         model: The Keras model.
         input_spec: Its input.
-        white_value: Value of a white pixel, by the model's metadata; else 255, or 1 if it does not rescale its input.
         class_names: Names of the classes; empty if these are the numbers from 0.
     """
 
     model: Any
     input_spec: InputSpec
-    white_value: float
     class_names: tuple[str, ...] = ()
 
     def predict_probabilities(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -49,7 +47,7 @@ class Classifier:
         Raises:
             UserError: The model's output is not probabilities.
         """
-        batch = np.stack(images).astype(np.float32) * np.float32(self.white_value / 255)
+        batch = np.stack(images).astype(np.float32) * np.float32(self.input_spec.white / 255)
         probabilities: np.ndarray = self.model.predict(batch, verbose=0)
         if not are_probabilities(probabilities, tolerance=1e-3):
             raise UserError("The model's output is not probabilities, such as those of a softmax.")
@@ -80,19 +78,20 @@ def load_model(file: Path, resize_mode: ResizeMode | None) -> Classifier:
     shape = _input_shape(model)
     metadata = model_metadata.read(file)
     is_mnist = metadata.data_sha256 == MNIST_SHA256 if metadata else shape == (*MNIST_IMAGE_SIZE, 1)
+    layers = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Rescaling))
+    scale = next((float(np.max(layer.scale)) for layer in layers), 1.0)  # also of one in a nested model
+    rescaled_white = 255.0 if scale < 0.5 else 1.0
     input_spec = InputSpec(
         height=shape[0],
         width=shape[1],
         channels=shape[2],
         resize_mode=resize_mode or (ResizeMode.DIGIT if is_mnist else ResizeMode.WHOLE),
         is_dark=metadata.is_dark if metadata else True,
+        white=(metadata and metadata.white) or rescaled_white,
     )
-    layers = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Rescaling))
-    scale = next((float(np.max(layer.scale)) for layer in layers), 1.0)  # also of one in a nested model
     return Classifier(
         model=model,
         input_spec=input_spec,
-        white_value=metadata.white if metadata and metadata.white else 255.0 if scale < 0.5 else 1.0,
         class_names=metadata.class_names if metadata else (),
     )
 

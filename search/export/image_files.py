@@ -54,6 +54,7 @@ class InputSpec:
         channels: 1, or 3 for colour.
         resize_mode: How a grey image of another size is resized.
         is_dark: Whether the model was trained on light on dark; for grey images.
+        white: Value of a white pixel that the model takes; above 255 also that of files of more than 8 bits.
     """
 
     height: int
@@ -61,6 +62,7 @@ class InputSpec:
     channels: int
     resize_mode: ResizeMode
     is_dark: bool = True
+    white: float = 255.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,7 +78,7 @@ def load_image(file: Path, input_spec: InputSpec) -> np.ndarray:
             ``IMAGE_READ_ERRORS``.
     """
     with Image.open(file) as opened:
-        image = _to_opaque_8_bit(ImageOps.exif_transpose(opened))
+        image = _to_opaque_8_bit(ImageOps.exif_transpose(opened), input_spec.white)
     if input_spec.channels == 3:
         return np.asarray(ImageOps.fit(image.convert("RGB"), input_spec.size, Image.Resampling.LANCZOS))
     grey = image.convert("L")
@@ -85,11 +87,12 @@ def load_image(file: Path, input_spec: InputSpec) -> np.ndarray:
     return np.asarray(_RESIZE_FUNCTIONS[input_spec.resize_mode](grey, input_spec))[..., np.newaxis]
 
 
-def _to_opaque_8_bit(image: Image.Image) -> Image.Image:
+def _to_opaque_8_bit(image: Image.Image, training_white: float) -> Image.Image:
     """Returns an image of 8 bits a channel without transparency, in grey or colour."""
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits, or floats
         values = np.asarray(image, dtype=np.float64).clip(0)
-        white = next((white for white in WHITE_LEVELS if values.max() <= white), float(values.max()))
+        levels = (training_white,) if training_white > 255 else WHITE_LEVELS
+        white = next((white for white in levels if values.max() <= white), float(values.max()))
         return Image.fromarray((values * (255 / white)).astype(np.uint8))
     if not image.has_transparency_data:
         return image if image.mode == "L" else image.convert("RGB")

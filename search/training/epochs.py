@@ -146,13 +146,22 @@ def evaluate(loops: Loops, images: PhaseImages, hooks: Hooks, seconds: dict[str,
         outputs = loops.predict(images.evaluation_images, lambda *_: _raise_if_stopped(hooks))
     finally:
         seconds["evaluate"] += time.perf_counter() - started
+    check_probabilities(outputs)
+    return outputs
+
+
+def check_probabilities(outputs: np.ndarray) -> None:
+    """Checks the outputs of a model, (images, classes), unless some are not finite, which training reports.
+
+    Raises:
+        ValueError: They are not probabilities.
+    """
     if np.isfinite(outputs).all() and not are_probabilities(outputs, tolerance=SUM_TOLERANCE):
         sums = outputs.sum(axis=1)
         raise ValueError(
             "The builder's output is not probabilities. Expected: for each image values of 0 or more with a sum of 1, "
             f"as of a last layer with activation='softmax'. Received: sums of {sums.min():.3g} to {sums.max():.3g}."
         )
-    return outputs
 
 
 def _raise_if_stopped(hooks: Hooks) -> None:

@@ -82,7 +82,7 @@ scaled = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(1 / 255)])
 save("nested", scaled, layers.Flatten(), layers.Dense(10, activation="softmax"))
 from search.export.classifier import load_model
 for name in ("foreign", "nested"):
-    print(name, load_model(f"{sys.argv[1]}/{name}.keras", None).white_value)
+    print(name, load_model(f"{sys.argv[1]}/{name}.keras", None).input_spec.white)
 """
 
 

@@ -234,6 +234,16 @@ def test_a_dry_run_writes_nothing_and_says_where_its_seconds_are_from(
     assert sorted(finished.rglob("*")) == before
 
 
+def test_a_parameter_with_the_name_of_an_option_is_mentioned(
+    tmp_path: Path, small_mnist: Path, cache_dir: Path
+) -> None:
+    text = (Path(__file__).parents[1] / "own_space.py").read_text(encoding="utf-8")
+    (tmp_path / "own.py").write_text(text.replace('"units"', '"workers"'), encoding="utf-8")
+    data = ("--dataset", str(small_mnist), "--cache-dir", str(cache_dir))
+    done = run(tmp_path, "run", "--space", "own.py", *data, "--trials", "2", "--dry-run")
+    assert "fix it with --fix workers=VALUE; --workers is an option of the run" in done.stdout
+
+
 @pytest.mark.parametrize(("builder", "named"), [("logits", "not probabilities"), ("broken", "block")])
 def test_a_run_without_a_trained_trial_fails_and_says_where_to_look(
     tmp_path: Path, small_mnist: Path, cache_dir: Path, builder: str, named: str

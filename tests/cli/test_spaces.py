@@ -82,6 +82,7 @@ def test_a_file_of_your_own_is_shown(tmp_path: Path) -> None:
     [
         (("cnm",), "Did you mean 'cnn'?"),
         (("cnn", "--fix", "poling=max"), "Did you mean 'pooling'?"),
+        (("cnn", "--fix", "lr=0.1"), "Did you mean 'learning_rate'?"),
         (("cnn", "--fix", "pooling"), "name=value"),
         (("cnn", "--fix", "pooling=min"), "pooling takes max | average"),
         (("cnn", "--range", "filters_1=0:48"), "filters_1 takes 1..4096"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,13 @@ def test_a_model_of_colours_gets_colours(tmp_path: Path) -> None:
     ready = load_image(tmp_path / "red.png", COLOUR)
     assert ready.shape == (32, 32, 3)
     assert ready[5, 5].tolist() == [200, 30, 90]
+
+
+def test_white_of_deep_files_is_that_of_the_training_images(tmp_path: Path) -> None:
+    grey = np.linspace(0, 2000, 28 * 28).reshape(28, 28).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    taken = load_image(tmp_path / "deep.png", replace(WHOLE, white=4095.0))
+    assert np.array_equal(taken[..., 0], (grey * (255 / 4095)).astype(np.uint8))
 
 
 @pytest.mark.parametrize("case", ["text", "empty", "cut short", "blank", "missing", "folder"])

@@ -90,6 +90,7 @@ def test_an_edited_file_is_loaded_anew_and_leaves_no_cache(tmp_path: Path) -> No
     ("text", "message"),
     [
         ("x = 1", "Received: no SPACE"),
+        ("def build_model(): pass", "Received: build_model without the argument hp"),
         ("SPACE = {'width': 3}", "Received: SPACE of type dict"),
         ("SPACE = None", "Received: SPACE of type NoneType"),
         (USER_FILE.replace(", build=build", ""), "Received: build=None"),

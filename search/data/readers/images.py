@@ -28,7 +28,9 @@ MAX_PIXELS = 64_000_000
 """Pixels of an image, such as 8,000 x 8,000; decoding one of them takes a quarter of a GiB."""
 NAMED_FILES = 3
 """Unreadable files that are named; the others are counted."""
-GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L")
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
+"""Grey of more than 8 bits; ``pixels`` finds what white is, from all training images."""
+GREY_MODES = ("1", "L", *DEEP_MODES)
 OPAQUE_MODES = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
 READ_ERRORS = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, MemoryError)
 """What Pillow raises for files that are damaged or no images."""
@@ -52,7 +54,7 @@ class DecodedImages:
     """Images in one array.
 
     Args:
-        images: (count, height, width, 1 or 3), uint8, as a memory map.
+        images: (count, height, width, 1 or 3), as a memory map; uint8, or float32 if all sources have more than 8 bits.
         indices: Which of the sources they are, ascending.
         formats: Their formats, such as "JPEG", with how many there are.
         unreadable: Names of the sources that could not be read.
@@ -107,7 +109,9 @@ def decode_images(sources: Callable[[], Iterable[ImageSource]], options: ReadOpt
     _check_readable(unreadable, count, where)
     height, width = options.image_size or tuple(round(side) for side in np.median(shapes, axis=0))
     channels = options.channels or (1 if modes <= set(GREY_MODES) else 3)
-    check_space(f"All images of {where} at {height} x {width}", len(shapes) * height * width * channels)
+    dtype = np.dtype(np.float32 if modes <= set(DEEP_MODES) else np.uint8)
+    size = len(shapes) * height * width * channels * dtype.itemsize
+    check_space(f"All images of {where} at {height} x {width}", size)
     is_grey = True
 
     def decode() -> Iterator[np.ndarray]:
@@ -116,7 +120,7 @@ def decode_images(sources: Callable[[], Iterable[ImageSource]], options: ReadOpt
             if index in unreadable:
                 continue
             with _opened(source) as image:
-                pixels = None if image is None else _decode(image, (height, width), channels)
+                pixels = None if image is None else _decode(image, (height, width), channels, dtype)
             if pixels is None:
                 unreadable[index] = source.name
             else:
@@ -205,8 +209,8 @@ def _too_large_error(name: str, received: str) -> UserError:
     )
 
 
-def _decode(image: Image.Image, size: tuple[int, int], channels: int) -> np.ndarray | None:
-    """Returns an image's pixels, (height, width, channels); None if it is damaged."""
+def _decode(image: Image.Image, size: tuple[int, int], channels: int, dtype: np.dtype) -> np.ndarray | None:
+    """Returns an image's pixels, (height, width, channels), float32 as they are or uint8; None if it is damaged."""
     from PIL import Image, ImageOps
 
     try:
@@ -216,22 +220,23 @@ def _decode(image: Image.Image, size: tuple[int, int], channels: int) -> np.ndar
                 "RGB" if channels == 3 else "L", (4 * size[1], 4 * size[0])
             )  # JPEGs decode smaller; others ignore it
             upright = ImageOps.exif_transpose(image)
-            flat = _without_opacity(_to_8_bits(upright)).convert("L" if channels == 1 else "RGB")
+            flat = upright.convert("F") if dtype == np.float32 else _to_8_bits(upright, channels)
     except READ_ERRORS:
         return None
     if flat.size != (size[1], size[0]):
         flat = flat.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(flat).reshape(*size, channels)
+    pixels = np.asarray(flat).reshape(*size, -1)
+    return np.broadcast_to(pixels, (*size, channels))
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Returns an image of 16 bits a pixel in 8; others as they are."""
+def _to_8_bits(image: Image.Image, channels: int) -> Image.Image:
+    """Returns an image in grey or color, of 8 bits a channel; one of 16 bits stands among others of 8."""
     from PIL import Image
 
-    if not image.mode.startswith("I"):
-        return image
-    values = np.asarray(image)
-    return Image.fromarray((values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8))
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        image = Image.fromarray((values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8))
+    return _without_opacity(image).convert("L" if channels == 1 else "RGB")
 
 
 def _without_opacity(image: Image.Image) -> Image.Image:

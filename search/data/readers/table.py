@@ -206,7 +206,7 @@ def _to_numbers(path: Path, block: Any, layout: _Layout) -> np.ndarray:
         numeric[texts] = 0
     values: np.ndarray = numeric.to_numpy()
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        line = int(np.argwhere(~np.isfinite(values))[0, 0]) + int(block.index[0]) + 1
+        line = int(np.argwhere(~np.isfinite(values))[0, 0]) + int(block.index[0]) + (2 if layout.columns else 1)
         raise UserError(
             f"{path} has empty fields or NaN. Expected: {layout.count} numbers in each line. Received: line {line}."
         )

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from search.training.epochs import cross_entropy, steps_per_epoch
+from search.training.epochs import check_probabilities, cross_entropy, steps_per_epoch
 from search.training.run_state import NonFiniteLoss, is_out_of_memory
 from search.training.task import PhaseImages
 from search.training.vectorized.member import Member
@@ -121,7 +121,7 @@ class Population:
             probabilities = scores[row] if scores is not None and self._needs_scoring(member) else None
             try:
                 self._record_epoch(member, float(losses[row]), probabilities, sum(seconds_per_member.values()))
-            except NonFiniteLoss as error:
+            except (NonFiniteLoss, ValueError) as error:
                 member.error = error
 
     def measure_capacity(self, member: Member, *, count: int, free_memory: int) -> int:
@@ -197,6 +197,7 @@ class Population:
             raise NonFiniteLoss
         metrics: dict[str, float] = {}
         if probabilities is not None:
+            check_probabilities(probabilities)
             labels = self._images.evaluation_labels
             metrics = member.run_state.record_evaluation(
                 cross_entropy(probabilities, labels),

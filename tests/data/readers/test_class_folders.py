@@ -101,10 +101,40 @@ def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
     assert np.array_equal(stored_image(tmp_path, "a.png"), GREY)
 
 
+def test_white_of_deep_images_is_that_of_them_all(tmp_path: Path) -> None:
+    deep = RNG.integers(0, 4096, (8, 6, 6))  # 12 bits
+    deep[0] //= 64  # a dark one
+    for index, pixels in enumerate(deep):
+        if index % 2:
+            save(tmp_path / "set" / str(index % 2) / f"{index}.tiff", pixels.astype(np.float32))
+        else:
+            save(tmp_path / "set" / str(index % 2) / f"{index}.png", pixels.astype(np.uint16))
+    info = prepare(str(tmp_path / "set"), tmp_path / "cache")
+    assert "white is 4095" in info.reading[0]
+    training = open_training(info)
+    images = training.images[..., 0]
+    assert images.dtype == np.float32
+    expected = {(pixels / np.float32(4095)).astype(np.float32).tobytes() for pixels in deep.astype(np.float32)}
+    assert {image.tobytes() for image in images} <= expected
+
+
 def test_a_drawing_on_a_transparent_ground_is_on_white(tmp_path: Path) -> None:
     opacity = np.where(GREY > 99, 255, 0).astype(np.uint8)
     save(tmp_path / "set" / "0" / "a.png", np.stack([GREY * 0] * 3 + [opacity], axis=-1))
     assert np.array_equal(stored_image(tmp_path, "a.png"), 255 - opacity)
+
+
+def test_a_class_that_only_the_test_images_have_is_named(tmp_path: Path) -> None:
+    make_classes(tmp_path / "set" / "train")
+    make_classes(tmp_path / "set" / "test", names=("owl", "cat"))
+    with pytest.raises(UserError, match="Received: cat, which no training image has"):
+        prepare(str(tmp_path / "set"), tmp_path / "cache")
+
+
+def test_a_folder_of_one_class_is_refused(tmp_path: Path) -> None:
+    make_classes(tmp_path / "set", names=("owl",))
+    with pytest.raises(UserError, match="Received: owl alone"):
+        prepare(str(tmp_path / "set"), tmp_path / "cache")
 
 
 def test_links_are_followed_and_loops_are_refused(tmp_path: Path) -> None:

@@ -88,7 +88,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "ten million columns in a later line": (wide_later, "lines of more than"),
     "many columns": (lambda path: path.write_bytes((b"0," * 300_000 + b"0\n") * 2), "Received: 300,001 in the first"),
     "a line that is longer": (lambda path: path.write_text(lines(LABELS, PIXELS) + "1,2" * 30 + "\n"), "no table"),
-    "an empty field": (lambda path: path.write_text(lines(LABELS, PIXELS) + "1" + "," * 16 + "\n"), "empty fields"),
+    "an empty field": (lambda path: path.write_text(lines(LABELS, PIXELS) + "1" + "," * 16 + "\n"), "line 31"),
+    "an empty field below a header": (
+        lambda path: path.write_text(lines(LABELS, PIXELS, header=["label", *NAMES]) + "1" + "," * 16 + "\n"),
+        "empty fields .* Received: line 32",
+    ),
     "words among pixels": (lambda path: path.write_text(lines(LABELS, WORDS, PIXELS)), "words among its pixels"),
     "two columns that may be labels": (lambda path: path.write_text(lines(LABELS, PIXELS[:, 1:], LABELS)), "both"),
     "bytes": (lambda path: path.write_bytes(bytes(100)), "no text"),
