@@ -17,7 +17,9 @@ PIXELS, LABELS = (small_arrays()[name] for name in ("x_train", "y_train"))
 WORDS = np.array(["cat", "dog", "owl"])[LABELS]
 
 
-@pytest.mark.parametrize("labels", [WORDS.astype(object), pd.Series(WORDS), pd.Series(WORDS, dtype=object), list(WORDS)])
+@pytest.mark.parametrize(
+    "labels", [WORDS.astype(object), pd.Series(WORDS), pd.Series(WORDS, dtype=object), list(WORDS)]
+)
 def test_text_is_labels(tmp_path: Path, labels: object) -> None:
     info = prepare(str(save_arrays((PIXELS, labels), tmp_path)), tmp_path)
     assert info.class_names == ("cat", "dog", "owl")

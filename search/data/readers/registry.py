@@ -142,8 +142,8 @@ def _find_in_folder(root: Path) -> FoundData:
     folders = [path for path in root.iterdir() if is_visible(path.name) and path.is_dir()]
     if len(folders) == 1 and any(map(is_image_file, _visible_files(folders[0]))):
         raise UserError(
-            f"The images have one class. Expected: a folder of images for each class. Received: {folders[0].name} alone "
-            f"in {root}.",
+            "The images have one class. Expected: a folder of images for each class. "
+            f"Received: {folders[0].name} alone in {root}.",
             hint="Make a folder for each class, named after it, and move its images there.",
         )
     if pickles := [file for file in visible if _is_pickle(file)]:

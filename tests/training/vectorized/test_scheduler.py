@@ -208,17 +208,6 @@ def test_members_with_nested_layers_or_functions_equal_the_trials_alone(data: Pa
 
 def test_a_network_without_a_softmax_fails(data: Path, cache_dir: Path, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "unlike_space.py").read_text(encoding="utf-8")
-    (tmp_path / "logits.py").write_text(text.replace('activation="softmax"', "activation=None"), encoding="utf-8")
-    space = str(tmp_path / "logits.py")
-    trials = [Trial(number=0, config=registry.load(space).baseline, seed=0, epochs=1)]
-    together, alone = run(Job(task=task_of(space, data, cache_dir), together=[trials], alone=trials))
-    for outcome in (together[0], alone[0]):
-        assert outcome.state is State.FAILED
-        assert "not probabilities" in outcome.message
-
-
-def test_a_network_without_a_softmax_fails(data: Path, cache_dir: Path, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "unlike_space.py").read_text(encoding="utf-8")
     (tmp_path / "logits.py").write_text(text.replace("keras.ops.softmax", ""), encoding="utf-8")
     space = str(tmp_path / "logits.py")
     trials = [Trial(number=0, config=registry.load(space).baseline, seed=0, epochs=1)]
