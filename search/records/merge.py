@@ -1,7 +1,8 @@
 """Merges studies from several machines and folders for one board, so that each run counts once.
 
-Of copies of a study the longest is kept. Different studies of one name are renamed to "NAME (2)", "NAME (3)" by their
-start. Runs that two studies hold are marked in the later study as copied. Notes name what was left out or renamed.
+Of copies of a study the longest is kept. Of different studies of one name one keeps it: that in a folder of this name,
+else the first. The others are called as their folders, or "NAME-2", "NAME-3" where these names are taken too. Runs
+that two studies hold are marked in the later study as copied. Notes name what was left out or renamed.
 Pure; called by the commands that rank several studies.
 """
 
@@ -33,13 +34,18 @@ class LocatedStudy:
     source: str
     file: Path | None = None
 
+    @property
+    def folder(self) -> str:
+        """Name of the file's folder; empty without a file."""
+        return self.file.resolve().parent.name if self.file else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergedStudies:
     """Studies for one board.
 
     Args:
-        records: The studies, with unique names and copied runs marked, sorted by name.
+        records: The studies, with unique names and copied runs marked, sorted by the names that they had.
         originals: The same studies as found, in the same order.
         notes: Studies and runs that were left out or renamed.
     """
@@ -120,19 +126,21 @@ def _ended_count(record: StudyRecord) -> int:
 
 
 def _with_unique_names(studies: Sequence[LocatedStudy]) -> tuple[list[StudyRecord], list[str]]:
-    """Returns the records with unique names; the study that started first keeps its name."""
-    taken: set[str] = set()
+    """Returns the records with unique names, in the same order."""
+    backwards = [(study.record.header.name, study) for study in reversed(studies)]  # the first of a name comes last
+    owners = dict(backwards) | {name: study for name, study in backwards if study.folder == name}
+    taken = set(owners)
     records: list[StudyRecord] = []
     notes: list[str] = []
     for study in studies:
         header, number = study.record.header, 1
-        name = header.name
-        while name in taken:
+        name = header.name if owners[header.name] is study else study.folder
+        while owners[header.name] is not study and (not name or name in taken):
             number += 1
-            name = f"{header.name} ({number})"
+            name = f"{header.name}-{number}"
         taken.add(name)
         records.append(replace(study.record, header=replace(header, name=name)))
-        if number > 1:
+        if name != header.name:
             notes.append(f"{name} is another study named {header.name}: {study.source}, begun {header.created}.")
     return records, notes
 

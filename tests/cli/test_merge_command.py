@@ -73,9 +73,9 @@ def test_a_board_over_names_folders_and_reports(here: Callable[..., Done], folde
     done = here(folder, "leaderboard", "cnn-tpe", "theirs", "reports", "--format", "json")
     document = json.loads(done.stdout)
     names = [[study["name"] for study in section["studies"]] for section in document["sections"]]
-    assert names == [["cnn-tpe", "cnn-tpe (2)"], ["tutorial-cnn"]]
+    assert names == [["cnn-tpe", "cnn-tpe-2"], ["tutorial-cnn"]]
     assert document["notes"] == [
-        "cnn-tpe (2) is another study named cnn-tpe: theirs/cnn-tpe, begun 2026-11-22T10:00:00+00:00."
+        "cnn-tpe-2 is another study named cnn-tpe: theirs/cnn-tpe, begun 2026-11-22T10:00:00+00:00."
     ]
     row = document["sections"][0]["rows"][0]
     assert row["machine"] == "A Processor | 2.0 GHz"
@@ -85,7 +85,7 @@ def test_a_board_over_names_folders_and_reports(here: Callable[..., Done], folde
 def test_a_board_of_several_studies_fits_a_narrow_terminal(here: Callable[..., Done], folder: Path) -> None:
     done = here(folder, "leaderboard", "cnn-tpe", "theirs")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "cnn-tpe (2)" in done.stdout
+    assert "cnn-tpe-2" in done.stdout
 
 
 def test_where_a_row_comes_from_is_told_where_rows_differ(here: Callable[..., Done], folder: Path) -> None:
@@ -93,7 +93,7 @@ def test_where_a_row_comes_from_is_told_where_rows_differ(here: Callable[..., Do
     both = here(folder, "leaderboard", "cnn-tpe", "theirs", "--format", "markdown").stdout
     assert "| Engine " not in alone.partition("### Studies")[0]
     unverified = both.partition("### Not verified on the test images")[2].partition("###")[0]
-    assert {", cnn-tpe (2) ", ", cnn-tpe "} <= set(re.findall(r", cnn-tpe(?: \(2\))? ", unverified))
+    assert {", cnn-tpe-2 ", ", cnn-tpe "} <= set(re.findall(r", cnn-tpe(?:-2)? ", unverified))
     assert "keras-tuner" in both.partition("### Studies")[2]
 
 

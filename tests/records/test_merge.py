@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -126,20 +127,37 @@ def test_two_studies_of_one_name_are_told_apart_whatever_their_order() -> None:
     for order in ((ONE, OTHER), (OTHER, ONE)):
         seen, merged = board(*order)
         (section,) = seen.sections
-        assert {study.name for study in section.studies} == {"cnn-tpe", "cnn-tpe (2)"}
+        assert {study.name for study in section.studies} == {"cnn-tpe", "cnn-tpe-2"}
         assert [record.header.created for record in merged.records] == [ONE.header.created, OTHER.header.created]
         assert len(section.study_rows) == 8
         assert len(section.rows) == 6  # both verified the same two configurations
         assert section.test_openings == 8
         assert section.states == {"complete": 8}
-        assert "cnn-tpe (2) is another study named cnn-tpe: place" in merged.notes[0]
+        assert "cnn-tpe-2 is another study named cnn-tpe: place" in merged.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("cnn-tpe", "cnn-tpe-60m"), ("cnn-tpe", "cnn-tpe-60m")),
+        (("cnn-tpe-15m", "cnn-tpe"), ("cnn-tpe-15m", "cnn-tpe")),
+        (("cnn-tpe-15m", "cnn-tpe-60m"), ("cnn-tpe", "cnn-tpe-60m")),
+        (("a/cnn-tpe", "b/cnn-tpe"), ("cnn-tpe", "cnn-tpe-2")),
+        (("a/long", "b/long"), ("cnn-tpe", "long")),
+    ],
+)
+def test_studies_of_one_name_are_called_as_their_folders(folders: tuple[str, str], names: tuple[str, str]) -> None:
+    files = [Path("/reports") / folder / "study.json.gz" for folder in folders]
+    given = [LocatedStudy(study, str(file), file) for study, file in zip((ONE, OTHER), files, strict=True)]
+    for order in (given, given[::-1]):
+        assert tuple(record.header.name for record in merge_studies(order).records) == names
 
 
 def test_spaces_of_one_name_with_different_builders_are_noted() -> None:
     first, second = (
         replace(study, header=replace(study.header, builder_sha256=sha)) for study, sha in ((ONE, "1"), (OTHER, "2"))
     )
-    assert "in the studies cnn-tpe and in cnn-tpe (2)" in board(first, second)[1].notes[-1]
+    assert "in the studies cnn-tpe and in cnn-tpe-2" in board(first, second)[1].notes[-1]
     assert not any("builder" in note for note in board(first, OTHER)[1].notes)
 
 
@@ -220,7 +238,7 @@ MANY = [ONE, cut(ONE, 2), OTHER, gone_on(ONE, 3), copied(searched(5, range(4)), 
 @given(st.permutations(range(len(MANY))))
 def test_the_board_does_not_depend_on_the_order(order: list[int]) -> None:
     expected, merged = board(*MANY)
-    assert {row.study.name for row in expected.sections[0].rows} == {"cnn-tpe", "cnn-tpe (2)", "cnn-tpe (3)", "x"}
+    assert {row.study.name for row in expected.sections[0].rows} == {"cnn-tpe", "cnn-tpe-2", "cnn-tpe-3", "x"}
     assert len(merged.records) == 4
     assert board(*(MANY[at] for at in order))[0] == expected
 
