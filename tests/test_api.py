@@ -81,7 +81,7 @@ def test_the_signature_lists_the_options() -> None:
         ({"data": [np.zeros((3, 8, 8))]}, "x_train, y_train"),
         ({"data": (np.zeros((3, 8, 8)), np.zeros(2))}, "3 and 2"),
         ({"data": np.zeros((5, 8, 8))}, "float64 of shape (5, 8, 8)."),
-        ({"engine": "hyperband"}, "engine keras-tuner:hyperband"),
+        ({"engine": "hyperband"}, "Choose keras-tuner:hyperband"),
         ({"timeout": "20 minutes"}, "timeout: "),
         ({"space": "cn"}, "Did you mean 'cnn'"),
         ({"space": 3}, "of type int"),
