@@ -80,7 +80,7 @@ def describe_plan(plan: Plan, record: StudyRecord, forecast: Forecast | None = N
 def describe_baseline_changes(plan: Plan) -> list[str]:
     """Returns a line that says how the baseline differs from the tutorial's; none if it does not."""
     changed = baseline_changes(plan.header.space, plan.header.space_source)
-    return [f"  the baseline is not the tutorial's: {', '.join(changed)}"] if changed else []
+    return [f"  the baseline is not the tutorial's: {formatting.some_of(changed)}"] if changed else []
 
 
 def describe_data(plan: Plan) -> list[str]:

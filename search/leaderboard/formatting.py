@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.leaderboard.board import BoardEntry, Row, state_name
@@ -152,6 +152,12 @@ def entry_study(entry: BoardEntry) -> str:
         return ""
     more = len(entry.study_names) - 1 if isinstance(entry, Row) else 0
     return f"{entry.study.name} and {more} more" if more else entry.study.name
+
+
+def some_of(items: Sequence[str], most: int = 4) -> str:
+    """Returns a list in words, of which only the first items are named if there are many: "a, b and 21 more"."""
+    more = len(items) - most
+    return ", ".join(items) if more <= 1 else f"{', '.join(items[:most])} and {more:,} more"
 
 
 def errors_by_seed(entry: BoardEntry) -> str:

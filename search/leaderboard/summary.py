@@ -239,7 +239,7 @@ def _changed_baselines(section: Section) -> Iterator[str]:
     for name, changed in changes.items():
         if changed:
             of = f" of study {name}" if len(changes) > 1 else ""
-            yield f"The baseline{of} is not the tutorial's: {', '.join(changed)}."
+            yield f"The baseline{of} is not the tutorial's: {formatting.some_of(changed)}."
 
 
 def _limits(section: Section) -> Iterator[str]:

@@ -41,6 +41,11 @@ WEIRD = (
 
 
 @pytest.fixture(autouse=True)
+def test_of_a_long_list_the_first_items_are_named() -> None:
+    assert formatting.some_of(list("abcde")) == "a, b, c, d, e"
+    assert formatting.some_of(list("abcdef")) == "a, b, c, d and 2 more"
+
+
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
