@@ -41,11 +41,6 @@ WEIRD = (
 
 
 @pytest.fixture(autouse=True)
-def test_of_a_long_list_the_first_items_are_named() -> None:
-    assert formatting.some_of(list("abcde")) == "a, b, c, d, e"
-    assert formatting.some_of(list("abcdef")) == "a, b, c, d and 2 more"
-
-
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
@@ -353,3 +348,8 @@ def test_a_narrow_interval_is_not_shown_as_zero() -> None:
 
 def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
     assert percentage_points(-0.003) == "+0.00"
+
+
+def test_of_a_long_list_the_first_items_are_named() -> None:
+    assert formatting.some_of(list("abcde")) == "a, b, c, d, e"
+    assert formatting.some_of(list("abcdef")) == "a, b, c, d and 2 more"
