@@ -46,6 +46,7 @@ KINDS = {
     "ImageProjective": "augmentation",
     "Relu": "activations",
     "Gelu": "activations",
+    "Erf": "activations",
     "Gather": "augmentation",
 }
 """Kinds of operations by a part of their names; the first that fits decides."""
@@ -260,7 +261,7 @@ def make_tool(configuration: str) -> tuple[Any, Any]:
         from search.training.tensorflow_cpu.adam import use_fused_update
         from search.training.tensorflow_cpu.layers import use_fast_layers
 
-        use_fast_layers(model)
+        use_fast_layers(model, compile_for=50_000)
         use_fused_update(optimizer)
     model.compile(
         optimizer=optimizer,

@@ -33,7 +33,8 @@ class Workload:
         image_dense_macs: Multiply-adds of the dense layers that read the images.
         dense_macs: Multiply-adds of all other dense layers.
         convolved_values: Output values of all convolutions.
-        smooth_values: Output values of the activations in ``SMOOTH_ACTIVATIONS``.
+        gelu_map_values: Output values of GELU on feature maps.
+        smooth_values: Output values of all other activations in ``SMOOTH_ACTIVATIONS``.
         normalized_values: Output values of batch normalization.
         pooled_values: Input values of pooling.
         dropped_values: Output values of dropout.
@@ -47,6 +48,7 @@ class Workload:
     image_dense_macs: int = 0
     dense_macs: int = 0
     convolved_values: int = 0
+    gelu_map_values: int = 0
     smooth_values: int = 0
     normalized_values: int = 0
     pooled_values: int = 0
@@ -162,5 +164,7 @@ class LayerCounter:
     def _add_activation(self) -> None:
         if self._has_batch_norm:
             self._add("normalized_values", self._values)
-        if self._activation in SMOOTH_ACTIVATIONS:
+        if self._activation == "gelu" and self._features is None:
+            self._add("gelu_map_values", self._values)
+        elif self._activation in SMOOTH_ACTIVATIONS:
             self._add("smooth_values", self._values)

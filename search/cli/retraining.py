@@ -49,7 +49,7 @@ _OPTIONS = (
     ),
     click.option(
         "--layers",
-        type=click.Choice(["fast", "keras"]),
+        type=click.Choice(["compiled", "fast", "keras"]),
         help="Implementation of layers on a CPU.  [default: as recorded]",
     ),
     click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: as recorded]"),

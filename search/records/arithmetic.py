@@ -43,10 +43,12 @@ class Kernels(StrEnum):
 class Layers(StrEnum):
     """How common layers and Adam compute with TensorFlow on a CPU: the same functions, other rounding.
 
-    fast   ``search.training.tensorflow_cpu``; dropout draws other random numbers than Keras does
-    keras  Keras's own, as in versions that recorded none
+    compiled  as fast, and GELU of feature maps is compiled by XLA
+    fast      ``search.training.tensorflow_cpu``; dropout draws other random numbers than Keras does
+    keras     Keras's own, as in versions that recorded none
     """
 
+    COMPILED = "compiled"
     FAST = "fast"
     KERAS = "keras"
 

@@ -208,13 +208,13 @@ def restore_kernels(recorded: Mapping[str, Any], options: ReproductionOptions) -
 
 
 def restore_layers(recorded: Mapping[str, Any], options: ReproductionOptions) -> Layers:
-    """Returns the layers of the options, or else the recorded ones; the fast ones if the run could not have any.
+    """Returns the layers of the options, or else the recorded ones; the default ones if the run could not have any.
 
     Args:
         recorded: Environment of a trial.
         options: Settings of this machine.
     """
-    return Layers(options.layers) if options.layers else recorded_layers(recorded) or Layers.FAST
+    return Layers(options.layers) if options.layers else recorded_layers(recorded) or Layers.COMPILED
 
 
 def restore_precision(recorded: Mapping[str, Any], options: ReproductionOptions) -> Precision:

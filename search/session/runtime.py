@@ -74,7 +74,7 @@ def _choose_layers(settings: Settings, backend: Backend, device: Device) -> Laye
         UserError: They are unknown, or chosen for another backend or a GPU.
     """
     if settings.layers == AUTO:
-        return Layers.FAST
+        return Layers.COMPILED
     if settings.layers not in list(Layers):
         raise unknown_name("layers", settings.layers, [AUTO, *Layers])
     if not is_tensorflow_on_cpu(backend, device):

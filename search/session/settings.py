@@ -221,8 +221,8 @@ class Settings:
     )
     layers: str = _option(
         AUTO,
-        "Layers with TensorFlow on a CPU: fast, keras (Keras's own; exported scripts repeat them to the bit), or auto: "
-        "the study's, else fast.",
+        "Layers with TensorFlow on a CPU: compiled, fast (the same without a compiled GELU), keras (Keras's own; "
+        "exported scripts repeat them to the bit), or auto: the study's, else compiled.",
     )
     storage: str | None = _option(
         None,

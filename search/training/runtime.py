@@ -102,7 +102,7 @@ class Runtime:
     deterministic: bool = True
     precision: Precision = Precision.TF32
     kernels: Kernels | None = None
-    layers: Layers = Layers.FAST
+    layers: Layers = Layers.COMPILED
 
     @property
     def arithmetic(self) -> Arithmetic:

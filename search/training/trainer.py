@@ -245,11 +245,12 @@ class Trainer:
         own, class_weights = find_compiled(model), folds[0].class_weights
         optimizer = make_optimizer(config, steps * trial.epochs) if own is None else own.optimizer
         loss = make_loss(config, class_weights) if own is None else OwnLoss(own.loss, class_weights)
-        if self._is_tensorflow_on_cpu and self._task.runtime.layers is Layers.FAST:
+        if self._is_tensorflow_on_cpu and self._task.runtime.layers is not Layers.KERAS:
             from search.training.tensorflow_cpu.adam import use_fused_update
             from search.training.tensorflow_cpu.layers import use_fast_layers
 
-            use_fast_layers(model)
+            is_compiled = self._task.runtime.layers is Layers.COMPILED
+            use_fast_layers(model, compile_for=steps * config["batch_size"] if is_compiled else 0)
             use_fused_update(optimizer)
         model.compile(
             optimizer=optimizer,

@@ -46,8 +46,10 @@ def counted_layers(space: Space, config: dict[str, Any], shape: tuple[int, int, 
             add("pooled_values", math.prod(layer.input.shape[1:]))
         if kind == "Dropout":
             add("dropped_values", values)
-        if layer.get_config().get("activation") in SMOOTH_ACTIVATIONS:
-            add("smooth_values", values)
+        activation = layer.get_config().get("activation")
+        if activation in SMOOTH_ACTIVATIONS:
+            is_compiled = activation == "gelu" and len(layer.output.shape) == 4
+            add("gelu_map_values" if is_compiled else "smooth_values", values)
     add("parameters", sum(math.prod(variable.shape) for variable in model.trainable_variables))
     keras.utils.clear_session(free_memory=False)
     return Workload(**counts)

@@ -15,7 +15,7 @@ from search.records.arithmetic import Layers
 from search.training.runtime import Device, Runtime
 from search.training.task import Task
 from search.training.trainer import Trainer
-from search.trial import Phase, State, Trial
+from search.trial import Config, Phase, State, Trial
 from spaces import registry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,9 +29,9 @@ def task(small_mnist: Path, cache_dir: Path, one_thread: None) -> Task:
     return Task(protocol=protocol, dataset=dataset, space_source="cnn", runtime=Runtime(device=Device.CPU))
 
 
-def trained(task: Task, layers: Layers) -> tuple[Trainer, Any]:
+def trained(task: Task, layers: Layers, config: Config = CNN.baseline) -> tuple[Trainer, Any]:
     trainer = Trainer(dataclasses.replace(task, runtime=dataclasses.replace(task.runtime, layers=layers)))
-    return trainer, trainer.run(Trial(number=0, config=CNN.baseline, seed=3, epochs=3))
+    return trainer, trainer.run(Trial(number=0, config=config, seed=3, epochs=3))
 
 
 def test_the_baseline_with_keras_own_layers_is_plain_keras_to_the_bit(task: Task) -> None:
@@ -56,8 +56,19 @@ def test_the_baseline_with_keras_own_layers_is_plain_keras_to_the_bit(task: Task
 
 
 def test_fast_layers_learn_as_well_and_are_recorded(task: Task) -> None:
-    outcomes = [trained(task, layers)[1] for layers in Layers]
-    assert [outcome.state for outcome in outcomes] == [State.COMPLETE] * 2
-    assert outcomes[0].environment["layers"] == "fast"
-    assert outcomes[0].history != outcomes[1].history, "dropout draws other numbers"
-    assert outcomes[0].history[-1].training_loss == pytest.approx(outcomes[1].history[-1].training_loss, rel=0.2)
+    outcomes = {layers: trained(task, layers)[1] for layers in Layers}
+    assert [outcome.state for outcome in outcomes.values()] == [State.COMPLETE] * 3
+    assert [outcome.environment["layers"] for outcome in outcomes.values()] == ["compiled", "fast", "keras"]
+    fast, own = outcomes[Layers.FAST], outcomes[Layers.KERAS]
+    assert fast.history != own.history, "dropout draws other numbers"
+    assert fast.history[-1].training_loss == pytest.approx(own.history[-1].training_loss, rel=0.2)
+
+
+def test_a_compiled_gelu_rounds_otherwise(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    from search.training.tensorflow_cpu import layers
+
+    monkeypatch.setattr(layers, "MIN_COMPILED_VALUES", 0)
+    config = {**CNN.baseline, "activation": "gelu"}
+    losses = {each: [report.loss for report in trained(task, each, config)[1].history] for each in Layers}
+    assert losses[Layers.COMPILED] != losses[Layers.FAST]
+    assert losses[Layers.COMPILED] == pytest.approx(losses[Layers.FAST], rel=0.02)

@@ -184,7 +184,9 @@ def test_a_study_keeps_its_kernels(options: dict, kernels: Kernels) -> None:
 
 def test_a_study_keeps_its_layers_unless_the_option_sets_them(options: dict) -> None:
     made = plan(options, trials=1)
-    assert made.task.runtime.layers is Layers.FAST
+    assert made.task.runtime.layers is Layers.COMPILED
+    for layers in Layers:
+        assert made.with_recorded_layers(layers).task.runtime.layers is layers
     older = record_of(made, {"backend": "tensorflow", "device": "CPU", "threads": 1})
     assert made.with_recorded_layers(study_arithmetic(older).layers).task.runtime.layers is Layers.KERAS
     given = plan(options, trials=1, layers="fast").with_recorded_layers(Layers.KERAS)

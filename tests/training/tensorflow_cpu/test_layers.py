@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from search.training.augmentation import RandomAffine
 from search.training.elastic import RandomElastic
+from search.training.tensorflow_cpu import layers
 from search.training.tensorflow_cpu.layers import use_fast_layers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -18,14 +19,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 BATCH = 12
 
 
-def copies(layer: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+def copies(layer: Any, shape: tuple[int, ...], *, compile_for: int = 0) -> tuple[Any, Any]:
     """Returns two models of one layer with equal weights; the second is fast."""
     models = []
     for _ in range(2):
         copy = type(layer).from_config(layer.get_config())
         models.append(keras.Sequential([keras.Input(shape), copy]))
     models[1].set_weights(models[0].get_weights())
-    use_fast_layers(models[1])
+    use_fast_layers(models[1], compile_for=compile_for)
     assert type(models[1].layers[0]) is not type(layer)
     return models[0], models[1]
 
@@ -48,8 +49,8 @@ def trained(model: Any, inputs: np.ndarray) -> dict[str, Any]:
     }
 
 
-def assert_equal_up_to_rounding(layer: Any, inputs: np.ndarray) -> None:
-    plain, fast = copies(layer, inputs.shape[1:])
+def assert_equal_up_to_rounding(layer: Any, inputs: np.ndarray, *, compile_for: int = 0) -> None:
+    plain, fast = copies(layer, inputs.shape[1:], compile_for=compile_for)
     expected, received = trained(plain, inputs), trained(fast, inputs)
     assert expected.keys() == received.keys()
     for name, value in expected.items():
@@ -66,6 +67,45 @@ def normal(*shape: int) -> np.ndarray:
 def test_convolution(activation: str | None, padding: str) -> None:
     layer = keras.layers.Conv2D(7, 3, padding=padding, activation=activation, bias_initializer="random_normal")
     assert_equal_up_to_rounding(layer, normal(BATCH, 9, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [keras.layers.Activation("gelu"), keras.layers.Conv2D(3, 3, activation="gelu")],
+    ids=["alone", "of a layer"],
+)
+def test_a_compiled_gelu_is_that_of_keras(layer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(
+        layers, "_compiled_gelu", lambda values, own=layers._compiled_gelu: compiled.append(1) or own(values)
+    )
+    assert_equal_up_to_rounding(layer, 3 * normal(BATCH, 9, 8, 3), compile_for=10**9)
+    assert compiled
+
+
+@pytest.mark.parametrize(
+    ("activation", "shape", "compile_for", "dtype"),
+    [
+        ("silu", (9, 8, 3), 10**9, "float32"),
+        ("gelu", (9, 8, 3), 1000, "float32"),
+        ("gelu", (9, 8, 3), 0, "float32"),
+        ("gelu", (9, 8, 3), 10**9, "bfloat16"),
+        ("gelu", (216,), 10**9, "float32"),
+        ("gelu", (None, None, 3), 10**9, "float32"),
+        (None, (9, 8, 3), 10**9, "float32"),
+    ],
+    ids=["another activation", "few images", "no compilation", "reduced precision", "a vector", "any size", "none"],
+)
+def test_what_gains_nothing_is_not_compiled(
+    activation: str | None, shape: tuple[int | None, ...], compile_for: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "_compiled_gelu", lambda values: pytest.fail("it is compiled"))
+    model = keras.Sequential([keras.Input(shape), keras.layers.Activation(activation, dtype=dtype)])
+    use_fast_layers(model, compile_for=compile_for)
+    values = normal(BATCH, *(size or 5 for size in shape))
+    expected = keras.activations.get(activation)(tf.constant(values, dtype))
+    traced = tf.function(model, input_signature=[tf.TensorSpec((None, *shape))])
+    np.testing.assert_allclose(traced(values), expected, rtol=1e-2)
 
 
 def test_convolution_without_bias_and_with_strides() -> None:
@@ -189,8 +229,8 @@ def test_reduced_precision_keeps_its_types() -> None:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        layers = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
-        model = keras.Sequential([keras.Input((9, 9, 1)), *layers])
+        parts = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
+        model = keras.Sequential([keras.Input((9, 9, 1)), *parts])
     finally:
         keras.config.set_dtype_policy(policy)
     use_fast_layers(model)
