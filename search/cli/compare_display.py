@@ -27,13 +27,14 @@ def describe_comparison(comparison: ComparisonPlan) -> str:
     spec, studies = comparison.spec, comparison.studies
     plan = next(iter(studies.values()))
     amount = f"{spec.epochs} epochs trained" if spec.epochs is not None else duration(spec.seconds or 0.0)
+    start = "with the recipes of the space" if plan.recipes else "from the baseline alone"
     engines = ", ".join(dict.fromkeys(key.engine for key in studies))
     return "\n".join(
         [
             f"Comparison {spec.name}: {engines}; {_repeats(comparison)} repeats, seed {spec.seed}",
             f"  space {plan.header.space.name}, data {plan.header.protocol.dataset}",
             f"  {plan.parallelism.describe()}",
-            f"  each search: {amount}, full trials of {plan.header.protocol.epochs} epochs, from the baseline alone",
+            f"  each search: {amount}, full trials of {plan.header.protocol.epochs} epochs, {start}",
             f"  then its best and the baseline are retrained with {spec.replicates} fresh seeds",
             "  and scored on the test images",
         ]

@@ -16,24 +16,27 @@ from search.session.plan import Plan
 from search.session.settings import ExecutorName
 from search.study.cost import MAX_OBSERVATIONS, CostModel, Observation
 from search.study.verification import finalists, makespan
-from search.trial import BASELINE, Config, Phase, Trial
+from search.trial import BASELINE, Config, Phase, Trial, config_key
 
-FIRST_SHARE, MOST_SHARE = 2 / 5, 2 / 3
+FIRST_SHARE, MOST_SHARE = 1 / 2, 2 / 3
 """In the first share of the workers' time baseline and first recipe are trained and verified once; the rest is left to
-search. Any other recipe is trained and then verified in the second share: what cannot be need not be screened."""
+search. It is large, as a better recipe gains more than the time that it takes from a short search. Any other recipe is
+trained and then verified in the second share: what cannot be need not be screened."""
 SAMPLED_CONFIGS, MAX_DRAWS = 64, 640
 """Configurations drawn uniformly from a space, within the limits of the search; and most draws for them. Their mean is
 expected of what a sampler proposes."""
 
 
 def _prior(plan: Plan) -> tuple[CostModel, tuple[Observation, ...]]:
-    """Returns the shipped model for a plan's space and data, and the throughput of a worker, if it was measured."""
+    """Returns the shipped model for a plan's space and data, and the throughputs of a worker that were measured."""
     prior = CostModel.for_data(plan.workload, plan.header.protocol, plan.task.dataset)
-    layout, throughput = plan.parallelism.layout, plan.parallelism.images_per_second
-    speed = throughput.get(layout, 0.0) / layout.workers
-    if not speed > 0.0 or plan.settings.executor != ExecutorName.LOCAL:
+    if plan.settings.executor != ExecutorName.LOCAL:
         return prior, ()
-    return prior, (prior.observe_throughput(plan.header.space.baseline, speed),)
+    layout, baseline = plan.parallelism.layout, plan.header.space.baseline
+    by_recipe = plan.parallelism.recipe_images_per_second
+    measured = [(baseline, plan.parallelism.images_per_second.get(layout, 0.0) / layout.workers)]
+    measured += [(config, by_recipe.get(config_key(config), 0.0)) for config in plan.recipes.values()]
+    return prior, tuple(prior.observe_throughput(config, speed) for config, speed in measured if speed > 0.0)
 
 
 def _sampled(plan: Plan, model: CostModel) -> list[Config]:
@@ -56,7 +59,7 @@ class PlanCosts:
     Args:
         plan: The run.
         prior: The shipped model for the plan's space and data.
-        measured: The throughput of a worker, if it was measured.
+        measured: The throughputs of a worker with the baseline and with recipes, as far as they were measured.
         model: The prior fitted to what was observed.
         is_observed: Whether anything was; otherwise the predictions are those of other machines.
         recipes: The configurations of the recipes that the plan tries, by name: those within ``--max-seconds`` that
@@ -75,11 +78,8 @@ class PlanCosts:
     @classmethod
     def of(cls, plan: Plan) -> PlanCosts:
         """Returns the predictions before any trial has run; the plan's workers are chosen."""
-        space = plan.header.space
-        is_search = plan.header.engine != NO_ENGINE
         prior, measured = _prior(plan)
         model, most = prior.fit(measured), plan.settings.max_seconds
-        recipes = {name: space.recipe(name) for name in space.recipes} if is_search and plan.settings.recipes else {}
         costs = cls(
             plan=plan,
             prior=prior,
@@ -87,9 +87,11 @@ class PlanCosts:
             model=model,
             is_observed=bool(measured),
             recipes={
-                name: config for name, config in recipes.items() if most is None or model.trial_seconds(config) <= most
+                name: config
+                for name, config in plan.recipes.items()
+                if most is None or model.trial_seconds(config) <= most
             },
-            sampled=tuple(_sampled(plan, model)) if is_search else (space.baseline,),
+            sampled=tuple(_sampled(plan, model)) if plan.header.engine != NO_ENGINE else (plan.header.space.baseline,),
         )
         return replace(costs, recipes=costs._affordable())
 

@@ -37,6 +37,7 @@ from search.session.warm_start import with_earlier_studies
 from search.study.verification import best_trials
 from search.training.runtime import Device, package_versions
 from search.training.task import Task
+from search.trial import Config
 from spaces import registry
 from spaces.hypermodels import HypermodelBuilder, check_data
 from spaces.narrow import Measure
@@ -89,6 +90,12 @@ class Plan:
         threads = None if runtime.device is Device.GPU else self.settings.threads
         layers = None if self.settings.layers == AUTO else runtime.arithmetic.layers
         return replace(runtime.arithmetic, threads=threads, layers=layers)
+
+    @property
+    def recipes(self) -> dict[str, Config]:
+        """The recipes of the space, by name, if the run is to try them."""
+        space, is_search = self.header.space, self.header.engine != NO_ENGINE
+        return {name: space.recipe(name) for name in space.recipes} if is_search and self.settings.recipes else {}
 
     def with_recorded_layers(self, layers: Layers | None) -> Plan:
         """Returns the plan with the layers of a record, if those are known, unless the options set them."""

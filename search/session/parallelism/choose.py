@@ -7,6 +7,8 @@ The first of these that applies decides:
     an earlier measurement  kept in the cache folder, a file for each set of conditions
     a measurement now       on a CPU the throughput of each layout and kernels, on GPUs the memory of one worker
 
+The measurement on a CPU times the recipes too, for the costs of the plan.
+
 Kernels are measured together with layouts: where options decide workers or threads, they are those of an earlier
 measurement, or oneDNN.
 
@@ -184,12 +186,15 @@ def _for_cpu(
     is_busy = psutil.cpu_percent(interval=0.5) > BUSY_PERCENT
     try:
         task = plan.task.with_arithmetic(threads=1, kernels=default.kernels)
-        measured = measure_throughput(task, plan.header.space.baseline, layouts, should_stop, kernels=candidates)
+        recipes = tuple(plan.recipes.values())
+        measured = measure_throughput(
+            task, plan.header.space.baseline, layouts, should_stop, kernels=candidates, recipes=recipes
+        )
     except ProbeError as error:
         return replace(default, note=str(error))
     if not is_busy:
         document = {"images_per_second": list(measured.layouts.values()), "kernels": dict(measured.kernels)}
-        _write_cache(path, {**document, "start_seconds": measured.start_seconds})
+        _write_cache(path, {**document, "start_seconds": measured.start_seconds, "recipes": dict(measured.recipes)})
     note = "other programs kept the machine busy, so it is measured again next time" if is_busy else ""
     return replace(_by_throughput(default, measured, ChosenBy.MEASURED), note=note)
 
@@ -203,6 +208,7 @@ def _by_throughput(default: Parallelism, measured: Throughput, chosen_by: Chosen
         kernels=fastest(measured.kernels) if measured.kernels else default.kernels,
         kernels_images_per_second=measured.kernels,
         start_seconds=measured.start_seconds or default.start_seconds,
+        recipe_images_per_second=measured.recipes,
     )
 
 
@@ -294,7 +300,7 @@ def _builder_key(space_source: str) -> str:
 def _read_throughput(path: Path, layouts: Sequence[WorkerLayout], candidates: Sequence[Kernels]) -> Throughput | None:
     """Returns the cached throughput of each layout and kernels; None if there is none or the file is damaged."""
     document, measured_layouts = _read_cache(path), layouts if len(layouts) > 1 else ()
-    speeds, by_kernels = document.get("images_per_second"), _kernel_speeds(document)
+    speeds, by_kernels, by_recipe = document.get("images_per_second"), _kernel_speeds(document), document.get("recipes")
     if not isinstance(speeds, list) or len(speeds) != len(measured_layouts) or not all(map(_is_positive, speeds)):
         return None
     if set(by_kernels) != set(candidates):
@@ -303,6 +309,9 @@ def _read_throughput(path: Path, layouts: Sequence[WorkerLayout], candidates: Se
         layouts=dict(zip(measured_layouts, speeds, strict=True)),
         kernels=by_kernels,
         start_seconds=seconds if _is_positive(seconds := document.get("start_seconds")) else None,
+        recipes={key: speed for key, speed in by_recipe.items() if _is_positive(speed)}
+        if isinstance(by_recipe, dict)
+        else {},
     )
 
 

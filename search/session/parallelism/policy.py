@@ -73,6 +73,7 @@ class Parallelism:
         kernels: TensorFlow's kernels on a CPU; None for its default, and where there is no choice.
         kernels_images_per_second: Throughput of one worker of one thread with each, if it was measured.
         start_seconds: Seconds from the start of the workers until they can train.
+        recipe_images_per_second: Throughput of one worker with each recipe that was measured, by ``config_key``.
     """
 
     layout: WorkerLayout
@@ -82,6 +83,7 @@ class Parallelism:
     kernels: Kernels | None = None
     kernels_images_per_second: Mapping[Kernels, float] = field(default_factory=dict)
     start_seconds: float = START_SECONDS
+    recipe_images_per_second: Mapping[str, float] = field(default_factory=dict)
 
     def with_workers(self, workers: int) -> Parallelism:
         """Returns the same choice with the number of workers that fit the executor."""

@@ -3,12 +3,13 @@
 The processes of all candidates start and warm up at once. First one worker of one thread with each kernels trains, all
 at the same time if each has a core. Then the layouts train in turns, the processes of one layout at the same time, so
 that a drift of the machine's speed favours none of them. They run with the preferred kernels; if others win, the
-layouts are measured again with those. Called by
+layouts are measured again with those. Last, the processes of the fastest layout train the recipes in turn. Called by
 ``search.session.parallelism.choose``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from statistics import fmean
 
 from search.execution.local import WorkerProcess
 from search.execution.messages import ProbeReady, ProbeResult, WorkerUnusable
@@ -25,7 +27,7 @@ from search.session.parallelism.policy import WorkerLayout, fastest
 from search.training import devices
 from search.training.runtime import usable_cores
 from search.training.task import Task
-from search.trial import Config
+from search.trial import Config, config_key
 
 ROUND_SECONDS, ROUNDS = 1.0, 2
 """Least seconds of a candidate's turn, and its number of turns: about three seconds in all, since a turn ends between
@@ -33,6 +35,8 @@ two calls of the training step."""
 PROBE_TIMEOUT_SECONDS = 120.0
 """Seconds in which a process must have warmed up, or have answered."""
 POLL_SECONDS = 0.2
+RECIPE_SECONDS = 15.0
+"""Seconds after which no further recipe is begun: on a slow core a deep network takes ten to build and to trace."""
 
 
 class ProbeError(Exception):
@@ -47,11 +51,13 @@ class Throughput:
         layouts: Of each layout, all its processes together; empty if there is only one.
         kernels: Of one worker of one thread with each kernels; empty if there is no choice.
         start_seconds: Seconds in which workers start, one a core at the same time; None if unknown.
+        recipes: Of one worker of the fastest layout while all of them train this configuration, by ``config_key``.
     """
 
     layouts: Mapping[WorkerLayout, float] = field(default_factory=dict)
     kernels: Mapping[Kernels, float] = field(default_factory=dict)
     start_seconds: float | None = None
+    recipes: Mapping[str, float] = field(default_factory=dict)
 
 
 def measure_throughput(
@@ -61,8 +67,9 @@ def measure_throughput(
     should_stop: Callable[[], bool],
     *,
     kernels: Sequence[Kernels] = (),
+    recipes: Sequence[Config] = (),
 ) -> Throughput:
-    """Returns the throughput of each of the kernels, and of each layout with the fastest.
+    """Returns the throughput of each of the kernels, of each layout with the fastest, and of recipes with both.
 
     Args:
         task: The study's task; its number of threads is ignored.
@@ -70,6 +77,7 @@ def measure_throughput(
         layouts: The layouts to measure, one thread a worker first.
         should_stop: Called every ``POLL_SECONDS``; True ends the measurement.
         kernels: The kernels to measure, the preferred first; none to use the task's.
+        recipes: Configurations to measure as well, as many as the time allows.
 
     Raises:
         ProbeError: A process failed or took too long, or ``should_stop`` returned True.
@@ -92,9 +100,11 @@ def measure_throughput(
             remaining = iter(connections)
             by_layout = {layout: [next(remaining) for _ in range(layout.workers)] for layout in layouts}
             speeds = _measure_layouts(by_layout, should_stop) if len(layouts) > 1 else {}
-            return Throughput(layouts=speeds, kernels=by_kernels, start_seconds=start_seconds)
+            chosen = by_layout[fastest(speeds) if speeds else layouts[0]]
+            by_recipe = _measure_recipes(chosen, recipes, should_stop)
+            return Throughput(layouts=speeds, kernels=by_kernels, start_seconds=start_seconds, recipes=by_recipe)
     task = task.with_arithmetic(threads=1, kernels=fastest(by_kernels))
-    return replace(measure_throughput(task, config, layouts, should_stop), kernels=by_kernels)
+    return replace(measure_throughput(task, config, layouts, should_stop, recipes=recipes), kernels=by_kernels)
 
 
 def _start_seconds(messages: Sequence[object]) -> float:
@@ -163,6 +173,27 @@ def _measure_layouts(
     for layout in list(connections) * ROUNDS:
         results = _run_round(connections[layout], should_stop)
         images_per_second[layout] += sum(result.images / result.seconds for result in results) / ROUNDS
+    return images_per_second
+
+
+def _measure_recipes(
+    connections: Sequence[Connection], recipes: Sequence[Config], should_stop: Callable[[], bool]
+) -> dict[str, float]:
+    """Returns the images per second of one of several processes that all train the same recipe, for each recipe.
+
+    One that cannot be trained ends the measurement; it fails again as a trial, which says why.
+    """
+    images_per_second: dict[str, float] = {}
+    started = time.monotonic()
+    with contextlib.suppress(ProbeError, OSError, EOFError):
+        for config in recipes:
+            if time.monotonic() - started > RECIPE_SECONDS:
+                break
+            for connection in connections:
+                connection.send(config)
+            _receive_from_each(connections, should_stop)
+            results = [result for _ in range(ROUNDS) for result in _run_round(connections, should_stop)]
+            images_per_second[config_key(config)] = fmean(result.images / result.seconds for result in results)
     return images_per_second
 
 

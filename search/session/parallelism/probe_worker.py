@@ -2,7 +2,8 @@
 
 Runs a trial without an end. After a warm-up it reports ``ProbeReady`` and waits; for each request, a number of seconds,
 it trains on for that long, scoring not counted, and answers with a ``ProbeResult``, so that several processes can be
-measured at the same time. It ends when its pipe closes.
+measured at the same time. A request that is a configuration has it train that one from then on. It ends when its pipe
+closes.
 
 Started by ``search.session.parallelism.probe`` as ``python -m search.session.parallelism.probe_worker FD``, in the
 environment of a worker.
@@ -32,13 +33,13 @@ class ThroughputMeter:
 
     Args:
         next_request: Receives the images and seconds of the last measurement, or None at first; blocks until the next
-            request and returns its seconds.
+            request and returns its seconds; None ends the trial.
         clock: Returns seconds.
     """
 
     def __init__(
         self,
-        next_request: Callable[[tuple[int, float] | None], float],
+        next_request: Callable[[tuple[int, float] | None], float | None],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._next_request, self._clock = next_request, clock
@@ -51,22 +52,24 @@ class ThroughputMeter:
         self._has_trained = True
 
     def should_stop(self) -> Cause | None:
-        """Ends a measurement whose time is over; never stops the trial."""
+        """Ends a measurement whose time is over; stops the trial if no other follows."""
         self._checks += 1
         if self._has_trained:  # else the time since the last call went into scoring
             self._seconds += self._clock() - self._checked_at
         self._has_trained = False
         if self._checks >= WARM_UP_CHECKS and self._seconds >= self._requested_seconds:
             measured = None if self._checks == WARM_UP_CHECKS else (self._images, self._seconds)
-            self._requested_seconds = self._next_request(measured)
-            self._images, self._seconds = 0, 0.0
+            requested = self._next_request(measured)
+            if requested is None:
+                return Cause.CANCELLED
+            self._requested_seconds, self._images, self._seconds = requested, 0, 0.0
         self._checked_at = self._clock()
         return None
 
 
 def main(connection: Connection) -> None:
-    """Receives a task and a configuration, and measures until the pipe closes or training fails."""
-    task, config = connection.recv(), connection.recv()
+    """Receives a task and configurations, and measures until the pipe closes or training fails."""
+    task, waiting = connection.recv(), [connection.recv()]
     import_keras()
     from search.training.backends import BACKEND_ADAPTERS
     from search.training.epochs import Hooks
@@ -76,19 +79,24 @@ def main(connection: Connection) -> None:
     start_seconds = time.time() - psutil.Process().create_time()
     peak_memory_mib = BACKEND_ADAPTERS[task.runtime.backend].peak_memory_mib
 
-    def next_request(measured: tuple[int, float] | None) -> float:
+    def next_request(measured: tuple[int, float] | None) -> float | None:
         if measured is None:
             connection.send(ProbeReady(start_seconds))
         else:
             connection.send(ProbeResult(images=measured[0], seconds=measured[1], device_mib=peak_memory_mib()))
         try:
-            return float(connection.recv())
+            request = connection.recv()
         except EOFError:
             raise SystemExit from None
+        if isinstance(request, float):
+            return request
+        waiting.append(request)
+        return None
 
-    meter = ThroughputMeter(next_request)
-    trial = Trial(number=0, config=config, seed=0, epochs=ENDLESS_EPOCHS, origin=BASELINE)
-    outcome = trainer.run(trial, Hooks(should_stop=meter.should_stop, on_images=meter.count_images))
+    while waiting:  # a trial that fails leaves none
+        meter = ThroughputMeter(next_request)
+        trial = Trial(number=0, config=waiting.pop(), seed=0, epochs=ENDLESS_EPOCHS, origin=BASELINE)
+        outcome = trainer.run(trial, Hooks(should_stop=meter.should_stop, on_images=meter.count_images))
     connection.send(WorkerUnusable(outcome.message or outcome.state.value))
 
 

@@ -21,7 +21,7 @@ from search.session.plan import Plan, make_plan
 from search.session.settings import from_mapping
 from search.training.runtime import ONEDNN_SWITCH, ONEDNN_VARIABLE, Device, has_both_kernels, usable_cores
 from search.training.task import Task
-from search.trial import Config
+from search.trial import Config, config_key
 
 pytestmark = pytest.mark.skipif(usable_cores() < 2, reason="one core leaves nothing to choose")
 
@@ -241,6 +241,8 @@ def test_a_measurement_is_cached_until_its_file_is_damaged(options: dict, monkey
     assert tuple(first.images_per_second) == candidate_layouts(usable_cores())
     assert first.layout == fastest(first.images_per_second)
     assert first.kernels == fastest(first.kernels_images_per_second)
+    assert set(first.recipe_images_per_second) <= {config_key(config) for config in made.recipes.values()}
+    assert first.recipe_images_per_second
     given = choose_parallelism(plan(options, fix={"filters_1": 8, "dense_1": 32}, threads=1))
     assert (given.kernels, given.chosen_by) == (first.kernels, ChosenBy.SPECIFIED), "those of the earlier measurement"
     assert choose_parallelism(made) == dataclasses.replace(first, chosen_by=ChosenBy.CACHED)
@@ -249,8 +251,14 @@ def test_a_measurement_is_cached_until_its_file_is_damaged(options: dict, monkey
     probe.choose(plan(options, fix={"filters_1": 9, "dense_1": 32}))
     assert probe.layouts is not None, "another baseline is another measurement"
     (file,) = Path(options["cache_dir"]).glob("packing/*.json")
-    without_kernels = json.dumps({**json.loads(file.read_text()), "kernels": {"onednn": 1.0}})
+    whole = json.loads(file.read_text())
+    without_kernels = json.dumps({**whole, "kernels": {"onednn": 1.0}})
     wrong_speeds = ('{"images_per_second": [1.0]}', '{"images_per_second": ["fast", NaN]}')
+    for recipes in (None, [1.0], {"a": "fast", "b": -1.0}):
+        file.write_text(json.dumps({**whole, "recipes": recipes}))
+        assert choose_parallelism(made) == dataclasses.replace(
+            first, chosen_by=ChosenBy.CACHED, recipe_images_per_second={}
+        )
     for damage in ("", "not JSON", "[1]", *wrong_speeds, without_kernels):
         file.write_text(damage)
         probe = Probe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from search.session.parallelism.probe_worker import WARM_UP_CHECKS, ThroughputMeter
+from search.trial import Cause
 
 
 class Run:
@@ -31,6 +32,15 @@ def test_it_waits_after_the_warm_up_and_counts_from_there() -> None:
     assert (run.requests, run.measured) == (1, [])
     run.train(100, 50)
     assert (run.requests, run.measured) == (3, [100, 50])
+
+
+def test_a_run_ends_if_no_request_follows() -> None:
+    meter = ThroughputMeter(lambda measured: None)
+    stopped = []
+    for _ in range(WARM_UP_CHECKS):
+        meter.count_images(100)
+        stopped.append(meter.should_stop())
+    assert stopped == [*[None] * (WARM_UP_CHECKS - 1), Cause.CANCELLED]
 
 
 def test_scoring_is_not_counted() -> None:

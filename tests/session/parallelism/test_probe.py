@@ -11,10 +11,11 @@ import pytest
 from search.data.dataset import prepare
 from search.protocol import EvaluationProtocol, Split
 from search.records.arithmetic import Kernels
-from search.session.parallelism.policy import WorkerLayout
+from search.session.parallelism.policy import WorkerLayout, fastest
 from search.session.parallelism.probe import ProbeError, measure_gpu_memory, measure_throughput
 from search.training.runtime import Device, Runtime, has_both_kernels
 from search.training.task import Task
+from search.trial import config_key
 from spaces import registry
 
 pytestmark = pytest.mark.slow
@@ -49,6 +50,24 @@ def test_layouts_are_measured_with_other_kernels_if_those_win(task: Task, monkey
     assert (tuple(speeds.kernels), tuple(speeds.layouts)) == (tuple(Kernels), LAYOUTS)
     assert all(speed > 50 for speed in speeds.layouts.values())
     assert not probe_processes()
+
+
+@pytest.mark.parametrize("layouts", [LAYOUTS, LAYOUTS[:1]], ids=["two layouts", "one layout"])
+def test_recipes_are_measured_with_the_fastest_layout(layouts: tuple[WorkerLayout, ...], task: Task) -> None:
+    wide, broken = {**BASELINE, "filters_1": 64}, {**BASELINE, "activation": "no such thing"}
+    measured = measure_throughput(task, BASELINE, layouts, lambda: False, recipes=[BASELINE, wide, broken, wide])
+    assert list(measured.recipes) == [config_key(BASELINE), config_key(wide)], "a failure ends the measurement"
+    assert measured.recipes[config_key(BASELINE)] > measured.recipes[config_key(wide)] > 50
+    if measured.layouts:
+        chosen = fastest(measured.layouts)
+        speed = measured.layouts[chosen] / chosen.workers
+        assert measured.recipes[config_key(BASELINE)] == pytest.approx(speed, rel=0.5)
+    assert not probe_processes()
+
+
+def test_no_recipe_is_begun_after_some_time(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.session.parallelism.probe.RECIPE_SECONDS", 0.0)
+    assert not measure_throughput(task, BASELINE, LAYOUTS[:1], lambda: False, recipes=[BASELINE]).recipes
 
 
 def test_a_baseline_that_cannot_be_trained_is_reported(task: Task) -> None:
