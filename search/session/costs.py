@@ -34,7 +34,9 @@ def _prior(plan: Plan) -> tuple[CostModel, tuple[Observation, ...]]:
         return prior, ()
     layout, baseline = plan.parallelism.layout, plan.header.space.baseline
     by_recipe = plan.parallelism.recipe_images_per_second
-    measured = [(baseline, plan.parallelism.images_per_second.get(layout, 0.0) / layout.workers)]
+    measured: list[tuple[Config, float]] = [
+        (baseline, plan.parallelism.images_per_second.get(layout, 0.0) / layout.workers)
+    ]
     measured += [(config, by_recipe.get(config_key(config), 0.0)) for config in plan.recipes.values()]
     return prior, tuple(prior.observe_throughput(config, speed) for config, speed in measured if speed > 0.0)
 
